@@ -1,0 +1,1 @@
+"""VALUES: campaign schema, records, ledger, molecules, tables and shipped resources."""

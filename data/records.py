@@ -1,0 +1,132 @@
+"""Frozen values that flow between the stages of a campaign."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+"""A float64 array; the shape stands in the docstring of whatever takes or returns it."""
+
+
+class Arm(StrEnum):
+    """Why a candidate was bought."""
+
+    INITIAL = "initial"
+    """Member of the initial design (round 0)."""
+    ACQUISITION = "acquisition"
+    """Chosen by the acquisition function and the selector."""
+    CONTROL = "control"
+    """Random member of the space: what the campaign would find with no model."""
+
+
+class CallState(StrEnum):
+    """Life of one oracle call in the ledger."""
+
+    RESERVED = "reserved"
+    """Booked with its cost; not yet sent."""
+    SUBMITTED = "submitted"
+    """Sent; no answer yet."""
+    DONE = "done"
+    """Answered with a finite value."""
+    FAILED = "failed"
+    """Answered with an error, of the class that the row names."""
+    IN_DOUBT = "in_doubt"
+    """In flight when the process died, and the oracle must not be called twice: a person decides."""
+    ABANDONED = "abandoned"
+    """Given up by a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A proposed object before it is bought."""
+
+    id: str
+    """Identity of the object: the InChIKey of a molecule."""
+    smiles: str
+    """Canonical SMILES."""
+    source: str
+    """Kind of the generator that proposed it."""
+    log_prob: float | None = None
+    """Log-probability under the generator, where it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Predicted values of n objects in the unit of the target.
+
+    Attributes:
+        mean: shape `(n,)`.
+        std: shape `(n,)`, standard deviation of a new measurement, noise included, > 0.
+    """
+
+    mean: FloatArray
+    std: FloatArray
+
+    def __post_init__(self) -> None:
+        if self.mean.shape != self.std.shape or self.mean.ndim != 1:
+            raise ValueError(
+                f"A Prediction holds two vectors of one length; got mean {self.mean.shape} and std {self.std.shape}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Answer of an oracle for one object: a finite value, or the class of its failure and a message."""
+
+    smiles: str
+    value: float | None
+    error: str | None = None
+    """Failure class (`invalid`, `embedding`, `calculation`, `timeout`, `not_finite`, `crashed` ...), None if measured."""
+    message: str = ""
+    seconds: float = 0.0
+    """Wall seconds that the call took."""
+
+    def __post_init__(self) -> None:
+        if (self.value is None) == (self.error is None):
+            raise ValueError(
+                f"A Measurement has either a value or an error; got value={self.value!r} and error={self.error!r} "
+                f"for {self.smiles}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A row of an input file, or a proposed object, that was not taken, and why."""
+
+    line: int | None
+    """Line in the source file, the header being line 1; None where there is no file."""
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSummary:
+    """What a round bought and found, for the terminal, the reports and MLflow."""
+
+    round: int
+    calls: int
+    """Calls spent since the campaign began."""
+    best: float | None
+    top10_mean: float | None
+    acquisition_mean: float | None
+    control_mean: float | None
+    failed: int
+    metrics: dict[str, float]
+
+    @staticmethod
+    def top_mean(values: Sequence[float], n: int = 10, *, maximise: bool = True) -> float | None:
+        """Mean of the n best values, or None without any."""
+        ordered = sorted(values, reverse=maximise)[:n]
+        return sum(ordered) / len(ordered) if ordered else None
+
+
+JsonDict = dict[str, Any]

@@ -1,0 +1,1 @@
+"""MATHEMATICS: torch, RDKit and numpy components, testable with no service."""

@@ -1,0 +1,1 @@
+"""Sources of candidates under one Generator protocol."""

@@ -1,0 +1,1 @@
+"""The GFlowNet core: environments, policies, objectives, exploration, exact evaluation."""

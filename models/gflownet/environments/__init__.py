@@ -1,0 +1,1 @@
+"""State spaces as batched tensors."""

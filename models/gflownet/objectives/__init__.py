@@ -1,0 +1,1 @@
+"""Losses: one paper, one file."""

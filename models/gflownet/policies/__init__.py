@@ -1,0 +1,1 @@
+"""Networks that map states to action distributions."""

@@ -1,0 +1,1 @@
+"""Surrogates of an expensive measurement."""

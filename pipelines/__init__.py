@@ -1,0 +1,1 @@
+"""WHEN: Prefect flows, schedules and the command line."""
