@@ -119,4 +119,5 @@ def tanimoto(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
             break
         shared += left[:, columns].astype(np.float32) @ right[:, columns].astype(np.float32).T
     union = a_sum[:, None] + b_sum[None, :] - shared
-    return np.divide(shared, union, out=np.ones_like(shared), where=union > 0)
+    similarity: NDArray[np.float64] = np.divide(shared, union, out=np.ones_like(shared), where=union > 0)
+    return similarity

@@ -85,7 +85,7 @@ class Measurement:
     smiles: str
     value: float | None
     error: str | None = None
-    """Failure class (`invalid`, `embedding`, `calculation`, `timeout`, `not_finite`, `crashed` ...), None if measured."""
+    """Class of the failure (`invalid`, `embedding`, `calculation`, `timeout`, `not_finite` ...), None if measured."""
     message: str = ""
     seconds: float = 0.0
     """Wall seconds that the call took."""

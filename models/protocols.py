@@ -32,7 +32,8 @@ class Proxy(Protocol):
 
     def predict(self, molecules: Sequence[str]) -> Prediction:
         """Predict n molecules; an empty list gives an empty prediction. Values do not depend on the company a
-        molecule is predicted in, to 1e-6 of the target's scale."""
+        molecule is predicted in, to 1e-6 of the target's scale.
+        """
 
     def state(self) -> dict[str, Any]:
         """Return the fitted state as a flat dict of tensors, loadable with `torch.load(weights_only=True)`."""
@@ -101,7 +102,8 @@ class Generator(Protocol):
 
     def fit(self, context: GenerationContext) -> None:
         """Train on the log-reward. Killed at any moment and called again with the same context (checkpoint included),
-        it ends with bit-identical state. Generators that do not train only keep the context."""
+        it ends with bit-identical state. Generators that do not train only keep the context.
+        """
 
     def sample(self, n: int, *, seed: int) -> list[Candidate]:
         """Return up to n distinct candidates inside the space; deterministic under `seed` and the fitted state."""

@@ -143,7 +143,9 @@ def build(group: str, config: Mapping[str, Any]) -> Any:
         ComponentError: unknown kind or option, or a value that the option refuses.
     """
     if "kind" not in config:
-        raise ComponentError(f"A {group} needs a `kind`; got {dict(config)!r}. `discover components {group}` lists them.")
+        raise ComponentError(
+            f"A {group} needs a `kind`; got {dict(config)!r}. `discover components {group}` lists them."
+        )
     cls = find(group, str(config["kind"]))
     try:
         return cls.from_config(config)

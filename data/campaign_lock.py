@@ -1,0 +1,113 @@
+"""One process runs a campaign at a time: a lock row with owner and heartbeat.
+
+The lock is taken over only from an owner that is provably dead: a process of this host that no longer exists (its
+start time is kept too, since a pid can be given out again). An owner on another host cannot be proven dead from here.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import sqlalchemy as sa
+
+from data.ledger import Campaign, Ledger, LedgerError, now
+from data.ledger_schema import locks
+
+HEARTBEAT_SECONDS = 5.0
+
+
+class CampaignLocked(LedgerError):
+    """Another process is running this campaign."""
+
+
+@contextmanager
+def campaign_lock(ledger: Ledger, campaign: Campaign) -> Iterator[None]:
+    """Hold the campaign for a block; a thread keeps the heartbeat and adds up the running time.
+
+    Raises:
+        CampaignLocked: a living process, or one on another host, holds it; the message names it.
+    """
+    _acquire(ledger, campaign)
+    ended = threading.Event()
+    beat = threading.Thread(target=_beat, args=(ledger, campaign.id, ended), daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beat.join()
+        with ledger.write() as connection:
+            connection.execute(sa.delete(locks).where(locks.c.campaign_id == campaign.id, *_me()))
+
+
+def release_lock(ledger: Ledger, campaign: Campaign) -> None:
+    """Remove the lock whoever holds it: for an owner on another host that a person knows to be dead."""
+    with ledger.write() as connection:
+        connection.execute(sa.delete(locks).where(locks.c.campaign_id == campaign.id))
+
+
+def lock_owner(ledger: Ledger, campaign: Campaign) -> str | None:
+    """Return a description of the living owner, or None if the campaign is free or its owner is provably dead."""
+    with ledger.read() as connection:
+        row = connection.execute(sa.select(locks).where(locks.c.campaign_id == campaign.id)).first()
+    if row is None or _dead(row):
+        return None
+    return f"process {row.pid} on {row.host} (last heartbeat {row.heartbeat})"
+
+
+def _acquire(ledger: Ledger, campaign: Campaign) -> None:
+    with ledger.write() as connection:
+        row = connection.execute(sa.select(locks).where(locks.c.campaign_id == campaign.id)).first()
+        if row is not None and not _dead(row):
+            raise CampaignLocked(
+                f"Campaign {campaign.name!r} is being run by process {row.pid} on {row.host} (last heartbeat "
+                f"{row.heartbeat}); one process runs a campaign at a time. Wait for it, or end it and give the same "
+                f"command again. If that host is gone for good: `discover unlock {campaign.name}`."
+            )
+        connection.execute(sa.delete(locks).where(locks.c.campaign_id == campaign.id))
+        connection.execute(
+            sa.insert(locks).values(
+                campaign_id=campaign.id,
+                host=platform.node(),
+                pid=os.getpid(),
+                started=psutil.Process().create_time(),
+                heartbeat=now(),
+            )
+        )
+
+
+def _dead(row: sa.Row[Any]) -> bool:
+    if row.host != platform.node():
+        return False
+    try:
+        process = psutil.Process(row.pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        return bool(abs(process.create_time() - row.started) > 1.0)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _me() -> tuple[sa.ColumnElement[bool], ...]:
+    return (locks.c.host == platform.node(), locks.c.pid == os.getpid())
+
+
+def _beat(ledger: Ledger, campaign_id: int, ended: threading.Event) -> None:
+    last = time.monotonic()
+    over = False
+    while not over:
+        over = ended.wait(HEARTBEAT_SECONDS)
+        present = time.monotonic()
+        ledger.add_seconds(campaign_id, present - last)
+        last = present
+        with ledger.write() as connection:
+            connection.execute(
+                sa.update(locks).where(locks.c.campaign_id == campaign_id, *_me()).values(heartbeat=now())
+            )

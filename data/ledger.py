@@ -1,0 +1,384 @@
+"""The ledger: campaigns, stages and candidates, in SQLite (WAL, synchronous=FULL) or PostgreSQL by URL.
+
+It is the source of truth; Prefect and MLflow are views of it. Oracle calls, which cost money, have a module of their
+own: `data/oracle_book.py`; who may write a campaign at a time is decided in `data/campaign_lock.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from data.config import EXTENDABLE, CampaignConfig, parse_config
+from data.ledger_schema import HEAD, campaigns, candidates, oracle_calls, stages
+from data.records import JsonDict
+
+
+class LedgerError(RuntimeError):
+    """The ledger refuses: what it holds contradicts what was asked."""
+
+
+class CampaignState(StrEnum):
+    """Where a campaign stands. All but `done` go on when the same command is given again."""
+
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    DONE = "done"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    ORACLE_FAILING = "oracle_failing"
+    NO_CANDIDATES = "no_candidates"
+    IN_DOUBT = "in_doubt"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A row of the ledger: one campaign of one generation."""
+
+    id: int
+    name: str
+    generation: int
+    config: CampaignConfig
+    base: Path
+    state: CampaignState
+    message: str
+    seconds: float
+    created_at: str
+
+    @property
+    def slug(self) -> str:
+        """Name of the campaign's folder: the name, and the generation where there were several."""
+        return self.name if self.generation == 1 else f"{self.name}.{self.generation}"
+
+
+@dataclass(frozen=True, slots=True)
+class StageRow:
+    """A finished stage: what went in (key), where its results are, and their sha256."""
+
+    round: int
+    name: str
+    key: str
+    uri: str
+    sha256: str
+    metrics: dict[str, float]
+    seconds: float
+
+
+def now() -> str:
+    """Return the current time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+class Ledger:
+    """Transactions on the ledger. Every method is one transaction; concurrent readers are never blocked for long."""
+
+    def __init__(self, url: str) -> None:
+        """Open the ledger, creating or migrating its tables if need be.
+
+        Args:
+            url: SQLAlchemy URL, for example `sqlite:////folder/ledger.db` or `postgresql+psycopg://user@host/name`.
+        """
+        self.url = url
+        self.engine = sa.create_engine(url)
+        if self.engine.dialect.name == "sqlite":
+            sa.event.listen(self.engine, "connect", _configure_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+        self._migrate()
+
+    @classmethod
+    def at(cls, path: Path) -> Ledger:
+        """Open the SQLite ledger in a file."""
+        return cls(f"sqlite:///{path}")
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """One write transaction: committed whole, or not at all."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """One read transaction: a consistent view that takes no write lock."""
+        with self.engine.connect().execution_options(ledger_read=True) as connection:
+            yield connection
+
+    def _migrate(self) -> None:
+        with self.read() as connection:
+            tables = sa.inspect(connection).get_table_names()
+            found = (
+                connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+                if "alembic_version" in tables
+                else None
+            )
+        if found == HEAD:
+            return
+        if found is not None and found > HEAD:
+            raise LedgerError(
+                f"The ledger {self.engine.url.render_as_string()} is at revision {found}, this program knows up to "
+                f"{HEAD}. Install the newer discovery-flows that wrote it."
+            )
+        from alembic import command  # only the first run and upgrades pay for this import
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", "data:migrations")
+        config.set_main_option("path_separator", "os")
+        with self.write() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, HEAD)
+
+    # -- campaigns ---------------------------------------------------------------------------------------------------
+
+    def begin_campaign(self, config: CampaignConfig, base: Path, *, fresh: bool = False) -> Campaign:
+        """Return the campaign of this name: the one that exists, with rounds and budget as now given, or a new one.
+
+        Args:
+            config: the whole configuration.
+            base: folder from which the relative paths in it start.
+            fresh: begin the name anew; the earlier generation and its measurements stay in the ledger.
+
+        Raises:
+            LedgerError: the name exists with another configuration.
+        """
+        with self.write() as connection:
+            row = connection.execute(_latest(config.name)).mappings().first()
+            if row is None or fresh:
+                values = {
+                    "name": config.name,
+                    "generation": 1 if row is None else row["generation"] + 1,
+                    "config": json.dumps(config.to_json()),
+                    "identity": config.identity(),
+                    "base": str(base),
+                    "state": CampaignState.RUNNING,
+                    "message": "",
+                    "seconds": 0.0,
+                    "created_at": now(),
+                }
+                connection.execute(sa.insert(campaigns).values(values))
+            elif row["identity"] != config.identity():
+                raise LedgerError(_changed(config, json.loads(row["config"])))
+            else:
+                connection.execute(
+                    sa.update(campaigns)
+                    .where(campaigns.c.id == row["id"])
+                    .values(config=json.dumps(config.to_json()), base=str(base))
+                )
+        return self.campaign(config.name)
+
+    def campaign(self, name: str) -> Campaign:
+        """Return the latest generation of a campaign.
+
+        Raises:
+            LedgerError: no campaign has this name; the message lists those that exist.
+        """
+        with self.read() as connection:
+            row = connection.execute(_latest(name)).mappings().first()
+        if row is None:
+            names = sorted({campaign.name for campaign in self.campaigns()})
+            raise LedgerError(
+                f"The ledger has no campaign {name!r}; it has {', '.join(names) or 'none'}. "
+                "`discover run CONFIG` starts one."
+            )
+        return _campaign(row)
+
+    def campaign_by_id(self, campaign_id: int) -> Campaign:
+        """Return a campaign by its row id."""
+        with self.read() as connection:
+            row = connection.execute(sa.select(campaigns).where(campaigns.c.id == campaign_id)).mappings().one()
+        return _campaign(row)
+
+    def campaigns(self) -> list[Campaign]:
+        """Return every campaign and generation, oldest first."""
+        with self.read() as connection:
+            rows = connection.execute(sa.select(campaigns).order_by(campaigns.c.id)).mappings().all()
+        return [_campaign(row) for row in rows]
+
+    def set_state(self, campaign_id: int, state: CampaignState, message: str = "") -> None:
+        """Record where a campaign stands."""
+        with self.write() as connection:
+            connection.execute(
+                sa.update(campaigns).where(campaigns.c.id == campaign_id).values(state=state, message=message)
+            )
+
+    def add_seconds(self, campaign_id: int, seconds: float) -> None:
+        """Add running time, so that a limit on wall time holds across restarts."""
+        with self.write() as connection:
+            connection.execute(
+                sa.update(campaigns).where(campaigns.c.id == campaign_id).values(seconds=campaigns.c.seconds + seconds)
+            )
+
+    # -- stages ------------------------------------------------------------------------------------------------------
+
+    def stages(self, campaign_id: int) -> list[StageRow]:
+        """Return the finished stages in the order in which they ended."""
+        with self.read() as connection:
+            rows = connection.execute(
+                sa.select(stages).where(stages.c.campaign_id == campaign_id).order_by(stages.c.finished_at)
+            ).mappings()
+            return [_stage(row) for row in rows]
+
+    def stage(self, campaign_id: int, round: int, name: str) -> StageRow | None:
+        """Return a finished stage, or None."""
+        with self.read() as connection:
+            row = (
+                connection.execute(
+                    sa.select(stages).where(
+                        stages.c.campaign_id == campaign_id, stages.c.round == round, stages.c.name == name
+                    )
+                )
+                .mappings()
+                .first()
+            )
+        return None if row is None else _stage(row)
+
+    def finish_stage(self, campaign_id: int, row: StageRow) -> None:
+        """Record a stage as finished. Its results must be on disk before."""
+        with self.write() as connection:
+            connection.execute(
+                sa.insert(stages).values(
+                    campaign_id=campaign_id,
+                    round=row.round,
+                    name=row.name,
+                    key=row.key,
+                    uri=row.uri,
+                    sha256=row.sha256,
+                    metrics=json.dumps(row.metrics, sort_keys=True),
+                    seconds=row.seconds,
+                    finished_at=now(),
+                )
+            )
+
+    # -- candidates --------------------------------------------------------------------------------------------------
+
+    def add_candidates(self, campaign_id: int, round: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Record the batch of a round. Given again, the same batch changes nothing.
+
+        Args:
+            campaign_id: whose.
+            round: 0 for the initial design.
+            rows: object_id, smiles, arm, source, predicted_mean, predicted_std, score, novelty; in batch order.
+
+        Raises:
+            LedgerError: the round already has another batch.
+        """
+        with self.write() as connection:
+            existing = connection.scalars(
+                sa.select(candidates.c.object_id)
+                .where(candidates.c.campaign_id == campaign_id, candidates.c.round == round)
+                .order_by(candidates.c.position)
+            ).all()
+            if existing:
+                if list(existing) != [row["object_id"] for row in rows]:
+                    raise LedgerError(
+                        f"Round {round} already has another batch of {len(existing)} in the ledger, and it may have "
+                        "been bought. This is a defect if the configuration did not change: please report it."
+                    )
+                return
+            values = [{"campaign_id": campaign_id, "round": round, "position": i, **row} for i, row in enumerate(rows)]
+            if values:
+                connection.execute(sa.insert(candidates), values)
+
+    def candidates(self, campaign_id: int) -> list[JsonDict]:
+        """Return every candidate of a campaign with its measurement, by round and position.
+
+        Keys: id, smiles, value (None while unmeasured), round, arm, source, predicted_mean, predicted_std, score,
+        novelty, state (`proposed` before its call is booked), error, message, origin.
+        """
+        joined = candidates.outerjoin(
+            oracle_calls,
+            sa.and_(
+                oracle_calls.c.campaign_id == candidates.c.campaign_id,
+                oracle_calls.c.object_id == candidates.c.object_id,
+            ),
+        )
+        query = (
+            sa.select(
+                candidates.c.object_id.label("id"),
+                candidates.c.smiles,
+                oracle_calls.c.value,
+                candidates.c.round,
+                candidates.c.arm,
+                candidates.c.source,
+                candidates.c.predicted_mean,
+                candidates.c.predicted_std,
+                candidates.c.score,
+                candidates.c.novelty,
+                sa.func.coalesce(oracle_calls.c.state, "proposed").label("state"),
+                oracle_calls.c.error,
+                sa.func.coalesce(oracle_calls.c.message, "").label("message"),
+                oracle_calls.c.origin,
+            )
+            .select_from(joined)
+            .where(candidates.c.campaign_id == campaign_id)
+            .order_by(candidates.c.round, candidates.c.position)
+        )
+        with self.read() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _latest(name: str) -> sa.Select[Any]:
+    return sa.select(campaigns).where(campaigns.c.name == name).order_by(campaigns.c.generation.desc()).limit(1)
+
+
+def _campaign(row: Any) -> Campaign:
+    return Campaign(
+        id=row["id"],
+        name=row["name"],
+        generation=row["generation"],
+        config=parse_config(json.loads(row["config"]), source=f"the stored configuration of {row['name']}"),
+        base=Path(row["base"]),
+        state=CampaignState(row["state"]),
+        message=row["message"],
+        seconds=row["seconds"],
+        created_at=row["created_at"],
+    )
+
+
+def _stage(row: Any) -> StageRow:
+    return StageRow(
+        round=row["round"],
+        name=row["name"],
+        key=row["key"],
+        uri=row["uri"],
+        sha256=row["sha256"],
+        metrics=json.loads(row["metrics"]),
+        seconds=row["seconds"],
+    )
+
+
+def _changed(config: CampaignConfig, stored: Mapping[str, Any]) -> str:
+    given = config.to_json()
+    changed = sorted(k for k in given if k not in EXTENDABLE and given[k] != stored.get(k))
+    return (
+        f"Campaign {config.name!r} exists with another configuration: {', '.join(changed)} changed. "
+        f"Only {' and '.join(EXTENDABLE)} may change between runs. Restore the old values, give the campaign another "
+        "name, or begin it anew with --fresh (its measurements are kept and not bought again)."
+    )
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # SQLAlchemy's BEGIN below decides, not the driver
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout=30000")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # IMMEDIATE: a transaction that will write must not find the database changed under it half-way.
+    read_only = connection.get_execution_options().get("ledger_read")
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

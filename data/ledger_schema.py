@@ -1,0 +1,106 @@
+"""Tables of the ledger. The migrations in `data/migrations` make them; a test holds the two against each other."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+HEAD = "0001"
+"""Revision that this code works with."""
+
+metadata = MetaData()
+
+campaigns = Table(
+    "campaigns",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("generation", Integer, nullable=False),  # 1 + how often `--fresh` began the name anew
+    Column("config", Text, nullable=False),
+    Column("identity", String(64), nullable=False),
+    Column("base", Text, nullable=False),  # folder of the campaign file: relative paths start there
+    Column("state", String(32), nullable=False),
+    Column("message", Text, nullable=False, default=""),
+    Column("seconds", Float, nullable=False, default=0.0),  # running time, summed over restarts
+    Column("created_at", String(32), nullable=False),
+    UniqueConstraint("name", "generation"),
+)
+
+oracle_calls = Table(
+    "oracle_calls",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("campaign_id", ForeignKey("campaigns.id"), nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("oracle", String(128), nullable=False),
+    Column("version", String(255), nullable=False),
+    Column("object_id", String(64), nullable=False),
+    Column("fidelity", String(64), nullable=False, default=""),
+    Column("replicate", Integer, nullable=False, default=0),
+    Column("smiles", Text, nullable=False),
+    Column("origin", String(16), nullable=False),  # called | imported (came with a label) | reused (bought before)
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("cost", Float, nullable=False, default=0.0),
+    Column("value", Float),
+    Column("error", String(32)),
+    Column("message", Text, nullable=False, default=""),
+    Column("seconds", Float, nullable=False, default=0.0),
+    Column("reserved_at", String(32), nullable=False),
+    Column("completed_at", String(32)),
+    UniqueConstraint("campaign_id", "oracle", "version", "object_id", "fidelity", "replicate"),
+    Index("oracle_calls_by_object", "oracle", "version", "object_id"),
+)
+
+candidates = Table(
+    "candidates",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("campaign_id", ForeignKey("campaigns.id"), nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("object_id", String(64), nullable=False),
+    Column("smiles", Text, nullable=False),
+    Column("arm", String(16), nullable=False),
+    Column("source", String(64), nullable=False),
+    Column("predicted_mean", Float),
+    Column("predicted_std", Float),
+    Column("score", Float),
+    Column("novelty", Float),
+    UniqueConstraint("campaign_id", "object_id"),
+    UniqueConstraint("campaign_id", "round", "position"),
+)
+
+stages = Table(
+    "stages",
+    metadata,
+    Column("campaign_id", ForeignKey("campaigns.id"), primary_key=True),
+    Column("round", Integer, primary_key=True),
+    Column("name", String(32), primary_key=True),
+    Column("key", String(64), nullable=False),  # sha256 of all that went in
+    Column("uri", Text, nullable=False),  # folder of the results, relative to the workspace
+    Column("sha256", String(64), nullable=False),  # of the results
+    Column("metrics", Text, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("finished_at", String(32), nullable=False),
+)
+
+locks = Table(
+    "locks",
+    metadata,
+    Column("campaign_id", ForeignKey("campaigns.id"), primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started", Float, nullable=False),  # start time of the process: a pid alone can be given out again
+    Column("heartbeat", String(32), nullable=False),
+)
