@@ -40,7 +40,7 @@ oracle_calls = Table(
     "oracle_calls",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("campaign_id", ForeignKey("campaigns.id"), nullable=False),
+    Column("campaign_id", Integer, ForeignKey("campaigns.id"), nullable=False),
     Column("round", Integer, nullable=False),
     Column("oracle", String(128), nullable=False),
     Column("version", String(255), nullable=False),
@@ -66,7 +66,7 @@ candidates = Table(
     "candidates",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("campaign_id", ForeignKey("campaigns.id"), nullable=False),
+    Column("campaign_id", Integer, ForeignKey("campaigns.id"), nullable=False),
     Column("round", Integer, nullable=False),
     Column("position", Integer, nullable=False),
     Column("object_id", String(64), nullable=False),
@@ -84,7 +84,7 @@ candidates = Table(
 stages = Table(
     "stages",
     metadata,
-    Column("campaign_id", ForeignKey("campaigns.id"), primary_key=True),
+    Column("campaign_id", Integer, ForeignKey("campaigns.id"), primary_key=True),
     Column("round", Integer, primary_key=True),
     Column("name", String(32), primary_key=True),
     Column("key", String(64), nullable=False),  # sha256 of all that went in
@@ -98,7 +98,7 @@ stages = Table(
 locks = Table(
     "locks",
     metadata,
-    Column("campaign_id", ForeignKey("campaigns.id"), primary_key=True),
+    Column("campaign_id", Integer, ForeignKey("campaigns.id"), primary_key=True),
     Column("host", String(255), nullable=False),
     Column("pid", Integer, nullable=False),
     Column("started", Float, nullable=False),  # start time of the process: a pid alone can be given out again

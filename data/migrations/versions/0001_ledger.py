@@ -28,7 +28,7 @@ def upgrade() -> None:
     op.create_table(
         "oracle_calls",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("campaign_id", sa.ForeignKey("campaigns.id"), nullable=False),
+        sa.Column("campaign_id", sa.Integer, sa.ForeignKey("campaigns.id"), nullable=False),
         sa.Column("round", sa.Integer, nullable=False),
         sa.Column("oracle", sa.String(128), nullable=False),
         sa.Column("version", sa.String(255), nullable=False),
@@ -52,7 +52,7 @@ def upgrade() -> None:
     op.create_table(
         "candidates",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("campaign_id", sa.ForeignKey("campaigns.id"), nullable=False),
+        sa.Column("campaign_id", sa.Integer, sa.ForeignKey("campaigns.id"), nullable=False),
         sa.Column("round", sa.Integer, nullable=False),
         sa.Column("position", sa.Integer, nullable=False),
         sa.Column("object_id", sa.String(64), nullable=False),
@@ -68,7 +68,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "stages",
-        sa.Column("campaign_id", sa.ForeignKey("campaigns.id"), primary_key=True),
+        sa.Column("campaign_id", sa.Integer, sa.ForeignKey("campaigns.id"), primary_key=True),
         sa.Column("round", sa.Integer, primary_key=True),
         sa.Column("name", sa.String(32), primary_key=True),
         sa.Column("key", sa.String(64), nullable=False),
@@ -80,7 +80,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "locks",
-        sa.Column("campaign_id", sa.ForeignKey("campaigns.id"), primary_key=True),
+        sa.Column("campaign_id", sa.Integer, sa.ForeignKey("campaigns.id"), primary_key=True),
         sa.Column("host", sa.String(255), nullable=False),
         sa.Column("pid", sa.Integer, nullable=False),
         sa.Column("started", sa.Float, nullable=False),
