@@ -1,0 +1,89 @@
+"""The log-reward that a generator follows: the acquisition, scaled to the measured values, inside the screens.
+
+log R(x) = b (score(x) - m) / s with b the inverse temperature and m, s the mean and standard deviation of the measured
+values (signed so that larger is better): the average measured molecule has log R = 0 whatever the unit. What the space
+or a screen refuses gets the floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from data.records import FloatArray
+from models.protocols import Acquisition, Proxy, Screen
+
+LIMIT = 30.0
+"""|log R| never exceeds this: one extrapolated prediction must not swamp the loss."""
+
+CACHE_SIZE = 500_000
+
+
+class AcquisitionReward:
+    """Log-reward of molecules, cached by canonical SMILES."""
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        acquisition: Acquisition,
+        screens: Sequence[Screen],
+        measured: FloatArray,
+        *,
+        maximise: bool,
+        inverse_temperature: float,
+    ) -> None:
+        """Prepare the reward.
+
+        Args:
+            proxy: fitted.
+            acquisition: scores its predictions.
+            screens: each may refuse a molecule.
+            measured: shape `(n,)`, n >= 1, measured values in the unit of the target.
+            maximise: whether larger values are better.
+            inverse_temperature: b > 0.
+        """
+        self.proxy, self.acquisition, self.screens = proxy, acquisition, tuple(screens)
+        self.maximise = maximise
+        self.sign = 1.0 if maximise else -1.0
+        self.best = float(measured.max() if maximise else measured.min())
+        self.centre = float((self.sign * measured).mean())
+        self.scale = inverse_temperature / max(float(measured.std()), 1e-9)
+        self.floor = -2.0 * inverse_temperature - 4.0
+        self._cache: dict[str, float] = {}
+
+    def __call__(self, molecules: Sequence[str]) -> FloatArray:
+        """Return the log-reward of n molecules, shape `(n,)`."""
+        new = [smiles for smiles in dict.fromkeys(molecules) if smiles not in self._cache]
+        if len(self._cache) + len(new) > CACHE_SIZE:
+            self._cache.clear()
+            new = list(dict.fromkeys(molecules))
+        if new:
+            self._cache.update(zip(new, self._evaluate(new).tolist(), strict=True))
+        return np.array([self._cache[smiles] for smiles in molecules], dtype=np.float64)
+
+    def of_values(self, values: FloatArray) -> FloatArray:
+        """Return the log-reward of measured values, shape `(n,)`, on the same scale."""
+        scaled: FloatArray = np.clip(self.scale * (self.sign * values - self.centre), self.floor, LIMIT)
+        return scaled
+
+    def _evaluate(self, molecules: list[str]) -> FloatArray:
+        out = np.full(len(molecules), self.floor)
+        passed = [i for i, reason in enumerate(first_refusal(self.screens, molecules)) if reason is None]
+        if passed:
+            prediction = self.proxy.predict([molecules[i] for i in passed])
+            score = self.acquisition.score(prediction, best=self.best, maximise=self.maximise)
+            # Rounded: the last bits of a prediction depend on which molecules share its matrix product, and training
+            # that is killed and continued must see the very same rewards as training that was not.
+            out[passed] = np.round(np.clip(self.scale * (score - self.centre), self.floor, LIMIT), 6)
+        return out
+
+
+def first_refusal(screens: Sequence[Screen], molecules: Sequence[str]) -> list[str | None]:
+    """Return, per molecule, the first screen's reason for refusing it, or None."""
+    reasons: list[str | None] = [None] * len(molecules)
+    for screen in screens:
+        left = [i for i, reason in enumerate(reasons) if reason is None]
+        for i, reason in zip(left, screen.refuse([molecules[i] for i in left]), strict=True):
+            reasons[i] = reason
+    return reasons

@@ -1,0 +1,144 @@
+"""Stage `measure`: buy the batch through the ledger, then write the data set of the next round."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from data.ledger import CampaignState
+from data.oracle_book import OracleBook
+from data.records import CallState, JsonDict, Measurement
+from models.protocols import Oracle
+from tasks.components import oracle_name, oracle_of
+from tasks.oracle_pool import OraclePool
+from tasks.progress import Event, emit
+from tasks.stages import CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
+
+DATASET_COLUMNS = ["id", "smiles", "value", "unit", "round", "arm", "source", "predicted_mean", "predicted_std"]
+
+
+@task(name="measure", cache_policy=NO_CACHE, persist_result=False)
+def measure(ref: CampaignRef, round: int, batch: StageRef) -> StageRef:
+    """Buy the candidates that the ledger has for this round.
+
+    Results: `dataset.parquet` and `dataset.csv`: everything measured so far, this round included.
+
+    Raises:
+        CampaignStopped: the budget is spent, too many calls failed, or calls are in doubt.
+    """
+    with ref.open() as context:
+        return run_stage(
+            context,
+            round,
+            "measure",
+            inputs={"batch": batch},
+            settings=_settings(context),
+            compute=lambda folder: _measure(context, folder, round),
+        )
+
+
+def _settings(context: CampaignContext) -> JsonDict:
+    objective = context.config.to_json()["objectives"][0]
+    return {"oracle": objective["oracle"], "version": oracle_of(context.config).version}
+
+
+def workers() -> int:
+    """Return how many oracle processes run side by side: `$DISCOVER_WORKERS`, else the number of cores."""
+    return max(1, int(os.environ.get("DISCOVER_WORKERS") or os.cpu_count() or 1))
+
+
+def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, float]:
+    config = context.config
+    oracle = oracle_of(config)
+    book = OracleBook(context.ledger, context.campaign.id, oracle_name(config), oracle.version)
+    in_doubt = book.recover(oracle.semantics)  # type: ignore[arg-type]  # the protocol says str, the oracle checks
+    if in_doubt:
+        raise CampaignStopped(CampaignState.IN_DOUBT, _doubt(context, in_doubt))
+    rows = [c for c in context.ledger.candidates(context.campaign.id) if c["round"] == round]
+    wanted = [(row["id"], row["smiles"]) for row in rows]
+    fitted = book.reserve(
+        round,
+        wanted,
+        cost=oracle.cost,
+        max_calls=config.budget.calls,
+        max_cost=config.budget.cost,
+    )
+    _call(context, book, oracle, round)
+    if fitted < len(wanted):
+        spent = book.spent()
+        raise CampaignStopped(
+            CampaignState.BUDGET_EXHAUSTED,
+            f"Round {round}: the budget is spent ({spent.calls} calls, cost {spent.cost:g}); {len(wanted) - fitted} of "
+            f"{len(wanted)} candidates were not bought. Raise `budget` and give the same command again to go on.",
+        )
+    return _write_dataset(context, folder, round, oracle)
+
+
+def _call(context: CampaignContext, book: OracleBook, oracle: Oracle, round: int) -> None:
+    jobs = book.reserved(round)
+    before = [row for row in book.rows(round) if row["origin"] == "called"]
+    limit = context.config.objective.tolerated_failure_rate * len(before)
+    failed = sum(row["state"] == CallState.FAILED for row in before)
+    done = len(before) - len(jobs)
+    total = len(before)
+    _check_failures(context, book, round, failed, limit, total)
+    if not jobs:
+        return
+
+    def on_result(key: str, measurement: Measurement) -> None:
+        nonlocal failed, done
+        book.complete(key, measurement)
+        done += 1
+        failed += measurement.error is not None
+        value = {} if measurement.value is None else {"value": measurement.value}
+        emit(Event(round, "measure", done, total, value))
+        _check_failures(context, book, round, failed, limit, total)
+
+    spec = context.config.objective.oracle
+    with OraclePool(spec, workers=min(workers(), len(jobs)), search_path=[context.campaign.base]) as pool:
+        pool.run(jobs, on_submit=book.submit, on_result=on_result)
+
+
+def _check_failures(
+    context: CampaignContext, book: OracleBook, round: int, failed: int, limit: float, total: int
+) -> None:
+    """Stop as soon as the tolerated rate cannot be kept any more: the rest of the batch is not bought."""
+    if failed <= limit:
+        return
+    errors = [row for row in book.rows(round) if row["state"] == CallState.FAILED]
+    counts = pd.Series([row["error"] for row in errors]).value_counts()
+    told = ", ".join(f"{n} x {error}" for error, n in counts.items())
+    raise CampaignStopped(
+        CampaignState.ORACLE_FAILING,
+        f"Round {round}: {failed} of {total} oracle calls failed ({told}), above the tolerated rate of "
+        f"{context.config.objective.tolerated_failure_rate:g}. The last message: {errors[-1]['message'] or 'none'} "
+        "Mend the oracle and give the same command with --retry-failed.",
+    )
+
+
+def _doubt(context: CampaignContext, ids: list[str]) -> str:
+    name = context.campaign.name
+    return (
+        f"{len(ids)} calls were in flight when the campaign died, and the oracle must not be called twice: "
+        f"{', '.join(ids[:5])}{' ...' if len(ids) > 5 else ''}. Find out what became of them, then "
+        f"`discover settle {name} ID --value X`, or `discover settle {name} ID --abandon`, and give the command again."
+    )
+
+
+def _write_dataset(context: CampaignContext, folder: Path, round: int, oracle: Oracle) -> dict[str, float]:
+    rows = [c for c in context.ledger.candidates(context.campaign.id) if c["round"] <= round]
+    frame = pd.DataFrame(rows).assign(unit=oracle.unit)
+    measured = frame[frame["state"] == CallState.DONE][DATASET_COLUMNS].reset_index(drop=True)
+    measured = measured.astype({"value": "float64", "predicted_mean": "float64", "predicted_std": "float64"})
+    measured.to_parquet(folder / "dataset.parquet", index=False)
+    measured.to_csv(folder / "dataset.csv", index=False)
+    here = frame[frame["round"] == round]
+    return {
+        "measured": float((here["state"] == CallState.DONE).sum()),
+        "failed": float((here["state"] == CallState.FAILED).sum()),
+        "dataset": len(measured),
+    }

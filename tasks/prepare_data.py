@@ -1,0 +1,123 @@
+"""Stage `prepare_data`: read and standardise the source, draw the initial design."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from data.datasets import Library, read_source, source_sha256
+from data.ledger import CampaignState
+from data.oracle_book import OracleBook
+from data.records import Arm
+from models.reward import first_refusal
+from tasks.components import oracle_name, oracle_of, screens_of, write_json
+from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
+
+MINIMUM_LABELS = 5
+"""Measured molecules without which no proxy is trained."""
+
+
+@task(name="prepare data", cache_policy=NO_CACHE, persist_result=False)
+def prepare_data(ref: CampaignRef) -> StageRef:
+    """Read the campaign's source, report what was refused row by row, and book the initial design.
+
+    Results: `library.parquet` (id, smiles, value, scaffold), `refused.csv` (line, text, reason), `initial.parquet`.
+
+    Raises:
+        BadInput: the source cannot be read, no row is usable, or the budget is smaller than the initial design.
+        CampaignStopped: the screens refuse every molecule of the source.
+    """
+    with ref.open() as context:
+        config = context.config
+        stage = run_stage(
+            context,
+            0,
+            "prepare_data",
+            inputs={"source": source_sha256(config.data.component(), base=context.campaign.base)},
+            settings={
+                "space": config.to_json()["space"],
+                "data": config.to_json()["data"],
+                "screens": config.to_json()["screens"],
+            },
+            compute=lambda folder: _prepare(context, folder),
+        )
+        initial = pd.read_parquet(stage.path(context, "initial.parquet"))
+        _book(context, initial)
+        return stage
+
+
+def _prepare(context: CampaignContext, folder: Path) -> dict[str, float]:
+    config = context.config
+    library = read_source(config.data.component(), base=context.campaign.base, space=config.space)
+    library.frame.to_parquet(folder / "library.parquet", index=False)
+    refused = pd.DataFrame(
+        [(r.line, r.text, r.reason) for r in library.refused], columns=["line", "text", "reason"]
+    ).astype({"line": "Int64"})
+    refused.to_csv(folder / "refused.csv", index=False)
+    initial = _initial_design(context, library)
+    initial.to_parquet(folder / "initial.parquet", index=False)
+    counts = refused["reason"].value_counts().sort_index()
+    write_json(
+        folder / "report.json",
+        {
+            "kept": len(library.frame),
+            "labelled": int(library.frame["value"].notna().sum()),
+            "refused": len(refused),
+            "reasons": {str(reason): int(n) for reason, n in counts.items()},
+        },
+    )
+    return {"library": len(library.frame), "refused": len(refused), "initial": len(initial)}
+
+
+def _initial_design(context: CampaignContext, library: Library) -> pd.DataFrame:
+    """Return all labelled molecules, and `data.initial` unlabelled ones drawn at random from those that pass."""
+    config = context.config
+    frame = library.frame
+    labelled = frame[frame["value"].notna()]
+    pool = frame[frame["value"].isna()]
+    wanted = config.data.initial
+    order = np.random.default_rng(context.seed("initial design")).permutation(len(pool))
+    screens = screens_of(config)
+    chosen: list[int] = []
+    for start in range(0, len(order), 256):
+        if len(chosen) >= wanted:
+            break
+        block = order[start : start + 256]
+        reasons = first_refusal(screens, pool["smiles"].iloc[block].tolist())
+        chosen += [int(i) for i, reason in zip(block, reasons, strict=True) if reason is None]
+    chosen = chosen[:wanted]
+    if wanted and not chosen and len(pool):
+        raise CampaignStopped(
+            CampaignState.NO_CANDIDATES,
+            f"The screens refuse all {len(pool)} molecules of the source, so there is nothing to begin with. "
+            "Loosen `screens`, or give another source.",
+        )
+    if len(chosen) < wanted:
+        raise BadInput(
+            f"data.initial asks for {wanted} molecules, but only {len(chosen)} unlabelled ones of the source are inside "
+            f"the space and pass the screens. Set data.initial to {len(chosen)} or less, or give a larger source."
+        )
+    if len(chosen) + len(labelled) < MINIMUM_LABELS and config.rounds:
+        raise BadInput(
+            f"The campaign would begin with {len(chosen) + len(labelled)} measured molecules; a proxy needs at least "
+            f"{MINIMUM_LABELS}. Raise data.initial, or give a source with more values."
+        )
+    return pd.concat([labelled, pool.iloc[chosen]], ignore_index=True)
+
+
+def _book(context: CampaignContext, initial: pd.DataFrame) -> None:
+    """Put the initial design into the ledger: labels as imported values, the others as candidates to be bought."""
+    config = context.config
+    oracle = oracle_of(config)
+    labelled = initial[initial["value"].notna()]
+    book = OracleBook(context.ledger, context.campaign.id, oracle_name(config), oracle.version)
+    book.import_values(0, list(labelled[["id", "smiles", "value"]].itertuples(index=False, name=None)))
+    rows = [
+        {"object_id": row.id, "smiles": row.smiles, "arm": str(Arm.INITIAL), "source": config.data.kind}
+        for row in initial.itertuples()
+    ]
+    context.ledger.add_candidates(context.campaign.id, 0, rows)

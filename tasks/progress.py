@@ -1,0 +1,46 @@
+"""Progress of the running stage, for whoever listens in this process: the terminal, or nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from models.protocols import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A stage began (total = 0) or got further."""
+
+    round: int
+    stage: str
+    done: int = 0
+    total: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+Listener = Callable[[Event], None]
+
+_listeners: list[Listener] = []
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Have `listener` called for every event during a block."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+def emit(event: Event) -> None:
+    """Tell the listeners."""
+    for listener in _listeners:
+        listener(event)
+
+
+def stage_progress(round: int, stage: str) -> Progress:
+    """Return a callback that turns a component's progress into events of a stage."""
+    return lambda done, total, metrics: emit(Event(round, stage, done, total, metrics))

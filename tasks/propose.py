@@ -1,0 +1,76 @@
+"""Stage `propose`: draw distinct candidates from the trained generator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from data.records import Candidate
+from models.protocols import Generator
+from models.registry import build
+from tasks.components import load_state
+from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
+from tasks.train_generator import generation_context
+
+
+@task(name="propose", cache_policy=NO_CACHE, persist_result=False)
+def propose(
+    ref: CampaignRef, round: int, library: StageRef, dataset: StageRef, proxy: StageRef, generator: StageRef
+) -> StageRef:
+    """Draw `generator.proposals` candidates, and those of the control arm.
+
+    Results: `proposals.parquet` and `control.parquet` (id, smiles, source, log_prob), in the order drawn.
+    """
+    with ref.open() as context:
+        return run_stage(
+            context,
+            round,
+            "propose",
+            inputs={"library": library, "dataset": dataset, "proxy": proxy, "generator": generator},
+            settings=context.config.to_json()["generator"] | {"control": context.config.to_json()["control"]},
+            compute=lambda folder: _propose(context, folder, round, library, dataset, proxy, generator),
+        )
+
+
+def _propose(
+    context: CampaignContext,
+    folder: Path,
+    round: int,
+    library: StageRef,
+    dataset: StageRef,
+    proxy: StageRef,
+    trained: StageRef,
+) -> dict[str, float]:
+    config = context.config
+    known = generation_context(context, round, library, dataset, proxy)
+    generator: Generator = build("generator", config.generator.component())
+    generator.load_state(load_state(trained.path(context, "generator.pt")), known)
+    proposals = generator.sample(config.generator.proposals, seed=context.seed(round, "propose"))
+    _write(proposals, folder / "proposals.parquet")
+    wanted = config.control.size(config.batch_size)
+    control: list[Candidate] = []
+    if wanted:
+        arm: Generator = build("generator", config.control.component())
+        arm.fit(known)
+        # Ten and fifty times: most random members of the space are refused by the screens, some are known.
+        control = arm.sample(max(10 * config.batch_size, 50 * wanted), seed=context.seed(round, "control"))
+    _write(control, folder / "control.parquet")
+    return {"proposals": len(proposals), **_by_source(proposals)}
+
+
+def _write(candidates: list[Candidate], path: Path) -> None:
+    rows = [(c.id, c.smiles, c.source, c.log_prob) for c in candidates]
+    frame = pd.DataFrame(rows, columns=["id", "smiles", "source", "log_prob"]).astype(
+        {"id": "str", "smiles": "str", "source": "str", "log_prob": "float64"}
+    )
+    frame.to_parquet(path, index=False)
+
+
+def _by_source(candidates: list[Candidate]) -> dict[str, float]:
+    counts: dict[str, float] = {}
+    for candidate in candidates:
+        counts[f"proposals_{candidate.source}"] = counts.get(f"proposals_{candidate.source}", 0) + 1
+    return counts

@@ -1,0 +1,71 @@
+"""Stage `screen`: leave out what is known and what the screens refuse, and say why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from data.ledger import CampaignState
+from models.reward import first_refusal
+from tasks.components import screens_of
+from tasks.stages import CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
+
+KNOWN = "already in the campaign"
+
+
+@task(name="screen", cache_policy=NO_CACHE, persist_result=False)
+def screen(ref: CampaignRef, round: int, proposals: StageRef) -> StageRef:
+    """Screen the proposals and the control arm.
+
+    Results: `proposals.parquet`, `control.parquet`: as proposed, plus `reason` (null where it passed).
+
+    Raises:
+        CampaignStopped: nothing is left; the message counts the reasons.
+    """
+    with ref.open() as context:
+        stage = run_stage(
+            context,
+            round,
+            "screen",
+            inputs={"proposals": proposals},
+            settings={key: context.config.to_json()[key] for key in ("space", "screens")},
+            compute=lambda folder: _screen(context, folder, round, proposals),
+        )
+        if stage.metrics["passed"] == 0:
+            raise CampaignStopped(CampaignState.NO_CANDIDATES, _nothing_left(context, round, stage))
+        return stage
+
+
+def _screen(context: CampaignContext, folder: Path, round: int, proposals: StageRef) -> dict[str, float]:
+    # Earlier rounds only: this round's own batch is in the ledger when the stage is computed again.
+    known = {c["id"] for c in context.ledger.candidates(context.campaign.id) if c["round"] < round}
+    screens = screens_of(context.config)
+    passed = {}
+    for name in ("proposals", "control"):
+        frame = pd.read_parquet(proposals.path(context, f"{name}.parquet"))
+        reasons = first_refusal(screens, frame["smiles"].tolist())
+        frame["reason"] = pd.array(
+            [KNOWN if key in known else reason for key, reason in zip(frame["id"], reasons, strict=True)], dtype="str"
+        )
+        frame.to_parquet(folder / f"{name}.parquet", index=False)
+        passed[name] = int(frame["reason"].isna().sum())
+    return {
+        "passed": passed["proposals"],
+        "refused": len(pd.read_parquet(folder / "proposals.parquet")) - passed["proposals"],
+        "control_passed": passed["control"],
+    }
+
+
+def _nothing_left(context: CampaignContext, round: int, stage: StageRef) -> str:
+    frame = pd.read_parquet(stage.path(context, "proposals.parquet"))
+    if frame.empty:
+        return f"Round {round}: the generator proposed nothing. Look at its history, or choose another generator."
+    reasons = frame["reason"].value_counts().head(3)
+    told = "; ".join(f"{n} x {reason}" for reason, n in reasons.items())
+    return (
+        f"Round {round}: none of {len(frame)} proposals is left after screening ({told}). "
+        "Loosen `screens` or `space`, or choose another generator."
+    )

@@ -1,0 +1,98 @@
+"""Stage `select_batch`: score what passed, choose the batch and the control arm, book them as candidates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from data.molecules import morgan_counts, tanimoto
+from data.records import Arm, FloatArray
+from tasks.components import acquisition_of, load_proxy, selector_of
+from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
+
+PREDICTION_COLUMNS = ["predicted_mean", "predicted_std", "score", "novelty"]
+
+
+@task(name="select batch", cache_policy=NO_CACHE, persist_result=False)
+def select_batch(ref: CampaignRef, round: int, dataset: StageRef, proxy: StageRef, screened: StageRef) -> StageRef:
+    """Choose what to buy.
+
+    Results: `batch.parquet` (id, smiles, arm, source, predicted_mean, predicted_std, score, novelty) in the order of
+    purchase: acquisition and control arms interleaved, so that a budget that ends within the batch cuts both.
+    """
+    with ref.open() as context:
+        stage = run_stage(
+            context,
+            round,
+            "select_batch",
+            inputs={"dataset": dataset, "proxy": proxy, "screened": screened},
+            settings={
+                key: context.config.to_json()[key]
+                for key in ("acquisition", "selector", "control", "batch_size", "objectives")
+            },
+            compute=lambda folder: _select(context, folder, round, dataset, proxy, screened),
+        )
+        batch = pd.read_parquet(stage.path(context, "batch.parquet")).rename(columns={"id": "object_id"})
+        rows = [{str(k): v for k, v in row.items()} for row in batch.to_dict("records")]
+        context.ledger.add_candidates(context.campaign.id, round, rows)
+        return stage
+
+
+def _select(
+    context: CampaignContext, folder: Path, round: int, dataset: StageRef, proxy: StageRef, screened: StageRef
+) -> dict[str, float]:
+    config = context.config
+    n_control = config.control.size(config.batch_size)
+    known = pd.read_parquet(dataset.path(context, "dataset.parquet"))
+    passed = pd.read_parquet(screened.path(context, "proposals.parquet"))
+    passed = passed[passed["reason"].isna()].reset_index(drop=True)
+    scored = _score(context, passed, known, proxy)
+    chosen = selector_of(config).select(
+        scored["score"].to_numpy(dtype=np.float64),
+        morgan_counts(scored["smiles"].tolist()),
+        config.batch_size - n_control,
+    )
+    acquired = scored.iloc[chosen].assign(arm=str(Arm.ACQUISITION))
+    control = pd.read_parquet(screened.path(context, "control.parquet"))
+    control = control[control["reason"].isna() & ~control["id"].isin(acquired["id"])].head(n_control)
+    control = _score(context, control.reset_index(drop=True), known, proxy).assign(arm=str(Arm.CONTROL))
+    batch = _interleave(acquired, control)
+    batch[["id", "smiles", "arm", "source", *PREDICTION_COLUMNS]].to_parquet(folder / "batch.parquet", index=False)
+    return {
+        "selected": len(acquired),
+        "control": len(control),
+        "mean_score": float(acquired["score"].mean()),
+        "mean_novelty": float(acquired["novelty"].mean()),
+    }
+
+
+def _score(context: CampaignContext, frame: pd.DataFrame, known: pd.DataFrame, proxy: StageRef) -> pd.DataFrame:
+    prediction = load_proxy(proxy.path(context, "")).predict(frame["smiles"].tolist())
+    values = known["value"].to_numpy(dtype=np.float64)
+    best = float(values.max() if context.maximise else values.min())
+    score = acquisition_of(context.config).score(prediction, best=best, maximise=context.maximise)
+    return frame.assign(
+        predicted_mean=prediction.mean,
+        predicted_std=prediction.std,
+        score=np.round(score, 9),
+        novelty=np.round(novelty(frame["smiles"].tolist(), known["smiles"].tolist()), 6),
+    )
+
+
+def novelty(molecules: list[str], known: list[str]) -> FloatArray:
+    """Return 1 - the largest Tanimoto similarity (Morgan counts, radius 2) to a known molecule, shape `(n,)`."""
+    if not molecules or not known:
+        return np.ones(len(molecules))
+    return 1.0 - tanimoto(morgan_counts(molecules), morgan_counts(known)).max(axis=1)
+
+
+def _interleave(acquired: pd.DataFrame, control: pd.DataFrame) -> pd.DataFrame:
+    position = np.concatenate(
+        [(np.arange(len(arm)) + 0.5) / max(len(arm), 1) for arm in (acquired, control)]
+    )
+    both = pd.concat([acquired, control], ignore_index=True)
+    return both.iloc[np.argsort(position, kind="stable")].reset_index(drop=True)

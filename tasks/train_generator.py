@@ -1,0 +1,111 @@
+"""Stage `train_generator`: train the generator on the acquisition as log-reward, resumable by its checkpoint."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from data.records import FloatArray
+from models.protocols import GenerationContext, Generator, Progress
+from models.registry import build
+from tasks.components import load_proxy, reward_of, save_state, space_of
+from tasks.progress import stage_progress
+from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
+
+
+@task(name="train generator", cache_policy=NO_CACHE, persist_result=False)
+def train_generator(
+    ref: CampaignRef, round: int, library: StageRef, dataset: StageRef, proxy: StageRef, previous: StageRef | None
+) -> StageRef:
+    """Train the generator of a round; a killed training goes on from its checkpoint.
+
+    Results: `generator.pt` (state), `history.csv` (metrics by step).
+    """
+    with ref.open() as context:
+        inputs: dict[str, StageRef | str] = {"library": library, "dataset": dataset, "proxy": proxy}
+        if previous is not None:
+            inputs["previous"] = previous
+        stage = run_stage(
+            context,
+            round,
+            "train_generator",
+            inputs=inputs,
+            settings=_settings(context),
+            compute=lambda folder: _train(context, folder, round, library, dataset, proxy, previous),
+        )
+        shutil.rmtree(_checkpoint(context, round).parent, ignore_errors=True)
+        return stage
+
+
+def _settings(context: CampaignContext) -> object:
+    config = context.config.to_json()
+    return {key: config[key] for key in ("generator", "acquisition", "space", "screens", "objectives")}
+
+
+def _checkpoint(context: CampaignContext, round: int) -> Path:
+    return context.round_folder(round) / "checkpoint" / "generator.pt"
+
+
+def _train(
+    context: CampaignContext,
+    folder: Path,
+    round: int,
+    library: StageRef,
+    dataset: StageRef,
+    proxy: StageRef,
+    previous: StageRef | None,
+) -> dict[str, float]:
+    checkpoint = _checkpoint(context, round)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    generator: Generator = build("generator", context.config.generator.component())
+    generator.fit(
+        generation_context(
+            context,
+            round,
+            library,
+            dataset,
+            proxy,
+            checkpoint=checkpoint,
+            warm_start=None if previous is None else previous.path(context, "generator.pt"),
+            progress=stage_progress(round, "train_generator"),
+        )
+    )
+    save_state(folder / "generator.pt", generator.state())
+    history = pd.DataFrame(generator.history())
+    history.to_csv(folder / "history.csv", index=False)
+    return {} if history.empty else {f"final_{k}": float(v) for k, v in history.iloc[-1].dropna().items()}
+
+
+def generation_context(
+    context: CampaignContext,
+    round: int,
+    library: StageRef,
+    dataset: StageRef,
+    proxy: StageRef,
+    *,
+    checkpoint: Path | None = None,
+    warm_start: Path | None = None,
+    progress: Progress = lambda done, total, metrics: None,
+) -> GenerationContext:
+    """Return what the generator of a round may know."""
+    measured = pd.read_parquet(dataset.path(context, "dataset.parquet"))
+    values: FloatArray = measured["value"].to_numpy(dtype=np.float64)
+    reward = reward_of(context.config, load_proxy(proxy.path(context, "")), values)
+    sign = 1.0 if context.maximise else -1.0
+    order = np.lexsort((measured["id"].to_numpy(dtype=str), -sign * values))  # best first, ties by identity
+    return GenerationContext(
+        space=space_of(context.config),
+        log_reward=reward,
+        seed=context.seed(round, "train_generator"),
+        known=tuple(measured["smiles"].iloc[order]),
+        known_log_reward=reward.of_values(values[order]),
+        library=tuple(pd.read_parquet(library.path(context, "library.parquet"), columns=["smiles"])["smiles"]),
+        checkpoint=checkpoint,
+        warm_start=warm_start,
+        progress=progress,
+    )

@@ -1,0 +1,85 @@
+"""The workspace: one folder with the ledger, the services' databases, artifacts and checkpoints."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.ledger import Campaign, Ledger
+
+HOME_VARIABLE = "DISCOVER_HOME"
+LEDGER_VARIABLE = "DISCOVER_LEDGER"
+DEFAULT_HOME = ".discover"
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+"""Environment of everything we start: no telemetry, no pickles."""
+
+
+class WorkspaceError(RuntimeError):
+    """The workspace folder cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where things are kept."""
+
+    home: Path
+
+    @classmethod
+    def open(cls, home: Path | str | None = None) -> Workspace:
+        """Return the workspace in `home`, `$DISCOVER_HOME` or `.discover`, creating the folder.
+
+        Raises:
+            WorkspaceError: the folder cannot be created or written.
+        """
+        path = Path(home or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser().absolute()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            probe = path / f".writable-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise WorkspaceError(
+                f"The workspace {path} is not writable ({error.strerror or error}). Set {HOME_VARIABLE} to a folder "
+                "that is, or mend its permissions."
+            ) from error
+        return cls(path)
+
+    def ledger(self) -> Ledger:
+        """Open the ledger: `$DISCOVER_LEDGER` if it is set, else SQLite in the workspace."""
+        url = os.environ.get(LEDGER_VARIABLE)
+        return Ledger(url) if url else Ledger.at(self.home / "ledger.db")
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's tracking address: `$MLFLOW_TRACKING_URI` if it is set, else SQLite in the workspace."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of MLflow's artifacts."""
+        return self.home / "artifacts"
+
+    @property
+    def prefect_home(self) -> Path:
+        """Folder of Prefect's database and settings."""
+        return self.home / "prefect"
+
+    def campaign_folder(self, campaign: Campaign) -> Path:
+        """Folder of one campaign's stages."""
+        return self.home / "campaigns" / campaign.slug
+
+
+def quiet_environment() -> None:
+    """Switch telemetry and pickles off for this process and its children; call before importing Prefect or MLflow."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
