@@ -1,0 +1,67 @@
+"""Scores that RDKit computes from the molecular graph: cheap stand-ins for a measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+from rdkit import Chem, rdBase
+from rdkit.Chem import QED, rdMolDescriptors
+
+from data.molecules import parse
+from models.oracles.base import MeasurementFailure, MoleculeOracle, OracleOptions
+from models.screens.synthetic_accessibility import synthetic_accessibility
+
+Property = Literal["qed", "logp", "synthetic_accessibility"]
+
+
+def _qed(mol: Chem.Mol) -> float:
+    return float(QED.qed(mol))
+
+
+def _logp(mol: Chem.Mol) -> float:
+    return float(rdMolDescriptors.CalcCrippenDescriptors(mol)[0])
+
+
+def _synthetic_accessibility(mol: Chem.Mol) -> float:
+    return synthetic_accessibility(Chem.MolToSmiles(mol))
+
+
+_PROPERTIES: Mapping[str, Callable[[Chem.Mol], float]] = {
+    "qed": _qed,
+    "logp": _logp,
+    "synthetic_accessibility": _synthetic_accessibility,
+}
+
+
+class RdkitScore(MoleculeOracle):
+    """Drug-likeness (qed, 0 to 1), octanol-water logP, or synthetic accessibility (1 to 10); no unit.
+
+    References: QED: Bickerton et al., Nature Chem. 2012, 4, 90. logP: Wildman, Crippen, J. Chem. Inf. Comput. Sci.
+    1999, 39, 868. Synthetic accessibility: Ertl, Schuffenhauer, J. Cheminformatics 2009, 1, 8.
+    """
+
+    kind = "rdkit"
+    reference = "Bickerton et al., Nature Chem. 2012, 4, 90; Wildman, Crippen, J. Chem. Inf. Comput. Sci. 1999, 39, 868"
+
+    class Options(OracleOptions):
+        """Options of the oracle `rdkit`."""
+
+        property: Property = Field(default="qed", description="the score")
+        chunk: int = Field(default=32, ge=1, description="molecules per call")
+
+    def __init__(self, options: Any = None, /, **values: Any) -> None:
+        super().__init__(options, **values)
+        self.version = f"{self.options.property}/rdkit-{rdBase.rdkitVersion}"
+
+    def measure(self, smiles: str) -> float:
+        """Return the score of one molecule.
+
+        Raises:
+            MeasurementFailure: `invalid` if the text is no molecule.
+        """
+        mol = parse(smiles)
+        if mol is None:
+            raise MeasurementFailure("invalid", f"{smiles!r} is no valid SMILES.")
+        return _PROPERTIES[self.options.property](mol)

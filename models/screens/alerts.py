@@ -1,0 +1,88 @@
+"""The project's own list of energetic, hydrolytically unstable and reactive groups."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from pydantic import Field
+from rdkit import Chem
+
+from data.molecules import parse
+from models.registry import Component, ComponentError, Options, nearest
+
+_RESOURCE = "alerts_reactive.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One row of the list."""
+
+    name: str
+    pattern: Chem.Mol
+    max_count: int
+    """How often the group may occur."""
+    reason: str
+
+
+@cache
+def alerts() -> tuple[Alert, ...]:
+    """Return the shipped list, `data/resources/alerts_reactive.csv`, in its order.
+
+    Raises:
+        ValueError: a row of the resource is no valid SMARTS.
+    """
+    with files("data.resources").joinpath(_RESOURCE).open(encoding="utf-8") as file:
+        return tuple(_alert(row) for row in csv.DictReader(file))
+
+
+def _alert(row: dict[str, str]) -> Alert:
+    pattern = Chem.MolFromSmarts(row["smarts"])
+    if pattern is None:
+        raise ValueError(f"The alert {row['name']!r} in {_RESOURCE} is no valid SMARTS: {row['smarts']!r}.")
+    return Alert(row["name"], pattern, int(row["max_count"]), row["reason"])
+
+
+class Alerts(Component):
+    """Refuse molecules with energetic, hydrolytically unstable or reactive groups.
+
+    The list is meant for materials that are made and kept in air: quinones, nitriles, one nitro group, polyhalides and
+    Michael acceptors pass. `allow` names rows that do not count; `discover components screen` shows the option.
+    """
+
+    kind = "alerts"
+    group = "screen"
+    reference = "the project's list, data/resources/alerts_reactive.csv"
+
+    class Options(Options):
+        """Options of the screen `alerts`."""
+
+        allow: tuple[str, ...] = Field(default=(), description="names of alerts that do not refuse")
+
+    def __init__(self, options: Any = None, /, **values: Any) -> None:
+        super().__init__(options, **values)
+        names = [alert.name for alert in alerts()]
+        for name in self.options.allow:
+            if name not in names:
+                raise ComponentError(
+                    f"Option 'allow' of screen 'alerts' names {name!r}, which is no alert of {_RESOURCE}."
+                    + nearest(name, names)
+                )
+        self._active = [alert for alert in alerts() if alert.name not in self.options.allow]
+
+    def refuse(self, molecules: Sequence[str]) -> list[str | None]:
+        """Return, per molecule, None or the first alert that it raises."""
+        return [self._reason(smiles) for smiles in molecules]
+
+    def _reason(self, smiles: str) -> str | None:
+        mol = parse(smiles)
+        if mol is None:
+            return f"{smiles!r} is no valid SMILES."
+        for alert in self._active:
+            if len(mol.GetSubstructMatches(alert.pattern, maxMatches=alert.max_count + 1)) > alert.max_count:
+                return f"Alert {alert.name}: {alert.reason}."
+        return None

@@ -1,0 +1,65 @@
+"""RDKit's filter catalogues of medicinal chemistry, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import Field, field_validator
+from rdkit.Chem.FilterCatalog import FilterCatalog as RdkitCatalog
+from rdkit.Chem.FilterCatalog import FilterCatalogParams
+
+from data.molecules import parse
+from models.registry import Component, Options
+
+_CATALOGS: dict[str, Any] = dict(FilterCatalogParams.FilterCatalogs.names)
+
+
+class FilterCatalog(Component):
+    """Refuse molecules that match a filter catalogue of RDKit, such as BRENK, PAINS or NIH.
+
+    These lists are made for drug screening: they refuse, among others, quinones and many nitriles.
+
+    References: BRENK: Brenk et al., ChemMedChem 2008, 3, 435. PAINS: Baell, Holloway, J. Med. Chem. 2010, 53, 2719.
+    NIH: Jadhav et al., J. Med. Chem. 2010, 53, 37.
+    """
+
+    group = "screen"
+    kind = "filter_catalog"
+    reference = "Brenk et al., ChemMedChem 2008, 3, 435; Baell, Holloway, J. Med. Chem. 2010, 53, 2719"
+
+    class Options(Options):
+        """Options of the screen `filter_catalog`."""
+
+        catalogs: tuple[str, ...] = Field(default=("BRENK",), min_length=1, description="names of RDKit catalogues")
+
+        @field_validator("catalogs")
+        @classmethod
+        def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+            for name in names:
+                if name not in _CATALOGS:
+                    known = sorted(_CATALOGS)
+                    close = "".join(f"; the nearest is {item!r}" for item in get_close_matches(name, known, n=1))
+                    raise ValueError(f"RDKit has no catalogue {name!r}; expected {', '.join(known)}{close}")
+            return names
+
+    def __init__(self, options: Any = None, /, **values: Any) -> None:
+        super().__init__(options, **values)
+        parameters = FilterCatalogParams()
+        for name in self.options.catalogs:
+            parameters.AddCatalog(_CATALOGS[name])
+        self._catalog = RdkitCatalog(parameters)
+
+    def refuse(self, molecules: Sequence[str]) -> list[str | None]:
+        """Return, per molecule, None or the first entry of a catalogue that it matches."""
+        return [self._reason(smiles) for smiles in molecules]
+
+    def _reason(self, smiles: str) -> str | None:
+        mol = parse(smiles)
+        if mol is None:
+            return f"{smiles!r} is no valid SMILES."
+        entry = self._catalog.GetFirstMatch(mol)
+        if entry is None:
+            return None
+        return f"It matches {entry.GetDescription()} of the catalogue {'+'.join(self.options.catalogs)}."
