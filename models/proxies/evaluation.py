@@ -1,0 +1,117 @@
+"""Held-out quality of a proxy: cross-validation by groups, and the figures of a round's report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.stats import rankdata
+
+from data.records import FloatArray, Prediction
+from models.protocols import Proxy
+
+_Z90 = 1.6448536269514722
+
+
+def group_folds(groups: Sequence[str], folds: int, seed: int) -> list[int]:
+    """Return the fold of each of n objects, so that a group is never split.
+
+    Groups go, the largest first and ties in an order drawn by the seed, to the fold that is smallest so far. The empty
+    group (acyclic molecules have no scaffold) is no group: its members are dealt out one by one.
+
+    Args:
+        groups: name of each object's group.
+        folds: number of folds, at least 2.
+        seed: of the order of equally large groups.
+
+    Raises:
+        ValueError: fewer than 2 folds, or fewer groups than folds.
+    """
+    names = [group or f"\0{i}" for i, group in enumerate(groups)]
+    distinct = sorted(set(names))
+    if folds < 2 or len(distinct) < folds:
+        raise ValueError(
+            f"Cross-validation needs at least 2 folds and as many groups; got {folds} folds and {len(distinct)} groups "
+            f"of {len(groups)} objects. Use fewer folds, or more data."
+        )
+    sizes = dict.fromkeys(distinct, 0)
+    for name in names:
+        sizes[name] += 1
+    order = np.random.default_rng(seed).permutation(len(distinct))
+    fold_of: dict[str, int] = {}
+    load = [0] * folds
+    for name in sorted((distinct[i] for i in order), key=lambda group: -sizes[group]):
+        fold_of[name] = load.index(min(load))
+        load[fold_of[name]] += sizes[name]
+    return [fold_of[name] for name in names]
+
+
+def cross_validate(
+    build_proxy: Callable[[], Proxy],
+    molecules: Sequence[str],
+    values: FloatArray,
+    groups: Sequence[str],
+    folds: int,
+    seed: int,
+) -> Prediction:
+    """Predict each of n molecules by a proxy that was trained without its group.
+
+    Args:
+        build_proxy: makes an untrained proxy; called once per fold.
+        molecules: n canonical SMILES.
+        values: shape `(n,)`, finite.
+        groups: n names of groups that stay together, such as Bemis-Murcko scaffolds.
+        folds: number of folds; each is predicted by a proxy trained on the others.
+        seed: of the folds and of the training.
+
+    Raises:
+        ValueError: fewer groups than folds, or a training set that the proxy refuses.
+    """
+    fold = np.array(group_folds(groups, folds, seed))
+    mean, std = np.empty(len(molecules)), np.empty(len(molecules))
+    for k in range(folds):
+        train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+        proxy = build_proxy()
+        proxy.fit([molecules[i] for i in train.tolist()], np.asarray(values)[train], seed=seed)
+        prediction = proxy.predict([molecules[i] for i in test.tolist()])
+        mean[test], std[test] = prediction.mean, prediction.std
+    return Prediction(mean, std)
+
+
+def metrics(prediction: Prediction, values: FloatArray) -> dict[str, float]:
+    """Return the figures of n predictions against measured values.
+
+    `rmse`, `mae` (unit of the target), `r2`, `spearman` (0 if either side is constant), `nll` (mean negative log
+    density of a normal with the predicted mean and deviation), `coverage_90` (share inside the central 90 % interval),
+    `sharpness` (mean predicted deviation), `error_spearman` (rank correlation of deviation and absolute error), `n`.
+
+    Raises:
+        ValueError: fewer than 2 values, or lengths that differ.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if len(values) < 2 or values.shape != prediction.mean.shape:
+        raise ValueError(
+            f"Metrics need at least 2 values, one per prediction; got {len(prediction)} predictions and values of "
+            f"shape {values.shape}."
+        )
+    error = prediction.mean - values
+    z = error / prediction.std
+    spread = float(np.square(values - values.mean()).sum())
+    return {
+        "rmse": float(np.sqrt(np.square(error).mean())),
+        "mae": float(np.abs(error).mean()),
+        "r2": 1.0 - float(np.square(error).sum()) / spread if spread > 0 else 0.0,
+        "spearman": rank_correlation(prediction.mean, values),
+        "nll": float((0.5 * np.log(2.0 * np.pi * np.square(prediction.std)) + 0.5 * np.square(z)).mean()),
+        "coverage_90": float((np.abs(z) <= _Z90).mean()),
+        "sharpness": float(prediction.std.mean()),
+        "error_spearman": rank_correlation(prediction.std, np.abs(error)),
+        "n": float(len(values)),
+    }
+
+
+def rank_correlation(a: FloatArray, b: FloatArray) -> float:
+    """Return Spearman's rank correlation of two vectors, ties sharing their mean rank; 0 if either is constant."""
+    ra, rb = rankdata(a) - (len(a) + 1) / 2.0, rankdata(b) - (len(b) + 1) / 2.0
+    norm = float(np.sqrt(np.square(ra).sum() * np.square(rb).sum()))
+    return float(ra @ rb) / norm if norm > 0 else 0.0

@@ -1,0 +1,238 @@
+"""Exact Gaussian-process regression with an unknown constant mean, from fixed matrices of pairs.
+
+The covariance of the values is `a Matern52(r / l) + b T + s^2 I` with distances r and similarities T that are computed
+once; only the hyperparameters a, b, l, s^2 move. The mean is one constant under a flat prior, integrated out exactly
+(universal kriging), so that values shifted by c give predictions shifted by c.
+
+Reference: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), sections 2.2, 2.7, 4.2.1 and 5.4.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from scipy.linalg import cho_solve, lapack, solve_triangular
+from scipy.optimize import minimize
+
+from data.records import FloatArray
+
+logger = logging.getLogger(__name__)
+
+BLOCK = 64
+"""Rows per matrix product of a posterior. A BLAS chooses its kernel by shape and so changes last bits with the number
+of rows; with one shape for every product a point is predicted alike in any company."""
+
+_JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparameters:
+    """Of the covariance of standardised values; a variance of 0 switches its term off."""
+
+    descriptor_variance: float
+    tanimoto_variance: float
+    length_scale: float
+    noise_variance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """What the covariance needs of n times m pairs: distances and similarities, each shape `(n, m)` or None."""
+
+    distance: FloatArray | None
+    similarity: FloatArray | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape `(n, m)`."""
+        given = self.distance if self.distance is not None else self.similarity
+        if given is None:
+            raise ValueError("A covariance needs distances or similarities; got neither. Switch one kernel term on.")
+        return given.shape
+
+
+def matern52(distance: FloatArray, length_scale: float) -> FloatArray:
+    """Return the Matern covariance of smoothness 5/2, 1 at distance 0, elementwise."""
+    s = distance * (math.sqrt(5.0) / length_scale)
+    return np.asarray((1.0 + s + s * s / 3.0) * np.exp(-s))
+
+
+def covariance(pairs: Pairs, h: Hyperparameters) -> FloatArray:
+    """Return the covariance of noise-free values, shape of the pairs."""
+    out = np.zeros(pairs.shape)
+    if pairs.distance is not None and h.descriptor_variance > 0:
+        out += h.descriptor_variance * matern52(pairs.distance, h.length_scale)
+    if pairs.similarity is not None and h.tanimoto_variance > 0:
+        out += h.tanimoto_variance * pairs.similarity
+    return out
+
+
+def cholesky(matrix: FloatArray) -> tuple[FloatArray, float]:
+    """Return the lower Cholesky factor of a symmetric matrix `(n, n)` and the jitter that it needed.
+
+    Jitter is added to the diagonal, in units of its mean, only when the factorisation fails, and is logged.
+
+    Raises:
+        ValueError: the matrix is not positive definite even with the largest jitter.
+    """
+    for jitter in _JITTERS:
+        trial = matrix.copy(order="F")
+        trial[np.diag_indices_from(trial)] += jitter * float(matrix.diagonal().mean())
+        factor, info = lapack.dpotrf(trial, lower=1, clean=1, overwrite_a=1)
+        if info == 0:
+            if jitter:
+                logger.warning("A covariance of %d points needed a jitter of %g of its diagonal.", len(matrix), jitter)
+            return np.asarray(factor), jitter
+    raise ValueError(
+        f"A covariance of {len(matrix)} points is not positive definite, even with {_JITTERS[-1]:g} of its mean "
+        "diagonal added. Look for non-finite features or a kernel that is none."
+    )
+
+
+def log_marginal_likelihood(pairs: Pairs, values: FloatArray, h: Hyperparameters) -> tuple[float, dict[str, float]]:
+    """Return the log marginal likelihood and its derivatives by the logarithm of each hyperparameter.
+
+    With `P = K^-1 - K^-1 1 1' K^-1 / (1' K^-1 1)`, the mean integrated out under a flat prior,
+    `log p = -1/2 y'Py - 1/2 log|K| - 1/2 log(1'K^-1 1) - (n-1)/2 log 2 pi` and
+    `d log p = 1/2 (y'P dK P y - tr(P dK))`.
+
+    Args:
+        pairs: of the n training points with themselves.
+        values: shape `(n,)`.
+        h: where to evaluate.
+    """
+    n = len(values)
+    parts: dict[str, FloatArray] = {}
+    if pairs.distance is not None:
+        s = pairs.distance * (math.sqrt(5.0) / h.length_scale)
+        decay = np.exp(-s)
+        parts["descriptor_variance"] = h.descriptor_variance * (1.0 + s + s * s / 3.0) * decay
+        parts["length_scale"] = h.descriptor_variance * (s * s * (1.0 + s) / 3.0) * decay
+    if pairs.similarity is not None:
+        parts["tanimoto_variance"] = h.tanimoto_variance * pairs.similarity
+    k = sum((parts[name] for name in ("descriptor_variance", "tanimoto_variance") if name in parts), np.zeros((n, n)))
+    k[np.diag_indices(n)] += h.noise_variance
+    factor, _ = cholesky(k)
+    inverse, _ = lapack.dpotri(factor, lower=1)
+    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    u = inverse.sum(1)
+    projector = inverse - np.outer(u, u) / u.sum()
+    alpha = projector @ values
+    value = -0.5 * float(values @ alpha) - float(np.log(factor.diagonal()).sum()) - 0.5 * math.log(u.sum())
+    value -= 0.5 * (n - 1) * math.log(2.0 * math.pi)
+    weight = 0.5 * (np.outer(alpha, alpha) - projector)
+    gradient = {name: float(np.vdot(weight, part)) for name, part in parts.items()}
+    gradient["noise_variance"] = h.noise_variance * float(weight.trace())
+    return value, gradient
+
+
+def fit_hyperparameters(
+    pairs: Pairs, values: FloatArray, *, scale: float, restarts: int, min_noise: float, seed: int
+) -> Hyperparameters:
+    """Return hyperparameters of maximal marginal likelihood, by L-BFGS from `restarts` starts.
+
+    Args:
+        pairs: of the n training points with themselves.
+        values: shape `(n,)`, standardised.
+        scale: length-scale to start from: sqrt(d) for d standardised descriptors. Shorter by far is white noise,
+            where the gradient vanishes and the optimiser stays.
+        restarts: number of starts; the first is fixed, the others scatter around it.
+        min_noise: lower bound of the noise variance.
+        seed: of the scattered starts.
+    """
+    terms = (pairs.distance is not None) + (pairs.similarity is not None)
+    start = {"noise_variance": max(0.1, min_noise)}
+    limits = {"noise_variance": (min_noise, 4.0)}
+    if pairs.distance is not None:
+        start |= {"descriptor_variance": 1.0 / terms, "length_scale": scale}
+        limits |= {"descriptor_variance": (1e-4, 1e2), "length_scale": (0.05 * scale, 50.0 * scale)}
+    if pairs.similarity is not None:
+        start |= {"tanimoto_variance": 1.0 / terms}
+        limits |= {"tanimoto_variance": (1e-4, 1e2)}
+    names = sorted(start)
+
+    def unpack(theta: Sequence[float] | FloatArray) -> Hyperparameters:
+        given = dict(zip(names, np.exp(theta).tolist(), strict=True))
+        return Hyperparameters(
+            **{f.name: given.get(f.name, 1.0 if f.name == "length_scale" else 0.0) for f in fields(Hyperparameters)}
+        )
+
+    def loss(theta: FloatArray) -> tuple[float, FloatArray]:
+        value, gradient = log_marginal_likelihood(pairs, values, unpack(theta))
+        return -value, -np.array([gradient[name] for name in names])
+
+    low, high = (np.log([limits[name][side] for name in names]) for side in (0, 1))
+    origin = np.log([start[name] for name in names])
+    rng = np.random.default_rng(seed)
+    starts = [origin, *(np.clip(origin + rng.normal(0.0, 1.0, len(names)), low, high) for _ in range(restarts - 1))]
+    bounds = list(zip(low.tolist(), high.tolist(), strict=True))
+    found = [minimize(loss, at, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 100}) for at in starts]
+    return unpack(min(found, key=lambda result: float(result.fun)).x)
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """What prediction needs of n training points.
+
+    Attributes:
+        factor: lower Cholesky factor of the noisy covariance, shape `(n, n)`.
+        weights: K^-1 (y - mean), shape `(n,)`.
+        ones: K^-1 1, shape `(n,)`.
+        mean: estimated constant mean.
+        h: the hyperparameters.
+        jitter: what had to be added to the diagonal, in units of its mean.
+    """
+
+    factor: FloatArray
+    weights: FloatArray
+    ones: FloatArray
+    mean: float
+    h: Hyperparameters
+    jitter: float
+
+    def predict(self, pairs: Pairs) -> tuple[FloatArray, FloatArray]:
+        """Return mean and variance of a new measurement, noise and the unknown constant included, each `(m,)`.
+
+        Args:
+            pairs: of m new points with the n training points, shape `(m, n)`.
+        """
+        cross = covariance(pairs, self.h)
+        m, n = cross.shape
+        prior = self.h.noise_variance
+        prior += self.h.descriptor_variance if pairs.distance is not None else 0.0
+        prior += self.h.tanimoto_variance if pairs.similarity is not None else 0.0
+        mean, variance = np.empty(m), np.empty(m)
+        columns = np.column_stack([self.weights, self.ones])
+        for begin in range(0, m, BLOCK):
+            rows = min(BLOCK, m - begin)
+            block = np.zeros((BLOCK, n))
+            block[:rows] = cross[begin : begin + rows]
+            products = block @ columns
+            half = solve_triangular(self.factor, block.T, lower=True, check_finite=False)
+            explained = np.square(half).sum(0)
+            drift = np.square(1.0 - products[:, 1]) / self.ones.sum()
+            mean[begin : begin + rows] = self.mean + products[:rows, 0]
+            variance[begin : begin + rows] = (prior - explained + drift)[:rows]
+        # Cancellation can leave a tiny negative; a measurement is never surer than its noise.
+        return mean, np.maximum(variance, self.h.noise_variance)
+
+
+def posterior(pairs: Pairs, values: FloatArray, h: Hyperparameters) -> Posterior:
+    """Condition on n values.
+
+    Args:
+        pairs: of the training points with themselves, shape `(n, n)`.
+        values: shape `(n,)`.
+        h: hyperparameters.
+    """
+    k = covariance(pairs, h)
+    k[np.diag_indices_from(k)] += h.noise_variance
+    factor, jitter = cholesky(k)
+    ones = np.asarray(cho_solve((factor, True), np.ones(len(values))))
+    mean = float(ones @ values / ones.sum())
+    weights = np.asarray(cho_solve((factor, True), values - mean))
+    return Posterior(factor, weights, ones, mean, h, jitter)
