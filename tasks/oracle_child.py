@@ -1,0 +1,141 @@
+"""One oracle process as its parent sees it: start, send, receive, kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+_TAIL_LINES = 12
+_READ_BYTES = 65536
+
+# One thread each: processes share the cores, and sums do not depend on how a library splits them.
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OMP_STACKSIZE": "64M",
+    "PYTHONHASHSEED": "0",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+class OracleStartError(RuntimeError):
+    """The oracle cannot be loaded in its process: a complete sentence with the process's own words."""
+
+
+class ChildDied(Exception):
+    """The process ended or broke the protocol; the message has the end of what it printed."""
+
+
+class Child:
+    """A worker process; `fileno` is readable when an answer is there."""
+
+    def __init__(self, start: Mapping[str, Any]) -> None:
+        # -P keeps the current folder off sys.path: a user's folder named `data` must not shadow ours. A session of
+        # its own lets `kill` reach whatever the oracle started, and keeps Ctrl-C with the parent, which decides.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tasks.oracle_worker", str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **_ENVIRONMENT},
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        self._buffer = b""
+        self._printed: deque[str] = deque(maxlen=_TAIL_LINES)
+        # Read all the time: a full pipe would stop an oracle that prints much.
+        self._drain = threading.Thread(target=self._read_printed, daemon=True)
+        self._drain.start()
+        self.send(start)
+
+    def fileno(self) -> int:
+        """Return the descriptor on which answers arrive."""
+        return self._stdout.fileno()
+
+    def alive(self) -> bool:
+        """Return whether the process still runs."""
+        return self._process.poll() is None
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send one message; a process that has died is noticed when its answer is read."""
+        with suppress(BrokenPipeError):
+            self._stdin.write(json.dumps(message).encode() + b"\n")
+            self._stdin.flush()
+
+    def receive(self) -> list[dict[str, Any]]:
+        """Return the complete messages that are there; waits for the first byte only.
+
+        Raises:
+            ChildDied: the process has closed its end, or sent what is no message.
+        """
+        data = os.read(self.fileno(), _READ_BYTES)
+        if not data:
+            raise ChildDied(self._obituary())
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        try:
+            return [dict(json.loads(line)) for line in lines]
+        except (ValueError, TypeError) as error:
+            raise ChildDied(f"The process sent what is no answer: {lines!r}.") from error
+
+    def wait_ready(self, seconds: float) -> None:
+        """Wait until the oracle is loaded.
+
+        Raises:
+            OracleStartError: it cannot be loaded, or is not within `seconds`.
+        """
+        deadline = time.monotonic() + seconds
+        messages: list[dict[str, Any]] = []
+        while not messages:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self, selectors.EVENT_READ)
+                if not selector.select(max(deadline - time.monotonic(), 0)):
+                    raise OracleStartError(
+                        f"The oracle was not loaded within {seconds:g} s; {self._tail()} Loading a module must not "
+                        "measure: move the work into the function."
+                    )
+            try:
+                messages = self.receive()
+            except ChildDied as death:
+                raise OracleStartError(f"The oracle's process ended while loading it. {death}") from death
+        if "error" in messages[0]:
+            raise OracleStartError(f"The oracle cannot be loaded. {messages[0]['error']}")
+
+    def kill(self) -> None:
+        """End the process and everything it started, at once; does nothing to one that is gone."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        with suppress(BrokenPipeError):
+            self._stdin.close()
+        self._stdout.close()
+        self._drain.join(timeout=1.0)
+
+    def _read_printed(self) -> None:
+        stream = self._process.stderr
+        assert stream is not None
+        with stream:
+            for line in stream:
+                self._printed.append(line[:500].decode(errors="replace").rstrip())
+
+    def _obituary(self) -> str:
+        code = self._process.wait()
+        self._drain.join(timeout=1.0)
+        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        return f"The process ended {how}; {self._tail()}"
+
+    def _tail(self) -> str:
+        printed = " | ".join(line for line in list(self._printed) if line)
+        return f"its last words: {printed}." if printed else "it printed nothing."

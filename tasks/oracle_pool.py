@@ -1,0 +1,220 @@
+"""Oracle calls in child processes: a call that hangs is killed, a call that crashes ends nobody else's."""
+
+from __future__ import annotations
+
+import selectors
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from data.records import Measurement
+from models.registry import build
+from tasks.oracle_child import Child, ChildDied, OracleStartError
+
+__all__ = ["OraclePool", "OracleStartError"]
+
+Job = tuple[str, str]
+"""(idempotency key, canonical SMILES)."""
+OnSubmit = Callable[[list[str]], None]
+OnResult = Callable[[str, Measurement], None]
+
+
+@dataclass
+class _Call:
+    """A chunk in flight."""
+
+    child: Child
+    number: int
+    jobs: Sequence[Job]
+    deadline: float
+    started: float
+    answered: int = 0
+
+
+@dataclass
+class _Run:
+    """What one `run` still has to do."""
+
+    waiting: deque[Sequence[Job]]
+    on_submit: OnSubmit
+    on_result: OnResult
+    flying: dict[Child, _Call] = field(default_factory=dict)
+
+
+class OraclePool:
+    """Worker processes that run one oracle; a context manager.
+
+    Enter and use it in one thread: on Linux the kernel ties a worker's life to the thread that started it. Callbacks
+    run in that thread, one at a time.
+
+    Args:
+        oracle_config: `{kind: ..., option: ...}` of an oracle.
+        workers: processes; started together on entry.
+        search_path: folders in which a worker looks for the user's modules first (the campaign file's folder).
+        start_timeout: seconds in which a worker must have loaded the oracle.
+
+    Raises:
+        ComponentError: on construction, if the oracle is misnamed.
+        OracleStartError: on entry, if a worker cannot load the oracle; nothing was asked of it yet.
+    """
+
+    def __init__(
+        self,
+        oracle_config: Mapping[str, Any],
+        *,
+        workers: int,
+        search_path: Sequence[Path] = (),
+        start_timeout: float = 120.0,
+    ) -> None:
+        if workers < 1:
+            raise ValueError(f"An oracle pool needs at least 1 worker; got {workers}.")
+        oracle = build("oracle", oracle_config)
+        self._chunk = int(oracle.chunk)
+        self._timeout = float(oracle.timeout)
+        self._start = {"oracle": dict(oracle_config), "search_path": [str(path.resolve()) for path in search_path]}
+        self._workers = workers
+        self._start_timeout = start_timeout
+        self._idle: list[Child] = []
+        self._busy: list[Child] = []
+        self._calls = 0
+        self._thread: int | None = None
+
+    def __enter__(self) -> Self:
+        self._thread = threading.get_ident()
+        try:
+            self._fill(self._workers)
+        except BaseException:
+            self._kill_all()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._kill_all()
+
+    def run(self, jobs: Sequence[Job], on_submit: OnSubmit, on_result: OnResult) -> None:
+        """Measure every job; return when each has been answered once.
+
+        A chunk is killed after `timeout` seconds per molecule in it, and its unanswered molecules fail with class
+        `timeout`; if its process dies they fail with class `crashed` and the end of what it printed. The process is
+        replaced in both cases.
+
+        Args:
+            jobs: (key, SMILES) pairs.
+            on_submit: called with the keys of a chunk before it is sent.
+            on_result: called with key and measurement as soon as each answer is there.
+
+        Raises:
+            OracleStartError: no process is left and none can be started; what was not submitted stays so.
+            Exception: whatever a callback raised, and KeyboardInterrupt; calls in flight are killed first.
+        """
+        if self._thread != threading.get_ident():
+            raise RuntimeError(
+                "An OraclePool runs in the thread that entered it; enter it with `with` where it is used."
+            )
+        chunks = (jobs[start : start + self._chunk] for start in range(0, len(jobs), self._chunk))
+        run = _Run(deque(chunks), on_submit, on_result)
+        try:
+            self._fill(self._workers)
+            while run.waiting or run.flying:
+                while run.waiting and self._idle:
+                    self._submit(run)
+                self._collect(run)
+                self._refill(run)
+        except BaseException:
+            self._kill_all()
+            raise
+
+    def _submit(self, run: _Run) -> None:
+        child, jobs = self._idle.pop(), run.waiting.popleft()
+        self._busy.append(child)
+        run.on_submit([key for key, _ in jobs])
+        self._calls += 1
+        now = time.monotonic()
+        call = _Call(child, self._calls, jobs, now + self._timeout * len(jobs), now)
+        run.flying[child] = call
+        keys, molecules = [key for key, _ in jobs], [smiles for _, smiles in jobs]
+        child.send({"call": call.number, "keys": keys, "molecules": molecules})
+
+    def _collect(self, run: _Run) -> None:
+        """Wait for the next answer or the next deadline, and deal with it."""
+        with selectors.DefaultSelector() as selector:
+            for child in run.flying:
+                selector.register(child, selectors.EVENT_READ, child)
+            patience = min(call.deadline for call in run.flying.values()) - time.monotonic()
+            ready = [key.data for key, _ in selector.select(max(patience, 0))]
+        for child in ready:
+            self._read(run, run.flying[child])
+        now = time.monotonic()
+        for call in [call for call in run.flying.values() if call.deadline <= now]:
+            limit = f"{self._timeout * len(call.jobs):g} s for {len(call.jobs)} molecule(s)"
+            self._lose(run, call, "timeout", f"No answer within {limit}; the process was killed.")
+
+    def _read(self, run: _Run, call: _Call) -> None:
+        try:
+            for answer in call.child.receive():
+                key, smiles = call.jobs[call.answered]
+                measurement = _measurement(smiles, answer, call.number)
+                call.answered += 1
+                run.on_result(key, measurement)
+                if call.answered == len(call.jobs):
+                    break
+        except ChildDied as death:
+            self._lose(run, call, "crashed", str(death))
+            return
+        if call.answered == len(call.jobs):
+            del run.flying[call.child]
+            self._busy.remove(call.child)
+            self._idle.append(call.child)
+
+    def _lose(self, run: _Run, call: _Call, error: str, message: str) -> None:
+        """Kill the process of a call; its unanswered molecules have failed."""
+        call.child.kill()
+        self._busy.remove(call.child)
+        del run.flying[call.child]
+        seconds = time.monotonic() - call.started
+        for key, smiles in call.jobs[call.answered :]:
+            run.on_result(key, Measurement(smiles, None, error=error, message=message, seconds=seconds))
+
+    def _refill(self, run: _Run) -> None:
+        wanted = min(self._workers, len(run.waiting) + len(run.flying))
+        try:
+            self._fill(wanted)
+        except OracleStartError:
+            # Calls in flight elsewhere are paid for: only when nobody is left is this the end.
+            if not self._idle and not self._busy:
+                raise
+
+    def _fill(self, wanted: int) -> None:
+        """Start processes, all at once, until there are `wanted`; one that died idle is replaced."""
+        for child in [child for child in self._idle if not child.alive()]:
+            self._idle.remove(child)
+            child.kill()
+        fresh = [Child(self._start) for _ in range(wanted - len(self._idle) - len(self._busy))]
+        try:
+            while fresh:
+                fresh[0].wait_ready(self._start_timeout)
+                self._idle.append(fresh.pop(0))
+        finally:
+            for child in fresh:
+                child.kill()
+
+    def _kill_all(self) -> None:
+        for child in [*self._idle, *self._busy]:
+            child.kill()
+        self._idle.clear()
+        self._busy.clear()
+
+
+def _measurement(smiles: str, answer: Mapping[str, Any], number: int) -> Measurement:
+    if answer.get("call") != number:
+        raise ChildDied(f"The process answered {answer!r}; expected an answer to call {number}.")
+    return Measurement(
+        smiles, answer["value"], error=answer["error"], message=answer["message"], seconds=answer["seconds"]
+    )
