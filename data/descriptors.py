@@ -91,7 +91,7 @@ def _crippen(mol: Chem.Mol, areas: FloatArray) -> list[FloatArray]:
 def _charges(mol: Chem.Mol, atoms: list[Chem.Atom], areas: FloatArray) -> list[FloatArray]:
     rdPartialCharges.ComputeGasteigerCharges(mol)
     charges = np.array([atom.GetDoubleProp("_GasteigerCharge") for atom in atoms])
-    # Gasteiger has no parameters for some elements (boron among them) and says NaN or infinity: no charge is known.
+    # Gasteiger has no parameters for some elements (mercury among them) and says NaN or infinity: no charge is known.
     charges = np.where(np.isfinite(charges), charges, 0.0)
     low, high = charges.min(), charges.max()
     extremes = np.array([high, low, max(abs(low), abs(high)), min(abs(low), abs(high))])

@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 from data.molecules import tanimoto
 from data.records import FloatArray, Prediction
 from models.features import features
-from models.proxies.kriging import Hyperparameters, Pairs, Posterior, fit_hyperparameters, posterior
+from models.proxies.kriging import Hyperparameters, Pairs, Posterior, fit_hyperparameters, one_blas_thread, posterior
 from models.registry import Component
 
 FEWEST_LABELS = 5
@@ -126,6 +126,10 @@ class GaussianProcess(Component):
             ValueError: fewer than 5 labels, lengths that differ, values that are not finite, or an invalid molecule.
         """
         values = _checked(molecules, values)
+        with one_blas_thread():
+            self._fitted = self._fit(molecules, values, seed)
+
+    def _fit(self, molecules: Sequence[str], values: FloatArray, seed: int) -> _Fitted:
         found = features(molecules)
         standardiser = _Standardiser.of(found.descriptors, self.options.clip)
         z = standardiser(found.descriptors)
@@ -141,7 +145,7 @@ class GaussianProcess(Component):
             h = Hyperparameters(both, both, start, self.options.min_noise)
         else:
             h = self._hyperparameters(pairs, target, start, seed)
-        self._fitted = _Fitted(standardiser, z, found.counts, location, scale, posterior(pairs, target, h))
+        return _Fitted(standardiser, z, found.counts, location, scale, posterior(pairs, target, h))
 
     def _hyperparameters(self, pairs: Pairs, target: FloatArray, start: float, seed: int) -> Hyperparameters:
         n, most = len(target), self.options.likelihood_points
@@ -167,7 +171,8 @@ class GaussianProcess(Component):
             ValueError: one of the texts is no valid molecule.
         """
         fitted = self._ready()
-        parts = [self._predict(fitted, molecules[at : at + _CHUNK]) for at in range(0, len(molecules), _CHUNK)]
+        with one_blas_thread():
+            parts = [self._predict(fitted, molecules[at : at + _CHUNK]) for at in range(0, len(molecules), _CHUNK)]
         mean, std = (np.concatenate([part[side] for part in parts] or [np.zeros(0)]) for side in (0, 1))
         return Prediction(mean, std)
 

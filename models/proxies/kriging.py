@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import cache
 
 import numpy as np
 from scipy.linalg import cho_solve, lapack, solve_triangular
 from scipy.optimize import minimize
+from threadpoolctl import ThreadpoolController
 
 from data.records import FloatArray
 
@@ -27,6 +30,18 @@ BLOCK = 64
 of rows; with one shape for every product a point is predicted alike in any company."""
 
 _JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Run a block with one BLAS thread: the same bits on any number of cores, and small matrices are faster so."""
+    with _controller().limit(limits=1, user_api="blas"):
+        yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +185,8 @@ def fit_hyperparameters(
     rng = np.random.default_rng(seed)
     starts = [origin, *(np.clip(origin + rng.normal(0.0, 1.0, len(names)), low, high) for _ in range(restarts - 1))]
     bounds = list(zip(low.tolist(), high.tolist(), strict=True))
-    found = [minimize(loss, at, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 100}) for at in starts]
+    with one_blas_thread():
+        found = [minimize(loss, at, jac=True, method="L-BFGS-B", bounds=bounds) for at in starts]
     return unpack(min(found, key=lambda result: float(result.fun)).x)
 
 
