@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.metadata import version as distribution_version
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -70,7 +74,7 @@ class Xtb(MoleculeOracle):
 
     def prepare(self) -> None:
         """Load `tblite`."""
-        import tblite.interface  # noqa: F401
+        _load()
 
     def measure(self, smiles: str) -> float:
         """Return the property of one molecule.
@@ -88,17 +92,30 @@ class Xtb(MoleculeOracle):
         return _PROPERTIES[self.options.property](solve)
 
 
+@cache
+def _load() -> ModuleType:
+    # Its OpenMP runtime reads the number of threads when it is loaded. For molecules of this size a second thread only
+    # waits, and spins while it does: many times slower when processes share the cores.
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        return importlib.import_module("tblite.interface")
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
 def _single_point(method: str, numbers: Any, positions: Any, charge: int) -> Any:
     # tblite is loaded where it is used: naming the oracle costs nothing, and it need not be there to read a ledger.
-    from tblite.exceptions import TBLiteRuntimeError
-    from tblite.interface import Calculator
-
+    interface = _load()
     electrons = int(numbers.sum()) - charge
     try:
-        calculator = Calculator(method, numbers, positions, charge=float(charge), uhf=electrons % 2)
+        calculator = interface.Calculator(method, numbers, positions, charge=float(charge), uhf=electrons % 2)
         calculator.set("verbosity", 0)
         return calculator.singlepoint()
-    except (TBLiteRuntimeError, RuntimeError) as error:
+    except RuntimeError as error:  # TBLiteRuntimeError is one
         raise MeasurementFailure("calculation", f"{method}, charge {charge}: {error}") from error
 
 

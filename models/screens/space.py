@@ -1,0 +1,51 @@
+"""The search space itself as a screen: bounds and rings that can exist."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+from pydantic import Field
+
+from data.molecules import parse
+from data.space import SpaceBounds, outside, strained
+from models.registry import Component, Options
+
+
+class SpaceScreen(Component):
+    """Refuse molecules outside the bounds of the space, or with rings that cannot exist in three dimensions.
+
+    Every campaign applies it with its own bounds before the screens of its file.
+    """
+
+    group = "screen"
+    kind = "space"
+
+    class Options(Options):
+        """Bounds of the space."""
+
+        max_heavy_atoms: int = Field(default=14, ge=1)
+        min_heavy_atoms: int = Field(default=3, ge=1)
+        elements: tuple[str, ...] = ("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br")
+
+    options: SpaceScreen.Options
+
+    @classmethod
+    def of(cls, space: SpaceBounds) -> Self:
+        """Return the screen of a space."""
+        return cls(
+            max_heavy_atoms=space.max_heavy_atoms,
+            min_heavy_atoms=space.min_heavy_atoms,
+            elements=tuple(space.elements),
+        )
+
+    def refuse(self, molecules: Sequence[str]) -> list[str | None]:
+        """Return, per molecule, None or why it is refused."""
+        return [self._reason(smiles) for smiles in molecules]
+
+    def _reason(self, smiles: str) -> str | None:
+        mol = parse(smiles)
+        if mol is None:
+            return f"{smiles!r} is no valid SMILES."
+        reason = outside(mol, self.options) or strained(mol)
+        return None if reason is None else f"Outside the space: {reason}."

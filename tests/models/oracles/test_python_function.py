@@ -1,0 +1,110 @@
+"""A user's function as an oracle: what it may answer, and what happens when it does not."""
+
+import pytest
+
+from models.registry import ComponentError, build
+
+FUNCTIONS = """
+def length(molecules):
+    return [len(smiles) for smiles in molecules]
+
+def fails_on_nitrogen(molecules):
+    if any("N" in smiles for smiles in molecules):
+        raise RuntimeError("nitrogen broke the instrument")
+    return length(molecules)
+
+def no_value_for_methane(molecules):
+    return [None if smiles == "C" else float("nan") if smiles == "CC" else 1.0 for smiles in molecules]
+
+def one_too_many(molecules):
+    return [1.0] * (len(molecules) + 1)
+
+def a_single_number(molecules):
+    return 3.0
+
+def words(molecules):
+    return ["high" for _ in molecules]
+
+def echoes_keys(molecules, keys):
+    return [float(key) for key in keys]
+
+calls = []
+
+def counts_calls(molecules):
+    calls.append(list(molecules))
+    raise RuntimeError("no")
+"""
+
+
+@pytest.fixture(autouse=True)
+def user_module(tmp_path, monkeypatch):
+    (tmp_path / "user_functions.py").write_text(FUNCTIONS)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    import sys
+
+    sys.modules.pop("user_functions", None)
+
+
+def oracle(function, **options):
+    return build("oracle", {"kind": "python", "function": f"user_functions:{function}", **options})
+
+
+def errors(function, molecules, **options):
+    measurements = list(oracle(function, **options).evaluate(molecules, keys=molecules))
+    assert [measurement.smiles for measurement in measurements] == molecules
+    return [measurement.error for measurement in measurements]
+
+
+def test_values_come_back_in_order():
+    assert [m.value for m in oracle("length").evaluate(["C", "CCC"], keys=["a", "b"])] == [1.0, 3.0]
+
+
+def test_a_pure_function_that_raises_is_asked_molecule_by_molecule():
+    assert errors("fails_on_nitrogen", ["C", "N", "CC"]) == [None, "raised", None]
+
+
+def test_a_function_that_must_not_be_called_twice_is_not():
+    assert errors("counts_calls", ["C", "CC"], semantics="unsafe") == ["raised", "raised"]
+    import user_functions
+
+    assert user_functions.calls == [["C", "CC"]]
+
+
+def test_no_value_and_nan_are_failures_of_their_molecules():
+    assert errors("no_value_for_methane", ["C", "CC", "CCC"]) == ["not_finite", "not_finite", None]
+
+
+@pytest.mark.parametrize("function", ["one_too_many", "a_single_number", "words"])
+def test_an_answer_that_is_not_one_number_per_molecule_fails_them_all(function):
+    assert errors(function, ["C", "CC"]) == ["wrong_answer", "wrong_answer"]
+
+
+def test_the_message_says_what_was_answered():
+    (measurement,) = oracle("one_too_many").evaluate(["C"], keys=["k"])
+    assert "2 values for 1 molecules" in measurement.message
+
+
+def test_a_function_with_a_parameter_keys_gets_them():
+    assert [m.value for m in oracle("echoes_keys").evaluate(["C", "N"], keys=["4", "5"])] == [4.0, 5.0]
+
+
+def test_naming_the_oracle_does_not_import_the_user_module():
+    known = build("oracle", {"kind": "python", "function": "nowhere:measure", "unit": "K", "cost": 2.5})
+    assert (known.unit, known.cost, known.semantics) == ("K", 2.5, "pure")
+
+
+def test_the_version_is_the_function_and_what_the_user_calls_it():
+    versions = {oracle(name, version=v).version for name in ("length", "words") for v in ("1", "2")}
+    assert len(versions) == 4
+
+
+@pytest.mark.parametrize("text", ["module.function", "my_module:", ":f", "my-module:f", "m:f()"])
+def test_a_function_is_module_colon_function(text):
+    with pytest.raises(ComponentError, match="expected `module:function`"):
+        build("oracle", {"kind": "python", "function": text})
+
+
+def test_a_configuration_makes_an_equal_oracle():
+    first = oracle("length", unit="eV", chunk=3)
+    assert build("oracle", first.config()).config() == first.config()

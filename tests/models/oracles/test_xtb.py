@@ -1,0 +1,102 @@
+"""IPEA1-xTB: rank against measured electron affinities, signs, units, failures, identity of the values."""
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from models.registry import ComponentError, build
+
+# Measured electron affinities in eV, from the literature; adiabatic and vertical mixed, hence for their rank only.
+AFFINITIES = {
+    "C=C": -1.78,
+    "c1ccccc1": -1.12,
+    "c1ccncc1": -0.62,
+    "c1ccc2ccccc2c1": -0.20,
+    "O=Cc1ccccc1": 0.35,
+    "c1ccc2cc3ccccc3cc2c1": 0.53,
+    "O=[N+]([O-])c1ccccc1": 1.00,
+    "N#C/C=C/C#N": 1.25,
+    "c1ccc2nc3ccccc3nc2c1": 1.3,
+    "O=C1C=CC(=O)O1": 1.44,
+    "O=C1c2ccccc2C(=O)c2ccccc21": 1.59,
+    "O=C1C=CC(=O)C=C1": 1.91,
+    "O=[N+]([O-])c1ccc([N+](=O)[O-])cc1": 2.00,
+    "N#CC(C#N)=C(C#N)C#N": 3.17,
+}
+
+
+def measure(molecules, **options):
+    oracle = build("oracle", {"kind": "xtb", **options})
+    return list(oracle.evaluate(molecules, keys=molecules))
+
+
+def value(smiles, **options):
+    (measurement,) = measure([smiles], **options)
+    assert measurement.error is None, measurement.message
+    return measurement.value
+
+
+def test_electron_affinities_rank_as_measured_ones_do():
+    computed = [measurement.value for measurement in measure(list(AFFINITIES))]
+    assert spearmanr(computed, list(AFFINITIES.values())).statistic >= 0.95
+    assert np.argmax(computed) == list(AFFINITIES).index("N#CC(C#N)=C(C#N)C#N")
+
+
+def test_the_scale_is_that_of_experiment():
+    computed = np.array([measurement.value for measurement in measure(list(AFFINITIES))])
+    assert np.abs(computed - list(AFFINITIES.values())).mean() < 0.5  # without the shift it would be near 4.8 eV
+
+
+def test_ionization_potentials_are_near_experiment():
+    # Photoelectron spectra: benzene 9.24 eV, naphthalene 8.14 eV, water 12.6 eV.
+    for smiles, measured in [("c1ccccc1", 9.24), ("c1ccc2ccccc2c1", 8.14), ("O", 12.6)]:
+        assert value(smiles, property="ionization_potential") == pytest.approx(measured, abs=1.3)
+
+
+def test_the_gap_shrinks_along_the_acenes():
+    gaps = [value(smiles, property="gap") for smiles in ("c1ccccc1", "c1ccc2ccccc2c1", "c1ccc2cc3ccccc3cc2c1")]
+    assert gaps[0] > gaps[1] > gaps[2] > 0
+
+
+def test_dipoles_are_in_debye():
+    assert value("O", property="dipole") == pytest.approx(1.85, abs=0.4)
+    assert value("c1ccccc1", property="dipole") == pytest.approx(0.0, abs=0.01)
+
+
+def test_the_unit_follows_the_property():
+    assert build("oracle", {"kind": "xtb"}).unit == "eV"
+    assert build("oracle", {"kind": "xtb", "property": "dipole"}).unit == "D"
+
+
+def test_one_bad_molecule_fails_with_its_class_and_the_others_are_measured():
+    measurements = measure(["C1CC2CC1C=2", "no molecule", "[Na+].[Cl-]", "[CH3]", "OB(O)c1ccccc1", "C=C"])
+    assert [m.error for m in measurements] == ["embedding", "invalid", "invalid", "invalid", None, None]
+    assert [m.smiles for m in measurements][-1] == "C=C"
+
+
+def test_the_same_molecule_has_the_same_value_again_and_in_any_company():
+    alone = value("O=C1C=CC(=O)C=C1")
+    assert value("O=C1C=CC(=O)C=C1") == alone
+    assert measure(["CCCCO", "O=C1C=CC(=O)C=C1"])[1].value == alone
+
+
+def test_the_version_tells_apart_whatever_changes_a_value():
+    variants = [
+        {},
+        {"property": "gap"},
+        {"property": "ionization_potential"},
+        {"method": "GFN2-xTB"},
+        {"seed": 7},
+    ]
+    versions = [build("oracle", {"kind": "xtb", **options}).version for options in variants]
+    assert len(set(versions)) == len(variants)
+    assert all("tblite-" in version and "mmff94" in version for version in versions)
+
+
+def test_the_version_does_not_change_with_cost_or_timeout():
+    assert build("oracle", {"kind": "xtb"}).version == build("oracle", {"kind": "xtb", "cost": 3, "timeout": 9}).version
+
+
+def test_an_unknown_property_is_refused():
+    with pytest.raises(ComponentError, match="electron_affinity"):
+        build("oracle", {"kind": "xtb", "property": "electron_afinity"})

@@ -1,0 +1,90 @@
+"""Screens by catalogue, synthetic accessibility, descriptor and ring strain, through the registry."""
+
+import sys
+
+import pytest
+
+from models.registry import ComponentError, build, kinds
+from models.screens.synthetic_accessibility import synthetic_accessibility
+
+
+def refuse(molecules, **config):
+    return build("screen", config).refuse(molecules)
+
+
+@pytest.mark.parametrize("kind", list(kinds("screen")))
+def test_every_screen_passes_ethanol_refuses_nonsense_and_takes_an_empty_list(kind):
+    options = {"property_range": {"descriptor": "TPSA", "max": 100}}.get(kind, {})
+    reasons = refuse(["CCO", "C1CC"], kind=kind, **options)
+    assert reasons[0] is None
+    assert "no valid SMILES" in reasons[1]
+    assert refuse([], kind=kind, **options) == []
+
+
+@pytest.mark.parametrize("kind", list(kinds("screen")))
+def test_every_screen_is_rebuilt_from_its_configuration(kind):
+    options = {"property_range": {"descriptor": "TPSA", "max": 100}}.get(kind, {})
+    screen = build("screen", {"kind": kind, **options})
+    assert build("screen", screen.config()).config() == screen.config()
+
+
+def test_catalogues_refuse_by_name():
+    quinone, ethanol = "O=C1C=CC(=O)C=C1", "CCO"
+    assert "BRENK" in refuse([quinone], kind="filter_catalog", catalogs=["BRENK"])[0]
+    assert refuse([quinone, ethanol], kind="filter_catalog", catalogs=["PAINS_A", "NIH"])[1] is None
+
+
+def test_an_unknown_catalogue_is_an_error_with_the_nearest_one():
+    with pytest.raises(ComponentError, match="the nearest is 'PAINS'"):
+        build("screen", {"kind": "filter_catalog", "catalogs": ["PAIN"]})
+
+
+def test_synthetic_accessibility_orders_benzene_before_a_cage():
+    assert synthetic_accessibility("c1ccccc1") == pytest.approx(1.0, abs=0.05)
+    assert synthetic_accessibility("C1CC2CC3CC1N2C3(C)O") > 4.5
+
+
+def test_synthetic_accessibility_refuses_above_its_bound_only():
+    cage = "C1CC2CC3CC1N2C3(C)O"
+    reasons = refuse(["c1ccccc1", cage], kind="synthetic_accessibility", max=4)
+    assert reasons[0] is None
+    assert "at most 4 passes" in reasons[1]
+
+
+def test_the_scorer_leaves_the_search_path_alone():
+    before = list(sys.path)
+    synthetic_accessibility("CCO")
+    assert sys.path == before
+
+
+def test_property_ranges_include_their_bounds():
+    # Ethane, propane, butane have 2, 3, 4 heavy atoms.
+    reasons = refuse(["CC", "CCC", "CCCC"], kind="property_range", descriptor="HeavyAtomCount", min=3, max=3)
+    assert [reason is None for reason in reasons] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"descriptor": "MolLogp", "max": 3}, "the nearest is 'MolLogP'"),
+        ({"descriptor": "MolLogP"}, "expected `min`, `max` or both"),
+        ({"descriptor": "MolLogP", "min": 3, "max": 1}, "above"),
+    ],
+)
+def test_a_property_range_that_makes_no_sense_is_refused(options, words):
+    with pytest.raises(ComponentError, match=words):
+        build("screen", {"kind": "property_range", **options})
+
+
+@pytest.mark.parametrize("smiles", ["C1CCCCCCCC1", "C1CCC=C=CC1", "C1CCC#CCC1", "C1CC2CCC1=C2", "C1=CC=C1", "C1C2CC12"])
+def test_strained_rings_are_refused(smiles):
+
+    assert refuse([smiles], kind="strained_rings")[0] is not None
+
+
+@pytest.mark.parametrize(
+    "smiles",
+    ["c1cc2cccc3ccc4cccc1c4c23", "C1CC2CCC1C2", "O=C1C(=O)C(O)=C1O", "C1CC1", "c1ccc2c(c1)CC2", "C1CN2CCN1CC2"],
+)
+def test_rings_that_exist_pass(smiles):
+    assert refuse([smiles], kind="strained_rings") == [None]
