@@ -1,0 +1,153 @@
+"""The campaign: prepare, then round after round train, propose, screen, select, measure and report.
+
+Resume is the same call again: every stage asks the ledger whether it has been done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+from tasks.report import final_report, report
+
+from data.campaign_lock import campaign_lock
+from data.ledger import Campaign, CampaignState
+from data.oracle_book import OracleBook
+from pipelines.validation import checked_config
+from tasks.components import oracle_name, oracle_of
+from tasks.measure import measure
+from tasks.prepare_data import prepare_data
+from tasks.propose import propose
+from tasks.screen import screen
+from tasks.select_batch import select_batch
+from tasks.stages import CampaignContext, CampaignRef, CampaignStopped
+from tasks.train_generator import train_generator
+from tasks.train_proxy import train_proxy
+from tasks.workspace import Workspace, quiet_environment
+
+quiet_environment()
+
+Call = Callable[..., Any]
+"""How a task is called: `call(task, *arguments)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a campaign ended."""
+
+    campaign: Campaign
+    state: CampaignState
+    message: str
+
+
+@flow(name="campaign", flow_run_name="{config}", persist_result=False)
+def campaign(
+    config: str, overrides: tuple[str, ...] = (), fresh: bool = False, retry_failed: bool = False
+) -> State[Any]:
+    """Run or continue the campaign of a file; ends in a state named after the campaign's.
+
+    Args:
+        config: path of the campaign file.
+        overrides: `key.key=value`, as on the command line.
+        fresh: begin the name anew instead of continuing.
+        retry_failed: buy failed calls of an unfinished round again.
+    """
+    outcome = run_campaign(Path(config), overrides, fresh=fresh, retry_failed=retry_failed, call=as_task)
+    name = "Completed" if outcome.state is CampaignState.DONE else outcome.state.value.title().replace("_", "")
+    return Completed(name=name, message=outcome.message)
+
+
+def as_task(task: Any, *arguments: Any) -> Any:
+    """Call a stage as a Prefect task."""
+    return task(*arguments)
+
+
+def as_function(task: Any, *arguments: Any) -> Any:
+    """Call a stage as the plain function that it wraps."""
+    return task.fn(*arguments)
+
+
+def run_campaign(
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    fresh: bool = False,
+    retry_failed: bool = False,
+    call: Call = as_function,
+) -> Outcome:
+    """Run or continue the campaign of a file in the workspace.
+
+    Raises:
+        ConfigError, ComponentError, SourceError, BadInput, LedgerError: what was given cannot be used.
+        CampaignLocked: another process runs this campaign.
+    """
+    config = checked_config(path, tuple(overrides))
+    workspace = Workspace.open()
+    ledger = workspace.ledger()
+    begun = ledger.begin_campaign(config, path.absolute().parent, fresh=fresh)
+    ref = CampaignRef(str(workspace.home), begun.id)
+    with CampaignContext(workspace, ledger, begun) as context, campaign_lock(ledger, begun):
+        ledger.set_state(begun.id, CampaignState.RUNNING)
+        if retry_failed:
+            _retry_failed(context)
+        try:
+            run_rounds(ref, config.rounds, call)
+        except CampaignStopped as stopped:
+            outcome = Outcome(begun, stopped.state, stopped.message)
+        except KeyboardInterrupt:
+            ledger.set_state(begun.id, CampaignState.INTERRUPTED, "Interrupted; the same command goes on.")
+            raise
+        except BaseException as error:
+            ledger.set_state(begun.id, CampaignState.FAILED, f"{type(error).__name__}: {error}")
+            raise
+        else:
+            outcome = Outcome(begun, CampaignState.DONE, "")
+        ledger.set_state(begun.id, outcome.state, outcome.message)
+        call(final_report, ref)
+    return outcome
+
+
+def run_rounds(ref: CampaignRef, rounds: int, call: Call) -> None:
+    """Take a campaign through its rounds.
+
+    Raises:
+        CampaignStopped: a named limit was reached.
+    """
+    library = call(prepare_data, ref)
+    dataset = call(measure, ref, 0, library)
+    call(report, ref, 0, dataset, None, None)
+    generator = None
+    for round in range(1, rounds + 1):
+        _check_time(ref, round)
+        proxy = call(train_proxy, ref, round, dataset)
+        generator = call(train_generator, ref, round, library, dataset, proxy, generator)
+        _check_time(ref, round)
+        proposals = call(propose, ref, round, library, dataset, proxy, generator)
+        screened = call(screen, ref, round, proposals)
+        batch = call(select_batch, ref, round, dataset, proxy, screened)
+        dataset = call(measure, ref, round, batch)
+        call(report, ref, round, dataset, proxy, generator)
+
+
+def _check_time(ref: CampaignRef, round: int) -> None:
+    with ref.open() as context:
+        limit, spent = context.config.budget.wall_time, context.campaign.seconds
+        if limit is not None and spent >= limit and context.finished(round, "measure") is None:
+            raise CampaignStopped(
+                CampaignState.WALL_TIME_EXHAUSTED,
+                f"Round {round}: {spent:.0f} s of running time are spent, budget.wall_time is {limit:.0f} s. Raise it "
+                "and give the same command again to go on.",
+            )
+
+
+def _retry_failed(context: CampaignContext) -> None:
+    config = context.config
+    book = OracleBook(context.ledger, context.campaign.id, oracle_name(config), oracle_of(config).version)
+    for round in range(config.rounds + 1):
+        if context.finished(round, "measure") is None:
+            book.retry_failed(round)

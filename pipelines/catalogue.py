@@ -1,0 +1,80 @@
+"""Listing the exchangeable parts, and making a vocabulary of fragments."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from data.records import JsonDict
+from models.registry import GROUPS, kinds
+
+
+def catalogue(group: str | None = None) -> list[JsonDict]:
+    """Return every component: group, kind, summary, reference, options (name, type, default, description).
+
+    Raises:
+        ComponentError: no such group.
+    """
+    groups = [group] if group is not None else sorted(GROUPS)
+    return [_entry(name, kind, cls) for name in groups for kind, cls in kinds(name).items()]
+
+
+def _entry(group: str, kind: str, cls: Any) -> JsonDict:
+    options = []
+    for name, field in cls.Options.model_fields.items():
+        required = field.is_required()
+        options.append(
+            {
+                "name": name,
+                "type": inspect.formatannotation(field.annotation).replace("typing.", ""),
+                "required": required,
+                "default": None if required else _plain(field.get_default(call_default_factory=True)),
+                "description": field.description or "",
+            }
+        )
+    summary = (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " ")
+    return {"group": group, "kind": kind, "summary": summary, "reference": cls.reference, "options": options}
+
+
+def _plain(value: Any) -> Any:
+    try:
+        json.dumps(value)
+    except TypeError:
+        return str(value)
+    return value
+
+
+def show_components(group: str | None, format: str, console: Console) -> None:
+    """Print the components as a table or as JSON."""
+    entries = catalogue(group)
+    if format == "json":
+        print(json.dumps(entries, indent=1))
+        return
+    table = Table("group", "kind", "what", "options (default)", box=None, padding=(0, 2, 1, 0))
+    for entry in entries:
+        options = [
+            option["name"] + ("" if option["required"] else f" ({json.dumps(option['default'])})")
+            for option in entry["options"]
+        ]
+        what = entry["summary"] + (f"\n{entry['reference']}" if entry["reference"] else "")
+        table.add_row(entry["group"], entry["kind"], what, "\n".join(options))
+    console.print(table)
+
+
+def build_vocabulary_file(
+    file: Path, out: Path, max_fragments: int | None, min_count: int | None, console: Console
+) -> None:
+    """Build a vocabulary from a file of SMILES and write it."""
+    from data.vocabulary import build_vocabulary, read_smiles
+
+    limits = {
+        key: value for key, value in (("max_fragments", max_fragments), ("min_count", min_count)) if value is not None
+    }
+    vocabulary = build_vocabulary(read_smiles(file), source=file.name, **limits)
+    vocabulary.save(out)
+    console.print(f"{len(vocabulary.fragments)} fragments written to {out}", highlight=False)

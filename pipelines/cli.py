@@ -1,0 +1,234 @@
+"""The command line `discover`. Heavy imports (torch, Prefect, MLflow) wait until a command needs them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+from tasks.workspace import Workspace, WorkspaceError, quiet_environment
+
+EXIT_BAD_INPUT = 2
+EXIT_STOPPED = 3
+EXIT_INTERRUPTED = 130
+
+app = App(
+    name="discover",
+    help="Run discovery campaigns: proxies, GFlowNets, real measurements; tracked, resumable, inspectable.",
+    version_flags=["--version"],
+    help_format="plaintext",
+)
+console = Console()
+errors = Console(stderr=True)
+
+Sets = Annotated[tuple[str, ...], Parameter(name="--set", negative=(), consume_multiple=False)]
+
+
+@app.command
+def run(
+    config: Path, *, set: Sets = (), fresh: bool = False, retry_failed: bool = False, plain: bool = False
+) -> int:
+    """Run the campaign of a file, or continue it: the same command again is how a campaign is resumed.
+
+    Args:
+        config: campaign file (YAML).
+        set: change a value of the file, for example --set budget.calls=100; may be given often.
+        fresh: begin the name anew; what was measured is kept and not bought again.
+        retry_failed: buy the failed calls of an unfinished round again.
+        plain: without Prefect, as plain function calls.
+    """
+    from pipelines.running import run_in_terminal
+
+    return run_in_terminal(config, set, fresh=fresh, retry_failed=retry_failed, plain=plain, console=console)
+
+
+@app.command
+def status(name: str | None = None) -> int:
+    """Show where campaigns stand: of one, its rounds.
+
+    Args:
+        name: of a campaign; without it all are listed.
+    """
+    from pipelines.inspection import show_campaign, show_campaigns
+
+    if name is None:
+        show_campaigns(Workspace.open(), console)
+    else:
+        show_campaign(Workspace.open(), name, console)
+    return 0
+
+
+@app.command
+def candidates(
+    name: str,
+    *,
+    top: int | None = None,
+    format: Literal["table", "csv", "sdf", "json"] = "table",
+    out: Path | None = None,
+) -> int:
+    """Show or export a campaign's candidates, best first.
+
+    Args:
+        name: of the campaign.
+        top: only the best so many.
+        format: table for the terminal; csv, sdf and json for other programs.
+        out: file to write; without it the candidates are printed.
+    """
+    from pipelines.inspection import export_candidates
+
+    export_candidates(Workspace.open(), name, top, format, out, console)
+    return 0
+
+
+@app.command
+def settle(name: str, candidate: str, *, value: float | None = None, abandon: bool = False) -> int:
+    """Settle an oracle call that is in doubt after a crash.
+
+    Args:
+        name: of the campaign.
+        candidate: id of the molecule.
+        value: what was measured.
+        abandon: give the call up.
+    """
+    from pipelines.inspection import settle_call
+
+    settle_call(Workspace.open(), name, candidate, value, abandon, console)
+    return 0
+
+
+@app.command
+def unlock(name: str) -> int:
+    """Remove the lock of a campaign whose process on another host is known to be dead.
+
+    Args:
+        name: of the campaign.
+    """
+    from pipelines.inspection import remove_lock
+
+    remove_lock(Workspace.open(), name, console)
+    return 0
+
+
+@app.command
+def retrain(name: str, *, plain: bool = False) -> int:
+    """Retrain a campaign's proxy on every measurement and promote it if it is better than the champion.
+
+    Args:
+        name: of the campaign.
+        plain: without Prefect, as plain function calls.
+    """
+    from pipelines.running import retrain_in_terminal
+
+    return retrain_in_terminal(name, plain=plain, console=console)
+
+
+@app.command
+def schedule(config: Path, *, cron: str, what: Literal["campaign", "retrain"] = "retrain", set: Sets = ()) -> int:
+    """Serve a schedule through Prefect until interrupted, one run at a time.
+
+    Args:
+        config: campaign file (YAML).
+        cron: five fields, UTC, for example "0 2 * * *".
+        what: retrain the proxy, or run (continue) the campaign.
+        set: change a value of the file; may be given often.
+    """
+    from pipelines.running import schedule_in_terminal
+
+    return schedule_in_terminal(config, cron, what, set, console=console)
+
+
+@app.command
+def validate(config: Path, *, set: Sets = ()) -> int:
+    """Check a campaign file and everything it names, without running anything.
+
+    Args:
+        config: campaign file (YAML).
+        set: change a value of the file; may be given often.
+    """
+    from pipelines.running import validate_in_terminal
+
+    return validate_in_terminal(config, set, console=console)
+
+
+@app.command
+def components(group: str | None = None, *, format: Literal["table", "json"] = "table") -> int:
+    """List the exchangeable parts with their options, defaults and references.
+
+    Args:
+        group: of components, such as proxy or generator; without it all groups.
+        format: table or json.
+    """
+    from pipelines.catalogue import show_components
+
+    show_components(group, format, console)
+    return 0
+
+
+@app.command
+def vocabulary(
+    file: Path, *, out: Path = Path("vocabulary.json"), max_fragments: int | None = None, min_count: int | None = None
+) -> int:
+    """Build a vocabulary of fragments from a file of SMILES, for the option `vocabulary` of the generators.
+
+    Args:
+        file: text with one SMILES per line.
+        out: JSON to write.
+        max_fragments: keep at most so many, the most frequent ones.
+        min_count: leave out fragments that occur less often.
+    """
+    from pipelines.catalogue import build_vocabulary_file
+
+    build_vocabulary_file(file, out, max_fragments, min_count, console)
+    return 0
+
+
+@app.command
+def ui() -> int:
+    """Serve MLflow and Prefect on loopback until interrupted; prints both addresses."""
+    from pipelines.running import serve_pages
+
+    return serve_pages(Workspace.open(), console)
+
+
+@app.command
+def doctor() -> int:
+    """Check the installation and the workspace; says what to mend."""
+    from pipelines.doctor import examine
+
+    return examine(console)
+
+
+def main() -> None:
+    """Entry point: runs a command and ends the process with its exit code."""
+    quiet_environment()
+    sys.exit(guarded(sys.argv[1:]))
+
+
+def guarded(arguments: list[str]) -> int:
+    """Run a command; turn what is the user's to mend into one message and an exit code.
+
+    0 done, 2 bad input, 3 stopped by a named limit, 130 interrupted.
+    """
+    try:
+        return int(app(arguments, exit_on_error=False, print_error=True, result_action="return_value") or 0)
+    except KeyboardInterrupt:
+        errors.print("Interrupted. Nothing measured is lost; the same command goes on.", style="yellow")
+        return EXIT_INTERRUPTED
+    except CycloptsError:  # cyclopts has told it
+        return EXIT_BAD_INPUT
+    except WorkspaceError as error:
+        return _refuse(error)
+    except Exception as error:
+        from pipelines.refusals import is_refusal
+
+        if not is_refusal(error):
+            raise
+        return _refuse(error)
+
+
+def _refuse(error: Exception) -> int:
+    errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+    return EXIT_BAD_INPUT

@@ -1,0 +1,106 @@
+"""The progress display of `discover run`: round, stage, budget, best values."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+
+from data.config import CampaignConfig
+from data.ledger import Ledger, LedgerError
+from data.oracle_book import campaign_spent
+from data.summary import summaries
+from pipelines.inspection import number
+from tasks.progress import Event, listening
+from tasks.workspace import Workspace
+
+REFRESH_SECONDS = 1.0
+
+
+class RunDisplay:
+    """A live table in a terminal; a line per stage where the output is no terminal."""
+
+    def __init__(self, console: Console, workspace: Workspace, config: CampaignConfig) -> None:
+        self.console, self.config = console, config
+        self.ledger: Ledger = workspace.ledger()
+        self.event = Event(0, "start")
+        self.started = time.monotonic()
+        self._listening = listening(self._on_event)
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=False)
+        self._figures: Table | None = None
+        self._read_at = 0.0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        self._listening.__enter__()
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._listening.__exit__(kind, error, trace)
+        self._read_at = 0.0
+        if self.console.is_terminal:
+            self._live.stop()
+        else:
+            self.console.print(self._summary())
+        self.ledger.close()
+
+    def _on_event(self, event: Event) -> None:
+        before, self.event = self.event, event
+        if not self.console.is_terminal and (before.round, before.stage) != (event.round, event.stage):
+            self.console.print(
+                f"{time.monotonic() - self.started:6.1f} s  round {event.round}  {event.stage.replace('_', ' ')}",
+                highlight=False,
+            )
+
+    def _render(self) -> RenderableType:
+        with self._lock:
+            if time.monotonic() - self._read_at > REFRESH_SECONDS:
+                self._figures = self._summary()
+                self._read_at = time.monotonic()
+        event = self.event
+        stage = Table.grid(padding=(0, 1))
+        told = "  ".join(f"{key} {value:.3g}" for key, value in list(event.metrics.items())[:4])
+        row: list[RenderableType] = [
+            Spinner("dots"),
+            f"round {event.round} of {self.config.rounds}",
+            event.stage.replace("_", " "),
+        ]
+        if event.total:
+            row += [ProgressBar(event.total, event.done, width=24), f"{event.done}/{event.total}", told]
+        stage.add_row(*row)
+        return Group(*(part for part in (self._figures, stage) if part is not None))
+
+    def _summary(self) -> Table:
+        table = Table(
+            "round", "calls", "best", "top-10 mean", "acquisition", "control", title=self.config.name, box=None
+        )
+        try:
+            campaign = self.ledger.campaign(self.config.name)
+        except LedgerError:  # not begun yet
+            return table
+        rows = self.ledger.candidates(campaign.id)
+        for summary in summaries(rows, maximise=self.config.objective.goal == "maximise"):
+            table.add_row(
+                str(summary.round),
+                str(summary.calls),
+                number(summary.best),
+                number(summary.top10_mean),
+                number(summary.acquisition_mean),
+                number(summary.control_mean),
+            )
+        limit = self.config.budget.calls
+        table.caption = f"{campaign_spent(self.ledger, campaign.id).calls} calls spent" + (
+            f" of {limit}" if limit else ""
+        )
+        return table

@@ -1,0 +1,28 @@
+"""Which errors are the user's to mend: they are shown as one message, without a traceback."""
+
+from __future__ import annotations
+
+import sys
+
+REFUSALS = (
+    ("data.config", "ConfigError"),
+    ("data.ledger", "LedgerError"),
+    ("data.readers", "SourceError"),
+    ("data.vocabulary", "VocabularyError"),
+    ("models.registry", "ComponentError"),
+    ("pipelines.services", "ServiceError"),
+    ("tasks.oracle_child", "OracleStartError"),
+    ("tasks.stages", "BadInput"),
+    ("tasks.workspace", "WorkspaceError"),
+)
+"""Module and name: a class whose module was never imported cannot have been raised."""
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether an error says what the user should change."""
+    classes = tuple(
+        getattr(sys.modules[module], name)
+        for module, name in REFUSALS
+        if module in sys.modules and hasattr(sys.modules[module], name)
+    )
+    return isinstance(error, classes)

@@ -1,0 +1,50 @@
+"""Checks a campaign before anything is spent: every component is built, every file looked for, the budget compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from data.config import CampaignConfig, ConfigError, load_config
+from data.datasets import parse_source
+from models.registry import build
+from tasks.components import oracle_of, screens_of
+
+
+def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfig:
+    """Read a campaign file and build all its components once.
+
+    Raises:
+        ConfigError: the file or an override breaks the schema, or the budget is smaller than the initial design.
+        ComponentError: a component or an option is unknown.
+        SourceError: a data file or a column is missing.
+    """
+    config = load_config(path, overrides)
+    oracle = oracle_of(config)
+    screens_of(config)
+    for group, spec in (
+        ("proxy", config.proxy),
+        ("acquisition", config.acquisition),
+        ("selector", config.selector),
+        ("generator", config.generator.component()),
+        ("generator", config.control.component()),
+    ):
+        build(group, spec)
+    _check_source(config, path.absolute().parent)
+    budget = config.budget
+    if budget.calls is not None and budget.calls < config.data.initial:
+        raise ConfigError(
+            f"budget.calls is {budget.calls}, smaller than the initial design of {config.data.initial} molecules. "
+            "Raise it, or lower data.initial."
+        )
+    if budget.cost is not None and budget.cost < config.data.initial * oracle.cost:
+        raise ConfigError(
+            f"budget.cost is {budget.cost:g}; the initial design of {config.data.initial} molecules at {oracle.cost:g} "
+            f"each costs {config.data.initial * oracle.cost:g}. Raise it, or lower data.initial."
+        )
+    return config
+
+
+def _check_source(config: CampaignConfig, base: Path) -> None:
+    source = parse_source(config.data.component())
+    if hasattr(source, "file"):
+        next(iter(source.rows(base)), None)  # opens the file and looks for its columns

@@ -1,0 +1,30 @@
+"""The proxy as an MLflow model: loaded from its state and configuration, no pickle anywhere.
+
+MLflow runs this file when the model is loaded (models from code); discovery-flows must be installed there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+
+from tasks.components import load_proxy
+
+
+class ProxyModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow is untyped
+    """SMILES in, predicted mean and standard deviation out, in the unit of the target."""
+
+    def load_context(self, context: Any) -> None:
+        """Rebuild the proxy from the artifact folder."""
+        self.proxy = load_proxy(Path(context.artifacts["proxy"]))
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Predict a frame with a column `smiles`; returns columns `mean` and `std`."""
+        prediction = self.proxy.predict(model_input["smiles"].tolist())
+        return pd.DataFrame({"mean": prediction.mean, "std": prediction.std})
+
+
+mlflow.models.set_model(ProxyModel())

@@ -1,0 +1,166 @@
+"""Retraining: a challenger on every measurement in the ledger against the champion, promoted only if it is better.
+
+Two comparisons, both on molecules that neither side saw:
+* the fixed scaffold hold-out: a fifth of all scaffolds, by hash, so that a molecule never changes sides as data grow;
+  both sides are refitted without it;
+* the newest measurements, which the champion was not trained on: the champion as it is, the challenger out of fold.
+The challenger is better if its negative log-likelihood is lower on the hold-out and not higher on the newest.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from data.config import digest
+from data.oracle_book import measurements
+from data.records import JsonDict, Prediction
+from models.protocols import Proxy
+from models.proxies.evaluation import metrics
+from models.registry import build
+from tasks.components import load_proxy, oracle_name, oracle_of, read_json, write_json
+from tasks.stages import BadInput, CampaignContext, CampaignRef
+from tasks.tracking import Tracker
+from tasks.train_proxy import TrainingData, proxy_seed, stored_proxy, trained
+
+HOLDOUT_PARTS = 5
+"""One scaffold in this many is held out."""
+
+MINIMUM = 5
+"""Molecules without which a comparison says nothing."""
+
+
+@task(name="train challenger", cache_policy=NO_CACHE, persist_result=False)
+def train_challenger(ref: CampaignRef) -> str:
+    """Train the campaign's proxy on every measurement of its oracle in the ledger; return its key.
+
+    Raises:
+        BadInput: there are too few measurements.
+    """
+    with ref.open() as context:
+        data = all_measurements(context)
+        if len(data) < MINIMUM:
+            raise BadInput(
+                f"The ledger has {len(data)} measurements of {oracle_name(context.config)}; a proxy needs at least "
+                f"{MINIMUM}. `discover run` the campaign first."
+            )
+        return trained(context.workspace, context.config.proxy, data, proxy_seed(context)).name
+
+
+@task(name="compare with champion", cache_policy=NO_CACHE, persist_result=False)
+def compare_with_champion(ref: CampaignRef, challenger: str) -> JsonDict:
+    """Compare a challenger with the registry's champion; returns the figures and the decision with its reason."""
+    with ref.open() as context:
+        champion = Tracker(context.workspace, context.campaign).champion()
+        folder = stored_proxy(context.workspace, challenger)
+        if folder is None:
+            raise BadInput(f"There is no trained proxy {challenger!r} in the workspace; run `discover retrain` again.")
+        base: JsonDict = {"challenger": challenger, "n_challenger": read_json(folder / "training.json")["n"]}
+        if champion is None:
+            return {**base, "promote": True, "reason": "There is no champion yet."}
+        version, key = champion
+        base |= {"champion": key, "champion_version": version}
+        if key == challenger:
+            return {**base, "promote": False, "reason": "The champion was trained on the same data: nothing is new."}
+        old = stored_proxy(context.workspace, key)
+        if old is None:
+            reason = f"The champion, version {version}, is not in this workspace any more, so it cannot be compared."
+            return {**base, "promote": False, "reason": reason}
+        return {**base, **_compare(context, old, folder)}
+
+
+@task(name="promote", cache_policy=NO_CACHE, persist_result=False)
+def promote(ref: CampaignRef, comparison: JsonDict) -> JsonDict:
+    """Register the challenger, log the comparison, and move the alias `champion` if the challenger is better."""
+    with ref.open() as context:
+        tracker = Tracker(context.workspace, context.campaign)
+        folder = context.workspace.home / "proxies" / comparison["challenger"]
+        run = tracker.client.create_run(
+            tracker.experiment(),
+            run_name="retrain",
+            tags={"discovery.what": "retrain", "discovery.challenger": comparison["challenger"]},
+        ).info.run_id
+        version = tracker.proxy_version(run, folder, read_json(folder / "training.json"))
+        if comparison["promote"]:
+            tracker.promote(version)
+        result = {**comparison, "version": version}
+        tracker.tags(run, {"discovery.promoted": str(comparison["promote"]), "discovery.reason": comparison["reason"]})
+        tracker.metrics(run, [_flat_metrics(comparison)])
+        report = context.folder / "retrain"
+        report.mkdir(parents=True, exist_ok=True)
+        write_json(report / "comparison.json", result)
+        tracker.artifacts(run, report, "retrain")
+        tracker.client.set_terminated(run)
+        return {**result, "run_id": run}
+
+
+def all_measurements(context: CampaignContext) -> TrainingData:
+    """Return every measurement of the campaign's oracle and version in the ledger."""
+    config = context.config
+    rows = measurements(context.ledger, oracle_name(config), oracle_of(config).version)
+    frame = pd.DataFrame(rows, columns=["object_id", "smiles", "value"]).rename(columns={"object_id": "id"})
+    return TrainingData.of(frame)
+
+
+def in_holdout(data: TrainingData) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which molecules `(n,)` are held out for good: by the hash of their scaffold."""
+    return np.array([int(digest(["holdout", group])[:8], 16) % HOLDOUT_PARTS == 0 for group in data.groups()])
+
+
+def _compare(context: CampaignContext, champion: Path, challenger: Path) -> JsonDict:
+    everything, before = _training_data(challenger), _training_data(champion)
+    held = everything.keep(in_holdout(everything))
+    seed = proxy_seed(context)
+    figures: JsonDict = {}
+    if len(held) >= MINIMUM:
+        sides = {"champion": (champion, before), "challenger": (challenger, everything)}
+        for side, (folder, data) in sides.items():
+            proxy: Proxy = build("proxy", read_json(folder / "proxy.json"))
+            seen = data.keep(~in_holdout(data))
+            proxy.fit(seen.molecules, seen.values, seed=seed)
+            figures[f"holdout_{side}"] = metrics(proxy.predict(held.molecules), held.values)
+    is_new = np.array([key not in set(before.ids) for key in everything.ids])
+    newest = everything.keep(is_new)
+    if len(newest) >= MINIMUM:
+        out_of_fold = pd.read_csv(challenger / "heldout.csv")[is_new]
+        theirs = load_proxy(champion).predict(newest.molecules)
+        ours = Prediction(out_of_fold["mean"].to_numpy(), out_of_fold["std"].to_numpy())
+        figures |= {
+            "newest_champion": metrics(theirs, newest.values),
+            "newest_challenger": metrics(ours, newest.values),
+        }
+    return {"n_champion": len(before), "n_holdout": len(held), "n_newest": len(newest), **figures, **decide(figures)}
+
+
+def decide(figures: JsonDict) -> JsonDict:
+    """Return {promote, reason} from the metrics of both sides on `holdout_*` and `newest_*`, as far as there are."""
+    told, better, worse = [], False, False
+    for where in ("holdout", "newest"):
+        if f"{where}_champion" not in figures:
+            told.append(f"{where}: too few molecules")
+            continue
+        old, new = (figures[f"{where}_{side}"]["nll"] for side in ("champion", "challenger"))
+        told.append(f"{where} NLL {new:.3f} against {old:.3f}")
+        better |= new < old
+        worse |= new > old
+    verdict = better and not worse
+    return {"promote": verdict, "reason": ("Better: " if verdict else "Not better: ") + "; ".join(told) + "."}
+
+
+def _training_data(folder: Path) -> TrainingData:
+    return TrainingData.of(pd.read_csv(folder / "heldout.csv", float_precision="round_trip"))
+
+
+def _flat_metrics(comparison: JsonDict) -> dict[str, float | None]:
+    flat: dict[str, float | None] = {}
+    for key, value in comparison.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}_{name}": float(figure) for name, figure in value.items()}
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            flat[key] = float(value)
+    return flat

@@ -1,0 +1,233 @@
+"""MLflow as a view of the campaign: the only module that talks to it.
+
+A `Tracker` is bound to explicit run ids (MlflowClient), never to MLflow's active run. Runs are found again by tags, so
+publishing twice changes nothing; a tracking failure is reported and never ends a campaign that paid for measurements.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, LoggedModelStatus, Metric, Param, RunTag
+from mlflow.models import ModelSignature
+from mlflow.types.schema import ColSpec, Schema
+
+from data.ledger import Campaign
+from tasks.workspace import Workspace
+
+log = logging.getLogger("discover.tracking")
+
+CAMPAIGN_TAG = "discovery.campaign"
+ROUND_TAG = "discovery.round"
+PUBLISHED_TAG = "discovery.published"
+KEY_TAG = "discovery.proxy_key"
+CHAMPION = "champion"
+BATCH = 1000
+"""Most metrics that MLflow takes in one request."""
+
+T = TypeVar("T")
+
+
+class Tracker:
+    """Runs, artifacts and models of one campaign in MLflow."""
+
+    def __init__(self, workspace: Workspace, campaign: Campaign) -> None:
+        self.workspace = workspace
+        self.campaign = campaign
+        self.client = MlflowClient(tracking_uri=workspace.tracking_uri, registry_uri=workspace.tracking_uri)
+        self.identity = f"{campaign.slug}@{campaign.created_at}"
+
+    @property
+    def model_name(self) -> str:
+        """Name of the campaign's registered model."""
+        return f"{self.campaign.name}-proxy"
+
+    def experiment(self) -> str:
+        """Return the id of the experiment of the campaign's name, made if need be."""
+        found = self.client.get_experiment_by_name(self.campaign.name)
+        if found is not None:
+            return str(found.experiment_id)
+        return str(
+            self.client.create_experiment(
+                self.campaign.name,
+                artifact_location=(self.workspace.artifacts / self.campaign.name).as_uri(),
+                # Otherwise the page opens in the mode for language-model traces.
+                tags={"mlflow.experimentKind": "custom_model_development"},
+            )
+        )
+
+    def find_run(self, round: int | None) -> str | None:
+        """Return the id of the campaign's run (None) or of a round's, or None if MLflow has none."""
+        where = f"tags.`{CAMPAIGN_TAG}` = '{self.identity}' and tags.`{ROUND_TAG}` = '{_round_tag(round)}'"
+        found = self.client.search_runs([self.experiment()], where, max_results=1)
+        return str(found[0].info.run_id) if found else None
+
+    def run(self, round: int | None = None) -> str:
+        """Return the id of the campaign's run (None) or of a round's, nested in it; made if need be."""
+        existing = self.find_run(round)
+        if existing is not None:
+            return existing
+        tags = {CAMPAIGN_TAG: self.identity, ROUND_TAG: _round_tag(round)}
+        name = self.campaign.slug
+        if round is not None:
+            tags["mlflow.parentRunId"] = self.run()
+            name = "initial design" if round == 0 else f"round {round}"
+        run = self.client.create_run(self.experiment(), tags=tags, run_name=name)
+        return str(run.info.run_id)
+
+    def published(self, run_id: str) -> str | None:
+        """Return the digest under which a run was completely published, or None."""
+        tag: str | None = self.client.get_run(run_id).data.tags.get(PUBLISHED_TAG)
+        return tag
+
+    def mark_published(self, run_id: str, digest: str, status: str = "FINISHED") -> None:
+        """Record that a run shows everything of a state of the campaign, and end it."""
+        self.client.set_tag(run_id, PUBLISHED_TAG, digest)
+        self.client.set_terminated(run_id, status)
+
+    def params(self, run_id: str, values: Mapping[str, Any]) -> None:
+        """Log parameters that the run does not have yet; nested ones get dotted names."""
+        flat = _flatten(values)
+        have = self.client.get_run(run_id).data.params
+        new = [Param(key, str(value)[:6000]) for key, value in flat.items() if key not in have]
+        for start in range(0, len(new), 100):
+            self.client.log_batch(run_id, params=new[start : start + 100])
+
+    def metrics(self, run_id: str, rows: Sequence[Mapping[str, float | None]], step: str = "step") -> None:
+        """Log metrics by step in batches.
+
+        Args:
+            run_id: of which run.
+            rows: one mapping of metrics per step; `None` and the step itself are left out.
+            step: key of a row that holds its step; rows without it get their position.
+        """
+        # One stamp for all: a metric that is published again after a crash is the same row, not a second point.
+        stamp = int(datetime.fromisoformat(self.campaign.created_at).timestamp() * 1000)
+        found = [
+            Metric(key, float(value), stamp, int(row.get(step) or position))
+            for position, row in enumerate(rows)
+            for key, value in row.items()
+            if key != step and value is not None
+        ]
+        for start in range(0, len(found), BATCH):
+            self.client.log_batch(run_id, metrics=found[start : start + BATCH])
+
+    def tags(self, run_id: str, values: Mapping[str, str]) -> None:
+        """Set tags."""
+        self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in values.items()])
+
+    def dataset(self, run_id: str, name: str, sha256: str, path: Path, rows: int) -> None:
+        """Show which data a run used."""
+        data = Dataset(
+            name, sha256[:36], "local", json.dumps({"uri": path.as_uri()}), profile=json.dumps({"num_rows": rows})
+        )
+        self.client.log_inputs(run_id, datasets=[DatasetInput(data)])
+
+    def artifacts(self, run_id: str, folder: Path, path: str) -> None:
+        """Copy a folder into the run's artifacts."""
+        self.client.log_artifacts(run_id, str(folder), path)
+
+    def proxy_version(self, run_id: str, folder: Path, training: Mapping[str, Any]) -> str:
+        """Log a trained proxy as a model of the run and register it; return its version.
+
+        A proxy that is registered already (by the key of its training) is not registered again.
+        """
+        self._ensure_model()
+        for version in self.client.search_model_versions(f"name = '{self.model_name}'"):
+            if version.tags.get(KEY_TAG) == training["key"]:
+                return str(version.version)
+        model = self.client.create_logged_model(
+            self.experiment(),
+            name="proxy",
+            source_run_id=run_id,
+            params={"n": str(training["n"]), "data_sha256": training["data_sha256"]},
+            tags={KEY_TAG: training["key"]},
+            model_type="proxy",
+        )
+        with tempfile.TemporaryDirectory() as scratch:
+            target = Path(scratch) / "model"
+            mlflow.pyfunc.save_model(
+                str(target),
+                python_model=str(Path(__file__).with_name("proxy_model.py")),
+                artifacts={"proxy": str(folder)},
+                signature=ModelSignature(
+                    inputs=Schema([ColSpec("string", "smiles")]),
+                    outputs=Schema([ColSpec("double", "mean"), ColSpec("double", "std")]),
+                ),
+                pip_requirements=["discovery-flows"],
+            )
+            self.client.log_model_artifacts(model.model_id, str(target))
+        self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+        for name, value in training["heldout"].items():
+            self.client.log_metric(run_id, f"heldout_{name}", float(value), model_id=model.model_id)
+        version = self.client.create_model_version(
+            self.model_name,
+            source=f"models:/{model.model_id}",
+            run_id=run_id,
+            tags={KEY_TAG: training["key"], "n": str(training["n"]), "data_sha256": training["data_sha256"]},
+            model_id=model.model_id,
+        )
+        return str(version.version)
+
+    def champion(self) -> tuple[str, str] | None:
+        """Return (version, key of its training) of the champion, or None."""
+        try:
+            version = self.client.get_model_version_by_alias(self.model_name, CHAMPION)
+        except mlflow.exceptions.MlflowException:
+            return None
+        return str(version.version), str(version.tags.get(KEY_TAG, ""))
+
+    def promote(self, version: str) -> None:
+        """Make a version the champion."""
+        self.client.set_registered_model_alias(self.model_name, CHAMPION, version)
+
+    def link(self, run_id: str, artifact: str) -> str:
+        """Return the page of an artifact, relative to the address of MLflow's user interface."""
+        return f"/#/experiments/{self.experiment()}/runs/{run_id}/artifacts/{artifact}"
+
+    def _ensure_model(self) -> None:
+        try:
+            self.client.get_registered_model(self.model_name)
+        except mlflow.exceptions.MlflowException:
+            self.client.create_registered_model(
+                self.model_name, description=f"Proxies of campaign {self.campaign.name}; champion by alias."
+            )
+
+
+def attempt(what: str, action: Callable[[], T]) -> T | None:
+    """Do something with MLflow; if it fails, say so and return None: tracking never ends a campaign."""
+    try:
+        return action()
+    except Exception as error:
+        log.warning(
+            "MLflow: %s failed (%s: %s). The campaign goes on; the same command publishes it again.",
+            what,
+            type(error).__name__,
+            error,
+        )
+        return None
+
+
+def _round_tag(round: int | None) -> str:
+    return "campaign" if round is None else str(round)
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(_flatten(value, f"{prefix}{key}."))
+        elif isinstance(value, list | tuple) and value and all(isinstance(item, Mapping) for item in value):
+            for index, item in enumerate(value):
+                flat.update(_flatten(item, f"{prefix}{key}.{index}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
