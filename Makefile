@@ -1,0 +1,48 @@
+# `make demo` and `make test` make the environment first if it is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help install demo test test-slow lint browser benchmark clean
+
+help:
+	@echo "make demo       run the quickstart campaign (electron acceptors)"
+	@echo "make test       lint, types, layers, fast tests"
+	@echo "make test-slow  statistical and end-to-end gates"
+	@echo "make benchmark  measure the quickstart: time, memory, cost of the flow"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/discover run campaigns/electron_acceptors.yaml
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(STAMP) browser lint
+	$(BIN)/pytest -m "not slow"
+
+test-slow: $(STAMP) browser
+	$(BIN)/pytest -m slow
+
+# The tests that look at pages drive Debian's Chromium.
+browser:
+	@command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } || \
+	  { echo "The page tests need Chromium: apt-get install chromium" >&2; exit 1; }
+
+benchmark: $(STAMP)
+	$(BIN)/python benchmarks/quickstart.py
+
+clean:
+	rm -rf .discover .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
