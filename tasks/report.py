@@ -1,0 +1,240 @@
+"""Stage `report`, and the campaign's final report: the page of candidates, tables and plots; then MLflow's view of it.
+
+Reports are derived from the ledger and the stages, so they are made again at will; publishing them in MLflow may fail
+without harm and is made up for the next time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from data.config import digest
+from data.ledger import CampaignState
+from data.oracle_book import campaign_spent
+from data.records import Arm, CallState, JsonDict, RoundSummary
+from data.summary import ranked, summaries, summarise
+from models.screens.synthetic_accessibility import synthetic_accessibility
+from tasks.components import oracle_of, read_json, write_json
+from tasks.figures import round_figures
+from tasks.report_page import candidates_page
+from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
+from tasks.tracking import Tracker, attempt
+
+TABLE_COLUMNS = [
+    "rank", "id", "smiles", "value", "unit", "round", "arm", "source",
+    "predicted_mean", "predicted_std", "score", "novelty", "sa_score", "state", "error", "message",
+]  # fmt: skip
+SHOWN = 300
+"""Most candidates on one page."""
+
+
+@task(name="report", cache_policy=NO_CACHE, persist_result=False)
+def report(
+    ref: CampaignRef, round: int, dataset: StageRef, proxy: StageRef | None, generator: StageRef | None
+) -> StageRef:
+    """Report a round, and show it in MLflow.
+
+    Results: `candidates.html`, `candidates.csv`, `summary.json`, `plots/*.png`.
+    """
+    with ref.open() as context:
+        inputs: dict[str, StageRef | str] = {"dataset": dataset}
+        stage = run_stage(
+            context,
+            round,
+            "report",
+            inputs=inputs,
+            settings={},
+            compute=lambda folder: _write(context, folder, round),
+            pinned=False,
+        )
+        tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
+        if tracker is not None:
+            attempt(
+                f"publishing round {round}", lambda: _publish_round(context, tracker, stage, dataset, proxy, generator)
+            )
+        return stage
+
+
+@task(name="final report", cache_policy=NO_CACHE, persist_result=False)
+def final_report(ref: CampaignRef) -> str:
+    """Report the campaign as the ledger has it now, whatever its state; returns the folder."""
+    with ref.open() as context:
+        folder = context.folder / "report"
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = context.ledger.candidates(context.campaign.id)
+        last = max((row["round"] for row in rows), default=0)
+        _write(context, folder, last)
+        write_json(folder / "candidates.json", [_exported(row) for row in _rows(context, last)])
+        tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
+        if tracker is not None:
+            attempt("publishing the campaign", lambda: _publish_campaign(context, tracker, folder))
+        return str(folder)
+
+
+def _write(context: CampaignContext, folder: Path, round: int) -> dict[str, float]:
+    rows = _rows(context, round)
+    summary = summarise(rows, round, maximise=context.maximise)
+    plots = folder / "plots"
+    plots.mkdir(exist_ok=True)
+    pictures = round_figures(context, rows, round, plots)
+    table = pd.DataFrame(rows).reindex(columns=TABLE_COLUMNS)
+    table.to_csv(folder / "candidates.csv", index=False)
+    figures = _figures(context, rows, summary)
+    write_json(folder / "summary.json", figures)
+    objective = context.config.objective
+    page = candidates_page(
+        rows[:SHOWN],
+        title=context.campaign.slug,
+        subtitle=_subtitle(context, len(rows), round),
+        summary=figures,
+        unit=oracle_of(context.config).unit,
+        objective=objective.name,
+        maximise=context.maximise,
+        plots=pictures,
+    )
+    (folder / "candidates.html").write_text(page, encoding="utf-8")
+    return {key: float(value) for key, value in figures.items() if isinstance(value, int | float)}
+
+
+def _rows(context: CampaignContext, round: int) -> list[JsonDict]:
+    """Return the candidates of the rounds so far, best first, with rank, unit and synthetic accessibility."""
+    unit = oracle_of(context.config).unit
+    found = [row for row in context.ledger.candidates(context.campaign.id) if row["round"] <= round]
+    rows = ranked(found, maximise=context.maximise)
+    return [
+        {**row, "rank": rank, "unit": unit, "sa_score": float(f"{synthetic_accessibility(row['smiles']):.3f}")}
+        for rank, row in enumerate(rows, start=1)
+    ]
+
+
+def _figures(context: CampaignContext, rows: list[JsonDict], summary: RoundSummary) -> dict[str, Any]:
+    best = [row["value"] for row in rows if row["arm"] == Arm.INITIAL and row["value"] is not None]
+    initial = (max(best) if context.maximise else min(best)) if best else None
+    return {
+        "best": summary.best,
+        "top10_mean": summary.top10_mean,
+        "initial_best": initial,
+        "acquisition_mean": summary.acquisition_mean,
+        "control_mean": summary.control_mean,
+        "calls": summary.calls,
+        "budget": context.config.budget.calls,
+        "failed": sum(row["state"] == CallState.FAILED for row in rows),
+        "rounds": summary.round,
+    }
+
+
+def _subtitle(context: CampaignContext, count: int, round: int) -> str:
+    objective = context.config.objective
+    where = "the initial design" if round == 0 else f"{round} round{'s' if round > 1 else ''}"
+    shown = f"the best {SHOWN} of {count}" if count > SHOWN else f"{count}"
+    return f"{objective.goal.capitalize()} {objective.name.replace('_', ' ')}: {shown} candidates after {where}."
+
+
+def _exported(row: Mapping[str, Any]) -> JsonDict:
+    return {key: row[key] for key in TABLE_COLUMNS if key != "rank"}
+
+
+# -- MLflow ----------------------------------------------------------------------------------------------------------
+
+
+def _publish_round(
+    context: CampaignContext,
+    tracker: Tracker,
+    stage: StageRef,
+    dataset: StageRef,
+    proxy: StageRef | None,
+    generator: StageRef | None,
+) -> None:
+    round, key = stage.round, digest([stage.sha256, dataset.sha256])
+    run = tracker.run(round)
+    if tracker.published(run) == key:
+        return
+    stages = [s for s in context.ledger.stages(context.campaign.id) if s.round == round]
+    tracker.params(run, {"round": round, "seed": context.config.seed, **_components(context)})
+    tracker.metrics(run, [{f"{s.name}/{k}": v for s in stages for k, v in s.metrics.items()}])
+    tracker.metrics(run, [{f"seconds/{s.name}": s.seconds for s in stages}])
+    table = pd.read_parquet(dataset.path(context, "dataset.parquet"))
+    name = f"{context.campaign.slug} after round {round}"
+    tracker.dataset(run, name, dataset.sha256, dataset.path(context, "dataset.parquet"), len(table))
+    if generator is not None:
+        history = pd.read_csv(generator.path(context, "history.csv")) if _has_history(context, generator) else None
+        if history is not None:
+            tracker.metrics(run, [{str(k): v for k, v in row.items()} for row in history.to_dict("records")])
+        tracker.artifacts(run, generator.path(context, ""), "generator")
+    if proxy is not None:
+        training = read_json(proxy.path(context, "training.json"))
+        tracker.proxy_version(run, proxy.path(context, ""), training)
+    tracker.artifacts(run, stage.path(context, ""), "report")
+    tracker.artifacts(run, dataset.path(context, ""), "data")
+    tracker.mark_published(run, key)
+
+
+def _publish_campaign(context: CampaignContext, tracker: Tracker, folder: Path) -> None:
+    run = tracker.run()
+    page = tracker.link(run, "report/candidates.html")
+    (folder / "mlflow.txt").write_text(page + "\n")
+    campaign = context.ledger.campaign_by_id(context.campaign.id)
+    key = digest([str(campaign.state), (folder / "candidates.csv").read_text()])
+    if tracker.published(run) == key:
+        return
+    tracker.params(run, context.config.to_json())
+    rows = _rows(context, context.config.rounds)
+    for summary in summaries(rows, maximise=context.maximise):
+        values = {
+            name: getattr(summary, name)
+            for name in ("calls", "best", "top10_mean", "acquisition_mean", "control_mean", "failed")
+        }
+        tracker.metrics(run, [{"step": summary.round, **values}])
+    tracker.metrics(run, _best_by_call(rows, maximise=context.maximise), step="call")
+    spent = campaign_spent(context.ledger, campaign.id)
+    tracker.metrics(run, [{"cost": spent.cost, "running_seconds": campaign.seconds}])
+    best = [row for row in rows if row["value"] is not None][:10]
+    tracker.tags(
+        run,
+        {
+            "discovery.state": str(campaign.state),
+            "discovery.message": campaign.message,
+            "discovery.page": page,
+            "mlflow.note.content": _note(context, best),
+        },
+    )
+    tracker.artifacts(run, folder, "report")
+    status = {CampaignState.DONE: "FINISHED", CampaignState.FAILED: "FAILED"}.get(campaign.state, "KILLED")
+    tracker.mark_published(run, key, status)
+
+
+def _has_history(context: CampaignContext, generator: StageRef) -> bool:
+    return len(generator.path(context, "history.csv").read_text().strip()) > 0
+
+
+def _components(context: CampaignContext) -> dict[str, str]:
+    config = context.config.to_json()
+    parts = {name: config[name]["kind"] for name in ("proxy", "acquisition", "generator", "selector", "control")}
+    return {**parts, "options": json.dumps({name: config[name] for name in parts}, sort_keys=True)}
+
+
+def _best_by_call(rows: list[JsonDict], *, maximise: bool) -> list[dict[str, float | None]]:
+    """Return the best value so far by number of calls, in the order of purchase."""
+    bought = sorted((row for row in rows if row["value"] is not None), key=lambda row: (row["round"], row["id"]))
+    out: list[dict[str, float | None]] = []
+    best: float | None = None
+    for call, row in enumerate(bought, start=1):
+        better = best is None or (row["value"] > best if maximise else row["value"] < best)
+        best = row["value"] if better else best
+        out.append({"call": call, "best_so_far": best})
+    return out
+
+
+def _note(context: CampaignContext, best: list[JsonDict]) -> str:
+    unit = oracle_of(context.config).unit
+    lines = [f"| | {context.config.objective.name} ({unit}) | SMILES | round | source |", "|-|-|-|-|-|"]
+    for position, row in enumerate(best, start=1):
+        lines.append(f"| {position} | {row['value']:.3f} | `{row['smiles']}` | {row['round']} | {row['source']} |")
+    return "\n".join(lines) + "\n\nStructures: artifact `report/candidates.html`."

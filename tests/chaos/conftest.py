@@ -1,0 +1,79 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+
+
+class Arena:
+    """A warm process that runs the campaign of this folder, and can kill it."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def run(self, home: Path, config: Path = HERE / "campaign.yaml", **command: Any) -> dict[str, Any]:
+        home.mkdir(exist_ok=True)
+        order = {"home": str(home), "config": str(config), "call_log": str(home / "calls.log"), **command}
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        assert "error" not in answer, answer["error"]
+        return answer
+
+
+@pytest.fixture(scope="session")
+def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    log = tmp_path_factory.mktemp("arena") / "stderr.log"
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, str(HERE / "arena.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        yield Arena(process)
+        process.stdin.close()
+        process.wait(30)
+        process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workspace of a campaign that nothing happened to."""
+    home = tmp_path_factory.mktemp("undisturbed")
+    assert arena.run(home)["state"] == "done"
+    return home
+
+
+def results(home: Path) -> dict[str, bytes]:
+    """Every result of a campaign that must not depend on what happened on the way."""
+    folder = home / "campaigns" / "chaos"
+    wanted = [*folder.rglob("dataset.*"), *folder.rglob("batch.parquet"), *(folder / "report").glob("candidates.[cj]s*")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(wanted)}
+
+
+def calls(home: Path) -> list[str]:
+    """The oracle calls that were completed, in order."""
+    return (home / "calls.log").read_text().splitlines()
+
+
+def copied(config: Path, folder: Path, **changes: str) -> Path:
+    """A copy of the campaign file with texts replaced, and all it names beside it."""
+    for name in ("library.csv", "logging_oracle.py"):
+        shutil.copy(config.parent / name, folder / name)
+    text = config.read_text()
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    path = folder / "campaign.yaml"
+    path.write_text(text)
+    return path

@@ -1,0 +1,95 @@
+"""SIGKILL, then the same command: the results are those of a campaign that nothing happened to."""
+
+import json
+import signal
+
+import pytest
+
+from tests.chaos.conftest import HERE, calls, copied, results
+
+MAX_RUNS = 400
+
+
+def test_killed_at_every_stage_boundary_it_ends_with_the_same_bytes_and_no_call_made_twice(arena, undisturbed, tmp_path):
+    moments = [m for m in arena.run(tmp_path / "count")["moments"] if m.startswith(("before", "after"))]
+    stages = {moment.partition(" ")[2] for moment in moments}
+    assert {f"{r}/{s}" for r in (1, 2) for s in ("train_proxy", "train_generator", "propose", "screen")} < stages
+    assert {f"{r}/{s}" for r in (1, 2) for s in ("select_batch", "measure", "report")} < stages
+    home = tmp_path / "home"
+    for moment in moments:
+        assert arena.run(home, kill_at=moment)["signal"] == signal.SIGKILL, moment
+    assert arena.run(home)["state"] == "done"
+    assert results(home) == results(undisturbed)
+    assert sorted(calls(home)) == sorted(set(calls(undisturbed)))
+
+
+@pytest.mark.parametrize("call", [0, 3, 8, 11, 15])
+def test_killed_in_the_middle_of_a_measurement_it_makes_that_call_and_no_other_again(arena, undisturbed, tmp_path, call):
+    home = tmp_path / "home"
+    killed = arena.run(home, environment={"KILL_CAMPAIGN_AT_CALL": str(call)})
+    assert killed["signal"] == signal.SIGKILL
+    assert len(calls(home) if call else []) == call
+    assert arena.run(home)["state"] == "done"
+    assert results(home) == results(undisturbed)
+    assert sorted(calls(home)) == sorted(set(calls(undisturbed)))
+
+
+def test_killed_in_the_middle_of_training_it_goes_on_from_the_checkpoint(arena, undisturbed, tmp_path):
+    home = tmp_path / "home"
+    saved = [m for m in arena.run(tmp_path / "count")["moments"] if m.startswith("rename") and "generator" in m]
+    assert saved
+    moments = arena.run(tmp_path / "again")["moments"]
+    checkpoint = next(i for i, m in enumerate(moments) if m in saved)
+    assert arena.run(home, kill=checkpoint + 2)["signal"] == signal.SIGKILL
+    assert list(home.rglob("checkpoint/*"))
+    assert arena.run(home)["state"] == "done"
+    assert results(home) == results(undisturbed)
+
+
+def test_a_call_that_must_not_be_repeated_waits_for_a_person(arena, tmp_path):
+    config = copied(HERE / "campaign.yaml", tmp_path, **{"semantics: pure": "semantics: unsafe"})
+    home = tmp_path / "home"
+    arena.run(home, config, environment={"KILL_CAMPAIGN_AT_CALL": "3"})
+    assert arena.run(home, config)["state"] == "in_doubt"
+    assert len(calls(home)) == 3
+    (doubtful,) = [row for row in json.loads(exported(home)) if row["state"] == "in_doubt"]
+    settle(home, doubtful["id"])
+    assert arena.run(home, config)["state"] == "done"
+    assert doubtful["smiles"] not in calls(home)
+    assert len(calls(home)) == len(set(calls(home))) == 15
+
+
+def test_a_finished_campaign_given_again_does_nothing(arena, undisturbed):
+    before, made = results(undisturbed), calls(undisturbed)
+    assert arena.run(undisturbed)["state"] == "done"
+    assert results(undisturbed) == before
+    assert calls(undisturbed) == made
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_at_every_moment_in_turn_it_ends_with_the_same_bytes(arena, undisturbed, tmp_path):
+    home = tmp_path / "home"
+    for run in range(MAX_RUNS):
+        answer = arena.run(home, kill=3 + run % 3)  # a stage has three moments: renamed, before, after
+        if answer["signal"] is None:
+            break
+    assert run > 50
+    assert answer["state"] == "done"
+    assert results(home) == results(undisturbed)
+
+
+def exported(home):
+    from pipelines.inspection import exported
+    from tasks.workspace import Workspace
+
+    return json.dumps(exported(Workspace(home), "chaos"))
+
+
+def settle(home, candidate):
+    from rich.console import Console
+
+    from pipelines.inspection import settle_call
+    from tasks.workspace import Workspace
+
+    settle_call(Workspace(home), "chaos", candidate, 0.5, False, Console(quiet=True))
