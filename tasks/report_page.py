@@ -120,7 +120,7 @@ def candidates_page(
         figures=_figures(summary or {}, unit, scale),
         plots=[{"caption": caption, "uri": _data_uri(caption, plot)} for caption, plot in (plots or {}).items()],
         columns=_columns(objective.replace("_", " "), unit, maximise, shown),
-        rows=[_row(rank, row, scale, shown) for rank, row in enumerate(rows, start=1)],
+        rows=[_row(rank, row, scale, unit, shown) for rank, row in enumerate(rows, start=1)],
         filters=_filters(rows),
         footer=_footer(unit),
         style=Markup(_resource("candidates.css")),
@@ -147,7 +147,7 @@ def _columns(objective: str, unit: str, maximise: bool, extras: Mapping[str, str
     ]
 
 
-def _row(rank: int, row: JsonDict, scale: _Scale, extras: Mapping[str, str]) -> dict[str, Any]:
+def _row(rank: int, row: JsonDict, scale: _Scale, unit: str, extras: Mapping[str, str]) -> dict[str, Any]:
     smiles = str(row["smiles"])
     mol = parse(smiles)
     picture = Markup(depict(smiles)) if mol is not None else Markup('<span class="missing">not drawable</span>')
@@ -155,7 +155,7 @@ def _row(rank: int, row: JsonDict, scale: _Scale, extras: Mapping[str, str]) -> 
     cells = {
         "rank": _Cell(str(rank), Markup(str(rank))),
         "structure": _Cell("", picture),
-        "value": _value(row, scale),
+        "value": _value(row, scale, str(row.get("unit") or unit)),
         "predicted": _predicted(row, scale),
         "strip-cell": _Cell("", _strip(row, scale)),
         "novelty": _number(row.get("novelty"), "{:.2f}".format),
@@ -170,9 +170,9 @@ def _row(rank: int, row: JsonDict, scale: _Scale, extras: Mapping[str, str]) -> 
     return {"rank": rank, "state": str(row.get("state") or ""), "facets": facets, "cells": cells}
 
 
-def _value(row: JsonDict, scale: _Scale) -> _Cell:
+def _value(row: JsonDict, scale: _Scale, unit: str) -> _Cell:
     if _finite(row.get("value")):
-        return _Cell(repr(float(row["value"])), Markup("{}").format(scale.text(row["value"])))
+        return _Cell(repr(float(row["value"])), Markup("{} <small>{}</small>").format(scale.text(row["value"]), unit))
     state = row.get("state")
     if state in _ENDED or row.get("error"):
         reason = ": ".join(str(part) for part in (row.get("error"), row.get("message")) if part)
@@ -189,7 +189,7 @@ def _predicted(row: JsonDict, scale: _Scale) -> _Cell:
     if not _finite(mean):
         return _Cell("", _missing("–"))
     error = Markup(' <span class="pm">± {}</span>').format(scale.text(std)) if _finite(std) else Markup("")
-    return _Cell(repr(float(mean)), Markup("{}").format(scale.text(mean)) + error)
+    return _Cell(repr(float(mean)), Markup("<span>{}{}</span>").format(scale.text(mean), error))
 
 
 def _strip(row: JsonDict, scale: _Scale) -> Markup:

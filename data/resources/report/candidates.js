@@ -59,6 +59,9 @@
       views.forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
     }),
   );
+  // The table's header sticks below the toolbar, which wraps to two lines where the frame is narrow.
+  const toolbar = document.querySelector(".toolbar");
+  new ResizeObserver(() => table.style.setProperty("--toolbar", `${toolbar.offsetHeight}px`)).observe(toolbar);
   document.querySelectorAll(".enlarge").forEach((button) =>
     button.addEventListener("click", () => {
       const wide = button.parentElement.classList.toggle("wide");

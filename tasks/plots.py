@@ -1,0 +1,263 @@
+"""The campaign's four pictures, from plain rows, as matplotlib figures without pyplot's global state.
+
+Colours are those of Okabe and Ito, told apart by every common form of colour vision; arms differ by marker as well.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from data.molecules import morgan_counts, tanimoto
+from data.records import Arm, FloatArray, JsonDict
+
+STYLE: Mapping[str, Any] = {
+    "ink": "#1b1f24",
+    "soft": "#59636e",
+    "grid": "#e3e7eb",
+    "font": 9.5,
+    "line": 1.8,
+    "size": (4.8, 3.5),
+    "dpi": 150,
+    "arms": {Arm.INITIAL: "#7f8a94", Arm.ACQUISITION: "#0072b2", Arm.CONTROL: "#d55e00"},
+    "markers": {Arm.INITIAL: "o", Arm.ACQUISITION: "^", Arm.CONTROL: "s"},
+    "rounds": ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000"),
+    "values": "cividis",
+}
+"""The house style of every plot."""
+
+_Z90 = 1.6449
+_svg_lock = threading.Lock()
+
+
+def best_so_far(rows: Sequence[JsonDict], *, maximise: bool = True, objective: str = "value", unit: str = "") -> Figure:
+    """Draw the best measured value against the calls spent, with what the control arm alone would have found.
+
+    Args:
+        rows: candidates in the order of their calls; a call that failed counts and has no value. Keys: `value`, `arm`,
+            `round`, and `state`, of which `proposed` means no call.
+        maximise: whether larger is better.
+        objective: name of the measured property.
+        unit: of the values.
+    """
+    called = [row for row in rows if row.get("state") != "proposed"]
+    figure, axes = _figure(f"Calls of the oracle, {len(called)} in all", _label(objective, unit))
+    values = np.array([np.nan if row["value"] is None else row["value"] for row in called], dtype=float)
+    arms = np.array([str(row["arm"]) for row in called])
+    calls = np.arange(1, len(called) + 1)
+    starts = [i for i in range(1, len(called)) if called[i]["round"] != called[i - 1]["round"]]
+    for start in starts:
+        axes.axvline(start + 0.5, color=STYLE["grid"], linewidth=1.0, zorder=0)
+        text = f"round {called[start]['round']}"
+        axes.annotate(text, (start + 0.5, 0.0), (2, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
+                      fontsize=0.75 * STYLE["font"], color=STYLE["soft"])  # fmt: skip
+    for arm in Arm:
+        here = (arms == arm) & np.isfinite(values)
+        name = f"{arm} ({int((arms == arm).sum())})" if here.any() else None
+        axes.scatter(calls[here], values[here], s=14, marker=STYLE["markers"][arm], color=STYLE["arms"][arm],
+                     alpha=0.5, linewidths=0, label=name)  # fmt: skip
+    for excluded, colour, style, name in (
+        (Arm.CONTROL, STYLE["arms"][Arm.ACQUISITION], "-", "best: initial + acquisition"),
+        (Arm.ACQUISITION, STYLE["arms"][Arm.CONTROL], "--", "best: initial + control"),
+    ):
+        # Without any row of the other arm the two lines are one.
+        if excluded == Arm.ACQUISITION and not (arms == Arm.CONTROL).any():
+            continue
+        line = running_best(np.where(arms == excluded, np.nan, values), maximise=maximise)
+        axes.step(calls, line, where="post", color=colour, linestyle=style, linewidth=STYLE["line"], label=name)
+    _legend(axes, "best" if len(called) else "")
+    return _settled(figure)
+
+
+def running_best(values: FloatArray, *, maximise: bool) -> FloatArray:
+    """Return the best value up to each position, NaN before the first; NaN values are skipped."""
+    accumulate = np.fmax.accumulate if maximise else np.fmin.accumulate
+    return np.asarray(accumulate(np.asarray(values, dtype=np.float64)))
+
+
+def predicted_against_measured(rows: Sequence[JsonDict], *, objective: str = "value", unit: str = "") -> Figure:
+    """Draw what was measured against what was predicted before, with 90 % intervals, coloured by round.
+
+    Args:
+        rows: candidates; those without `value` or `predicted_mean` are left out. Keys: `value`, `predicted_mean`,
+            `predicted_std`, `round`.
+        objective: name of the measured property.
+        unit: of the values.
+    """
+    name = _label(objective, unit)
+    figure, axes = _figure(f"Predicted {name[:1].lower()}{name[1:]}", "Measured")
+    used = [row for row in rows if row.get("value") is not None and row.get("predicted_mean") is not None]
+    inside = 0
+    for position, number in enumerate(sorted({row["round"] for row in used})):
+        here = [row for row in used if row["round"] == number]
+        mean, value = (np.array([row[key] for row in here], dtype=float) for key in ("predicted_mean", "value"))
+        half = _Z90 * np.array([row.get("predicted_std") or 0.0 for row in here], dtype=float)
+        inside += int((np.abs(mean - value) <= half).sum())
+        colour = STYLE["rounds"][position % len(STYLE["rounds"])]
+        axes.errorbar(mean, value, xerr=half, fmt="o", markersize=4, color=colour, ecolor=colour, elinewidth=0.8,
+                      alpha=0.75, markeredgewidth=0, label=f"round {number} ({len(here)})")  # fmt: skip
+    if used:
+        both = [row[key] for row in used for key in ("value", "predicted_mean")]
+        ends = [min(both), max(both)]
+        axes.plot(ends, ends, color=STYLE["soft"], linewidth=1.0, linestyle=":", zorder=0)
+        axes.set_title(
+            f"{inside} of {len(used)} inside their 90 % interval", fontsize=STYLE["font"], color=STYLE["soft"]
+        )
+        _legend(axes, "upper left")
+    return _settled(figure)
+
+
+def chemical_space(
+    library: Sequence[str], rows: Sequence[JsonDict], *, objective: str = "value", unit: str = ""
+) -> Figure:
+    """Draw the measured molecules over the library, in the two main coordinates of Tanimoto similarity.
+
+    Args:
+        library: canonical SMILES of a sample of the search space; some hundreds are enough.
+        rows: candidates. Keys: `smiles`, `value`, `arm`; those without value are drawn hollow.
+        objective: name of the measured property.
+        unit: of the values.
+    """
+    figure, axes = _figure("First coordinate", "Second coordinate")
+    place = similarity_map([*library, *[row["smiles"] for row in rows]])
+    axes.scatter(place[: len(library), 0], place[: len(library), 1], s=7, color="#c3cad1", linewidths=0, zorder=1,
+                 label=f"library ({len(library)})" if library else None)  # fmt: skip
+    own = place[len(library) :]
+    values = np.array([np.nan if row.get("value") is None else row["value"] for row in rows], dtype=float)
+    known = np.isfinite(values)
+    limits = (values[known].min(), values[known].max()) if known.any() else (0.0, 1.0)
+    shown = None
+    # The best on top: drawn last.
+    for arm in Arm:
+        here = np.array([str(row["arm"]) == arm for row in rows], dtype=bool)
+        order = sorted(np.flatnonzero(here & known).tolist(), key=lambda i: values[i])
+        style: dict[str, Any] = {
+            "marker": STYLE["markers"][arm],
+            "s": 30,
+            "linewidths": 0.5,
+            "edgecolors": "white",
+            "zorder": 3,
+        }
+        if order:
+            shown = axes.scatter(own[order, 0], own[order, 1], c=values[order], cmap=STYLE["values"], vmin=limits[0],
+                                 vmax=limits[1], label=f"{arm} ({len(order)})", **style)  # fmt: skip
+        hollow = style | {"edgecolors": STYLE["soft"]}
+        axes.scatter(own[here & ~known, 0], own[here & ~known, 1], facecolors="none", **hollow)
+    axes.set_xticklabels([])
+    axes.set_yticklabels([])
+    if shown is not None:
+        bar = figure.colorbar(shown, ax=axes, pad=0.02)
+        bar.set_label(_label(objective, unit), fontsize=STYLE["font"], color=STYLE["soft"])
+        bar.ax.tick_params(labelsize=0.9 * STYLE["font"], colors=STYLE["soft"], length=0)
+        bar.outline.set_visible(False)
+    _legend(axes, "best" if len(place) else "")
+    return _settled(figure)
+
+
+def similarity_map(molecules: Sequence[str]) -> FloatArray:
+    """Return two coordinates per molecule, shape `(n, 2)`, by kernel PCA of min-max similarity of Morgan counts.
+
+    The sign of a coordinate is fixed by its largest entry, so that the map does not flip between runs.
+
+    Reference: Schölkopf, Smola and Müller, Neural Computation 10, 1299 (1998).
+    """
+    if len(molecules) < 3:
+        return np.zeros((len(molecules), 2))
+    counts = morgan_counts(molecules)
+    kernel = tanimoto(counts, counts)
+    centred = kernel - kernel.mean(0) - kernel.mean(1)[:, None] + kernel.mean()
+    values, vectors = np.linalg.eigh(centred)
+    place = vectors[:, [-1, -2]] * np.sqrt(np.maximum(values[[-1, -2]], 0.0))
+    sign = np.sign(place[np.abs(place).argmax(0), [0, 1]])
+    return np.asarray(place * np.where(sign == 0, 1.0, sign))
+
+
+def training(history: Sequence[Mapping[str, float]]) -> Figure:
+    """Draw loss (logarithmic, with its running median) and log Z of a generator by training step.
+
+    Args:
+        history: one mapping per logged step, with `step` and any of `loss` and `log_z`.
+    """
+    figure = Figure(figsize=STYLE["size"], layout="constrained")
+    FigureCanvasAgg(figure)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    _dress(upper, "", "Loss")
+    _dress(lower, "Training step", "log Z")
+    loss = _series(history, "loss")
+    positive = loss[1] > 0
+    upper.set_yscale("log" if positive.any() else "linear")
+    colours = STYLE["arms"]
+    upper.plot(loss[0][positive], loss[1][positive], color=colours[Arm.ACQUISITION], alpha=0.3, linewidth=0.8)
+    window = max(len(loss[0]) // 25, 1)
+    smooth = [float(np.median(loss[1][max(0, i - window) : i + window + 1])) for i in range(len(loss[1]))]
+    upper.plot(loss[0], smooth, color=colours[Arm.ACQUISITION], linewidth=STYLE["line"], label="running median")
+    lower.plot(*_series(history, "log_z"), color=colours[Arm.CONTROL], linewidth=STYLE["line"])
+    if len(loss[0]):
+        _legend(upper, "upper right")
+    return _settled(figure)
+
+
+def png(figure: Figure) -> bytes:
+    """Return the figure as PNG; the same figure gives the same bytes."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=STYLE["dpi"], metadata={"Software": None})
+    return out.getvalue()
+
+
+def svg(figure: Figure) -> str:
+    """Return the figure as SVG; the same figure gives the same text."""
+    out = io.StringIO()
+    # The salt of element ids is a global setting of matplotlib; without it ids are random.
+    with _svg_lock, matplotlib.rc_context({"svg.hashsalt": "discovery-flows"}):
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    return out.getvalue()
+
+
+def _series(history: Sequence[Mapping[str, float]], key: str) -> tuple[FloatArray, FloatArray]:
+    pairs = [(row["step"], row[key]) for row in history if key in row and np.isfinite(row[key])]
+    table = np.array(pairs, dtype=np.float64).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
+
+
+def _label(objective: str, unit: str) -> str:
+    name = objective.replace("_", " ")
+    return f"{name[:1].upper()}{name[1:]}" + (f" / {unit}" if unit else "")
+
+
+def _settled(figure: Figure) -> Figure:
+    # A constrained layout moves a little with every drawing; settled once, the same figure gives the same bytes.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return figure
+
+
+def _figure(x: str, y: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=STYLE["size"], layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    _dress(axes, x, y)
+    return figure, axes
+
+
+def _dress(axes: Axes, x: str, y: str) -> None:
+    axes.set_xlabel(x, fontsize=STYLE["font"], color=STYLE["soft"])
+    axes.set_ylabel(y, fontsize=STYLE["font"], color=STYLE["soft"])
+    axes.tick_params(which="both", labelsize=0.9 * STYLE["font"], colors=STYLE["soft"], length=0)
+    axes.grid(color=STYLE["grid"], linewidth=0.6)
+    axes.set_axisbelow(True)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _legend(axes: Axes, place: str) -> None:
+    if place and axes.get_legend_handles_labels()[0]:
+        axes.legend(loc=place, fontsize=0.8 * STYLE["font"], frameon=True, framealpha=0.85, edgecolor="none",
+                    labelcolor=STYLE["ink"], handlelength=1.6)  # fmt: skip
