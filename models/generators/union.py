@@ -1,0 +1,142 @@
+"""Several generators as one: each proposes its share of the candidates."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from data.records import Candidate
+from models.protocols import GenerationContext, Generator
+from models.registry import Component, Options, build
+
+
+class Member(BaseModel):
+    """One generator of a union and its share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    generator: dict[str, Any] = Field(description="{kind: ..., option: ...} of a generator")
+    share: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="its part of the candidates, relative")
+
+
+class Union(Component):
+    """Draw candidates from several generators in proportion to their shares; each remembers its source.
+
+    Members are fitted one after the other on the same log-reward, each with a seed, a checkpoint and a warm start of
+    its own. What a member cannot deliver, the others do. A candidate that several propose counts for the first.
+    """
+
+    group = "generator"
+    kind = "union"
+
+    class Options(Options):
+        """Options of the generator `union`."""
+
+        members: tuple[Member, ...] = Field(min_length=1, description="generators and their shares")
+
+        @field_validator("members")
+        @classmethod
+        def _flat(cls, members: tuple[Member, ...]) -> tuple[Member, ...]:
+            for member in members:
+                if member.generator.get("kind") == "union":
+                    raise ValueError("a union cannot be a member of a union; list its members here instead")
+            return members
+
+    def __init__(self, options: Any = None, /, **values: Any) -> None:
+        super().__init__(options, **values)
+        self._members: list[Generator] = [build("generator", member.generator) for member in self.options.members]
+        shares = np.array([member.share for member in self.options.members])
+        self._shares = shares / shares.sum()
+        self._names = [f"{index}-{member.generator['kind']}" for index, member in enumerate(self.options.members)]
+
+    def fit(self, context: GenerationContext) -> None:
+        """Fit every member, in order.
+
+        The warm start of a union is its `state`, so it is taken apart into one file per member for the time of the fit.
+
+        Raises:
+            ValueError: the warm start comes from a union of other members.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            warm_starts = self._split(context.warm_start, Path(folder))
+            for index, (member, warm_start) in enumerate(zip(self._members, warm_starts, strict=True)):
+                member.fit(replace(self._own(context, index), warm_start=warm_start))
+
+    def sample(self, n: int, *, seed: int) -> list[Candidate]:
+        """Return up to n distinct candidates, the members' shares of n as near as whole numbers allow."""
+        seeds = [int(word) for word in np.random.SeedSequence(seed).generate_state(2 * len(self._members))]
+        found: dict[str, Candidate] = {}
+        for member, quota, own_seed in zip(self._members, self._quotas(n), seeds, strict=False):
+            self._take(found, member, quota, len(found) + quota, own_seed)
+        for index in np.argsort(-self._shares, kind="stable"):
+            if len(found) >= n:
+                break
+            self._take(found, self._members[index], n, n, seeds[len(self._members) + index])
+        return list(found.values())
+
+    def state(self) -> dict[str, Any]:
+        """Return the states of the members, in order, with their names."""
+        return {"names": list(self._names), "members": [member.state() for member in self._members]}
+
+    def load_state(self, state: Mapping[str, Any], context: GenerationContext) -> None:
+        """Restore what `state` returned.
+
+        Raises:
+            ValueError: the state comes from a union of other members.
+        """
+        self._require_same_members(state)
+        for index, (member, own) in enumerate(zip(self._members, state["members"], strict=True)):
+            member.load_state(own, self._own(context, index))
+
+    def history(self) -> list[dict[str, float]]:
+        """Return the members' metrics one after the other, each row with the index of its `member`."""
+        return [
+            {**row, "member": float(index)} for index, member in enumerate(self._members) for row in member.history()
+        ]
+
+    def _own(self, context: GenerationContext, index: int) -> GenerationContext:
+        seed = int(np.random.SeedSequence([context.seed, index]).generate_state(1)[0])
+        path = context.checkpoint
+        checkpoint = None if path is None else path.with_name(f"{path.stem}.{self._names[index]}{path.suffix}")
+        return replace(context, seed=seed, checkpoint=checkpoint, warm_start=None)
+
+    def _split(self, warm_start: Path | None, folder: Path) -> list[Path | None]:
+        if warm_start is None:
+            return [None] * len(self._members)
+        import torch  # only where a state must be read
+
+        state = torch.load(warm_start, weights_only=True)
+        self._require_same_members(state)
+        paths = [folder / f"{name}.pt" for name in self._names]
+        for path, own in zip(paths, state["members"], strict=True):
+            torch.save(own, path)
+        return list(paths)
+
+    def _require_same_members(self, state: Mapping[str, Any]) -> None:
+        if list(state["names"]) != self._names:
+            raise ValueError(
+                f"The state is that of a union of {', '.join(state['names'])}; this union has "
+                f"{', '.join(self._names)}. Load it into the union that made it, or fit again."
+            )
+
+    def _quotas(self, n: int) -> list[int]:
+        """Divide n by the shares: whole parts first, then one each to the largest remainders."""
+        exact = self._shares * n
+        quotas = np.floor(exact + 1e-9).astype(int)
+        for index in np.argsort(quotas - exact, kind="stable")[: n - int(quotas.sum())]:
+            quotas[index] += 1
+        return [int(quota) for quota in quotas]
+
+    def _take(self, found: dict[str, Candidate], member: Generator, n: int, limit: int, seed: int) -> None:
+        if n == 0:
+            return
+        for candidate in member.sample(n, seed=seed):
+            if len(found) == limit:
+                return
+            found.setdefault(candidate.id, candidate)
