@@ -36,6 +36,7 @@ class CampaignState(StrEnum):
     ORACLE_FAILING = "oracle_failing"
     NO_CANDIDATES = "no_candidates"
     IN_DOUBT = "in_doubt"
+    WALL_TIME_EXHAUSTED = "wall_time_exhausted"
     FAILED = "failed"
 
 
@@ -293,8 +294,8 @@ class Ledger:
     def candidates(self, campaign_id: int) -> list[JsonDict]:
         """Return every candidate of a campaign with its measurement, by round and position.
 
-        Keys: id, smiles, value (None while unmeasured), round, arm, source, predicted_mean, predicted_std, score,
-        novelty, state (`proposed` before its call is booked), error, message, origin.
+        Keys: id, smiles, value (None while unmeasured), round, position, arm, source, predicted_mean, predicted_std,
+        score, novelty, state (`proposed` before its call is booked), error, message, origin.
         """
         joined = candidates.outerjoin(
             oracle_calls,
@@ -309,6 +310,7 @@ class Ledger:
                 candidates.c.smiles,
                 oracle_calls.c.value,
                 candidates.c.round,
+                candidates.c.position,
                 candidates.c.arm,
                 candidates.c.source,
                 candidates.c.predicted_mean,

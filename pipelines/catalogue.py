@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from data.config import ConfigError
 from data.records import JsonDict
 from models.registry import GROUPS, kinds
 
@@ -70,11 +71,13 @@ def build_vocabulary_file(
     file: Path, out: Path, max_fragments: int | None, min_count: int | None, console: Console
 ) -> None:
     """Build a vocabulary from a file of SMILES and write it."""
-    from data.vocabulary import build_vocabulary, read_smiles
+    from data.vocabulary import build_vocabulary
 
-    limits = {
-        key: value for key, value in (("max_fragments", max_fragments), ("min_count", min_count)) if value is not None
-    }
-    vocabulary = build_vocabulary(read_smiles(file), source=file.name, **limits)
+    given = {"max_fragments": max_fragments, "min_count": min_count}
+    limits: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if not file.is_file():
+        raise ConfigError(f"There is no file {str(file)!r}; expected a text with one SMILES per line.")
+    lines = file.read_text(encoding="utf-8").splitlines()
+    vocabulary = build_vocabulary((line.split()[0] for line in lines if line.strip()), name=file.name, **limits)
     vocabulary.save(out)
     console.print(f"{len(vocabulary.fragments)} fragments written to {out}", highlight=False)

@@ -28,9 +28,7 @@ Sets = Annotated[tuple[str, ...], Parameter(name="--set", negative=(), consume_m
 
 
 @app.command
-def run(
-    config: Path, *, set: Sets = (), fresh: bool = False, retry_failed: bool = False, plain: bool = False
-) -> int:
+def run(config: Path, *, set: Sets = (), fresh: bool = False, retry_failed: bool = False, plain: bool = False) -> int:
     """Run the campaign of a file, or continue it: the same command again is how a campaign is resumed.
 
     Args:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from prefect import Flow, serve
-from prefect.deployments.runner import EntrypointType
+from prefect.deployments.runner import RunnerDeployment
+from prefect.types.entrypoint import EntrypointType
 
 from data.config import load_config
 from pipelines.campaign import campaign
@@ -41,4 +42,5 @@ def serve_schedule(config: Path, cron: str, what: What, overrides: tuple[str, ..
         description=f"`discover schedule {config.name} --what {what}`",
         tags=["discovery-flows", name],
     )
+    assert isinstance(deployment, RunnerDeployment)  # a coroutine only inside a running event loop
     serve(deployment, limit=1, pause_on_shutdown=True)

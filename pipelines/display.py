@@ -33,10 +33,11 @@ class RunDisplay:
         self.event = Event(0, "start")
         self.started = time.monotonic()
         self._listening = listening(self._on_event)
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=False)
         self._figures: Table | None = None
         self._read_at = 0.0
         self._lock = threading.Lock()
+        # Renders at once, so everything above must be there.
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=False)
 
     def __enter__(self) -> Self:
         self._listening.__enter__()

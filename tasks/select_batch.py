@@ -87,12 +87,11 @@ def novelty(molecules: list[str], known: list[str]) -> FloatArray:
     """Return 1 - the largest Tanimoto similarity (Morgan counts, radius 2) to a known molecule, shape `(n,)`."""
     if not molecules or not known:
         return np.ones(len(molecules))
-    return 1.0 - tanimoto(morgan_counts(molecules), morgan_counts(known)).max(axis=1)
+    nearest: FloatArray = tanimoto(morgan_counts(molecules), morgan_counts(known)).max(axis=1)
+    return 1.0 - nearest
 
 
 def _interleave(acquired: pd.DataFrame, control: pd.DataFrame) -> pd.DataFrame:
-    position = np.concatenate(
-        [(np.arange(len(arm)) + 0.5) / max(len(arm), 1) for arm in (acquired, control)]
-    )
+    position = np.concatenate([(np.arange(len(arm)) + 0.5) / max(len(arm), 1) for arm in (acquired, control)])
     both = pd.concat([acquired, control], ignore_index=True)
     return both.iloc[np.argsort(position, kind="stable")].reset_index(drop=True)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +26,7 @@ from data.ledger import Campaign
 from tasks.workspace import Workspace
 
 log = logging.getLogger("discover.tracking")
+logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 CAMPAIGN_TAG = "discovery.campaign"
 ROUND_TAG = "discovery.round"
@@ -42,6 +45,8 @@ class Tracker:
     def __init__(self, workspace: Workspace, campaign: Campaign) -> None:
         self.workspace = workspace
         self.campaign = campaign
+        # Some calls of the client resolve `models:/...` by the process's address, not by the client's.
+        mlflow.set_tracking_uri(workspace.tracking_uri)
         self.client = MlflowClient(tracking_uri=workspace.tracking_uri, registry_uri=workspace.tracking_uri)
         self.identity = f"{campaign.slug}@{campaign.created_at}"
 
@@ -106,7 +111,7 @@ class Tracker:
 
         Args:
             run_id: of which run.
-            rows: one mapping of metrics per step; `None` and the step itself are left out.
+            rows: one mapping of metrics per step; `None`, NaN and the step itself are left out.
             step: key of a row that holds its step; rows without it get their position.
         """
         # One stamp for all: a metric that is published again after a crash is the same row, not a second point.
@@ -115,7 +120,7 @@ class Tracker:
             Metric(key, float(value), stamp, int(row.get(step) or position))
             for position, row in enumerate(rows)
             for key, value in row.items()
-            if key != step and value is not None
+            if key != step and value is not None and math.isfinite(value)
         ]
         for start in range(0, len(found), BATCH):
             self.client.log_batch(run_id, metrics=found[start : start + BATCH])
@@ -152,7 +157,8 @@ class Tracker:
             tags={KEY_TAG: training["key"]},
             model_type="proxy",
         )
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # asks for an input example; the signature says it all
             target = Path(scratch) / "model"
             mlflow.pyfunc.save_model(
                 str(target),

@@ -86,5 +86,5 @@ def test_the_digest_of_a_folder_sees_names_and_contents(tmp_path):
 
 def test_a_workspace_that_cannot_be_written_is_refused_with_what_to_do(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(WorkspaceError, match="not writable.*DISCOVER_HOME"):
+    with pytest.raises(WorkspaceError, match=r"not writable.*DISCOVER_HOME"):
         Workspace.open(tmp_path / "file" / "home")

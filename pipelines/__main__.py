@@ -1,0 +1,5 @@
+"""`python -m pipelines` is `discover`."""
+
+from pipelines.cli import main
+
+main()
