@@ -1,0 +1,300 @@
+"""Debian's chromium, headless, driven by its DevTools protocol: what a person would see, click and complain about."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from websockets.sync.client import ClientConnection, connect
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--hide-scrollbars",
+    "--remote-debugging-port=0",
+    # Frames stay in the page's process, so that one connection sees their contexts, console and requests.
+    "--disable-site-isolation-trials",
+    "--disable-features=IsolateSandboxedIframes,IsolateOrigins,site-per-process,Translate,OptimizationHints",
+)
+
+
+class BrowserError(AssertionError):
+    """The browser is missing, a script threw, or what was waited for did not come."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request that the page made."""
+
+    method: str
+    url: str
+
+    @property
+    def leaves_the_machine(self) -> bool:
+        """Whether it goes neither to loopback nor to data in the page itself."""
+        local = ("data:", "blob:", "file:", "about:", "chrome:", "http://127.0.0.1", "http://localhost")
+        return not self.url.startswith(local)
+
+
+@dataclass
+class Frame:
+    """A frame of the page that scripts can run in."""
+
+    browser: Browser
+    id: str
+    context: int
+
+    @property
+    def url(self) -> str:
+        """Address of the frame; `blob:` or `about:srcdoc` for those that a page makes itself."""
+        return str(self.evaluate("location.href"))
+
+    def evaluate(self, expression: str) -> Any:
+        """Return the value of a JavaScript expression (promises awaited) in this frame."""
+        return self.browser._evaluate(expression, self.context)
+
+    def wait_for(self, expression: str, timeout: float = 20.0) -> Any:
+        """Return the value of an expression as soon as it is truthy."""
+        return self.browser._wait(lambda: self.evaluate(expression), expression, timeout)
+
+    def click(self, css: str) -> None:
+        """Click the middle of the first element that matches, with the mouse."""
+        self.browser._click(css, self.context)
+
+
+@dataclass
+class Browser:
+    """One page of a headless chromium. Use as a context manager.
+
+    Attributes:
+        errors: what the console, uncaught exceptions and the browser's own log called errors, since `open`.
+        requests: every request since `open`, frames included.
+    """
+
+    width: int = 1280
+    height: int = 1000
+    dark: bool = False
+    errors: list[str] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        program = next(filter(None, map(shutil.which, CHROMIUM)), None)
+        if program is None:
+            raise BrowserError(
+                f"This test opens a page in a real browser and found none of {', '.join(CHROMIUM)} on the PATH. "
+                "Install one, on Debian with `apt-get install --yes chromium`, or leave these tests out by "
+                "`-m 'not browser'`."
+            )
+        self._next, self._contexts, self._page = 0, {}, None
+        with contextlib.ExitStack() as stack:
+            # Chromium's helpers may still write for a moment after it has ended.
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True))
+            self._process = subprocess.Popen(
+                [
+                    program,
+                    *FLAGS,
+                    f"--user-data-dir={folder}",
+                    f"--window-size={self.width},{self.height}",
+                    "about:blank",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            stack.callback(self._end)
+            address = self._wait(lambda: _address(Path(folder)), "chromium's DevTools port", 60.0)
+            self._socket: ClientConnection = stack.enter_context(connect(address, max_size=None, open_timeout=30))
+            target = self._call("Target.createTarget", url="about:blank")["targetId"]
+            self._page = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+            for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
+                self._call(f"{domain}.enable")
+            self._call(
+                "Emulation.setDeviceMetricsOverride",
+                width=self.width, height=self.height, deviceScaleFactor=1, mobile=False,
+            )  # fmt: skip
+            scheme = {"name": "prefers-color-scheme", "value": "dark" if self.dark else "light"}
+            self._call("Emulation.setEmulatedMedia", features=[scheme])
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def open(self, url: str | Path, timeout: float = 30.0) -> None:
+        """Open an address or a file and wait until the page is loaded."""
+        self.errors.clear()
+        self.requests.clear()
+        address = url.resolve().as_uri() if isinstance(url, Path) else url
+        failure = self._call("Page.navigate", url=address).get("errorText")
+        if failure:
+            raise BrowserError(f"The browser could not open {address}: {failure}.")
+        self.wait_for("document.readyState === 'complete' && location.href !== 'about:blank'", timeout)
+
+    def evaluate(self, expression: str) -> Any:
+        """Return the value of a JavaScript expression (promises awaited) in the page."""
+        return self._evaluate(expression, None)
+
+    def wait_for(self, expression: str, timeout: float = 20.0) -> Any:
+        """Return the value of an expression as soon as it is truthy; BrowserError after `timeout` seconds."""
+        return self._wait(lambda: self.evaluate(expression), expression, timeout)
+
+    def click(self, css: str) -> None:
+        """Click the middle of the first element that matches, with the mouse."""
+        self._click(css, None)
+
+    def type(self, css: str, text: str) -> None:
+        """Click into a field, replace what it holds and type."""
+        self.click(css)
+        self.evaluate("document.activeElement.select()")
+        self._call("Input.insertText", text=text)
+
+    def choose(self, css: str, value: str) -> None:
+        """Choose the option of a select element by its value."""
+        self.evaluate(
+            f"(() => {{ const e = document.querySelector({json.dumps(css)}); e.value = {json.dumps(value)};"
+            " if (e.selectedIndex < 0) throw Error('no such option');"
+            " e.dispatchEvent(new Event('change', {bubbles: true})); })()"
+        )
+
+    def frames(self) -> list[Frame]:
+        """Return the frames inside the page, sandboxed ones included, without the page itself."""
+        self._drain()
+        top = self._call("Page.getFrameTree")["frameTree"]["frame"]["id"]
+        return [Frame(self, frame, context) for frame, context in self._contexts.items() if frame != top]
+
+    def frame(self, expression: str, timeout: float = 20.0) -> Frame:
+        """Return the first inner frame in which an expression is truthy, waiting for it."""
+        return self._wait(lambda: self._frame(expression), f"a frame with {expression}", timeout)
+
+    def screenshot(self, path: Path, *, full: bool = False) -> None:
+        """Write a PNG of the window, or of the whole page."""
+        shot = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=full)
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+    def _frame(self, expression: str) -> Frame | None:
+        for frame in self.frames():
+            # A frame may be replaced between the list and the question.
+            with contextlib.suppress(BrowserError):
+                if frame.evaluate(expression):
+                    return frame
+        return None
+
+    def _click(self, css: str, context: int | None) -> None:
+        chosen = f"document.querySelector({json.dumps(css)})"
+        here = {} if context is None else {"contextId": context}
+        found = self._call("Runtime.evaluate", expression=chosen, **here)["result"]
+        if "objectId" not in found:
+            raise BrowserError(f"There is no element {css!r} to click.")
+        self._call("DOM.scrollIntoViewIfNeeded", objectId=found["objectId"])
+        x0, y0, _, _, x1, y1, _, _ = self._call("DOM.getContentQuads", objectId=found["objectId"])["quads"][0]
+        at = {"x": (x0 + x1) / 2, "y": (y0 + y1) / 2, "button": "left", "clickCount": 1}
+        for kind in ("mousePressed", "mouseReleased"):
+            self._call("Input.dispatchMouseEvent", type=kind, **at)
+
+    def _evaluate(self, expression: str, context: int | None) -> Any:
+        answer = self._call(
+            "Runtime.evaluate",
+            expression=expression,
+            returnByValue=True,
+            awaitPromise=True,
+            userGesture=True,
+            **({} if context is None else {"contextId": context}),
+        )
+        if "exceptionDetails" in answer:
+            raise BrowserError(f"{expression} threw: {_thrown(answer['exceptionDetails'])}")
+        return answer["result"].get("value")
+
+    def _wait(self, ask: Any, what: str, timeout: float) -> Any:
+        end = time.monotonic() + timeout
+        while True:
+            answer = ask()
+            if answer:
+                return answer
+            if time.monotonic() > end:
+                raise BrowserError(f"Waited {timeout:g} s in vain for {what}; errors so far: {self.errors or 'none'}.")
+            if self._page is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    code = self._process.wait(0.05)
+                    raise BrowserError(f"chromium ended with code {code} before it could be reached.")
+            else:
+                self._drain(0.05)
+
+    def _call(self, method: str, **params: Any) -> dict[str, Any]:
+        self._next += 1
+        order = {"id": self._next, "method": method, "params": params}
+        self._socket.send(json.dumps(order | ({"sessionId": self._page} if self._page else {})))
+        end = time.monotonic() + 60.0
+        while True:
+            try:
+                message = json.loads(self._socket.recv(timeout=max(0.0, end - time.monotonic())))
+            except TimeoutError:
+                raise BrowserError(f"chromium did not answer {method} within 60 s.") from None
+            if message.get("id") != order["id"]:
+                self._event(message)
+            elif "error" in message:
+                raise BrowserError(f"chromium refused {method}: {message['error']['message']}")
+            else:
+                return message["result"]
+
+    def _drain(self, seconds: float = 0.0) -> None:
+        with contextlib.suppress(TimeoutError):
+            while True:
+                self._event(json.loads(self._socket.recv(timeout=seconds)))
+
+    def _event(self, message: dict[str, Any]) -> None:
+        params = message.get("params", {})
+        match message.get("method"):
+            case "Runtime.executionContextCreated":
+                context = params["context"]
+                if context.get("auxData", {}).get("isDefault"):
+                    self._contexts[context["auxData"]["frameId"]] = context["id"]
+            case "Runtime.executionContextDestroyed":
+                gone = params["executionContextId"]
+                self._contexts = {frame: context for frame, context in self._contexts.items() if context != gone}
+            case "Runtime.executionContextsCleared":
+                self._contexts.clear()
+            case "Runtime.consoleAPICalled" if params["type"] in ("error", "assert"):
+                self.errors.append(" ".join(str(a.get("value", a.get("description", ""))) for a in params["args"]))
+            case "Runtime.exceptionThrown":
+                self.errors.append(_thrown(params["exceptionDetails"]))
+            case "Log.entryAdded" if params["entry"]["level"] == "error":
+                self.errors.append(f"{params['entry']['text']} {params['entry'].get('url', '')}".strip())
+            case "Network.requestWillBeSent":
+                self.requests.append(Request(params["request"]["method"], params["request"]["url"]))
+
+    def _end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(10)
+
+
+def _address(folder: Path) -> str | None:
+    try:
+        port, path = (folder / "DevToolsActivePort").read_text().splitlines()
+    except (FileNotFoundError, ValueError):
+        return None
+    return f"ws://127.0.0.1:{port}{path}"
+
+
+def _thrown(details: dict[str, Any]) -> str:
+    return str(details.get("exception", {}).get("description") or details.get("text", "an unknown error"))

@@ -1,0 +1,168 @@
+"""The candidates page in a real browser, as a file and inside a frame like that of MLflow's artifact view."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.figure import Figure
+
+from tasks.plots import svg
+from tasks.report_page import candidates_page
+from tests.e2e.browser import Browser
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = "</script><img src=x onerror=\"console.error('run')\"><script>console.error('run')</script>"
+
+
+def row(smiles: str, value: float | None, **more: Any) -> dict[str, Any]:
+    return {
+        "id": f"ID-{smiles}", "smiles": smiles, "value": value, "unit": "eV", "round": 1, "arm": "acquisition",
+        "predicted_mean": 1.0, "predicted_std": 0.5, "source": "gflownet", "state": "done", "novelty": 0.5, "error": None,
+    } | more  # fmt: skip
+
+
+ROWS = [
+    row("N#CC(C#N)=C(C#N)C#N", 3.2, predicted_mean=2.0, novelty=0.9),
+    row("O=C1C=CC(=O)C=C1", 2.25, round=2, arm="control", source="random", predicted_mean=None, predicted_std=None),
+    row("c1ccc2nsnc2c1", 1.4, round=2, novelty=0.1),
+    row("c1ccccc1", -1.1, round=0, arm="initial", source="library", predicted_mean=None, novelty=None),
+    row("CCO", None, round=3, state="proposed", predicted_mean=-2.5),
+    row("CCC", None, round=3, state="failed", error="embedding", message=HOSTILE),
+]
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    figure = Figure(figsize=(2, 2))
+    figure.subplots().plot([0, 1])
+    path = tmp_path / "candidates.html"
+    path.write_text(
+        candidates_page(
+            ROWS,
+            title=f"acceptors {HOSTILE}",
+            summary={"best": 3.2, "calls": 5, "budget": 10},
+            unit="eV",
+            objective="electron_affinity",
+            plots={"A line": svg(figure)},
+        ),
+        encoding="utf-8",
+    )
+    return path
+
+
+def shown(browser: Browser) -> list[str]:
+    """SMILES of the visible rows from top to bottom."""
+    return browser.evaluate(
+        "Array.from(document.querySelectorAll('tbody tr')).filter(r => r.offsetParent !== null)"
+        ".map(r => r.querySelector('td.smiles code').textContent)"
+    )
+
+
+def smiles(*order: int) -> list[str]:
+    return [ROWS[i]["smiles"] for i in order]
+
+
+def test_structures_and_plots_are_drawn_and_nothing_is_fetched(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    inked = browser.evaluate(
+        "Array.from(document.querySelectorAll('td.structure svg')).map(s => Math.min("
+        "...Array.from(s.querySelectorAll('path')).map(p => p.getTotalLength()), s.getBoundingClientRect().width))"
+    )
+    assert len(inked) == len(ROWS)
+    assert min(inked) > 5
+    assert browser.evaluate("document.querySelector('.plots img').naturalWidth") > 100
+    assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert [r.url for r in browser.requests if not r.url.startswith("data:")] == [page.resolve().as_uri()]
+    assert browser.errors == []
+
+
+def test_hostile_text_is_shown_and_not_run(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    assert HOSTILE in browser.evaluate("document.querySelector('h1').textContent")
+    assert HOSTILE in browser.evaluate("document.querySelector('tr[data-state=failed] td.value').textContent")
+    assert browser.evaluate("document.scripts.length") == 1
+    assert browser.errors == []
+
+
+def test_a_click_on_a_heading_sorts_and_a_second_one_turns_round(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    assert shown(browser) == smiles(0, 1, 2, 3, 4, 5)
+    # What has no value stays last both ways, in the order of rank.
+    browser.click("th.predicted button")
+    assert shown(browser) == smiles(0, 2, 5, 4, 1, 3)
+    assert browser.evaluate("document.querySelector('th.predicted').ariaSort") == "descending"
+    assert browser.evaluate("document.querySelector('th.rank').ariaSort") == "none"
+    browser.click("th.predicted button")
+    assert shown(browser) == smiles(4, 2, 5, 0, 1, 3)
+    browser.click("th.value button")
+    assert shown(browser) == smiles(0, 1, 2, 3, 4, 5)
+    browser.click("th.value button")
+    assert shown(browser) == smiles(3, 2, 1, 0, 4, 5)
+    browser.click("th.smiles button")
+    assert shown(browser) == sorted(shown(browser), key=str.lower)
+
+
+def test_filters_and_search_narrow_what_is_shown(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.choose("select[data-filter=round]", "2")
+    assert shown(browser) == smiles(1, 2)
+    browser.choose("select[data-filter=arm]", "control")
+    assert shown(browser) == smiles(1)
+    assert browser.evaluate("document.querySelector('#count').textContent") == "1 of 6"
+    browser.choose("select[data-filter=round]", "")
+    browser.choose("select[data-filter=arm]", "")
+    browser.type("#query", "EMBEDDING")
+    assert shown(browser) == smiles(5)
+    browser.type("#query", "nowhere to be found")
+    assert shown(browser) == []
+    assert browser.evaluate("document.querySelector('#empty').offsetParent !== null")
+
+
+def test_cards_show_the_same_candidates(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.click("button[data-view=cards]")
+    assert shown(browser) == smiles(0, 1, 2, 3, 4, 5)
+    tops = browser.evaluate("Array.from(document.querySelectorAll('tbody tr')).map(r => r.getBoundingClientRect().top)")
+    assert tops[0] == tops[1]
+    browser.click("th.novelty button")
+    assert shown(browser)[0] == ROWS[0]["smiles"]
+    browser.click("button[data-view=table]")
+    assert browser.evaluate("getComputedStyle(document.querySelector('tbody')).display") == "table-row-group"
+
+
+def test_it_works_inside_a_sandboxed_frame(browser: Browser, page: Path, tmp_path: Path) -> None:
+    host = tmp_path / "host.html"
+    text = json.dumps(page.read_text(encoding="utf-8")).replace("</", "<\\/")
+    host.write_text(
+        "<!doctype html><meta charset=utf-8><iframe sandbox='allow-scripts' style='width:1000px;height:900px'></iframe>"
+        f"<script>document.querySelector('iframe').src = URL.createObjectURL(new Blob([{text}],"
+        " {type: 'text/html;charset=utf-8'}))</script>",
+        encoding="utf-8",
+    )
+    browser.open(host)
+    frame = browser.frame("document.querySelectorAll('td.structure svg').length > 0")
+    assert frame.url.startswith("blob:")
+    frame.click("th.value button")
+    frame.click("th.value button")
+    assert frame.wait_for("document.querySelector('tbody td.smiles code').textContent") == "c1ccccc1"
+    assert not [request for request in browser.requests if request.leaves_the_machine]
+    assert browser.errors == []
+
+
+def test_it_reads_in_the_dark(page: Path) -> None:
+    with Browser(dark=True) as browser:
+        browser.open(page)
+        ground, bond = browser.evaluate(
+            "[getComputedStyle(document.body).backgroundColor,"
+            " getComputedStyle(document.querySelector('.mol-c[fill=none]')).stroke]"
+        )
+    assert max(_rgb(ground)) < 60
+    assert min(_rgb(bond)) > 200
+
+
+def _rgb(colour: str) -> list[int]:
+    return [int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(",")]
