@@ -98,6 +98,12 @@ def fragment_atoms(smiles: str) -> tuple[tuple[str, int], ...]:
     return tuple((site_type(atom), atom.GetTotalNumHs()) for atom in mol.GetAtoms())
 
 
+@lru_cache(maxsize=50_000)
+def fragment_charge(smiles: str) -> int:
+    """Return the net formal charge of a fragment."""
+    return int(Chem.GetFormalCharge(Chem.MolFromSmiles(smiles)))
+
+
 def cut(mol: Chem.Mol) -> Pieces:
     """Cut a sanitised molecule by `CUTTING_RULE`; its stereochemistry is ignored.
 

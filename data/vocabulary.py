@@ -24,7 +24,16 @@ from typing import Any
 from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
-from data.fragments import CUTTING_RULE, Joint, Pieces, assemble, atom_automorphisms, cut, fragment_atoms
+from data.fragments import (
+    CUTTING_RULE,
+    Joint,
+    Pieces,
+    assemble,
+    atom_automorphisms,
+    cut,
+    fragment_atoms,
+    fragment_charge,
+)
 from data.molecules import parse, quiet_rdkit
 
 FORMAT = 1
@@ -256,7 +265,7 @@ def _fragment(smiles: str, count: int, sites: dict[int, tuple[int, int]]) -> Fra
 
 @lru_cache(maxsize=1)
 def default_vocabulary() -> Vocabulary:
-    """Return the shipped vocabulary, built from the molecules of ZINC-250k with at most 20 heavy atoms."""
+    """Return the shipped vocabulary, built from the molecules of ZINC-250k with at most 24 heavy atoms."""
     return _from_text((files("data.resources") / "fragments.json").read_text(encoding="utf-8"), "fragments.json")
 
 
@@ -319,11 +328,11 @@ def build_vocabulary(
     *,
     name: str = "",
     elements: Iterable[str] = DEFAULT_ELEMENTS,
-    max_heavy_atoms: int = 20,
-    max_fragment_atoms: int = 13,
-    max_fragments: int = 600,
-    min_count: int = 4,
-    min_joints: int = 4,
+    max_heavy_atoms: int = 24,
+    max_fragment_atoms: int = 11,
+    max_fragments: int = 1000,
+    min_count: int = 3,
+    min_joints: int = 5,
 ) -> Vocabulary:
     """Learn fragments and joints from molecules; they are neutralised and flattened, others than asked are left out.
 
@@ -334,7 +343,7 @@ def build_vocabulary(
         max_heavy_atoms: larger molecules of the source are left out.
         max_fragment_atoms: heavy atoms of the largest fragment.
         max_fragments: the most frequent so many are kept.
-        min_count: molecules that must have a fragment.
+        min_count: molecules that must have a fragment; fragments with a net charge are never taken.
         min_joints: times that a pair of types, or of neighbours on one atom, must be seen to be allowed.
 
     Raises:
@@ -394,7 +403,11 @@ def _sites(
 ) -> dict[str, dict[int, tuple[int, int]]]:
     """Return, per usable fragment, atom -> (capacity, type); symmetric atoms get the largest capacity seen on any."""
     number = {kind: i for i, kind in enumerate(types)}
-    usable = {f for f, count in source.fragments.items() if count >= min_count and len(fragment_atoms(f)) <= max_atoms}
+    usable = {
+        f
+        for f, count in source.fragments.items()
+        if count >= min_count and len(fragment_atoms(f)) <= max_atoms and not fragment_charge(f)
+    }
     capacity: dict[str, Counter[int]] = {f: Counter() for f in usable}
     for pieces in source.pieces:
         attached = Counter(end for joint in pieces.joints for end in _ends(joint))

@@ -1,0 +1,108 @@
+"""What an environment promises: batched states, flat integer actions, masks, and steps in both directions.
+
+The states of an environment form a directed acyclic graph from one source to the terminal states. A terminal state is
+reached by an action of its own ("stop"), which sets `done`. S is the number of states of a batch.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from models.registry import Component
+
+
+@dataclass(frozen=True)
+class States:
+    """A batch of S states: every field is a tensor with first dimension S.
+
+    Attributes:
+        done: (S,) bool, whether the state is terminal.
+    """
+
+    done: Tensor
+
+    def __len__(self) -> int:
+        return len(self.done)
+
+    def __getitem__(self, index: Tensor | slice) -> Self:
+        """Select states by a boolean or integer index `(S',)`, or a slice."""
+        return type(self)(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+
+    @classmethod
+    def cat(cls, parts: Sequence[Self]) -> Self:
+        """Join batches; an empty sequence is an error."""
+        if not parts:
+            raise ValueError("There is nothing to join: got no batch of states, expected at least one.")
+        return cls(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(cls)})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the fields by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+S = TypeVar("S", bound=States)
+
+
+class Environment(Component, Generic[S]):
+    """A graph of states with flat integer actions. Subclasses set `n_actions` and `n_backward`."""
+
+    group: ClassVar[str] = "environment"
+    n_actions: int
+    """Forward actions; 0 .. n_actions - 1."""
+    n_backward: int
+    """Backward actions; 0 .. n_backward - 1."""
+
+    @abstractmethod
+    def source(self, n: int) -> S:
+        """Return n copies of the source state."""
+
+    @abstractmethod
+    def forward_mask(self, states: S) -> Tensor:
+        """Return (S, n_actions) bool: the legal actions; all false exactly where `done`."""
+
+    @abstractmethod
+    def backward_mask(self, states: S) -> Tensor:
+        """Return (S, n_backward) bool: one true entry per true parent edge; all false exactly at the source."""
+
+    @abstractmethod
+    def step(self, states: S, actions: Tensor) -> S:
+        """Take legal forward actions (S,) int64."""
+
+    @abstractmethod
+    def backstep(self, states: S, actions: Tensor) -> S:
+        """Take legal backward actions (S,) int64."""
+
+    @abstractmethod
+    def undo(self, states: S, actions: Tensor) -> Tensor:
+        """Return the backward actions (S,) that lead from `step(states, actions)` back to `states`."""
+
+    @abstractmethod
+    def redo(self, states: S, actions: Tensor) -> Tensor:
+        """Return the forward actions (S,) that lead from `backstep(states, actions)` to `states`."""
+
+    @abstractmethod
+    def keys(self, states: S) -> list[Hashable]:
+        """Return the identity of each state: equal exactly for states with the same future and past."""
+
+    @abstractmethod
+    def decode(self, states: S) -> list[Any]:
+        """Return the object of each terminal state; None for an object that is not in the space."""
+
+    def log_correction(self, states: S, actions: Tensor, following: S) -> Tensor:
+        """Return (S,): what to add to log P_B of the edges `states -> following` where states stand for many.
+
+        Zero for environments whose states are the objects themselves. Where several terminal states are the same
+        object, the corrections make the weights of all complete trajectories of one object sum to one.
+        """
+        del actions, following
+        return torch.zeros(len(states), device=states.done.device)
+
+    def is_source(self, states: S) -> Tensor:
+        """Return (S,) bool: no backward action is left."""
+        return ~self.backward_mask(states).any(1)

@@ -1,0 +1,24 @@
+"""Trajectory balance."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from models.gflownet.objectives.base import Objective
+from models.gflownet.trajectories import Trajectories
+
+
+class TrajectoryBalance(Objective):
+    """Mean over trajectories of (log Z + sum log P_F - log R - sum log P_B)^2."""
+
+    kind: ClassVar[str] = "trajectory_balance"
+    reference: ClassVar[str] = (
+        "Malkin et al., Trajectory balance: improved credit assignment in GFlowNets, NeurIPS 2022, arXiv:2201.13259"
+    )
+
+    def loss(self, trajectories: Trajectories) -> Tensor:
+        """Return the scalar loss; log Z is row 0 of `log_flow`."""
+        balance = (trajectories.log_pf - trajectories.log_pb).sum(0)
+        return (trajectories.log_flow[0] + balance - trajectories.log_reward).square().mean()

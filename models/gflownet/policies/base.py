@@ -1,0 +1,81 @@
+"""What a policy network promises to samplers, the trainer and the exact evaluator."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from models.gflownet.environments.base import States
+
+S = TypeVar("S", bound=States)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a policy says about P transitions.
+
+    Attributes:
+        log_pf: (P,) log-probability of the forward actions.
+        log_flow: (P,) log-flow of the states before them.
+        backward_logits: (P, n_backward) of the states after them, or None if they were not asked for.
+    """
+
+    log_pf: Tensor
+    log_flow: Tensor
+    backward_logits: Tensor | None
+
+
+class Policy(nn.Module, Generic[S]):
+    """A network over the states of one environment. It must not depend on anything that `keys` does not tell apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._memory: dict[str, Any] | None = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Promise that the weights do not change inside the block: what depends on them alone is computed once."""
+        self._memory = {}
+        try:
+            yield
+        finally:
+            self._memory = None
+
+    @abstractmethod
+    def score(self, before: S, actions: Tensor, after: S | None) -> Answer:
+        """Judge legal transitions, differentiably; `after` is given if backward logits are wanted."""
+
+    @abstractmethod
+    def sample(self, states: S, generator: torch.Generator, epsilon: float) -> Tensor:
+        """Draw legal actions (S,) for states that are not terminal; uniform ones with probability `epsilon`."""
+
+    @abstractmethod
+    def backward_logits(self, states: S) -> Tensor:
+        """Return (S, n_backward) logits of the backward actions; illegal ones are masked by the backward policy."""
+
+
+def draw(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw from the categorical laws of logits (S, A), -inf where illegal, by the Gumbel trick on private noise."""
+    noise = torch.empty_like(logits).exponential_(generator=generator)
+    return (logits - noise.log()).argmax(1)
+
+
+def initialise(module: nn.Module, generator: torch.Generator, *, embedding_scale: float = 0.3) -> None:
+    """Fill all parameters from a private generator: matrices by fan-in, embeddings by scale, biases 0, norms 1."""
+    for part in module.modules():
+        for name, parameter in part.named_parameters(recurse=False):
+            with torch.no_grad():
+                if isinstance(part, nn.Embedding):
+                    parameter.normal_(0.0, embedding_scale, generator=generator)
+                elif isinstance(part, nn.LayerNorm) and name == "weight":
+                    parameter.fill_(1.0)
+                elif parameter.ndim == 2 and isinstance(part, nn.Linear):
+                    parameter.normal_(0.0, parameter.shape[1] ** -0.5, generator=generator)
+                else:
+                    parameter.zero_()
