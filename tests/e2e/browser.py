@@ -31,9 +31,7 @@ FLAGS = (
     "--no-default-browser-check",
     "--hide-scrollbars",
     "--remote-debugging-port=0",
-    # Frames stay in the page's process, so that one connection sees their contexts, console and requests.
-    "--disable-site-isolation-trials",
-    "--disable-features=IsolateSandboxedIframes,IsolateOrigins,site-per-process,Translate,OptimizationHints",
+    "--disable-features=Translate,OptimizationHints",
 )
 
 
@@ -61,6 +59,7 @@ class Frame:
 
     browser: Browser
     id: str
+    session: str
     context: int
 
     @property
@@ -70,7 +69,7 @@ class Frame:
 
     def evaluate(self, expression: str) -> Any:
         """Return the value of a JavaScript expression (promises awaited) in this frame."""
-        return self.browser._evaluate(expression, self.context)
+        return self.browser._evaluate(expression, self)
 
     def wait_for(self, expression: str, timeout: float = 20.0) -> Any:
         """Return the value of an expression as soon as it is truthy."""
@@ -78,7 +77,7 @@ class Frame:
 
     def click(self, css: str) -> None:
         """Click the middle of the first element that matches, with the mouse."""
-        self.browser._click(css, self.context)
+        self.browser._click(css, self)
 
 
 @dataclass
@@ -104,7 +103,8 @@ class Browser:
                 "Install one, on Debian with `apt-get install --yes chromium`, or leave these tests out by "
                 "`-m 'not browser'`."
             )
-        self._next, self._contexts, self._page = 0, {}, None
+        self._next, self._page = 0, ""
+        self._contexts: dict[tuple[str, str], int] = {}
         with contextlib.ExitStack() as stack:
             # Chromium's helpers may still write for a moment after it has ended.
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True))
@@ -126,8 +126,7 @@ class Browser:
             self._socket: ClientConnection = stack.enter_context(connect(address, max_size=None, open_timeout=30))
             target = self._call("Target.createTarget", url="about:blank")["targetId"]
             self._page = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-            for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
-                self._call(f"{domain}.enable")
+            self._watch(self._page)
             self._call(
                 "Emulation.setDeviceMetricsOverride",
                 width=self.width, height=self.height, deviceScaleFactor=1, mobile=False,
@@ -180,7 +179,7 @@ class Browser:
         """Return the frames inside the page, sandboxed ones included, without the page itself."""
         self._drain()
         top = self._call("Page.getFrameTree")["frameTree"]["frame"]["id"]
-        return [Frame(self, frame, context) for frame, context in self._contexts.items() if frame != top]
+        return [Frame(self, frame, session, at) for (session, frame), at in self._contexts.items() if frame != top]
 
     def frame(self, expression: str, timeout: float = 20.0) -> Frame:
         """Return the first inner frame in which an expression is truthy, waiting for it."""
@@ -199,26 +198,37 @@ class Browser:
                     return frame
         return None
 
-    def _click(self, css: str, context: int | None) -> None:
+    def _click(self, css: str, frame: Frame | None) -> None:
         chosen = f"document.querySelector({json.dumps(css)})"
-        here = {} if context is None else {"contextId": context}
-        found = self._call("Runtime.evaluate", expression=chosen, **here)["result"]
+        session, here = (frame.session, {"contextId": frame.context}) if frame else (self._page, {})
+        found = self._call("Runtime.evaluate", session, expression=chosen, **here)["result"]
         if "objectId" not in found:
             raise BrowserError(f"There is no element {css!r} to click.")
-        self._call("DOM.scrollIntoViewIfNeeded", objectId=found["objectId"])
-        x0, y0, _, _, x1, y1, _, _ = self._call("DOM.getContentQuads", objectId=found["objectId"])["quads"][0]
-        at = {"x": (x0 + x1) / 2, "y": (y0 + y1) / 2, "button": "left", "clickCount": 1}
+        self._call("DOM.scrollIntoViewIfNeeded", session, objectId=found["objectId"])
+        x0, y0, _, _, x1, y1, _, _ = self._call("DOM.getContentQuads", session, objectId=found["objectId"])["quads"][0]
+        left, top = self._corner(frame)
+        at = {"x": left + (x0 + x1) / 2, "y": top + (y0 + y1) / 2, "button": "left", "clickCount": 1}
         for kind in ("mousePressed", "mouseReleased"):
             self._call("Input.dispatchMouseEvent", type=kind, **at)
 
-    def _evaluate(self, expression: str, context: int | None) -> Any:
+    def _corner(self, frame: Frame | None) -> tuple[float, float]:
+        """Where the coordinates of a frame begin in the window: 0, 0 unless it lives in a process of its own."""
+        if frame is None or frame.session == self._page:
+            return 0.0, 0.0
+        owner = self._call("DOM.getFrameOwner", frameId=frame.id)["backendNodeId"]
+        self._call("DOM.scrollIntoViewIfNeeded", backendNodeId=owner)
+        content = self._call("DOM.getBoxModel", backendNodeId=owner)["model"]["content"]
+        return content[0], content[1]
+
+    def _evaluate(self, expression: str, frame: Frame | None) -> Any:
         answer = self._call(
             "Runtime.evaluate",
+            frame.session if frame else self._page,
             expression=expression,
             returnByValue=True,
             awaitPromise=True,
             userGesture=True,
-            **({} if context is None else {"contextId": context}),
+            **({"contextId": frame.context} if frame else {}),
         )
         if "exceptionDetails" in answer:
             raise BrowserError(f"{expression} threw: {_thrown(answer['exceptionDetails'])}")
@@ -232,24 +242,36 @@ class Browser:
                 return answer
             if time.monotonic() > end:
                 raise BrowserError(f"Waited {timeout:g} s in vain for {what}; errors so far: {self.errors or 'none'}.")
-            if self._page is None:
+            if not self._page:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     code = self._process.wait(0.05)
                     raise BrowserError(f"chromium ended with code {code} before it could be reached.")
             else:
                 self._drain(0.05)
 
-    def _call(self, method: str, **params: Any) -> dict[str, Any]:
+    def _watch(self, session: str) -> None:
+        """Listen to a page or to a frame with a process of its own, and let it go on where it waits for us."""
+        for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
+            self._send(f"{domain}.enable", session, {})
+        attach = {"autoAttach": True, "waitForDebuggerOnStart": True, "flatten": True}
+        self._send("Target.setAutoAttach", session, attach)
+        self._send("Runtime.runIfWaitingForDebugger", session, {})
+
+    def _send(self, method: str, session: str, params: dict[str, Any]) -> int:
         self._next += 1
         order = {"id": self._next, "method": method, "params": params}
-        self._socket.send(json.dumps(order | ({"sessionId": self._page} if self._page else {})))
+        self._socket.send(json.dumps(order | ({"sessionId": session} if session else {})))
+        return self._next
+
+    def _call(self, method: str, session: str | None = None, /, **params: Any) -> dict[str, Any]:
+        number = self._send(method, self._page if session is None else session, params)
         end = time.monotonic() + 60.0
         while True:
             try:
                 message = json.loads(self._socket.recv(timeout=max(0.0, end - time.monotonic())))
             except TimeoutError:
                 raise BrowserError(f"chromium did not answer {method} within 60 s.") from None
-            if message.get("id") != order["id"]:
+            if message.get("id") != number:
                 self._event(message)
             elif "error" in message:
                 raise BrowserError(f"chromium refused {method}: {message['error']['message']}")
@@ -262,17 +284,20 @@ class Browser:
                 self._event(json.loads(self._socket.recv(timeout=seconds)))
 
     def _event(self, message: dict[str, Any]) -> None:
-        params = message.get("params", {})
+        params, session = message.get("params", {}), message.get("sessionId", "")
         match message.get("method"):
+            case "Target.attachedToTarget" if self._page:
+                self._watch(params["sessionId"])
+            case "Target.detachedFromTarget":
+                self._forget(params["sessionId"])
             case "Runtime.executionContextCreated":
                 context = params["context"]
                 if context.get("auxData", {}).get("isDefault"):
-                    self._contexts[context["auxData"]["frameId"]] = context["id"]
+                    self._contexts[session, context["auxData"]["frameId"]] = context["id"]
             case "Runtime.executionContextDestroyed":
-                gone = params["executionContextId"]
-                self._contexts = {frame: context for frame, context in self._contexts.items() if context != gone}
+                self._forget(session, params["executionContextId"])
             case "Runtime.executionContextsCleared":
-                self._contexts.clear()
+                self._forget(session)
             case "Runtime.consoleAPICalled" if params["type"] in ("error", "assert"):
                 self.errors.append(" ".join(str(a.get("value", a.get("description", ""))) for a in params["args"]))
             case "Runtime.exceptionThrown":
@@ -281,6 +306,12 @@ class Browser:
                 self.errors.append(f"{params['entry']['text']} {params['entry'].get('url', '')}".strip())
             case "Network.requestWillBeSent":
                 self.requests.append(Request(params["request"]["method"], params["request"]["url"]))
+
+    def _forget(self, session: str, context: int | None = None) -> None:
+        """Drop the contexts of a session, or one of them."""
+        for key, known in list(self._contexts.items()):
+            if key[0] == session and context in (None, known):
+                del self._contexts[key]
 
     def _end(self) -> None:
         with contextlib.suppress(ProcessLookupError):
