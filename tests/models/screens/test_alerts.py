@@ -34,6 +34,11 @@ ACCEPTORS = [
     "[O-][n+]1ccccc1",
     "c1nnn[nH]1",
     "O=C1C(=O)C(O)=C1O",  # squaric acid
+    "O=C1C(=O)c2ccccc21",  # benzocyclobutenedione
+    "O=c1[nH]nnc2ccccc12",  # benzotriazinone
+    "c1ccc2nnnn2c1",  # tetrazolopyridine
+    "O=C1C=CC(=O)C([N+](=O)[O-])=C1",
+    "FS(F)(F)(F)(F)c1ccccc1",
 ]
 
 REFUSED = {
@@ -68,6 +73,17 @@ REFUSED = {
     "geminal diol": "OC(O)C(F)(F)F",
     "boron halide": "CB(Cl)Cl",
     "sulfenyl chain": "CSSSC",
+    # What a genetic algorithm found when it was given the electron affinity alone.
+    "polyazine": "O=c1nnnnc(=O)nn1",
+    "fused tetrazine of four nitrogen atoms in a row": "O=c1nnnnc2nnnnc(=O)c12",
+    "cyclobutadiene": "O=c1nnnnc2c1-c1c-2c(=O)c1=O",
+    "vicinal tricarbonyl": "O=c1c(=O)c2nnnnc(=O)c2c1=O",
+    "glyoxal": "O=CC(=O)c1ccccc1",
+    "acyl nitro": "O=C(c1ccccc1)[N+](=O)[O-]",
+    "cyclic acyl azo": "O=C1N=NC(=O)c2ccccc21",
+    "thioquinone": "S=C1C=CC(=S)C=C1",
+    "N-acyl imine": "O=C1C=NC(Cl)=NC1=O",
+    "aromatic cyclic anhydride": "O=c1oc(=O)c2cc(=O)c(=O)cc1-2",
 }
 
 
