@@ -12,25 +12,23 @@ from models.protocols import GenerationContext, Generator, Space
 from models.registry import build
 
 SPACE = Space(max_heavy_atoms=10, min_heavy_atoms=2, elements=("H", "C", "N", "O", "F"))
-LIBRARY = tuple(
-    [
-        "CCO",
-        "CCN",
-        "CCCC",
-        "CC(=O)O",
-        "c1ccccc1",
-        "c1ccncc1",
-        "CC#N",
-        "C=CC=O",
-        "CCOC",
-        "CNC",
-        "CC(C)C",
-        "C1CCCC1",
-        "FC(F)F",
-        "OCCO",
-        "NCC=O",
-        "Cc1ccccc1",
-    ]
+LIBRARY = (
+    "CCO",
+    "CCN",
+    "CCCC",
+    "CC(=O)O",
+    "c1ccccc1",
+    "c1ccncc1",
+    "CC#N",
+    "C=CC=O",
+    "CCOC",
+    "CNC",
+    "CC(C)C",
+    "C1CCCC1",
+    "FC(F)F",
+    "OCCO",
+    "NCC=O",
+    "Cc1ccccc1",
 )
 
 

@@ -71,7 +71,7 @@ def test_most_edits_succeed_and_differ(operators):
     children = [operators.crossover(LIBRARY[i % 7], LIBRARY[(i + 1) % 7], rng) for i in range(300)]
     for products in (mutants, children):
         assert sum(product is not None for product in products) > 220
-        assert len(set(products)) > 100
+        assert len(set(products)) > 60
 
 
 def test_the_same_seed_gives_the_same_products(operators):
