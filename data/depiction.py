@@ -30,7 +30,8 @@ _PATH = re.compile(r"<path\b[^>]*?/>")
 _DATA = re.compile(r"\bd='([^']*)'")
 _STROKE = re.compile(r"stroke:(#[0-9A-Fa-f]{6})")
 _FILL = re.compile(r"fill(?::|=')(#[0-9A-Fa-f]{6})")
-_SPACE = re.compile(r"\s*([MLQCZ])\s*")
+_SPACE = re.compile(r"\s*([MLQCZ,])\s*")
+_ZERO = re.compile(r"\.0(?!\d)")
 
 
 def _drawing(smiles: str, width: int, height: int, bond: float) -> str:
@@ -42,12 +43,17 @@ def _drawing(smiles: str, width: int, height: int, bond: float) -> str:
     canvas = rdMolDraw2D.MolDraw2DSVG(width, height)
     options: Any = canvas.drawOptions()
     options.clearBackground = False
-    options.fixedBondLength = bond
+    # RDKit's unit of length is an angstrom of its layout, where a bond has 1.5.
+    options.fixedBondLength = bond / 1.5
     options.bondLineWidth = 1.5
     options.padding = 0.03
     canvas.DrawMolecule(rdMolDraw2D.PrepareMolForDrawing(mol, addChiralHs=False))
     canvas.FinishDrawing()
     return str(canvas.GetDrawingText())
+
+
+def _compact(data: str) -> str:
+    return _ZERO.sub("", _SPACE.sub(r"\1", data).strip())
 
 
 def _merged(drawing: str) -> Iterator[str]:
@@ -58,7 +64,7 @@ def _merged(drawing: str) -> Iterator[str]:
         if data is None or not (stroke or fill):
             continue
         kind, colour = ("fill", fill.group(1)) if fill else ("stroke", stroke.group(1) if stroke else "#000000")
-        strokes.setdefault((kind, colour.upper()), []).append(_SPACE.sub(r"\1", data.group(1)).strip())
+        strokes.setdefault((kind, colour.upper()), []).append(_compact(data.group(1)))
     for (kind, colour), parts in strokes.items():
         name = f' class="mol-{_COLOURS[colour]}"' if colour in _COLOURS else ""
         paint = f'fill="{colour}" stroke="none"' if kind == "fill" else f'stroke="{colour}" fill="none"'
@@ -66,7 +72,7 @@ def _merged(drawing: str) -> Iterator[str]:
 
 
 @lru_cache(maxsize=4096)
-def depict(smiles: str, *, width: int = 180, height: int = 130, bond: float = 22.0) -> str:
+def depict(smiles: str, *, width: int = 180, height: int = 130, bond: float = 32.0) -> str:
     """Return the structure as an `<svg>` element of about 2 kB, background transparent.
 
     Args:
