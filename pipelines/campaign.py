@@ -19,6 +19,7 @@ from data.campaign_lock import campaign_lock
 from data.ledger import Campaign, CampaignState
 from data.oracle_book import OracleBook
 from pipelines.validation import checked_config
+from pipelines.zombies import bury_zombies
 from tasks.components import oracle_name, oracle_of
 from tasks.measure import measure
 from tasks.prepare_data import prepare_data
@@ -57,7 +58,14 @@ def campaign(
         fresh: begin the name anew instead of continuing.
         retry_failed: buy failed calls of an unfinished round again.
     """
-    outcome = run_campaign(Path(config), overrides, fresh=fresh, retry_failed=retry_failed, call=as_task)
+    outcome = run_campaign(
+        Path(config),
+        overrides,
+        fresh=fresh,
+        retry_failed=retry_failed,
+        call=as_task,
+        on_start=lambda campaign: bury_zombies(campaign.slug),
+    )
     name = "Completed" if outcome.state is CampaignState.DONE else outcome.state.value.title().replace("_", "")
     return Completed(name=name, message=outcome.message)
 
@@ -79,8 +87,9 @@ def run_campaign(
     fresh: bool = False,
     retry_failed: bool = False,
     call: Call = as_function,
+    on_start: Callable[[Campaign], None] = lambda campaign: None,
 ) -> Outcome:
-    """Run or continue the campaign of a file in the workspace.
+    """Run or continue the campaign of a file in the workspace; `on_start` is called once the campaign is locked.
 
     Raises:
         ConfigError, ComponentError, SourceError, BadInput, LedgerError: what was given cannot be used.
@@ -92,6 +101,7 @@ def run_campaign(
     begun = ledger.begin_campaign(config, path.absolute().parent, fresh=fresh)
     ref = CampaignRef(str(workspace.home), begun.id)
     with CampaignContext(workspace, ledger, begun) as context, campaign_lock(ledger, begun):
+        on_start(begun)
         ledger.set_state(begun.id, CampaignState.RUNNING)
         if retry_failed:
             _retry_failed(context)

@@ -21,6 +21,7 @@ from pathlib import Path
 from tasks.workspace import QUIET, Workspace
 
 HOST = "127.0.0.1"
+FLUSH_TIMEOUT = 10.0
 START_TIMEOUT = 180.0
 """Seconds that a server may take to answer: the first start makes its database."""
 
@@ -135,9 +136,20 @@ def prefect_server(workspace: Workspace) -> Iterator[str]:
         with remember(workspace, {"prefect": server.url} if server else {}):
             yield f"{url}/api"
     finally:
-        del os.environ["PREFECT_API_URL"]
         if server is not None:
+            _send_what_is_queued()
             server.stop()
+        del os.environ["PREFECT_API_URL"]
+
+
+def _send_what_is_queued() -> None:
+    """Have Prefect's client send its logs and events; left to the exit, it would wait for a server that has gone."""
+    if "prefect" in sys.modules:
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogWorker
+
+        APILogWorker.drain_all(timeout=FLUSH_TIMEOUT)
+        EventsWorker.drain_all(timeout=FLUSH_TIMEOUT)
 
 
 def wait_for_prefect() -> None:
