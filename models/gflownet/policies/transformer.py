@@ -86,7 +86,7 @@ class FragmentTransformer(Policy[FragmentStates]):
             self.orbit = nn.Embedding(env.n_attachments, dim)
             self.kind = nn.Embedding(len(tables.pair_bits), dim)
             self.distance, self.gate = nn.Embedding(_DISTANCES, dim), nn.Embedding(_DISTANCES, dim)
-            self.message = nn.Linear(dim, dim)
+            self.message, self.pattern = nn.Linear(dim, dim), nn.Linear(_DISTANCES, dim)
             self.role = nn.Embedding(3, dim)
             self.heavy = nn.Embedding(env.options.max_heavy_atoms + 1, dim)
             self.size = nn.Embedding(env.options.max_fragments + 1, dim)
@@ -133,6 +133,12 @@ class FragmentTransformer(Policy[FragmentStates]):
         orbit = self.orbit(tables.att_index[fragment, site])
         return orbit + self.site(fragment * tables.n_sites + site) + self.kind(tables.types[fragment, site])
 
+    def _pattern(self, states: FragmentStates, row: Tensor, node: Tensor, site: Tensor) -> Tensor:
+        """Return (E, d): how far apart the attachments of a node are, seen from E of its used sites."""
+        used = states.used[row, node].to(self.pattern.weight.dtype)
+        apart = self.distances[states.fragment[row, node], site]
+        return self.pattern(used.new_zeros((len(row), _DISTANCES)).scatter_add(1, apart, used))
+
     def _surroundings(self, encoding: _Encoding, row: Tensor, node: Tensor, site: Tensor) -> Tensor:
         """Return (R, d): what is attached to the same node, by its distance from each of R open sites."""
         states, hidden = encoding.states, encoding.nodes
@@ -173,8 +179,8 @@ class FragmentTransformer(Policy[FragmentStates]):
         row, node = child.nonzero(as_tuple=True)
         up, site, own = parent[row, node], states.parent_site[row, node], states.own_site[row, node]
         x = fragments[fragment.clamp(min=0)]
-        below = self._site_of(fragment[row, node], own) + self.role.weight[0]
-        above = self._site_of(fragment[row, up], site)
+        below = self._site_of(fragment[row, node], own) + self._pattern(states, row, node, own) + self.role.weight[0]
+        above = self._site_of(fragment[row, up], site) + self._pattern(states, row, up, site)
         x = x.index_put((row, node), below + above, accumulate=True)
         x = x.index_put((row, up), above + self.role.weight[1], accumulate=True)
         summary = self.heavy(states.heavy) + self.size(states.nodes) + self.role.weight[2]
