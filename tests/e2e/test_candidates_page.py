@@ -134,6 +134,17 @@ def test_cards_show_the_same_candidates(browser: Browser, page: Path) -> None:
     assert browser.evaluate("getComputedStyle(document.querySelector('tbody')).display") == "table-row-group"
 
 
+def test_a_narrow_frame_starts_with_cards_that_fit(page: Path) -> None:
+    with Browser(width=650) as browser:
+        browser.open(page)
+        assert browser.evaluate("document.querySelector('button[data-view=cards]').ariaPressed") == "true"
+        assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert shown(browser) == smiles(0, 1, 2, 3, 4, 5)
+        browser.click("button[data-view=table]")
+        assert browser.evaluate("getComputedStyle(document.querySelector('tbody')).display") == "table-row-group"
+        assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_it_works_inside_a_sandboxed_frame(browser: Browser, page: Path, tmp_path: Path) -> None:
     host = tmp_path / "host.html"
     text = json.dumps(page.read_text(encoding="utf-8")).replace("</", "<\\/")

@@ -53,12 +53,13 @@
   filters.forEach((select) => select.addEventListener("change", filter));
 
   const views = Array.from(document.querySelectorAll("button[data-view]"));
-  views.forEach((button) =>
-    button.addEventListener("click", () => {
-      document.body.classList.toggle("cards", button.dataset.view === "cards");
-      views.forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
-    }),
-  );
+  const show = (view) => {
+    document.body.classList.toggle("cards", view === "cards");
+    views.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.view === view)));
+  };
+  views.forEach((button) => button.addEventListener("click", () => show(button.dataset.view)));
+  // Beside MLflow's panels the frame is some 650 pixels wide: cards fit there, the table does not.
+  if (window.innerWidth && window.innerWidth < 768) show("cards");
   // The table's header sticks below the toolbar, which wraps to two lines where the frame is narrow.
   const toolbar = document.querySelector(".toolbar");
   new ResizeObserver(() => table.style.setProperty("--toolbar", `${toolbar.offsetHeight}px`)).observe(toolbar);
