@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -31,9 +32,13 @@ class _Call:
     child: Child
     number: int
     jobs: Sequence[Job]
-    deadline: float
     started: float
-    answered: int = 0
+    deadline: float
+    lost: bool = False
+    """Its process was killed; what it had not answered has failed."""
+    arrived: list[Measurement] = field(default_factory=list)
+    delivered: int = 0
+    """How many of `arrived` the caller has been told."""
 
 
 @dataclass
@@ -112,7 +117,8 @@ class OraclePool:
 
         Raises:
             OracleStartError: no process is left and none can be started; what was not submitted stays so.
-            Exception: whatever a callback raised, and KeyboardInterrupt; calls in flight are killed first.
+            Exception: whatever a callback raised, after the calls in flight were answered and told.
+            KeyboardInterrupt: at once; calls in flight are killed.
         """
         if self._thread != threading.get_ident():
             raise RuntimeError(
@@ -126,61 +132,86 @@ class OraclePool:
                 while run.waiting and self._idle:
                     self._submit(run)
                 self._collect(run)
+                for call in list(run.flying.values()):
+                    self._deliver(run, call)
                 self._refill(run)
+        except Exception:
+            self._drain(run)
+            raise
         except BaseException:
             self._kill_all()
             raise
 
     def _submit(self, run: _Run) -> None:
-        child, jobs = self._idle.pop(), run.waiting.popleft()
+        jobs = run.waiting.popleft()
+        keys, molecules = [key for key, _ in jobs], [smiles for _, smiles in jobs]
+        run.on_submit(keys)
+        child = self._idle.pop()
         self._busy.append(child)
-        run.on_submit([key for key, _ in jobs])
         self._calls += 1
         now = time.monotonic()
-        call = _Call(child, self._calls, jobs, now + self._timeout * len(jobs), now)
-        run.flying[child] = call
-        keys, molecules = [key for key, _ in jobs], [smiles for _, smiles in jobs]
-        child.send({"call": call.number, "keys": keys, "molecules": molecules})
+        run.flying[child] = _Call(child, self._calls, jobs, now, now + self._timeout * len(jobs))
+        child.send({"call": self._calls, "keys": keys, "molecules": molecules})
 
     def _collect(self, run: _Run) -> None:
-        """Wait for the next answer or the next deadline, and deal with it."""
+        """Wait for the next answers or the next deadline."""
+        calls = [call for call in run.flying.values() if not call.lost]
         with selectors.DefaultSelector() as selector:
-            for child in run.flying:
-                selector.register(child, selectors.EVENT_READ, child)
-            patience = min(call.deadline for call in run.flying.values()) - time.monotonic()
+            for call in calls:
+                selector.register(call.child, selectors.EVENT_READ, call)
+            patience = min(call.deadline for call in calls) - time.monotonic()
             ready = [key.data for key, _ in selector.select(max(patience, 0))]
-        for child in ready:
-            self._read(run, run.flying[child])
+        for call in ready:
+            try:
+                call.arrived += _measurements(call, call.child.receive())
+            except ChildDied as death:
+                self._lose(call, "crashed", str(death))
         now = time.monotonic()
-        for call in [call for call in run.flying.values() if call.deadline <= now]:
-            limit = f"{self._timeout * len(call.jobs):g} s for {len(call.jobs)} molecule(s)"
-            self._lose(run, call, "timeout", f"No answer within {limit}; the process was killed.")
+        for call in calls:
+            if not call.lost and call.deadline <= now and len(call.arrived) < len(call.jobs):
+                limit = f"{self._timeout * len(call.jobs):g} s for {len(call.jobs)} molecule(s)"
+                self._lose(call, "timeout", f"No answer within {limit}; the process was killed.")
 
-    def _read(self, run: _Run, call: _Call) -> None:
-        try:
-            for answer in call.child.receive():
-                key, smiles = call.jobs[call.answered]
-                measurement = _measurement(smiles, answer, call.number)
-                call.answered += 1
-                run.on_result(key, measurement)
-                if call.answered == len(call.jobs):
-                    break
-        except ChildDied as death:
-            self._lose(run, call, "crashed", str(death))
-            return
-        if call.answered == len(call.jobs):
-            del run.flying[call.child]
-            self._busy.remove(call.child)
-            self._idle.append(call.child)
-
-    def _lose(self, run: _Run, call: _Call, error: str, message: str) -> None:
+    def _lose(self, call: _Call, error: str, message: str) -> None:
         """Kill the process of a call; its unanswered molecules have failed."""
         call.child.kill()
         self._busy.remove(call.child)
-        del run.flying[call.child]
+        call.lost = True
         seconds = time.monotonic() - call.started
-        for key, smiles in call.jobs[call.answered :]:
-            run.on_result(key, Measurement(smiles, None, error=error, message=message, seconds=seconds))
+        unanswered = call.jobs[len(call.arrived) :]
+        call.arrived += [Measurement(smiles, None, error, message, seconds) for _, smiles in unanswered]
+
+    def _deliver(self, run: _Run, call: _Call) -> None:
+        """Tell the caller what has arrived; a call that is complete frees its process."""
+        while call.delivered < len(call.arrived):
+            key, measurement = call.jobs[call.delivered][0], call.arrived[call.delivered]
+            call.delivered += 1
+            run.on_result(key, measurement)
+        if call.delivered == len(call.jobs):
+            del run.flying[call.child]
+            if not call.lost:
+                self._busy.remove(call.child)
+                self._idle.append(call.child)
+
+    def _drain(self, run: _Run) -> None:
+        """Wait for the calls in flight, which are paid for, and tell the caller; nothing new is sent."""
+        tell = run.on_result
+
+        def tell_quietly(key: str, measurement: Measurement) -> None:
+            # The first error is the one that is raised; a caller that refuses again was told all the same.
+            with suppress(Exception):
+                tell(key, measurement)
+
+        run.on_result = tell_quietly
+        try:
+            while run.flying:
+                for call in list(run.flying.values()):
+                    self._deliver(run, call)
+                if run.flying:
+                    self._collect(run)
+        except BaseException:
+            self._kill_all()
+            raise
 
     def _refill(self, run: _Run) -> None:
         wanted = min(self._workers, len(run.waiting) + len(run.flying))
@@ -212,9 +243,10 @@ class OraclePool:
         self._busy.clear()
 
 
-def _measurement(smiles: str, answer: Mapping[str, Any], number: int) -> Measurement:
-    if answer.get("call") != number:
-        raise ChildDied(f"The process answered {answer!r}; expected an answer to call {number}.")
-    return Measurement(
-        smiles, answer["value"], error=answer["error"], message=answer["message"], seconds=answer["seconds"]
-    )
+def _measurements(call: _Call, answers: Sequence[Mapping[str, Any]]) -> list[Measurement]:
+    found = []
+    for (_, smiles), answer in zip(call.jobs[len(call.arrived) :], answers, strict=False):
+        if answer.get("call") != call.number:
+            raise ChildDied(f"The process answered {answer!r}; expected an answer to call {call.number}.")
+        found.append(Measurement(smiles, answer["value"], answer["error"], answer["message"], answer["seconds"]))
+    return found

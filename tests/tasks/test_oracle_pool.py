@@ -40,6 +40,11 @@ def dies_on_chlorine(molecules):
         os.abort()
     return length(molecules)
 
+def one_at_a_time(molecules):
+    if len(molecules) > 1:
+        raise ValueError("one molecule at a time")
+    return dies_on_chlorine(molecules)
+
 def spawns_and_hangs(molecules):
     import subprocess
     child = subprocess.Popen(["sleep", "600"])
@@ -119,6 +124,12 @@ def test_a_crashing_molecule_is_marked_with_the_last_words_of_its_process(campai
     assert "about to fall over" in results["CCl"].message
 
 
+def test_what_a_chunk_answered_before_its_process_died_counts(campaign_folder):
+    results = run(oracle("one_at_a_time", chunk=3), ["C", "CCl", "CC"], campaign_folder)
+    assert results["C"].value == 1
+    assert [results[smiles].error for smiles in ("CCl", "CC")] == ["crashed", "crashed"]
+
+
 def test_a_lost_chunk_costs_its_own_molecules_only(campaign_folder):
     results = run(oracle("dies_on_chlorine", chunk=2), ["C", "CCl", "CC", "CCC"], campaign_folder)
     assert {smiles for smiles, result in results.items() if result.error == "crashed"} == {"C", "CCl"}
@@ -143,6 +154,24 @@ def test_a_pool_works_again_after_a_callback_raised(campaign_folder):
             pool.run([("a", "C"), ("b", "CC")], lambda keys: None, stop)
         pool.run([("c", "CCC")], lambda keys: None, results.__setitem__)
     assert results["c"].value == 3
+
+
+def test_calls_in_flight_are_told_before_the_error_of_a_callback_is_raised(campaign_folder):
+    class Stop(Exception):
+        pass
+
+    submitted: list[str] = []
+    told: list[str] = []
+
+    def stop(key, measurement):
+        told.append(key)
+        raise Stop
+
+    jobs = [(f"key-{n}", "C" * n) for n in range(1, 30)]
+    with OraclePool(oracle("length", chunk=3), workers=2, search_path=[campaign_folder]) as pool, pytest.raises(Stop):
+        pool.run(jobs, submitted.extend, stop)
+    assert sorted(told) == sorted(submitted)
+    assert len(submitted) < len(jobs)
 
 
 def test_an_interrupt_kills_the_processes_and_propagates(campaign_folder, monkeypatch):
