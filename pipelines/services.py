@@ -5,6 +5,7 @@ Servers that we start bind to loopback, keep their data in the workspace and end
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from pathlib import Path
 from tasks.workspace import QUIET, Workspace
 
 HOST = "127.0.0.1"
+_PR_SET_PDEATHSIG = 1
 FLUSH_TIMEOUT = 10.0
 START_TIMEOUT = 180.0
 """Seconds that a server may take to answer: the first start makes its database."""
@@ -199,6 +201,11 @@ def _update(file: Path, addresses: Mapping[str, str | None]) -> None:
     os.replace(partial, file)
 
 
+def _die_with_parent() -> None:
+    """In the child: have Linux end it with its parent, also when that is killed and can end nothing itself."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def _start(
     workspace: Workspace, name: str, url: str, health: str, command: Sequence[str], environment: Mapping[str, str]
 ) -> Server:
@@ -213,5 +220,6 @@ def _start(
             env={**os.environ, **QUIET, **environment},
             start_new_session=True,
             cwd=workspace.home,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
     return Server(name, url, health, process, log)
