@@ -79,7 +79,7 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class FragmentTree:
-    """A molecule as a tree: fragments by index, and edges (node a, site a, node b, site b); sites index the fragment's."""
+    """A molecule as a tree: fragments by index, edges (node a, site a, node b, site b), sites counted per fragment."""
 
     nodes: tuple[int, ...]
     edges: tuple[tuple[int, int, int, int], ...]
@@ -221,7 +221,11 @@ def _to_json(vocabulary: Vocabulary) -> dict[str, Any]:
         "pairs": [[*key, count] for key, count in sorted(vocabulary.pairs.items())],
         "angles": [[*key, count] for key, count in sorted(vocabulary.angles.items())],
         "fragments": [
-            {"smiles": f.smiles, "count": f.count, "sites": [list(s) for s in zip(f.atoms, f.capacity, f.types)]}
+            {
+                "smiles": f.smiles,
+                "count": f.count,
+                "sites": [list(s) for s in zip(f.atoms, f.capacity, f.types, strict=True)],
+            }
             for f in vocabulary.fragments
         ],
     }
@@ -332,7 +336,7 @@ def build_vocabulary(
     max_fragment_atoms: int = 11,
     max_fragments: int = 1000,
     min_count: int = 3,
-    min_joints: int = 5,
+    min_joints: int = 8,
 ) -> Vocabulary:
     """Learn fragments and joints from molecules; they are neutralised and flattened, others than asked are left out.
 
@@ -430,9 +434,7 @@ def _sites(
     return found
 
 
-def _joints(
-    source: _Source, types: tuple[str, ...]
-) -> tuple[Counter[tuple[int, int]], Counter[tuple[int, int, int]]]:
+def _joints(source: _Source, types: tuple[str, ...]) -> tuple[Counter[tuple[int, int]], Counter[tuple[int, int, int]]]:
     number = {kind: i for i, kind in enumerate(types)}
     pairs: Counter[tuple[int, int]] = Counter()
     angles: Counter[tuple[int, int, int]] = Counter()

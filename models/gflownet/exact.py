@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -124,7 +125,7 @@ def terminal_law(graph: StateGraph[S], log_pf: Tensor) -> FloatArray:
     reach = torch.zeros(len(graph.states), dtype=torch.float64)
     reach[0] = 1.0
     bounds = graph.edges().tolist()
-    for a, b in zip(bounds, bounds[1:], strict=False):
+    for a, b in pairwise(bounds):
         reach.index_add_(0, graph.target[a:b], reach[graph.origin[a:b]] * log_pf[a:b].exp())
     out: FloatArray = reach[graph.terminal].numpy()
     return out
@@ -154,7 +155,7 @@ def fixed_point(graph: StateGraph[S], log_reward: FloatArray, log_pb: Tensor) ->
     flow = torch.full((len(graph.states),), -torch.inf, dtype=torch.float64)
     flow[graph.terminal] = torch.as_tensor(log_reward, dtype=torch.float64)
     bounds = graph.edges().tolist()
-    for a, b in reversed(list(zip(bounds, bounds[1:], strict=False))):
+    for a, b in reversed(list(pairwise(bounds))):
         origin, value = graph.origin[a:b], flow[graph.target[a:b]] + log_pb[a:b]
         top = torch.full_like(flow, -torch.inf).scatter_reduce(0, origin, value, "amax")
         total = torch.zeros_like(flow).index_add_(0, origin, (value - top[origin]).exp())
@@ -163,7 +164,12 @@ def fixed_point(graph: StateGraph[S], log_reward: FloatArray, log_pb: Tensor) ->
 
 
 def tabulate(
-    graph: StateGraph[S], paths: Paths[S], env: Environment[S], point: FixedPoint, log_pb: Tensor, log_reward: FloatArray
+    graph: StateGraph[S],
+    paths: Paths[S],
+    env: Environment[S],
+    point: FixedPoint,
+    log_pb: Tensor,
+    log_reward: FloatArray,
 ) -> Trajectories:
     """Return trajectories whose log P_F, log P_B and flows are read from tables: objectives must give them zero loss.
 

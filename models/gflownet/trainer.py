@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -22,7 +22,7 @@ from models.registry import Options
 
 S = TypeVar("S", bound=States)
 
-Reward = Callable[[S], tuple[Tensor, list[Hashable]]]
+Reward = Callable[[S], tuple[Tensor, Sequence[Hashable]]]
 """Terminal states -> log-rewards (B,) and the objects they are (strings, None outside the space)."""
 Report = Callable[[int, int, Mapping[str, float]], None]
 
@@ -109,7 +109,7 @@ class Trainer(Generic[S]):
         """Take one step of gradient descent and return its metrics."""
         batch = self._draw()
         if not bool(batch.log_reward.isfinite().all()):
-            raise TrainingError(f"Step {self.done}: a log-reward is not finite; the reward function must return numbers.")
+            raise TrainingError(f"Step {self.done}: a log-reward is not finite; a reward must be a finite number.")
         trajectories = self.assess(batch.paths, batch.log_reward)
         if self.done == 0:
             trajectories = self._start_log_z(trajectories)

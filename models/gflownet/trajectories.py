@@ -131,9 +131,7 @@ def sample_forward(
 
 
 @torch.no_grad()
-def sample_backward(
-    env: Environment[S], walk: BackwardWalk[S], terminal: S, generator: torch.Generator
-) -> Paths[S]:
+def sample_backward(env: Environment[S], walk: BackwardWalk[S], terminal: S, generator: torch.Generator) -> Paths[S]:
     """Draw one trajectory that ends in each terminal state, from its end."""
     states, row = terminal, torch.arange(len(terminal))
     legs: list[_Leg[S]] = []

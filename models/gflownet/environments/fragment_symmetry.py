@@ -33,9 +33,7 @@ class TreeSymmetry:
             neighbours[a].append((i, b, j))
             neighbours[b].append((j, a, i))
         top = max(tree.nodes)
-        rooted = [
-            self._subtree(tree, neighbours, node, None, None) for node, f in enumerate(tree.nodes) if f == top
-        ]
+        rooted = [self._subtree(tree, neighbours, node, None, None) for node, f in enumerate(tree.nodes) if f == top]
         code, log_order = min(rooted)
         return code, log_order + math.log(sum(other == code for other, _ in rooted))
 

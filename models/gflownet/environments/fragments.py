@@ -73,7 +73,12 @@ class FragmentEnvironment(Environment[FragmentStates]):
 
     def __init__(self, options: FragmentEnvironment.Options | None = None, /, **values: object) -> None:
         super().__init__(options, **values)
-        chosen = self.options
+        chosen: FragmentEnvironment.Options = self.options
+        self.max_nodes, self.min_heavy, self.max_heavy = (
+            chosen.max_fragments,
+            chosen.min_heavy_atoms,
+            chosen.max_heavy_atoms,
+        )
         vocabulary = default_vocabulary() if chosen.vocabulary is None else Vocabulary.load(chosen.vocabulary)
         if chosen.only is not None:
             vocabulary = vocabulary.restrict(chosen.only)
@@ -94,7 +99,7 @@ class FragmentEnvironment(Environment[FragmentStates]):
 
     def source(self, n: int) -> FragmentStates:
         """Return n empty trees."""
-        size, sites = self.options.max_fragments, self.tables.n_sites
+        size, sites = self.max_nodes, self.tables.n_sites
         empty = torch.full((n, size), -1, dtype=torch.int64)
         zero = torch.zeros(n, dtype=torch.int64)
         grid = torch.zeros((n, size, sites), dtype=torch.int64)
@@ -115,8 +120,8 @@ class FragmentEnvironment(Environment[FragmentStates]):
 
     def _budget(self, states: FragmentStates) -> tuple[Tensor, Tensor]:
         """Return heavy atoms and nodes, each (S,), that nothing is reserved for."""
-        atoms = self.options.max_heavy_atoms - states.heavy - states.reserve
-        return atoms, self.options.max_fragments - states.nodes - states.open_required
+        atoms = self.max_heavy - states.heavy - states.reserve
+        return atoms, self.max_nodes - states.nodes - states.open_required
 
     def fillable(self, states: FragmentStates) -> Tensor:
         """Return (S, N, K) bool: the sites at which at least one attachment is legal."""
@@ -138,8 +143,11 @@ class FragmentEnvironment(Environment[FragmentStates]):
         required = tables.required[fragment, site].long()
         atoms, nodes = self._budget(states)
         atoms = atoms + required * tables.closer[root, tables.types[fragment, site]]
-        joins = (states.allowed[row, node, site][:, None] >> tables.att_type & 1).bool()
-        return joins & (tables.cost[root] <= atoms[:, None]) & (tables.att_extra <= (nodes + required - 1)[:, None])
+        joins: Tensor = (states.allowed[row, node, site][:, None] >> tables.att_type & 1).bool()
+        legal: Tensor = (
+            joins & (tables.cost[root] <= atoms[:, None]) & (tables.att_extra <= (nodes + required - 1)[:, None])
+        )
+        return legal
 
     def may_stop(self, states: FragmentStates) -> Tensor:
         """Return (S,) bool: no required site is open, and the molecule is large enough or cannot grow.
@@ -148,7 +156,7 @@ class FragmentEnvironment(Environment[FragmentStates]):
         """
         complete = ~states.done & (states.nodes > 0) & (states.open_required == 0)
         stuck = ~self.fillable(states).flatten(1).any(1)
-        return complete & ((states.heavy >= self.options.min_heavy_atoms) | stuck)
+        return complete & ((states.heavy >= self.min_heavy) | stuck)
 
     def forward_mask(self, states: FragmentStates) -> Tensor:
         """Return (S, n_actions) bool. Dense: for small vocabularies; policies use the masks by stage."""
@@ -162,7 +170,7 @@ class FragmentEnvironment(Environment[FragmentStates]):
 
     def removable(self, states: FragmentStates) -> Tensor:
         """Return (S, N) bool: leaves that are not the root, or the root alone; none of a terminal state."""
-        size = self.options.max_fragments
+        size = self.max_nodes
         children = torch.zeros((len(states), size + 1), dtype=torch.bool)
         children.scatter_(1, torch.where(states.parent < 0, size, states.parent), True)
         leaf = (states.fragment >= 0) & ~children[:, :size]
@@ -211,7 +219,7 @@ class FragmentEnvironment(Environment[FragmentStates]):
 
     def backstep(self, states: FragmentStates, actions: Tensor) -> FragmentStates:
         """Take legal backward actions (S,); the nodes that stay keep their order."""
-        place = torch.arange(self.options.max_fragments)
+        place = torch.arange(self.max_nodes)
         gone = torch.where(actions > 0, actions - 1, len(place))[:, None]
         source = (place + (place >= gone).long()).clamp(max=len(place) - 1)
         keep = place < (states.nodes - (actions > 0).long())[:, None]
@@ -221,9 +229,7 @@ class FragmentEnvironment(Environment[FragmentStates]):
 
         parent = compact(states.parent)
         parent -= (parent > gone).long()
-        return self.build(
-            compact(states.fragment), parent, compact(states.parent_site), compact(states.own_site)
-        )
+        return self.build(compact(states.fragment), parent, compact(states.parent_site), compact(states.own_site))
 
     def build(self, fragment: Tensor, parent: Tensor, parent_site: Tensor, own_site: Tensor) -> FragmentStates:
         """Return the open states with these nodes, each (S, N), by replaying their insertion."""
@@ -290,7 +296,7 @@ class FragmentEnvironment(Environment[FragmentStates]):
         return self._members[code], log_order
 
     def _member(self, tree: FragmentTree, code: int) -> str | None:
-        if sum(self.vocabulary.fragments[node].heavy_atoms for node in tree.nodes) < self.options.min_heavy_atoms:
+        if sum(self.vocabulary.fragments[node].heavy_atoms for node in tree.nodes) < self.min_heavy:
             return None
         smiles = self.vocabulary.assemble(tree)
         if smiles is None:
@@ -306,9 +312,7 @@ class FragmentEnvironment(Environment[FragmentStates]):
         tables = self.tables
         attachment = self.split(actions)[2]
         root = (actions - 1).clamp(0, self.n_fragments - 1)
-        added = torch.where(
-            actions <= self.n_fragments, tables.log_symmetry[root], tables.att_log_symmetry[attachment]
-        )
+        added = torch.where(actions <= self.n_fragments, tables.log_symmetry[root], tables.att_log_symmetry[attachment])
         stop = (actions == STOP).nonzero()[:, 0]
         ended = following[stop]
         orders = torch.tensor([log_order for _, log_order in self._identify(ended)], dtype=added.dtype)
@@ -322,7 +326,7 @@ class FragmentEnvironment(Environment[FragmentStates]):
         Raises:
             ValueError: a tree is not in the space (too large, or too many fragments).
         """
-        size = self.options.max_fragments
+        size = self.max_nodes
         nodes = torch.full((4, len(trees), size), -1, dtype=torch.int64)
         for row, tree in enumerate(trees):
             if not self.contains(tree):
@@ -335,9 +339,9 @@ class FragmentEnvironment(Environment[FragmentStates]):
     def contains(self, tree: FragmentTree) -> bool:
         """Whether a decomposed molecule is within the atoms and nodes of the space."""
         heavy, root = int(self.tables.heavy[torch.tensor(tree.nodes)].sum()), max(tree.nodes)
-        fits = self.options.min_heavy_atoms <= heavy <= self.options.max_heavy_atoms
+        fits = self.min_heavy <= heavy <= self.max_heavy
         known = self.tables.cost[root, self.tables.att_index[torch.tensor(tree.nodes), 0]] < NEVER
-        return fits and len(tree.nodes) <= self.options.max_fragments and bool(known.all())
+        return fits and len(tree.nodes) <= self.max_nodes and bool(known.all())
 
     def _orient(self, tree: FragmentTree, generator: torch.Generator) -> list[tuple[int, int, int, int]]:
         """Return (fragment, parent, parent site, own site) per node, root first, parents before children."""

@@ -54,7 +54,8 @@ class _Block(nn.Module):
         bias = self.relation(relation).permute(0, 3, 1, 2).masked_fill(absent[:, None, None, :], -torch.inf)
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         x = x + self.out(mixed.transpose(1, 2).reshape(batch, length, dim))
-        return x + self.down(functional.gelu(self.up(self.norm2(x))))
+        out: Tensor = x + self.down(functional.gelu(self.up(self.norm2(x))))
+        return out
 
 
 class FragmentTransformer(Policy[FragmentStates]):
@@ -126,18 +127,21 @@ class FragmentTransformer(Policy[FragmentStates]):
 
     def _fragments(self) -> Tensor:
         """Return the embeddings of all fragments (F, d)."""
-        return self.chemistry(self.features) + self.fragment.weight
+        out: Tensor = self.chemistry(self.features) + self.fragment.weight
+        return out
 
     def _site_of(self, fragment: Tensor, site: Tensor) -> Tensor:
         tables = self._env.tables
         orbit = self.orbit(tables.att_index[fragment, site])
-        return orbit + self.site(fragment * tables.n_sites + site) + self.kind(tables.types[fragment, site])
+        out: Tensor = orbit + self.site(fragment * tables.n_sites + site) + self.kind(tables.types[fragment, site])
+        return out
 
     def _pattern(self, states: FragmentStates, row: Tensor, node: Tensor, site: Tensor) -> Tensor:
         """Return (E, d): how far apart the attachments of a node are, seen from E of its used sites."""
         used = states.used[row, node].to(self.pattern.weight.dtype)
         apart = self.distances[states.fragment[row, node], site]
-        return self.pattern(used.new_zeros((len(row), _DISTANCES)).scatter_add(1, apart, used))
+        out: Tensor = self.pattern(used.new_zeros((len(row), _DISTANCES)).scatter_add(1, apart, used))
+        return out
 
     def _surroundings(self, encoding: _Encoding, row: Tensor, node: Tensor, site: Tensor) -> Tensor:
         """Return (R, d): what is attached to the same node, by its distance from each of R open sites."""
@@ -160,7 +164,8 @@ class FragmentTransformer(Policy[FragmentStates]):
     def _encode(self, states: FragmentStates, fragments: Tensor) -> _Encoding:
         """Embed non-empty states, each distinct one once."""
         parts = torch.stack([states.fragment, states.parent, states.parent_site, states.own_site])
-        _, where = (parts * self.hashes[:, None, :]).sum((0, 2)).unique(return_inverse=True)
+        keys = (parts * self.hashes[:, None, :]).sum((0, 2))
+        where: Tensor = torch.unique(keys, return_inverse=True)[1]
         first = torch.full((int(where.max()) + 1,), len(states)).scatter_reduce(
             0, where, torch.arange(len(states)), "amin"
         )
@@ -221,7 +226,7 @@ class FragmentTransformer(Policy[FragmentStates]):
     def _attachment_logits(
         self, states: FragmentStates, node: Tensor, site: Tensor, here: Tensor, keys: Tensor
     ) -> Tensor:
-        logits = self.query(here) @ keys.T + self.attachment_bias.weight[:, 0]
+        logits: Tensor = self.query(here) @ keys.T + self.attachment_bias.weight[:, 0]
         return logits.masked_fill(~self._env.attachable(states, node, site), -torch.inf)
 
     def score(self, before: FragmentStates, actions: Tensor, after: FragmentStates | None) -> Answer:
@@ -246,9 +251,7 @@ class FragmentTransformer(Policy[FragmentStates]):
         stage = places.logits.log_softmax(1)[where, place]
         here = places.here[places.number[where, place][grow]]
         logits = self._attachment_logits(before[started[grow]], node[grow], site[grow], here, keys)
-        stage = stage.index_put(
-            (grow,), logits.log_softmax(1).gather(1, attachment[grow, None])[:, 0], accumulate=True
-        )
+        stage = stage.index_put((grow,), logits.log_softmax(1).gather(1, attachment[grow, None])[:, 0], accumulate=True)
         log_pf = log_pf.index_put((started,), stage)
         log_flow = log_flow.index_put((started,), self.flow(encoding.summary)[where, 0])
         if after is None or follow is None:
@@ -272,7 +275,7 @@ class FragmentTransformer(Policy[FragmentStates]):
 
     @torch.no_grad()
     def sample(self, states: FragmentStates, generator: torch.Generator, epsilon: float) -> Tensor:
-        """Draw root, or stop or site, then attachment; a share `epsilon` of the states draws uniformly at each stage."""
+        """Draw root, or stop or site, then attachment; a share `epsilon` of the states draws uniformly."""
         env = self._env
         fragments, root, keys = self._weights()
         explore = torch.rand(len(states), generator=generator) < epsilon
@@ -303,8 +306,9 @@ def _features(env: FragmentEnvironment) -> Tensor:
     """Return (F, 128) folded Morgan counts of the fragments, damped and scaled to unit mean square."""
     counts = morgan_counts([fragment.smiles for fragment in env.vocabulary.fragments])
     folded = torch.from_numpy(counts).view(len(counts), -1, _FEATURES).sum(1)
-    damped = folded.float().log1p()
-    return damped / damped.square().sum(1, keepdim=True).mean().sqrt().clamp(min=1e-6) * _FEATURES**0.5
+    damped: Tensor = folded.float().log1p()
+    out: Tensor = damped / damped.square().sum(1, keepdim=True).mean().sqrt().clamp(min=1e-6) * _FEATURES**0.5
+    return out
 
 
 def _distances(env: FragmentEnvironment) -> Tensor:

@@ -1,0 +1,67 @@
+"""Random members of the space: what would be found with no model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+
+from data.records import Candidate
+from models.gflownet.molecules import candidates, draw_molecules, space_environment
+from models.gflownet.policies.uniform import UniformFragments
+from models.protocols import GenerationContext
+from models.registry import Component, Options
+
+
+class RandomGenerator(Component):
+    """Uniform random trajectories in the fragment environment: a property of the space; nothing is trained."""
+
+    group: ClassVar[str] = "generator"
+    kind: ClassVar[str] = "random"
+
+    class Options(Options):
+        """Options of the random generator."""
+
+        vocabulary: Path | None = Field(None, description="Vocabulary file; null: the shipped one.")
+        max_fragments: int = Field(9, ge=1, le=64, description="Fragments of the largest molecule.")
+
+    def __init__(self, options: RandomGenerator.Options | None = None, /, **values: Any) -> None:
+        super().__init__(options, **values)
+        self._context: GenerationContext | None = None
+
+    def fit(self, context: GenerationContext) -> None:
+        """Keep the context.
+
+        Raises:
+            ValueError: the space is empty.
+        """
+        space_environment(context.space, self.options.vocabulary, self.options.max_fragments)
+        self._context = context
+
+    def sample(self, n: int, *, seed: int) -> list[Candidate]:
+        """Return up to n distinct random members of the space, deterministic under `seed`.
+
+        Raises:
+            RuntimeError: `fit` was not called.
+        """
+        if self._context is None:
+            raise RuntimeError("The random generator has no space yet; call `fit` or `load_state` before `sample`.")
+        env = space_environment(self._context.space, self.options.vocabulary, self.options.max_fragments)
+        generator = torch.Generator().manual_seed(seed)
+        return candidates(draw_molecules(env, UniformFragments(env), n, generator), self.kind)
+
+    def state(self) -> dict[str, Any]:
+        """Return an empty state."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any], context: GenerationContext) -> None:
+        """Keep the context."""
+        del state
+        self.fit(context)
+
+    def history(self) -> list[dict[str, float]]:
+        """Return nothing: nothing is trained."""
+        return []
