@@ -42,7 +42,7 @@ def main(parent: int) -> int:
     _send(answers, {"ready": True})
     for line in requests:
         call = json.loads(line)
-        for measurement in _evaluate(oracle, call["molecules"], call["keys"]):
+        for measurement in usable_measurements(oracle, call["molecules"], call["keys"]):
             _send(answers, {"call": call["call"], **_answer(measurement)})
     return 0
 
@@ -77,7 +77,7 @@ def _start(request: Mapping[str, Any]) -> Any:
     return oracle
 
 
-def _evaluate(oracle: Any, molecules: Sequence[str], keys: Sequence[str]) -> Iterator[Measurement]:
+def usable_measurements(oracle: Any, molecules: Sequence[str], keys: Sequence[str]) -> Iterator[Measurement]:
     """Yield exactly one usable measurement per molecule, also from an oracle that does not keep its promise."""
     started = time.perf_counter()
     answers = oracle.evaluate(molecules, keys=keys)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import version as distribution_version
@@ -13,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 from rdkit import rdBase
+from threadpoolctl import ThreadpoolController
 
 from models.oracles.base import MeasurementFailure, MoleculeOracle, OracleOptions
 from models.oracles.conformer import PROTOCOL, conformer
@@ -93,28 +93,22 @@ class Xtb(MoleculeOracle):
 
 
 @cache
-def _load() -> ModuleType:
-    # Its OpenMP runtime reads the number of threads when it is loaded. For molecules of this size a second thread only
-    # waits, and spins while it does: many times slower when processes share the cores.
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        return importlib.import_module("tblite.interface")
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
+def _load() -> tuple[ModuleType, ThreadpoolController]:
+    interface = importlib.import_module("tblite.interface")
+    return interface, ThreadpoolController()
 
 
 def _single_point(method: str, numbers: Any, positions: Any, charge: int) -> Any:
     # tblite is loaded where it is used: naming the oracle costs nothing, and it need not be there to read a ledger.
-    interface = _load()
+    interface, threads = _load()
     electrons = int(numbers.sum()) - charge
     try:
         calculator = interface.Calculator(method, numbers, positions, charge=float(charge), uhf=electrons % 2)
         calculator.set("verbosity", 0)
-        return calculator.singlepoint()
+        # For molecules of this size a second thread only waits, and spins while it does: many times slower when
+        # processes share the cores.
+        with threads.limit(limits=1):
+            return calculator.singlepoint()
     except RuntimeError as error:  # TBLiteRuntimeError is one
         raise MeasurementFailure("calculation", f"{method}, charge {charge}: {error}") from error
 
