@@ -1,4 +1,4 @@
-"""RDKit's two-dimensional descriptors, those that are cheap: some 0.6 ms for a molecule of 14 heavy atoms.
+"""RDKit's two-dimensional descriptors, those that are cheap: some 0.5 ms for a molecule of 14 heavy atoms.
 
 `rdkit.Chem.Descriptors` calculates each of its 217 numbers from nothing: all of them cost 12 ms for such a molecule,
 because the 10 to 14 bins of a surface-area family, say, repeat the same atomic contributions. Here a family's
@@ -11,7 +11,8 @@ Left out, with the microseconds of one alone for molecules of at most 14 heavy a
   `NumRotatableBonds` (50), `Kappa3` (30), `Phi` (15), `FpDensityMorgan2` (20, between its neighbours 1 and 3);
 * the twelve connectivity indices `Chi*` (250 together): leaving them out changed the scaffold-held-out error of a
   Gaussian process on electron affinities by less than 1 % (training sets of 48 and 120);
-* those of the 85 fragment counts `fr_*` (4 to 17 each) that repeat another one or occur in less than 1 % of ZINC.
+* all but 23 of the 85 fragment counts `fr_*` (4 to 17 each): most repeat another one or occur in less than 1 % of
+  ZINC, and the error of the same Gaussian process without them was the same within 1 %.
 """
 
 from __future__ import annotations
@@ -33,12 +34,9 @@ _SINGLES = (
     "NHOHCount NOCount NumHeteroatoms NumHAcceptors NumHDonors NumAmideBonds RingCount NumAromaticRings "
     "NumAliphaticRings NumSaturatedRings NumHeterocycles NumAromaticCarbocycles NumAliphaticCarbocycles "
     "NumSaturatedCarbocycles NumAromaticHeterocycles NumAliphaticHeterocycles NumSaturatedHeterocycles "
-    "NumBridgeheadAtoms NumSpiroAtoms NumAtomStereoCenters NumUnspecifiedAtomStereoCenters fr_Al_COO fr_Al_OH "
-    "fr_Ar_COO fr_Ar_N fr_Ar_NH fr_Ar_OH fr_C_O fr_C_S fr_Imine fr_N_O fr_NH0 fr_NH1 fr_NH2 fr_SH fr_aldehyde "
-    "fr_alkyl_halide fr_amidine fr_aniline fr_azo fr_benzene fr_bicyclic fr_ester fr_ether fr_furan fr_guanido "
-    "fr_halogen fr_hdrzone fr_imidazole fr_imide fr_ketone fr_methoxy fr_nitrile fr_nitro fr_oxazole fr_oxime "
-    "fr_pyridine fr_quatN fr_sulfide fr_sulfonamd fr_sulfone fr_term_acetylene fr_thiazole fr_thiophene "
-    "fr_unbrch_alkane fr_urea "
+    "NumBridgeheadAtoms NumSpiroAtoms NumAtomStereoCenters NumUnspecifiedAtomStereoCenters fr_Al_OH fr_Ar_N "
+    "fr_Ar_OH fr_C_O fr_C_S fr_N_O fr_NH0 fr_NH1 fr_NH2 fr_aldehyde fr_alkyl_halide fr_aniline fr_azo fr_ester "
+    "fr_ether fr_halogen fr_imide fr_ketone fr_nitrile fr_nitro fr_quatN fr_sulfonamd fr_sulfone "
 )
 _LOGP_BINS = np.array([-0.4, -0.2, 0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6])
 _REFRACTIVITY_BINS = np.array([1.29, 1.82, 2.24, 2.45, 2.75, 3.05, 3.63, 3.8, 4.0])
