@@ -129,6 +129,26 @@ class OracleBook:
                 .values(values)
             )
 
+    def doubt(self, object_id: str, message: str) -> None:
+        """Record that nobody knows whether a sent call was made: it timed out, or the oracle's process died."""
+        with self.ledger.write() as connection:
+            connection.execute(
+                sa.update(oracle_calls)
+                .where(self._mine, oracle_calls.c.object_id == object_id, oracle_calls.c.state == CallState.SUBMITTED)
+                .values(state=CallState.IN_DOUBT, message=message[:2000])
+            )
+
+    def in_doubt(self) -> list[str]:
+        """Return the ids of the calls that wait for a person, in the order in which they were booked."""
+        with self.ledger.read() as connection:
+            return list(
+                connection.scalars(
+                    sa.select(oracle_calls.c.object_id)
+                    .where(self._mine, oracle_calls.c.state == CallState.IN_DOUBT)
+                    .order_by(oracle_calls.c.id)
+                )
+            )
+
     def recover(self, semantics: Semantics) -> list[str]:
         """Deal with calls that were in flight when a process died: call once at the start, holding the lock.
 
@@ -143,20 +163,14 @@ class OracleBook:
                 .where(self._mine, oracle_calls.c.state == CallState.SUBMITTED)
                 .values(state=after)
             )
-            return list(
-                connection.scalars(
-                    sa.select(oracle_calls.c.object_id)
-                    .where(self._mine, oracle_calls.c.state == CallState.IN_DOUBT)
-                    .order_by(oracle_calls.c.id)
-                )
-            )
+        return self.in_doubt()
 
-    def retry_failed(self) -> int:
-        """Reserve failed calls again, at no further count; return how many."""
+    def retry_failed(self, round: int) -> int:
+        """Reserve a round's failed calls again, at no further count; return how many."""
         with self.ledger.write() as connection:
             return connection.execute(
                 sa.update(oracle_calls)
-                .where(self._mine, oracle_calls.c.state == CallState.FAILED)
+                .where(self._mine, oracle_calls.c.round == round, oracle_calls.c.state == CallState.FAILED)
                 .values(state=CallState.RESERVED, error=None, message="", completed_at=None)
             ).rowcount
 

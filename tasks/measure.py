@@ -20,6 +20,9 @@ from tasks.stages import CampaignContext, CampaignRef, CampaignStopped, StageRef
 
 DATASET_COLUMNS = ["id", "smiles", "value", "unit", "round", "arm", "source", "predicted_mean", "predicted_std"]
 
+LOST = ("timeout", "crashed")
+"""Failures after which the measurement may have been made all the same."""
+
 
 @task(name="measure", cache_policy=NO_CACHE, persist_result=False)
 def measure(ref: CampaignRef, round: int, batch: StageRef) -> StageRef:
@@ -68,6 +71,9 @@ def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, fl
         max_cost=config.budget.cost,
     )
     _call(context, book, oracle, round)
+    in_doubt = book.in_doubt()
+    if in_doubt:
+        raise CampaignStopped(CampaignState.IN_DOUBT, _doubt(context, in_doubt))
     if fitted < len(wanted):
         spent = book.spent()
         raise CampaignStopped(
@@ -91,6 +97,9 @@ def _call(context: CampaignContext, book: OracleBook, oracle: Oracle, round: int
 
     def on_result(key: str, measurement: Measurement) -> None:
         nonlocal failed, done
+        if oracle.semantics == "unsafe" and measurement.error in LOST:
+            book.doubt(key, measurement.message)
+            return
         book.complete(key, measurement)
         done += 1
         failed += measurement.error is not None
@@ -123,7 +132,7 @@ def _check_failures(
 def _doubt(context: CampaignContext, ids: list[str]) -> str:
     name = context.campaign.name
     return (
-        f"{len(ids)} calls were in flight when the campaign died, and the oracle must not be called twice: "
+        f"{len(ids)} calls were sent and never answered, and the oracle must not be called twice: "
         f"{', '.join(ids[:5])}{' ...' if len(ids) > 5 else ''}. Find out what became of them, then "
         f"`discover settle {name} ID --value X`, or `discover settle {name} ID --abandon`, and give the command again."
     )
