@@ -78,20 +78,28 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef) -> StageRef:
             "train_proxy",
             inputs={"dataset": dataset},
             settings=context.config.proxy,
-            compute=lambda folder: _copy(trained(context.workspace, context.config.proxy, data, _seed(context)), folder),
+            compute=lambda folder: _use(context, data, folder),
         )
 
 
-def _seed(context: CampaignContext) -> int:
+def proxy_seed(context: CampaignContext) -> int:
+    """Return the seed of proxy training: one for all rounds, so that equal data give equal proxies."""
     return context.seed("train_proxy")
+
+
+def stored_proxy(workspace: Workspace, key: str) -> Path | None:
+    """Return the folder of a trained proxy, or None if the workspace does not have it."""
+    folder = workspace.home / "proxies" / key
+    return folder if (folder / "training.json").is_file() else None
 
 
 def trained(workspace: Workspace, spec: Mapping[str, Any], data: TrainingData, seed: int) -> Path:
     """Return the folder of the proxy trained on these data, training it only if the workspace does not have it."""
     key = proxy_key(spec, data, seed)
+    existing = stored_proxy(workspace, key)
+    if existing is not None:
+        return existing
     final = workspace.home / "proxies" / key
-    if (final / "training.json").is_file():
-        return final
     partial = final.with_name(f"{key}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -128,8 +136,10 @@ def _train(folder: Path, spec: Mapping[str, Any], data: TrainingData, seed: int,
     )
 
 
-def _copy(source: Path, folder: Path) -> dict[str, float]:
-    for file in source.iterdir():
+def _use(context: CampaignContext, data: TrainingData, folder: Path) -> dict[str, float]:
+    spec, seed = context.config.proxy, proxy_seed(context)
+    reused = stored_proxy(context.workspace, proxy_key(spec, data, seed)) is not None
+    for file in trained(context.workspace, spec, data, seed).iterdir():
         shutil.copyfile(file, folder / file.name)
     figures: dict[str, float] = read_json(folder / "training.json")["heldout"]
-    return {f"heldout_{name}": value for name, value in figures.items()}
+    return {"reused": float(reused), **{f"heldout_{name}": value for name, value in figures.items()}}

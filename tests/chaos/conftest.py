@@ -57,7 +57,11 @@ def undisturbed(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def results(home: Path) -> dict[str, bytes]:
     """Every result of a campaign that must not depend on what happened on the way."""
     folder = home / "campaigns" / "chaos"
-    wanted = [*folder.rglob("dataset.*"), *folder.rglob("batch.parquet"), *(folder / "report").glob("candidates.[cj]s*")]
+    wanted = [
+        *folder.rglob("dataset.*"),
+        *folder.rglob("batch.parquet"),
+        *(folder / "report").glob("candidates.[cj]s*"),
+    ]
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(wanted)}
 
 

@@ -10,7 +10,9 @@ from tests.chaos.conftest import HERE, calls, copied, results
 MAX_RUNS = 400
 
 
-def test_killed_at_every_stage_boundary_it_ends_with_the_same_bytes_and_no_call_made_twice(arena, undisturbed, tmp_path):
+def test_killed_at_every_stage_boundary_it_ends_with_the_same_bytes_and_no_call_made_twice(
+    arena, undisturbed, tmp_path
+):
     moments = [m for m in arena.run(tmp_path / "count")["moments"] if m.startswith(("before", "after"))]
     stages = {moment.partition(" ")[2] for moment in moments}
     assert {f"{r}/{s}" for r in (1, 2) for s in ("train_proxy", "train_generator", "propose", "screen")} < stages
@@ -24,7 +26,9 @@ def test_killed_at_every_stage_boundary_it_ends_with_the_same_bytes_and_no_call_
 
 
 @pytest.mark.parametrize("call", [0, 3, 8, 11, 15])
-def test_killed_in_the_middle_of_a_measurement_it_makes_that_call_and_no_other_again(arena, undisturbed, tmp_path, call):
+def test_killed_in_the_middle_of_a_measurement_it_makes_that_call_and_no_other_again(
+    arena, undisturbed, tmp_path, call
+):
     home = tmp_path / "home"
     killed = arena.run(home, environment={"KILL_CAMPAIGN_AT_CALL": str(call)})
     assert killed["signal"] == signal.SIGKILL
