@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -96,20 +97,27 @@ def _charges(mol: Chem.Mol, atoms: list[Chem.Atom], areas: FloatArray) -> list[F
     return [_binned(charges, areas, _CHARGE_BINS), extremes]
 
 
+@cache
+def _shell(number: int) -> tuple[float, int]:
+    """Return 4 / (principal quantum number)^2 and the outer electrons of an element."""
+    return 4.0 / (bisect_left((2, 10, 18, 36, 54, 86), number) + 1) ** 2, _table.GetNOuterElecs(number)
+
+
 def _intrinsic(atom: Chem.Atom) -> float:
-    degree, number = atom.GetDegree(), atom.GetAtomicNum()
+    degree = atom.GetDegree()
     if not degree:
         return 0.0
-    shell = bisect_left((2, 10, 18, 36, 54, 86), number) + 1
-    return (4.0 / shell**2 * (_table.GetNOuterElecs(number) - atom.GetTotalNumHs()) + 1.0) / degree
+    weight, outer = _shell(atom.GetAtomicNum())
+    return (weight * (outer - atom.GetTotalNumHs()) + 1.0) / degree
 
 
 def _electrotopological(mol: Chem.Mol, atoms: list[Chem.Atom], areas: FloatArray) -> list[FloatArray]:
     """Bins and extremes of the E-state index (Hall, Mohney and Kier, J. Chem. Inf. Comput. Sci. 31, 76, 1991)."""
     intrinsic = np.array([_intrinsic(atom) for atom in atoms])
     distance = Chem.GetDistanceMatrix(mol) + 1.0
+    # RDKit writes 1e8 for the distance between parts that no bond connects: their weight is nought.
     weight = np.where(distance < 1e6, 1.0 / np.square(distance), 0.0)
-    index = intrinsic + ((intrinsic[:, None] - intrinsic[None, :]) * weight).sum(1)
+    index = intrinsic * (1.0 + weight.sum(1)) - (weight * intrinsic).sum(1)
     size = np.abs(index)
     return [
         _binned(index, areas, _ESTATE_BINS),
