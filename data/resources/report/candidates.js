@@ -19,8 +19,8 @@
   const sort = (index, direction) => {
     const sign = direction === "descending" ? -1 : 1;
     const ordered = rows
-      .map((row, rank) => ({ row, rank, at: key(row, index) }))
-      .sort((a, b) => (a.at === "") - (b.at === "") || sign * compare(a.at, b.at) || a.rank - b.rank);
+      .map((row) => ({ row, at: key(row, index) }))
+      .sort((a, b) => (a.at === "") - (b.at === "") || sign * compare(a.at, b.at));
     body.append(...ordered.map((item) => item.row));
     heads.forEach((head, i) => {
       if (head.hasAttribute("aria-sort")) head.setAttribute("aria-sort", i === index ? direction : "none");

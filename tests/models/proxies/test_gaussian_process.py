@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 from rdkit.Chem import Crippen
 
+from data.descriptors import NAMES
 from models.protocols import Proxy
 from models.proxies.gaussian_process import GaussianProcess
 from models.registry import ComponentError, build
@@ -131,6 +132,25 @@ def test_more_labels_than_the_likelihood_sees_are_still_all_conditioned_on() -> 
     blind = GaussianProcess()
     blind.fit(some(TRAIN)[:12], LOGP[TRAIN][:12], seed=0)
     assert np.abs(error).max() < np.abs(blind.predict(some(TRAIN)).mean - LOGP[TRAIN]).max()
+
+
+def test_beyond_the_cap_the_seed_draws_who_chooses_the_hyperparameters() -> None:
+    capped = {trained(seed=seed, likelihood_points=12, restarts=1).hyperparameters for seed in range(4)}
+    whole = {trained(seed=seed, likelihood_points=len(TRAIN), restarts=1).hyperparameters for seed in range(4)}
+    assert len(capped) > 1
+    assert len(whole) == 1
+
+
+def test_a_descriptor_that_never_varied_in_training_has_no_say() -> None:
+    chains = ["C" * n for n in range(2, 12)]
+    proxy = GaussianProcess(kernel="descriptors")
+    proxy.fit(chains, np.arange(10.0), seed=0)
+    state = proxy.state()
+    nitro = NAMES.index("fr_nitro")
+    assert state["descriptor_scale"][nitro] == 0
+    assert state["z"].shape[1] == int((state["descriptor_scale"] > 0).sum()) < len(NAMES)
+    # Nitro groups change descriptors that did vary, by bounded amounts, and the one that did not by none.
+    assert np.isfinite(proxy.predict(["CC[N+](=O)[O-]"]).mean).all()
 
 
 @pytest.mark.parametrize("value", [3.25, 0.0, -2.0])

@@ -140,3 +140,15 @@ def test_a_matrix_that_is_no_covariance_is_refused() -> None:
 
 def test_a_regular_covariance_needs_no_jitter() -> None:
     assert cholesky(np.array([[2.0, 1.0], [1.0, 2.0]]))[1] == 0.0
+
+
+def test_a_point_is_predicted_alike_in_any_company() -> None:
+    train, new, y = problem(5, n=200, m=150)
+    fitted = posterior(train, y, Hyperparameters(0.7, 0.9, 1.3, 0.1))
+    mean, variance = fitted.predict(new)
+    rng = np.random.default_rng(0)
+    for size in (1, 2, 3, 7, 64, 65, 129):
+        rows = rng.choice(150, size, replace=False)
+        part = fitted.predict(Pairs(new.distance[rows], new.similarity[rows]))
+        np.testing.assert_array_equal(part[0], mean[rows])
+        np.testing.assert_array_equal(part[1], variance[rows])
