@@ -75,7 +75,9 @@ def test_nothing_measured_yet_leaves_the_mean() -> None:
     np.testing.assert_array_equal(Mean().score(p, best=None, maximise=False), -p.mean)
 
 
-@pytest.mark.parametrize("z", [5.0, 0.0, -0.5, -0.9999, -1.0001, -3.0, -8.5, -30.0, -99.9, -100.1, -5e3, -9.9e3, -2e4, -1e7])
+@pytest.mark.parametrize(
+    "z", [5.0, 0.0, -0.5, -0.9999, -1.0001, -3.0, -8.5, -30.0, -99.9, -100.1, -5e3, -9.9e3, -2e4, -1e7]
+)
 def test_the_logarithm_is_right_where_the_improvement_underflows(z: float) -> None:
     with mpmath.workdps(60):
         exact = float(mpmath.log(mpmath.npdf(z) + mpmath.mpf(z) * mpmath.ncdf(z)))
