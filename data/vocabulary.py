@@ -333,7 +333,7 @@ def build_vocabulary(
     name: str = "",
     elements: Iterable[str] = DEFAULT_ELEMENTS,
     max_heavy_atoms: int = 24,
-    max_fragment_atoms: int = 11,
+    max_fragment_atoms: int = 12,
     max_fragments: int = 1000,
     min_count: int = 3,
     min_joints: int = 8,

@@ -164,9 +164,10 @@ def fixed_point(graph: StateGraph[S], log_reward: FloatArray, log_pb: Tensor) ->
 
 
 def tabulate(
+    env: Environment[S],
     graph: StateGraph[S],
     paths: Paths[S],
-    env: Environment[S],
+    *,
     point: FixedPoint,
     log_pb: Tensor,
     log_reward: FloatArray,

@@ -61,9 +61,13 @@ class Policy(nn.Module, Generic[S]):
 
 
 def draw(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw from the categorical laws of logits (S, A), -inf where illegal, by the Gumbel trick on private noise."""
-    noise = torch.empty_like(logits).exponential_(generator=generator)
-    return (logits - noise.log()).argmax(1)
+    """Draw (S,) from the categorical laws of logits (S, A), -inf where illegal, by inversion on private noise.
+
+    One random number per row, and never an illegal action: its step of the distribution function has no height.
+    """
+    steps = logits.softmax(1).cumsum(1, dtype=torch.float64)
+    noise = torch.rand((len(logits), 1), generator=generator, dtype=torch.float64) * (1.0 - 1e-9)
+    return torch.searchsorted(steps, noise * steps[:, -1:], right=True)[:, 0]
 
 
 def initialise(module: nn.Module, generator: torch.Generator, *, embedding_scale: float = 0.3) -> None:
