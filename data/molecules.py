@@ -50,10 +50,19 @@ def parse(smiles: str) -> Chem.Mol | None:
     return None if mol is None or mol.GetNumAtoms() == 0 else mol
 
 
+@lru_cache(maxsize=4096)
+def shared(smiles: str) -> Chem.Mol | None:
+    """Return what `parse` returns, from a cache: for reading only, since every caller gets the same object.
+
+    In a generator's loop each molecule goes through several screens and the features; a parse costs as much as one.
+    """
+    return parse(smiles)
+
+
 @lru_cache(maxsize=200_000)
 def canonical(smiles: str) -> str | None:
     """Return RDKit's canonical SMILES, or None if the text is no valid molecule."""
-    mol = parse(smiles)
+    mol = shared(smiles)
     return None if mol is None else str(Chem.MolToSmiles(mol))
 
 
@@ -64,7 +73,7 @@ def identity(smiles: str) -> str:
     Raises:
         ValueError: the text is no valid molecule, or InChI has no key for it.
     """
-    mol = parse(smiles)
+    mol = shared(smiles)
     if mol is None:
         raise ValueError(f"{smiles!r} is no valid SMILES; an identity needs a molecule that RDKit can read.")
     with quiet_rdkit():
@@ -91,7 +100,7 @@ def morgan_counts(molecules: Sequence[str]) -> NDArray[np.int32]:
     """
     out = np.zeros((len(molecules), FINGERPRINT_BITS), dtype=np.int32)
     for row, smiles in enumerate(molecules):
-        mol = parse(smiles)
+        mol = shared(smiles)
         if mol is None:
             raise ValueError(f"{smiles!r} is no valid SMILES; fingerprints need molecules that RDKit can read.")
         out[row] = _morgan.GetCountFingerprintAsNumPy(mol)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rdkit.Chem import rdFingerprintGenerator
 
 from data.descriptors import NAMES, descriptors_of
-from data.molecules import FINGERPRINT_BITS, parse
+from data.molecules import FINGERPRINT_BITS, shared
 from data.records import FloatArray
 
 _morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=FINGERPRINT_BITS)
@@ -43,7 +43,7 @@ class _Compact:
 
 
 def _calculate(smiles: str) -> _Compact:
-    mol = parse(smiles)
+    mol = shared(smiles)
     if mol is None:
         raise ValueError(f"{smiles!r} is no valid SMILES; features need molecules that RDKit can read.")
     dense: NDArray[Any] = _morgan.GetCountFingerprintAsNumPy(mol)

@@ -110,7 +110,7 @@ def _initial_design(context: CampaignContext, library: Library) -> pd.DataFrame:
     if len(chosen) < wanted:
         raise BadInput(
             f"data.initial asks for {wanted} molecules, but only {len(chosen)} unlabelled ones of the source are "
-            f"inside the space and pass the screens. Set data.initial to {len(chosen)} or less, or give a larger source."
+            f"inside the space and pass the screens. Set data.initial to {len(chosen)} or less, or give more molecules."
         )
     if len(chosen) + len(labelled) < MINIMUM_LABELS and config.rounds:
         raise BadInput(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import torch
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -44,6 +45,7 @@ def _propose(
     proxy: StageRef,
     trained: StageRef,
 ) -> dict[str, float]:
+    torch.set_num_threads(1)
     config = context.config
     known = generation_context(context, round, library, dataset, proxy)
     generator: Generator = build("generator", config.generator.component())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -60,6 +61,7 @@ def _train(
     proxy: StageRef,
     previous: StageRef | None,
 ) -> dict[str, float]:
+    torch.set_num_threads(1)  # small networks: threads cost more than they bring, and change the last bits
     checkpoint = _checkpoint(context, round)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     generator: Generator = build("generator", context.config.generator.component())

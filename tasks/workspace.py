@@ -20,8 +20,11 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
 }
-"""Environment of everything we start: no telemetry, no pickles."""
+"""Environment of everything we start: no telemetry, no pickles; one thread per process, since the matrices are small
+(threads cost more than they bring) and sums must not depend on the number of cores."""
 
 
 class WorkspaceError(RuntimeError):

@@ -9,7 +9,7 @@ from pydantic import Field
 from rdkit import Chem, rdBase
 from rdkit.Chem import QED, rdMolDescriptors
 
-from data.molecules import parse
+from data.molecules import shared
 from models.oracles.base import MeasurementFailure, MoleculeOracle, OracleOptions
 from models.screens.synthetic_accessibility import synthetic_accessibility
 
@@ -61,7 +61,7 @@ class RdkitScore(MoleculeOracle):
         Raises:
             MeasurementFailure: `invalid` if the text is no molecule.
         """
-        mol = parse(smiles)
+        mol = shared(smiles)
         if mol is None:
             raise MeasurementFailure("invalid", f"{smiles!r} is no valid SMILES.")
         return _PROPERTIES[self.options.property](mol)

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Field
 from rdkit import Chem
 
-from data.molecules import parse
+from data.molecules import shared
 from models.registry import Component, ComponentError, Options, nearest
 
 _RESOURCE = "alerts_reactive.csv"
@@ -79,7 +79,7 @@ class Alerts(Component):
         return [self._reason(smiles) for smiles in molecules]
 
     def _reason(self, smiles: str) -> str | None:
-        mol = parse(smiles)
+        mol = shared(smiles)
         if mol is None:
             return f"{smiles!r} is no valid SMILES."
         for alert in self._active:

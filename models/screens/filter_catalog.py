@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from rdkit.Chem.FilterCatalog import FilterCatalog as RdkitCatalog
 from rdkit.Chem.FilterCatalog import FilterCatalogParams
 
-from data.molecules import parse
+from data.molecules import shared
 from models.registry import Component, Options
 
 _CATALOGS: dict[str, Any] = dict(FilterCatalogParams.FilterCatalogs.names)
@@ -56,7 +56,7 @@ class FilterCatalog(Component):
         return [self._reason(smiles) for smiles in molecules]
 
     def _reason(self, smiles: str) -> str | None:
-        mol = parse(smiles)
+        mol = shared(smiles)
         if mol is None:
             return f"{smiles!r} is no valid SMILES."
         entry = self._catalog.GetFirstMatch(mol)

@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 from rdkit.Chem import Descriptors
 
-from data.molecules import parse, quiet_rdkit
+from data.molecules import quiet_rdkit, shared
 from models.registry import Component, Options
 
 _DESCRIPTORS = dict(Descriptors.descList)
@@ -50,7 +50,7 @@ class PropertyRange(Component):
         return [self._reason(smiles) for smiles in molecules]
 
     def _reason(self, smiles: str) -> str | None:
-        mol = parse(smiles)
+        mol = shared(smiles)
         if mol is None:
             return f"{smiles!r} is no valid SMILES."
         options = self.options

@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import Field
 
-from data.molecules import parse
+from data.molecules import shared
 from data.space import SpaceBounds, outside, strained
 from models.registry import Component, Options
 
@@ -44,7 +44,7 @@ class SpaceScreen(Component):
         return [self._reason(smiles) for smiles in molecules]
 
     def _reason(self, smiles: str) -> str | None:
-        mol = parse(smiles)
+        mol = shared(smiles)
         if mol is None:
             return f"{smiles!r} is no valid SMILES."
         reason = outside(mol, self.options) or strained(mol)

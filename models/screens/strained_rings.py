@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from data.molecules import parse
+from data.molecules import shared
 from data.space import strained
 from models.registry import Component
 
@@ -25,7 +25,7 @@ class StrainedRings(Component):
         return [self._reason(smiles) for smiles in molecules]
 
     def _reason(self, smiles: str) -> str | None:
-        mol = parse(smiles)
+        mol = shared(smiles)
         if mol is None:
             return f"{smiles!r} is no valid SMILES."
         reason = strained(mol)

@@ -11,7 +11,7 @@ from types import ModuleType
 from pydantic import Field
 from rdkit import RDConfig
 
-from data.molecules import parse
+from data.molecules import shared
 from models.registry import Component, Options
 
 
@@ -35,7 +35,7 @@ def synthetic_accessibility(smiles: str) -> float:
     Raises:
         ValueError: the text is no valid SMILES.
     """
-    mol = parse(smiles)
+    mol = shared(smiles)
     if mol is None:
         raise ValueError(f"{smiles!r} is no valid SMILES; the score needs a molecule that RDKit can read.")
     return float(_scorer().calculateScore(mol))

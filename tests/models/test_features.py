@@ -19,14 +19,14 @@ def test_features_are_the_descriptors_and_the_counts_of_the_data_layer() -> None
 
 def test_a_molecule_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed = []
-    monkeypatch.setattr(models.features, "parse", lambda smiles: parsed.append(smiles) or _parse(smiles))
+    monkeypatch.setattr(models.features, "shared", lambda smiles: parsed.append(smiles) or _parse(smiles))
     cache = FeatureCache()
     cache.features(["CCO", "CCN", "CCO"])
     cache.features(["CCN", "CCO"])
     assert parsed == ["CCO", "CCN"]
 
 
-_parse = models.features.parse
+_parse = models.features.shared
 
 
 def test_what_is_remembered_equals_what_is_calculated_anew() -> None:
