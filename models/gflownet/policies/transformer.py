@@ -260,8 +260,9 @@ class FragmentTransformer(Policy[FragmentStates]):
         return Answer(log_pf, log_flow, leaves.new_zeros((len(after), env.n_backward)).index_put((follow,), leaves))
 
     def _leaves(self, encoding: _Encoding) -> Tensor:
-        """Return (U, n_backward) logits; taking a stop back has none."""
+        """Return (U, n_backward) logits; 0 for taking a stop back and for absent nodes."""
         leaves = self.leaf(encoding.nodes)[..., 0]
+        leaves = leaves.masked_fill(encoding.states.fragment[:, : leaves.shape[1]] < 0, 0.0)
         return functional.pad(leaves, (1, self._env.n_backward - 1 - leaves.shape[1]))
 
     def backward_logits(self, states: FragmentStates) -> Tensor:
