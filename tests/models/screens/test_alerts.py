@@ -39,10 +39,17 @@ ACCEPTORS = [
     "c1ccc2nnnn2c1",  # tetrazolopyridine
     "O=C1C=CC(=O)C([N+](=O)[O-])=C1",
     "FS(F)(F)(F)(F)c1ccccc1",
+    "O=c1cccccc1",  # tropone
+    "Clc1ncncn1",
+    "O=C1CN=C(c2ccccc2)c2ccccc2N1",  # benzodiazepinone
 ]
 
 REFUSED = {
     "azide": "CN=[N+]=[N-]",
+    "alpha-chloro ketone": "CC(=O)CCl",
+    "benzyl chloride": "ClCc1ccccc1",
+    "tetrazepinone": "O=c1nc(Cl)nnc(C)n1",
+    "dichlorotriazine": "Clc1nc(Cl)nc(C)n1",
     "peroxide": "CCOOCC",
     "hydroperoxide": "CC(C)OO",
     "diazo": "CC=[N+]=[N-]",
