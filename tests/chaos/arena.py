@@ -69,6 +69,24 @@ def watch(ledger: Any, moment: Callable[[str], None]) -> None:
     OracleBook.complete, OracleBook.submit = completed, submitted  # type: ignore[method-assign]
 
 
+def warm_up() -> None:
+    """Import and load what every campaign needs, so that the forked runs find it there."""
+    import mlflow.store.model_registry.sqlalchemy_store
+    import mlflow.store.tracking.sqlalchemy_store
+
+    import pipelines.campaign  # noqa: F401
+    from data.vocabulary import default_vocabulary
+    from models.registry import GROUPS, kinds
+    from models.screens.synthetic_accessibility import synthetic_accessibility
+    from tasks import plots
+
+    for group in GROUPS:
+        kinds(group)
+    default_vocabulary()
+    synthetic_accessibility("CCO")
+    plots.png(plots.best_so_far([]))
+
+
 def serve() -> None:
     """Import everything once, then fork a child per command."""
     from tasks.workspace import quiet_environment
@@ -77,12 +95,7 @@ def serve() -> None:
     import torch
 
     torch.set_num_threads(1)  # threads do not survive a fork
-    import pipelines.campaign
-    from models.registry import GROUPS, kinds
-
-    for group in GROUPS:
-        kinds(group)
-    assert pipelines.campaign
+    warm_up()
     for line in sys.stdin:
         command = json.loads(line)
         reading, writing = os.pipe()

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            # One MLflow database for all workspaces: making one takes seconds, and it is no part of what is tested.
+            env={**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_URI": f"sqlite:///{log.parent / 'mlflow.db'}"},
         )
         yield Arena(process)
         process.stdin.close()
@@ -46,12 +48,20 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
         process.stdout.close()
 
 
+@dataclass(frozen=True)
+class Undisturbed:
+    """A campaign that nothing happened to: its workspace, and the moments at which it could have died."""
+
+    home: Path
+    moments: list[str]
+
+
 @pytest.fixture(scope="session")
-def undisturbed(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The workspace of a campaign that nothing happened to."""
+def undisturbed(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     home = tmp_path_factory.mktemp("undisturbed")
-    assert arena.run(home)["state"] == "done"
-    return home
+    answer = arena.run(home)
+    assert answer["state"] == "done"
+    return Undisturbed(home, answer["moments"])
 
 
 def results(home: Path) -> dict[str, bytes]:

@@ -20,8 +20,8 @@ class Doubling(Component):
 EVERY_KIND = [(group, kind) for group in GROUPS for kind in kinds(group) if kind != Doubling.kind]
 REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
     ("oracle", "python"): {"function": "math:sqrt"},
-    ("screen", "property_range"): {"property": "MolLogP", "max": 5},
-    ("screen", "filter_catalog"): {"catalog": "BRENK"},
+    ("screen", "property_range"): {"descriptor": "MolLogP", "max": 5},
+    ("screen", "filter_catalog"): {"catalogs": ["BRENK"]},
     ("generator", "union"): {"members": [{"share": 1.0, "generator": {"kind": "random"}}]},
 }
 """Options without which a kind cannot be built."""
