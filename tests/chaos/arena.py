@@ -5,6 +5,7 @@
 = n dies at the n-th of its process. Forking from a warm process makes a run as cheap as the work in it.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -71,10 +72,12 @@ def watch(ledger: Any, moment: Callable[[str], None]) -> None:
 
 def warm_up() -> None:
     """Import and load what every campaign needs, so that the forked runs find it there."""
-    import mlflow.store.model_registry.sqlalchemy_store
-    import mlflow.store.tracking.sqlalchemy_store
-
-    import pipelines.campaign  # noqa: F401
+    for module in (
+        "mlflow.store.model_registry.sqlalchemy_store",
+        "mlflow.store.tracking.sqlalchemy_store",
+        "pipelines.campaign",
+    ):
+        importlib.import_module(module)
     from data.vocabulary import default_vocabulary
     from models.registry import GROUPS, kinds
     from models.screens.synthetic_accessibility import synthetic_accessibility
