@@ -46,6 +46,8 @@ ACCEPTORS = [
 
 REFUSED = {
     "azide": "CN=[N+]=[N-]",
+    "sulfonyl cyanide": "N#CS(=O)(=O)c1ccccc1",
+    "acyl sulfone": "CC(=O)S(C)(=O)=O",
     "alpha-chloro ketone": "CC(=O)CCl",
     "benzyl chloride": "ClCc1ccccc1",
     "tetrazepinone": "O=c1nc(Cl)nnc(C)n1",
