@@ -161,6 +161,9 @@ def serve_pages(workspace: Workspace, console: Console) -> int:
         with terminating(), remember(workspace, {server.name: server.url for server in servers}):
             for server in servers:
                 console.print(f"{server.name:<10}{server.url}", highlight=False, soft_wrap=True)
+            for page in sorted(workspace.home.glob("campaigns/*/report/mlflow.txt")):
+                name, link = page.parent.parent.name, page.read_text().strip()
+                console.print(f"{name}: {servers[0].url}{link}", highlight=False, soft_wrap=True)
             console.print("Ctrl-C ends both.")
             signal.pause()
     except KeyboardInterrupt:

@@ -234,7 +234,11 @@ def _best_by_call(rows: list[JsonDict], *, maximise: bool) -> list[dict[str, flo
 
 def _note(context: CampaignContext, best: list[JsonDict]) -> str:
     unit = oracle_of(context.config).unit
-    lines = [f"| | {context.config.objective.name} ({unit}) | SMILES | round | source |", "|-|-|-|-|-|"]
+    lines = [
+        f"Best {context.config.objective.name.replace('_', ' ')}; structures in the artifact `report/candidates.html`.",
+        "",
+    ]
     for position, row in enumerate(best, start=1):
-        lines.append(f"| {position} | {row['value']:.3f} | `{row['smiles']}` | {row['round']} | {row['source']} |")
-    return "\n".join(lines) + "\n\nStructures: artifact `report/candidates.html`."
+        where = "initial design" if row["round"] == 0 else f"round {row['round']}, {row['source']}"
+        lines.append(f"{position}. **{row['value']:.3f} {unit}** `{row['smiles']}` ({where})")
+    return "\n".join(lines)

@@ -197,7 +197,8 @@ class Tracker:
 
     def link(self, run_id: str, artifact: str) -> str:
         """Return the page of an artifact, relative to the address of MLflow's user interface."""
-        return f"/#/experiments/{self.experiment()}/runs/{run_id}/artifacts/{artifact}"
+        # Without the parameter the pages open in the mode for language-model traces.
+        return f"/#/experiments/{self.experiment()}/runs/{run_id}/artifacts/{artifact}?workflowType=machine_learning"
 
     def _ensure_model(self) -> None:
         try:

@@ -1,0 +1,69 @@
+"""`discover ui` on a finished campaign, in a real browser: what a chemist sees."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.browser import Browser
+
+CAMPAIGN = Path(__file__).resolve().parent.parent / "chaos" / "campaign.yaml"
+DISCOVER = [sys.executable, "-m", "pipelines"]
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(420)]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment of a workspace in which a campaign has been run through Prefect."""
+    home = tmp_path_factory.mktemp("home")
+    environment = {**os.environ, "DISCOVER_HOME": str(home), "CALL_LOG": str(home / "calls.log")}
+    ran = subprocess.run([*DISCOVER, "run", str(CAMPAIGN)], env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return environment
+
+
+@pytest.fixture(scope="module")
+def addresses(workspace: dict[str, str]) -> Iterator[dict[str, str]]:
+    """What `discover ui` prints: the address of each server and of the campaign's page."""
+    process = subprocess.Popen([*DISCOVER, "ui"], env=workspace, stdout=subprocess.PIPE, text=True)
+    found = {}
+    for line in process.stdout:
+        match = re.match(r"(\S+?):?\s+(http://127\.0\.0\.1:\S+)$", line)
+        if match is None:
+            break
+        found[match[1]] = match[2]
+    yield found
+    process.send_signal(signal.SIGINT)
+    process.stdout.read()
+    process.stdout.close()
+    assert process.wait(30) == 0
+
+
+def test_the_candidates_page_renders_inside_mlflows_artifact_view(addresses, browser: Browser):
+    browser.open(addresses["chaos"])
+    page = browser.frame("document.querySelectorAll('.structure svg').length > 0", 90)
+    rows = page.evaluate("document.querySelectorAll('tbody tr').length")
+    assert rows == 16
+    assert page.evaluate("document.querySelectorAll('.structure svg').length") >= rows
+    assert "Score" in page.evaluate("document.body.innerText")
+    assert not [request.url for request in browser.requests if request.leaves_the_machine]
+
+
+def test_the_campaigns_run_shows_rounds_figures_and_models(addresses, browser: Browser):
+    run = addresses["chaos"].split("/artifacts/")[0]
+    browser.open(f"{run}?workflowType=machine_learning")
+    for text in ("initial design", "round 1", "round 2", "top10_mean", "best_so_far"):
+        browser.wait_for(f"document.body.innerText.includes({text!r})", 60)
+
+
+def test_prefect_shows_the_flow_run(addresses, browser: Browser):
+    browser.open(f"{addresses['prefect']}/runs")
+    browser.wait_for("document.body.innerText.includes('campaign:chaos')", 60)
+    browser.wait_for("document.body.innerText.includes('Completed')", 20)
+    assert not [request.url for request in browser.requests if request.leaves_the_machine]
