@@ -47,6 +47,21 @@ def campaign_lock(ledger: Ledger, campaign: Campaign) -> Iterator[None]:
             connection.execute(sa.delete(locks).where(locks.c.campaign_id == campaign.id, *_me()))
 
 
+def refuse_if_running(ledger: Ledger, name: str) -> None:
+    """Refuse to touch a campaign that another process is running: not its budget, and no new generation beside it.
+
+    Raises:
+        CampaignLocked: a living process, or one on another host, holds it; the message names it.
+    """
+    if name not in {campaign.name for campaign in ledger.campaigns()}:
+        return
+    campaign = ledger.campaign(name)
+    with ledger.read() as connection:
+        row = connection.execute(sa.select(locks).where(locks.c.campaign_id == campaign.id)).first()
+    if row is not None and not _dead(row):
+        raise CampaignLocked(_held(campaign, row))
+
+
 def release_lock(ledger: Ledger, campaign: Campaign) -> None:
     """Remove the lock whoever holds it: for an owner on another host that a person knows to be dead."""
     with ledger.write() as connection:
@@ -66,11 +81,7 @@ def _acquire(ledger: Ledger, campaign: Campaign) -> None:
     with ledger.write() as connection:
         row = connection.execute(sa.select(locks).where(locks.c.campaign_id == campaign.id)).first()
         if row is not None and not _dead(row):
-            raise CampaignLocked(
-                f"Campaign {campaign.name!r} is being run by process {row.pid} on {row.host} (last heartbeat "
-                f"{row.heartbeat}); one process runs a campaign at a time. Wait for it, or end it and give the same "
-                f"command again. If that host is gone for good: `discover unlock {campaign.name}`."
-            )
+            raise CampaignLocked(_held(campaign, row))
         connection.execute(sa.delete(locks).where(locks.c.campaign_id == campaign.id))
         connection.execute(
             sa.insert(locks).values(
@@ -81,6 +92,14 @@ def _acquire(ledger: Ledger, campaign: Campaign) -> None:
                 heartbeat=now(),
             )
         )
+
+
+def _held(campaign: Campaign, row: sa.Row[Any]) -> str:
+    return (
+        f"Campaign {campaign.name!r} is being run by process {row.pid} on {row.host} (last heartbeat "
+        f"{row.heartbeat}); one process runs a campaign at a time. Wait for it, or end it and give the same "
+        f"command again. If that host is gone for good: `discover unlock {campaign.name}`."
+    )
 
 
 def _dead(row: sa.Row[Any]) -> bool:

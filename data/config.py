@@ -238,9 +238,16 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         else:
             raise ConfigError(f"Override {override!r}: {'.'.join(keys[:depth])} is a value and has no key {key!r}.")
         if depth == len(keys) - 1:
-            node[index] = yaml.safe_load(text)
+            node[index] = _override_value(override, text)
         else:
             node = node.setdefault(index, {}) if isinstance(node, dict) else node[index]
+
+
+def _override_value(override: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"Override {override!r}: {text!r} is no valid YAML, for example 100 or [1, 2].") from error
 
 
 def _explain(item: Any) -> str:

@@ -25,6 +25,9 @@ from data.standardise import NotStandardError, heavy_atoms_in_text, standardise
 COLUMNS = ("id", "smiles", "value", "scaffold", "line")
 """Columns of `Library.frame`."""
 
+LARGEST_VALUE = 1e100
+"""Largest absolute value that is taken for one: the squares of larger ones overflow."""
+
 
 class _Source(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -211,6 +214,8 @@ def _number(text: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise NotStandardError(f"the value {text!r} is not a finite number")
+    if abs(value) > LARGEST_VALUE:
+        raise NotStandardError(f"the value {text!r} is larger than {LARGEST_VALUE:g}")
     return value
 
 

@@ -86,13 +86,19 @@ class Ledger:
 
         Args:
             url: SQLAlchemy URL, for example `sqlite:////folder/ledger.db` or `postgresql+psycopg://user@host/name`.
+
+        Raises:
+            LedgerError: nothing can be opened there, or a newer program wrote it.
         """
         self.url = url
-        self.engine = sa.create_engine(url)
-        if self.engine.dialect.name == "sqlite":
-            sa.event.listen(self.engine, "connect", _configure_sqlite)
-            sa.event.listen(self.engine, "begin", _begin_sqlite)
-        self._migrate()
+        try:
+            self.engine = sa.create_engine(url)
+            if self.engine.dialect.name == "sqlite":
+                sa.event.listen(self.engine, "connect", _configure_sqlite)
+                sa.event.listen(self.engine, "begin", _begin_sqlite)
+            self._migrate()
+        except (sa.exc.SQLAlchemyError, ImportError) as error:
+            raise LedgerError(_unusable(url, error)) from error
 
     @classmethod
     def at(cls, path: Path) -> Ledger:
@@ -151,7 +157,7 @@ class Ledger:
             fresh: begin the name anew; the earlier generation and its measurements stay in the ledger.
 
         Raises:
-            LedgerError: the name exists with another configuration.
+            LedgerError: the name exists with another configuration, and a stage of it is finished.
         """
         with self.write() as connection:
             row = connection.execute(_latest(config.name)).mappings().first()
@@ -168,13 +174,13 @@ class Ledger:
                     "created_at": now(),
                 }
                 connection.execute(sa.insert(campaigns).values(values))
-            elif row["identity"] != config.identity():
-                raise LedgerError(_changed(config, json.loads(row["config"])))
             else:
+                if row["identity"] != config.identity() and _has_begun(connection, row["id"]):
+                    raise LedgerError(_changed(config, json.loads(row["config"])))
                 connection.execute(
                     sa.update(campaigns)
                     .where(campaigns.c.id == row["id"])
-                    .values(config=json.dumps(config.to_json()), base=str(base))
+                    .values(config=json.dumps(config.to_json()), identity=config.identity(), base=str(base))
                 )
         return self.campaign(config.name)
 
@@ -328,6 +334,26 @@ class Ledger:
         )
         with self.read() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _has_begun(connection: sa.Connection, campaign_id: int) -> bool:
+    """Return whether anything depends on a campaign's configuration; a first stage that refused it leaves nothing."""
+    return any(
+        connection.scalar(sa.select(sa.exists().where(table.c.campaign_id == campaign_id)))
+        for table in (stages, candidates, oracle_calls)
+    )
+
+
+def _unusable(url: str, error: Exception) -> str:
+    try:
+        where = sa.make_url(url).render_as_string()  # without the password
+    except sa.exc.ArgumentError:
+        where = repr(url)
+    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    return (
+        f"The ledger {where} cannot be opened ({reason}). Mend or restore it, or have DISCOVER_HOME or DISCOVER_LEDGER "
+        "name another: DISCOVER_LEDGER is a URL such as postgresql+psycopg://user@host/name."
+    )
 
 
 def _latest(name: str) -> sa.Select[Any]:

@@ -13,9 +13,8 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
-from tasks.report import final_report, report
 
-from data.campaign_lock import campaign_lock
+from data.campaign_lock import campaign_lock, refuse_if_running
 from data.ledger import Campaign, CampaignState
 from data.oracle_book import OracleBook
 from pipelines.validation import checked_config
@@ -24,6 +23,7 @@ from tasks.components import oracle_name, oracle_of
 from tasks.measure import measure
 from tasks.prepare_data import prepare_data
 from tasks.propose import propose
+from tasks.report import final_report, report
 from tasks.screen import screen
 from tasks.select_batch import select_batch
 from tasks.stages import CampaignContext, CampaignRef, CampaignStopped
@@ -98,6 +98,7 @@ def run_campaign(
     config = checked_config(path, tuple(overrides))
     workspace = Workspace.open()
     ledger = workspace.ledger()
+    refuse_if_running(ledger, config.name)
     begun = ledger.begin_campaign(config, path.absolute().parent, fresh=fresh)
     ref = CampaignRef(str(workspace.home), begun.id)
     with CampaignContext(workspace, ledger, begun) as context, campaign_lock(ledger, begun):

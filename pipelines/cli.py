@@ -20,6 +20,7 @@ app = App(
     help="Run discovery campaigns: proxies, GFlowNets, real measurements; tracked, resumable, inspectable.",
     version_flags=["--version"],
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # `guarded` says what an interruption leaves behind
 )
 console = Console()
 errors = Console(stderr=True)

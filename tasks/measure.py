@@ -17,6 +17,7 @@ from tasks.components import oracle_name, oracle_of
 from tasks.oracle_pool import OraclePool
 from tasks.progress import Event, emit
 from tasks.stages import CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
+from tasks.train_proxy import MINIMUM_LABELS
 
 DATASET_COLUMNS = ["id", "smiles", "value", "unit", "round", "arm", "source", "predicted_mean", "predicted_std"]
 
@@ -81,7 +82,20 @@ def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, fl
             f"Round {round}: the budget is spent ({spent.calls} calls, cost {spent.cost:g}); {len(wanted) - fitted} of "
             f"{len(wanted)} candidates were not bought. Raise `budget` and give the same command again to go on.",
         )
+    _check_enough(context, round)
     return _write_dataset(context, folder, round, oracle)
+
+
+def _check_enough(context: CampaignContext, round: int) -> None:
+    """Stop before the stage is finished, so that the failed calls can still be made again."""
+    rows = [c for c in context.ledger.candidates(context.campaign.id) if c["round"] <= round]
+    measured = sum(row["state"] == CallState.DONE for row in rows)
+    if measured < MINIMUM_LABELS and round < context.config.rounds:
+        raise CampaignStopped(
+            CampaignState.ORACLE_FAILING,
+            f"Round {round}: only {measured} molecules are measured, {len(rows) - measured} failed; a proxy needs at "
+            f"least {MINIMUM_LABELS}. Mend the oracle and give the same command with --retry-failed.",
+        )
 
 
 def _call(context: CampaignContext, book: OracleBook, oracle: Oracle, round: int) -> None:

@@ -19,9 +19,7 @@ from data.records import Arm
 from models.reward import first_refusal
 from tasks.components import oracle_name, oracle_of, screens_of, write_json
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, file_sha256, run_stage
-
-MINIMUM_LABELS = 5
-"""Measured molecules without which no proxy is trained."""
+from tasks.train_proxy import MINIMUM_LABELS
 
 
 @task(name="prepare data", cache_policy=NO_CACHE, persist_result=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,16 @@ from data.config import digest
 from data.molecules import scaffold
 from data.records import FloatArray
 from models.protocols import Proxy
-from models.proxies.evaluation import cross_validate, metrics
+from models.proxies.evaluation import cross_validate, group_folds, metrics
 from models.registry import build
 from tasks.components import read_json, save_state, write_json
-from tasks.stages import CODE_VERSION, CampaignContext, CampaignRef, StageRef, run_stage
+from tasks.stages import CODE_VERSION, BadInput, CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.workspace import Workspace
 
 FOLDS = 5
+
+MINIMUM_LABELS = 6
+"""Measured molecules without which no proxy is trained: the 5 that a proxy needs, and one to hold out."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +124,8 @@ def _train(folder: Path, spec: Mapping[str, Any], data: TrainingData, seed: int,
         proxy: Proxy = build("proxy", spec)
         return proxy
 
-    folds = min(FOLDS, len(set(data.groups())))
-    heldout = cross_validate(make, data.molecules, data.values, data.groups(), folds=folds, seed=seed)
+    split, groups, folds = _split(data, seed)
+    heldout = cross_validate(make, data.molecules, data.values, groups, folds=folds, seed=seed)
     figures = metrics(heldout, data.values)
     proxy = make()
     proxy.fit(data.molecules, data.values, seed=seed)
@@ -132,7 +136,32 @@ def _train(folder: Path, spec: Mapping[str, Any], data: TrainingData, seed: int,
     ).to_csv(folder / "heldout.csv", index=False)
     write_json(
         folder / "training.json",
-        {"key": key, "data_sha256": data.sha256(), "n": len(data), "seed": seed, "heldout": figures},
+        {
+            "key": key,
+            "data_sha256": data.sha256(),
+            "n": len(data),
+            "seed": seed,
+            "heldout": figures,
+            "split": f"{folds} folds by {split}",
+        },
+    )
+
+
+def _split(data: TrainingData, seed: int) -> tuple[str, list[str], int]:
+    """Return what is held out together, the group of each molecule, and the number of folds.
+
+    Scaffolds, unless those left for training would be too few: a series of one scaffold is held out by molecule.
+    """
+    for split, groups in (("scaffold", data.groups()), ("molecule", list(data.ids))):
+        distinct = len(set(groups))
+        for folds in (FOLDS, distinct):
+            if 2 <= folds <= distinct:
+                largest = max(Counter(group_folds(groups, folds, seed)).values())
+                if len(data) - largest >= MINIMUM_LABELS - 1:
+                    return split, groups, folds
+    raise BadInput(
+        f"There are {len(data)} measured molecules; a proxy needs at least {MINIMUM_LABELS}. Enlarge the initial "
+        "design."
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
+from data.datasets import LARGEST_VALUE
 from data.records import Measurement
 from models.registry import Component, Options
 
@@ -95,9 +95,10 @@ class MoleculeOracle(Component):
 
 
 def measured(smiles: str, value: float, started: float, digits: int | None = None) -> Measurement:
-    """Return the measurement of a value; one that is not finite becomes the failure `not_finite`."""
-    if not math.isfinite(value):
-        return failed(smiles, "not_finite", f"The oracle answered {value}; expected a finite number.", started)
+    """Return the measurement of a value; one that is not finite or too large becomes the failure `not_finite`."""
+    if not abs(value) <= LARGEST_VALUE:
+        message = f"The oracle answered {value}; expected a finite number of at most {LARGEST_VALUE:g}."
+        return failed(smiles, "not_finite", message, started)
     value = value if digits is None else round(value, digits)
     return Measurement(smiles, value, seconds=time.perf_counter() - started)
 

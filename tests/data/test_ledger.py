@@ -53,9 +53,16 @@ def test_the_same_campaign_again_is_the_same_row(ledger, tmp_path):
 
 
 def test_another_configuration_under_the_same_name_is_refused_by_key(ledger, tmp_path):
-    ledger.begin_campaign(parse_config(MINIMAL), tmp_path)
+    begun = ledger.begin_campaign(parse_config(MINIMAL), tmp_path)
+    ledger.finish_stage(begun.id, StageRow(0, "prepare_data", "k", "u", "s", {}, 1.0))
     with pytest.raises(LedgerError, match=r"batch_size, seed changed.*--fresh"):
         ledger.begin_campaign(parse_config(MINIMAL | {"seed": 1, "batch_size": 3}), tmp_path)
+
+
+def test_a_campaign_of_which_no_stage_is_finished_takes_another_configuration(ledger, tmp_path):
+    begun = ledger.begin_campaign(parse_config(MINIMAL), tmp_path)
+    again = ledger.begin_campaign(parse_config(MINIMAL | {"seed": 1}), tmp_path)
+    assert (again.id, again.config.seed) == (begun.id, 1)
 
 
 def test_fresh_begins_a_new_generation_and_keeps_the_old_one(ledger, tmp_path):

@@ -1,0 +1,375 @@
+"""Bad input gets a clear error and the right exit code, and nothing is lost."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from data.campaign_lock import campaign_lock
+from tasks.workspace import Workspace
+
+DONE, BAD_INPUT, STOPPED, INTERRUPTED = 0, 2, 3, 130
+
+
+def refused(told, *words):
+    """The command was refused before anything was spent; the message has these words."""
+    assert told.exit == BAD_INPUT
+    for word in words:
+        assert word in told.message
+    return True
+
+
+def stopped(told, state, *words):
+    """The campaign was stopped by a named limit; the message has these words."""
+    assert told.exit == STOPPED, told.message
+    assert f"stopped: {state.replace('_', ' ')}" in told.message
+    for word in words:
+        assert word in told.message
+    return True
+
+
+# -- what is written in the campaign file ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "nearest"),
+    [
+        ("budgets.calls=3", "budget"),
+        ("budget.call=3", "calls"),
+        ("space.max_heavy_atom=9", "max_heavy_atoms"),
+        ("objectives.0.oracel={kind: python}", "oracle"),
+        ("objectives.0.oracle.kind=pyton", "python"),
+        ("objectives.0.oracle.untis=eV", "unit"),
+        ("data.kind=csw", "csv"),
+        ("data.smile=text", "smiles"),
+        ("screens=[{kind: synthetic_accesibility}]", "synthetic_accessibility"),
+        ("screens=[{kind: synthetic_accessibility, maxx: 3}]", "max"),
+        ("proxy.kind=gausian_process", "gaussian_process"),
+        ("acquisition.kind=upper_confidence", "upper_confidence_bound"),
+        ("selector.kind=maxmin", "max_min"),
+        ("generator.kind=genetics", "genetic"),
+        ("generator.offsprings=4", "offspring"),
+        ("control.kind=randon", "random"),
+    ],
+)
+def test_an_unknown_key_or_component_is_refused_with_the_nearest_spelling(bench, change, nearest):
+    assert refused(bench.run("--set", change), f"Did you mean {nearest!r}?")
+    assert bench.calls() == []
+    assert "No campaign yet" in bench.discover("status").out
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("batch_size=many", "batch_size"),
+        ("rounds=-1", "rounds"),
+        ("space.min_heavy_atoms=12", "above max_heavy_atoms"),
+        ("objectives.0.tolerated_failure_rate=2", "tolerated_failure_rate"),
+        ("objectives.0.oracle.function=measure", "module:function"),
+        ("name=../elsewhere", "name"),
+        ("budget.calls", "key.key=value"),
+        ("budget.calls=[", "'[' is no valid YAML"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused_by_name(bench, change, told):
+    assert refused(bench.run("--set", change), told)
+    assert bench.calls() == []
+
+
+def test_a_campaign_file_that_is_missing_is_refused(bench):
+    assert refused(bench.discover("run", "nowhere.yaml", "--plain"), "no campaign file 'nowhere.yaml'")
+
+
+@pytest.mark.parametrize("text", ["name: [", "just text", "", "name: a\nname: b", "\x00"])
+def test_a_campaign_file_that_is_no_mapping_of_yaml_is_refused(bench, text):
+    bench.file.write_text(text)
+    assert refused(bench.run(), "campaign.yaml" if "\nname" not in text else "twice")
+
+
+# -- what the campaign file names ------------------------------------------------------------------------------------
+
+
+def test_a_data_file_that_is_missing_is_refused_with_the_nearest_name(bench):
+    assert refused(bench.run("--set", "data.path=libary.csv"), "no file", "Did you mean 'library.csv'?")
+
+
+def test_a_table_without_the_named_column_is_refused_with_those_it_has(bench):
+    bench.write_library(*(f"{smiles},1" for smiles in ("CCO", "CCN")), header="SMILES,affinity")
+    assert refused(bench.run(), "no column 'smiles'", "'SMILES', 'affinity'", "Did you mean 'SMILES'?")
+    told = bench.run("--set", "data.smiles=SMILES", "--set", "data.value=afinity")
+    assert refused(told, "no column 'afinity'", "Did you mean 'affinity'?")
+
+
+def test_rows_that_cannot_be_used_are_reported_by_line_and_the_others_kept(bench):
+    rows = [f"{smiles},{number}" for number, smiles in enumerate(LIBRARY_HEAD)]
+    rows[2:2] = ["C1CC,3.0", "CCCO,high", "CCCN,nan", "CCCF,1e300"]  # lines 4 to 7
+    bench.write_library(*rows, "c1ccccc1", header="smiles,value")
+    bench.write_config(data={"kind": "csv", "path": "library.csv", "value": "value", "initial": 0})
+    assert bench.run("--set", "rounds=0").exit == DONE
+    with next(bench.home.rglob("refused.csv")).open() as file:
+        reasons = {int(row["line"]): row["reason"] for row in csv.DictReader(file)}
+    assert sorted(reasons) == [4, 5, 6, 7, len(rows) + 2]
+    assert "SMILES" in reasons[4]
+    assert "'high' is not a finite number" in reasons[5]
+    assert "'nan' is not a finite number" in reasons[6]
+    assert "'1e300' is larger than 1e+100" in reasons[7]
+    assert "1 cells where the header has 2" in reasons[len(rows) + 2]
+    kept = [row for row in bench.candidates() if row["round"] == 0]
+    assert len(kept) == len(LIBRARY_HEAD)
+
+
+LIBRARY_HEAD = ("CCOCCO", "CCCCN", "CCSCC", "CC(C)Cl", "CCC(=O)OC", "CC1CC1C", "OCCCl", "CNCCS")
+
+
+def test_a_table_of_which_no_row_can_be_used_is_refused(bench):
+    bench.write_library("C1CC", "none", "")
+    assert refused(bench.run(), "All 2 rows", "line 2: 'C1CC'")
+    assert bench.calls() == []
+
+
+def test_a_campaign_that_bought_nothing_may_be_corrected(bench):
+    assert refused(bench.run("--set", "data.initial=40", "--set", "budget.calls=50"), "Set data.initial to 32")
+    assert bench.run("--set", "data.initial=10", "--set", "rounds=0").exit == DONE
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "no module 'tiny_oracle'"),
+        ("import nowhere_at_all", "nowhere_at_all"),
+        ("def mesure(molecules): return []", "Did you mean 'mesure'?"),
+        ("def measure(:", "SyntaxError"),
+        ("raise SystemExit(4)", "exit code 4"),
+    ],
+)
+def test_a_module_of_the_user_that_cannot_be_imported_is_refused(bench, text, told):
+    module = bench.folder / "tiny_oracle.py"
+    module.unlink()
+    if text is not None:
+        module.write_text(text)
+    assert refused(bench.run("--set", "rounds=0"), told)
+    assert bench.calls() == []
+
+
+def test_after_a_module_of_the_user_is_mended_the_same_command_goes_on(bench):
+    bench.write_oracle("value(smiles")
+    assert refused(bench.run(), "SyntaxError")
+    bench.write_oracle()
+    assert bench.run().exit == DONE
+
+
+# -- screens that refuse everything ----------------------------------------------------------------------------------
+
+
+def test_screens_that_refuse_the_whole_source_end_the_campaign_by_name(bench):
+    bench.write_config(screens=[{"kind": "property_range", "descriptor": "RingCount", "min": 20}])
+    assert stopped(bench.run(), "no_candidates", "refuse all 33 molecules")
+    assert bench.state() == "no_candidates"
+    assert bench.calls() == []
+
+
+def test_a_round_of_which_nothing_passes_says_so_and_ends_the_campaign_by_name(bench):
+    bench.write_library(*(f"{head}C(F)(F)C(F)(F)F" for head in ("", "C", "N", "O", "S", "Cl", "CC", "NC")))
+    bench.write_config(
+        screens=[{"kind": "property_range", "descriptor": "fr_halogen", "min": 5}],
+        generator={"kind": "random", "proposals": 20},
+    )
+    told = bench.run()
+    assert stopped(told, "no_candidates", "none of 20 proposals is left", "between 5 and inf passes")
+    assert bench.state() == "no_candidates"
+    assert len(bench.calls()) == 8
+    assert {row["state"] for row in bench.candidates()} == {"done"}
+
+
+# -- an oracle that fails --------------------------------------------------------------------------------------------
+
+
+def test_molecules_that_the_oracle_fails_on_are_marked_and_the_round_goes_on(bench):
+    bench.write_oracle("float('nan') if 'N' in smiles else 1 / 0 if 'F' in smiles else value(smiles)")
+    assert bench.run("--set", "data.initial=20", "--set", "rounds=0").exit == DONE
+    first = [row for row in bench.candidates() if row["round"] == 0]
+    classes = {smiles: row["error"] for row in first for smiles in [row["smiles"]]}
+    assert set(classes.values()) == {None, "not_finite", "raised"}
+    for smiles, error in classes.items():
+        assert error == ("not_finite" if "N" in smiles else "raised" if "F" in smiles else None)
+    assert all(row["state"] == "failed" and row["value"] is None for row in first if row["error"])
+    assert "ZeroDivisionError" in next(row["message"] for row in first if row["error"] == "raised")
+
+
+def test_a_call_that_hangs_is_killed_after_its_timeout_and_marked(bench):
+    bench.write_oracle("__import__('time').sleep(600) if calls() == 3 else value(smiles)")
+    bench.config["objectives"][0]["oracle"]["timeout"] = 0.5
+    bench.write_config(rounds=0)
+    assert bench.run().exit == DONE
+    errors = [row["error"] for row in bench.candidates() if row["error"]]
+    assert errors == ["timeout"]
+
+
+def test_too_many_failures_stop_the_campaign_by_name_until_the_oracle_is_mended(bench):
+    bench.write_oracle("1 / 0 if calls() > 2 else value(smiles)")
+    assert stopped(bench.run(), "oracle_failing", "5 of 8", "ZeroDivisionError", "--retry-failed")
+    assert bench.state() == "oracle_failing"
+    asked = bench.calls()
+    assert len(asked) == 7  # the fifth failure settles it: the eighth call is not made
+    assert stopped(bench.run(), "oracle_failing")
+    assert bench.calls() == asked
+    bench.write_oracle()
+    assert bench.run("--retry-failed").exit == DONE
+    assert bench.calls()[7:15].count(asked[0]) == 0
+    rows = [row for row in bench.candidates() if row["round"] == 0]
+    assert [row["state"] for row in rows] == ["done"] * 8
+
+
+def test_a_tolerated_rate_may_leave_too_few_values_for_a_proxy(bench):
+    bench.write_oracle("1 / 0 if calls() > 4 else value(smiles)")
+    assert stopped(bench.run(), "oracle_failing", "only 4 molecules", "--retry-failed")
+    bench.write_oracle()
+    assert bench.run("--retry-failed").exit == DONE
+    assert len(bench.candidates()) == 12
+
+
+@pytest.mark.parametrize("answer", ["0.25", "1e90 if calls() == 3 else value(smiles)"])
+def test_values_without_spread_or_beyond_measure_do_not_end_a_campaign(bench, answer):
+    bench.write_oracle(answer)
+    assert bench.run().exit == DONE
+
+
+def test_a_value_that_is_too_large_to_be_one_is_marked(bench):
+    bench.write_oracle("1e300 if calls() == 3 else value(smiles)")
+    assert bench.run("--set", "rounds=0").exit == DONE
+    assert [row["error"] for row in bench.candidates() if row["error"]] == ["not_finite"]
+
+
+def test_a_series_of_one_scaffold_can_be_learnt(bench):
+    bench.write_library(*(f"{head}c1ccccc1" for head in ("C", "N", "O", "S", "Cl", "CC", "NC", "OC", "F", "CO")))
+    assert bench.run().exit == DONE
+
+
+def test_the_smallest_design_that_is_accepted_can_be_learnt(bench):
+    assert refused(bench.run("--set", "data.initial=5"), "needs at least 6")
+    assert bench.run("--set", "data.initial=6").exit == DONE
+
+
+# -- the budget ------------------------------------------------------------------------------------------------------
+
+
+def test_a_budget_smaller_than_the_initial_design_is_refused(bench):
+    assert refused(bench.run("--set", "budget.calls=7"), "budget.calls is 7", "initial design of 8")
+    assert refused(bench.run("--set", "budget.cost=7.5"), "budget.cost is 7.5", "costs 8")
+    assert bench.calls() == []
+
+
+def test_a_budget_that_ends_within_a_round_is_kept_and_can_be_raised(bench):
+    for limit in (10, 11):
+        told = bench.run("--set", f"budget.calls={limit}")
+        assert stopped(told, "budget_exhausted", "budget is spent", f"{12 - limit} of 4")
+        assert len(bench.calls()) == limit
+    assert bench.run("--set", "budget.calls=12").exit == DONE
+    assert len(bench.calls()) == len(set(bench.calls())) == 12
+
+
+def test_a_budget_in_cost_is_kept(bench):
+    bench.config["objectives"][0]["oracle"]["cost"] = 2.5
+    bench.write_config(budget={"cost": 26.0})
+    assert stopped(bench.run(), "budget_exhausted", "cost 25")
+    assert len(bench.calls()) == 10
+
+
+def test_a_limit_on_running_time_stops_between_stages_and_can_be_raised(bench, monkeypatch):
+    monkeypatch.setattr("data.campaign_lock.HEARTBEAT_SECONDS", 0.01)  # seconds are added up at each
+    told = bench.run("--set", "budget.wall_time=0.001")
+    assert stopped(told, "wall_time_exhausted", "budget.wall_time")
+    assert len(bench.calls()) == 8
+    assert bench.run("--set", "budget.wall_time=1000").exit == DONE
+    assert len(bench.calls()) == 12
+
+
+# -- the workspace, and who may write it -----------------------------------------------------------------------------
+
+
+def test_a_workspace_that_cannot_be_written_is_refused(bench, monkeypatch):
+    (bench.folder / "occupied").touch()
+    monkeypatch.setenv("DISCOVER_HOME", str(bench.folder / "occupied" / "home"))
+    assert refused(bench.run(), "not writable", "DISCOVER_HOME")
+    assert bench.calls() == []
+
+
+def test_a_ledger_that_cannot_be_opened_is_refused(bench, monkeypatch):
+    (bench.home / "ledger.db").mkdir(parents=True)
+    assert refused(bench.run(), "ledger", "ledger.db")
+    (bench.home / "ledger.db").rmdir()
+    (bench.home / "ledger.db").write_bytes(b"this is no database, but a text that someone put here" * 40)
+    assert refused(bench.run(), "ledger", "ledger.db")
+    monkeypatch.setenv("DISCOVER_LEDGER", "nonsense")
+    assert refused(bench.run(), "DISCOVER_LEDGER")
+
+
+def test_a_second_run_at_the_same_time_is_refused_with_the_owner_and_changes_nothing(bench):
+    assert bench.run("--set", "rounds=0").exit == DONE
+    ledger = Workspace(bench.home).ledger()
+    with campaign_lock(ledger, ledger.campaign("tiny")):
+        for extra in ([], ["--fresh"], ["--set", "budget.calls=15"]):
+            assert refused(bench.run(*extra), f"being run by process {os.getpid()} on ", "Wait for it")
+        assert ledger.campaign("tiny").generation == 1
+        assert ledger.campaign("tiny").config.budget.calls == 20
+        assert ledger.campaign("tiny").config.rounds == 0
+    ledger.close()
+
+
+def test_a_campaign_that_changed_is_refused_and_names_what_changed(bench):
+    assert bench.run("--set", "rounds=0").exit == DONE
+    told = bench.run("--set", "seed=8", "--set", "batch_size=5")
+    assert refused(told, "another configuration: batch_size, seed changed", "--fresh")
+    bench.write_library(*LIBRARY_HEAD)
+    assert refused(bench.run(), "finished with other inputs", "--fresh")
+    assert len(bench.calls()) == 8
+
+
+def test_a_campaign_begun_anew_buys_nothing_twice(bench):
+    assert bench.run().exit == DONE
+    bought, before = bench.calls(), bench.candidates()
+    assert bench.run("--fresh").exit == DONE
+    assert bench.calls() == bought
+    assert bench.candidates() == before
+    assert bench.run("--fresh", "--set", "seed=8").exit == DONE
+    assert len(bench.calls()) == len(set(bench.calls())) > 12
+
+
+# -- Ctrl-C ----------------------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_in_the_middle_of_a_measurement_leaves_a_campaign_that_goes_on(bench, finished_bench):
+    bench.write_config(rounds=2)
+    bench.write_oracle("__import__('time').sleep(600) if calls() == 10 else value(smiles)")
+    command = [sys.executable, "-m", "pipelines", "run", str(bench.file), "--plain"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        _wait(lambda: len(bench.calls()) == 10 or process.poll() is not None)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == INTERRUPTED, err
+    assert "Interrupted. Nothing measured is lost" in err
+    assert "Traceback" not in out + err
+    assert bench.state() == "interrupted"
+    bench.write_oracle()
+    assert bench.run().exit == DONE
+    assert bench.candidates() == _candidates(finished_bench, bench)
+    assert bench.calls()[:10] == finished_bench.calls()[:10]
+    assert bench.calls()[10:] == finished_bench.calls()[9:]  # the call that was broken off, and those after it
+
+
+def _wait(happened):
+    deadline = time.monotonic() + 40
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _candidates(other, bench):
+    """The candidates of a campaign in another workspace."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISCOVER_HOME", str(other.home))
+        return other.candidates()
