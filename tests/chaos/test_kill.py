@@ -78,7 +78,7 @@ def test_killed_at_every_moment_in_turn_it_ends_with_the_same_bytes(arena, undis
         answer = arena.run(home, kill=3 + run % 3)  # a stage has three moments: renamed, before, after
         if answer["signal"] is None:
             break
-    assert run > 50
+    assert run >= len(undisturbed.moments) // 5
     assert answer["state"] == "done"
     assert results(home) == results(undisturbed.home)
 
