@@ -42,6 +42,10 @@ MAX_TYPES = 62
 DEFAULT_ELEMENTS = ("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br")
 
 
+class VocabularyError(ValueError):
+    """A vocabulary cannot be read or made: a complete sentence says what to change."""
+
+
 class NotInVocabulary(ValueError):
     """A molecule has a fragment, a site or a joint that the vocabulary does not know."""
 
@@ -194,11 +198,10 @@ class Vocabulary:
         """Read what `save` wrote.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it is no vocabulary of this format.
+            VocabularyError: there is no such file, or it is no vocabulary of this format.
         """
         if not path.is_file():
-            raise FileNotFoundError(f"There is no vocabulary file {path}; make one with `discover vocabulary FILE`.")
+            raise VocabularyError(f"There is no vocabulary file {path}; make one with `discover vocabulary FILE`.")
         return _from_text(path.read_text(encoding="utf-8"), str(path))
 
 
@@ -248,7 +251,7 @@ def _from_text(text: str, name: str) -> Vocabulary:
             provenance=raw["provenance"],
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
+        raise VocabularyError(
             f"{name} is no fragment vocabulary of format {FORMAT}: {error!r}. Make one with `discover vocabulary FILE`."
         ) from error
 
@@ -351,14 +354,14 @@ def build_vocabulary(
         min_joints: times that a pair of types, or of neighbours on one atom, must be seen to be allowed.
 
     Raises:
-        ValueError: no fragment is left.
+        VocabularyError: no fragment is left.
     """
     source, read, digest = _read(smiles, max_heavy_atoms, elements)
     types, required = _types(source, min_joints)
     sites = _sites(source, types, required, max_fragment_atoms, min_count)
     kept = sorted(sites, key=lambda f: (-source.fragments[f], f))[:max_fragments]
     if not kept:
-        raise ValueError(
+        raise VocabularyError(
             f"No fragment was seen in {min_count} of {len(source.pieces)} usable molecules (of {read} read) of "
             f"{name or 'the source'}; give more molecules or lower min_count."
         )

@@ -119,6 +119,18 @@ class Generator(Protocol):
 
 
 @runtime_checkable
+class Checked(Protocol):
+    """A generator that can fail for want of a file or of members of the space: asked before anything is bought."""
+
+    def check(self, space: Space) -> None:
+        """Make what `fit` will need beside its context, and forget it.
+
+        Raises:
+            ValueError: it cannot be made; a complete sentence says what to change.
+        """
+
+
+@runtime_checkable
 class Oracle(Protocol):
     """An expensive measurement.
 

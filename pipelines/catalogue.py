@@ -13,6 +13,7 @@ from rich.table import Table
 from data.config import ConfigError
 from data.records import JsonDict
 from models.registry import GROUPS, kinds
+from tasks.workspace import writing
 
 
 def catalogue(group: str | None = None) -> list[JsonDict]:
@@ -70,14 +71,24 @@ def show_components(group: str | None, format: str, console: Console) -> None:
 def build_vocabulary_file(
     file: Path, out: Path, max_fragments: int | None, min_count: int | None, console: Console
 ) -> None:
-    """Build a vocabulary from a file of SMILES and write it."""
+    """Build a vocabulary from a file of SMILES and write it.
+
+    Raises:
+        ConfigError: the file is missing or no text.
+        VocabularyError: its molecules have no fragment in common.
+        WorkspaceError: the vocabulary cannot be written.
+    """
     from data.vocabulary import build_vocabulary
 
     given = {"max_fragments": max_fragments, "min_count": min_count}
     limits: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if not file.is_file():
         raise ConfigError(f"There is no file {str(file)!r}; expected a text with one SMILES per line.")
-    lines = file.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is no UTF-8 text ({error.reason}); expected one SMILES per line.") from error
     vocabulary = build_vocabulary((line.split()[0] for line in lines if line.strip()), name=file.name, **limits)
-    vocabulary.save(out)
+    with writing(out):
+        vocabulary.save(out)
     console.print(f"{len(vocabulary.fragments)} fragments written to {out}", highlight=False)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from data.config import CampaignConfig, ConfigError, load_config
 from data.datasets import parse_source
-from models.registry import build
-from tasks.components import oracle_of, screens_of
+from data.vocabulary import VocabularyError
+from models.protocols import Checked
+from models.registry import ComponentError, build
+from tasks.components import generator_of, oracle_of, screens_of, space_of
 
 
 def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfig:
@@ -16,6 +18,7 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
     Raises:
         ConfigError: the file or an override breaks the schema, or the budget is smaller than the initial design.
         ComponentError: a component or an option is unknown.
+        VocabularyError: a generator's vocabulary cannot be read.
         SourceError: a data file or a column is missing.
     """
     config = load_config(path, overrides)
@@ -25,11 +28,11 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
         ("proxy", config.proxy),
         ("acquisition", config.acquisition),
         ("selector", config.selector),
-        ("generator", config.generator.component()),
-        ("generator", config.control.component()),
     ):
         build(group, spec)
-    _check_source(config, path.absolute().parent)
+    base = path.absolute().parent
+    _check_generators(config, base)
+    _check_source(config, base)
     budget = config.budget
     if budget.calls is not None and budget.calls < config.data.initial:
         raise ConfigError(
@@ -42,6 +45,18 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
             f"each costs {config.data.initial * oracle.cost:g}. Raise it, or lower data.initial."
         )
     return config
+
+
+def _check_generators(config: CampaignConfig, base: Path) -> None:
+    for part in (config.generator, config.control):
+        generator = generator_of(part, base)
+        if isinstance(generator, Checked):
+            try:
+                generator.check(space_of(config))
+            except (ComponentError, VocabularyError):
+                raise
+            except ValueError as error:
+                raise ConfigError(f"The generator {part.kind!r} cannot be used: {error}") from error
 
 
 def _check_source(config: CampaignConfig, base: Path) -> None:

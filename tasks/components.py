@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from data.config import CampaignConfig, SpaceConfig
+from data.config import CampaignConfig, ControlConfig, GeneratorConfig, SpaceConfig
 from data.molecules import identity
 from data.records import FloatArray, JsonDict
-from models.protocols import Acquisition, Oracle, Proxy, Screen, Selector, Space
+from models.protocols import Acquisition, Generator, Oracle, Proxy, Screen, Selector, Space
 from models.registry import build
 from models.reward import AcquisitionReward
 from models.screens.space import SpaceScreen
@@ -54,6 +54,26 @@ def selector_of(config: CampaignConfig) -> Selector:
     """Return the campaign's batch selector."""
     selector: Selector = build("selector", config.selector)
     return selector
+
+
+def generator_of(config: GeneratorConfig | ControlConfig, base: Path) -> Generator:
+    """Return a generator that is not trained; relative paths in its options start at the campaign file's folder."""
+    generator: Generator = build("generator", _located(config.component(), base))
+    return generator
+
+
+def _located(spec: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    located = dict(spec)
+    if isinstance(spec.get("vocabulary"), str):
+        located["vocabulary"] = str(base / Path(spec["vocabulary"]).expanduser())
+    if isinstance(spec.get("members"), list | tuple):
+        located["members"] = [
+            {**member, "generator": _located(member["generator"], base)}
+            if isinstance(member, Mapping) and isinstance(member.get("generator"), Mapping)
+            else member
+            for member in spec["members"]
+        ]
+    return located
 
 
 def reward_of(config: CampaignConfig, proxy: Proxy, measured: FloatArray) -> AcquisitionReward:

@@ -10,9 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.records import Candidate
-from models.protocols import Generator
-from models.registry import build
-from tasks.components import load_state
+from tasks.components import generator_of, load_state
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.train_generator import generation_context
 
@@ -48,14 +46,14 @@ def _propose(
     torch.set_num_threads(1)
     config = context.config
     known = generation_context(context, round, library, dataset, proxy)
-    generator: Generator = build("generator", config.generator.component())
+    generator = generator_of(config.generator, context.campaign.base)
     generator.load_state(load_state(trained.path(context, "generator.pt")), known)
     proposals = generator.sample(config.generator.proposals, seed=context.seed(round, "propose"))
     _write(proposals, folder / "proposals.parquet")
     wanted = config.control.size(config.batch_size)
     control: list[Candidate] = []
     if wanted:
-        arm: Generator = build("generator", config.control.component())
+        arm = generator_of(config.control, context.campaign.base)
         arm.fit(known)
         # Ten and fifty times: most random members of the space are refused by the screens, some are known.
         control = arm.sample(max(10 * config.batch_size, 50 * wanted), seed=context.seed(round, "control"))

@@ -25,14 +25,14 @@ from models.proxies.evaluation import metrics
 from models.registry import build
 from tasks.components import load_proxy, oracle_name, oracle_of, read_json, write_json
 from tasks.stages import BadInput, CampaignContext, CampaignRef
-from tasks.tracking import Tracker
-from tasks.train_proxy import TrainingData, proxy_seed, stored_proxy, trained
+from tasks.tracking import Tracker, required
+from tasks.train_proxy import MINIMUM_LABELS, TrainingData, proxy_seed, stored_proxy, trained
 
 HOLDOUT_PARTS = 5
 """One scaffold in this many is held out."""
 
 MINIMUM = 5
-"""Molecules without which a comparison says nothing."""
+"""Molecules without which a comparison says nothing, and a proxy learns nothing."""
 
 
 @task(name="train challenger", cache_policy=NO_CACHE, persist_result=False)
@@ -44,10 +44,10 @@ def train_challenger(ref: CampaignRef) -> str:
     """
     with ref.open() as context:
         data = all_measurements(context)
-        if len(data) < MINIMUM:
+        if len(data) < MINIMUM_LABELS:
             raise BadInput(
                 f"The ledger has {len(data)} measurements of {oracle_name(context.config)}; a proxy needs at least "
-                f"{MINIMUM}. `discover run` the campaign first."
+                f"{MINIMUM_LABELS}. `discover run` the campaign first."
             )
         return trained(context.workspace, context.config.proxy, data, proxy_seed(context)).name
 
@@ -56,7 +56,8 @@ def train_challenger(ref: CampaignRef) -> str:
 def compare_with_champion(ref: CampaignRef, challenger: str) -> JsonDict:
     """Compare a challenger with the registry's champion; returns the figures and the decision with its reason."""
     with ref.open() as context:
-        champion = Tracker(context.workspace, context.campaign).champion()
+        with required(context.workspace):
+            champion = Tracker(context.workspace, context.campaign).champion()
         folder = stored_proxy(context.workspace, challenger)
         if folder is None:
             raise BadInput(f"There is no trained proxy {challenger!r} in the workspace; run `discover retrain` again.")
@@ -76,8 +77,12 @@ def compare_with_champion(ref: CampaignRef, challenger: str) -> JsonDict:
 
 @task(name="promote", cache_policy=NO_CACHE, persist_result=False)
 def promote(ref: CampaignRef, comparison: JsonDict) -> JsonDict:
-    """Register the challenger, log the comparison, and move the alias `champion` if the challenger is better."""
-    with ref.open() as context:
+    """Register the challenger, log the comparison, and move the alias `champion` if the challenger is better.
+
+    Raises:
+        TrackingError: MLflow cannot be used.
+    """
+    with ref.open() as context, required(context.workspace):
         tracker = Tracker(context.workspace, context.campaign)
         folder = context.workspace.home / "proxies" / comparison["challenger"]
         run = tracker.client.create_run(
@@ -117,11 +122,11 @@ def _compare(context: CampaignContext, champion: Path, challenger: Path) -> Json
     held = everything.keep(in_holdout(everything))
     seed = proxy_seed(context)
     figures: JsonDict = {}
-    if len(held) >= MINIMUM:
-        sides = {"champion": (champion, before), "challenger": (challenger, everything)}
-        for side, (folder, data) in sides.items():
+    seen_by = {"champion": before.keep(~in_holdout(before)), "challenger": everything.keep(~in_holdout(everything))}
+    if min(len(held), *(len(seen) for seen in seen_by.values())) >= MINIMUM:
+        for side, folder in (("champion", champion), ("challenger", challenger)):
             proxy: Proxy = build("proxy", read_json(folder / "proxy.json"))
-            seen = data.keep(~in_holdout(data))
+            seen = seen_by[side]
             proxy.fit(seen.molecules, seen.values, seed=seed)
             figures[f"holdout_{side}"] = metrics(proxy.predict(held.molecules), held.values)
     is_new = np.array([key not in set(before.ids) for key in everything.ids])
@@ -153,7 +158,9 @@ def decide(figures: JsonDict) -> JsonDict:
 
 
 def _training_data(folder: Path) -> TrainingData:
-    return TrainingData.of(pd.read_csv(folder / "heldout.csv", float_precision="round_trip"))
+    frame = pd.read_csv(folder / "heldout.csv", dtype={"value": "str"})
+    # Python's own conversion gives back the bits that were written; that of pandas 2 does not.
+    return TrainingData.of(frame.assign(value=frame["value"].map(float)))
 
 
 def _flat_metrics(comparison: JsonDict) -> dict[str, float | None]:

@@ -12,9 +12,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.records import FloatArray
-from models.protocols import GenerationContext, Generator, Progress
-from models.registry import build
-from tasks.components import load_proxy, reward_of, save_state, space_of
+from models.protocols import GenerationContext, Progress
+from tasks.components import generator_of, load_proxy, reward_of, save_state, space_of
 from tasks.progress import stage_progress
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
 
@@ -64,7 +63,7 @@ def _train(
     torch.set_num_threads(1)  # small networks: threads cost more than they bring, and change the last bits
     checkpoint = _checkpoint(context, round)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    generator: Generator = build("generator", context.config.generator.component())
+    generator = generator_of(context.config.generator, context.campaign.base)
     generator.fit(
         generation_context(
             context,

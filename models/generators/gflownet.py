@@ -27,7 +27,7 @@ from models.gflownet.policies.uniform import UniformFragments
 from models.gflownet.threads import single_thread
 from models.gflownet.trainer import Trainer, TrainerOptions
 from models.gflownet.warm_up import imitate
-from models.protocols import GenerationContext
+from models.protocols import GenerationContext, Space
 from models.registry import Component, build
 
 _FLOOR_MARGIN = 5.0
@@ -61,6 +61,16 @@ class GFlowNetGenerator(Component):
     def __init__(self, options: GFlowNetGenerator.Options | None = None, /, **values: Any) -> None:
         super().__init__(options, **values)
         self._trainer: Trainer[FragmentStates] | None = None
+
+    def check(self, space: Space) -> None:
+        """Make what `fit` needs beside its context: the space, the policy, objective and backward policy.
+
+        Raises:
+            ComponentError: the objective or the backward policy is unknown.
+            VocabularyError: the vocabulary cannot be read.
+            ValueError: the space is empty, or the policy cannot be made.
+        """
+        self._assemble(GenerationContext(space, lambda molecules: np.zeros(len(molecules)), seed=0))
 
     def fit(self, context: GenerationContext) -> None:
         """Train on the log-reward; goes on from `context.checkpoint`, starts from `context.warm_start`.

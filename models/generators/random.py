@@ -12,7 +12,7 @@ from pydantic import Field
 from data.records import Candidate
 from models.gflownet.molecules import candidates, draw_molecules, space_environment
 from models.gflownet.policies.uniform import UniformFragments
-from models.protocols import GenerationContext
+from models.protocols import GenerationContext, Space
 from models.registry import Component, Options
 
 
@@ -32,13 +32,22 @@ class RandomGenerator(Component):
         super().__init__(options, **values)
         self._context: GenerationContext | None = None
 
+    def check(self, space: Space) -> None:
+        """Make what `fit` needs beside its context.
+
+        Raises:
+            VocabularyError: the vocabulary cannot be read.
+            ValueError: the space is empty.
+        """
+        space_environment(space, self.options.vocabulary, self.options.max_fragments)
+
     def fit(self, context: GenerationContext) -> None:
         """Keep the context.
 
         Raises:
             ValueError: the space is empty.
         """
-        space_environment(context.space, self.options.vocabulary, self.options.max_fragments)
+        self.check(context.space)
         self._context = context
 
     def sample(self, n: int, *, seed: int) -> list[Candidate]:

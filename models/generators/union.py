@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from data.records import Candidate
-from models.protocols import GenerationContext, Generator
+from models.protocols import Checked, GenerationContext, Generator, Space
 from models.registry import Component, Options, build
 
 
@@ -54,6 +54,16 @@ class Union(Component):
         shares = np.array([member.share for member in self.options.members])
         self._shares = shares / shares.sum()
         self._names = [f"{index}-{member.generator['kind']}" for index, member in enumerate(self.options.members)]
+
+    def check(self, space: Space) -> None:
+        """Check every member that can be checked.
+
+        Raises:
+            ValueError: a member cannot be used in this space.
+        """
+        for member in self._members:
+            if isinstance(member, Checked):
+                member.check(space)
 
     def fit(self, context: GenerationContext) -> None:
         """Fit every member, in order.

@@ -29,7 +29,7 @@ def space_environment(space: Space, vocabulary: Path | None, max_fragments: int)
     """Return the fragment environment of a space; the same one for the same arguments and unchanged file.
 
     Raises:
-        FileNotFoundError: there is no such vocabulary file.
+        VocabularyError: there is no such vocabulary file, or it is none.
         ValueError: the space is empty.
     """
     changed = vocabulary.stat().st_mtime_ns if vocabulary is not None and vocabulary.is_file() else 0

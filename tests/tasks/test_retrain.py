@@ -1,0 +1,208 @@
+"""Retraining: when a challenger is promoted and when it is refused, and that nothing is trained twice."""
+
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from rdkit import Chem
+from rdkit.Chem import Crippen
+
+from data.config import parse_config
+from data.molecules import canonical, identity
+from data.oracle_book import OracleBook
+from tasks.components import oracle_name, oracle_of
+from tasks.retrain import all_measurements, compare_with_champion, decide, in_holdout, promote, train_challenger
+from tasks.stages import BadInput, CampaignContext, CampaignRef
+from tasks.tracking import Tracker
+from tasks.train_proxy import TrainingData
+from tasks.workspace import Workspace
+
+CORES = ("c1ccccc1", "c1ccncc1", "C1CCCCC1", "c1ccsc1", "c1ccoc1", "C1CCNCC1", "C1CCOC1", "C1CC1", "c1ccc2ccccc2c1")
+HEADS = ("C", "CC", "OC", "NC", "N", "O", "F", "Cl", "CCO", "SC", "OC(=O)", "FC(F)(F)")
+MOLECULES = [str(canonical(head + core)) for core, head in itertools.product(CORES, HEADS)]
+
+
+class Measured:
+    """A campaign whose ledger is filled by the test."""
+
+    def __init__(self, name, home):
+        self.workspace = Workspace.open(home)
+        ledger = self.workspace.ledger()
+        config = {"name": name, "objectives": [{"name": "logp", "oracle": {"kind": "rdkit", "property": "logp"}}]}
+        self.campaign = ledger.begin_campaign(parse_config(config), home)
+        ledger.close()
+        self.ref = CampaignRef(str(home), self.campaign.id)
+
+    def measure(self, molecules, values):
+        with self.ref.open() as context:
+            oracle = oracle_of(context.config)
+            book = OracleBook(context.ledger, context.campaign.id, oracle_name(context.config), oracle.version)
+            book.import_values(0, [(identity(s), s, float(v)) for s, v in zip(molecules, values, strict=True)])
+
+    def retrain(self):
+        comparison = compare_with_champion.fn(self.ref, train_challenger.fn(self.ref))
+        return promote.fn(self.ref, comparison)
+
+    def champion(self):
+        with self.ref.open() as context:
+            return Tracker(context.workspace, context.campaign).champion()
+
+    def data(self):
+        with self.ref.open() as context:
+            return all_measurements(context)
+
+    def trained(self):
+        return {path.name: path.stat().st_mtime_ns for path in (self.workspace.home / "proxies").iterdir()}
+
+
+@pytest.fixture
+def measured(request, tmp_path, tracking, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking)
+    monkeypatch.delenv("DISCOVER_LEDGER", raising=False)
+    return Measured(f"retrain-{request.node.name[:40].rstrip('_')}", tmp_path)
+
+
+def logp(molecules):
+    return [Crippen.MolLogP(Chem.MolFromSmiles(smiles)) for smiles in molecules]
+
+
+def shuffled(molecules, seed=0):
+    return [molecules[i] for i in np.random.default_rng(seed).permutation(len(molecules))]
+
+
+def test_without_enough_measurements_there_is_nothing_to_train(measured):
+    measured.measure(MOLECULES[:5], logp(MOLECULES[:5]))
+    with pytest.raises(BadInput, match=r"5 measurements of rdkit:logp.*at least 6"):
+        measured.retrain()
+
+
+def test_the_first_challenger_becomes_champion_and_the_same_data_are_nothing_new(measured):
+    molecules = shuffled(MOLECULES)[:15]
+    measured.measure(molecules, logp(molecules))
+    first = measured.retrain()
+    assert first["promote"]
+    assert first["reason"] == "There is no champion yet."
+    assert measured.champion() == (first["version"], first["challenger"])
+    before = measured.trained()
+    again = measured.retrain()
+    assert not again["promote"]
+    assert "nothing is new" in again["reason"]
+    assert again["version"] == first["version"]
+    assert measured.trained() == before
+
+
+def test_more_of_the_same_data_make_a_better_proxy_which_is_promoted(measured):
+    molecules = shuffled(MOLECULES)
+    measured.measure(molecules[:20], logp(molecules[:20]))
+    old = measured.retrain()
+    measured.measure(molecules[20:], logp(molecules[20:]))
+    new = measured.retrain()
+    assert (new["n_champion"], new["n_challenger"], new["n_newest"]) == (20, len(MOLECULES), len(MOLECULES) - 20)
+    for where in ("holdout", "newest"):
+        assert new[f"{where}_challenger"]["nll"] < new[f"{where}_champion"]["nll"]
+    assert new["promote"]
+    assert measured.champion() == (new["version"], new["challenger"]) != (old["version"], old["challenger"])
+
+
+def test_a_challenger_that_was_spoilt_is_refused_and_the_champion_stays(measured):
+    molecules = shuffled(MOLECULES)
+    measured.measure(molecules[:70], logp(molecules[:70]))
+    good = measured.retrain()
+    spoilt = [smiles for smiles, held in zip(*holdout_of(molecules[70:]), strict=True) if not held]
+    measured.measure(spoilt, np.random.default_rng(1).normal(0, 50, len(spoilt)))
+    bad = measured.retrain()
+    assert bad["holdout_challenger"]["nll"] > bad["holdout_champion"]["nll"]
+    assert not bad["promote"]
+    assert bad["reason"].startswith("Not better")
+    assert measured.champion() == (good["version"], good["challenger"])
+
+
+def holdout_of(molecules):
+    """The molecules in the order of their ids, and which of them are held out."""
+    frame = pd.DataFrame({"id": [identity(s) for s in molecules], "smiles": molecules, "value": 0.0})
+    data = TrainingData.of(frame)
+    return data.molecules, in_holdout(data)
+
+
+def test_a_molecule_never_changes_sides_as_data_grow():
+    everything = dict(zip(*holdout_of(MOLECULES), strict=True))
+    for n in (10, 40, 90):
+        part = dict(zip(*holdout_of(shuffled(MOLECULES, n)[:n]), strict=True))
+        assert part == {smiles: everything[smiles] for smiles in part}
+    acyclic = ["C" * n for n in range(1, 200)]
+    share = holdout_of(acyclic)[1].mean()
+    assert 0.1 < share < 0.3  # a fifth, each acyclic molecule being a group of its own
+
+
+@pytest.mark.parametrize(
+    ("figures", "promoted"),
+    [
+        ({}, False),
+        ({"holdout": (1.0, 0.5)}, True),
+        ({"holdout": (0.5, 1.0)}, False),
+        ({"holdout": (0.5, 0.5)}, False),
+        ({"newest": (1.0, 0.5)}, True),
+        ({"holdout": (1.0, 0.5), "newest": (0.5, 1.0)}, False),
+        ({"holdout": (0.5, 1.0), "newest": (1.0, 0.5)}, False),
+        ({"holdout": (1.0, 0.5), "newest": (1.0, 1.0)}, True),
+    ],
+)
+def test_better_on_one_side_and_worse_on_none_is_promoted(figures, promoted):
+    sides = {}
+    for where, (champion, challenger) in figures.items():
+        sides[f"{where}_champion"] = {"nll": champion}
+        sides[f"{where}_challenger"] = {"nll": challenger}
+    assert decide(sides)["promote"] is promoted
+
+
+def stage(bench, round, name):
+    ledger = Workspace(bench.home).ledger()
+    with CampaignContext(Workspace(bench.home), ledger, ledger.campaign(bench.config["name"])) as context:
+        return context.finished(round, name)
+
+
+def test_the_next_round_of_a_campaign_uses_the_champion_that_has_its_data(bench):
+    bench.write_config(name="reusing")
+    assert bench.run().exit == 0
+    told = bench.discover("retrain", "reusing", "--plain")
+    assert told.exit == 0
+    assert "There is no champion yet. Version 2 is the champion now." in told.message
+    proxies = sorted(path.name for path in (bench.home / "proxies").iterdir())
+    assert len(proxies) == 2  # after 8 measurements, and after 12
+    assert bench.run("--set", "rounds=2").exit == 0
+    assert stage(bench, 1, "train_proxy").metrics["reused"] == 0
+    assert stage(bench, 2, "train_proxy").metrics["reused"] == 1
+    assert sorted(path.name for path in (bench.home / "proxies").iterdir()) == proxies
+    used = json.loads(stage(bench, 2, "train_proxy").path(_context(bench), "training.json").read_text())
+    ledger = Workspace(bench.home).ledger()
+    tracker = Tracker(Workspace(bench.home), ledger.campaign("reusing"))
+    ledger.close()
+    assert tracker.champion() == ("2", used["key"])
+
+
+def _context(bench):
+    ledger = Workspace(bench.home).ledger()
+    context = CampaignContext(Workspace(bench.home), ledger, ledger.campaign(bench.config["name"]))
+    ledger.close()
+    return context
+
+
+def test_retraining_without_measurements_is_refused(bench):
+    bench.write_config(name="empty")
+    bench.run("--set", "screens=[{kind: property_range, descriptor: RingCount, min: 20}]")
+    told = bench.discover("retrain", "empty", "--plain")
+    assert told.exit == 2
+    assert "0 measurements" in told.message
+
+
+@pytest.mark.parametrize("address", ["sqlite:////dev/null/mlflow.db", "http://127.0.0.1:9"])
+def test_retraining_without_a_registry_is_refused_and_promotes_nothing(bench, monkeypatch, address):
+    bench.write_config(name="offline", rounds=0)
+    assert bench.run().exit == 0
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    told = bench.discover("retrain", "offline", "--plain")
+    assert told.exit == 2
+    assert "MLflow" in told.message
+    assert address in told.message
