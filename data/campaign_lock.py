@@ -17,8 +17,10 @@ from typing import Any
 import psutil
 import sqlalchemy as sa
 
-from data.ledger import Campaign, Ledger, LedgerError, now
+from data.campaigns import Campaign, LedgerError, now
+from data.ledger import Ledger
 from data.ledger_schema import locks
+from data.processes import is_dead
 
 HEARTBEAT_SECONDS = 5.0
 
@@ -58,7 +60,7 @@ def refuse_if_running(ledger: Ledger, name: str) -> None:
     campaign = ledger.campaign(name)
     with ledger.read() as connection:
         row = connection.execute(sa.select(locks).where(locks.c.campaign_id == campaign.id)).first()
-    if row is not None and not _dead(row):
+    if row is not None and not is_dead(row.host, row.pid, row.started):
         raise CampaignLocked(_held(campaign, row))
 
 
@@ -68,19 +70,10 @@ def release_lock(ledger: Ledger, campaign: Campaign) -> None:
         connection.execute(sa.delete(locks).where(locks.c.campaign_id == campaign.id))
 
 
-def lock_owner(ledger: Ledger, campaign: Campaign) -> str | None:
-    """Return a description of the living owner, or None if the campaign is free or its owner is provably dead."""
-    with ledger.read() as connection:
-        row = connection.execute(sa.select(locks).where(locks.c.campaign_id == campaign.id)).first()
-    if row is None or _dead(row):
-        return None
-    return f"process {row.pid} on {row.host} (last heartbeat {row.heartbeat})"
-
-
 def _acquire(ledger: Ledger, campaign: Campaign) -> None:
     with ledger.write() as connection:
         row = connection.execute(sa.select(locks).where(locks.c.campaign_id == campaign.id)).first()
-        if row is not None and not _dead(row):
+        if row is not None and not is_dead(row.host, row.pid, row.started):
             raise CampaignLocked(_held(campaign, row))
         connection.execute(sa.delete(locks).where(locks.c.campaign_id == campaign.id))
         connection.execute(
@@ -100,18 +93,6 @@ def _held(campaign: Campaign, row: sa.Row[Any]) -> str:
         f"{row.heartbeat}); one process runs a campaign at a time. Wait for it, or end it and give the same "
         f"command again. If that host is gone for good: `discover unlock {campaign.name}`."
     )
-
-
-def _dead(row: sa.Row[Any]) -> bool:
-    if row.host != platform.node():
-        return False
-    try:
-        process = psutil.Process(row.pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return True
-        return bool(abs(process.create_time() - row.started) > 1.0)
-    except psutil.NoSuchProcess:
-        return True
 
 
 def _me() -> tuple[sa.ColumnElement[bool], ...]:

@@ -9,73 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from data.config import EXTENDABLE, CampaignConfig, parse_config
-from data.ledger_schema import HEAD, campaigns, candidates, oracle_calls, stages
+from data.campaigns import Campaign, CampaignState, LedgerError, Spent, StageRow, campaign_of, now
+from data.ledger_queries import CANDIDATES, HEAD, LOCK, SPENT
+from data.ledger_schema import campaigns, candidates, oracle_calls, stages
+from data.processes import described_owner
 from data.records import JsonDict
 
-
-class LedgerError(RuntimeError):
-    """The ledger refuses: what it holds contradicts what was asked."""
-
-
-class CampaignState(StrEnum):
-    """Where a campaign stands. All but `done` go on when the same command is given again."""
-
-    RUNNING = "running"
-    INTERRUPTED = "interrupted"
-    DONE = "done"
-    BUDGET_EXHAUSTED = "budget_exhausted"
-    ORACLE_FAILING = "oracle_failing"
-    NO_CANDIDATES = "no_candidates"
-    IN_DOUBT = "in_doubt"
-    WALL_TIME_EXHAUSTED = "wall_time_exhausted"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Campaign:
-    """A row of the ledger: one campaign of one generation."""
-
-    id: int
-    name: str
-    generation: int
-    config: CampaignConfig
-    base: Path
-    state: CampaignState
-    message: str
-    seconds: float
-    created_at: str
-
-    @property
-    def slug(self) -> str:
-        """Name of the campaign's folder: the name, and the generation where there were several."""
-        return self.name if self.generation == 1 else f"{self.name}.{self.generation}"
-
-
-@dataclass(frozen=True, slots=True)
-class StageRow:
-    """A finished stage: what went in (key), where its results are, and their sha256."""
-
-    round: int
-    name: str
-    key: str
-    uri: str
-    sha256: str
-    metrics: dict[str, float]
-    seconds: float
-
-
-def now() -> str:
-    """Return the current time in UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+if TYPE_CHECKING:
+    from data.config import CampaignConfig
 
 
 class Ledger:
@@ -193,24 +139,20 @@ class Ledger:
         with self.read() as connection:
             row = connection.execute(_latest(name)).mappings().first()
         if row is None:
-            names = sorted({campaign.name for campaign in self.campaigns()})
-            raise LedgerError(
-                f"The ledger has no campaign {name!r}; it has {', '.join(names) or 'none'}. "
-                "`discover run CONFIG` starts one."
-            )
-        return _campaign(row)
+            raise LedgerError.no_campaign(name, {campaign.name for campaign in self.campaigns()})
+        return campaign_of(row)
 
     def campaign_by_id(self, campaign_id: int) -> Campaign:
         """Return a campaign by its row id."""
         with self.read() as connection:
             row = connection.execute(sa.select(campaigns).where(campaigns.c.id == campaign_id)).mappings().one()
-        return _campaign(row)
+        return campaign_of(row)
 
     def campaigns(self) -> list[Campaign]:
         """Return every campaign and generation, oldest first."""
         with self.read() as connection:
             rows = connection.execute(sa.select(campaigns).order_by(campaigns.c.id)).mappings().all()
-        return [_campaign(row) for row in rows]
+        return [campaign_of(row) for row in rows]
 
     def set_state(self, campaign_id: int, state: CampaignState, message: str = "") -> None:
         """Record where a campaign stands."""
@@ -225,6 +167,17 @@ class Ledger:
             connection.execute(
                 sa.update(campaigns).where(campaigns.c.id == campaign_id).values(seconds=campaigns.c.seconds + seconds)
             )
+
+    def spent(self, campaign_id: int) -> Spent:
+        """Return what a campaign has booked with all its oracles; imported values are not counted."""
+        with self.read() as connection:
+            return spent_of(connection, campaign_id)
+
+    def owner(self, campaign_id: int) -> str | None:
+        """Return a description of the living process that runs a campaign, or None."""
+        with self.read() as connection:
+            row = connection.execute(sa.text(LOCK), {"campaign_id": campaign_id}).mappings().first()
+        return None if row is None else described_owner(dict(row))
 
     # -- stages ------------------------------------------------------------------------------------------------------
 
@@ -303,37 +256,9 @@ class Ledger:
         Keys: id, smiles, value (None while unmeasured), round, position, arm, source, predicted_mean, predicted_std,
         score, novelty, state (`proposed` before its call is booked), error, message, origin.
         """
-        joined = candidates.outerjoin(
-            oracle_calls,
-            sa.and_(
-                oracle_calls.c.campaign_id == candidates.c.campaign_id,
-                oracle_calls.c.object_id == candidates.c.object_id,
-            ),
-        )
-        query = (
-            sa.select(
-                candidates.c.object_id.label("id"),
-                candidates.c.smiles,
-                oracle_calls.c.value,
-                candidates.c.round,
-                candidates.c.position,
-                candidates.c.arm,
-                candidates.c.source,
-                candidates.c.predicted_mean,
-                candidates.c.predicted_std,
-                candidates.c.score,
-                candidates.c.novelty,
-                sa.func.coalesce(oracle_calls.c.state, "proposed").label("state"),
-                oracle_calls.c.error,
-                sa.func.coalesce(oracle_calls.c.message, "").label("message"),
-                oracle_calls.c.origin,
-            )
-            .select_from(joined)
-            .where(candidates.c.campaign_id == campaign_id)
-            .order_by(candidates.c.round, candidates.c.position)
-        )
         with self.read() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+            rows = connection.execute(sa.text(CANDIDATES), {"campaign_id": campaign_id}).mappings()
+            return [dict(row) for row in rows]
 
 
 def _has_begun(connection: sa.Connection, campaign_id: int) -> bool:
@@ -356,22 +281,14 @@ def _unusable(url: str, error: Exception) -> str:
     )
 
 
+def spent_of(connection: sa.Connection, campaign_id: int) -> Spent:
+    """Return what a campaign has booked, as a transaction sees it."""
+    row = connection.execute(sa.text(SPENT), {"campaign_id": campaign_id}).one()
+    return Spent(calls=int(row.calls), cost=float(row.cost))
+
+
 def _latest(name: str) -> sa.Select[Any]:
     return sa.select(campaigns).where(campaigns.c.name == name).order_by(campaigns.c.generation.desc()).limit(1)
-
-
-def _campaign(row: Any) -> Campaign:
-    return Campaign(
-        id=row["id"],
-        name=row["name"],
-        generation=row["generation"],
-        config=parse_config(json.loads(row["config"]), source=f"the stored configuration of {row['name']}"),
-        base=Path(row["base"]),
-        state=CampaignState(row["state"]),
-        message=row["message"],
-        seconds=row["seconds"],
-        created_at=row["created_at"],
-    )
 
 
 def _stage(row: Any) -> StageRow:
@@ -387,6 +304,8 @@ def _stage(row: Any) -> StageRow:
 
 
 def _changed(config: CampaignConfig, stored: Mapping[str, Any]) -> str:
+    from data.config import EXTENDABLE
+
     given = config.to_json()
     changed = sorted(k for k in given if k not in EXTENDABLE and given[k] != stored.get(k))
     return (

@@ -15,9 +15,6 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0001"
-"""Revision that this code works with."""
-
 metadata = MetaData()
 
 campaigns = Table(

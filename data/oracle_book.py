@@ -8,25 +8,17 @@ oracle forbids to repeat, and abandoned for what a person gave up.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from data.ledger import Ledger, LedgerError, now
+from data.campaigns import LedgerError, Spent, now
+from data.ledger import Ledger, spent_of
 from data.ledger_schema import candidates, oracle_calls
 from data.records import CallState, JsonDict, Measurement
 
 Semantics = Literal["pure", "idempotent", "unsafe"]
 """`pure`: call again freely, count once; `idempotent`: resend with the same key; `unsafe`: never call twice."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What a campaign has booked."""
-
-    calls: int
-    cost: float
 
 
 class OracleBook:
@@ -69,7 +61,7 @@ class OracleBook:
             max_cost: limit of the campaign's cost, None for no limit.
         """
         with self.ledger.write() as connection:
-            spent = _spent(connection, self.campaign_id)
+            spent = spent_of(connection, self.campaign_id)
             calls, total = spent.calls, spent.cost
             booked = set(connection.scalars(sa.select(oracle_calls.c.object_id).where(self._mine)))
             known = self._known_values(connection, [key for key, _ in molecules])
@@ -194,8 +186,7 @@ class OracleBook:
 
     def spent(self) -> Spent:
         """Return what the campaign has booked; imported values are not counted."""
-        with self.ledger.read() as connection:
-            return _spent(connection, self.campaign_id)
+        return self.ledger.spent(self.campaign_id)
 
     def reserved(self, round: int) -> list[tuple[str, str]]:
         """Return (object id, SMILES) of the round's booked calls that are still to be made, in batch order."""
@@ -265,21 +256,6 @@ class OracleBook:
                 completed_at=None if value is None else now(),
             )
         )
-
-
-def _spent(connection: sa.Connection, campaign_id: int) -> Spent:
-    row = connection.execute(
-        sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(oracle_calls.c.cost), 0.0)).where(
-            oracle_calls.c.campaign_id == campaign_id, oracle_calls.c.origin != "imported"
-        )
-    ).one()
-    return Spent(calls=int(row[0]), cost=float(row[1]))
-
-
-def campaign_spent(ledger: Ledger, campaign_id: int) -> Spent:
-    """Return what a campaign has booked with all its oracles."""
-    with ledger.read() as connection:
-        return _spent(connection, campaign_id)
 
 
 def measurements(ledger: Ledger, oracle: str, version: str) -> list[JsonDict]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
-"""A float64 array; the shape stands in the docstring of whatever takes or returns it."""
+    FloatArray = NDArray[np.float64]
+    """A float64 array; the shape stands in the docstring of whatever takes or returns it."""
+else:
+    FloatArray = Any  # `discover status` reads records and must not wait for numpy
 
 
 class Arm(StrEnum):

@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from data.campaign_lock import campaign_lock, refuse_if_running
-from data.ledger import Campaign, CampaignState
+from data.campaigns import Campaign, CampaignState
 from data.oracle_book import OracleBook
 from pipelines.validation import checked_config
 from pipelines.zombies import bury_zombies

@@ -51,7 +51,7 @@ def status(name: str | None = None) -> int:
     Args:
         name: of a campaign; without it all are listed.
     """
-    from pipelines.inspection import show_campaign, show_campaigns
+    from pipelines.status import show_campaign, show_campaigns
 
     if name is None:
         show_campaigns(Workspace.open(), console)

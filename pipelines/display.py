@@ -13,11 +13,11 @@ from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 
+from data.campaigns import LedgerError
 from data.config import CampaignConfig
-from data.ledger import Ledger, LedgerError
-from data.oracle_book import campaign_spent
+from data.ledger import Ledger
 from data.summary import summaries
-from pipelines.inspection import number
+from pipelines.status import number
 from tasks.progress import Event, listening
 from tasks.workspace import Workspace
 
@@ -101,7 +101,5 @@ class RunDisplay:
                 number(summary.control_mean),
             )
         limit = self.config.budget.calls
-        table.caption = f"{campaign_spent(self.ledger, campaign.id).calls} calls spent" + (
-            f" of {limit}" if limit else ""
-        )
+        table.caption = f"{self.ledger.spent(campaign.id).calls} calls spent" + (f" of {limit}" if limit else "")
         return table

@@ -10,12 +10,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from data.campaign_lock import lock_owner, release_lock
-from data.ledger import Campaign, CampaignState, Ledger
-from data.oracle_book import OracleBook, campaign_spent
+from data.campaign_lock import release_lock
+from data.campaigns import Campaign
+from data.oracle_book import OracleBook
 from data.records import JsonDict
-from data.summary import ranked, summaries
-from tasks.workspace import Workspace
+from data.summary import ranked
+from pipelines.status import number
+from tasks.workspace import Workspace, writing
 
 FIELDS = (
     "id",
@@ -35,71 +36,12 @@ FIELDS = (
 """Keys of an exported candidate, in order."""
 
 
-def show_campaigns(workspace: Workspace, console: Console) -> None:
-    """Print a line per campaign."""
-    ledger = workspace.ledger()
-    found = ledger.campaigns()
-    if not found:
-        console.print("No campaign yet. `discover run campaigns/electron_acceptors.yaml` starts one.")
-        return
-    table = Table("campaign", "state", "rounds", "calls", "best", "top-10 mean", "running time", box=None)
-    for campaign in found:
-        rounds = summaries(ledger.candidates(campaign.id), maximise=_maximise(campaign))
-        last = rounds[-1] if rounds else None
-        spent = campaign_spent(ledger, campaign.id)
-        limit = campaign.config.budget.calls
-        table.add_row(
-            campaign.slug,
-            state_text(ledger, campaign),
-            f"{last.round if last else 0} of {campaign.config.rounds}",
-            f"{spent.calls}" + (f" of {limit}" if limit else ""),
-            number(last.best if last else None),
-            number(last.top10_mean if last else None),
-            f"{campaign.seconds:.0f} s",
-        )
-    console.print(table)
-
-
-def show_campaign(workspace: Workspace, name: str, console: Console) -> None:
-    """Print a campaign's rounds and where it stands."""
-    ledger = workspace.ledger()
-    campaign = ledger.campaign(name)
-    rows = ledger.candidates(campaign.id)
-    console.print(f"[bold]{campaign.slug}[/bold]  {state_text(ledger, campaign)}")
-    if campaign.message:
-        console.print(campaign.message, markup=False, highlight=False)
-    objective = campaign.config.objective
-    console.print(
-        f"{objective.goal} {objective.name}, {len(rows)} candidates, {campaign.seconds:.0f} s of running time"
-    )
-    table = Table("round", "calls", "failed", "best", "top-10 mean", "acquisition mean", "control mean", box=None)
-    for summary in summaries(rows, maximise=_maximise(campaign)):
-        table.add_row(
-            str(summary.round),
-            str(summary.calls),
-            str(summary.failed),
-            number(summary.best),
-            number(summary.top10_mean),
-            number(summary.acquisition_mean),
-            number(summary.control_mean),
-        )
-    console.print(table)
-
-
-def state_text(ledger: Ledger, campaign: Campaign) -> str:
-    """Return the state, corrected for a process that died without saying so."""
-    if campaign.state is CampaignState.RUNNING:
-        owner = lock_owner(ledger, campaign)
-        return f"running: {owner}" if owner else "killed; the same command goes on"
-    return campaign.state.value.replace("_", " ")
-
-
 def exported(workspace: Workspace, name: str, top: int | None = None) -> list[JsonDict]:
     """Return a campaign's candidates best first, as mappings with the keys `FIELDS`."""
     ledger = workspace.ledger()
     campaign = ledger.campaign(name)
     unit = unit_of(workspace, campaign)
-    rows = ranked(ledger.candidates(campaign.id), maximise=_maximise(campaign))
+    rows = ranked(ledger.candidates(campaign.id), maximise=campaign.maximise)
     return [{key: {**row, "unit": unit}.get(key) for key in FIELDS} for row in rows[:top]]
 
 
@@ -113,7 +55,17 @@ def unit_of(workspace: Workspace, campaign: Campaign) -> str:
 def export_candidates(
     workspace: Workspace, name: str, top: int | None, format: str, out: Path | None, console: Console
 ) -> None:
-    """Print or write a campaign's candidates."""
+    """Print or write a campaign's candidates.
+
+    Raises:
+        ConfigError: `top` is not positive.
+        LedgerError: no such campaign.
+        WorkspaceError: the file cannot be written.
+    """
+    if top is not None and top < 1:
+        from data.config import ConfigError
+
+        raise ConfigError(f"--top is {top}; expected at least 1, or leave it out to have all candidates.")
     rows = exported(workspace, name, top)
     if format == "table":
         text = None
@@ -124,7 +76,8 @@ def export_candidates(
     else:
         text = as_sdf(rows)
     if out is not None:
-        out.write_text(text if text is not None else as_csv(rows), encoding="utf-8")
+        with writing(out):
+            out.write_text(text if text is not None else as_csv(rows), encoding="utf-8")
         console.print(f"{len(rows)} candidates written to {out}", highlight=False)
     elif text is None:
         console.print(candidate_table(rows))
@@ -176,14 +129,20 @@ def settle_call(
     """Settle a call that is in doubt.
 
     Raises:
-        BadInput: neither or both of value and abandon are given.
+        BadInput: neither or both of value and abandon are given, or the value is no number to learn from.
         LedgerError: no such call is in doubt.
     """
+    from data.datasets import LARGEST_VALUE
     from tasks.components import oracle_name, oracle_of
     from tasks.stages import BadInput
 
     if (value is None) == (not abandon):
         raise BadInput("Say what became of the call: --value X with what was measured, or --abandon. Not both.")
+    if value is not None and not abs(value) <= LARGEST_VALUE:
+        raise BadInput(
+            f"--value is {value}; expected a finite number of at most {LARGEST_VALUE:g}, or --abandon for a call "
+            "without one."
+        )
     ledger = workspace.ledger()
     campaign = ledger.campaign(name)
     book = OracleBook(ledger, campaign.id, oracle_name(campaign.config), oracle_of(campaign.config).version)
@@ -196,12 +155,3 @@ def remove_lock(workspace: Workspace, name: str, console: Console) -> None:
     ledger = workspace.ledger()
     release_lock(ledger, ledger.campaign(name))
     console.print(f"{name} is free.", highlight=False)
-
-
-def number(value: float | None) -> str:
-    """Return a figure for a table, a dash where there is none."""
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _maximise(campaign: Campaign) -> bool:
-    return campaign.config.objective.goal == "maximise"

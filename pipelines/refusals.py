@@ -6,13 +6,14 @@ import sys
 
 REFUSALS = (
     ("data.config", "ConfigError"),
-    ("data.ledger", "LedgerError"),
+    ("data.campaigns", "LedgerError"),
     ("data.readers", "SourceError"),
     ("data.vocabulary", "VocabularyError"),
     ("models.registry", "ComponentError"),
     ("pipelines.services", "ServiceError"),
     ("tasks.oracle_child", "OracleStartError"),
     ("tasks.stages", "BadInput"),
+    ("tasks.tracking", "TrackingError"),
     ("tasks.workspace", "WorkspaceError"),
 )
 """Module and name: a class whose module was never imported cannot have been raised."""

@@ -12,8 +12,8 @@ from types import FrameType
 from rich.console import Console
 from rich.table import Table
 
+from data.campaigns import Campaign, CampaignState
 from data.config import load_config
-from data.ledger import Campaign, CampaignState
 from pipelines.display import RunDisplay
 from pipelines.inspection import candidate_table, exported
 from pipelines.services import prefect_server, remember, start_mlflow, start_prefect, wait_for_prefect

@@ -9,7 +9,7 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.ledger import CampaignState
+from data.campaigns import CampaignState
 from data.oracle_book import OracleBook
 from data.records import CallState, JsonDict, Measurement
 from models.protocols import Oracle

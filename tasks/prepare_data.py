@@ -12,8 +12,8 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from data.campaigns import CampaignState
 from data.datasets import Library, parse_source, read_source
-from data.ledger import CampaignState
 from data.oracle_book import OracleBook
 from data.records import Arm
 from models.reward import first_refusal

@@ -15,9 +15,8 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from data.campaigns import CampaignState
 from data.config import digest
-from data.ledger import CampaignState
-from data.oracle_book import campaign_spent
 from data.records import Arm, CallState, JsonDict, RoundSummary
 from data.summary import ranked, summaries, summarise
 from models.screens.synthetic_accessibility import synthetic_accessibility
@@ -193,7 +192,7 @@ def _publish_campaign(context: CampaignContext, tracker: Tracker, folder: Path) 
         }
         tracker.metrics(run, [{"step": summary.round, **values}])
     tracker.metrics(run, _best_by_call(rows, maximise=context.maximise), step="call")
-    spent = campaign_spent(context.ledger, campaign.id)
+    spent = context.ledger.spent(campaign.id)
     tracker.metrics(run, [{"cost": spent.cost, "running_seconds": campaign.seconds}])
     best = [row for row in rows if row["value"] is not None][:10]
     tracker.tags(

@@ -8,7 +8,7 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.ledger import CampaignState
+from data.campaigns import CampaignState
 from models.reward import first_refusal
 from tasks.components import screens_of
 from tasks.stages import CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage

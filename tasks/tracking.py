@@ -11,18 +11,20 @@ import logging
 import math
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import mlflow
+import sqlalchemy as sa
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, LoggedModelStatus, Metric, Param, RunTag
 from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, Schema
 
-from data.ledger import Campaign
+from data.campaigns import Campaign
 from tasks.workspace import Workspace
 
 log = logging.getLogger("discover.tracking")
@@ -36,7 +38,14 @@ CHAMPION = "champion"
 BATCH = 1000
 """Most metrics that MLflow takes in one request."""
 
+NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""Codes with which MLflow says that there is no such model, or no such alias of it. Others are failures."""
+
 T = TypeVar("T")
+
+
+class TrackingError(RuntimeError):
+    """MLflow cannot be used where it is needed: a registry decides who is champion."""
 
 
 class Tracker:
@@ -184,10 +193,12 @@ class Tracker:
         return str(version.version)
 
     def champion(self) -> tuple[str, str] | None:
-        """Return (version, key of its training) of the champion, or None."""
+        """Return (version, key of its training) of the champion, or None if there is none."""
         try:
             version = self.client.get_model_version_by_alias(self.model_name, CHAMPION)
-        except mlflow.exceptions.MlflowException:
+        except mlflow.exceptions.MlflowException as error:
+            if error.error_code not in NOT_THERE:
+                raise
             return None
         return str(version.version), str(version.tags.get(KEY_TAG, ""))
 
@@ -203,7 +214,9 @@ class Tracker:
     def _ensure_model(self) -> None:
         try:
             self.client.get_registered_model(self.model_name)
-        except mlflow.exceptions.MlflowException:
+        except mlflow.exceptions.MlflowException as error:
+            if error.error_code not in NOT_THERE:
+                raise
             self.client.create_registered_model(
                 self.model_name, description=f"Proxies of campaign {self.campaign.name}; champion by alias."
             )
@@ -221,6 +234,23 @@ def attempt(what: str, action: Callable[[], T]) -> T | None:
             error,
         )
         return None
+
+
+@contextmanager
+def required(workspace: Workspace) -> Iterator[None]:
+    """Have a block that is nothing without MLflow.
+
+    Raises:
+        TrackingError: MLflow cannot be reached, or refuses.
+    """
+    try:
+        yield
+    except (mlflow.exceptions.MlflowException, sa.exc.SQLAlchemyError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise TrackingError(
+            f"MLflow at {workspace.tracking_uri} cannot be used ({type(error).__name__}: {reason[:300]}). Nothing was "
+            "promoted. Start its server or mend MLFLOW_TRACKING_URI, then give the same command again."
+        ) from error
 
 
 def _round_tag(round: int | None) -> str:

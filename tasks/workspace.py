@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from data.ledger import Campaign, Ledger
+if TYPE_CHECKING:
+    from data.campaigns import Campaign
+    from data.ledger import Ledger
 
 HOME_VARIABLE = "DISCOVER_HOME"
 LEDGER_VARIABLE = "DISCOVER_LEDGER"
@@ -20,6 +25,9 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Else a server that does not answer would hold a campaign up for minutes at every round.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
@@ -28,7 +36,7 @@ QUIET = {
 
 
 class WorkspaceError(RuntimeError):
-    """The workspace folder cannot be used."""
+    """The workspace, or a file that the user wants to have, cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +65,17 @@ class Workspace:
             ) from error
         return cls(path)
 
+    @property
+    def ledger_file(self) -> Path:
+        """The SQLite ledger."""
+        return self.home / "ledger.db"
+
     def ledger(self) -> Ledger:
         """Open the ledger: `$DISCOVER_LEDGER` if it is set, else SQLite in the workspace."""
+        from data.ledger import Ledger  # not for `discover --help`
+
         url = os.environ.get(LEDGER_VARIABLE)
-        return Ledger(url) if url else Ledger.at(self.home / "ledger.db")
+        return Ledger(url) if url else Ledger.at(self.ledger_file)
 
     @property
     def tracking_uri(self) -> str:
@@ -80,6 +95,22 @@ class Workspace:
     def campaign_folder(self, campaign: Campaign) -> Path:
         """Folder of one campaign's stages."""
         return self.home / "campaigns" / campaign.slug
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Have a block write a file that the user named.
+
+    Raises:
+        WorkspaceError: it cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise WorkspaceError(
+            f"{path} cannot be written ({error.strerror or error}). Name a file in a folder that exists and can be "
+            "written."
+        ) from error
 
 
 def quiet_environment() -> None:

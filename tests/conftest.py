@@ -134,7 +134,7 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> str:
 def bench(tmp_path: Path, tracking: str, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A campaign of one's own, which draws no plots: they take half of its time, and have tests of their own."""
     bench = Bench(tmp_path)
-    _use(bench, tracking, monkeypatch)
+    use(bench, tracking, monkeypatch)
     monkeypatch.setattr("tasks.report.round_figures", lambda *_: {})
     return bench
 
@@ -145,7 +145,7 @@ def finished_bench(tmp_path_factory: pytest.TempPathFactory, tracking: str) -> B
     bench = Bench(tmp_path_factory.mktemp("finished"))
     bench.write_config(rounds=2)
     with pytest.MonkeyPatch.context() as patch:
-        _use(bench, tracking, patch)
+        use(bench, tracking, patch)
         told = bench.run()
     assert told.exit == 0, told.message
     return bench
@@ -154,11 +154,11 @@ def finished_bench(tmp_path_factory: pytest.TempPathFactory, tracking: str) -> B
 @pytest.fixture
 def finished(finished_bench: Bench, tracking: str, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """The same, with its workspace as the current one."""
-    _use(finished_bench, tracking, monkeypatch)
+    use(finished_bench, tracking, monkeypatch)
     return finished_bench
 
 
-def _use(bench: Bench, tracking: str, patch: pytest.MonkeyPatch) -> None:
+def use(bench: Bench, tracking: str, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("DISCOVER_HOME", str(bench.home))
     patch.setenv("MLFLOW_TRACKING_URI", tracking)
     patch.setenv("DISCOVER_WORKERS", "1")

@@ -6,7 +6,7 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from data.campaign_lock import CampaignLocked, campaign_lock, lock_owner, release_lock
+from data.campaign_lock import CampaignLocked, campaign_lock, release_lock
 from data.config import parse_config
 from data.ledger import Ledger
 from data.ledger_schema import locks
@@ -37,8 +37,8 @@ def held_by(ledger, campaign, host, pid, started):
 
 def test_a_campaign_is_held_for_a_block_and_free_after_it(ledger, campaign):
     with campaign_lock(ledger, campaign):
-        assert f"process {os.getpid()}" in lock_owner(ledger, campaign)
-    assert lock_owner(ledger, campaign) is None
+        assert f"process {os.getpid()}" in ledger.owner(campaign.id)
+    assert ledger.owner(campaign.id) is None
 
 
 def test_a_second_run_is_refused_and_the_owner_named(ledger, campaign):
@@ -53,7 +53,7 @@ def test_the_lock_of_a_dead_process_is_taken_over(ledger, campaign):
     child.wait()
     held_by(ledger, campaign, os.uname().nodename, child.pid, started)
     with campaign_lock(ledger, campaign):
-        assert f"process {os.getpid()}" in lock_owner(ledger, campaign)
+        assert f"process {os.getpid()}" in ledger.owner(campaign.id)
 
 
 def test_a_process_that_was_given_the_pid_of_a_dead_owner_is_not_the_owner(ledger, campaign):

@@ -5,8 +5,9 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from data.campaigns import CampaignState, LedgerError, StageRow
 from data.config import parse_config
-from data.ledger import CampaignState, Ledger, LedgerError, StageRow
+from data.ledger import Ledger
 from data.ledger_schema import metadata
 
 MINIMAL = {"name": "x", "objectives": [{"name": "affinity", "oracle": {"kind": "xtb"}}]}

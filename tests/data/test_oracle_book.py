@@ -2,9 +2,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.campaigns import LedgerError
 from data.config import parse_config
-from data.ledger import Ledger, LedgerError
-from data.oracle_book import OracleBook, campaign_spent, measurements
+from data.ledger import Ledger
+from data.oracle_book import OracleBook, measurements
 from data.records import CallState, Measurement
 
 MINIMAL = {"name": "x", "objectives": [{"name": "affinity", "oracle": {"kind": "xtb"}}]}
@@ -168,7 +169,7 @@ def test_a_purchase_from_another_version_of_the_oracle_is_not_taken_over(book, l
 def test_a_label_that_came_with_the_data_is_known_and_not_counted(book, ledger, tmp_path):
     book.import_values(0, [("A", "C", 0.5)])
     assert states(book) == {"A": CallState.DONE}
-    assert campaign_spent(ledger, book.campaign_id).calls == 0
+    assert ledger.spent(book.campaign_id).calls == 0
     assert book.reserve(0, [A], cost=1.0) == 1
     assert book.spent().calls == 0
 

@@ -1,7 +1,7 @@
 import pytest
 
+from data.campaigns import LedgerError
 from data.config import parse_config
-from data.ledger import LedgerError
 from tasks.stages import CampaignContext, folder_sha256, run_stage
 from tasks.workspace import Workspace, WorkspaceError
 

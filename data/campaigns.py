@@ -1,0 +1,120 @@
+"""Campaigns and stages as values: what the ledger's rows mean, with no database in sight."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from data.config import CampaignConfig
+
+
+class LedgerError(RuntimeError):
+    """The ledger refuses: what it holds contradicts what was asked."""
+
+    @classmethod
+    def no_campaign(cls, name: str, names: set[str]) -> LedgerError:
+        """Return the error for a name that no campaign has."""
+        return cls(
+            f"The ledger has no campaign {name!r}; it has {', '.join(sorted(names)) or 'none'}. "
+            "`discover run CONFIG` starts one."
+        )
+
+
+class CampaignState(StrEnum):
+    """Where a campaign stands. All but `done` go on when the same command is given again."""
+
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    DONE = "done"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    ORACLE_FAILING = "oracle_failing"
+    NO_CANDIDATES = "no_candidates"
+    IN_DOUBT = "in_doubt"
+    WALL_TIME_EXHAUSTED = "wall_time_exhausted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A row of the ledger: one campaign of one generation."""
+
+    id: int
+    name: str
+    generation: int
+    stored: str
+    """The configuration as the ledger keeps it: JSON, defaults included."""
+    base: Path
+    state: CampaignState
+    message: str
+    seconds: float
+    created_at: str
+
+    @property
+    def config(self) -> CampaignConfig:
+        """The configuration."""
+        return parsed_config(self.stored, self.name)
+
+    @property
+    def maximise(self) -> bool:
+        """Whether larger values are better."""
+        return bool(json.loads(self.stored)["objectives"][0]["goal"] == "maximise")
+
+    @property
+    def slug(self) -> str:
+        """Name of the campaign's folder: the name, and the generation where there were several."""
+        return self.name if self.generation == 1 else f"{self.name}.{self.generation}"
+
+
+@dataclass(frozen=True, slots=True)
+class StageRow:
+    """A finished stage: what went in (key), where its results are, and their sha256."""
+
+    round: int
+    name: str
+    key: str
+    uri: str
+    sha256: str
+    metrics: dict[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a campaign has booked."""
+
+    calls: int
+    cost: float
+
+
+def now() -> str:
+    """Return the current time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@lru_cache(maxsize=64)
+def parsed_config(stored: str, name: str) -> CampaignConfig:
+    """Return a stored configuration as the schema's object."""
+    from data.config import parse_config  # `discover status` does without it
+
+    return parse_config(json.loads(stored), source=f"the stored configuration of {name}")
+
+
+def campaign_of(row: Any) -> Campaign:
+    """Return a campaign from its row, a mapping of column names."""
+    return Campaign(
+        id=row["id"],
+        name=row["name"],
+        generation=row["generation"],
+        stored=row["config"],
+        base=Path(row["base"]),
+        state=CampaignState(row["state"]),
+        message=row["message"],
+        seconds=row["seconds"],
+        created_at=row["created_at"],
+    )
