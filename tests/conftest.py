@@ -143,7 +143,7 @@ def bench(tmp_path: Path, tracking: str, monkeypatch: pytest.MonkeyPatch) -> Ben
 def finished_bench(tmp_path_factory: pytest.TempPathFactory, tracking: str) -> Bench:
     """A campaign of two rounds that is done, for tests that only look at it."""
     bench = Bench(tmp_path_factory.mktemp("finished"))
-    bench.write_config(rounds=2)
+    bench.write_config(name="finished", rounds=2)
     with pytest.MonkeyPatch.context() as patch:
         use(bench, tracking, patch)
         told = bench.run()

@@ -15,8 +15,8 @@ KEYS = {"id", "smiles", "value", "unit", "round", "arm", "predicted_mean", "pred
 def test_status_lists_the_campaigns_and_shows_the_rounds_of_one(finished):
     listed = finished.discover("status")
     assert listed.exit == 0
-    assert "tiny done 2 of 2 16 of 20" in listed.message
-    shown = finished.discover("status", "tiny")
+    assert "finished done 2 of 2 16 of 20" in listed.message
+    shown = finished.discover("status", "finished")
     assert shown.exit == 0
     rows = [line.split() for line in shown.out.splitlines()]
     assert [row[:3] for row in rows if row and row[0].isdigit()] == [
@@ -28,9 +28,9 @@ def test_status_lists_the_campaigns_and_shows_the_rounds_of_one(finished):
 
 @pytest.mark.parametrize("command", [("status",), ("candidates",), ("retrain", "--plain"), ("unlock",)])
 def test_a_campaign_that_is_unknown_is_refused_with_those_that_exist(finished, command):
-    told = finished.discover(command[0], "tinny", *command[1:])
+    told = finished.discover(command[0], "finishd", *command[1:])
     assert told.exit == EXIT_BAD_INPUT
-    assert "no campaign 'tinny'; it has tiny" in told.message
+    assert "no campaign 'finishd'; it has finished" in told.message
 
 
 def test_candidates_as_json_have_the_promised_keys_best_first(finished):
@@ -59,7 +59,7 @@ def test_what_is_not_measured_yet_has_no_value_and_says_so(bench):
 
 
 def test_candidates_as_csv_hold_the_same_as_json(finished):
-    told = finished.discover("candidates", "tiny", "--format", "csv", "--top", "5")
+    told = finished.discover("candidates", "finished", "--format", "csv", "--top", "5")
     rows = list(csv.DictReader(io.StringIO(told.out)))
     expected = finished.candidates()[:5]
     assert [(row["id"], row["smiles"], float(row["value"])) for row in rows] == [
@@ -69,7 +69,7 @@ def test_candidates_as_csv_hold_the_same_as_json(finished):
 
 def test_candidates_as_sdf_are_read_by_rdkit_under_their_ids(finished, tmp_path):
     out = tmp_path / "best.sdf"
-    told = finished.discover("candidates", "tiny", "--format", "sdf", "--top", "3", "--out", str(out))
+    told = finished.discover("candidates", "finished", "--format", "sdf", "--top", "3", "--out", str(out))
     assert told.exit == 0
     assert "3 candidates written" in told.message
     expected = finished.candidates()[:3]
@@ -80,7 +80,7 @@ def test_candidates_as_sdf_are_read_by_rdkit_under_their_ids(finished, tmp_path)
 
 
 def test_candidates_as_a_table_show_the_best(finished):
-    told = finished.discover("candidates", "tiny", "--top", "2")
+    told = finished.discover("candidates", "finished", "--top", "2")
     assert told.exit == 0
     best, second, third = (f"{row['value']:.3f}" for row in finished.candidates()[:3])
     assert best in told.out
@@ -108,7 +108,7 @@ def test_a_campaign_without_candidates_exports_none(bench, format):
 )
 def test_an_export_that_cannot_be_made_is_refused(finished, tmp_path, monkeypatch, arguments, told):
     monkeypatch.chdir(tmp_path)
-    answer = finished.discover("candidates", "tiny", *arguments)
+    answer = finished.discover("candidates", "finished", *arguments)
     assert answer.exit == EXIT_BAD_INPUT
     assert told in answer.message
 
@@ -223,7 +223,7 @@ def test_doctor_says_what_to_mend(bench, monkeypatch):
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
-    [(("runn",), "runn"), (("run",), "config"), (("status", "tiny", "--al"), "--al"), (("candidates",), "name")],
+    [(("runn",), "runn"), (("run",), "config"), (("status", "finished", "--al"), "--al"), (("candidates",), "name")],
 )
 def test_a_command_that_is_misspelt_or_incomplete_is_refused(finished, arguments, told):
     answer = finished.discover(*arguments)

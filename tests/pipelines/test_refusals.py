@@ -142,7 +142,6 @@ def test_a_campaign_that_bought_nothing_may_be_corrected(bench):
         (None, "no module 'tiny_oracle'"),
         ("import nowhere_at_all", "nowhere_at_all"),
         ("def mesure(molecules): return []", "Did you mean 'mesure'?"),
-        ("def measure(:", "SyntaxError"),
         ("raise SystemExit(4)", "exit code 4"),
     ],
 )
@@ -157,9 +156,9 @@ def test_a_module_of_the_user_that_cannot_be_imported_is_refused(bench, text, to
 
 def test_after_a_module_of_the_user_is_mended_the_same_command_goes_on(bench):
     bench.write_oracle("value(smiles")
-    assert refused(bench.run(), "SyntaxError")
+    assert refused(bench.run("--set", "rounds=0"), "SyntaxError")
     bench.write_oracle()
-    assert bench.run().exit == DONE
+    assert bench.run("--set", "rounds=0").exit == DONE
 
 
 # -- screens that refuse everything ----------------------------------------------------------------------------------
@@ -218,8 +217,8 @@ def test_too_many_failures_stop_the_campaign_by_name_until_the_oracle_is_mended(
     assert stopped(bench.run(), "oracle_failing")
     assert bench.calls() == asked
     bench.write_oracle()
-    assert bench.run("--retry-failed").exit == DONE
-    assert bench.calls()[7:15].count(asked[0]) == 0
+    assert bench.run("--retry-failed", "--set", "rounds=0").exit == DONE
+    assert bench.calls()[7:].count(asked[0]) == 0
     rows = [row for row in bench.candidates() if row["round"] == 0]
     assert [row["state"] for row in rows] == ["done"] * 8
 

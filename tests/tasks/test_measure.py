@@ -97,22 +97,19 @@ def test_a_call_that_is_given_up_is_not_made_again(unsafe):
     assert [row["state"] for row in unsafe.candidates()].count("abandoned") == 1
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
+def test_a_call_is_settled_with_a_number_or_given_up(unsafe):
+    key = doubtful(unsafe)["id"]
+    for arguments, told in (
         ((), "--value X"),
         (("--value", "1", "--abandon"), "Not both"),
         (("--value", "nan"), "finite"),
         (("--value", "inf"), "finite"),
         (("--value", "high"), "high"),
-    ],
-)
-def test_a_call_is_settled_with_a_number_or_given_up(unsafe, arguments, told):
-    key = doubtful(unsafe)["id"]
-    answer = unsafe.discover("settle", "tiny", key, *arguments)
-    assert answer.exit == BAD_INPUT
-    assert told in answer.message
-    assert doubtful(unsafe)["id"] == key
+    ):
+        answer = unsafe.discover("settle", "tiny", key, *arguments)
+        assert answer.exit == BAD_INPUT
+        assert told in answer.message
+        assert doubtful(unsafe)["id"] == key
 
 
 def test_only_a_call_in_doubt_can_be_settled(unsafe):
