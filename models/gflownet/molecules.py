@@ -123,7 +123,7 @@ def _identity(smiles: str) -> str | None:
 
 @torch.no_grad()
 def log_probabilities(
-    trainer: Trainer[FragmentStates], terminal: FragmentStates, generator: torch.Generator, *, draws: int = 4
+    trainer: Trainer[FragmentStates], terminal: FragmentStates, generator: torch.Generator, *, draws: int = 2
 ) -> FloatArray:
     """Estimate log p(x), (n,), of the molecules of n terminal states: mean of P_F / P_B over backward trajectories.
 

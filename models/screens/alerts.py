@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field
 from rdkit import Chem
+from rdkit.Chem import FilterCatalog
 
 from data.molecules import shared
 from models.registry import Component, ComponentError, Options, nearest
@@ -72,7 +73,13 @@ class Alerts(Component):
                     f"Option 'allow' of screen 'alerts' names {name!r}, which is no alert of {_RESOURCE}."
                     + nearest(name, names)
                 )
-        self._active = [alert for alert in alerts() if alert.name not in self.options.allow]
+        self._reasons: dict[str, str] = {}
+        self._catalog = FilterCatalog.FilterCatalog()  # goes through the list without coming back to Python
+        for alert in alerts():
+            if alert.name not in self.options.allow:
+                matcher = FilterCatalog.SmartsMatcher(alert.name, alert.pattern, alert.max_count + 1)
+                self._catalog.AddEntry(FilterCatalog.FilterCatalogEntry(alert.name, matcher))
+                self._reasons[alert.name] = alert.reason
 
     def refuse(self, molecules: Sequence[str]) -> list[str | None]:
         """Return, per molecule, None or the first alert that it raises."""
@@ -82,7 +89,8 @@ class Alerts(Component):
         mol = shared(smiles)
         if mol is None:
             return f"{smiles!r} is no valid SMILES."
-        for alert in self._active:
-            if len(mol.GetSubstructMatches(alert.pattern, maxMatches=alert.max_count + 1)) > alert.max_count:
-                return f"Alert {alert.name}: {alert.reason}."
-        return None
+        found = self._catalog.GetFirstMatch(mol)
+        if found is None:
+            return None
+        name = found.GetDescription()
+        return f"Alert {name}: {self._reasons[name]}."
