@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from rdkit import Chem
 
 from data.molecules import identity
-from data.vocabulary import default_vocabulary
+from data.vocabulary import VocabularyError, default_vocabulary
 from models.protocols import GenerationContext, Generator, Space
 from models.registry import ComponentError, build
 
@@ -174,7 +174,7 @@ def test_an_untrained_generator_says_so(vocabulary):
 
 
 def test_a_missing_vocabulary_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no vocabulary file"):
+    with pytest.raises(VocabularyError, match="no vocabulary file"):
         generator_of(tmp_path / "missing.json").fit(context_of())
 
 
