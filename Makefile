@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Two processes, one thread each; tests of a file stay together and share their fixtures.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 .PHONY: help install demo test test-slow lint browser benchmark clean
 
@@ -29,10 +31,10 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 test: $(STAMP) browser lint
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: $(STAMP) browser
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 # The tests that look at pages drive Debian's Chromium.
 browser:

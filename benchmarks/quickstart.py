@@ -27,13 +27,14 @@ SAMPLE_SECONDS = 0.2
 
 
 def memory_of(pid: int) -> int:
-    """Return the resident bytes of a process and all it started; what they share is counted for each."""
+    """Return the bytes of a process and all it started; pages that they share are counted once (Linux: PSS)."""
     total = 0
     for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
         try:
-            total += process.memory_info().rss
-        except psutil.NoSuchProcess:
+            used = process.memory_full_info()
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
+        total += getattr(used, "pss", used.rss)
     return total
 
 
