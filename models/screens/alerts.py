@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -13,8 +12,8 @@ from pydantic import Field
 from rdkit import Chem
 from rdkit.Chem import FilterCatalog
 
-from data.molecules import shared
-from models.registry import Component, ComponentError, Options, nearest
+from models.registry import ComponentError, Options, nearest
+from models.screens.base import MoleculeScreen
 
 _RESOURCE = "alerts_reactive.csv"
 
@@ -48,7 +47,7 @@ def _alert(row: dict[str, str]) -> Alert:
     return Alert(row["name"], pattern, int(row["max_count"]), row["reason"])
 
 
-class Alerts(Component):
+class Alerts(MoleculeScreen):
     """Refuse molecules with energetic, hydrolytically unstable or reactive groups.
 
     The list is meant for materials that are made and kept in air: quinones, nitriles, one nitro group, polyhalides and
@@ -56,7 +55,6 @@ class Alerts(Component):
     """
 
     kind = "alerts"
-    group = "screen"
     reference = "the project's list, data/resources/alerts_reactive.csv"
 
     class Options(Options):
@@ -81,14 +79,8 @@ class Alerts(Component):
                 self._catalog.AddEntry(FilterCatalog.FilterCatalogEntry(alert.name, matcher))
                 self._reasons[alert.name] = alert.reason
 
-    def refuse(self, molecules: Sequence[str]) -> list[str | None]:
-        """Return, per molecule, None or the first alert that it raises."""
-        return [self._reason(smiles) for smiles in molecules]
-
-    def _reason(self, smiles: str) -> str | None:
-        mol = shared(smiles)
-        if mol is None:
-            return f"{smiles!r} is no valid SMILES."
+    def reason(self, mol: Chem.Mol) -> str | None:
+        """Return the first alert that the molecule raises, or None."""
         found = self._catalog.GetFirstMatch(mol)
         if found is None:
             return None

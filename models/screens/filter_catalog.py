@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from pydantic import Field, field_validator
+from rdkit import Chem
 from rdkit.Chem.FilterCatalog import FilterCatalog as RdkitCatalog
 from rdkit.Chem.FilterCatalog import FilterCatalogParams
 
-from data.molecules import shared
-from models.registry import Component, Options
+from models.registry import Options
+from models.screens.base import MoleculeScreen
 
 _CATALOGS: dict[str, Any] = dict(FilterCatalogParams.FilterCatalogs.names)
 
 
-class FilterCatalog(Component):
+class FilterCatalog(MoleculeScreen):
     """Refuse molecules that match a filter catalogue of RDKit, such as BRENK, PAINS or NIH.
 
     These lists are made for drug screening: they refuse, among others, quinones and many nitriles.
@@ -25,7 +25,6 @@ class FilterCatalog(Component):
     NIH: Jadhav et al., J. Med. Chem. 2010, 53, 37.
     """
 
-    group = "screen"
     kind = "filter_catalog"
     reference = "Brenk et al., ChemMedChem 2008, 3, 435; Baell, Holloway, J. Med. Chem. 2010, 53, 2719"
 
@@ -51,14 +50,8 @@ class FilterCatalog(Component):
             parameters.AddCatalog(_CATALOGS[name])
         self._catalog = RdkitCatalog(parameters)
 
-    def refuse(self, molecules: Sequence[str]) -> list[str | None]:
-        """Return, per molecule, None or the first entry of a catalogue that it matches."""
-        return [self._reason(smiles) for smiles in molecules]
-
-    def _reason(self, smiles: str) -> str | None:
-        mol = shared(smiles)
-        if mol is None:
-            return f"{smiles!r} is no valid SMILES."
+    def reason(self, mol: Chem.Mol) -> str | None:
+        """Return the first entry of a catalogue that the molecule matches, or None."""
         entry = self._catalog.GetFirstMatch(mol)
         if entry is None:
             return None

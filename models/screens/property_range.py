@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
+from rdkit import Chem
 from rdkit.Chem import Descriptors
 
-from data.molecules import quiet_rdkit, shared
-from models.registry import Component, Options
+from data.molecules import quiet_rdkit
+from models.registry import Options
+from models.screens.base import MoleculeScreen
 
 _DESCRIPTORS = dict(Descriptors.descList)
 
 
-class PropertyRange(Component):
+class PropertyRange(MoleculeScreen):
     """Refuse molecules whose RDKit descriptor lies outside [min, max]; either bound may be left out."""
 
-    group = "screen"
     kind = "property_range"
     reference = "RDKit, rdkit.Chem.Descriptors"
 
@@ -45,14 +45,8 @@ class PropertyRange(Component):
                 raise ValueError(f"`min` {self.min:g} is above `max` {self.max:g}")
             return self
 
-    def refuse(self, molecules: Sequence[str]) -> list[str | None]:
-        """Return, per molecule, None or why it is refused; a descriptor that is not a number refuses."""
-        return [self._reason(smiles) for smiles in molecules]
-
-    def _reason(self, smiles: str) -> str | None:
-        mol = shared(smiles)
-        if mol is None:
-            return f"{smiles!r} is no valid SMILES."
+    def reason(self, mol: Chem.Mol) -> str | None:
+        """Return that the descriptor is out of range, or None; one that is not a number refuses."""
         options = self.options
         with quiet_rdkit():
             value = float(_DESCRIPTORS[options.descriptor](mol))

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Self
 
 from pydantic import Field
+from rdkit import Chem
 
-from data.molecules import shared
 from data.space import SpaceBounds, outside, strained
-from models.registry import Component, Options
+from models.registry import Options
+from models.screens.base import MoleculeScreen
 
 
-class SpaceScreen(Component):
+class SpaceScreen(MoleculeScreen):
     """Refuse molecules outside the bounds of the space, or with rings that cannot exist in three dimensions.
 
     Every campaign applies it with its own bounds before the screens of its file.
     """
 
-    group = "screen"
     kind = "space"
 
     class Options(Options):
@@ -39,13 +38,7 @@ class SpaceScreen(Component):
             elements=tuple(space.elements),
         )
 
-    def refuse(self, molecules: Sequence[str]) -> list[str | None]:
-        """Return, per molecule, None or why it is refused."""
-        return [self._reason(smiles) for smiles in molecules]
-
-    def _reason(self, smiles: str) -> str | None:
-        mol = shared(smiles)
-        if mol is None:
-            return f"{smiles!r} is no valid SMILES."
+    def reason(self, mol: Chem.Mol) -> str | None:
+        """Return what is outside, or None."""
         reason = outside(mol, self.options) or strained(mol)
         return None if reason is None else f"Outside the space: {reason}."
