@@ -14,7 +14,7 @@ from data.records import Candidate
 from data.space import outside
 from models.generators.operators import Operators, count_palette
 from models.protocols import GenerationContext
-from models.registry import Component, Options
+from models.registry import Component
 
 _SAMPLING_TRIES = 50
 """Offspring bred per missing candidate before sampling gives up."""
@@ -36,7 +36,7 @@ class Genetic(Component):
     kind = "genetic"
     reference = "Jensen, Chem. Sci. 2019, 10, 3567"
 
-    class Options(Options):
+    class Options(Component.Options):
         """Options of the generator `genetic`."""
 
         generations: int = Field(default=12, ge=1, description="rounds of selection")

@@ -13,7 +13,7 @@ from data.records import Candidate
 from models.gflownet.molecules import candidates, draw_molecules, space_environment
 from models.gflownet.policies.uniform import UniformFragments
 from models.protocols import GenerationContext, Space
-from models.registry import Component, Options
+from models.registry import Component
 
 
 class RandomGenerator(Component):
@@ -22,7 +22,7 @@ class RandomGenerator(Component):
     group: ClassVar[str] = "generator"
     kind: ClassVar[str] = "random"
 
-    class Options(Options):
+    class Options(Component.Options):
         """Options of the random generator."""
 
         vocabulary: Path | None = Field(None, description="Vocabulary file; null: the shipped one.")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from data.records import Candidate
 from models.protocols import Checked, GenerationContext, Generator, Space
-from models.registry import Component, Options, build
+from models.registry import Component, build
 
 
 class Member(BaseModel):
@@ -35,7 +35,7 @@ class Union(Component):
     group = "generator"
     kind = "union"
 
-    class Options(Options):
+    class Options(Component.Options):
         """Options of the generator `union`."""
 
         members: tuple[Member, ...] = Field(min_length=1, description="generators and their shares")

@@ -12,7 +12,7 @@ from pydantic import Field
 from rdkit import Chem
 from rdkit.Chem import FilterCatalog
 
-from models.registry import ComponentError, Options, nearest
+from models.registry import Component, ComponentError, nearest
 from models.screens.base import MoleculeScreen
 
 _RESOURCE = "alerts_reactive.csv"
@@ -57,7 +57,7 @@ class Alerts(MoleculeScreen):
     kind = "alerts"
     reference = "the project's list, data/resources/alerts_reactive.csv"
 
-    class Options(Options):
+    class Options(Component.Options):
         """Options of the screen `alerts`."""
 
         allow: tuple[str, ...] = Field(default=(), description="names of alerts that do not refuse")

@@ -10,7 +10,7 @@ from rdkit import Chem
 from rdkit.Chem.FilterCatalog import FilterCatalog as RdkitCatalog
 from rdkit.Chem.FilterCatalog import FilterCatalogParams
 
-from models.registry import Options
+from models.registry import Component
 from models.screens.base import MoleculeScreen
 
 _CATALOGS: dict[str, Any] = dict(FilterCatalogParams.FilterCatalogs.names)
@@ -28,7 +28,7 @@ class FilterCatalog(MoleculeScreen):
     kind = "filter_catalog"
     reference = "Brenk et al., ChemMedChem 2008, 3, 435; Baell, Holloway, J. Med. Chem. 2010, 53, 2719"
 
-    class Options(Options):
+    class Options(Component.Options):
         """Options of the screen `filter_catalog`."""
 
         catalogs: tuple[str, ...] = Field(default=("BRENK",), min_length=1, description="names of RDKit catalogues")

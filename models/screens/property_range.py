@@ -10,7 +10,7 @@ from rdkit import Chem
 from rdkit.Chem import Descriptors
 
 from data.molecules import quiet_rdkit
-from models.registry import Options
+from models.registry import Component
 from models.screens.base import MoleculeScreen
 
 _DESCRIPTORS = dict(Descriptors.descList)
@@ -22,7 +22,7 @@ class PropertyRange(MoleculeScreen):
     kind = "property_range"
     reference = "RDKit, rdkit.Chem.Descriptors"
 
-    class Options(Options):
+    class Options(Component.Options):
         """Options of the screen `property_range`."""
 
         descriptor: str = Field(description="name in rdkit.Chem.Descriptors, for example MolLogP, TPSA, RingCount")

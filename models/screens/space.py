@@ -8,7 +8,7 @@ from pydantic import Field
 from rdkit import Chem
 
 from data.space import SpaceBounds, outside, strained
-from models.registry import Options
+from models.registry import Component
 from models.screens.base import MoleculeScreen
 
 
@@ -20,7 +20,7 @@ class SpaceScreen(MoleculeScreen):
 
     kind = "space"
 
-    class Options(Options):
+    class Options(Component.Options):
         """Bounds of the space."""
 
         max_heavy_atoms: int = Field(default=14, ge=1)

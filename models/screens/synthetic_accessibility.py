@@ -12,7 +12,7 @@ from pydantic import Field
 from rdkit import RDConfig
 
 from data.molecules import shared
-from models.registry import Component, Options
+from models.registry import Component
 
 
 @cache
@@ -51,7 +51,7 @@ class SyntheticAccessibility(Component):
     kind = "synthetic_accessibility"
     reference = "Ertl, Schuffenhauer, J. Cheminformatics 2009, 1, 8"
 
-    class Options(Options):
+    class Options(Component.Options):
         """Options of the screen `synthetic_accessibility`."""
 
         max: float = Field(default=4.0, ge=1, le=10, description="largest score that passes")

@@ -25,7 +25,7 @@ from data.vocabulary import DEFAULT_ELEMENTS, FragmentTree, NotInVocabulary, Voc
 from models.gflownet.environments.base import Environment, States
 from models.gflownet.environments.fragment_symmetry import TreeSymmetry
 from models.gflownet.environments.fragment_tables import NEVER, FragmentTables
-from models.registry import Options
+from models.registry import Component
 
 STOP = 0
 _CACHE_LIMIT = 500_000
@@ -61,7 +61,7 @@ class FragmentEnvironment(Environment[FragmentStates]):
     kind: ClassVar[str] = "fragments"
     reference: ClassVar[str] = "Bengio et al., NeurIPS 2021 (fragments); symmetric actions: Ma et al., 2024"
 
-    class Options(Options):
+    class Options(Component.Options):
         """Options of the fragment environment."""
 
         vocabulary: Path | None = Field(None, description="Vocabulary file; null: the shipped one.")

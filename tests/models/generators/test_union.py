@@ -12,7 +12,7 @@ from pydantic import Field
 from data.records import Candidate
 from models import registry
 from models.protocols import GenerationContext, Generator, Space
-from models.registry import Component, ComponentError, Options, build
+from models.registry import Component, ComponentError, build
 
 SPACE = Space(max_heavy_atoms=10, min_heavy_atoms=2, elements=("H", "C", "N", "O"))
 
@@ -24,7 +24,7 @@ class Numbers(Component):
     contexts: ClassVar[list[GenerationContext]] = []
     warm_states: ClassVar[list[Any]] = []
 
-    class Options(Options):
+    class Options(Component.Options):
         prefix: str = "a"
         count: int = Field(default=1000)
 
