@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from data.vocabulary import NotInVocabulary, Vocabulary, VocabularyError, build_
 
 
 def zinc(n, most):
-    molecules = (Chem.MolFromSmiles(smiles) for smiles in random_zinc(40 * n))
+    molecules = (Chem.MolFromSmiles(smiles) for smiles in random_zinc(40 * n, random.Random(0)))
     small = []
     for mol in molecules:
         Chem.RemoveStereochemistry(mol)
