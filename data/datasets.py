@@ -18,15 +18,12 @@ from rdkit import Chem
 
 from data.molecules import identity, scaffold
 from data.readers import Row, SourceError, csv_rows, parquet_rows, sdf_rows, zinc250k_rows
-from data.records import Refusal
+from data.records import LARGEST_VALUE, Refusal
 from data.space import SpaceBounds, outside
 from data.standardise import NotStandardError, heavy_atoms_in_text, standardise
 
 COLUMNS = ("id", "smiles", "value", "scaffold", "line")
 """Columns of `Library.frame`."""
-
-LARGEST_VALUE = 1e100
-"""Largest absolute value that is taken for one: the squares of larger ones overflow."""
 
 
 class _Source(BaseModel):

@@ -17,6 +17,10 @@ else:
     FloatArray = Any  # `discover status` reads records and must not wait for numpy
 
 
+LARGEST_VALUE = 1e100
+"""Largest absolute value that is taken for one: the squares of larger ones overflow."""
+
+
 class Arm(StrEnum):
     """Why a candidate was bought."""
 

@@ -132,7 +132,7 @@ def settle_call(
         BadInput: neither or both of value and abandon are given, or the value is no number to learn from.
         LedgerError: no such call is in doubt.
     """
-    from data.datasets import LARGEST_VALUE
+    from data.records import LARGEST_VALUE
     from tasks.components import oracle_name, oracle_of
     from tasks.stages import BadInput
 

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
-from data.datasets import LARGEST_VALUE
-from data.records import Measurement
+from data.records import LARGEST_VALUE, Measurement
 from models.registry import Component, Options
 
 
