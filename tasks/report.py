@@ -126,6 +126,20 @@ def _figures(context: CampaignContext, rows: list[JsonDict], summary: RoundSumma
         "budget": context.config.budget.calls,
         "failed": sum(row["state"] == CallState.FAILED for row in rows),
         "rounds": summary.round,
+        **_heldout(context, summary.round),
+    }
+
+
+def _heldout(context: CampaignContext, round: int) -> dict[str, float]:
+    """Return how well the round's proxy predicted what it was not trained on."""
+    stage = context.finished(round, "train_proxy")
+    if stage is None:
+        return {}
+    names = {"rmse": "RMSE", "spearman": "Spearman", "nll": "NLL", "coverage_90": "coverage of 90 %"}
+    return {
+        f"held-out {label}": float(f"{stage.metrics[f'heldout_{name}']:.3g}")
+        for name, label in names.items()
+        if f"heldout_{name}" in stage.metrics
     }
 
 

@@ -225,7 +225,7 @@ def _figures(summary: Mapping[str, Any], unit: str, scale: _Scale) -> list[dict[
             continue
         budget = summary.get("budget") if name == "calls" else None
         text = scale.text(value) if name in _VALUES and _finite(value) else _plain(value)
-        label = _FIGURES.get(name, name.replace("_", " ").capitalize())
+        label = _FIGURES.get(name) or (name[:1].upper() + name[1:]).replace("_", " ")
         found.append(
             {
                 "label": label,
