@@ -99,7 +99,8 @@ def _write(context: CampaignContext, folder: Path, round: int) -> dict[str, floa
         plots=pictures,
     )
     (folder / "candidates.html").write_text(page, encoding="utf-8")
-    return {key: float(value) for key, value in figures.items() if isinstance(value, int | float)}
+    own = set(figures) - set(_heldout(context, round))  # those are metrics of the stage that trained the proxy
+    return {key: float(figures[key]) for key in sorted(own) if isinstance(figures[key], int | float)}
 
 
 def _rows(context: CampaignContext, round: int) -> list[JsonDict]:
@@ -135,7 +136,7 @@ def _heldout(context: CampaignContext, round: int) -> dict[str, float]:
     stage = context.finished(round, "train_proxy")
     if stage is None:
         return {}
-    names = {"rmse": "RMSE", "spearman": "Spearman", "nll": "NLL", "coverage_90": "coverage of 90 %"}
+    names = {"rmse": "RMSE", "spearman": "Spearman", "nll": "NLL", "coverage_90": "coverage of 90 % intervals"}
     return {
         f"held-out {label}": float(f"{stage.metrics[f'heldout_{name}']:.3g}")
         for name, label in names.items()
