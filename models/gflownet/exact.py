@@ -50,6 +50,17 @@ class StateGraph(Generic[S]):
         counts = torch.bincount(self.level[self.origin])
         return torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
 
+    def log_paths(self) -> Tensor:
+        """Return (V,) float64: the log of the number of trajectories from the source to each state."""
+        log_n = torch.full((len(self.states),), -torch.inf, dtype=torch.float64)
+        log_n[0] = 0.0
+        for a, b in pairwise(self.edges().tolist()):
+            origin, target = self.origin[a:b], self.target[a:b]
+            top = log_n.scatter_reduce(0, target, log_n[origin], "amax")
+            total = (log_n - top).exp().nan_to_num(0.0).index_add_(0, target, (log_n[origin] - top[target]).exp())
+            log_n = torch.where(total > 0, top + total.log(), log_n)
+        return log_n
+
 
 def enumerate_graph(env: Environment[S], *, limit: int = 200_000) -> StateGraph[S]:
     """Walk an environment from its source.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.gflownet.environments.base import Environment, States
 from models.gflownet.policies.backward import BackwardWalk
-from models.gflownet.policies.base import Policy
+from models.gflownet.policies.base import ON_POLICY, Exploration, Policy
 
 S = TypeVar("S", bound=States)
 
@@ -27,6 +27,12 @@ class Trajectories:
         alive: (T, B) bool, whether there is such a transition.
         log_reward: (B,).
         condition: (B, C) what the reward depends on besides the object; C = 0 without conditioning.
+        log_behaviour: (B,) log-probability of each trajectory under the law it was drawn from, no gradient; NaN where
+            that is not known (replay).
+        log_stop: (T, B) log P_F(stop | state before each transition), 0 where not alive; None if not asked for.
+        log_state_reward: (T, B) log-reward of the state before each transition, were it to stop there; None likewise.
+        log_inflow: (T, B) log of the flow into the state after each transition: sum over its parents p of F(p) P_F,
+            which equals the flow of that state in the fixed point; None likewise.
     """
 
     log_pf: Tensor
@@ -35,9 +41,20 @@ class Trajectories:
     alive: Tensor
     log_reward: Tensor
     condition: Tensor
+    log_behaviour: Tensor
+    log_stop: Tensor | None = None
+    log_state_reward: Tensor | None = None
+    log_inflow: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.log_reward)
+
+    @property
+    def next_flow(self) -> Tensor:
+        """(T, B) log-flow of the state after each transition: the reward where it is terminal, 0 where not alive."""
+        last = self.alive & ~torch.cat([self.alive[1:], torch.zeros_like(self.alive[:1])])
+        ahead = torch.cat([self.log_flow[1:], torch.zeros_like(self.log_flow[:1])])
+        return torch.where(last, self.log_reward.to(ahead.dtype), ahead) * self.alive
 
 
 @dataclass(frozen=True)
@@ -49,6 +66,8 @@ class Paths(Generic[S]):
         forward, backward: (P,) int64 actions between them.
         time, row: (P,) int64, place of the transition in its trajectory, and the trajectory, 0 .. B - 1.
         terminal: B terminal states.
+        log_behaviour: (B,) log-probability of each trajectory when it was drawn; NaN where not known.
+        condition: (B, C), or None without conditioning.
     """
 
     before: S
@@ -58,9 +77,16 @@ class Paths(Generic[S]):
     time: Tensor
     row: Tensor
     terminal: S
+    log_behaviour: Tensor
+    condition: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.terminal)
+
+    @property
+    def conditions(self) -> Tensor | None:
+        """(P, C) the condition of each transition, or None."""
+        return None if self.condition is None else self.condition[self.row]
 
     @staticmethod
     def cat(parts: list[Paths[S]]) -> Paths[S]:
@@ -75,6 +101,8 @@ class Paths(Generic[S]):
             time=torch.cat([part.time for part in parts]),
             row=torch.cat([part.row + offset for part, offset in zip(parts, offsets, strict=False)]),
             terminal=type(first.terminal).cat([part.terminal for part in parts]),
+            log_behaviour=torch.cat([part.log_behaviour for part in parts]),
+            condition=None if first.condition is None else torch.cat([part.condition for part in parts]),  # type: ignore[misc]
         )
 
     def pad(self, values: Tensor) -> Tensor:
@@ -84,7 +112,9 @@ class Paths(Generic[S]):
 
 
 @dataclass(frozen=True)
-class _Leg(Generic[S]):
+class Leg(Generic[S]):
+    """One step of some trajectories: `row` (P,) says which."""
+
     before: S
     after: S
     forward: Tensor
@@ -92,7 +122,10 @@ class _Leg(Generic[S]):
     row: Tensor
 
 
-def _pack(legs: list[_Leg[S]], times: list[Tensor], terminal: S) -> Paths[S]:
+def pack(
+    legs: list[Leg[S]], times: list[Tensor], terminal: S, log_behaviour: Tensor, condition: Tensor | None = None
+) -> Paths[S]:
+    """Join steps into trajectories; `times` has the place of each step in its trajectory."""
     return Paths(
         before=type(terminal).cat([leg.before for leg in legs]),
         after=type(terminal).cat([leg.after for leg in legs]),
@@ -101,6 +134,8 @@ def _pack(legs: list[_Leg[S]], times: list[Tensor], terminal: S) -> Paths[S]:
         time=torch.cat(times),
         row=torch.cat([leg.row for leg in legs]),
         terminal=terminal,
+        log_behaviour=log_behaviour,
+        condition=condition,
     )
 
 
@@ -112,37 +147,55 @@ def _collect(parts: list[tuple[Tensor, S]]) -> S:
 
 @torch.no_grad()
 def sample_forward(
-    env: Environment[S], policy: Policy[S], n: int, generator: torch.Generator, *, epsilon: float = 0.0
+    env: Environment[S],
+    policy: Policy[S],
+    n: int,
+    generator: torch.Generator,
+    *,
+    exploration: Exploration = ON_POLICY,
+    condition: Tensor | None = None,
 ) -> Paths[S]:
     """Draw n complete trajectories from the source; finished ones leave the batch."""
-    states, row = env.source(n), torch.arange(n)
-    legs: list[_Leg[S]] = []
+    states = env.source(n)
+    row = torch.arange(n, device=states.done.device)
+    log_behaviour = torch.zeros(n, dtype=torch.float64, device=row.device)
+    legs: list[Leg[S]] = []
     ended: list[tuple[Tensor, S]] = []
     with policy.frozen():
         while len(row):
-            actions = policy.sample(states, generator, epsilon)
+            here = None if condition is None else condition[row]
+            actions, log_prob = policy.sample(states, generator, exploration, here)
+            log_behaviour[row] += log_prob
             after = env.step(states, actions)
-            legs.append(_Leg(states, after, actions, env.undo(states, actions), row))
+            legs.append(Leg(states, after, actions, env.undo(states, actions), row))
             if bool(after.done.any()):
                 ended.append((row[after.done], after[after.done]))
             states, row = after[~after.done], row[~after.done]
     times = [torch.full_like(leg.row, time) for time, leg in enumerate(legs)]
-    return _pack(legs, times, _collect(ended))
+    return pack(legs, times, _collect(ended), log_behaviour, condition)
 
 
 @torch.no_grad()
-def sample_backward(env: Environment[S], walk: BackwardWalk[S], terminal: S, generator: torch.Generator) -> Paths[S]:
+def sample_backward(
+    env: Environment[S],
+    walk: BackwardWalk[S],
+    terminal: S,
+    generator: torch.Generator,
+    *,
+    condition: Tensor | None = None,
+) -> Paths[S]:
     """Draw one trajectory that ends in each terminal state, from its end."""
-    states, row = terminal, torch.arange(len(terminal))
-    legs: list[_Leg[S]] = []
+    states, row = terminal, torch.arange(len(terminal), device=terminal.done.device)
+    legs: list[Leg[S]] = []
     while len(row):
-        actions = walk.sample(states, generator)
+        actions = walk.sample(states, generator, None if condition is None else condition[row])
         before = env.backstep(states, actions)
-        legs.append(_Leg(before, states, env.redo(states, actions), actions, row))
+        legs.append(Leg(before, states, env.redo(states, actions), actions, row))
         going = ~env.is_source(before)
         states, row = before[going], row[going]
-    length = torch.zeros(len(terminal), dtype=torch.int64)
+    length = torch.zeros(len(terminal), dtype=torch.int64, device=terminal.done.device)
     for leg in legs:
         length[leg.row] += 1
     times = [length[leg.row] - 1 - step for step, leg in enumerate(legs)]
-    return _pack(legs, times, terminal)
+    unknown = torch.full((len(terminal),), torch.nan, dtype=torch.float64, device=length.device)
+    return pack(legs, times, terminal, unknown, condition)

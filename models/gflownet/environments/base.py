@@ -1,7 +1,8 @@
 """What an environment promises: batched states, flat integer actions, masks, and steps in both directions.
 
-The states of an environment form a directed acyclic graph from one source to the terminal states. A terminal state is
-reached by an action of its own ("stop"), which sets `done`. S is the number of states of a batch.
+The states of an environment form a directed acyclic graph from one source to the terminal states, which have `done` set.
+Where an object may end at several points of a trajectory, an action of its own ("stop") leads to its terminal state;
+where all objects have one length, the last building action may do so itself. S is the number of states of a batch.
 """
 
 from __future__ import annotations
@@ -49,6 +50,10 @@ class States:
 S = TypeVar("S", bound=States)
 
 
+class NotProvided(TypeError):
+    """The environment does not have what was asked of it; the message says what could be used instead."""
+
+
 class Environment(Component, Generic[S]):
     """A graph of states with flat integer actions. Subclasses set `n_actions` and `n_backward`."""
 
@@ -57,6 +62,12 @@ class Environment(Component, Generic[S]):
     """Forward actions; 0 .. n_actions - 1."""
     n_backward: int
     """Backward actions; 0 .. n_backward - 1."""
+    stop: int | None = None
+    """The forward action that ends a trajectory where it stands; None where there is none."""
+    every_state_stops: bool = False
+    """Whether `stop` is legal in every state that is not terminal."""
+    n_features: int = 0
+    """Values of `k_hot`; 0 where the environment has no such features."""
 
     @abstractmethod
     def source(self, n: int) -> S:
@@ -93,6 +104,50 @@ class Environment(Component, Generic[S]):
     @abstractmethod
     def decode(self, states: S) -> list[Any]:
         """Return the object of each terminal state; None for an object that is not in the space."""
+
+    def codes(self, states: S) -> Tensor:
+        """Return (S,) int64 that are equal exactly where `keys` are equal, within this call."""
+        number: dict[Hashable, int] = {}
+        values = [number.setdefault(key, len(number)) for key in self.keys(states)]
+        return torch.tensor(values, dtype=torch.int64, device=states.done.device)
+
+    def k_hot(self, states: S) -> Tensor:
+        """Return (S, K) int64: the places of the ones in the 0/1 features of a state, `n_features` where fewer than K.
+
+        Raises:
+            NotProvided: states have no such features; use a policy that reads the states themselves.
+        """
+        raise NotProvided(f"The environment {self.kind!r} has no k-hot features; use a policy made for its states.")
+
+    def log_paths(self, states: S) -> Tensor:
+        """Return (S,) float64: the log of the number of trajectories from the source to each state.
+
+        Raises:
+            NotProvided: there is no closed form; tabulate the environment if it is small.
+        """
+        raise NotProvided(
+            f"The environment {self.kind!r} cannot count the trajectories to a state in closed form; tabulate it "
+            "(`Tabulated`) if it is small enough to enumerate, or use another backward policy."
+        )
+
+    def log_reward(self, states: S) -> Tensor:
+        """Return (S,): the log-reward of the benchmark that the environment is known for.
+
+        Raises:
+            NotProvided: there is none; give the trainer a reward.
+        """
+        raise NotProvided(f"The environment {self.kind!r} has no reward of its own; give the trainer one.")
+
+    def log_partial(self, states: S) -> Tensor:
+        """Return (S,): a log-reward of states that are not terminal, for forward-looking objectives.
+
+        Raises:
+            NotProvided: there is none; give the trainer one (any function of the state is sound).
+        """
+        raise NotProvided(
+            f"The environment {self.kind!r} has no reward of unfinished states; give the trainer `partial`, any "
+            "function of the state, or use an objective that does not look forward."
+        )
 
     def log_correction(self, states: S, actions: Tensor, following: S) -> Tensor:
         """Return (S,): what to add to log P_B of the edges `states -> following` where states stand for many.

@@ -59,6 +59,7 @@ class FragmentEnvironment(Environment[FragmentStates]):
     """Trees of fragments within a number of heavy atoms; see the module's text for what makes it exact."""
 
     kind: ClassVar[str] = "fragments"
+    stop = STOP
     reference: ClassVar[str] = "Bengio et al., NeurIPS 2021 (fragments); symmetric actions: Ma et al., 2024"
 
     class Options(Component.Options):

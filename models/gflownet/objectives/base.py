@@ -1,20 +1,38 @@
-"""What an objective promises."""
+"""What an objective promises, and what it may ask for."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
+from models.gflownet.environments.base import Environment
 from models.gflownet.trajectories import Trajectories
 from models.registry import Component
 
 
 class Objective(Component):
-    """A training loss that is zero exactly where the policy samples in proportion to the reward."""
+    """A training loss that is least exactly where the policy samples in proportion to the reward."""
 
     group: ClassVar[str] = "objective"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Fields of `Trajectories` that are made on demand: "log_stop", "log_state_reward", "log_inflow"."""
+    forward_looking: ClassVar[bool] = False
+    """Whether the network's flow is taken as log F(s) minus a log-reward of the unfinished state."""
+    on_policy: ClassVar[bool] = False
+    """Whether the law that trajectories were drawn from must be known: refuses replay and local search."""
+    learns_flow: ClassVar[bool] = True
+    """Whether the loss depends on the flows of states other than the source."""
+
+    def refusal(self, env: Environment[Any]) -> str | None:
+        """Return why the objective is not sound on an environment, in a sentence; None if it is."""
+        if "log_stop" in self.needs and not env.every_state_stops:
+            return (
+                f"The objective {self.kind!r} needs an environment in which every state may stop; {env.kind!r} is not "
+                "one. Use trajectory_balance, detailed_balance or sub_trajectory_balance."
+            )
+        return None
 
     @abstractmethod
     def loss(self, trajectories: Trajectories) -> Tensor:

@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from models.gflownet.objectives.base import Objective
+from models.gflownet.objectives.residuals import BalanceOptions, residual_loss
 from models.gflownet.trajectories import Trajectories
 
 
@@ -17,8 +18,13 @@ class TrajectoryBalance(Objective):
     reference: ClassVar[str] = (
         "Malkin et al., Trajectory balance: improved credit assignment in GFlowNets, NeurIPS 2022, arXiv:2201.13259"
     )
+    learns_flow: ClassVar[bool] = False
+
+    class Options(BalanceOptions):
+        """Options of trajectory balance."""
 
     def loss(self, trajectories: Trajectories) -> Tensor:
         """Return the scalar loss; log Z is row 0 of `log_flow`."""
         balance = (trajectories.log_pf - trajectories.log_pb).sum(0)
-        return (trajectories.log_flow[0] + balance - trajectories.log_reward).square().mean()
+        residual = trajectories.log_flow[0] + balance - trajectories.log_reward
+        return residual_loss(residual, self.options.residual).mean()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,15 +17,21 @@ class BackwardPolicy(Component):
     """How the backward probability of a state is spread over its legal backward actions."""
 
     group: ClassVar[str] = "backward_policy"
-    needs_logits: ClassVar[bool] = False
-    """Whether the policy network must be asked for logits."""
+    network: ClassVar[Literal["none", "tied", "own"]] = "none"
+    """Where logits come from: nowhere, from a head on the trunk of the forward policy, or from a network of its own."""
+
+    @property
+    def needs_logits(self) -> bool:
+        """Whether a policy network must be asked for logits."""
+        return self.network != "none"
 
     @abstractmethod
-    def log_prob(self, mask: Tensor, logits: Tensor | None) -> Tensor:
-        """Return (S, n_backward) log-probabilities, -inf where `mask` is false.
+    def log_prob(self, env: Environment[Any], states: Any, logits: Tensor | None) -> Tensor:
+        """Return (S, n_backward) log-probabilities, -inf where there is no parent.
 
         Args:
-            mask: (S, n_backward) bool, the true parents.
+            env: the environment of the states.
+            states: S states of it.
             logits: (S, n_backward), or None if the policy does not need them.
         """
 
@@ -36,27 +42,72 @@ class UniformBackward(BackwardPolicy):
     kind: ClassVar[str] = "uniform"
     reference: ClassVar[str] = "Bengio et al., GFlowNet Foundations, JMLR 2023, arXiv:2111.09266"
 
-    def log_prob(self, mask: Tensor, logits: Tensor | None) -> Tensor:
+    def log_prob(self, env: Environment[Any], states: Any, logits: Tensor | None) -> Tensor:
         """Return minus the log number of parents where legal, float64."""
         del logits
+        mask = env.backward_mask(states)
         count = mask.sum(1, keepdim=True).clamp(min=1).double().log()
         return torch.where(mask, -count, -torch.inf)
 
 
+def _softmax(env: Environment[Any], states: Any, logits: Tensor | None, kind: str) -> Tensor:
+    if logits is None:
+        raise ValueError(f"The backward policy {kind!r} needs the logits of a policy network; got None.")
+    mask = env.backward_mask(states)
+    # Rows without a parent (the source) keep finite values, so that no gradient becomes NaN.
+    safe = logits.masked_fill(mask.any(1, keepdim=True) & ~mask, -torch.inf)
+    return safe.log_softmax(1).masked_fill(~mask, -torch.inf)
+
+
+class TiedBackward(BackwardPolicy):
+    """Softmax over a head on the trunk of the forward policy, trained with it."""
+
+    kind: ClassVar[str] = "tied"
+    reference: ClassVar[str] = "Malkin et al., Trajectory balance, NeurIPS 2022, arXiv:2201.13259"
+    network: ClassVar[Literal["none", "tied", "own"]] = "tied"
+
+    def log_prob(self, env: Environment[Any], states: Any, logits: Tensor | None) -> Tensor:
+        """Return the masked log-softmax."""
+        return _softmax(env, states, logits, self.kind)
+
+
 class LearnedBackward(BackwardPolicy):
-    """Softmax over the logits of the policy network, trained with it."""
+    """Softmax over the logits of a network of its own, trained beside the forward policy."""
 
     kind: ClassVar[str] = "learned"
     reference: ClassVar[str] = "Malkin et al., Trajectory balance, NeurIPS 2022, arXiv:2201.13259"
-    needs_logits: ClassVar[bool] = True
+    network: ClassVar[Literal["none", "tied", "own"]] = "own"
 
-    def log_prob(self, mask: Tensor, logits: Tensor | None) -> Tensor:
+    def log_prob(self, env: Environment[Any], states: Any, logits: Tensor | None) -> Tensor:
         """Return the masked log-softmax."""
-        if logits is None:
-            raise ValueError("A learned backward policy needs the logits of the policy network; got None.")
-        # Rows without a parent (the source) keep finite values, so that no gradient becomes NaN.
-        safe = torch.where(mask.any(1, keepdim=True) & ~mask, -torch.inf, logits)
-        return torch.where(mask, safe.log_softmax(1), -torch.inf)
+        return _softmax(env, states, logits, self.kind)
+
+
+class MaximumEntropyBackward(BackwardPolicy):
+    """P_B(s | s') = n(s) / n(s'), n the number of trajectories to a state: each trajectory to an object is as likely.
+
+    Among all backward policies this one gives the policy the largest entropy over trajectories.
+    """
+
+    kind: ClassVar[str] = "maximum_entropy"
+    reference: ClassVar[str] = (
+        "Mohammadpour et al., Maximum entropy GFlowNets with soft Q-learning, AISTATS 2024, arXiv:2312.14331"
+    )
+
+    def log_prob(self, env: Environment[Any], states: Any, logits: Tensor | None) -> Tensor:
+        """Return the normalised counts, float64.
+
+        Raises:
+            NotProvided: the environment cannot count its trajectories.
+        """
+        del logits
+        mask = env.backward_mask(states)
+        row, action = mask.nonzero(as_tuple=True)
+        counts = env.log_paths(env.backstep(states[row], action)).double()
+        out = torch.full(mask.shape, -torch.inf, dtype=torch.float64, device=mask.device)
+        out[row, action] = counts
+        total = torch.where(mask.any(1), out.logsumexp(1), 0.0)
+        return out - total[:, None]
 
 
 S = TypeVar("S", bound=States)
@@ -68,7 +119,11 @@ class BackwardWalk(Generic[S]):
     def __init__(self, env: Environment[S], policy: Policy[S], backward: BackwardPolicy) -> None:
         self._env, self._policy, self._backward = env, policy, backward
 
-    def sample(self, states: S, generator: torch.Generator) -> Tensor:
+    def log_probs(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """Return (S, n_backward) log-probabilities."""
+        logits = self._policy.backward_logits(states, condition) if self._backward.needs_logits else None
+        return self._backward.log_prob(self._env, states, logits)
+
+    def sample(self, states: S, generator: torch.Generator, condition: Tensor | None = None) -> Tensor:
         """Return legal backward actions (S,)."""
-        logits = self._policy.backward_logits(states) if self._backward.needs_logits else None
-        return draw(self._backward.log_prob(self._env.backward_mask(states), logits), generator)
+        return draw(self.log_probs(states, condition), generator)

@@ -31,8 +31,50 @@ class Answer:
     backward_logits: Tensor | None
 
 
+@dataclass(frozen=True)
+class Exploration:
+    """How the sampling law differs from the policy; the defaults are the policy itself.
+
+    Attributes:
+        epsilon: share of the probability that is uniform over the legal actions.
+        temperature: logits are divided by it first.
+        early_stop: share of the probability that is put on the stop action, where it is legal, in the end.
+    """
+
+    epsilon: float = 0.0
+    temperature: float = 1.0
+    early_stop: float = 0.0
+
+    @property
+    def none(self) -> bool:
+        """Whether the sampling law is the policy itself."""
+        return self.epsilon == 0.0 and self.temperature == 1.0 and self.early_stop == 0.0
+
+
+ON_POLICY = Exploration()
+
+
+def behaviour(logits: Tensor, exploration: Exploration, stop: int | None = None) -> Tensor:
+    """Return the log-probabilities (S, A) of the sampling law for logits (S, A) that are -inf where illegal."""
+    if exploration.none:
+        return logits.log_softmax(1)
+    law = (logits / exploration.temperature).softmax(1)
+    legal = logits > -torch.inf
+    if exploration.epsilon:
+        uniform = legal / legal.sum(1, keepdim=True)
+        law = law.lerp(uniform.to(law.dtype), exploration.epsilon)
+    if exploration.early_stop and stop is not None:
+        share = exploration.early_stop * legal[:, stop, None].to(law.dtype)
+        law = law * (1.0 - share)
+        law[:, stop] += share[:, 0]
+    return law.log()
+
+
 class Policy(nn.Module, Generic[S]):
-    """A network over the states of one environment. It must not depend on anything that `keys` does not tell apart."""
+    """A network over the states of one environment. It must not depend on anything that `keys` does not tell apart.
+
+    `condition` is what the reward depends on besides the object, one row per state; None without conditioning.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,15 +90,17 @@ class Policy(nn.Module, Generic[S]):
             self._memory = None
 
     @abstractmethod
-    def score(self, before: S, actions: Tensor, after: S | None) -> Answer:
+    def score(self, before: S, actions: Tensor, after: S | None, condition: Tensor | None = None) -> Answer:
         """Judge legal transitions, differentiably; `after` is given if backward logits are wanted."""
 
     @abstractmethod
-    def sample(self, states: S, generator: torch.Generator, epsilon: float) -> Tensor:
-        """Draw legal actions (S,) for states that are not terminal; uniform ones with probability `epsilon`."""
+    def sample(
+        self, states: S, generator: torch.Generator, exploration: Exploration, condition: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draw legal actions (S,) for states that are not terminal, with their log-probabilities (S,) when drawn."""
 
     @abstractmethod
-    def backward_logits(self, states: S) -> Tensor:
+    def backward_logits(self, states: S, condition: Tensor | None = None) -> Tensor:
         """Return (S, n_backward) logits of the backward actions; illegal ones are masked by the backward policy."""
 
 

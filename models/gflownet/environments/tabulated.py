@@ -1,0 +1,161 @@
+"""Any small environment as tables: states are numbers, and masks, steps and features are looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from models.gflownet.environments.base import Environment, States
+from models.gflownet.exact import StateGraph, enumerate_graph
+
+_CELLS = 50_000_000
+"""Most entries of one table."""
+
+
+@dataclass(frozen=True)
+class IndexStates(States):
+    """S states of a table.
+
+    Attributes:
+        index: (S,) int64, number of the state; 0 is the source.
+    """
+
+    index: Tensor
+
+    def __getitem__(self, index: Tensor | slice) -> Self:
+        """Select states."""
+        return type(self)(self.done[index], self.index[index])
+
+    @classmethod
+    def cat(cls, parts: Sequence[Self]) -> Self:
+        """Join batches."""
+        return cls(torch.cat([part.done for part in parts]), torch.cat([part.index for part in parts]))
+
+
+class Tabulated(Environment[IndexStates]):
+    """The same state graph, actions and objects as the environment it was made from.
+
+    Steps are gathers from precomputed tables, so a batch costs a few tensor operations whatever the rules are.
+
+    Args:
+        base: an environment that can be enumerated.
+        graph: its state graph, if it is known already.
+        limit: most states that are enumerated.
+
+    Raises:
+        ValueError: there are more states than `limit`, or a table would be too large.
+    """
+
+    def __init__(self, base: Environment[Any], graph: StateGraph[Any] | None = None, *, limit: int = 500_000) -> None:
+        super().__init__(base.options)
+        self.base = base
+        self.graph = enumerate_graph(base, limit=limit) if graph is None else graph
+        n, self.n_actions, self.n_backward = len(self.graph.states), base.n_actions, base.n_backward
+        if n * max(self.n_actions, self.n_backward) > _CELLS:
+            raise ValueError(
+                f"The tables of {n} states and {self.n_actions} actions would have more than {_CELLS} entries; "
+                "use the environment itself, or a smaller one."
+            )
+        self.stop, self.every_state_stops, self.n_features = base.stop, base.every_state_stops, base.n_features
+        origin, target, action = self.graph.origin, self.graph.target, self.graph.action
+        back = base.undo(self.graph.states[origin], action)
+        self._next = torch.full((n, self.n_actions), -1).index_put((origin, action), target)
+        self._undo = torch.full((n, self.n_actions), -1).index_put((origin, action), back)
+        self._before = torch.full((n, self.n_backward), -1).index_put((target, back), origin)
+        self._redo = torch.full((n, self.n_backward), -1).index_put((target, back), action)
+        correction = base.log_correction(self.graph.states[origin], action, self.graph.states[target]).double()
+        self._corrected = bool(correction.any())
+        self._correction = torch.zeros(n, self.n_actions, dtype=torch.float64)
+        self._correction[origin, action] = correction
+        self._legal, self._parents = self._next >= 0, self._before >= 0
+        self._done = self.graph.states.done
+        self._log_paths: Tensor | None = None
+        self._hot = base.k_hot(self.graph.states) if base.n_features else None
+
+    def to(self, device: torch.device | str) -> Tabulated:
+        """Move the tables to a device, in place."""
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, value.to(device))
+        return self
+
+    def source(self, n: int) -> IndexStates:
+        """Return n copies of the source state."""
+        index = torch.zeros(n, dtype=torch.int64, device=self._done.device)
+        return IndexStates(torch.zeros_like(index, dtype=torch.bool), index)
+
+    def forward_mask(self, states: IndexStates) -> Tensor:
+        """Return (S, n_actions) bool."""
+        return self._legal.index_select(0, states.index)
+
+    def backward_mask(self, states: IndexStates) -> Tensor:
+        """Return (S, n_backward) bool."""
+        return self._parents.index_select(0, states.index)
+
+    def _at(self, index: Tensor) -> IndexStates:
+        return IndexStates(self._done.take(index), index)
+
+    def step(self, states: IndexStates, actions: Tensor) -> IndexStates:
+        """Take legal forward actions (S,)."""
+        return self._at(self._next.take(states.index * self.n_actions + actions))
+
+    def backstep(self, states: IndexStates, actions: Tensor) -> IndexStates:
+        """Take legal backward actions (S,)."""
+        return self._at(self._before.take(states.index * self.n_backward + actions))
+
+    def undo(self, states: IndexStates, actions: Tensor) -> Tensor:
+        """Return the backward actions (S,) that take `actions` back."""
+        return self._undo.take(states.index * self.n_actions + actions)
+
+    def redo(self, states: IndexStates, actions: Tensor) -> Tensor:
+        """Return the forward actions (S,) that backward `actions` take back."""
+        return self._redo.take(states.index * self.n_backward + actions)
+
+    def keys(self, states: IndexStates) -> list[Hashable]:
+        """Return the numbers of the states."""
+        return list(states.index.tolist())
+
+    def codes(self, states: IndexStates) -> Tensor:
+        """Return the numbers of the states (S,)."""
+        return states.index
+
+    def k_hot(self, states: IndexStates) -> Tensor:
+        """Return (S, K) int64 of the environment it was made from."""
+        return self.base.k_hot(self.states(states)) if self._hot is None else self._hot.index_select(0, states.index)
+
+    def states(self, states: IndexStates) -> Any:
+        """Return the states of the environment it was made from."""
+        return self.graph.states[states.index]
+
+    def decode(self, states: IndexStates) -> list[Any]:
+        """Return the object of each terminal state."""
+        return self.base.decode(self.states(states))
+
+    def log_correction(self, states: IndexStates, actions: Tensor, following: IndexStates) -> Tensor:
+        """Return (S,) float64, zero for most environments."""
+        del following
+        if not self._corrected:
+            return super().log_correction(states, actions, states)
+        return self._correction.take(states.index * self.n_actions + actions)
+
+    def log_paths(self, states: IndexStates) -> Tensor:
+        """Return (S,) float64, counted by dynamic programming over the state graph once."""
+        if self._log_paths is None:
+            self._log_paths = self.graph.log_paths()
+        return self._log_paths.take(states.index)
+
+    def log_reward(self, states: IndexStates) -> Tensor:
+        """Return (S,) of the environment it was made from."""
+        return self.base.log_reward(self.states(states))
+
+    def log_partial(self, states: IndexStates) -> Tensor:
+        """Return (S,) of the environment it was made from."""
+        return self.base.log_partial(self.states(states))
+
+    def is_source(self, states: IndexStates) -> Tensor:
+        """Return (S,) bool: state number 0."""
+        return states.index == 0
