@@ -1,6 +1,6 @@
 """What an environment promises: batched states, flat integer actions, masks, and steps in both directions.
 
-The states of an environment form a directed acyclic graph from one source to the terminal states, which have `done` set.
+The states of an environment form a directed acyclic graph from one source to the terminal states, whose `done` is set.
 Where an object may end at several points of a trajectory, an action of its own ("stop") leads to its terminal state;
 where all objects have one length, the last building action may do so itself. S is the number of states of a batch.
 """
@@ -8,7 +8,7 @@ where all objects have one length, the last building action may do so itself. S 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -68,6 +68,15 @@ class Environment(Component, Generic[S]):
     """Whether `stop` is legal in every state that is not terminal."""
     n_features: int = 0
     """Values of `k_hot`; 0 where the environment has no such features."""
+    small: ClassVar[Mapping[str, Any]] = {}
+    """Options of an instance small enough to enumerate, for the exact test matrix."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move the tables of the environment to a device, in place; its states then start there."""
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, value.to(device))
+        return self
 
     @abstractmethod
     def source(self, n: int) -> S:

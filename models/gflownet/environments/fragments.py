@@ -12,10 +12,10 @@ removal, and each sequence stands for |A(x)| of those. `log_correction` returns 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -60,6 +60,11 @@ class FragmentEnvironment(Environment[FragmentStates]):
 
     kind: ClassVar[str] = "fragments"
     stop = STOP
+    small: ClassVar[Mapping[str, Any]] = {
+        "only": ("c1ccccc1", "C#N", "O"),
+        "max_heavy_atoms": 10,
+        "max_fragments": 3,
+    }
     reference: ClassVar[str] = "Bengio et al., NeurIPS 2021 (fragments); symmetric actions: Ma et al., 2024"
 
     class Options(Component.Options):

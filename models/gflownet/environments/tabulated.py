@@ -76,13 +76,6 @@ class Tabulated(Environment[IndexStates]):
         self._log_paths: Tensor | None = None
         self._hot = base.k_hot(self.graph.states) if base.n_features else None
 
-    def to(self, device: torch.device | str) -> Tabulated:
-        """Move the tables to a device, in place."""
-        for name, value in vars(self).items():
-            if isinstance(value, Tensor):
-                setattr(self, name, value.to(device))
-        return self
-
     def source(self, n: int) -> IndexStates:
         """Return n copies of the source state."""
         index = torch.zeros(n, dtype=torch.int64, device=self._done.device)
