@@ -50,9 +50,8 @@ def make_wheel(folder, spec, member):
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr(f"{spec.distribution}/__init__.py", "raise RuntimeError('imported')")
         archive.writestr(spec.member, member)
-        archive.writestr(
-            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {spec.distribution}\nVersion: {spec.version}\n"
-        )
+        about = f"Name: {spec.distribution}\nVersion: {spec.version}\nRequires-Dist: not-to-be-had\n"
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\n{about}")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
     return wheel
