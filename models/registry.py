@@ -30,6 +30,7 @@ GROUPS: Mapping[str, str] = {
     "environment": "models.gflownet.environments",
     "objective": "models.gflownet.objectives",
     "backward_policy": "models.gflownet.policies",
+    "replay": "models.gflownet.exploration",
 }
 """Group of components -> package that holds its modules."""
 
