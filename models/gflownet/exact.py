@@ -109,13 +109,14 @@ def _levels(n: int, origin: Tensor, target: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def forward_log_probs(graph: StateGraph[S], policy: Policy[S]) -> Tensor:
-    """Return the policy's log-probability of every edge, (E,) float64."""
+def forward_log_probs(graph: StateGraph[S], policy: Policy[S], condition: Tensor | None = None) -> Tensor:
+    """Return the policy's log-probability of every edge, (E,) float64; `condition` (C,) is the same for all."""
+    parts = []
     with policy.frozen():
-        parts = [
-            policy.score(graph.states[graph.origin[a : a + _CHUNK]], graph.action[a : a + _CHUNK], None).log_pf
-            for a in range(0, len(graph.origin), _CHUNK)
-        ]
+        for a in range(0, len(graph.origin), _CHUNK):
+            origin, action = graph.origin[a : a + _CHUNK], graph.action[a : a + _CHUNK]
+            given = None if condition is None else condition.expand(len(origin), -1)
+            parts.append(policy.score(graph.states[origin], action, None, given).log_pf)
     return torch.cat(parts).double()
 
 
@@ -126,7 +127,7 @@ def backward_log_probs(
     """Return log P_B of every edge, corrections included, (E,) float64; `policy` gives the logits if needed."""
     before, after = graph.states[graph.origin], graph.states[graph.target]
     logits = policy.backward_logits(after) if policy is not None and backward.needs_logits else None
-    log_pb = backward.log_prob(env.backward_mask(after), logits).double()
+    log_pb = backward.log_prob(env, after, logits).double()
     taken = log_pb.gather(1, env.undo(before, graph.action)[:, None])[:, 0]
     return taken + env.log_correction(before, graph.action, after).double()
 

@@ -15,7 +15,6 @@ from data.molecules import identity
 from data.records import Candidate, FloatArray
 from data.vocabulary import FragmentTree
 from models.gflownet.environments.fragments import FragmentEnvironment, FragmentStates
-from models.gflownet.policies.backward import BackwardWalk
 from models.gflownet.policies.base import Policy
 from models.gflownet.trainer import Trainer
 from models.gflownet.trajectories import sample_backward, sample_forward
@@ -129,10 +128,9 @@ def log_probabilities(
 
     The estimate of p is unbiased; its logarithm is low by about half the relative variance.
     """
-    walk = BackwardWalk(trainer.env, trainer.policy, trainer.backward)
     ratios = []
     for _ in range(draws):
-        paths = sample_backward(trainer.env, walk, terminal, generator)
+        paths = sample_backward(trainer.env, trainer.walk, terminal, generator)
         seen = trainer.assess(paths, torch.zeros(len(terminal)))
         ratios.append((seen.log_pf - seen.log_pb).sum(0).double())
     out: FloatArray = (torch.stack(ratios).logsumexp(0) - math.log(draws)).numpy()

@@ -46,6 +46,11 @@ class Tabulated(Environment[IndexStates]):
         graph: its state graph, if it is known already.
         limit: most states that are enumerated.
 
+    Attributes:
+        following: (V, n_actions) int64, the state that an action leads to, -1 where illegal.
+        legal, parents: (V, n_actions), (V, n_backward) bool, masks.
+        done: (V,) bool.
+
     Raises:
         ValueError: there are more states than `limit`, or a table would be too large.
     """
@@ -63,7 +68,7 @@ class Tabulated(Environment[IndexStates]):
         self.stop, self.every_state_stops, self.n_features = base.stop, base.every_state_stops, base.n_features
         origin, target, action = self.graph.origin, self.graph.target, self.graph.action
         back = base.undo(self.graph.states[origin], action)
-        self._next = torch.full((n, self.n_actions), -1).index_put((origin, action), target)
+        self.following = torch.full((n, self.n_actions), -1).index_put((origin, action), target)
         self._undo = torch.full((n, self.n_actions), -1).index_put((origin, action), back)
         self._before = torch.full((n, self.n_backward), -1).index_put((target, back), origin)
         self._redo = torch.full((n, self.n_backward), -1).index_put((target, back), action)
@@ -71,30 +76,30 @@ class Tabulated(Environment[IndexStates]):
         self._corrected = bool(correction.any())
         self._correction = torch.zeros(n, self.n_actions, dtype=torch.float64)
         self._correction[origin, action] = correction
-        self._legal, self._parents = self._next >= 0, self._before >= 0
-        self._done = self.graph.states.done
+        self.legal, self.parents = self.following >= 0, self._before >= 0
+        self.done = self.graph.states.done
         self._log_paths: Tensor | None = None
         self._hot = base.k_hot(self.graph.states) if base.n_features else None
 
     def source(self, n: int) -> IndexStates:
         """Return n copies of the source state."""
-        index = torch.zeros(n, dtype=torch.int64, device=self._done.device)
+        index = torch.zeros(n, dtype=torch.int64, device=self.done.device)
         return IndexStates(torch.zeros_like(index, dtype=torch.bool), index)
 
     def forward_mask(self, states: IndexStates) -> Tensor:
         """Return (S, n_actions) bool."""
-        return self._legal.index_select(0, states.index)
+        return self.legal.index_select(0, states.index)
 
     def backward_mask(self, states: IndexStates) -> Tensor:
         """Return (S, n_backward) bool."""
-        return self._parents.index_select(0, states.index)
+        return self.parents.index_select(0, states.index)
 
     def _at(self, index: Tensor) -> IndexStates:
-        return IndexStates(self._done.take(index), index)
+        return IndexStates(self.done.take(index), index)
 
     def step(self, states: IndexStates, actions: Tensor) -> IndexStates:
         """Take legal forward actions (S,)."""
-        return self._at(self._next.take(states.index * self.n_actions + actions))
+        return self._at(self.following.take(states.index * self.n_actions + actions))
 
     def backstep(self, states: IndexStates, actions: Tensor) -> IndexStates:
         """Take legal backward actions (S,)."""

@@ -30,6 +30,16 @@ class Answer:
     log_flow: Tensor
     backward_logits: Tensor | None
 
+    @staticmethod
+    def cat(parts: list[Answer]) -> Answer:
+        """Join answers, in which backward logits are all there or all None."""
+        logits = [part.backward_logits for part in parts if part.backward_logits is not None]
+        return Answer(
+            torch.cat([part.log_pf for part in parts]),
+            torch.cat([part.log_flow for part in parts]),
+            torch.cat(logits) if logits else None,
+        )
+
 
 @dataclass(frozen=True)
 class Exploration:

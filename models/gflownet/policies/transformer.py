@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from data.molecules import morgan_counts
 from models.gflownet.environments.fragments import STOP, FragmentEnvironment, FragmentStates
-from models.gflownet.policies.base import Answer, Policy, draw, initialise
+from models.gflownet.policies.base import Answer, Exploration, Policy, draw, initialise
 
 _FEATURES = 128
 _DISTANCES = 8
@@ -71,11 +71,20 @@ class FragmentTransformer(Policy[FragmentStates]):
         layers: transformer blocks.
         heads: attention heads.
         prior: weight of the log-frequencies; 0: uniform.
+        conditions: numbers in the encoded condition; 0 without conditioning.
         generator: source of the initial weights.
     """
 
     def __init__(
-        self, env: FragmentEnvironment, *, dim: int, layers: int, heads: int, prior: float, generator: torch.Generator
+        self,
+        env: FragmentEnvironment,
+        *,
+        dim: int,
+        layers: int,
+        heads: int,
+        prior: float,
+        generator: torch.Generator,
+        conditions: int = 0,
     ) -> None:
         super().__init__()
         if dim % heads:
@@ -102,6 +111,7 @@ class FragmentTransformer(Policy[FragmentStates]):
             self.root = nn.Linear(dim, 1)
             self.root_bias = nn.Embedding(env.n_fragments, 1)
             self.attachment_bias = nn.Embedding(env.n_attachments, 1)
+            self.condition = nn.Linear(conditions, dim) if conditions else None
         self.to_empty(device="cpu")
         initialise(self, generator)
         self._set_prior(prior)
@@ -163,16 +173,20 @@ class FragmentTransformer(Policy[FragmentStates]):
         terms = self.gate(distance) * seen + self.distance(distance) * many[:, None]
         return hidden.new_zeros((len(row), hidden.shape[2])).index_add(0, open_site, terms)
 
-    def _encode(self, states: FragmentStates, fragments: Tensor) -> _Encoding:
+    def _encode(self, states: FragmentStates, fragments: Tensor, condition: Tensor | None) -> _Encoding:
         """Embed non-empty states, each distinct one once."""
         parts = torch.stack([states.fragment, states.parent, states.parent_site, states.own_site])
         keys = (parts * self.hashes[:, None, :]).sum((0, 2))
+        if condition is not None:
+            keys = keys + self.hashes[0, 0] * torch.unique(condition, dim=0, return_inverse=True)[1]
         where: Tensor = torch.unique(keys, return_inverse=True)[1]
         first = torch.full((int(where.max()) + 1,), len(states)).scatter_reduce(
             0, where, torch.arange(len(states)), "amin"
         )
         unique = states[first]
         x, relation, absent = self._tokens(unique, fragments)
+        if self.condition is not None and condition is not None:
+            x = torch.cat([x[:, :1] + self.condition(condition[first])[:, None], x[:, 1:]], 1)
         for block in self.blocks:
             x = block(x, relation, absent)
         x = self.norm(x)
@@ -225,25 +239,39 @@ class FragmentTransformer(Policy[FragmentStates]):
             self._memory["weights"] = (fragments, root, keys)
         return fragments, root, keys
 
+    def _roots(self, root: Tensor, fragments: Tensor, condition: Tensor | None, n: int) -> Tensor:
+        """Return the logits (n, F) of the first fragment."""
+        if self.condition is None or condition is None:
+            return root.expand(n, -1)
+        return root + self.condition(condition) @ fragments.T / fragments.shape[1]
+
     def _attachment_logits(
         self, states: FragmentStates, node: Tensor, site: Tensor, here: Tensor, keys: Tensor
     ) -> Tensor:
         logits: Tensor = self.query(here) @ keys.T + self.attachment_bias.weight[:, 0]
         return logits.masked_fill(~self._env.attachable(states, node, site), -torch.inf)
 
-    def score(self, before: FragmentStates, actions: Tensor, after: FragmentStates | None) -> Answer:
+    def score(
+        self, before: FragmentStates, actions: Tensor, after: FragmentStates | None, condition: Tensor | None = None
+    ) -> Answer:
         """Judge legal transitions in one packed pass over their distinct states."""
         env = self._env
         fragments, root, keys = self._weights()
         started = (before.nodes > 0).nonzero()[:, 0]
         follow = None if after is None else (~after.done).nonzero()[:, 0]
         parts = [before[started]] + ([] if after is None or follow is None else [after[follow]])
-        log_pf = root.log_softmax(0)[(actions - 1).clamp(0, env.n_fragments - 1)]
+        first = (before.nodes == 0).nonzero()[:, 0]
+        roots = self._roots(root, fragments, None if condition is None else condition[first], len(first))
+        begun = roots.log_softmax(1).gather(1, (actions[first] - 1)[:, None])[:, 0]
+        log_pf = begun.new_zeros(len(before)).index_put((first,), begun)
         log_flow = self.flow.bias.expand(len(before))
         joint = FragmentStates.cat(parts)
         if not len(joint):
             return Answer(log_pf, log_flow, None if after is None else log_pf.new_zeros((len(before), env.n_backward)))
-        encoding = self._encode(joint, fragments)
+        given = None
+        if condition is not None:
+            given = condition[started] if follow is None else torch.cat([condition[started], condition[follow]])
+        encoding = self._encode(joint, fragments, given)
         where = encoding.where[: len(started)]
         places = self._places(encoding)
         chosen = actions[started]
@@ -267,37 +295,89 @@ class FragmentTransformer(Policy[FragmentStates]):
         leaves = leaves.masked_fill(encoding.states.fragment[:, : leaves.shape[1]] < 0, 0.0)
         return functional.pad(leaves, (1, self._env.n_backward - 1 - leaves.shape[1]))
 
-    def backward_logits(self, states: FragmentStates) -> Tensor:
+    def backward_logits(self, states: FragmentStates, condition: Tensor | None = None) -> Tensor:
         """Return (S, n_backward); zeros where terminal or empty, where there is no choice."""
         row = (~states.done & (states.nodes > 0)).nonzero()[:, 0]
         out = torch.zeros((len(states), self._env.n_backward))
         if not len(row):
             return out
-        encoding = self._encode(states[row], self._weights()[0])
+        encoding = self._encode(states[row], self._weights()[0], None if condition is None else condition[row])
         return out.index_put((row,), self._leaves(encoding)[encoding.where])
 
     @torch.no_grad()
-    def sample(self, states: FragmentStates, generator: torch.Generator, epsilon: float) -> Tensor:
-        """Draw root, or stop or site, then attachment; a share `epsilon` of the states draws uniformly."""
+    def sample(
+        self,
+        states: FragmentStates,
+        generator: torch.Generator,
+        exploration: Exploration,
+        condition: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Draw root, or stop or site, then attachment, with the log-probabilities; see `Exploration`."""
         env = self._env
         fragments, root, keys = self._weights()
-        explore = torch.rand(len(states), generator=generator) < epsilon
+        explore = torch.rand(len(states), generator=generator) < exploration.epsilon
         started = (states.nodes > 0).nonzero()[:, 0]
-        actions = torch.zeros(len(states), dtype=torch.int64)
+        actions, laws = torch.zeros(len(states), dtype=torch.int64), _Laws(len(states))
         empty = (states.nodes == 0).nonzero()[:, 0]
-        actions[empty] = 1 + draw(_flatten(root.expand(len(empty), -1), explore[empty]), generator)
+        roots = self._roots(root, fragments, None if condition is None else condition[empty], len(empty))
+        actions[empty] = 1 + laws.draw(empty, roots, explore, exploration, generator)
         if not len(started):
-            return actions
-        encoding = self._encode(states[started], fragments)
+            return actions, laws.log_prob(exploration)
+        encoding = self._encode(states[started], fragments, None if condition is None else condition[started])
         places = self._places(encoding)
-        place = draw(_flatten(places.logits[encoding.where], explore[started]), generator)
+        logits = places.logits[encoding.where]
+        halted = None
+        if exploration.early_stop:
+            halted = torch.rand(len(started), generator=generator) < exploration.early_stop
+            halted &= logits[:, 0] > -torch.inf
+        place = laws.draw(started, logits, explore, exploration, generator, halted)
         grow = (place > 0).nonzero()[:, 0]
         node, site = (place[grow] - 1) // env.tables.n_sites, (place[grow] - 1) % env.tables.n_sites
         here = places.here[places.number[encoding.where[grow], place[grow]]]
         row = started[grow]
-        logits = self._attachment_logits(states[row], node, site, here, keys)
-        actions[row] = env.encode(node, site, draw(_flatten(logits, explore[row]), generator))
-        return actions
+        attach = self._attachment_logits(states[row], node, site, here, keys)
+        actions[row] = env.encode(node, site, laws.draw(row, attach, explore, exploration, generator))
+        return actions, laws.log_prob(exploration, started, logits[:, 0], place == 0)
+
+
+class _Laws:
+    """Draws in stages, with the probability that the explored law gives to what was drawn."""
+
+    def __init__(self, n: int) -> None:
+        self._policy, self._uniform = torch.zeros(n), torch.zeros(n)
+
+    def draw(
+        self,
+        row: Tensor,
+        logits: Tensor,
+        explore: Tensor,
+        exploration: Exploration,
+        generator: torch.Generator,
+        halted: Tensor | None = None,
+    ) -> Tensor:
+        """Draw one stage (R,) for the states `row` from logits (R, A); 0 where `halted`."""
+        logits = logits / exploration.temperature
+        drawn = draw(_flatten(logits, explore[row]), generator)
+        drawn = drawn if halted is None else drawn.masked_fill(halted, 0)
+        self._policy[row] += logits.log_softmax(1).gather(1, drawn[:, None])[:, 0]
+        self._uniform[row] -= (logits > -torch.inf).sum(1).log()
+        return drawn
+
+    def log_prob(
+        self,
+        exploration: Exploration,
+        row: Tensor | None = None,
+        stop: Tensor | None = None,
+        stopped: Tensor | None = None,
+    ) -> Tensor:
+        """Return (S,) log-probabilities; `row` may stop early where its `stop` logit is finite."""
+        if exploration.none:
+            return self._policy
+        law = self._policy.exp().lerp(self._uniform.exp(), exploration.epsilon)
+        if exploration.early_stop and row is not None and stop is not None and stopped is not None:
+            share = exploration.early_stop * (stop > -torch.inf).to(law.dtype)
+            law[row] = law[row] * (1.0 - share) + share * stopped
+        return law.log()
 
 
 def _flatten(logits: Tensor, explore: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from models.gflownet.environments.fragments import STOP, FragmentEnvironment, FragmentStates
-from models.gflownet.policies.base import Answer, Policy, draw
+from models.gflownet.policies.base import Answer, Exploration, Policy, draw
 
 
 class UniformFragments(Policy[FragmentStates]):
@@ -16,9 +16,15 @@ class UniformFragments(Policy[FragmentStates]):
         super().__init__()
         self._env = env
 
-    def sample(self, states: FragmentStates, generator: torch.Generator, epsilon: float) -> Tensor:
-        """Draw legal actions (S,); `epsilon` makes no difference."""
-        del epsilon
+    def sample(
+        self,
+        states: FragmentStates,
+        generator: torch.Generator,
+        exploration: Exploration,
+        condition: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Draw legal actions (S,) with their log-probabilities; exploration and condition make no difference."""
+        del exploration, condition
         env = self._env
         root = draw(_logits(env.tables.root_ok.expand(len(states), -1)), generator)
         started = states.nodes > 0
@@ -30,10 +36,13 @@ class UniformFragments(Policy[FragmentStates]):
         node, site = (place[grow] - 1) // env.tables.n_sites, (place[grow] - 1) % env.tables.n_sites
         attachment = draw(_logits(env.attachable(states[grow], node, site)), generator)
         actions[grow] = env.encode(node, site, attachment)
-        return actions
+        return actions, self.score(states, actions, None).log_pf
 
-    def score(self, before: FragmentStates, actions: Tensor, after: FragmentStates | None) -> Answer:
+    def score(
+        self, before: FragmentStates, actions: Tensor, after: FragmentStates | None, condition: Tensor | None = None
+    ) -> Answer:
         """Return the log-probabilities of legal transitions; flows and backward logits are zero."""
+        del condition
         env = self._env
         log_pf = torch.full((len(before),), -float(env.tables.root_ok.sum().log()))
         started = (before.nodes > 0).nonzero()[:, 0]
@@ -45,8 +54,9 @@ class UniformFragments(Policy[FragmentStates]):
         logits = None if after is None else self.backward_logits(after)
         return Answer(log_pf, torch.zeros_like(log_pf), logits)
 
-    def backward_logits(self, states: FragmentStates) -> Tensor:
+    def backward_logits(self, states: FragmentStates, condition: Tensor | None = None) -> Tensor:
         """Return zeros (S, n_backward)."""
+        del condition
         return torch.zeros((len(states), self._env.n_backward))
 
 
