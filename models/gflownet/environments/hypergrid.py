@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from models.gflownet.environments.base import Environment, States
-from models.gflownet.environments.numbering import row_codes
+from models.gflownet.environments.numbering import log_multinomial, row_codes
 from models.registry import Component
 
 
@@ -72,7 +72,8 @@ class HyperGrid(Environment[GridStates]):
 
     def __init__(self, options: HyperGrid.Options | None = None, /, **values: object) -> None:
         super().__init__(options, **values)
-        self.dimensions, self.height = self.options.dimensions, self.options.height
+        self.dimensions: int = self.options.dimensions
+        self.height: int = self.options.height
         self.stop = self.dimensions
         self.n_actions = self.n_backward = self.dimensions + 1
         self.n_features = self.dimensions * self.height
@@ -97,7 +98,7 @@ class HyperGrid(Environment[GridStates]):
 
     def step(self, states: GridStates, actions: Tensor) -> GridStates:
         """Take legal forward actions (S,)."""
-        return GridStates(actions == self.stop, states.place + self._moves.index_select(0, actions))
+        return GridStates(actions == self.dimensions, states.place + self._moves.index_select(0, actions))
 
     def backstep(self, states: GridStates, actions: Tensor) -> GridStates:
         """Take legal backward actions (S,)."""
@@ -128,23 +129,25 @@ class HyperGrid(Environment[GridStates]):
 
     def k_hot(self, states: GridStates) -> Tensor:
         """Return (S, D) int64: i H + x_i of each coordinate i. A stop is not told: its state has but one parent."""
-        return states.place[:, : self.dimensions] + self._offset
+        hot: Tensor = states.place[:, : self.dimensions] + self._offset
+        return hot
 
     def log_paths(self, states: GridStates) -> Tensor:
         """Return (S,) float64: the log of the multinomial coefficient (sum x_i)! / prod x_i!."""
-        place = states.place[:, : self.dimensions].double()
-        return (place.sum(1) + 1).lgamma() - (place + 1).lgamma().sum(1)
+        return log_multinomial(states.place[:, : self.dimensions])
 
     def log_reward(self, states: GridStates) -> Tensor:
         """Return (S,) float64; of a state that has not stopped, the reward it would have."""
         value = self._value[states.place[:, : self.dimensions]]
-        if self.options.reward == "cosine":
-            return (self.options.r0 + self.options.r1 * value.prod(1)).log()
-        if self.options.reward == "sparse":
-            return torch.where(value.amin(1).bool() & (value.amax(1) == 2), 0.0, math.log(self.options.floor)).double()
-        r0, r1, r2 = self.options.r0, self.options.r1, self.options.r2
-        least = value.amin(1)
-        return (r0 + r1 * (least >= 1) + r2 * (least == 2).double()).log()
+        least, options = value.amin(1), self.options
+        reward: Tensor
+        if options.reward == "cosine":
+            reward = options.r0 + options.r1 * value.prod(1)
+        elif options.reward == "sparse":
+            reward = ((least > 0) & (value.amax(1) == 2)).double().clamp(min=options.floor)
+        else:
+            reward = options.r0 + options.r1 * (least >= 1) + options.r2 * (least == 2).double()
+        return reward.log()
 
     def log_partial(self, states: GridStates) -> Tensor:
         """Return (S,) float64: the log-reward of stopping here."""

@@ -1,7 +1,10 @@
-"""Numbers for rows of digits: what tells states apart without a Python object for each."""
+"""Rows of digits as numbers and as strings, a whole batch at once."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,3 +37,24 @@ def row_codes(digits: Tensor, base: int) -> Tensor:
 def _rank(codes: Tensor) -> Tensor:
     rank: Tensor = torch.unique(codes, return_inverse=True)[1]
     return rank
+
+
+def strings(words: np.ndarray[Any, Any], digits: Tensor) -> list[str]:
+    """Join words by number into one string per row.
+
+    Args:
+        words: strings of equal length, and an empty one for padding, which may stand at the end of a row only.
+        digits: (S, W) integers, indices of `words`.
+    """
+    if not digits.numel():
+        return [""] * len(digits)
+    table = np.ascontiguousarray(words[digits.cpu().numpy()])
+    joined: list[str] = table.view(f"<U{table.dtype.itemsize // 4 * table.shape[1]}")[:, 0].tolist()
+    return joined
+
+
+def log_multinomial(counts: Tensor) -> Tensor:
+    """Return (S,) float64, log of (sum c)! / prod c! of rows of counts (S, N): the orders in which they can grow."""
+    counts = counts.double()
+    out: Tensor = (counts.sum(1) + 1).lgamma() - (counts + 1).lgamma().sum(1)
+    return out
