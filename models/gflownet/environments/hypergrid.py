@@ -146,7 +146,7 @@ class HyperGrid(Environment[GridStates]):
         elif options.reward == "sparse":
             reward = ((least > 0) & (value.amax(1) == 2)).double().clamp(min=options.floor)
         else:
-            reward = options.r0 + options.r1 * (least >= 1) + options.r2 * (least == 2).double()
+            reward = options.r0 + options.r1 * (least >= 1).double() + options.r2 * (least == 2).double()
         return reward.log()
 
     def log_partial(self, states: GridStates) -> Tensor:
