@@ -17,7 +17,7 @@ from torch import Tensor
 _DIGITS = 31
 """Bonds (two bits each) in one word of a code."""
 _LOW = (1 << 57) - 1
-_CHUNK = 4096
+_CHUNK = 512
 """Graphs that are numbered at once: bounds the memory of the search."""
 
 

@@ -22,7 +22,7 @@ from models.gflownet.environments.atom_canonical import canonical, pack
 _ORDERS = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
 
 VALENCES = {
-    "H": 1, "B": 3, "C": 4, "N": 3, "O": 2, "F": 1, "Si": 4, "P": 3, "S": 2, "Cl": 1, "Se": 2, "Br": 1, "I": 1,
+    "B": 3, "C": 4, "N": 3, "O": 2, "F": 1, "Si": 4, "P": 3, "S": 2, "Cl": 1, "Se": 2, "Br": 1, "I": 1,
 }  # fmt: skip
 """Bonds of a neutral atom, implicit hydrogens included, where the options do not say otherwise."""
 
@@ -40,8 +40,10 @@ def valences_of(elements: Sequence[str], changes: Mapping[str, int]) -> list[int
             "number of bonds by the option max_valence."
         )
     for symbol, bonds in changes.items():
-        if not 1 <= bonds <= 8:
-            raise ValueError(f"The option max_valence gives {symbol} {bonds} bonds; expected 1 to 8.")
+        if not 1 <= bonds <= 8 or symbol == "H":
+            raise ValueError(
+                f"The option max_valence gives {symbol} {bonds} bonds; expected 1 to 8, and hydrogens are implicit."
+            )
         try:
             Chem.GetPeriodicTable().GetAtomicNumber(symbol)
         except RuntimeError:
@@ -76,9 +78,14 @@ class AtomMolecules:
         self._numbers = [table.GetAtomicNumber(symbol) for symbol in elements]
 
     def smiles(self, element: Tensor, bond: Tensor) -> str | None:
-        """Return the canonical SMILES of one graph, (N,) and (N, N); None if it has no atom or RDKit refuses it."""
+        """Return the canonical SMILES of one graph, (N,) and (N, N).
+
+        None if it has no atom, if RDKit refuses it, or if it would make a neutral graph one with charges (`+`), as it
+        does with nitrogen of five bonds: that would be another graph.
+        """
         mol = self._build(element, bond)
-        return None if mol is None else canonical_smiles(Chem.MolToSmiles(mol))
+        smiles = None if mol is None else canonical_smiles(Chem.MolToSmiles(mol))
+        return None if smiles is None or "+" in smiles else smiles
 
     def identify(self, element: Tensor, bond: Tensor) -> Identity:
         """Return the SMILES of one graph, (N,) and (N, N), and the number of graphs that share it."""
@@ -134,7 +141,7 @@ class AtomMolecules:
                     mol.AddBond(i, j, _ORDERS[orders[i][j]])
         with quiet_rdkit():
             try:
-                Chem.SanitizeMol(mol)
+                Chem.SanitizeMol(mol, Chem.SANITIZE_ALL ^ Chem.SANITIZE_CLEANUP)
             except Chem.MolSanitizeException:
                 return None
         return mol
@@ -155,10 +162,10 @@ class AtomMolecules:
         text = canonical_smiles(Chem.MolToSmiles(mol))
         Chem.Kekulize(mol, clearAromaticFlags=True)
         symbols = [atom.GetSymbol() for atom in mol.GetAtoms()]
-        if len(symbols) > size or not set(symbols) <= set(self._elements):
+        if len(symbols) > size or len(Chem.GetMolFrags(mol)) > 1 or not set(symbols) <= set(self._elements):
             raise ValueError(
                 f"{smiles!r} has {len(symbols)} atoms of {', '.join(sorted(set(symbols)))}; expected at most {size} of "
-                f"{', '.join(self._elements)}."
+                f"{', '.join(self._elements)}, all of them connected."
             )
         element, bond = torch.full((size,), -1), torch.zeros((size, size), dtype=torch.int64)
         element[: len(symbols)] = torch.tensor([self._elements.index(symbol) for symbol in symbols])

@@ -8,8 +8,8 @@ Exactness. States are kept in canonical numbering, and of the actions that an au
 each other only the first is legal, forwards and backwards. An action that remains is a larger graph with one atom or
 bond singled out, up to isomorphism: that is one forward action of the smaller graph and one backward action of the
 larger. So edges in both directions correspond one to one, every legal backward action is one parent edge, and any
-backward policy is a law over parents. No automorphism has to be counted, in contrast to numbered graphs, whose flows
-are off by the order of their automorphism group (Ma et al., 2024).
+backward policy is a law over parents. No automorphism has to be counted, in contrast to numbered graphs, whose rewards
+must be scaled by the order of their automorphism group (Kim et al., Symmetry-aware GFlowNets, ICML 2025).
 
 One thing is left: an aromatic molecule with several Kekule structures is several terminal states but one object.
 `log_correction` divides the stop by their number, so that the weights of all trajectories of a molecule sum to one.
@@ -55,7 +55,8 @@ class AtomEnvironment(Environment[AtomStates]):
 
     kind: ClassVar[str] = "atoms"
     reference: ClassVar[str] = (
-        "Atom by atom: Jain et al., ICML 2023, arXiv:2210.12765; symmetric actions: Ma et al., 2024, arXiv:2310.08557"
+        "Atom by atom: Jain et al., ICML 2023, arXiv:2210.12765; canonical states and equivalent actions: Ma et al., "
+        "NeurIPS AI4Science 2023, arXiv:2406.05426"
     )
     stop = STOP
 
