@@ -72,6 +72,7 @@ class Tabulated(Environment[IndexStates]):
         self._undo = torch.full((n, self.n_actions), -1).index_put((origin, action), back)
         self._before = torch.full((n, self.n_backward), -1).index_put((target, back), origin)
         self._redo = torch.full((n, self.n_backward), -1).index_put((target, back), action)
+        self._complete_backward()
         correction = base.log_correction(self.graph.states[origin], action, self.graph.states[target]).double()
         self._corrected = bool(correction.any())
         self._correction = torch.zeros(n, self.n_actions, dtype=torch.float64)
@@ -80,6 +81,20 @@ class Tabulated(Environment[IndexStates]):
         self.done = self.graph.states.done
         self._log_paths: Tensor | None = None
         self._hot = base.k_hot(self.graph.states) if base.n_features else None
+
+    def _complete_backward(self) -> None:
+        """Add the backward actions that take back no forward edge: where a state is one of several orders of building.
+
+        What follows them forward is then another order of the same thing.
+        """
+        legal = self.base.backward_mask(self.graph.states)
+        after, back = (legal & (self._before < 0)).nonzero(as_tuple=True)
+        if len(after):
+            states = self.graph.states[after]
+            number = {key: place for place, key in enumerate(self.base.keys(self.graph.states))}
+            before = [number[key] for key in self.base.keys(self.base.backstep(states, back))]
+            self._before[after, back] = torch.tensor(before)
+            self._redo[after, back] = self.base.redo(states, back)
 
     def source(self, n: int) -> IndexStates:
         """Return n copies of the source state."""
