@@ -16,7 +16,7 @@ from models.gflownet.environments.base import Environment, States
 from models.gflownet.exploration.replay import Replay
 from models.gflownet.objectives.base import Objective
 from models.gflownet.policies.backward import BackwardPolicy, BackwardWalk
-from models.gflownet.policies.base import Answer, Exploration, Policy
+from models.gflownet.policies.base import Answer, Exploration, Policy, PolicyDiverged
 from models.gflownet.policies.recorded import Recorder
 from models.gflownet.trajectories import Paths, Trajectories, sample_backward, sample_forward
 from models.registry import Options, build
@@ -160,7 +160,10 @@ class Trainer(Generic[S]):
 
     def step(self) -> dict[str, float]:
         """Take one step of gradient descent and return its metrics."""
-        batch = self._draw()
+        try:
+            batch = self._draw()
+        except PolicyDiverged as error:
+            raise TrainingError(f"Step {self.done}: {error}") from error
         trajectories = self.assess(batch.paths, batch.log_reward, batch.answer)
         if self.done == 0:
             trajectories = self._start_log_z(trajectories)
@@ -187,6 +190,8 @@ class Trainer(Generic[S]):
         fresh = options.batch_size - replayed
         paths, answer = self._sample(fresh)
         log_reward, keys = self.reward(paths.terminal)
+        if not -torch.inf < log_reward.sum().item() < torch.inf:
+            raise TrainingError(f"Step {self.done}: a log-reward is not finite; a reward must be a finite number.")
         if options.replay_share:
             kept, names = paths.terminal, keys
             values = log_reward
@@ -292,8 +297,6 @@ class Trainer(Generic[S]):
         Raises:
             TrainingError: always.
         """
-        if not bool(trajectories.log_reward.isfinite().all()):
-            raise TrainingError(f"Step {self.done}: a log-reward is not finite; a reward must be a finite number.")
         for name in ("log_pf", "log_pb", "log_flow"):
             if not bool(getattr(trajectories, name).isfinite().all()):
                 raise TrainingError(

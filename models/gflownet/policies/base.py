@@ -16,6 +16,13 @@ from models.gflownet.environments.base import States
 S = TypeVar("S", bound=States)
 
 
+class PolicyDiverged(FloatingPointError):
+    """The probabilities of a policy are not finite."""
+
+    def __init__(self) -> None:
+        super().__init__("the policy network has diverged: its probabilities are not finite. Lower the learning rate.")
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a policy says about P transitions.
@@ -118,10 +125,16 @@ def draw(logits: Tensor, generator: torch.Generator) -> Tensor:
     """Draw (S,) from the categorical laws of logits (S, A), -inf where illegal, by inversion on private noise.
 
     One random number per row, and never an illegal action: its step of the distribution function has no height.
+
+    Raises:
+        PolicyDiverged: a logit is NaN, or a row has no finite one.
     """
     steps = logits.softmax(1).cumsum(1, dtype=torch.float64)
     noise = torch.rand((len(logits), 1), generator=generator, dtype=torch.float64) * (1.0 - 1e-9)
-    return torch.searchsorted(steps, noise * steps[:, -1:], right=True)[:, 0]
+    drawn = torch.searchsorted(steps, noise * steps[:, -1:], right=True)[:, 0]
+    if len(drawn) and int(drawn.max()) == logits.shape[1]:
+        raise PolicyDiverged
+    return drawn
 
 
 def initialise(module: nn.Module, generator: torch.Generator, *, embedding_scale: float = 0.3) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models.gflownet.environments.tabulated import IndexStates, Tabulated
-from models.gflownet.policies.base import ON_POLICY, Answer, Exploration, behaviour
+from models.gflownet.policies.base import ON_POLICY, Answer, Exploration, PolicyDiverged, behaviour
 from models.gflownet.policies.mlp import MLP
 from models.gflownet.trajectories import Paths
 
@@ -88,6 +88,9 @@ class Recorder:
             exploration: see there.
             condition: (n, C), or None.
             backward: whether the backward logits of the states after the transitions are wanted.
+
+        Raises:
+            PolicyDiverged: the policy's probabilities are not finite.
         """
         with torch.no_grad():
             weights = self._weights()
@@ -153,6 +156,8 @@ class Recorder:
             actions.append(action)
             if bool(env.done.take(index).all()):
                 break
+        else:
+            raise PolicyDiverged
         return self._compact(visited, actions, buffers, laws, condition), index
 
     def _compact(
@@ -203,6 +208,8 @@ class Recorder:
         judged: list[tuple[Tensor, list[Tensor], Tensor | None]] = []
         rows, time = 0, 0
         while len(row):
+            if time == self._longest:
+                raise PolicyDiverged
             states, given, where = self._distinct(index, None if condition is None else condition[row])
             layers = self._judge(states, weights, given)
             law = behaviour(layers[-1][:, :width] + self._forbidden.index_select(0, states), exploration, env.stop)

@@ -23,7 +23,7 @@ from models.gflownet.exact import (
     total_variation,
 )
 from models.gflownet.objectives.trajectory_balance import TrajectoryBalance
-from models.gflownet.policies.backward import LearnedBackward, UniformBackward
+from models.gflownet.policies.backward import TiedBackward, UniformBackward
 from models.gflownet.policies.transformer import FragmentTransformer
 from models.gflownet.policies.uniform import UniformFragments
 from models.gflownet.trainer import Trainer, TrainerOptions
@@ -54,7 +54,7 @@ def distance(graph, law):
     return total_variation(np.array(list(merged.values())), target_law(log_reward(merged)))
 
 
-@pytest.mark.parametrize("backward", [UniformBackward(), LearnedBackward()], ids=["uniform", "learned"])
+@pytest.mark.parametrize("backward", [UniformBackward(), TiedBackward()], ids=["uniform", "learned"])
 def test_the_fixed_point_has_zero_loss_and_the_target_law(env, graph, backward):
     policy, generator = policy_of(env)
     rewards = log_reward(graph.objects)
@@ -76,7 +76,7 @@ def test_a_wrong_backward_policy_is_found_out(env, graph):
     assert distance(graph, terminal_law(graph, point.log_pf)) > 1e-3
 
 
-@pytest.mark.parametrize("backward", [UniformBackward(), LearnedBackward()], ids=["uniform", "learned"])
+@pytest.mark.parametrize("backward", [UniformBackward(), TiedBackward()], ids=["uniform", "learned"])
 def test_training_reaches_the_target_law_over_molecules(env, graph, backward):
     policy, generator = policy_of(env)
 

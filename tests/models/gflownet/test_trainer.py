@@ -8,7 +8,7 @@ import torch
 
 from models.gflownet.environments.fragments import FragmentEnvironment
 from models.gflownet.objectives.trajectory_balance import TrajectoryBalance
-from models.gflownet.policies.backward import LearnedBackward, UniformBackward
+from models.gflownet.policies.backward import TiedBackward, UniformBackward
 from models.gflownet.policies.transformer import FragmentTransformer
 from models.gflownet.trainer import Trainer, TrainerOptions, TrainingError
 
@@ -47,7 +47,7 @@ def equal(a, b):
     return all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize("backward", [UniformBackward(), LearnedBackward()], ids=["uniform", "learned"])
+@pytest.mark.parametrize("backward", [UniformBackward(), TiedBackward()], ids=["uniform", "tied"])
 @pytest.mark.parametrize("killed_at", [2, 5, 8, 11])
 def test_killed_and_resumed_training_ends_like_an_uninterrupted_one(tmp_path, killed_at, backward):
     whole = trainer_of(backward=backward)
@@ -139,7 +139,7 @@ def test_a_policy_that_diverged_is_named():
 
 
 def test_the_replay_gives_half_its_draws_to_the_best_tenth():
-    trainer = trainer_of(steps=12, replay_capacity=30)
+    trainer = trainer_of(steps=12, replay={"kind": "prioritised", "capacity": 30})
     trainer.train()
     replay = trainer.replay
     assert len(replay) <= 30

@@ -9,12 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.gflownet.environments.base import NotProvided
 from models.gflownet.environments.fragments import FragmentEnvironment
-from models.gflownet.policies.backward import LearnedBackward, UniformBackward
-from models.gflownet.policies.base import draw
+from models.gflownet.environments.hypergrid import HyperGrid
+from models.gflownet.policies.backward import BackwardWalk, LearnedBackward, MaximumEntropyBackward, TiedBackward
+from models.gflownet.policies.base import Exploration, draw
+from models.gflownet.policies.mlp import MLP
 from models.gflownet.policies.transformer import FragmentTransformer
 from models.gflownet.policies.uniform import UniformFragments
-from models.gflownet.trajectories import sample_forward
+from models.gflownet.trajectories import sample_backward, sample_forward
 from models.registry import kinds
 
 ENV = FragmentEnvironment(only=("c1ccccc1", "C#N", "O", "C", "N"), max_heavy_atoms=11, max_fragments=5)
@@ -48,7 +51,9 @@ def test_a_packed_score_is_the_score_of_each_transition_alone():
 
 def test_full_exploration_is_the_uniform_policy():
     n = 6000
-    explored = sample_forward(ENV, transformer(prior=3.0), n, torch.Generator().manual_seed(2), epsilon=1.0)
+    explored = sample_forward(
+        ENV, transformer(prior=3.0), n, torch.Generator().manual_seed(2), exploration=Exploration(epsilon=1.0)
+    )
     uniform = UniformFragments(ENV)
     root = explored.forward[explored.time == 0]
     expected = n * math.exp(uniform.score(ENV.source(1), root[:1], None).log_pf.item())
@@ -80,28 +85,40 @@ def test_backward_laws_cover_exactly_the_true_parents(kind):
     paths = sample_forward(ENV, UniformFragments(ENV), 30, torch.Generator().manual_seed(3))
     mask = ENV.backward_mask(paths.after)
     logits = transformer().backward_logits(paths.after).detach()
-    probability = backward.log_prob(mask, logits).exp()
+    if kind == "maximum_entropy":
+        with pytest.raises(NotProvided, match="cannot count the trajectories"):
+            backward.log_prob(ENV, paths.after, logits)
+        return
+    probability = backward.log_prob(ENV, paths.after, logits).exp()
     assert torch.equal(probability > 0, mask)
     assert probability.sum(1).tolist() == pytest.approx([1.0] * len(mask), abs=1e-5)
 
 
-def test_a_learned_backward_policy_is_trained_and_survives_the_source():
+@pytest.mark.parametrize("backward", [TiedBackward(), LearnedBackward()], ids=["tied", "learned"])
+def test_a_backward_policy_with_logits_is_trained_and_survives_the_source(backward):
+    env = HyperGrid(dimensions=2, height=4)
+    inner = env.step(env.step(env.source(1), torch.tensor([0])), torch.tensor([1]))
+    states = type(inner).cat([inner, env.source(1)])
     logits = torch.zeros((2, 3), requires_grad=True)
-    mask = torch.tensor([[True, True, False], [False, False, False]])
-    chosen = LearnedBackward().log_prob(mask, logits)[0, 0]
+    chosen = backward.log_prob(env, states, logits)[0, 0]
     chosen.backward()
     assert logits.grad[0].tolist() == pytest.approx([0.5, -0.5, 0.0])
     assert logits.grad[1].tolist() == [0.0, 0.0, 0.0]
-
-
-def test_a_learned_backward_policy_without_logits_is_an_error():
     with pytest.raises(ValueError, match="needs the logits"):
-        LearnedBackward().log_prob(torch.ones((1, 2), dtype=torch.bool), None)
+        backward.log_prob(env, states, None)
 
 
-def test_a_uniform_backward_policy_counts_parents():
-    law = UniformBackward().log_prob(torch.tensor([[True, False, True]]), None)
-    assert law[0].tolist() == pytest.approx([math.log(0.5), -math.inf, math.log(0.5)])
+def test_the_maximum_entropy_law_makes_all_trajectories_to_an_object_as_likely():
+    env = HyperGrid(dimensions=2, height=4)
+    walk = BackwardWalk(env, MLP(env, generator=torch.Generator()), MaximumEntropyBackward())
+    end = env.step(env.source(1), torch.tensor([0]))
+    for action in (0, 1, 1, 2):
+        end = env.step(end, torch.tensor([action]))
+    many = end[torch.zeros(600, dtype=torch.int64)]
+    paths = sample_backward(env, walk, many, torch.Generator().manual_seed(0))
+    log_pb = walk.log_probs(paths.after).gather(1, paths.backward[:, None])[:, 0]
+    total = torch.zeros(600, dtype=torch.float64).index_add(0, paths.row, log_pb)
+    assert total.exp().tolist() == pytest.approx([1 / 6] * 600)
 
 
 @settings(max_examples=100, deadline=None)

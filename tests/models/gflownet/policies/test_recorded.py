@@ -9,7 +9,7 @@ import torch
 from models.gflownet.environments.hypergrid import HyperGrid
 from models.gflownet.environments.tabulated import Tabulated
 from models.gflownet.exact import forward_log_probs, terminal_law
-from models.gflownet.policies.base import Exploration
+from models.gflownet.policies.base import Exploration, PolicyDiverged
 from models.gflownet.policies.mlp import MLP
 from models.gflownet.policies.recorded import DENSE, Recorder
 from models.registry import kinds
@@ -49,7 +49,8 @@ def test_recorded_answers_are_those_of_a_second_pass(n, conditions, env, explora
     assert choice.any()
     assert torch.allclose(answer.backward_logits[choice], again.backward_logits[choice], atol=1e-5)
     masked = [
-        type(answer)(a.log_pf, a.log_flow, torch.where(choice[:, None], a.backward_logits, 0.0)) for a in (answer, again)
+        type(answer)(a.log_pf, a.log_flow, torch.where(choice[:, None], a.backward_logits, 0.0))
+        for a in (answer, again)
     ]
     for one, other in zip(*(gradients(policy, part) for part in masked), strict=True):
         assert torch.allclose(one, other, rtol=1e-3, atol=1e-3)
@@ -116,3 +117,12 @@ def test_the_law_of_drawing_is_told(exploration):
         law = (1 - exploration.epsilon) * law + exploration.epsilon * uniform
         law = (1 - exploration.early_stop) * law + exploration.early_stop * stop
         assert torch.allclose(torch.zeros(n).index_add(0, paths.row, law.log()), paths.log_behaviour, atol=1e-4)
+
+
+@pytest.mark.parametrize("n", [5, DENSE + 40], ids=["small", "large"])
+def test_a_policy_that_diverged_is_named(n):
+    record, policy = recorder(GRID)
+    with torch.no_grad():
+        policy.bias.fill_(torch.nan)
+    with pytest.raises(PolicyDiverged, match="diverged"):
+        record.draw(n, torch.Generator().manual_seed(0))
