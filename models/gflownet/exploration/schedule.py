@@ -62,8 +62,8 @@ class Schedule(Options):
         return self._between(progress, self.end)
 
     def _between(self, progress: float, end: float) -> float:
-        if progress == 1.0:
-            return end
+        if progress in (0.0, 1.0):
+            return end if progress else self.start
         if self.shape == "exponential":
             return self.start * math.pow(end / self.start, progress)
         if self.shape == "cosine":
