@@ -22,6 +22,8 @@ class Objective(Component):
     """Whether the network's flow is taken as log F(s) minus a log-reward of the unfinished state."""
     on_policy: ClassVar[bool] = False
     """Whether the law that trajectories were drawn from must be known: refuses replay and local search."""
+    zero_at_optimum: ClassVar[bool] = True
+    """Whether the loss of every trajectory is zero at the optimum; if not, only its expected gradient is."""
     learns_flow: ClassVar[bool] = True
     """Whether the loss depends on the flows of states other than the source."""
 

@@ -46,6 +46,7 @@ class Variational(Objective):
     """An objective that needs the probability with which each trajectory was drawn."""
 
     on_policy: ClassVar[bool] = True
+    zero_at_optimum: ClassVar[bool] = False
     learns_flow: ClassVar[bool] = False
 
     def policy_weights(self, t: Trajectories) -> Tensor:
