@@ -62,10 +62,11 @@ def test_libraries_take_turns_on_every_case():
 
 def test_ratios_compare_neighbouring_runs():
     """The machine gets slower with every repeat; the ratios do not change."""
-    rates, quality, setup = throughput(bench([]))
+    rates, transitions, quality, setup = throughput(bench([]))
     assert len(rates.rows) == len(CASES)
     assert rates.rows[0] == ["4x8", "16", "400", "50", "200", "8.00", "2.00"]
-    assert quality.rows[0][2:] == [f"{CASES[0].batch * CASES[0].iterations:,}", *["0.040"] * 3, *["10.0"] * 3]
+    assert transitions.rows[0] == ["4x8", "16", "4,000", "500", "2,000", *["10.0"] * 3]
+    assert quality.rows[0] == ["4x8", "16", f"{CASES[0].batch * CASES[0].iterations:,}", *["0.040"] * 3]
     assert setup.rows[1] == ["torchgfn", "2.0", "3.0"]
 
 
@@ -116,7 +117,7 @@ def test_tables_are_written_and_shown(tmp_path):
     sections = throughput(bench([], repeats=1))
     write(Namespace(output=tmp_path / "out.json", markdown=tmp_path / "out.md", quick=False), sections)
     found = json.loads((tmp_path / "out.json").read_text())
-    assert [section["name"] for section in found["sections"]] == ["throughput", "equal_states", "setup"]
+    assert [section["name"] for section in found["sections"]] == ["throughput", "transitions", "equal_states", "setup"]
     assert len(found["sections"][0]["records"]) == 3 * len(CASES)
     assert "| 4x8 | 16 | 800 | 100 | 400 | 8.00 | 2.00 |" in (tmp_path / "out.md").read_text()
     told = StringIO()
