@@ -77,27 +77,27 @@ class AtomMolecules:
         self._elements, self._orders = list(elements), sorted(orders)
         self._numbers = [table.GetAtomicNumber(symbol) for symbol in elements]
 
-    def smiles(self, element: Tensor, bond: Tensor) -> str | None:
-        """Return the canonical SMILES of one graph, (N,) and (N, N).
-
-        None if it has no atom, if RDKit refuses it, or if it would make a neutral graph one with charges (`+`), as it
-        does with nitrogen of five bonds: that would be another graph.
-        """
-        mol = self._build(element, bond)
-        smiles = None if mol is None else canonical_smiles(Chem.MolToSmiles(mol))
-        return None if smiles is None or "+" in smiles else smiles
-
     def identify(self, element: Tensor, bond: Tensor) -> Identity:
         """Return the SMILES of one graph, (N,) and (N, N), and the number of graphs that share it."""
-        smiles = self.smiles(element, bond)
-        return Identity(smiles, 1 if smiles is None else len(self.forms(element, bond)))
+        mol = self._build(element, bond)
+        smiles = _text(mol)
+        return Identity(smiles, 1 if smiles is None else len(self._forms(mol, smiles, element, bond)))
 
     def forms(self, element: Tensor, bond: Tensor) -> Tensor:
         """Return the K graphs with the SMILES of a valid one, (N,) and (N, N), up to isomorphism: bonds (K, N, N).
 
         The nodes keep their numbers and their elements.
+
+        Raises:
+            ValueError: the graph is no valid molecule.
         """
-        mol, smiles = self._build(element, bond), self.smiles(element, bond)
+        mol = self._build(element, bond)
+        smiles = _text(mol)
+        if smiles is None:
+            raise ValueError("The graph is no molecule that RDKit accepts; expected one whose `identify` has a SMILES.")
+        return self._forms(mol, smiles, element, bond)
+
+    def _forms(self, mol: Chem.Mol, smiles: str, element: Tensor, bond: Tensor) -> Tensor:
         pairs = [(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in mol.GetBonds() if b.GetIsAromatic()]
         assigned = self._assign(pairs, [bond[i, j].item() for i, j in pairs])
         if len(assigned) < 2:
@@ -108,7 +108,7 @@ class AtomMolecules:
                 table[i, j] = table[j, i] = order
         codes = pack(canonical(element.expand(len(tables), -1), tables).bond)
         distinct = {tuple(code): table for code, table in zip(codes.tolist(), tables, strict=True)}
-        return torch.stack([table for table in distinct.values() if self.smiles(element, table) == smiles])
+        return torch.stack([t for t in distinct.values() if _text(self._build(element, t)) == smiles])
 
     def _assign(self, pairs: Sequence[tuple[int, int]], now: Sequence[float]) -> list[list[int]]:
         """Return all orders of some bonds with the same sum at every atom as `now`."""
@@ -172,9 +172,18 @@ class AtomMolecules:
         for edge in mol.GetBonds():
             i, j, order = edge.GetBeginAtomIdx(), edge.GetEndAtomIdx(), int(edge.GetBondTypeAsDouble())
             bond[i, j] = bond[j, i] = order
-        if not set(bond.unique().tolist()) <= {0, *self._orders} or self.smiles(element, bond) != text:
+        if not set(bond.unique().tolist()) <= {0, *self._orders} or _text(self._build(element, bond)) != text:
             raise ValueError(
                 f"{smiles!r} cannot be built: expected one neutral molecule without isotopes or radicals, with bonds "
                 f"of order {', '.join(map(str, self._orders))}."
             )
         return element, bond, min(map(len, mol.GetRingInfo().AtomRings()), default=math.inf)
+
+
+def _text(mol: Chem.Mol | None) -> str | None:
+    """Return the canonical SMILES.
+
+    None where RDKit makes a neutral graph one with charges, as it does with some of phosphorus: that is another graph.
+    """
+    smiles = None if mol is None else canonical_smiles(Chem.MolToSmiles(mol))
+    return None if smiles is None or "+" in smiles else smiles

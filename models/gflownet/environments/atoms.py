@@ -18,9 +18,9 @@ One thing is left: an aromatic molecule with several Kekule structures is severa
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -59,6 +59,7 @@ class AtomEnvironment(Environment[AtomStates]):
         "NeurIPS AI4Science 2023, arXiv:2406.05426"
     )
     stop = STOP
+    small: ClassVar[Mapping[str, Any]] = {"elements": ("C", "O"), "max_atoms": 4, "bond_orders": (1, 2)}
 
     class Options(Component.Options):
         """Options of the atom environment."""
