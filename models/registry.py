@@ -31,6 +31,7 @@ GROUPS: Mapping[str, str] = {
     "objective": "models.gflownet.objectives",
     "backward_policy": "models.gflownet.policies",
     "replay": "models.gflownet.exploration",
+    "conditioning": "models.gflownet.conditioning",
 }
 """Group of components -> package that holds its modules."""
 

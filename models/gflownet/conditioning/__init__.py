@@ -1,0 +1,1 @@
+"""What a reward may depend on besides the object: inverse temperature, preferences."""
