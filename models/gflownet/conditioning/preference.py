@@ -31,9 +31,7 @@ class Preference(Conditioning):
         objectives: int = Field(2, ge=2, description="K, the objectives.")
         concentration: float = Field(1.5, gt=0, description="Of the symmetric Dirichlet law; 1 is uniform.")
         bins: int = Field(16, ge=1, description="Entries of the thermometer encoding of each weight.")
-        beta: PositiveFloat | InverseTemperatureOptions = Field(
-            1.0, description="A positive number, or a law to draw from."
-        )
+        beta: PositiveFloat | InverseTemperatureOptions = Field(1.0, description="A number, or a law to draw from.")
         floor: float = Field(-30.0, description="Least log of the weighted sum: a reward must not be zero.")
 
     def __init__(self, options: Preference.Options | None = None, /, **values: Any) -> None:
