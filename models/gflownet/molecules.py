@@ -131,7 +131,7 @@ def log_probabilities(
     ratios = []
     for _ in range(draws):
         paths = sample_backward(trainer.env, trainer.walk, terminal, generator)
-        seen = trainer.assess(paths, torch.zeros(len(terminal)))
+        seen = trainer.assessor.assess(paths, torch.zeros(len(terminal)))
         ratios.append((seen.log_pf - seen.log_pb).sum(0).double())
     out: FloatArray = (torch.stack(ratios).logsumexp(0) - math.log(draws)).numpy()
     return out

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
+from models.gflownet.assessment import Assessor
+from models.gflownet.conditioning.base import Conditioning
+from models.gflownet.conditioning.partition import LogPartition
 from models.gflownet.environments.base import Environment, States
+from models.gflownet.environments.tabulated import Tabulated
+from models.gflownet.exploration.averaging import AveragedPolicy
+from models.gflownet.exploration.local_search import LocalSearchOptions, local_search
 from models.gflownet.exploration.replay import Replay
+from models.gflownet.exploration.schedule import Schedule
 from models.gflownet.objectives.base import Objective
 from models.gflownet.policies.backward import BackwardPolicy, BackwardWalk
 from models.gflownet.policies.base import Answer, Exploration, Policy, PolicyDiverged
+from models.gflownet.policies.mlp import MLP
 from models.gflownet.policies.recorded import Recorder
 from models.gflownet.trajectories import Paths, Trajectories, sample_backward, sample_forward
 from models.registry import Options, build
@@ -25,6 +34,7 @@ S = TypeVar("S", bound=States)
 
 Reward = Callable[[S], tuple[Tensor, Sequence[Hashable]]]
 """Terminal states -> log-rewards (B,) and the objects they are (None outside the space)."""
+Fraction = Annotated[float, Field(ge=0, le=1)]
 Report = Callable[[int, int, Mapping[str, float]], None]
 Evaluate = Callable[[], Mapping[str, float]]
 
@@ -40,13 +50,28 @@ class TrainerOptions(Options):
     batch_size: int = Field(64, ge=2, description="Trajectories per step, replayed ones included.")
     learning_rate: float = Field(2e-3, gt=0)
     log_z_learning_rate: float = Field(0.1, gt=0)
-    final_rate: float = Field(0.1, gt=0, le=1, description="Learning rates fall linearly to this share at the end.")
+    schedule: Literal["constant", "linear", "cosine", "exponential"] = Field(
+        "linear", description="Course of the learning rates over the steps."
+    )
+    final_rate: float = Field(0.1, gt=0, le=1, description="Share of the learning rates that is left at the end.")
     clip_norm: float = Field(10.0, gt=0)
-    epsilon: float = Field(0.05, ge=0, le=1, description="Share of states that act uniformly at random.")
+    epsilon: Fraction | Schedule = Field(0.05, description="Share of the actions that is uniformly at random.")
+    temperature: PositiveFloat | Schedule = Field(1.0, description="Logits are divided by it when sampling.")
+    early_stop: float = Field(0.0, ge=0, lt=1, description="Share of the actions that stops at once, where it may.")
+    sampling_decay: float = Field(
+        0.0, ge=0, lt=1, description="Decay of the averaged policy that samples; 0: the policy itself samples."
+    )
     replay_share: float = Field(0.25, ge=0, lt=1, description="Share of the batch that comes from the replay.")
     replay: dict[str, Any] = Field(
         default_factory=lambda: {"kind": "prioritised", "capacity": 1000}, description="Kind of the replay."
     )
+    local_search: LocalSearchOptions | None = Field(
+        None, description="Improve each fresh trajectory back and forth; what is tried joins the batch."
+    )
+    patience: int | None = Field(
+        None, ge=1, description="End after so many steps without a better mean loss of the last 50; null: never."
+    )
+    evaluate_every: int = Field(50, ge=1, description="Steps between evaluations, where there is one.")
     checkpoint_every: int = Field(50, ge=1)
 
 
@@ -59,6 +84,31 @@ class _Batch(Generic[S]):
     fresh: int
     distinct: int
     answer: Answer | None
+
+
+class _Plateau:
+    """Tells when the mean loss of the last steps has not fallen for long enough."""
+
+    window = 50
+
+    def __init__(self, patience: int | None, losses: Sequence[float]) -> None:
+        self._patience, self._sum, self._recent = patience, 0.0, deque[float]()
+        self._best, self._since = float("inf"), 0
+        for loss in losses if patience else ():
+            self.reached(loss)
+
+    def reached(self, loss: float) -> bool:
+        """Take in the loss of a step; return whether it is time to end."""
+        if self._patience is None:
+            return False
+        self._recent.append(loss)
+        if len(self._recent) > self.window:
+            self._recent.popleft()
+        mean = sum(self._recent) / len(self._recent)
+        better = len(self._recent) == self.window and mean < self._best
+        self._best = mean if better else self._best
+        self._since = 0 if better or len(self._recent) < self.window else self._since + 1
+        return self._since >= self._patience
 
 
 class Trainer(Generic[S]):
@@ -75,6 +125,7 @@ class Trainer(Generic[S]):
         backward_network: gives the logits of a backward policy with a network of its own; trained too.
         partial: log-reward of unfinished states, for forward-looking objectives; the environment's own by default.
         evaluate: measures the policy; its figures enter the history at every `evaluate_every`-th step.
+        conditioning: what the reward depends on besides the object; drawn anew for each trajectory.
 
     Raises:
         ValueError: parts do not go together; the message says which and what to use.
@@ -93,47 +144,63 @@ class Trainer(Generic[S]):
         backward_network: Policy[S] | None = None,
         partial: Callable[[S], Tensor] | None = None,
         evaluate: Evaluate | None = None,
+        conditioning: Conditioning | None = None,
     ) -> None:
         self.env, self.policy, self.reward = env, policy, reward
         self.objective, self.backward, self.options, self.generator = objective, backward, options, generator
-        self.partial, self.evaluate = partial or env.log_partial, evaluate
-        self.backward_network = backward_network if backward.network == "own" else policy
-        self._check_parts()
-        self.log_z = nn.Parameter(torch.zeros(()))
+        self.evaluate, self.conditioning = evaluate, conditioning
+        self.partition = LogPartition(0 if conditioning is None else conditioning.width, generator)
+        network = self._checked(backward_network if backward.network == "own" else policy)
+        self.assessor = Assessor(
+            env, policy, backward, objective, network, self.partition, partial or env.log_partial, self._stopped
+        )
         self._parameters = [p for p in policy.parameters() if p.requires_grad]
         if backward.network == "own":
-            self._parameters += list(self.backward_network.parameters())
+            self._parameters += list(network.parameters())
         self.optimizer = torch.optim.Adam(
             [
                 {"params": self._parameters, "lr": options.learning_rate},
-                {"params": [self.log_z], "lr": options.log_z_learning_rate},
+                {"params": list(self.partition.parameters()), "lr": options.log_z_learning_rate},
             ],
             fused=True,
         )
         self.replay: Replay[S] = build("replay", options.replay).start(env)
-        self._recorder = Recorder(env, policy) if Recorder.suits(env, policy) else None  # type: ignore[arg-type]
-        self.done = 0
+        self._average = AveragedPolicy(policy, options.sampling_decay) if options.sampling_decay else None
+        self._recorder: Recorder | None = None
+        if self._average is None and isinstance(env, Tabulated) and isinstance(policy, MLP):
+            self._recorder = Recorder(env, policy)
+        self._rates = Schedule.constant(1.0)
+        if options.schedule != "constant":
+            self._rates = Schedule(shape=options.schedule, start=1.0, end=options.final_rate)
+        self.done, self.ended = 0, False
         self.history: list[dict[str, float]] = []
 
-    def _check_parts(self) -> None:
+    def _checked(self, network: Policy[S] | None) -> Policy[S]:
         reason = self.objective.refusal(self.env)
         if reason is not None:
             raise ValueError(reason)
-        if self.backward_network is None:
+        if network is None:
             raise ValueError(
                 f"The backward policy {self.backward.kind!r} has a network of its own; got none. Give the trainer "
                 "`backward_network`, or use `tied`."
             )
-        if self.objective.on_policy and self.options.replay_share:
+        if self.objective.on_policy and (self.options.replay_share or self.options.local_search):
             raise ValueError(
                 f"The objective {self.objective.kind!r} must know the law that trajectories were drawn from, and that "
-                f"of a replay is not known: got replay_share {self.options.replay_share}, expected 0."
+                f"of a replay or a local search is not known: got replay_share {self.options.replay_share} and "
+                f"local_search {self.options.local_search}, expected 0 and none."
             )
+        return network
 
     @property
     def walk(self) -> BackwardWalk[S]:
         """A sampler of backward actions."""
-        return BackwardWalk(self.env, self.backward_network, self.backward)
+        return self.assessor.walk
+
+    @property
+    def log_z(self) -> Tensor:
+        """Log Z; with conditioning, the part that all conditions share."""
+        return self.partition.value
 
     def train(self, *, checkpoint: Path | None = None, fingerprint: str = "", report: Report | None = None) -> None:
         """Train to the last step, going on from the checkpoint if there is one.
@@ -149,13 +216,15 @@ class Trainer(Generic[S]):
         """
         if checkpoint is not None and checkpoint.is_file():
             self.restore(checkpoint, fingerprint)
-        while self.done < self.options.steps:
+        plateau = _Plateau(self.options.patience, [row["loss"] for row in self.history])
+        while not self.ended:
             metrics = self.step()
+            self.ended = self.done == self.options.steps or plateau.reached(metrics["loss"])
+            if self.evaluate is not None and (self.done % self.options.evaluate_every == 0 or self.ended):
+                metrics.update(self.evaluate())
             if report is not None:
                 report(self.done, self.options.steps, metrics)
-            if checkpoint is not None and (
-                self.done % self.options.checkpoint_every == 0 or self.done == self.options.steps
-            ):
+            if checkpoint is not None and (self.done % self.options.checkpoint_every == 0 or self.ended):
                 self.save(checkpoint, fingerprint)
 
     def step(self) -> dict[str, float]:
@@ -164,7 +233,7 @@ class Trainer(Generic[S]):
             batch = self._draw()
         except PolicyDiverged as error:
             raise TrainingError(f"Step {self.done}: {error}") from error
-        trajectories = self.assess(batch.paths, batch.log_reward, batch.answer)
+        trajectories = self.assessor.assess(batch.paths, batch.log_reward, batch.answer)
         if self.done == 0:
             trajectories = self._start_log_z(trajectories)
         loss = self.objective.loss(trajectories)
@@ -188,29 +257,101 @@ class Trainer(Generic[S]):
         options = self.options
         replayed = int(options.batch_size * options.replay_share) if len(self.replay) else 0
         fresh = options.batch_size - replayed
-        paths, answer = self._sample(fresh)
-        log_reward, keys = self.reward(paths.terminal)
-        if not -torch.inf < log_reward.sum().item() < torch.inf:
-            raise TrainingError(f"Step {self.done}: a log-reward is not finite; a reward must be a finite number.")
+        raw, condition = self._conditions(options.batch_size)
+        paths, answer = self._sample(fresh, None if condition is None else condition[:fresh])
+        values, keys = self._valued(paths.terminal)
+        log_reward = self._conditioned(values, raw, slice(0, fresh))
+        more: list[Paths[S]] = []
+        rewards = [log_reward]
+        if options.local_search is not None:
+            tried, found = self._search(options.local_search, paths, log_reward, None if raw is None else raw[:fresh])
+            more, rewards = [*more, *tried], [*rewards, *found]
+        if replayed:
+            terminal, old = self.replay.sample(replayed, self.generator)
+            given = None if condition is None else condition[fresh:]
+            more.append(sample_backward(self.env, self.walk, terminal, self.generator, condition=given))
+            rewards.append(self._conditioned(old, raw, slice(fresh, None)))
         if options.replay_share:
-            kept, names = paths.terminal, keys
-            values = log_reward
-            if replayed:
-                terminal, old = self.replay.sample(replayed, self.generator)
-                again = sample_backward(self.env, self.walk, terminal, self.generator)
-                answer = None if answer is None else Answer.cat([answer, self._judge(again)])
-                paths = Paths.cat([paths, again])
-                log_reward = torch.cat([log_reward, old.to(log_reward.dtype)])
-            self._remember(kept, values, names)
-        return _Batch(paths, log_reward, fresh, len(set(keys)), answer)
+            self._remember(paths.terminal, values, keys)
+        distinct = len(set(keys))
+        if more:
+            extra = Paths.cat(more)
+            answer = None if answer is None else Answer.cat([answer, self.assessor.judge(extra)])
+            paths, log_reward = Paths.cat([paths, extra]), torch.cat([part.to(log_reward.dtype) for part in rewards])
+        return _Batch(paths, log_reward, fresh, distinct, answer)
 
-    def _sample(self, n: int) -> tuple[Paths[S], Answer | None]:
-        exploration = Exploration(epsilon=self.options.epsilon)
-        if self._recorder is not None:
-            return self._recorder.draw(
-                n, self.generator, exploration=exploration, backward=self.backward.network == "tied"
+    def _conditions(self, n: int) -> tuple[Tensor | None, Tensor | None]:
+        """Draw raw conditions (n, C0) and encode them (n, C)."""
+        if self.conditioning is None:
+            return None, None
+        raw = self.conditioning.draw(n, self.generator)
+        return raw, self.conditioning.encode(raw)
+
+    def _conditioned(self, values: Tensor, raw: Tensor | None, rows: slice) -> Tensor:
+        if self.conditioning is None or raw is None:
+            return values
+        return self.conditioning.log_reward(values, raw[rows])
+
+    def _valued(self, terminal: S) -> tuple[Tensor, Sequence[Hashable]]:
+        """Return what the reward says, before any condition.
+
+        Raises:
+            TrainingError: a log-reward is not finite.
+        """
+        values, keys = self.reward(terminal)
+        if not -torch.inf < values.sum().item() < torch.inf:
+            raise TrainingError(f"Step {self.done}: a log-reward is not finite; a reward must be a finite number.")
+        return values, keys
+
+    def _stopped(self, terminal: S, condition: Tensor | None) -> Tensor:
+        """Return the log-rewards of states as objects, for objectives that ask for them everywhere."""
+        if condition is not None:
+            raise ValueError(
+                f"The objective {self.objective.kind!r} asks for the reward of every state, which is not made for "
+                "conditioning. Use trajectory_balance or sub_trajectory_balance."
             )
-        return sample_forward(self.env, self.policy, n, self.generator, exploration=exploration), None
+        return self.reward(terminal)[0]
+
+    def _sample(self, n: int, condition: Tensor | None) -> tuple[Paths[S], Answer | None]:
+        exploration = self._exploration()
+        if self._recorder is not None:
+            tied = self.assessor.backward.network == "tied"
+            drawn: Any = self._recorder.draw(
+                n, self.generator, exploration=exploration, condition=condition, backward=tied
+            )
+            return drawn  # type: ignore[no-any-return]
+        sampler = self.policy if self._average is None else self._average.policy
+        return sample_forward(self.env, sampler, n, self.generator, exploration=exploration, condition=condition), None
+
+    def _exploration(self) -> Exploration:
+        epsilon, temperature = (
+            value.at(self.done, self.options.steps) if isinstance(value, Schedule) else value
+            for value in (self.options.epsilon, self.options.temperature)
+        )
+        return Exploration(epsilon=epsilon, temperature=temperature, early_stop=self.options.early_stop)
+
+    def _search(
+        self, options: LocalSearchOptions, paths: Paths[S], log_reward: Tensor, raw: Tensor | None
+    ) -> tuple[list[Paths[S]], list[Tensor]]:
+        """Return the trajectories that a local search tries, and their log-rewards."""
+
+        def reward(terminal: S) -> tuple[Tensor, Sequence[Hashable]]:
+            values, keys = self._valued(terminal)
+            if self.options.replay_share:
+                self._remember(terminal, values, keys)
+            return self._conditioned(values, raw, slice(None)), keys
+
+        found = local_search(
+            self.env,
+            self.policy,
+            self.walk,
+            paths,
+            log_reward,
+            reward,
+            self.generator,
+            **options.model_dump(),
+        )
+        return [one.paths for one in found.proposals], [one.log_reward for one in found.proposals]
 
     def _remember(self, terminal: S, log_reward: Tensor, keys: Sequence[Hashable]) -> None:
         inside = [place for place, key in enumerate(keys) if key is not None]
@@ -218,77 +359,14 @@ class Trainer(Generic[S]):
             index = torch.tensor(inside, device=log_reward.device)
             self.replay.add(terminal[index], log_reward[index], [keys[place] for place in inside])
 
-    def _judge(self, paths: Paths[S]) -> Answer:
-        after = paths.after if self.backward.network == "tied" else None
-        return self.policy.score(paths.before, paths.forward, after, paths.conditions)
-
-    def assess(self, paths: Paths[S], log_reward: Tensor, answer: Answer | None = None) -> Trajectories:
-        """Return what the objective sees of trajectories: one packed pass over all their transitions.
-
-        Args:
-            paths: B trajectories.
-            log_reward: (B,).
-            answer: what the policy says of their transitions, if it has been asked already.
-        """
-        answer = self._judge(paths) if answer is None else answer
-        pad = _Padding(paths)
-        log_pb = self._log_pb(paths, answer).to(answer.log_pf.dtype)
-        log_flow = answer.log_flow
-        if self.objective.forward_looking:
-            log_flow = log_flow + self.partial(paths.before).to(log_flow.dtype)
-        log_pf = pad(answer.log_pf)
-        known = paths.log_behaviour.to(log_pf.dtype)
-        return Trajectories(
-            log_pf=log_pf,
-            log_pb=pad(log_pb),
-            log_flow=torch.cat([self.log_z.expand(1, len(paths)), pad(log_flow)[1:]]),
-            alive=pad.alive,
-            log_reward=log_reward,
-            condition=log_reward.new_zeros((len(log_reward), 0)) if paths.condition is None else paths.condition,
-            log_behaviour=known,
-            **{name: pad(getattr(self, f"_{name}")(paths)) for name in self.objective.needs},
-        )
-
-    def _log_pb(self, paths: Paths[S], answer: Answer) -> Tensor:
-        """Return (P,) log P_B, corrections included."""
-        logits = answer.backward_logits
-        if self.backward.network == "own":
-            logits = self.backward_network.backward_logits(paths.after, paths.conditions)
-        log_pb = self.backward.log_prob(self.env, paths.after, logits).gather(1, paths.backward[:, None])[:, 0]
-        return log_pb + self.env.log_correction(paths.before, paths.forward, paths.after)
-
-    def _log_stop(self, paths: Paths[S]) -> Tensor:
-        stop = torch.full_like(paths.forward, self.env.stop or 0)
-        return self.policy.score(paths.before, stop, None, paths.conditions).log_pf
-
-    @torch.no_grad()
-    def _log_state_reward(self, paths: Paths[S]) -> Tensor:
-        stop = torch.full_like(paths.forward, self.env.stop or 0)
-        return self.reward(self.env.step(paths.before, stop))[0]
-
-    def _log_inflow(self, paths: Paths[S]) -> Tensor:
-        """Return (P,): log sum over the parents p of the state after of F(p) P_F, corrected for merged objects."""
-        env, after, given = self.env, paths.after, paths.conditions
-        row, action = env.backward_mask(after).nonzero(as_tuple=True)
-        child = after[row]
-        parent, forward = env.backstep(child, action), env.redo(child, action)
-        answer = self.policy.score(parent, forward, None, None if given is None else given[row])
-        flow = answer.log_flow
-        if self.objective.forward_looking:
-            flow = flow + self.partial(parent).to(flow.dtype)
-        flow = torch.where(env.is_source(parent), self.log_z, flow)
-        logits = self.backward_network.backward_logits(after, given) if self.backward.needs_logits else None
-        log_pb = self.backward.log_prob(env, after, logits)[row, action]
-        correction = _logsumexp(log_pb + env.log_correction(parent, forward, child), row, len(after))
-        return _logsumexp(flow + answer.log_pf, row, len(after)) - correction.to(flow.dtype)
-
     @torch.no_grad()
     def _start_log_z(self, trajectories: Trajectories) -> Trajectories:
         """Set log Z to the batch mean of log R + log P_B - log P_F: from 0 it may never arrive."""
         gap = trajectories.log_reward + (trajectories.log_pb - trajectories.log_pf).sum(0)
-        self.log_z.fill_(gap.mean())
+        self.partition.initialise(gap.mean())
+        condition = trajectories.condition if trajectories.condition.shape[1] else None
         with torch.enable_grad():
-            flow = torch.cat([self.log_z.expand(1, len(trajectories)), trajectories.log_flow[1:]])
+            flow = torch.cat([self.partition(condition, len(trajectories))[None], trajectories.log_flow[1:]])
         return replace(trajectories, log_flow=flow)
 
     def _explain(self, trajectories: Trajectories, loss: float) -> None:
@@ -308,23 +386,27 @@ class Trainer(Generic[S]):
     def _descend(self, loss: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_([*self._parameters, self.log_z], self.options.clip_norm)
+        norm = nn.utils.clip_grad_norm_([*self._parameters, *self.partition.parameters()], self.options.clip_norm)
         if not bool(norm.isfinite()):
             raise TrainingError(f"Step {self.done}: the gradient is not finite. Lower the learning rate.")
-        left = 1.0 - self.done / self.options.steps
-        share = self.options.final_rate + (1.0 - self.options.final_rate) * left
+        share = self._rates.at(self.done, self.options.steps)
         rates = (self.options.learning_rate, self.options.log_z_learning_rate)
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * share
         self.optimizer.step()
+        if self._average is not None:
+            self._average.update(self.policy)
 
     def save(self, path: Path, fingerprint: str) -> None:
         """Write the checkpoint atomically: a reader sees the old one or the new one."""
         state = {
             "fingerprint": fingerprint,
             "done": self.done,
+            "ended": self.ended,
             "policy": self.policy.state_dict(),
-            "log_z": self.log_z.detach(),
+            "backward": self._backward_state(),
+            "average": None if self._average is None else self._average.state(),
+            "partition": self.partition.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "replay": self.replay.state(),
             "generator": self.generator.get_state(),
@@ -346,32 +428,18 @@ class Trainer(Generic[S]):
             )
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(state["optimizer"])
-        with torch.no_grad():
-            self.log_z.copy_(state["log_z"])
+        self.partition.load_state_dict(state["partition"])
+        if state["backward"] is not None:
+            self.assessor.backward_network.load_state_dict(state["backward"])
+        if self._average is not None:
+            self._average.load_state(state["average"])
         self.replay.load_state(state["replay"])
         self.generator.set_state(state["generator"])
-        self.done, self.history = state["done"], list(state["history"])
+        self.done, self.ended, self.history = state["done"], state["ended"], list(state["history"])
 
-
-class _Padding:
-    """Spreads values of P transitions to (T, B), 0 where there is none."""
-
-    def __init__(self, paths: Paths[Any]) -> None:
-        self._shape = (int(paths.time.max()) + 1, len(paths))
-        self._index = paths.time * len(paths) + paths.row
-        self.alive = torch.zeros(self._shape, dtype=torch.bool, device=paths.row.device)
-        self.alive.view(-1)[self._index] = True
-
-    def __call__(self, values: Tensor) -> Tensor:
-        flat = values.new_zeros(self._shape[0] * self._shape[1])
-        return flat.index_copy(0, self._index, values).view(self._shape)
-
-
-def _logsumexp(values: Tensor, row: Tensor, n: int) -> Tensor:
-    """Return (n,): the log of the sum of exp(values) that belong to each row."""
-    with torch.no_grad():
-        top = values.new_full((n,), -torch.inf).scatter_reduce(0, row, values.detach(), "amax")
-    return top + values.new_zeros(n).index_add(0, row, (values - top[row]).exp()).log()
+    def _backward_state(self) -> dict[str, Tensor] | None:
+        """Return the weights of a backward policy with a network of its own."""
+        return self.assessor.backward_network.state_dict() if self.backward.network == "own" else None
 
 
 def write_atomically(state: Mapping[str, Any], path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -46,11 +46,12 @@ class MLP(FlatPolicy[S], Generic[S]):
             self.bias = nn.Parameter(torch.empty(hidden[0]))
             self.condition = nn.Linear(conditions, hidden[0], bias=False) if conditions else None
             self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(hidden, widths[1:], strict=True))
+        self.dense = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
         self.to_empty(device="cpu")
         initialise(self, generator, embedding_scale=max(1, env.k_hot(env.source(1)).shape[1]) ** -0.5)
         with torch.no_grad():
             self.first.weight[env.n_features] = 0.0
-            self.layers[-1].weight.mul_(0.1)
+            self.dense[-1].weight.mul_(0.1)
 
     def split(self, out: Tensor) -> Outputs:
         """Return the heads of the last layer's output (S, A + n_backward + 1)."""
@@ -63,10 +64,6 @@ class MLP(FlatPolicy[S], Generic[S]):
         x = functional.embedding_bag(hot, self.first.weight, mode="sum", padding_idx=self.env.n_features) + self.bias
         if condition is not None and self.condition is not None:
             x = x + self.condition(condition)
-        for layer in self.layers:
+        for layer in self.dense:
             x = layer(x.relu())
         return self.split(x)
-
-    def weights(self) -> list[tuple[Tensor, Any]]:
-        """Return (weight (out, in), bias) of each layer after the first."""
-        return [(layer.weight, layer.bias) for layer in self.layers]

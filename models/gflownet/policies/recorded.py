@@ -1,8 +1,8 @@
 """On-policy batches of a tabulated environment and a multilayer perceptron, judged while they are drawn.
 
-Sampling has to run the network on every state anyway. Between sampling and the loss no weight changes, so the loss takes
-the outputs and activations of sampling instead of a second forward pass: same values, same gradient. Small batches run
-without bookkeeping in buffers of fixed shape; large ones judge each distinct state of a step once.
+Sampling has to run the network on every state anyway. Between sampling and the loss no weight changes, so the loss
+takes the outputs and activations of sampling instead of a second forward pass: same values, same gradient. Small
+batches run without bookkeeping in buffers of fixed shape; large ones judge each distinct state of a step once.
 """
 
 from __future__ import annotations
@@ -66,11 +66,6 @@ class Recorder:
         self._next = torch.where(env.following < 0, everywhere, env.following).contiguous()
         self._number = torch.zeros(n, dtype=torch.int64, device=hot.device)
 
-    @staticmethod
-    def suits(env: Any, policy: Any) -> bool:
-        """Whether the parts are of the kinds that can be recorded."""
-        return isinstance(env, Tabulated) and isinstance(policy, MLP)
-
     def draw(
         self,
         n: int,
@@ -97,7 +92,7 @@ class Recorder:
             step = self._dense if n <= DENSE else self._sparse
             tape, terminal = step(n, generator, weights, exploration, condition)
             after, tape = self._after(tape, weights, condition) if backward else (None, tape)
-        out = _Recorded.apply(self, tape, weights, *self._parameters())
+        out = _Recorded.apply(self, tape, weights, *self._parameters())  # type: ignore[no-untyped-call]
         heads = self.policy.split(out)
         law = (heads.forward + self._forbidden.index_select(0, tape.index)).log_softmax(1)
         log_pf = law.reshape(-1).take(tape.before * self.env.n_actions + tape.action)
@@ -118,7 +113,7 @@ class Recorder:
         policy = self.policy
         first = policy.first.weight.detach().clone()
         first[-1] = policy.bias
-        return [(None, first), *((bias, weight.T) for weight, bias in policy.weights())]
+        return [(None, first), *((layer.bias, layer.weight.T) for layer in policy.dense)]
 
     def _dense(
         self,
@@ -305,14 +300,14 @@ class _Recorded(torch.autograd.Function):
     """The network's output as it was recorded, with the gradient of the weights."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, recorder: Recorder, tape: _Tape, weights: list[tuple[Tensor | None, Tensor]], *parameters: Tensor
     ) -> Tensor:
         ctx.recorder, ctx.tape, ctx.weights = recorder, tape, weights
         return tape.out
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         recorder, tape, weights = ctx.recorder, ctx.tape, ctx.weights
         grads: list[Tensor] = []
         for (_, weight), x in zip(reversed(weights[1:]), reversed(tape.hidden), strict=True):

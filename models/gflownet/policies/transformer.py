@@ -243,7 +243,8 @@ class FragmentTransformer(Policy[FragmentStates]):
         """Return the logits (n, F) of the first fragment."""
         if self.condition is None or condition is None:
             return root.expand(n, -1)
-        return root + self.condition(condition) @ fragments.T / fragments.shape[1]
+        out: Tensor = root + self.condition(condition) @ fragments.T / fragments.shape[1]
+        return out
 
     def _attachment_logits(
         self, states: FragmentStates, node: Tensor, site: Tensor, here: Tensor, keys: Tensor
