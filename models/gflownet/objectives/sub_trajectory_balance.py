@@ -122,7 +122,7 @@ def piece_weights(length: Tensor, longest: int, weighting: Weighting, decay: flo
     raw = (count > 0).double()
     if weighting.startswith("geometric"):
         # Relative to the heaviest piece that there is: no power overflows, however large the decay.
-        reach = torch.where(count > 0, k * math.log(decay), -torch.inf)
+        reach = torch.where(count > 0, k.double() * math.log(decay), -torch.inf)
         top = reach.amax(0)
         raw = (reach - (top if weighting == "geometric_within" else top.max())).exp()
     if weighting == "geometric_by_length":
