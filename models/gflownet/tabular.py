@@ -142,7 +142,7 @@ class Table:
 
     def _stops(self) -> tuple[Tensor, Tensor]:
         """Return (V,) log P_F(stop | s) and (V,) log R P_B of the edge that stops in s; zero where none does."""
-        edge = (self.graph.action == self.stop).nonzero()[:, 0]
+        edge = self.graph.action.eq(-1 if self.stop is None else self.stop).nonzero()[:, 0]
         origin, target = self.graph.origin[edge], self.graph.target[edge]
         reward = self.log_reward.new_zeros(len(self.graph.states)).index_put((self.graph.terminal,), self.log_reward)
         nothing = self.log_pf.new_zeros(len(self.graph.states))
