@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
+from functools import cache
 
 import pytest
 import torch
@@ -22,12 +23,14 @@ from tests.models.gflownet.environments.properties import (
 )
 
 
+@cache
+def bags(letters, size):
+    chosen = torch.tensor(list(itertools.combinations_with_replacement(range(letters), size)))
+    return torch.stack([(chosen == letter).sum(1) for letter in range(letters)], 1)
+
+
 def terminal(env):
-    counts = [
-        [chosen.count(i) for i in range(env.options.letters)]
-        for chosen in itertools.combinations_with_replacement(range(env.options.letters), env.total)
-    ]
-    count = torch.tensor(counts)
+    count = bags(env.options.letters, env.total)
     return type(env.source(1))(torch.ones(len(count), dtype=torch.bool), count)
 
 
@@ -77,11 +80,12 @@ def test_rewards_are_base_frequent_and_mode():
 
 
 def test_partial_reward_leaves_modes_out():
-    env = BagEnvironment(letters=2, size=6, threshold=3)
+    env = BagEnvironment(letters=2, size=6, threshold=3, mode_every=1)
     states = env.source(1)
     for expected in (0.01, 0.01, 0.01, 10.0, 10.0):
         assert env.log_partial(states).exp().item() == pytest.approx(expected)
         states = env.step(states, torch.tensor([1]))
+    assert env.log_reward(env.step(states, torch.tensor([0]))).exp().item() == pytest.approx(30.0)
 
 
 def test_a_bag_has_one_parent_per_letter_in_it():
