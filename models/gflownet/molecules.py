@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -15,9 +14,10 @@ from data.molecules import identity
 from data.records import Candidate, FloatArray
 from data.vocabulary import FragmentTree
 from models.gflownet.environments.fragments import FragmentEnvironment, FragmentStates
+from models.gflownet.metrics import log_probability
 from models.gflownet.policies.base import Policy
 from models.gflownet.trainer import Trainer
-from models.gflownet.trajectories import sample_backward, sample_forward
+from models.gflownet.trajectories import sample_forward
 from models.protocols import LogReward, Space
 
 _PATIENCE = 10
@@ -120,21 +120,11 @@ def _identity(smiles: str) -> str | None:
         return None
 
 
-@torch.no_grad()
 def log_probabilities(
     trainer: Trainer[FragmentStates], terminal: FragmentStates, generator: torch.Generator, *, draws: int = 2
 ) -> FloatArray:
-    """Estimate log p(x), (n,), of the molecules of n terminal states: mean of P_F / P_B over backward trajectories.
-
-    The estimate of p is unbiased; its logarithm is low by about half the relative variance.
-    """
-    ratios = []
-    for _ in range(draws):
-        paths = sample_backward(trainer.env, trainer.walk, terminal, generator)
-        seen = trainer.assessor.assess(paths, torch.zeros(len(terminal)))
-        ratios.append((seen.log_pf - seen.log_pb).sum(0).double())
-    out: FloatArray = (torch.stack(ratios).logsumexp(0) - math.log(draws)).numpy()
-    return out
+    """Estimate log p(x), (n,), of the molecules of n terminal states; see `metrics.log_probability`."""
+    return log_probability(trainer.env, trainer.policy, trainer.walk, terminal, generator, draws=draws)
 
 
 def candidates(
