@@ -195,19 +195,19 @@ def reached(records: Sequence[Record], place: int) -> float | None:
     """Return the median of a column of the last point of the curve (0 visited, 1 CPU); None if a run did not arrive."""
     if not all(record["reached"] for record in records):
         return None
-    return statistics.median(record["curve"][-1][place] for record in records)
+    return float(statistics.median(record["curve"][-1][place] for record in records))
 
 
 def paired(records: Sequence[Record], first: str, other: str) -> float:
     """Return the median over the alternations of the ratio of two rates, which ran one after the other."""
     rate = {(record["contender"], record["seed"]): record["rate"] for record in records}
     seeds = {record["seed"] for record in records}
-    return statistics.median(rate[first, seed] / rate[other, seed] for seed in seeds)
+    return float(statistics.median(rate[first, seed] / rate[other, seed] for seed in seeds))
 
 
 def length(records: Sequence[Record]) -> float:
     """Return the mean number of transitions of a trajectory."""
-    return sum(r["transitions"] for r in records) / sum(r["trajectories"] for r in records)
+    return float(sum(r["transitions"] for r in records) / sum(r["trajectories"] for r in records))
 
 
 SECTIONS: Mapping[str, Callable[[Bench], list[Section]]] = {
