@@ -40,5 +40,5 @@ class LogPartition(nn.Module):
 
     @torch.no_grad()
     def initialise(self, value: float | Tensor) -> None:
-        """Set log Z to a value for all conditions."""
+        """Set the part that all conditions share: before training that is log Z of every condition."""
         self.value.fill_(value)
