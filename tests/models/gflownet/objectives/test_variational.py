@@ -44,6 +44,12 @@ def test_target_weights_add_up_to_one_and_to_the_share_of_each_condition(made):
     assert weights.sum().item() == pytest.approx(1.0)
 
 
+def test_target_weights_are_the_target_over_the_law_that_trajectories_were_drawn_from(made):
+    t = made.random(3)
+    raw = (t.log_reward + t.log_pb.sum(0) - t.log_behaviour).exp().detach()
+    torch.testing.assert_close(ForwardKL().target_weights(t), raw / raw.sum())
+
+
 def test_target_weights_do_not_overflow_where_rewards_are_far_apart(made):
     t = made.random(4, dtype=torch.float32)
     t = replace(t, log_reward=torch.tensor([900.0, -900.0, 0.0, 899.0, 1.0, 2.0]))
