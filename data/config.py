@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -20,8 +20,11 @@ EXTENDABLE = ("rounds", "budget")
 """Keys that may change between two runs of one campaign; every other change makes it another campaign."""
 
 
+M = TypeVar("M", bound=BaseModel)
+
+
 class ConfigError(ValueError):
-    """A campaign file, or an override of it, cannot be used as it is."""
+    """A campaign file or sampler file, or an override of it, cannot be used as it is."""
 
 
 def _has_kind(value: dict[str, Any]) -> dict[str, Any]:
@@ -189,19 +192,33 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> CampaignConfig:
     Raises:
         ConfigError: the file is missing, no YAML mapping, or breaks the schema; the message names key and spelling.
     """
+    return parse_config(read_mapping(path, overrides), source=path.name)
+
+
+def read_mapping(path: Path, overrides: Sequence[str] = (), *, what: str = "campaign") -> dict[str, Any]:
+    """Read a YAML file that holds a mapping and apply `a.b=c` overrides, values being YAML.
+
+    Args:
+        path: the file.
+        overrides: `key.key=value`.
+        what: the file describes, for messages; files of its kind are shipped in `campaigns/`.
+
+    Raises:
+        ConfigError: the file is missing or no YAML mapping, or an override does not fit it.
+    """
     if not path.is_file():
-        raise ConfigError(f"There is no campaign file {str(path)!r}; expected a YAML file, see `campaigns/`.")
+        raise ConfigError(f"There is no {what} file {str(path)!r}; expected a YAML file, see `campaigns/`.")
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path.name} is no valid YAML: {error}") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path.name} is no UTF-8 text ({error.reason}); save the campaign file as UTF-8.") from error
+        raise ConfigError(f"{path.name} is no UTF-8 text ({error.reason}); save the {what} file as UTF-8.") from error
     if not isinstance(raw, dict):
-        raise ConfigError(f"{path.name} holds {type(raw).__name__}; expected a mapping with the keys of a campaign.")
+        raise ConfigError(f"{path.name} holds {type(raw).__name__}; expected a mapping with the keys of a {what}.")
     for override in overrides:
         _apply(raw, override)
-    return parse_config(raw, source=path.name)
+    return raw
 
 
 def parse_config(raw: Mapping[str, Any], source: str = "the campaign") -> CampaignConfig:
@@ -210,12 +227,27 @@ def parse_config(raw: Mapping[str, Any], source: str = "the campaign") -> Campai
     Raises:
         ConfigError: all that is wrong, in one message.
     """
+    return validated(CampaignConfig, raw, source=source, what="campaign")
+
+
+def validated(model: type[M], raw: Mapping[str, Any], *, source: str, what: str) -> M:
+    """Return the model of a mapping.
+
+    Args:
+        model: a strict schema.
+        raw: the mapping.
+        source: where it stands, such as the name of the file.
+        what: it describes; named where something is wrong with the mapping as a whole.
+
+    Raises:
+        ConfigError: all that is wrong, in one message; unknown keys come with the known ones and the nearest spelling.
+    """
     try:
-        return CampaignConfig.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
         # pydantic also calls a tuple too short when its only element is wrong: one mistake, one line.
         found = [item for item in error.errors() if not (item["type"] == "too_short" and item["input"])]
-        lines = "\n".join(f"  {_explain(item)}" for item in found)
+        lines = "\n".join(f"  {_explain(model, item, what)}" for item in found)
         raise ConfigError(f"{source} cannot be used:\n{lines}") from error
 
 
@@ -250,23 +282,22 @@ def _override_value(override: str, text: str) -> Any:
         raise ConfigError(f"Override {override!r}: {text!r} is no valid YAML, for example 100 or [1, 2].") from error
 
 
-def _explain(item: Any) -> str:
+def _explain(model: type[BaseModel], item: Any, what: str) -> str:
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
-        known = _known_keys(item["loc"][:-1])
+        known = _known_keys(model, item["loc"][:-1])
         close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.5)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         return f"unknown key {where!r}; expected one of {', '.join(known)}.{hint}"
     if item["type"] == "missing":
         return f"key {where!r} is missing."
     message = item["msg"].removeprefix("Value error, ")
-    return f"{where or 'campaign'}: {message}" + ("" if item["type"] == "value_error" else f" (got {item['input']!r}).")
+    return f"{where or what}: {message}" + ("" if item["type"] == "value_error" else f" (got {item['input']!r}).")
 
 
-def _known_keys(loc: Sequence[Any]) -> list[str]:
-    model: Any = CampaignConfig
+def _known_keys(model: Any, loc: Sequence[Any]) -> list[str]:
     for part in loc:
-        if isinstance(part, int):
+        if part not in model.model_fields:  # the number of an element, or the name of an alternative
             continue
         annotation = model.model_fields[part].annotation
         args = [arg for arg in getattr(annotation, "__args__", ()) if isinstance(arg, type)]

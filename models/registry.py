@@ -32,6 +32,8 @@ GROUPS: Mapping[str, str] = {
     "backward_policy": "models.gflownet.policies",
     "replay": "models.gflownet.exploration",
     "conditioning": "models.gflownet.conditioning",
+    "policy": "models.gflownet.policies",
+    "reward": "models.gflownet",
 }
 """Group of components -> package that holds its modules."""
 

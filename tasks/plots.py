@@ -73,8 +73,8 @@ def best_so_far(rows: Sequence[JsonDict], *, maximise: bool = True, objective: s
             continue
         line = running_best(np.where(arms == excluded, np.nan, values), maximise=maximise)
         axes.step(calls, line, where="post", color=colour, linestyle=style, linewidth=STYLE["line"], label=name)
-    _legend(axes, "best" if len(called) else "")
-    return _settled(figure)
+    legend(axes, "best" if len(called) else "")
+    return settled(figure)
 
 
 def running_best(values: FloatArray, *, maximise: bool) -> FloatArray:
@@ -111,8 +111,8 @@ def predicted_against_measured(rows: Sequence[JsonDict], *, objective: str = "va
         axes.set_title(
             f"{inside} of {len(used)} inside their 90 % interval", fontsize=STYLE["font"], color=STYLE["soft"]
         )
-        _legend(axes, "upper left")
-    return _settled(figure)
+        legend(axes, "upper left")
+    return settled(figure)
 
 
 def chemical_space(
@@ -158,8 +158,8 @@ def chemical_space(
         bar.set_label(_label(objective, unit), fontsize=STYLE["font"], color=STYLE["soft"])
         bar.ax.tick_params(labelsize=0.9 * STYLE["font"], colors=STYLE["soft"], length=0)
         bar.outline.set_visible(False)
-    _legend(axes, "best" if len(place) else "")
-    return _settled(figure)
+    legend(axes, "best" if len(place) else "")
+    return settled(figure)
 
 
 def similarity_map(molecules: Sequence[str]) -> FloatArray:
@@ -189,9 +189,9 @@ def training(history: Sequence[Mapping[str, float]]) -> Figure:
     figure = Figure(figsize=STYLE["size"], layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    _dress(upper, "", "Loss")
-    _dress(lower, "Training step", "log Z")
-    loss = _series(history, "loss")
+    dress(upper, "", "Loss")
+    dress(lower, "Training step", "log Z")
+    loss = series(history, "loss")
     positive = loss[1] > 0
     upper.set_yscale("log" if positive.any() else "linear")
     colours = STYLE["arms"]
@@ -199,10 +199,10 @@ def training(history: Sequence[Mapping[str, float]]) -> Figure:
     window = max(len(loss[0]) // 25, 1)
     smooth = [float(np.median(loss[1][max(0, i - window) : i + window + 1])) for i in range(len(loss[1]))]
     upper.plot(loss[0], smooth, color=colours[Arm.ACQUISITION], linewidth=STYLE["line"], label="running median")
-    lower.plot(*_series(history, "log_z"), color=colours[Arm.CONTROL], linewidth=STYLE["line"])
+    lower.plot(*series(history, "log_z"), color=colours[Arm.CONTROL], linewidth=STYLE["line"])
     if len(loss[0]):
-        _legend(upper, "upper right")
-    return _settled(figure)
+        legend(upper, "upper right")
+    return settled(figure)
 
 
 def png(figure: Figure) -> bytes:
@@ -221,7 +221,8 @@ def svg(figure: Figure) -> str:
     return out.getvalue()
 
 
-def _series(history: Sequence[Mapping[str, float]], key: str) -> tuple[FloatArray, FloatArray]:
+def series(history: Sequence[Mapping[str, float]], key: str) -> tuple[FloatArray, FloatArray]:
+    """Return the steps and values (n,) of a metric, at the steps that have a finite one."""
     pairs = [(row["step"], row[key]) for row in history if key in row and np.isfinite(row[key])]
     table = np.array(pairs, dtype=np.float64).reshape(-1, 2)
     return table[:, 0], table[:, 1]
@@ -232,7 +233,8 @@ def _label(objective: str, unit: str) -> str:
     return f"{name[:1].upper()}{name[1:]}" + (f" / {unit}" if unit else "")
 
 
-def _settled(figure: Figure) -> Figure:
+def settled(figure: Figure) -> Figure:
+    """Lay the figure out once and for all."""
     # A constrained layout moves a little with every drawing; settled once, the same figure gives the same bytes.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
@@ -243,11 +245,12 @@ def _figure(x: str, y: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=STYLE["size"], layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    _dress(axes, x, y)
+    dress(axes, x, y)
     return figure, axes
 
 
-def _dress(axes: Axes, x: str, y: str) -> None:
+def dress(axes: Axes, x: str, y: str) -> None:
+    """Label axes and give them the house style."""
     axes.set_xlabel(x, fontsize=STYLE["font"], color=STYLE["soft"])
     axes.set_ylabel(y, fontsize=STYLE["font"], color=STYLE["soft"])
     axes.tick_params(which="both", labelsize=0.9 * STYLE["font"], colors=STYLE["soft"], length=0)
@@ -257,7 +260,8 @@ def _dress(axes: Axes, x: str, y: str) -> None:
         spine.set_visible(False)
 
 
-def _legend(axes: Axes, place: str) -> None:
+def legend(axes: Axes, place: str) -> None:
+    """Add a legend of what has a label, at a place such as "upper right"; "" for none."""
     if place and axes.get_legend_handles_labels()[0]:
         axes.legend(loc=place, fontsize=0.8 * STYLE["font"], frameon=True, framealpha=0.85, edgecolor="none",
                     labelcolor=STYLE["ink"], handlelength=1.6)  # fmt: skip

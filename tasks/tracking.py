@@ -1,6 +1,6 @@
-"""MLflow as a view of the campaign: the only module that talks to it.
+"""MLflow as a view of campaigns and trainings: the only module that talks to it.
 
-A `Tracker` is bound to explicit run ids (MlflowClient), never to MLflow's active run. Runs are found again by tags, so
+A tracker is bound to explicit run ids (MlflowClient), never to MLflow's active run. Runs are found again by tags, so
 publishing twice changes nothing; a tracking failure is reported and never ends a campaign that paid for measurements.
 """
 
@@ -11,6 +11,7 @@ import logging
 import math
 import tempfile
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -34,6 +35,8 @@ CAMPAIGN_TAG = "discovery.campaign"
 ROUND_TAG = "discovery.round"
 PUBLISHED_TAG = "discovery.published"
 KEY_TAG = "discovery.proxy_key"
+SAMPLER_TAG = "discovery.sampler"
+SEED_TAG = "discovery.seed"
 CHAMPION = "champion"
 BATCH = 1000
 """Most metrics that MLflow takes in one request."""
@@ -48,53 +51,44 @@ class TrackingError(RuntimeError):
     """MLflow cannot be used where it is needed: a registry decides who is champion."""
 
 
-class Tracker:
-    """Runs, artifacts and models of one campaign in MLflow."""
+class Runs(ABC):
+    """Runs of one experiment in MLflow, found again by their tags."""
 
-    def __init__(self, workspace: Workspace, campaign: Campaign) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         self.workspace = workspace
-        self.campaign = campaign
+        self.experiment_name = name
         # Some calls of the client resolve `models:/...` by the process's address, not by the client's.
         mlflow.set_tracking_uri(workspace.tracking_uri)
         self.client = MlflowClient(tracking_uri=workspace.tracking_uri, registry_uri=workspace.tracking_uri)
-        self.identity = f"{campaign.slug}@{campaign.created_at}"
 
-    @property
-    def model_name(self) -> str:
-        """Name of the campaign's registered model."""
-        return f"{self.campaign.name}-proxy"
+    @abstractmethod
+    def stamp(self, run_id: str) -> int:
+        """Return the time of all metrics of a run, in milliseconds: always the same for one run."""
 
     def experiment(self) -> str:
-        """Return the id of the experiment of the campaign's name, made if need be."""
-        found = self.client.get_experiment_by_name(self.campaign.name)
+        """Return the id of the experiment, made if need be."""
+        found = self.client.get_experiment_by_name(self.experiment_name)
         if found is not None:
             return str(found.experiment_id)
         return str(
             self.client.create_experiment(
-                self.campaign.name,
-                artifact_location=(self.workspace.artifacts / self.campaign.name).as_uri(),
+                self.experiment_name,
+                artifact_location=(self.workspace.artifacts / self.experiment_name).as_uri(),
                 # Otherwise the page opens in the mode for language-model traces.
                 tags={"mlflow.experimentKind": "custom_model_development"},
             )
         )
 
-    def find_run(self, round: int | None) -> str | None:
-        """Return the id of the campaign's run (None) or of a round's, or None if MLflow has none."""
-        where = f"tags.`{CAMPAIGN_TAG}` = '{self.identity}' and tags.`{ROUND_TAG}` = '{_round_tag(round)}'"
+    def found(self, tags: Mapping[str, str]) -> str | None:
+        """Return the id of the run that has all these tags, or None if MLflow has none."""
+        where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
         found = self.client.search_runs([self.experiment()], where, max_results=1)
         return str(found[0].info.run_id) if found else None
 
-    def run(self, round: int | None = None) -> str:
-        """Return the id of the campaign's run (None) or of a round's, nested in it; made if need be."""
-        existing = self.find_run(round)
-        if existing is not None:
-            return existing
-        tags = {CAMPAIGN_TAG: self.identity, ROUND_TAG: _round_tag(round)}
-        name = self.campaign.slug
-        if round is not None:
-            tags["mlflow.parentRunId"] = self.run()
-            name = "initial design" if round == 0 else f"round {round}"
-        run = self.client.create_run(self.experiment(), tags=tags, run_name=name)
+    def made(self, tags: Mapping[str, str], name: str, parent: str | None = None) -> str:
+        """Make a run with these tags, nested in another one if that is given, and return its id."""
+        nested = {} if parent is None else {"mlflow.parentRunId": parent}
+        run = self.client.create_run(self.experiment(), tags={**tags, **nested}, run_name=name)
         return str(run.info.run_id)
 
     def published(self, run_id: str) -> str | None:
@@ -124,7 +118,7 @@ class Tracker:
             step: key of a row that holds its step; rows without it get their position.
         """
         # One stamp for all: a metric that is published again after a crash is the same row, not a second point.
-        stamp = int(datetime.fromisoformat(self.campaign.created_at).timestamp() * 1000)
+        stamp = self.stamp(run_id)
         found = [
             Metric(key, float(value), stamp, int(row.get(step) or position))
             for position, row in enumerate(rows)
@@ -148,6 +142,46 @@ class Tracker:
     def artifacts(self, run_id: str, folder: Path, path: str) -> None:
         """Copy a folder into the run's artifacts."""
         self.client.log_artifacts(run_id, str(folder), path)
+
+    def link(self, run_id: str, artifact: str) -> str:
+        """Return the page of an artifact, relative to the address of MLflow's user interface."""
+        # Without the parameter the pages open in the mode for language-model traces.
+        return f"/#/experiments/{self.experiment()}/runs/{run_id}/artifacts/{artifact}?workflowType=machine_learning"
+
+
+class Tracker(Runs):
+    """Runs, artifacts and models of one campaign in MLflow."""
+
+    def __init__(self, workspace: Workspace, campaign: Campaign) -> None:
+        super().__init__(workspace, campaign.name)
+        self.campaign = campaign
+        self.identity = f"{campaign.slug}@{campaign.created_at}"
+
+    @property
+    def model_name(self) -> str:
+        """Name of the campaign's registered model."""
+        return f"{self.campaign.name}-proxy"
+
+    def stamp(self, run_id: str) -> int:
+        """Return when the campaign was made."""
+        del run_id
+        return int(datetime.fromisoformat(self.campaign.created_at).timestamp() * 1000)
+
+    def find_run(self, round: int | None) -> str | None:
+        """Return the id of the campaign's run (None) or of a round's, or None if MLflow has none."""
+        return self.found(self._tags(round))
+
+    def run(self, round: int | None = None) -> str:
+        """Return the id of the campaign's run (None) or of a round's, nested in it; made if need be."""
+        existing = self.find_run(round)
+        if existing is not None:
+            return existing
+        if round is None:
+            return self.made(self._tags(None), self.campaign.slug)
+        return self.made(self._tags(round), "initial design" if round == 0 else f"round {round}", self.run())
+
+    def _tags(self, round: int | None) -> dict[str, str]:
+        return {CAMPAIGN_TAG: self.identity, ROUND_TAG: "campaign" if round is None else str(round)}
 
     def proxy_version(self, run_id: str, folder: Path, training: Mapping[str, Any]) -> str:
         """Log a trained proxy as a model of the run and register it; return its version.
@@ -206,11 +240,6 @@ class Tracker:
         """Make a version the champion."""
         self.client.set_registered_model_alias(self.model_name, CHAMPION, version)
 
-    def link(self, run_id: str, artifact: str) -> str:
-        """Return the page of an artifact, relative to the address of MLflow's user interface."""
-        # Without the parameter the pages open in the mode for language-model traces.
-        return f"/#/experiments/{self.experiment()}/runs/{run_id}/artifacts/{artifact}?workflowType=machine_learning"
-
     def _ensure_model(self) -> None:
         try:
             self.client.get_registered_model(self.model_name)
@@ -222,16 +251,53 @@ class Tracker:
             )
 
 
-def attempt(what: str, action: Callable[[], T]) -> T | None:
-    """Do something with MLflow; if it fails, say so and return None: tracking never ends a campaign."""
+class SamplerTracker(Runs):
+    """Runs of one sampler file in MLflow: one for the configuration, and one nested in it for each seed."""
+
+    def __init__(self, workspace: Workspace, name: str, identity: str) -> None:
+        super().__init__(workspace, f"samplers/{name}")
+        self.name, self.identity = name, identity
+        self._stamps: dict[str, int] = {}
+
+    def stamp(self, run_id: str) -> int:
+        """Return when the run was made."""
+        if run_id not in self._stamps:
+            self._stamps[run_id] = int(self.client.get_run(run_id).info.start_time)
+        return self._stamps[run_id]
+
+    def run(self, seed: int | None = None) -> str:
+        """Return the id of the configuration's run (None) or of a seed's, nested in it; made if need be."""
+        tags = {SAMPLER_TAG: self.identity, SEED_TAG: "all" if seed is None else str(seed)}
+        existing = self.found(tags)
+        if existing is not None:
+            return existing
+        if seed is None:
+            return self.made(tags, f"{self.name} {self.identity[:8]}")
+        return self.made(tags, f"seed {seed}", self.run())
+
+    def status(self, run_id: str, status: str) -> None:
+        """Show a run as RUNNING, FINISHED, FAILED or KILLED."""
+        if status == "RUNNING":
+            self.client.update_run(run_id, status)
+        else:
+            self.client.set_terminated(run_id, status)
+
+    def page(self, run_id: str) -> str:
+        """Return the page of a run, relative to the address of MLflow's user interface."""
+        return f"/#/experiments/{self.experiment()}/runs/{run_id}?workflowType=machine_learning"
+
+
+def attempt(what: str, action: Callable[[], T], *, during: str = "campaign") -> T | None:
+    """Do something with MLflow; if it fails, say so and return None: tracking never ends a campaign or a training."""
     try:
         return action()
     except Exception as error:
         log.warning(
-            "MLflow: %s failed (%s: %s). The campaign goes on; the same command publishes it again.",
+            "MLflow: %s failed (%s: %s). The %s goes on; the same command publishes it again.",
             what,
             type(error).__name__,
             error,
+            during,
         )
         return None
 
@@ -251,10 +317,6 @@ def required(workspace: Workspace) -> Iterator[None]:
             f"MLflow at {workspace.tracking_uri} cannot be used ({type(error).__name__}: {reason[:300]}). Nothing was "
             "promoted. Start its server or mend MLFLOW_TRACKING_URI, then give the same command again."
         ) from error
-
-
-def _round_tag(round: int | None) -> str:
-    return "campaign" if round is None else str(round)
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

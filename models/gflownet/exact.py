@@ -25,6 +25,10 @@ S = TypeVar("S", bound=States)
 _CHUNK = 4096
 
 
+class TooManyStates(ValueError):
+    """The environment is too large to be enumerated."""
+
+
 @dataclass(frozen=True)
 class StateGraph(Generic[S]):
     """All states and edges of an environment.
@@ -66,7 +70,7 @@ def enumerate_graph(env: Environment[S], *, limit: int = 200_000) -> StateGraph[
     """Walk an environment from its source.
 
     Raises:
-        ValueError: there are more than `limit` states.
+        TooManyStates: there are more than `limit` states.
     """
     frontier = env.source(1)
     number: dict[Hashable, int] = {env.keys(frontier)[0]: 0}
@@ -82,7 +86,9 @@ def enumerate_graph(env: Environment[S], *, limit: int = 200_000) -> StateGraph[
                 fresh.append(place)
             target[place] = number[key]
         if len(number) > limit:
-            raise ValueError(f"The environment has more than {limit} states; the exact evaluator is for smaller ones.")
+            raise TooManyStates(
+                f"The environment has more than {limit} states; the exact evaluator is for smaller ones."
+            )
         edges.append((ids[row], target, action))
         frontier = after[torch.tensor(fresh, dtype=torch.int64)]
         ids = target[torch.tensor(fresh, dtype=torch.int64)]

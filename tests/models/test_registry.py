@@ -22,6 +22,7 @@ REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
     ("oracle", "python"): {"function": "math:sqrt"},
     ("screen", "property_range"): {"descriptor": "MolLogP", "max": 5},
     ("screen", "filter_catalog"): {"catalogs": ["BRENK"]},
+    ("reward", "python"): {"function": "math:sqrt"},
     ("generator", "union"): {"members": [{"share": 1.0, "generator": {"kind": "random"}}]},
 }
 """Options without which a kind cannot be built."""

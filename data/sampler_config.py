@@ -1,0 +1,98 @@
+"""The sampler file: what is trained on what, with which loss, and how it is judged.
+
+Components are written `{kind: name, option: value, ...}`; their options are checked where they are built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from data.config import Spec, read_mapping, validated
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _row(value: Any) -> tuple[float, ...]:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _different(values: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError(f"each seed is trained once; got {list(values)}")
+    return values
+
+
+class EvaluationConfig(_Strict):
+    """How the policy is judged at every `training.evaluate_every`-th step."""
+
+    max_states: int = Field(default=100_000, ge=0)
+    """Spaces of up to so many states are enumerated and judged exactly; 0: none is."""
+    held_out: int = Field(default=64, ge=3)
+    """Objects whose log-probability is estimated, where the space is not enumerated."""
+    draws: int = Field(default=10, ge=1)
+    """Backward trajectories per held-out object."""
+    samples: int = Field(default=256, ge=2)
+    """Objects drawn from the policy at an evaluation, where the space is not enumerated."""
+    top_k: int = Field(default=100, ge=2)
+    """Best objects found in training whose rewards and diversity are told."""
+    mode_reward: float | None = Field(default=None, gt=0)
+    """Least reward of a mode. None: that of the best of the objects that the held-out ones are chosen from."""
+    mode_distance: float | None = Field(default=None, ge=0)
+    """Modes are further apart than this. None: every object with the reward is a mode."""
+    distance: Literal["auto", "tanimoto", "hamming", "overlap"] = "auto"
+    """auto: tanimoto of molecules, hamming of strings and tuples of one length, else overlap."""
+    conditions: tuple[float | tuple[float, ...], ...] | None = Field(default=None, min_length=1)
+    """Conditions at which a conditional sampler is judged. None: beta = 1, the middle of the range and its end."""
+
+    def condition_rows(self) -> list[tuple[float, ...]] | None:
+        """Return one row of numbers per condition, or None if they are left to the conditioning."""
+        return None if self.conditions is None else [_row(value) for value in self.conditions]
+
+
+class SamplerConfig(_Strict):
+    """Training of a GFlowNet on an environment, once per seed."""
+
+    environment: Spec
+    reward: Spec = {"kind": "environment"}
+    policy: Spec = {"kind": "mlp"}
+    objective: Spec = {"kind": "trajectory_balance"}
+    backward_policy: Spec = {"kind": "uniform"}
+    conditioning: Spec | None = None
+    training: dict[str, Any] = Field(default_factory=dict)
+    """Options of the trainer."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_different)] = (0,)
+
+    @model_validator(mode="after")
+    def _conditions_belong_to_conditioning(self) -> Self:
+        if self.evaluation.conditions is not None and self.conditioning is None:
+            raise ValueError("evaluation.conditions are given, but there is no `conditioning` that has conditions")
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole configuration, defaults included, as JSON-able values."""
+        return self.model_dump(mode="json")
+
+
+def load_sampler(path: Path, overrides: Sequence[str] = ()) -> SamplerConfig:
+    """Read a sampler file and apply `a.b=c` overrides, values being YAML.
+
+    Raises:
+        ConfigError: the file is missing, no YAML mapping, or breaks the schema; the message names key and spelling.
+    """
+    return parse_sampler(read_mapping(path, overrides, what="sampler"), source=path.name)
+
+
+def parse_sampler(raw: Mapping[str, Any], source: str = "the sampler") -> SamplerConfig:
+    """Validate a mapping.
+
+    Raises:
+        ConfigError: all that is wrong, in one message.
+    """
+    return validated(SamplerConfig, raw, source=source, what="sampler")
