@@ -1,10 +1,11 @@
-"""From a campaign's space and log-reward to fragment environments, rewards of terminal states, and candidates."""
+"""Molecules of a trained or untrained policy: their rewards, drawing distinct ones, and candidates made of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -12,13 +13,15 @@ from torch import Tensor
 
 from data.molecules import identity
 from data.records import Candidate, FloatArray
-from data.vocabulary import FragmentTree
-from models.gflownet.environments.fragments import FragmentEnvironment, FragmentStates
+from models.gflownet.environments.base import Environment, States
+from models.gflownet.environments.fragments import FragmentEnvironment
 from models.gflownet.metrics import log_probability
 from models.gflownet.policies.base import Policy
 from models.gflownet.trainer import Trainer
 from models.gflownet.trajectories import sample_forward
 from models.protocols import LogReward, Space
+
+S = TypeVar("S", bound=States)
 
 _PATIENCE = 10
 """Batches without a new molecule after which sampling ends."""
@@ -47,21 +50,7 @@ def _environment(space: Space, vocabulary: Path | None, max_fragments: int, chan
     )
 
 
-def members(env: FragmentEnvironment, molecules: Iterable[str]) -> list[tuple[str, FragmentTree]]:
-    """Return, for the molecules that are in the space, the SMILES of the space (flat) and the tree."""
-    found = []
-    for smiles in molecules:
-        try:
-            tree = env.vocabulary.decompose(smiles)
-        except ValueError:
-            continue
-        flat = env.vocabulary.assemble(tree) if env.contains(tree) else None
-        if flat is not None:
-            found.append((flat, tree))
-    return found
-
-
-class MoleculeReward:
+class MoleculeReward(Generic[S]):
     """Log-rewards of terminal states: of each molecule once, measured ones as measured, the floor outside the space.
 
     Args:
@@ -71,19 +60,28 @@ class MoleculeReward:
         floor: log-reward of what is outside the space, and the least of all.
     """
 
-    def __init__(self, env: FragmentEnvironment, log_reward: LogReward, known: dict[str, float], floor: float) -> None:
-        self._env, self._log_reward, self._floor = env, log_reward, floor
+    def __init__(self, env: Environment[S], log_reward: LogReward, known: Mapping[str, float], floor: float) -> None:
+        self._env, self._log_reward, self.floor = env, log_reward, floor
+        self.known = dict(known)
         self._values = dict(known)
 
-    def __call__(self, terminal: FragmentStates) -> tuple[Tensor, list[str | None]]:
+    def __call__(self, terminal: S) -> tuple[Tensor, list[str | None]]:
         """Return log-rewards (B,) and the molecules, None outside the space."""
-        molecules = self._env.decode(terminal)
+        molecules: list[str | None] = self._env.decode(terminal)
         self.evaluate([smiles for smiles in molecules if smiles is not None])
-        values = [self._floor if smiles is None else self._values[smiles] for smiles in molecules]
-        return torch.tensor(values, dtype=torch.float32).clamp(min=self._floor), molecules
+        values = [self.floor if smiles is None else self._values[smiles] for smiles in molecules]
+        return torch.tensor(values, dtype=torch.float32).clamp(min=self.floor), molecules
+
+    def remember(self, values: Mapping[str, float]) -> None:
+        """Take in log-rewards that were evaluated before."""
+        self._values = {**values, **self._values}
 
     def evaluate(self, molecules: Sequence[str]) -> FloatArray:
-        """Return the log-rewards (n,) of molecules."""
+        """Return the log-rewards (n,) of molecules, without the floor.
+
+        Raises:
+            ValueError: the log-reward gives another number of values.
+        """
         new = [smiles for smiles in dict.fromkeys(molecules) if smiles not in self._values]
         if new:
             values = np.asarray(self._log_reward(new), dtype=np.float64)
@@ -94,14 +92,28 @@ class MoleculeReward:
 
 
 def draw_molecules(
-    env: FragmentEnvironment, policy: Policy[FragmentStates], n: int, generator: torch.Generator
-) -> dict[str, tuple[str, FragmentStates]]:
-    """Return up to n distinct molecules as identity -> (SMILES, its terminal state), in the order of drawing."""
-    found: dict[str, tuple[str, FragmentStates]] = {}
+    env: Environment[S],
+    policy: Policy[S],
+    n: int,
+    generator: torch.Generator,
+    condition: Tensor | None = None,
+) -> dict[str, tuple[str, S]]:
+    """Return up to n distinct molecules as identity -> (SMILES, its terminal state), in the order of drawing.
+
+    Args:
+        env: the environment.
+        policy: draws the molecules.
+        n: how many.
+        generator: source of all randomness.
+        condition: (1, C) encoded condition of all of them, or None.
+    """
+    found: dict[str, tuple[str, S]] = {}
     idle = 0
+    batch = min(256, max(32, n))
+    given = None if condition is None else condition.expand(batch, -1)
     while len(found) < n and idle < _PATIENCE:
         before = len(found)
-        terminal = sample_forward(env, policy, min(256, max(32, n)), generator).terminal
+        terminal = sample_forward(env, policy, batch, generator, condition=given).terminal
         for place, smiles in enumerate(env.decode(terminal)):
             if smiles is None or len(found) == n:
                 continue
@@ -121,14 +133,23 @@ def _identity(smiles: str) -> str | None:
 
 
 def log_probabilities(
-    trainer: Trainer[FragmentStates], terminal: FragmentStates, generator: torch.Generator, *, draws: int = 2
+    trainer: Trainer[S],
+    terminal: S,
+    generator: torch.Generator,
+    *,
+    draws: int = 2,
+    condition: Tensor | None = None,
 ) -> FloatArray:
-    """Estimate log p(x), (n,), of the molecules of n terminal states; see `metrics.log_probability`."""
-    return log_probability(trainer.env, trainer.policy, trainer.walk, terminal, generator, draws=draws)
+    """Estimate log p(x), (n,), of the molecules of n terminal states; see `metrics.log_probability`.
+
+    `condition` (1, C) is the encoded condition of all of them, or None.
+    """
+    given = None if condition is None else condition.expand(len(terminal), -1)
+    return log_probability(trainer.env, trainer.policy, trainer.walk, terminal, generator, draws=draws, condition=given)
 
 
 def candidates(
-    found: dict[str, tuple[str, FragmentStates]], source: str, log_probs: FloatArray | None = None
+    found: Mapping[str, tuple[str, Any]], source: str, log_probs: FloatArray | None = None
 ) -> list[Candidate]:
     """Return drawn molecules as candidates."""
     values = [None] * len(found) if log_probs is None else log_probs.tolist()

@@ -3,45 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import nn
 
-from data.vocabulary import FragmentTree
-from models.gflownet.environments.fragments import FragmentEnvironment, FragmentStates
+from models.gflownet.environments.base import States
+from models.gflownet.molecule_spaces import Member, MoleculeSpace
 from models.gflownet.policies.backward import BackwardWalk, UniformBackward
 from models.gflownet.trainer import Trainer
 from models.gflownet.trajectories import sample_backward
 
+S = TypeVar("S", bound=States)
+
 
 def imitate(
-    trainer: Trainer[FragmentStates], trees: Sequence[FragmentTree], steps: int, generator: torch.Generator
+    trainer: Trainer[S], space: MoleculeSpace[S], members: Sequence[Member], steps: int, generator: torch.Generator
 ) -> list[float]:
     """Maximise the likelihood of molecules along uniform backward trajectories; return the losses in nats.
 
+    With conditioning each trajectory is shown a condition drawn at random: what is imitated does not depend on it.
+
     Args:
         trainer: its policy is trained, with an optimiser of its own that is forgotten afterwards.
-        trees: decomposed molecules of the space.
+        space: of the trainer's environment.
+        members: molecules of the space, at least one.
         steps: steps of one batch each.
         generator: source of all randomness.
 
     Raises:
-        TypeError: the environment is not the fragment environment.
+        ValueError: there is no molecule to imitate.
     """
-    env, options = trainer.env, trainer.options
-    if not isinstance(env, FragmentEnvironment):
-        raise TypeError(f"Imitation of molecules needs a fragment environment; got {type(env).__name__}.")
-    walk = BackwardWalk(env, trainer.policy, UniformBackward())
-    optimizer = torch.optim.Adam(trainer.policy.parameters(), lr=options.learning_rate, fused=True)
+    if not members:
+        raise ValueError("There is no molecule to imitate: got none, expected at least one member of the space.")
+    options, policy, conditioning = trainer.options, trainer.policy, trainer.conditioning
+    walk = BackwardWalk(trainer.env, policy, UniformBackward())
+    optimizer = torch.optim.Adam(policy.parameters(), lr=options.learning_rate, fused=True)
     losses = []
     for _ in range(steps):
-        index = torch.randint(len(trees), (options.batch_size,), generator=generator).tolist()
-        terminal = env.trees([trees[place] for place in index], generator)
-        paths = sample_backward(env, walk, terminal, generator)
-        loss = -trainer.policy.score(paths.before, paths.forward, None).log_pf.sum() / len(terminal)
+        index = torch.randint(len(members), (options.batch_size,), generator=generator).tolist()
+        terminal = space.states([members[place] for place in index], generator)
+        condition = None
+        if conditioning is not None:
+            condition = conditioning.encode(conditioning.draw(len(terminal), generator))
+        paths = sample_backward(trainer.env, walk, terminal, generator, condition=condition)
+        loss = -policy.score(paths.before, paths.forward, None, paths.conditions).log_pf.sum() / len(terminal)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(trainer.policy.parameters(), options.clip_norm)
+        nn.utils.clip_grad_norm_(policy.parameters(), options.clip_norm)
         optimizer.step()
         losses.append(loss.item())
     return losses
