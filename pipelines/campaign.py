@@ -17,6 +17,7 @@ from prefect.states import Completed
 from data.campaign_lock import campaign_lock, refuse_if_running
 from data.campaigns import Campaign, CampaignState
 from data.oracle_book import OracleBook
+from pipelines.calling import Call, as_function, as_task
 from pipelines.validation import checked_config
 from pipelines.zombies import bury_zombies
 from tasks.components import oracle_name, oracle_of
@@ -32,9 +33,6 @@ from tasks.train_proxy import train_proxy
 from tasks.workspace import Workspace, quiet_environment
 
 quiet_environment()
-
-Call = Callable[..., Any]
-"""How a task is called: `call(task, *arguments)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +66,6 @@ def campaign(
     )
     name = "Completed" if outcome.state is CampaignState.DONE else outcome.state.value.title().replace("_", "")
     return Completed(name=name, message=outcome.message)
-
-
-def as_task(task: Any, *arguments: Any) -> Any:
-    """Call a stage as a Prefect task."""
-    return task(*arguments)
-
-
-def as_function(task: Any, *arguments: Any) -> Any:
-    """Call a stage as the plain function that it wraps."""
-    return task.fn(*arguments)
 
 
 def run_campaign(

@@ -140,6 +140,20 @@ def schedule(config: Path, *, cron: str, what: Literal["campaign", "retrain"] = 
 
 
 @app.command
+def sampler(config: Path, *, set: Sets = (), plain: bool = False) -> int:
+    """Train a GFlowNet on any environment and see how far it is from its target; the same command again goes on.
+
+    Args:
+        config: sampler file (YAML), such as those in campaigns/samplers.
+        set: change a value of the file, for example --set training.steps=500; may be given often.
+        plain: without Prefect, as a plain function call.
+    """
+    from pipelines.sampling import sampler_in_terminal
+
+    return sampler_in_terminal(config, set, plain=plain, console=console)
+
+
+@app.command
 def validate(config: Path, *, set: Sets = ()) -> int:
     """Check a campaign file and everything it names, without running anything.
 

@@ -15,6 +15,7 @@ REFUSALS = (
     ("tasks.oracle_child", "OracleStartError"),
     ("tasks.stages", "BadInput"),
     ("tasks.tracking", "TrackingError"),
+    ("tasks.train_sampler", "SamplerStopped"),
     ("tasks.workspace", "WorkspaceError"),
 )
 """Module and name: a class whose module was never imported cannot have been raised."""

@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from data.records import JsonDict
-from pipelines.campaign import Call, as_task
+from pipelines.calling import Call, as_task
 from tasks.retrain import compare_with_champion, promote, train_challenger
 from tasks.stages import CampaignRef
 from tasks.workspace import Workspace

@@ -92,7 +92,7 @@ def retrain_in_terminal(name: str, *, plain: bool, console: Console) -> int:
     workspace = Workspace.open()
     workspace.ledger().campaign(name)  # an unknown name is refused before anything is started
     with terminating(), served(workspace, plain=plain):
-        from pipelines.campaign import as_function
+        from pipelines.calling import as_function
         from pipelines.retraining import retrain, run_retraining
 
         if plain:

@@ -37,6 +37,7 @@ PUBLISHED_TAG = "discovery.published"
 KEY_TAG = "discovery.proxy_key"
 SAMPLER_TAG = "discovery.sampler"
 SEED_TAG = "discovery.seed"
+SEEDS_TAG = "discovery.seeds"
 CHAMPION = "champion"
 BATCH = 1000
 """Most metrics that MLflow takes in one request."""
@@ -252,11 +253,11 @@ class Tracker(Runs):
 
 
 class SamplerTracker(Runs):
-    """Runs of one sampler file in MLflow: one for the configuration, and one nested in it for each seed."""
+    """Runs of one sampler file in MLflow: one for the configuration with its seeds, and one in it for each seed."""
 
-    def __init__(self, workspace: Workspace, name: str, identity: str) -> None:
+    def __init__(self, workspace: Workspace, name: str, identity: str, seeds: Sequence[int]) -> None:
         super().__init__(workspace, f"samplers/{name}")
-        self.name, self.identity = name, identity
+        self.name, self.identity, self.seeds = name, identity, seeds
         self._stamps: dict[str, int] = {}
 
     def stamp(self, run_id: str) -> int:
@@ -266,14 +267,21 @@ class SamplerTracker(Runs):
         return self._stamps[run_id]
 
     def run(self, seed: int | None = None) -> str:
-        """Return the id of the configuration's run (None) or of a seed's, nested in it; made if need be."""
-        tags = {SAMPLER_TAG: self.identity, SEED_TAG: "all" if seed is None else str(seed)}
-        existing = self.found(tags)
-        if existing is not None:
-            return existing
+        """Return the id of the configuration's run (None) or of a seed's, made if need be.
+
+        Other seeds are another run of the configuration, since it shows their median; seeds that were trained before
+        are nested in the newest.
+        """
+        tags = {SAMPLER_TAG: self.identity, SEED_TAG: ",".join(map(str, self.seeds)), SEEDS_TAG: "all"}
+        if seed is not None:
+            tags |= {SEED_TAG: str(seed), SEEDS_TAG: "one"}
+        run = self.found(tags)
         if seed is None:
-            return self.made(tags, f"{self.name} {self.identity[:8]}")
-        return self.made(tags, f"seed {seed}", self.run())
+            return run or self.made(tags, f"{self.name} {self.identity[:8]}")
+        if run is None:
+            return self.made(tags, f"seed {seed}", self.run())
+        self.client.set_tag(run, "mlflow.parentRunId", self.run())
+        return run
 
     def status(self, run_id: str, status: str) -> None:
         """Show a run as RUNNING, FINISHED, FAILED or KILLED."""

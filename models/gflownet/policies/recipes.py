@@ -58,6 +58,8 @@ class MLPRecipe(PolicyRecipe):
     def build(self, env: Environment[Any], generator: torch.Generator, conditions: int = 0) -> Policy[Any]:
         """Return an untrained perceptron, with scaled logits if asked for."""
         scaled = self.options.scale_logits
+        if not env.n_features:
+            raise ValueError(_misfit(self.kind, "with k-hot features", env))
         if scaled and not conditions:
             raise ValueError("The option `scale_logits` of the policy 'mlp' needs a `conditioning`; got none.")
         inside = 0 if scaled else conditions
@@ -80,7 +82,7 @@ class GraphRecipe(PolicyRecipe):
     def build(self, env: Environment[Any], generator: torch.Generator, conditions: int = 0) -> Policy[Any]:
         """Return an untrained network."""
         if not isinstance(env, AtomEnvironment):
-            raise ValueError(_misfit(self.kind, "atoms", env))
+            raise ValueError(_misfit(self.kind, "of kind 'atoms'", env))
         return AtomGIN(env, generator=generator, conditions=conditions, **self.options.model_dump())
 
 
@@ -101,12 +103,10 @@ class FragmentTransformerRecipe(PolicyRecipe):
     def build(self, env: Environment[Any], generator: torch.Generator, conditions: int = 0) -> Policy[Any]:
         """Return an untrained network."""
         if not isinstance(env, FragmentEnvironment):
-            raise ValueError(_misfit(self.kind, "fragments", env))
+            raise ValueError(_misfit(self.kind, "of kind 'fragments'", env))
         return FragmentTransformer(env, generator=generator, conditions=conditions, **self.options.model_dump())
 
 
 def _misfit(kind: str, made_for: str, env: Environment[Any]) -> str:
     fitting = {"atoms": "graph", "fragments": "fragment_transformer"}.get(env.kind, "mlp")
-    return (
-        f"The policy {kind!r} is made for the environment {made_for!r}; got {env.kind!r}. Use the policy {fitting!r}."
-    )
+    return f"The policy {kind!r} is made for environments {made_for}; got {env.kind!r}. Use the policy {fitting!r}."

@@ -1,0 +1,130 @@
+"""`discover sampler`: progress while it trains, and the table in the end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from data.sampler_config import load_sampler
+from pipelines.running import served, terminating
+from pipelines.services import wait_for_prefect
+from tasks.progress import Event, listening
+from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tasks.sampler_summary import Spread, Summary
+
+SHOWN = ("tv", "modes", "loss")
+SHOWN_OF_SAMPLES = ("spearman", "modes", "mean_reward", "loss")
+"""Figures that are told while it trains, as far as there are any."""
+LINES = 10
+"""Lines per seed where the output is no terminal."""
+
+
+def sampler_in_terminal(path: Path, overrides: tuple[str, ...], *, plain: bool, console: Console) -> int:
+    """Train the sampler of a file, or go on, and print what came out; returns the exit code."""
+    config = load_sampler(path, overrides)  # a broken file is refused before anything is started
+    workspace = Workspace.open()
+    with terminating(), served(workspace, plain=plain):
+        from pipelines.sampler import checked_sampler, run_sampler, sampler
+
+        with SamplerDisplay(console, len(config.seeds)):
+            if plain:
+                summary = run_sampler(path, overrides)
+            else:
+                checked_sampler(path, overrides, workspace)  # refused before a run of the flow is there
+                wait_for_prefect()
+                summary = sampler(str(path), overrides)
+    show_summary(path.stem, len(config.seeds), summary, console)
+    return 0
+
+
+class SamplerDisplay:
+    """A bar for each seed in a terminal; some lines where the output is no terminal."""
+
+    def __init__(self, console: Console, seeds: int) -> None:
+        self.console, self.seeds = console, seeds
+        self.started = time.monotonic()
+        self._listening = listening(self._on_event)
+        self._bars: dict[str, TaskID] = {}
+        self._parts: dict[str, int] = {}
+        self._told: dict[str, str] = {}
+        columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, TextColumn("{task.fields[told]}"), console=console)
+
+    def __enter__(self) -> Self:
+        self._listening.__enter__()
+        if self.console.is_terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._listening.__exit__(kind, error, trace)
+        if self.console.is_terminal:
+            self._progress.stop()
+
+    def _on_event(self, event: Event) -> None:
+        evaluated = "cpu_seconds" in event.metrics
+        if evaluated:
+            self._told[event.stage] = _figures(event)
+        if self.console.is_terminal:
+            bar = self._bars.get(event.stage)
+            if bar is None:
+                bar = self._bars[event.stage] = self._progress.add_task(event.stage, total=event.total, told="")
+            self._progress.update(bar, completed=event.done, told=self._told.get(event.stage, ""))
+            return
+        part = event.done * LINES // max(event.total, 1)
+        if evaluated and part > self._parts.get(event.stage, 0):
+            self._parts[event.stage] = part
+            self.console.print(
+                f"{time.monotonic() - self.started:6.1f} s  {event.stage}  step {event.done} of {event.total}  "
+                + self._told[event.stage],
+                highlight=False,
+                soft_wrap=True,
+            )
+
+
+def _figures(event: Event) -> str:
+    exact = any(key.split("/")[0] == "tv" for key in event.metrics)
+    found = [
+        key for name in (SHOWN if exact else SHOWN_OF_SAMPLES) for key in event.metrics if key.split("/")[0] == name
+    ]
+    return "  ".join(f"{_name(key)} {event.metrics[key]:.3g}" for key in found)
+
+
+def _name(key: str) -> str:
+    return key.replace("/", ", ").replace("_", " ")
+
+
+def show_summary(name: str, seeds: int, summary: Summary, console: Console) -> None:
+    """Print the figures of the end, what they cost, and where to look."""
+    many = seeds > 1
+    console.print(f"{name}, judged {summary.judged}", highlight=False)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("at the end")
+    table.add_column(f"median of {seeds} seeds" if many else "", justify="right")
+    if many:
+        table.add_column("least", justify="right")
+        table.add_column("greatest", justify="right")
+    for key, spread in (summary.figures | summary.costs).items():
+        table.add_row(_name(key), *_cells(spread, many))
+    console.print(table)
+    pictures = summary.folder / "seed-*" / "plots"
+    page = (
+        f"`discover ui`, then {summary.page}" if summary.page else "could not be reached; the same command tries again"
+    )
+    for label, text in (("MLflow", page), ("Pictures", str(pictures)), ("Files", str(summary.folder))):
+        console.print(f"{label:<12}{text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _cells(spread: Spread, many: bool) -> list[str]:
+    values = (spread.median, spread.low, spread.high) if many else (spread.median,)
+    return [f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}" for value in values]

@@ -1,0 +1,110 @@
+"""Pictures of a sampler: how it learnt, and on planes the law it learnt beside the target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from data.records import FloatArray
+from models.gflownet.evaluation import Law
+from tasks.plots import STYLE, dress, legend, series, settled
+
+NAMES = {"tv": "Total variation", "spearman": "Spearman of log p(x) and log R(x)"}
+WINDOW = 25
+"""The running median of the loss is over two parts in so many."""
+
+Row = Mapping[str, float]
+
+
+def learning(histories: Mapping[str, Sequence[Row]]) -> Figure:
+    """Draw the distance from the target above the loss, by training step.
+
+    Args:
+        histories: rows with `step`, `loss` and, at some steps, `tv` or else `spearman`, by the name of the training.
+            Under conditioning there is a line for each condition.
+    """
+    figure = Figure(figsize=STYLE["size"], layout="constrained")
+    FigureCanvasAgg(figure)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    keys = sorted({key for rows in histories.values() for row in rows for key in row})
+    measure = "tv" if any(key.split("/")[0] == "tv" for key in keys) else "spearman"
+    shown = [key for key in keys if key.split("/")[0] == measure]
+    dress(upper, "", NAMES[measure])
+    dress(lower, "Training step", "Loss")
+    colours, number = STYLE["rounds"], 0
+    for name, rows in histories.items():
+        for key in shown:
+            condition = key.partition("/")[2].replace("_", " ")
+            label = ", ".join(part for part in (name, condition) if part)
+            colour = colours[number % len(colours)]
+            upper.plot(*series(rows, key), color=colour, linewidth=STYLE["line"], marker="o", markersize=2.5,
+                       label=label)  # fmt: skip
+            number += 1
+    values = [value for rows in histories.values() for key in shown for value in series(rows, key)[1].tolist()]
+    if measure == "tv" and values and min(values) > 0:
+        upper.set_yscale("log")
+        upper.set_ylim(0.8 * min(values), 1.1)
+    else:
+        upper.set_ylim(min([0.0, *values]), 1.02)
+    positive = False
+    for number, rows in enumerate(histories.values()):
+        step, loss = series(rows, "loss")
+        # One condition's line per training above, one line per training here: the colours of the trainings.
+        colour = colours[(number * max(len(shown), 1)) % len(colours)]
+        if len(histories) == 1:
+            lower.plot(step, loss, color=colour, alpha=0.25, linewidth=0.7)
+        lower.plot(step, running_median(loss), color=colour, linewidth=STYLE["line"])
+        positive = positive or bool((loss > 0).all() and len(loss))
+    lower.set_yscale("log" if positive else "linear")
+    if number or len(shown) > 1:
+        legend(upper, "best")
+    return settled(figure)
+
+
+def running_median(values: FloatArray) -> FloatArray:
+    """Return the median (n,) of the values around each one."""
+    reach = max(len(values) // WINDOW, 1)
+    return np.array([np.median(values[max(0, i - reach) : i + reach + 1]) for i in range(len(values))])
+
+
+def plane(law: Law) -> Figure:
+    """Draw a law over a plane beside its target, as two maps with one scale.
+
+    Args:
+        law: objects are pairs (x, y) from 0; see `is_plane`.
+    """
+    figure = Figure(figsize=(1.5 * STYLE["size"][0], STYLE["size"][1]), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 2, sharex=True, sharey=True)
+    maps = [_grid(law.objects, values) for values in (law.policy, law.target)]
+    top = max(float(np.nanmax(values)) for values in maps)
+    far = 0.5 * float(np.abs(law.policy - law.target).sum())
+    for place, (one, values) in enumerate(zip(axes, maps, strict=True)):
+        dress(one, "x", "y" if place == 0 else "")
+        one.grid(visible=False)
+        image = one.imshow(values.T, origin="lower", vmin=0.0, vmax=top, cmap=STYLE["values"])
+        title = f"Learnt, total variation {far:.2g}" if place == 0 else "Target"
+        one.set_title(title, fontsize=STYLE["font"], color=STYLE["soft"])
+    bar = figure.colorbar(image, ax=list(axes), pad=0.02)
+    bar.set_label("Probability", fontsize=STYLE["font"], color=STYLE["soft"])
+    bar.ax.tick_params(labelsize=0.9 * STYLE["font"], colors=STYLE["soft"], length=0)
+    bar.outline.set_visible(False)
+    return settled(figure)
+
+
+def is_plane(law: Law) -> bool:
+    """Return whether the objects are distinct pairs of whole numbers."""
+    pairs = all(
+        isinstance(key, tuple) and len(key) == 2 and all(isinstance(x, int) for x in key) for key in law.objects
+    )
+    return pairs and len(set(law.objects)) == len(law.objects)
+
+
+def _grid(objects: Sequence[tuple[int, int]], values: FloatArray) -> FloatArray:
+    place = np.array(objects)
+    out = np.full(place.max(0) + 1, np.nan)
+    out[place[:, 0], place[:, 1]] = values
+    return out
