@@ -13,8 +13,8 @@ from models.gflownet.conditioning.partition import LogPartition
 from models.gflownet.environments.base import Environment, States
 from models.gflownet.objectives.base import Objective
 from models.gflownet.policies.backward import BackwardPolicy, BackwardWalk
-from models.gflownet.policies.base import Answer, Policy
-from models.gflownet.trajectories import Paths, Trajectories
+from models.gflownet.policies.base import Policy
+from models.gflownet.trajectories import Paths, Scores, Trajectories
 
 S = TypeVar("S", bound=States)
 
@@ -45,41 +45,40 @@ class Assessor(Generic[S]):
         """A sampler of backward actions."""
         return BackwardWalk(self.env, self.backward_network, self.backward)
 
-    def judge(self, paths: Paths[S]) -> Answer:
-        """Return what the policy says of all transitions."""
+    def score(self, paths: Paths[S]) -> Scores:
+        """Return what the policies say of all transitions, in one packed pass."""
         after = paths.after if self.backward.network == "tied" else None
-        return self.policy.score(paths.before, paths.forward, after, paths.conditions)
+        answer = self.policy.score(paths.before, paths.forward, after, paths.conditions)
+        pad = Padding(paths)
+        log_pb = self.log_pb(paths, answer.backward_logits).to(answer.log_pf.dtype)
+        return Scores(pad(answer.log_pf), pad(log_pb), pad(answer.log_flow), pad.alive)
 
-    def assess(self, paths: Paths[S], log_reward: Tensor, answer: Answer | None = None) -> Trajectories:
-        """Return what the objective sees of trajectories: one packed pass over all their transitions.
+    def assess(self, paths: Paths[S], log_reward: Tensor, scores: Scores | None = None) -> Trajectories:
+        """Return what the objective sees of trajectories.
 
         Args:
             paths: B trajectories.
             log_reward: (B,).
-            answer: what the policy says of their transitions, if it has been asked already.
+            scores: what the policies say of them, if they have been asked already.
         """
-        answer = self.judge(paths) if answer is None else answer
-        pad = _Padding(paths)
-        log_pb = self._log_pb(paths, answer).to(answer.log_pf.dtype)
-        log_flow = answer.log_flow
-        if self.objective.forward_looking:
-            log_flow = log_flow + self.partial(paths.before).to(log_flow.dtype)
-        log_pf = pad(answer.log_pf)
-        known = paths.log_behaviour.to(log_pf.dtype)
+        scores = self.score(paths) if scores is None else scores
+        needs, log_flow = self.objective.needs, scores.log_flow
+        pad = Padding(paths) if needs or self.objective.forward_looking else None
+        if pad is not None and self.objective.forward_looking:
+            log_flow = log_flow + pad(self.partial(paths.before).to(log_flow.dtype))
         return Trajectories(
-            log_pf=log_pf,
-            log_pb=pad(log_pb),
-            log_flow=torch.cat([self.partition(paths.condition, len(paths))[None], pad(log_flow)[1:]]),
-            alive=pad.alive,
+            log_pf=scores.log_pf,
+            log_pb=scores.log_pb,
+            log_flow=torch.cat([self.partition(paths.condition, len(paths))[None], log_flow[1:]]),
+            alive=scores.alive,
             log_reward=log_reward,
             condition=log_reward.new_zeros((len(log_reward), 0)) if paths.condition is None else paths.condition,
-            log_behaviour=known,
-            **{name: pad(getattr(self, f"_{name}")(paths)) for name in self.objective.needs},
+            log_behaviour=paths.log_behaviour.to(log_flow.dtype),
+            **{} if pad is None else {name: pad(getattr(self, f"_{name}")(paths)) for name in needs},
         )
 
-    def _log_pb(self, paths: Paths[S], answer: Answer) -> Tensor:
-        """Return (P,) log P_B, corrections included."""
-        logits = answer.backward_logits
+    def log_pb(self, paths: Paths[S], logits: Tensor | None) -> Tensor:
+        """Return (P,) log P_B, corrections included; `logits` (P, n_backward) are for a tied policy."""
         if self.backward.network == "own":
             logits = self.backward_network.backward_logits(paths.after, paths.conditions)
         log_pb = self.backward.log_prob(self.env, paths.after, logits).gather(1, paths.backward[:, None])[:, 0]
@@ -112,7 +111,7 @@ class Assessor(Generic[S]):
         return _logsumexp(flow + answer.log_pf, row, len(after)) - correction.to(flow.dtype)
 
 
-class _Padding:
+class Padding:
     """Spreads values of P transitions to (T, B), 0 where there is none."""
 
     def __init__(self, paths: Paths[Any]) -> None:
@@ -122,6 +121,7 @@ class _Padding:
         self.alive.view(-1)[self._index] = True
 
     def __call__(self, values: Tensor) -> Tensor:
+        """Return the values (P,) as (T, B)."""
         flat = values.new_zeros(self._shape[0] * self._shape[1])
         return flat.index_copy(0, self._index, values).view(self._shape)
 

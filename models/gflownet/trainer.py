@@ -11,23 +11,21 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import torch
 from pydantic import Field, PositiveFloat
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.gflownet.assessment import Assessor
 from models.gflownet.conditioning.base import Conditioning
 from models.gflownet.conditioning.partition import LogPartition
 from models.gflownet.environments.base import Environment, States
-from models.gflownet.environments.tabulated import Tabulated
 from models.gflownet.exploration.averaging import AveragedPolicy
 from models.gflownet.exploration.local_search import LocalSearchOptions, local_search
 from models.gflownet.exploration.replay import Replay
 from models.gflownet.exploration.schedule import Schedule
 from models.gflownet.objectives.base import Objective
 from models.gflownet.policies.backward import BackwardPolicy, BackwardWalk
-from models.gflownet.policies.base import Answer, Exploration, Policy, PolicyDiverged
-from models.gflownet.policies.mlp import MLP
-from models.gflownet.policies.recorded import Recorder
-from models.gflownet.trajectories import Paths, Trajectories, sample_backward, sample_forward
+from models.gflownet.policies.base import Exploration, Policy, PolicyDiverged
+from models.gflownet.recorded import Recorder
+from models.gflownet.trajectories import Paths, Scores, Trajectories, sample_backward, sample_forward
 from models.registry import Options, build
 
 S = TypeVar("S", bound=States)
@@ -77,13 +75,13 @@ class TrainerOptions(Options):
 
 @dataclass(frozen=True)
 class _Batch(Generic[S]):
-    """Trajectories with their rewards; the first `fresh` are new. `answer` is there if sampling has judged them."""
+    """Trajectories with their rewards; the first `fresh` are new. `scores` are there if sampling has judged them."""
 
     paths: Paths[S]
     log_reward: Tensor
     fresh: int
     distinct: int
-    answer: Answer | None
+    scores: Scores | None
 
 
 class _Plateau:
@@ -157,6 +155,7 @@ class Trainer(Generic[S]):
         self._parameters = [p for p in policy.parameters() if p.requires_grad]
         if backward.network == "own":
             self._parameters += list(network.parameters())
+        self._all = [*self._parameters, *self.partition.parameters()]
         self.optimizer = torch.optim.Adam(
             [
                 {"params": self._parameters, "lr": options.learning_rate},
@@ -167,8 +166,8 @@ class Trainer(Generic[S]):
         self.replay: Replay[S] = build("replay", options.replay).start(env)
         self._average = AveragedPolicy(policy, options.sampling_decay) if options.sampling_decay else None
         self._recorder: Recorder | None = None
-        if self._average is None and isinstance(env, Tabulated) and isinstance(policy, MLP):
-            self._recorder = Recorder(env, policy)
+        if self._average is None and Recorder.suits(env, policy):
+            self._recorder = Recorder(env, policy, self.assessor)  # type: ignore[arg-type]
         self._rates = Schedule.constant(1.0)
         if options.schedule != "constant":
             self._rates = Schedule(shape=options.schedule, start=1.0, end=options.final_rate)
@@ -233,7 +232,7 @@ class Trainer(Generic[S]):
             batch = self._draw()
         except PolicyDiverged as error:
             raise TrainingError(f"Step {self.done}: {error}") from error
-        trajectories = self.assessor.assess(batch.paths, batch.log_reward, batch.answer)
+        trajectories = self.assessor.assess(batch.paths, batch.log_reward, batch.scores)
         if self.done == 0:
             trajectories = self._start_log_z(trajectories)
         loss = self.objective.loss(trajectories)
@@ -258,7 +257,7 @@ class Trainer(Generic[S]):
         replayed = int(options.batch_size * options.replay_share) if len(self.replay) else 0
         fresh = options.batch_size - replayed
         raw, condition = self._conditions(options.batch_size)
-        paths, answer = self._sample(fresh, None if condition is None else condition[:fresh])
+        paths, scores = self._sample(fresh, None if condition is None else condition[:fresh])
         values, keys = self._valued(paths.terminal)
         log_reward = self._conditioned(values, raw, slice(0, fresh))
         more: list[Paths[S]] = []
@@ -276,9 +275,9 @@ class Trainer(Generic[S]):
         distinct = len(set(keys))
         if more:
             extra = Paths.cat(more)
-            answer = None if answer is None else Answer.cat([answer, self.assessor.judge(extra)])
+            scores = None if scores is None else Scores.join([scores, self.assessor.score(extra)])
             paths, log_reward = Paths.cat([paths, extra]), torch.cat([part.to(log_reward.dtype) for part in rewards])
-        return _Batch(paths, log_reward, fresh, distinct, answer)
+        return _Batch(paths, log_reward, fresh, distinct, scores)
 
     def _conditions(self, n: int) -> tuple[Tensor | None, Tensor | None]:
         """Draw raw conditions (n, C0) and encode them (n, C)."""
@@ -312,13 +311,10 @@ class Trainer(Generic[S]):
             )
         return self.reward(terminal)[0]
 
-    def _sample(self, n: int, condition: Tensor | None) -> tuple[Paths[S], Answer | None]:
+    def _sample(self, n: int, condition: Tensor | None) -> tuple[Paths[S], Scores | None]:
         exploration = self._exploration()
         if self._recorder is not None:
-            tied = self.assessor.backward.network == "tied"
-            drawn: Any = self._recorder.draw(
-                n, self.generator, exploration=exploration, condition=condition, backward=tied
-            )
+            drawn: Any = self._recorder.draw(n, self.generator, exploration=exploration, condition=condition)
             return drawn  # type: ignore[no-any-return]
         sampler = self.policy if self._average is None else self._average.policy
         return sample_forward(self.env, sampler, n, self.generator, exploration=exploration, condition=condition), None
@@ -384,11 +380,15 @@ class Trainer(Generic[S]):
         raise TrainingError(f"Step {self.done}: the loss is {loss}; log-rewards are too far apart for it.")
 
     def _descend(self, loss: Tensor) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self._all:
+            parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_([*self._parameters, *self.partition.parameters()], self.options.clip_norm)
-        if not bool(norm.isfinite()):
+        gradients = [parameter.grad for parameter in self._all if parameter.grad is not None]
+        norm = torch.stack(torch._foreach_norm(gradients)).norm().item()
+        if not norm < torch.inf:
             raise TrainingError(f"Step {self.done}: the gradient is not finite. Lower the learning rate.")
+        if norm > self.options.clip_norm:
+            torch._foreach_mul_(gradients, self.options.clip_norm / norm)
         share = self._rates.at(self.done, self.options.steps)
         rates = (self.options.learning_rate, self.options.log_z_learning_rate)
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):

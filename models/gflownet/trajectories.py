@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from models.gflownet.environments.base import Environment, States
 from models.gflownet.policies.backward import BackwardWalk
@@ -55,6 +56,34 @@ class Trajectories:
         last = self.alive & ~torch.cat([self.alive[1:], torch.zeros_like(self.alive[:1])])
         ahead = torch.cat([self.log_flow[1:], torch.zeros_like(self.log_flow[:1])])
         return torch.where(last, self.log_reward.to(ahead.dtype), ahead) * self.alive
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What policies say of B trajectories of at most T transitions, each (T, B) and 0 where not alive.
+
+    Attributes:
+        log_pf: log-probability of each transition.
+        log_pb: log of its backward probability, corrections included.
+        log_flow: the network's log-flow of the state before it.
+        alive: (T, B) bool, whether there is such a transition.
+    """
+
+    log_pf: Tensor
+    log_pb: Tensor
+    log_flow: Tensor
+    alive: Tensor
+
+    @staticmethod
+    def join(parts: list[Scores]) -> Scores:
+        """Put batches of trajectories side by side."""
+        longest = max(len(part.alive) for part in parts)
+
+        def side_by_side(name: str) -> Tensor:
+            values = [getattr(part, name) for part in parts]
+            return torch.cat([functional.pad(value, (0, 0, 0, longest - len(value))) for value in values], 1)
+
+        return Scores(*(side_by_side(field.name) for field in fields(Scores)))
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,8 @@ class Tabulated(Environment[IndexStates]):
         limit: most states that are enumerated.
 
     Attributes:
-        following: (V, n_actions) int64, the state that an action leads to, -1 where illegal.
+        following, undoing: (V, n_actions) int64, the state that an action leads to and the backward action that takes it
+            back, -1 where illegal.
         legal, parents: (V, n_actions), (V, n_backward) bool, masks.
         done: (V,) bool.
 
@@ -69,12 +70,12 @@ class Tabulated(Environment[IndexStates]):
         origin, target, action = self.graph.origin, self.graph.target, self.graph.action
         back = base.undo(self.graph.states[origin], action)
         self.following = torch.full((n, self.n_actions), -1).index_put((origin, action), target)
-        self._undo = torch.full((n, self.n_actions), -1).index_put((origin, action), back)
+        self.undoing = torch.full((n, self.n_actions), -1).index_put((origin, action), back)
         self._before = torch.full((n, self.n_backward), -1).index_put((target, back), origin)
         self._redo = torch.full((n, self.n_backward), -1).index_put((target, back), action)
         self._complete_backward()
         correction = base.log_correction(self.graph.states[origin], action, self.graph.states[target]).double()
-        self._corrected = bool(correction.any())
+        self.corrected = bool(correction.any())
         self._correction = torch.zeros(n, self.n_actions, dtype=torch.float64)
         self._correction[origin, action] = correction
         self.legal, self.parents = self.following >= 0, self._before >= 0
@@ -122,7 +123,7 @@ class Tabulated(Environment[IndexStates]):
 
     def undo(self, states: IndexStates, actions: Tensor) -> Tensor:
         """Return the backward actions (S,) that take `actions` back."""
-        return self._undo.take(states.index * self.n_actions + actions)
+        return self.undoing.take(states.index * self.n_actions + actions)
 
     def redo(self, states: IndexStates, actions: Tensor) -> Tensor:
         """Return the forward actions (S,) that backward `actions` take back."""
@@ -151,7 +152,7 @@ class Tabulated(Environment[IndexStates]):
     def log_correction(self, states: IndexStates, actions: Tensor, following: IndexStates) -> Tensor:
         """Return (S,) float64, zero for most environments."""
         del following
-        if not self._corrected:
+        if not self.corrected:
             return super().log_correction(states, actions, states)
         return self._correction.take(states.index * self.n_actions + actions)
 

@@ -48,7 +48,8 @@ class MLP(FlatPolicy[S], Generic[S]):
             self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(hidden, widths[1:], strict=True))
         self.dense = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
         self.to_empty(device="cpu")
-        initialise(self, generator, embedding_scale=max(1, env.k_hot(env.source(1)).shape[1]) ** -0.5)
+        # As for a dense layer on 0/1 features: with larger ones, training needed twice the states on hypergrids.
+        initialise(self, generator, embedding_scale=(3.0 * env.n_features) ** -0.5)
         with torch.no_grad():
             self.first.weight[env.n_features] = 0.0
             self.dense[-1].weight.mul_(0.1)

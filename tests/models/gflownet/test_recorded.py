@@ -6,57 +6,82 @@ import numpy as np
 import pytest
 import torch
 
+from models.gflownet.assessment import Assessor
+from models.gflownet.conditioning.partition import LogPartition
 from models.gflownet.environments.hypergrid import HyperGrid
 from models.gflownet.environments.tabulated import Tabulated
 from models.gflownet.exact import forward_log_probs, terminal_law
+from models.gflownet.objectives.trajectory_balance import TrajectoryBalance
 from models.gflownet.policies.base import Exploration, PolicyDiverged
 from models.gflownet.policies.mlp import MLP
-from models.gflownet.policies.recorded import DENSE, Recorder
-from models.registry import kinds
+from models.gflownet.recorded import Recorder
+from models.registry import build, kinds
 
 GRID = Tabulated(HyperGrid(dimensions=2, height=5))
 FIXED = Tabulated(kinds("environment")["bag"](**kinds("environment")["bag"].small))
 
 
-def recorder(env, *, conditions=0, seed=0):
+def recorder(env, *, conditions=0, seed=0, backward="tied"):
     policy = MLP(env, generator=torch.Generator().manual_seed(seed), hidden=(16, 16), conditions=conditions)
     with torch.no_grad():
-        policy.layers[-1].weight.mul_(20.0)
-    return Recorder(env, policy), policy
+        policy.dense[-1].weight.mul_(20.0)
+    assessor = Assessor(
+        env=env,
+        policy=policy,
+        backward=build("backward_policy", {"kind": backward}),
+        objective=TrajectoryBalance(),
+        backward_network=policy,
+        partition=LogPartition(conditions, torch.Generator().manual_seed(0)),
+        partial=env.log_partial,
+        reward=lambda states, condition: env.log_reward(states),
+    )
+    return Recorder(env, policy, assessor), policy
 
 
-def gradients(policy, answer):
+def gradients(policy, scores):
     policy.zero_grad()
-    parts = [answer.log_pf.square().sum(), answer.log_flow.sin().sum(), answer.backward_logits.cos().sum()]
+    parts = [scores.log_pf.square().sum(), scores.log_flow.sin().sum(), scores.log_pb.cos().sum()]
     torch.stack(parts).sum().backward()
     return [parameter.grad.clone() for parameter in policy.parameters()]
 
 
-@pytest.mark.parametrize("n", [5, DENSE + 40], ids=["small", "large"])
+@pytest.mark.parametrize("n", [5, 104], ids=["small", "large"])
 @pytest.mark.parametrize("conditions", [0, 3])
 @pytest.mark.parametrize("env", [GRID, FIXED], ids=["grid", "bag"])
 @pytest.mark.parametrize("exploration", [Exploration(), Exploration(epsilon=0.3, temperature=2.0, early_stop=0.1)])
-def test_recorded_answers_are_those_of_a_second_pass(n, conditions, env, exploration):
+def test_recorded_scores_are_those_of_a_second_pass(n, conditions, env, exploration):
     record, policy = recorder(env, conditions=conditions)
     generator = torch.Generator().manual_seed(1)
     condition = torch.randn((n, conditions), generator=generator) if conditions else None
-    paths, answer = record.draw(n, generator, exploration=exploration, condition=condition)
-    again = policy.score(paths.before, paths.forward, paths.after, paths.conditions)
-    assert torch.allclose(answer.log_pf, again.log_pf, atol=1e-5)
-    assert torch.allclose(answer.log_flow, again.log_flow, atol=1e-5)
-    # Where there is one parent only, its logit is free.
-    choice = env.backward_mask(paths.after).sum(1) > 1
-    assert choice.any()
-    assert torch.allclose(answer.backward_logits[choice], again.backward_logits[choice], atol=1e-5)
-    masked = [
-        type(answer)(a.log_pf, a.log_flow, torch.where(choice[:, None], a.backward_logits, 0.0))
-        for a in (answer, again)
-    ]
-    for one, other in zip(*(gradients(policy, part) for part in masked), strict=True):
+    paths, scores = record.draw(n, generator, exploration=exploration, condition=condition)
+    recorded = gradients(policy, scores)
+    again = record.assessor.score(paths)
+    for name in ("log_pf", "log_pb", "log_flow"):
+        assert torch.allclose(getattr(scores, name), getattr(again, name), atol=1e-5)
+    assert torch.equal(scores.alive, again.alive)
+    assert n < 10 or (scores.log_pb != 0).any()
+    for one, other in zip(recorded, gradients(policy, again), strict=True):
         assert torch.allclose(one, other, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("n", [5, DENSE + 40], ids=["small", "large"])
+def test_backward_policies_without_the_trunk_are_scored_too():
+    record, policy = recorder(GRID, backward="maximum_entropy")
+    paths, scores = record.draw(20, torch.Generator().manual_seed(1))
+    assert torch.allclose(scores.log_pb, record.assessor.score(paths).log_pb)
+    assert not scores.log_pb.requires_grad
+    assert policy.bias.grad is None
+
+
+def test_a_gradient_after_the_next_drawing_is_refused():
+    record, _ = recorder(GRID)
+    generator = torch.Generator().manual_seed(1)
+    _, scores = record.draw(5, generator)
+    record.draw(5, generator)
+    with pytest.raises(RuntimeError, match="drawn again before the gradient"):
+        scores.log_pf.sum().backward()
+
+
+@pytest.mark.parametrize("n", [5, 104], ids=["small", "large"])
 def test_recorded_trajectories_are_complete_and_legal(n):
     for env in (GRID, FIXED):
         paths, _ = recorder(env)[0].draw(n, torch.Generator().manual_seed(2))
@@ -73,7 +98,7 @@ def test_recorded_trajectories_are_complete_and_legal(n):
             assert paths.terminal.index[row] == paths.after.index[order[-1]]
 
 
-@pytest.mark.parametrize("n", [DENSE, 4 * DENSE], ids=["small", "large"])
+@pytest.mark.parametrize("n", [64, 256], ids=["small", "large"])
 def test_recorded_draws_follow_the_exact_law(n):
     record, policy = recorder(GRID, seed=3)
     law = terminal_law(GRID.graph, forward_log_probs(GRID.graph, MLPView(policy)))
@@ -105,13 +130,14 @@ class MLPView(torch.nn.Module):
 
 @pytest.mark.parametrize("exploration", [Exploration(epsilon=0.5), Exploration(early_stop=0.5)])
 def test_the_law_of_drawing_is_told(exploration):
-    record, policy = recorder(GRID)
-    for n in (8, DENSE + 1):
-        paths, answer = record.draw(n, torch.Generator().manual_seed(5), exploration=exploration)
-        on_policy = torch.zeros(n).index_add(0, paths.row, answer.log_pf.detach())
+    record, _ = recorder(GRID)
+    for n in (8, 65):
+        paths, _ = record.draw(n, torch.Generator().manual_seed(5), exploration=exploration)
+        log_pf = record.assessor.score(paths).log_pf[paths.time, paths.row].detach()
+        on_policy = torch.zeros(n).index_add(0, paths.row, log_pf)
         assert not torch.allclose(paths.log_behaviour, on_policy, atol=1e-2)
         legal = GRID.forward_mask(paths.before)
-        law = answer.log_pf.detach().exp()
+        law = log_pf.exp()
         uniform = 1.0 / legal.sum(1)
         stop = (paths.forward == GRID.stop).float()
         law = (1 - exploration.epsilon) * law + exploration.epsilon * uniform
@@ -119,7 +145,7 @@ def test_the_law_of_drawing_is_told(exploration):
         assert torch.allclose(torch.zeros(n).index_add(0, paths.row, law.log()), paths.log_behaviour, atol=1e-4)
 
 
-@pytest.mark.parametrize("n", [5, DENSE + 40], ids=["small", "large"])
+@pytest.mark.parametrize("n", [5, 104], ids=["small", "large"])
 def test_a_policy_that_diverged_is_named(n):
     record, policy = recorder(GRID)
     with torch.no_grad():
