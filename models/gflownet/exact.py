@@ -19,7 +19,6 @@ from data.records import FloatArray
 from models.gflownet.environments.base import Environment, States
 from models.gflownet.policies.backward import BackwardPolicy
 from models.gflownet.policies.base import Policy
-from models.gflownet.trajectories import Paths, Trajectories
 
 S = TypeVar("S", bound=States)
 _CHUNK = 4096
@@ -179,36 +178,6 @@ def fixed_point(graph: StateGraph[S], log_reward: FloatArray, log_pb: Tensor) ->
         total = torch.zeros_like(flow).index_add_(0, origin, (value - top[origin]).exp())
         flow = torch.where(total > 0, top + total.log(), flow)
     return FixedPoint(flow, flow[graph.target] + log_pb - flow[graph.origin])
-
-
-def tabulate(
-    env: Environment[S],
-    graph: StateGraph[S],
-    paths: Paths[S],
-    *,
-    point: FixedPoint,
-    log_pb: Tensor,
-    log_reward: FloatArray,
-) -> Trajectories:
-    """Return trajectories whose log P_F, log P_B and flows are read from tables: objectives must give them zero loss.
-
-    Raises:
-        KeyError: a path leaves the graph.
-    """
-    number = {key: place for place, key in enumerate(env.keys(graph.states))}
-    edge = {pair: e for e, pair in enumerate(zip(graph.origin.tolist(), graph.action.tolist(), strict=True))}
-    origin = [number[key] for key in env.keys(paths.before)]
-    taken = torch.tensor([edge[pair] for pair in zip(origin, paths.forward.tolist(), strict=True)])
-    reward = dict(zip(graph.terminal.tolist(), log_reward.tolist(), strict=True))
-    ends = torch.tensor([reward[number[key]] for key in env.keys(paths.terminal)], dtype=torch.float64)
-    return Trajectories(
-        log_pf=paths.pad(point.log_pf[taken]),
-        log_pb=paths.pad(log_pb[taken]),
-        log_flow=paths.pad(point.log_flow[torch.tensor(origin)]),
-        alive=paths.pad(torch.ones(len(taken), dtype=torch.bool)),
-        log_reward=ends,
-        condition=ends.new_zeros((len(ends), 0)),
-    )
 
 
 def merge(objects: Sequence[Any], values: FloatArray) -> dict[Any, float]:

@@ -147,7 +147,21 @@ class PythonRewardRecipe(RewardRecipe):
                 f"The module {module.__file__} has no function {name!r}; it has {', '.join(known) or 'none'}."
                 + nearest(name, known)
             )
-        return ObjectReward(env, function, log=self.options.log, floor=self.options.floor)
+        return ObjectReward(env, self._guarded(function), log=self.options.log, floor=self.options.floor)
+
+    def _guarded(self, function: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]:
+        """Return the function; what it raises names it and what it was asked."""
+
+        def asked(objects: list[Any]) -> Any:
+            try:
+                return function(objects)
+            except Exception as error:
+                raise ValueError(
+                    f"The reward function {self.options.function} raised {type(error).__name__}: {error} for "
+                    f"{len(objects)} objects, the first being {objects[0]!r}. It must answer for every object."
+                ) from error
+
+        return asked
 
     def version(self, base: Path) -> str:
         """Return the sha256 of the module's source: a reward that was changed is another reward."""

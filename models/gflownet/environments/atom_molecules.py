@@ -81,7 +81,9 @@ class AtomMolecules:
         """Return the SMILES of one graph, (N,) and (N, N), and the number of graphs that share it."""
         mol = self._build(element, bond)
         smiles = _text(mol)
-        return Identity(smiles, 1 if smiles is None else len(self._forms(mol, smiles, element, bond)))
+        if mol is None or smiles is None:
+            return Identity(None, 1)
+        return Identity(smiles, len(self._forms(mol, smiles, element, bond)))
 
     def forms(self, element: Tensor, bond: Tensor) -> Tensor:
         """Return the K graphs with the SMILES of a valid one, (N,) and (N, N), up to isomorphism: bonds (K, N, N).
@@ -93,7 +95,7 @@ class AtomMolecules:
         """
         mol = self._build(element, bond)
         smiles = _text(mol)
-        if smiles is None:
+        if mol is None or smiles is None:
             raise ValueError("The graph is no molecule that RDKit accepts; expected one whose `identify` has a SMILES.")
         return self._forms(mol, smiles, element, bond)
 
@@ -172,7 +174,7 @@ class AtomMolecules:
         for edge in mol.GetBonds():
             i, j, order = edge.GetBeginAtomIdx(), edge.GetEndAtomIdx(), int(edge.GetBondTypeAsDouble())
             bond[i, j] = bond[j, i] = order
-        if not set(bond.unique().tolist()) <= {0, *self._orders} or _text(self._build(element, bond)) != text:
+        if not set(bond.flatten().tolist()) <= {0, *self._orders} or _text(self._build(element, bond)) != text:
             raise ValueError(
                 f"{smiles!r} cannot be built: expected one neutral molecule without isotopes or radicals, with bonds "
                 f"of order {', '.join(map(str, self._orders))}."

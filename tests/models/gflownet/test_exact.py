@@ -17,7 +17,6 @@ from models.gflownet.exact import (
     kl_divergence,
     l1_sum,
     merge,
-    tabulate,
     target_law,
     terminal_law,
     total_variation,
@@ -26,6 +25,7 @@ from models.gflownet.objectives.trajectory_balance import TrajectoryBalance
 from models.gflownet.policies.backward import TiedBackward, UniformBackward
 from models.gflownet.policies.transformer import FragmentTransformer
 from models.gflownet.policies.uniform import UniformFragments
+from models.gflownet.tabular import Table, edge_numbers
 from models.gflownet.trainer import Trainer, TrainerOptions
 from models.gflownet.trajectories import sample_forward
 
@@ -65,8 +65,8 @@ def test_the_fixed_point_has_zero_loss_and_the_target_law(env, graph, backward):
     z = np.exp(log_reward(sorted(set(graph.objects)))).sum()
     assert point.log_z == pytest.approx(np.log(z), abs=tolerance)
     paths = sample_forward(env, policy, 100, generator)
-    table = tabulate(env, graph, paths, point=point, log_pb=log_pb, log_reward=rewards)
-    assert TrajectoryBalance().loss(table).item() < 1e-10
+    table = Table(graph, point.log_pf, log_pb, point.log_flow, torch.tensor(rewards))
+    assert TrajectoryBalance().loss(table.trajectories(edge_numbers(env, graph, paths))).item() < 1e-10
 
 
 def test_a_wrong_backward_policy_is_found_out(env, graph):
