@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,12 +12,15 @@ from rdkit import Chem
 
 from data.molecules import identity
 from data.vocabulary import VocabularyError, default_vocabulary
+from models.generators import gflownet as module
 from models.protocols import GenerationContext, Generator, Space
 from models.registry import ComponentError, build
 
 SPACE = Space(max_heavy_atoms=12, min_heavy_atoms=4, elements=("H", "C", "N", "O"))
 SMALL = {"steps": 8, "batch_size": 16, "dim": 16, "layers": 1, "heads": 2, "checkpoint_every": 3, "warm_up_steps": 2}
 LIBRARY = ("Cc1ccccc1O", "N#Cc1ccccc1", "CC(=O)Nc1ccccc1", "COc1ccccc1", "CCOC(C)=O", "CNC(=O)C=C", "Oc1ccncc1")
+
+KNOWN = ("N#Cc1ccccc1", "NC(=O)CC=O", "Cc1ccccc1O")
 
 
 @pytest.fixture(scope="module")
@@ -80,25 +85,246 @@ def test_progress_is_reported(vocabulary):
     assert seen == [(step, 8) for step in range(1, 9)]
 
 
-def test_a_killed_training_ends_with_the_same_state_when_called_again(vocabulary, fitted, tmp_path):
-    class Killed(Exception):
-        pass
+BETAS = {"kind": "inverse_temperature", "low": 0.5, "high": 2.0, "bins": 4}
+VARIANTS = {
+    "fragments": {},
+    "fragments, tied": {"backward": {"kind": "tied"}},
+    "fragments, learned": {"backward": {"kind": "learned"}},
+    "atoms": {"environment": "atoms"},
+    "atoms, learned, conditioned": {
+        "environment": "atoms",
+        "backward": {"kind": "learned"},
+        "conditioning": BETAS,
+        "sampling_decay": 0.5,
+    },
+}
 
+
+def variant_of(name, vocabulary, **values):
+    given = {} if VARIANTS[name].get("environment") == "atoms" else {"vocabulary": str(vocabulary)}
+    return build("generator", {"kind": "gflownet", **given, **SMALL, **VARIANTS[name], "evaluate_every": 4, **values})
+
+
+@pytest.fixture(scope="module", params=list(VARIANTS))
+def variant(request, vocabulary):
+    generator = variant_of(request.param, vocabulary)
+    generator.fit(context_of(known=KNOWN, known_log_reward=nitrogens(KNOWN)))
+    return request.param, generator
+
+
+def flat(state, prefix=""):
+    """Tensors and plain values of a state by path."""
+    if not isinstance(state, dict):
+        return {prefix: state}
+    return {key: value for name in state for key, value in flat(state[name], f"{prefix}/{name}").items()}
+
+
+def assert_equal_states(got, expected):
+    got, expected = flat(got), flat(expected)
+    assert got.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(got[name], value) if isinstance(value, torch.Tensor) else got[name] == value, name
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("killed_at", [3, 5])
+def test_a_killed_training_ends_with_the_same_state_when_called_again(vocabulary, variant, tmp_path, killed_at):
     def kill(done, total, metrics):
-        if done == 5:
+        if done == killed_at:
             raise Killed
 
-    path = tmp_path / "checkpoint.pt"
+    name, whole = variant
+    context = context_of(known=KNOWN, known_log_reward=nitrogens(KNOWN), checkpoint=tmp_path / "checkpoint.pt")
     with pytest.raises(Killed):
-        generator_of(vocabulary).fit(context_of(checkpoint=path, progress=kill))
-    assert path.exists()
-    again = generator_of(vocabulary)
-    again.fit(context_of(checkpoint=path))
-    expected, got = fitted.state(), again.state()
-    assert all(torch.equal(got["policy"][name], value) for name, value in expected["policy"].items())
-    assert torch.equal(got["log_z"], expected["log_z"])
-    assert got["history"] == expected["history"]
-    assert again.sample(10, seed=4) == fitted.sample(10, seed=4)
+        variant_of(name, vocabulary).fit(replace(context, progress=kill))
+    # Killed at step 3, the checkpoint of that step is not written yet: only what was found is.
+    assert context.checkpoint.exists() == (killed_at > 3)
+    again = variant_of(name, vocabulary)
+    again.fit(context)
+    assert_equal_states(again.state(), whole.state())
+    assert again.history()[-1]["reward_calls"] > 0
+    assert again.sample(10, seed=4) == whole.sample(10, seed=4)
+
+
+def test_a_checkpoint_without_its_record_of_what_was_found_is_refused(vocabulary, tmp_path):
+    context = context_of(checkpoint=tmp_path / "checkpoint.pt")
+    generator_of(vocabulary).fit(context)
+    for path in tmp_path.glob("*.found"):
+        path.unlink()
+    with pytest.raises(ValueError, match="Remove the checkpoint to train anew"):
+        generator_of(vocabulary).fit(context)
+
+
+def test_every_variant_proposes_distinct_members_of_the_space(variant):
+    _, generator = variant
+    found = generator.sample(20, seed=1)
+    assert len({candidate.id for candidate in found}) == len(found) == 20
+    for candidate in found:
+        mol = Chem.MolFromSmiles(candidate.smiles)
+        assert candidate.id == identity(Chem.MolToSmiles(mol))
+        assert 4 <= mol.GetNumHeavyAtoms() <= 12
+        assert {atom.GetSymbol() for atom in mol.GetAtoms()} <= {"C", "N", "O"}
+        assert np.isfinite(candidate.log_prob)
+
+
+def test_the_state_of_every_variant_goes_through_a_file_of_weights_only(vocabulary, variant, tmp_path):
+    name, generator = variant
+    torch.save(generator.state(), tmp_path / "state.pt")
+    again = variant_of(name, vocabulary)
+    again.load_state(torch.load(tmp_path / "state.pt", weights_only=True), context_of())
+    assert again.sample(10, seed=5) == generator.sample(10, seed=5)
+    assert_equal_states(again.state(), generator.state())
+
+
+def test_every_variant_starts_warm(vocabulary, variant, tmp_path):
+    name, generator = variant
+    torch.save(generator.state(), tmp_path / "state.pt")
+    warm = variant_of(name, vocabulary, steps=1, learning_rate=1e-12)
+    warm.fit(context_of(warm_start=tmp_path / "state.pt", seed=8))
+    before, after = generator.state(), warm.state()
+    for part in ("policy", "backward"):
+        assert (before[part] is None) == (after[part] is None)
+        for key, value in (before[part] or {}).items():
+            assert torch.allclose(after[part][key], value, atol=1e-6)
+
+
+def test_only_a_learned_backward_policy_has_a_network_of_its_own_and_training_moves_it(vocabulary, variant):
+    name, generator = variant
+    state = generator.state()
+    assert (state["backward"] is not None) == ("learned" in name)
+    if state["backward"] is not None:
+        untrained = variant_of(name, vocabulary, steps=1, learning_rate=1e-12, warm_up_steps=0)
+        untrained.fit(context_of(known=KNOWN, known_log_reward=nitrogens(KNOWN)))
+        start = untrained.state()["backward"]
+        assert any(not torch.allclose(start[key], value, atol=1e-5) for key, value in state["backward"].items())
+
+
+def test_evaluations_stand_at_their_steps_and_at_the_end(variant):
+    _, generator = variant
+    history = generator.history()
+    figures = {"spearman", "pearson", "modes", "reward_calls", "top20_log_reward", "top20_diversity"}
+    assert [row["step"] for row in history if figures <= set(row)] == [4.0, 8.0]
+    assert [row["step"] for row in history if figures & set(row)] == [4.0, 8.0]
+    first, last = history[3], history[7]
+    assert 20 <= first["reward_calls"] < last["reward_calls"]
+    assert first["modes"] <= last["modes"] <= last["reward_calls"]
+    assert first["top20_log_reward"] <= last["top20_log_reward"]
+    for row in (first, last):
+        assert -1 <= row["spearman"] <= 1
+        assert 0 < row["top20_diversity"] < 1
+
+
+def test_what_is_evaluated_changes_nothing_in_training(vocabulary):
+    states = []
+    for values in ({"evaluate_every": 2}, {"held_out_molecules": 0}):
+        generator = generator_of(vocabulary, **values)
+        generator.fit(context_of())
+        states.append(generator.state())
+    assert_equal_states(*({**state, "history": None} for state in states))
+    assert "spearman" not in states[1]["history"][-1]
+
+
+def test_held_out_molecules_are_never_imitated_or_replayed(vocabulary, monkeypatch):
+    seen, given = {}, []
+    monkeypatch.setattr(
+        module, "MoleculeEvaluation", lambda trainer, found, **values: seen.update(values, trainer=trainer) or dict
+    )
+    monkeypatch.setattr(module, "imitate", lambda trainer, space, members, *rest: given.extend(members))
+    generator = generator_of(vocabulary, library_molecules=3, held_out_molecules=6, steps=1)
+    generator.fit(context_of(known=KNOWN, known_log_reward=nitrogens(KNOWN)))
+    held_out = set(seen["trainer"].env.decode(seen["held_out"]))
+    assert len(held_out) == len(seen["log_reward"]) == 6
+    assert len(given) == 3
+    assert held_out & set(LIBRARY)
+    assert not held_out & {member.smiles for member in given}
+    assert not held_out & set(KNOWN)
+
+
+def test_conditioned_candidates_are_drawn_at_the_highest_beta_or_at_the_one_asked_for(vocabulary):
+    # One beta of the range is drawn with one policy: only `sample_beta` tells the two generators apart.
+    options = {"conditioning": BETAS, "environment": "atoms"}
+    highest, same, lowest = (
+        variant_of("atoms", vocabulary, **options, **more) for more in ({}, {"sample_beta": 2.0}, {"sample_beta": 0.5})
+    )
+    highest.fit(context_of())
+    for generator in (same, lowest):
+        generator.load_state(highest.state(), context_of())
+    assert same.sample(10, seed=0) == highest.sample(10, seed=0)
+    assert lowest.sample(10, seed=0) != highest.sample(10, seed=0)
+
+
+@pytest.mark.slow
+def test_a_higher_beta_gives_better_molecules(vocabulary):
+    options = {"conditioning": {**BETAS, "low": 0.1, "high": 3.0}, "environment": "atoms", "steps": 150}
+    trained = variant_of("atoms", vocabulary, **options, batch_size=64, dim=32, layers=2, warm_up_steps=0)
+    trained.fit(context_of(library=()))
+    means = []
+    for beta in (0.1, 3.0):
+        generator = variant_of("atoms", vocabulary, **options, dim=32, layers=2, sample_beta=beta)
+        generator.load_state(trained.state(), context_of())
+        means.append(nitrogens([candidate.smiles for candidate in generator.sample(100, seed=0)]).mean())
+    assert means[1] > means[0] + 2.0
+
+
+REFUSED = {
+    "maximum_entropy": ({"backward": {"kind": "maximum_entropy"}}, "cannot count the trajectories"),
+    "an on-policy objective with replay": ({"objective": {"kind": "reverse_kl"}}, "expected 0 and none"),
+    "an on-policy objective with local search": (
+        {"objective": {"kind": "forward_kl"}, "replay_share": 0, "local_search": {}},
+        "expected 0 and none",
+    ),
+    "a forward-looking objective": (
+        {"objective": {"kind": "forward_looking_detailed_balance"}},
+        "reward of unfinished molecules.*Use 'detailed_balance'",
+    ),
+    "an objective that stops everywhere": ({"objective": {"kind": "modified_detailed_balance"}}, "every state may"),
+    "an objective that compares, with conditioning": (
+        {"objective": {"kind": "log_partition_variance"}, "conditioning": BETAS},
+        "trajectories of the same condition",
+    ),
+    "another conditioning": ({"conditioning": {"kind": "preference"}}, "expected 'inverse_temperature'"),
+    "a beta without conditioning": ({"sample_beta": 2.0}, "not conditioned on beta"),
+    "a beta that was not trained": ({"conditioning": BETAS, "sample_beta": 3.0}, "beta from 0.5 to 2.0 only"),
+}
+
+
+@pytest.mark.parametrize("environment", ["fragments", "atoms"])
+@pytest.mark.parametrize("name", list(REFUSED))
+def test_what_cannot_be_trained_is_refused_by_the_check(vocabulary, environment, name):
+    values, message = REFUSED[name]
+    with pytest.raises(ValueError, match=message):
+        variant_of(environment, vocabulary, **values).check(SPACE)
+
+
+@pytest.mark.parametrize("environment", ["fragments", "atoms"])
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"backward": {"kind": "learned"}}, {"objective": {"kind": "reverse_kl"}, "replay_share": 0}],
+    ids=["default", "learned", "on-policy"],
+)
+def test_what_can_be_trained_passes_the_check(vocabulary, environment, values):
+    generator = variant_of(environment, vocabulary, **values)
+    generator.check(SPACE)
+    assert generator.history() == []
+
+
+def test_a_vocabulary_is_of_no_use_to_atoms(vocabulary):
+    with pytest.raises(ValueError, match="Leave `vocabulary` out"):
+        generator_of(vocabulary, environment="atoms").check(SPACE)
+
+
+def test_networks_that_do_not_fit_are_refused(vocabulary, fitted):
+    other = generator_of(vocabulary, dim=32)
+    with pytest.raises(ValueError, match="network of another shape"):
+        other.load_state(fitted.state(), context_of())
+    other = generator_of(vocabulary, backward={"kind": "learned"})
+    with pytest.raises(ValueError, match="has no backward network"):
+        other.load_state(fitted.state(), context_of())
+    with pytest.raises(ValueError, match="another vocabulary or space"):
+        variant_of("atoms", vocabulary).load_state(fitted.state(), context_of())
 
 
 def test_the_state_goes_through_a_file_of_weights_only(vocabulary, fitted, tmp_path):
