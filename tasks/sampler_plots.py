@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -12,7 +13,8 @@ from data.records import FloatArray
 from models.gflownet.evaluation import Law
 from tasks.plots import STYLE, dress, legend, series, settled
 
-NAMES = {"tv": "Total variation", "spearman": "Spearman of log p(x) and log R(x)"}
+NAMES = {"tv": "Total variation", "spearman": "Spearman correlation"}
+COLOURS = STYLE["rounds"]
 WINDOW = 25
 """The running median of the loss is over two parts in so many."""
 
@@ -24,7 +26,7 @@ def learning(histories: Mapping[str, Sequence[Row]]) -> Figure:
 
     Args:
         histories: rows with `step`, `loss` and, at some steps, `tv` or else `spearman`, by the name of the training.
-            Under conditioning there is a line for each condition.
+            Colours tell conditions apart, if there are several, else trainings.
     """
     figure = Figure(figsize=STYLE["size"], layout="constrained")
     FigureCanvasAgg(figure)
@@ -34,34 +36,43 @@ def learning(histories: Mapping[str, Sequence[Row]]) -> Figure:
     shown = [key for key in keys if key.split("/")[0] == measure]
     dress(upper, "", NAMES[measure])
     dress(lower, "Training step", "Loss")
-    colours, number = STYLE["rounds"], 0
-    for name, rows in histories.items():
-        for key in shown:
-            condition = key.partition("/")[2].replace("_", " ")
-            label = ", ".join(part for part in (name, condition) if part)
-            colour = colours[number % len(colours)]
-            upper.plot(*series(rows, key), color=colour, linewidth=STYLE["line"], marker="o", markersize=2.5,
-                       label=label)  # fmt: skip
-            number += 1
-    values = [value for rows in histories.values() for key in shown for value in series(rows, key)[1].tolist()]
-    if measure == "tv" and values and min(values) > 0:
-        upper.set_yscale("log")
-        upper.set_ylim(0.8 * min(values), 1.1)
+    _distances(upper, histories, shown, logarithmic=measure == "tv")
+    _losses(lower, histories, coloured=len(shown) < 2)
+    if len(histories) > 1 or len(shown) > 1:
+        legend(upper, "upper right" if measure == "tv" else "lower right")
+    return settled(figure)
+
+
+def _distances(axes: Axes, histories: Mapping[str, Sequence[Row]], keys: Sequence[str], *, logarithmic: bool) -> None:
+    values: list[float] = []
+    for number, (name, rows) in enumerate(histories.items()):
+        for place, key in enumerate(keys):
+            several = len(keys) > 1
+            colour = COLOURS[(place if several else number) % len(COLOURS)]
+            # Of several conditions each is told once, whatever the number of trainings.
+            told = key.partition("/")[2].replace("_", " ") if several else name
+            label = told if not several or number == 0 else None
+            step, value = series(rows, key)
+            axes.plot(step, value, color=colour, linewidth=STYLE["line"] if len(histories) == 1 else 1.2, marker="o",
+                      markersize=2.5, label=label)  # fmt: skip
+            values.extend(value.tolist())
+    if logarithmic and values and min(values) > 0:
+        axes.set_yscale("log")
+        axes.set_ylim(0.8 * min(values), 1.1)
     else:
-        upper.set_ylim(min([0.0, *values]), 1.02)
-    positive = False
+        axes.set_ylim(min([0.0, *values]), 1.02)
+
+
+def _losses(axes: Axes, histories: Mapping[str, Sequence[Row]], *, coloured: bool) -> None:
+    positive = True
     for number, rows in enumerate(histories.values()):
         step, loss = series(rows, "loss")
-        # One condition's line per training above, one line per training here: the colours of the trainings.
-        colour = colours[(number * max(len(shown), 1)) % len(colours)]
+        colour = COLOURS[number % len(COLOURS)] if coloured else STYLE["soft"]
         if len(histories) == 1:
-            lower.plot(step, loss, color=colour, alpha=0.25, linewidth=0.7)
-        lower.plot(step, running_median(loss), color=colour, linewidth=STYLE["line"])
-        positive = positive or bool((loss > 0).all() and len(loss))
-    lower.set_yscale("log" if positive else "linear")
-    if number or len(shown) > 1:
-        legend(upper, "best")
-    return settled(figure)
+            axes.plot(step, loss, color=colour, alpha=0.25, linewidth=0.7)
+        axes.plot(step, running_median(loss), color=colour, linewidth=STYLE["line"] if len(histories) == 1 else 1.2)
+        positive = positive and bool((loss > 0).all())
+    axes.set_yscale("log" if positive else "linear")
 
 
 def running_median(values: FloatArray) -> FloatArray:

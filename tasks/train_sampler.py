@@ -43,7 +43,7 @@ JsonDict = dict[str, Any]
 
 
 class SamplerStopped(RuntimeError):
-    """A training ended because something was not finite; the message says what to change."""
+    """A training ended because a reward failed or something was not finite; the message says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def train_sampler(ref: SamplerRef, seed: int, number: int = 0) -> JsonDict:
         The figures of the end: `metrics`, `cpu_seconds`, `trajectories`, `trajectories_per_cpu_second`, `steps`.
 
     Raises:
-        SamplerStopped: a reward, a probability, the loss or a gradient is not finite.
+        SamplerStopped: a reward failed or is not finite, or a probability, the loss or a gradient is not.
     """
     folder = ref.seed_folder(seed)
     with _shown(ref, seed) as view:
@@ -252,7 +252,7 @@ def _shown(ref: SamplerRef, seed: int) -> Iterator[View]:
     except KeyboardInterrupt:
         view.end("KILLED")
         raise
-    except TrainingError as error:
+    except (TrainingError, ValueError) as error:  # of rewards, such as one that is not finite, it is a ValueError
         view.end("FAILED")
         raise SamplerStopped(
             f"{ref.name}, seed {seed}: {error} Change the file, or remove {ref.seed_folder(seed)} to begin anew."

@@ -50,10 +50,12 @@ def trained(study, seed=0):
 
 
 def test_training_brings_the_exact_law_near_the_target_and_the_figures_say_so(built):
-    session = trained(built())
+    study = built()
+    untrained = study.start(0).evaluator()
+    session = trained(study)
     rows = [row for row in session.trainer.history if "tv" in row]
     assert [row["step"] for row in rows] == [100, 200, 300]
-    assert rows[-1]["tv"] < 0.08 < rows[0]["tv"]
+    assert rows[-1]["tv"] < 0.05 < 0.2 < untrained["tv"]
     assert rows[-1]["l1_sum"] == pytest.approx(2 * rows[-1]["tv"])
     assert rows[-1]["log_z_error"] < 0.1
     (law,) = session.laws()
@@ -139,7 +141,7 @@ def test_log_p_from_samples_agrees_with_the_exact_law(built):
 
 
 def test_modes_are_counted_against_the_distinct_objects_the_reward_was_asked_for(built):
-    study = built(training={**QUICK, "steps": 10}, evaluation={"mode_reward": 2.0, "top_k": 5})
+    study = built(training={**QUICK, "steps": 10}, evaluation={"mode_reward": 0.55, "top_k": 5})
     session = study.start(0)
     asked, judge = [], session.trainer.reward.reward
 
@@ -152,18 +154,20 @@ def test_modes_are_counted_against_the_distinct_objects_the_reward_was_asked_for
     session.trainer.train()
     row, distinct = session.trainer.history[-1], dict(asked)
     assert row["reward_calls"] == len(distinct) < len(asked) == 10 * 32
-    assert row["modes"] == sum(value > 2.0 for value in distinct.values()) > 0
+    assert row["modes"] == sum(value > 0.55 for value in distinct.values()) > 0
     assert row["top_reward"] == pytest.approx(np.mean(sorted(distinct.values())[-5:]))
 
 
 def test_held_out_objects_are_distinct_spread_over_the_rewards_and_the_same_for_all_seeds(built):
-    study = built(environment={**GRID, "reward": "cosine"}, evaluation={"max_states": 0, "held_out": 10})
+    study = built(
+        environment={"kind": "set", "elements": 12, "chosen": 5}, evaluation={"max_states": 0, "held_out": 10}
+    )
     first, second = (study.start(seed).evaluator.held_out for seed in (0, 1))
-    assert torch.equal(first.states.place, second.states.place)
+    assert torch.equal(first.states.count, second.states.count)
     assert len(set(study.env.decode(first.states))) == len(first.log_reward) == 10
     assert first.log_reward.max() == first.best
     gaps = first.log_reward.sort().values.diff()
-    assert gaps.max() < 0.5 * (first.log_reward.max() - first.log_reward.min())
+    assert gaps.max() < 0.25 * (first.log_reward.max() - first.log_reward.min())
 
 
 def test_a_conditional_sampler_is_judged_at_each_condition(built):

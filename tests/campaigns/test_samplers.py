@@ -1,0 +1,28 @@
+"""Every sampler file that is shipped is documented and trains: here for a few steps, judged as it says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.sampler_config import load_sampler
+
+SAMPLERS = Path(__file__).resolve().parent.parent.parent / "campaigns" / "samplers"
+FILES = sorted(SAMPLERS.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_shipped_sampler_trains(path, bench, monkeypatch):
+    monkeypatch.setattr("models.gflownet.reward_recipes.load_tfbind8", lambda _: np.random.default_rng(0).random(4**8))
+    assert path.read_text().startswith("#")
+    seed = load_sampler(path).seeds[0]
+    few = ["training.steps=4", "training.evaluate_every=2", "training.batch_size=4", f"seeds=[{seed}]"]
+    told = bench.discover("sampler", str(path), "--plain", *(part for change in few for part in ("--set", change)))
+    assert told.exit == 0, told.message
+    figures = told.out[told.out.index("at the end") :]
+    assert ("tv" in figures) == ("exactly" in told.out) == (path.stem != "atoms")
+    assert "nan" not in figures
+
+
+def test_there_is_a_file_for_each_way_of_judging():
+    assert {path.stem for path in FILES} >= {"hypergrid", "tfbind8", "set", "atoms"}
