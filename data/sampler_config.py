@@ -32,7 +32,8 @@ class EvaluationConfig(_Strict):
     """How the policy is judged at every `training.evaluate_every`-th step."""
 
     max_states: int = Field(default=100_000, ge=0)
-    """Spaces of up to so many states are enumerated and judged exactly; 0: none is."""
+    """Spaces of up to so many states are enumerated and judged exactly, which asks for the reward of every object; 0:
+    none is."""
     held_out: int = Field(default=64, ge=3)
     """Objects whose log-probability is estimated, where the space is not enumerated."""
     draws: int = Field(default=10, ge=1)

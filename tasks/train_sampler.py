@@ -188,8 +188,9 @@ class View:
     def __init__(self, ref: SamplerRef, seed: int) -> None:
         self.ref, self.seed = ref, seed
         self._shown_to, self._at = 0, time.monotonic()
-        opened = attempt("opening a run", lambda: (ref.tracker(), ref.tracker().run(seed)), during="training")
-        self.tracker, self.run = opened if opened is not None else (None, "")
+        opened = attempt("opening a run", lambda: (tracker := ref.tracker(), tracker.run(seed)), during="training")
+        self.tracker: SamplerTracker | None = opened[0] if opened else None
+        self.run = opened[1] if opened else ""
 
     def _do(self, what: str, action: Callable[[SamplerTracker], None]) -> None:
         tracker = self.tracker

@@ -22,6 +22,7 @@ from models.gflownet.policies.base import Policy
 
 S = TypeVar("S", bound=States)
 _CHUNK = 4096
+_PIECE = 256
 
 
 class TooManyStates(ValueError):
@@ -76,21 +77,21 @@ def enumerate_graph(env: Environment[S], *, limit: int = 200_000) -> StateGraph[
     ids, parts = torch.zeros(1, dtype=torch.int64), [frontier]
     edges: list[tuple[Tensor, Tensor, Tensor]] = []
     while len(frontier):
-        row, action = env.forward_mask(frontier).nonzero(as_tuple=True)
-        after = env.step(frontier[row], action)
-        fresh, target = [], torch.zeros(len(row), dtype=torch.int64)
-        for place, key in enumerate(env.keys(after)):
-            if key not in number:
-                number[key] = len(number)
-                fresh.append(place)
-            target[place] = number[key]
-        if len(number) > limit:
-            raise TooManyStates(
-                f"The environment has more than {limit} states; the exact evaluator is for smaller ones."
-            )
-        edges.append((ids[row], target, action))
-        frontier = after[torch.tensor(fresh, dtype=torch.int64)]
-        ids = target[torch.tensor(fresh, dtype=torch.int64)]
+        following, numbers = [], []
+        # In pieces, so that a space that is far too large is refused before a whole level of it is made.
+        for start in range(0, len(frontier), _PIECE):
+            here, own = frontier[start : start + _PIECE], ids[start : start + _PIECE]
+            row, action = env.forward_mask(here).nonzero(as_tuple=True)
+            after = env.step(here[row], action)
+            fresh, target = _numbered(env.keys(after), number)
+            if len(number) > limit:
+                raise TooManyStates(
+                    f"The environment has more than {limit} states; the exact evaluator is for smaller ones."
+                )
+            edges.append((own[row], target, action))
+            following.append(after[fresh])
+            numbers.append(target[fresh])
+        frontier, ids = type(frontier).cat(following), torch.cat(numbers)
         parts.append(frontier)
     states = type(parts[0]).cat(parts)
     origin, target, action = (torch.cat(values) for values in zip(*edges, strict=True))
@@ -100,6 +101,17 @@ def enumerate_graph(env: Environment[S], *, limit: int = 200_000) -> StateGraph[
     return StateGraph(
         states, origin[order], target[order], action[order], level, terminal, env.decode(states[terminal])
     )
+
+
+def _numbered(keys: Sequence[Hashable], number: dict[Hashable, int]) -> tuple[Tensor, Tensor]:
+    """Number keys, new ones from the next number on; return the places of new ones, and the numbers of all (n,)."""
+    fresh, target = [], torch.zeros(len(keys), dtype=torch.int64)
+    for place, key in enumerate(keys):
+        if key not in number:
+            number[key] = len(number)
+            fresh.append(place)
+        target[place] = number[key]
+    return torch.tensor(fresh, dtype=torch.int64), target
 
 
 def _levels(n: int, origin: Tensor, target: Tensor) -> Tensor:
