@@ -17,7 +17,7 @@ from torch import Tensor
 from data.records import Candidate
 from models.gflownet.conditioning.base import Conditioning
 from models.gflownet.conditioning.inverse_temperature import InverseTemperature
-from models.gflownet.environments.base import NotProvided, States
+from models.gflownet.environments.base import NotProvided
 from models.gflownet.molecule_evaluation import Discoveries, MoleculeEvaluation
 from models.gflownet.molecule_spaces import Member, MoleculeSpace, atom_space, fragment_space
 from models.gflownet.molecules import MoleculeReward, candidates, draw_molecules, log_probabilities
@@ -35,7 +35,7 @@ _FLOOR_MARGIN = 5.0
 _RANDOM = 64
 """Random members of the space among the reference molecules."""
 _MODE_QUANTILE = 0.9
-"""A mode is as good as the best tenth of the measured molecules."""
+"""A mode is as good as the best tenth of the measured molecules, or of the held-out ones if none is measured."""
 _TRIAL_BATCH = 8
 
 
@@ -242,23 +242,22 @@ class GFlowNetGenerator(Component):
     ) -> MoleculeEvaluation[Any]:
         """Return the evaluation on molecules that are not learnt from: of the library's rest, then random ones."""
         learnt = {member.smiles for member in [*parts.known, *library]}
-        wanted, chosen = self.options.held_out_molecules, dict[str, States]()
-        generator = torch.Generator().manual_seed(context.seed)
+        wanted, chosen = self.options.held_out_molecules, dict[str, Member]()
         for smiles in rest:
             if len(chosen) == wanted:
                 break
-            for member in parts.space.members([smiles]):
-                if member.smiles not in learnt:
-                    chosen[member.smiles] = parts.space.states([member], generator)
-        for smiles, state in parts.random.items():
-            if len(chosen) < wanted and smiles not in learnt:
-                chosen.setdefault(smiles, state)
-        held_out = type(parts.space.env.source(0)).cat([parts.space.env.source(0), *chosen.values()])
-        values = parts.reward.evaluate(list(chosen)).clip(min=parts.reward.floor)
+            chosen.update({m.smiles: m for m in parts.space.members([smiles]) if m.smiles not in learnt})
+        held_out = parts.space.states(list(chosen.values()), torch.Generator().manual_seed(context.seed))
+        spare = {smiles: state for smiles, state in parts.random.items() if smiles not in {*learnt, *chosen}}
+        more = list(spare.items())[: wanted - len(chosen)]
+        held_out = type(held_out).cat([held_out, *(state for _, state in more)])
+        names = [*chosen, *(smiles for smiles, _ in more)]
+        values = parts.reward.evaluate(names).clip(min=parts.reward.floor)
+        reference = list(parts.reward.known.values()) or values.tolist() or [0.0]
         return MoleculeEvaluation(
             parts.trainer,
             parts.found,
-            threshold=float(np.quantile(list(parts.reward.known.values()) or [*values, 0.0], _MODE_QUANTILE)),
+            threshold=float(np.quantile(reference, _MODE_QUANTILE)),
             held_out=held_out,
             log_reward=values.tolist(),
             condition=self._condition(parts.trainer.conditioning),

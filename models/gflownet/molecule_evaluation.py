@@ -22,7 +22,7 @@ TOP = 20
 """Molecules whose mean log-reward and diversity are reported."""
 MODE_DISTANCE = 0.3
 """Tanimoto distance beyond which two molecules are different modes."""
-_MOST = 1000
+_MOST = 500
 """Most molecules among which modes are looked for, the best: the search takes the square of their number."""
 
 
@@ -112,7 +112,7 @@ class MoleculeEvaluation(Generic[S]):
         """Return the figures; those that do not exist (a correlation of equal rewards) are left out.
 
         `spearman` and `pearson` are of log p(x) and log R over the held-out molecules. `reward_calls` are distinct
-        molecules drawn so far, measured ones aside; `modes` those of them, best first and among the best 1000, that
+        molecules drawn so far, measured ones aside; `modes` those of them, best first and among the best 500, that
         reach the threshold and are unlike every mode before. `top20_log_reward` and `top20_diversity` (mean Tanimoto
         distance) are of the best 20.
         """

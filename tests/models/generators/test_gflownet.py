@@ -13,6 +13,7 @@ from rdkit import Chem
 from data.molecules import identity
 from data.vocabulary import VocabularyError, default_vocabulary
 from models.generators import gflownet as module
+from models.gflownet.molecule_spaces import fragment_space
 from models.protocols import GenerationContext, Generator, Space
 from models.registry import ComponentError, build
 
@@ -257,16 +258,31 @@ def test_conditioned_candidates_are_drawn_at_the_highest_beta_or_at_the_one_aske
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_higher_beta_gives_better_molecules(vocabulary):
-    options = {"conditioning": {**BETAS, "low": 0.1, "high": 3.0}, "environment": "atoms", "steps": 150}
-    trained = variant_of("atoms", vocabulary, **options, batch_size=64, dim=32, layers=2, warm_up_steps=0)
-    trained.fit(context_of(library=()))
+    small = Space(max_heavy_atoms=6, min_heavy_atoms=2, elements=("H", "C", "N"))
+    options = {"conditioning": {**BETAS, "low": 0.1, "high": 3.0}, "dim": 32, "learning_rate": 5e-3, "max_rings": 1}
+    trained = variant_of("atoms", vocabulary, **options, steps=100, batch_size=32)
+    trained.fit(context_of(library=(), space=small))
     means = []
     for beta in (0.1, 3.0):
-        generator = variant_of("atoms", vocabulary, **options, dim=32, layers=2, sample_beta=beta)
-        generator.load_state(trained.state(), context_of())
-        means.append(nitrogens([candidate.smiles for candidate in generator.sample(100, seed=0)]).mean())
-    assert means[1] > means[0] + 2.0
+        generator = variant_of("atoms", vocabulary, **options, sample_beta=beta)
+        generator.load_state(trained.state(), context_of(space=small))
+        means.append(nitrogens([candidate.smiles for candidate in generator.sample(60, seed=0)]).mean())
+    assert means[1] > means[0] + 1.0
+
+
+@pytest.mark.xfail(reason="FragmentTransformer hashes a condition like the number of the root fragment", strict=True)
+def test_fragments_under_different_conditions_are_told_apart(vocabulary):
+    space = fragment_space(SPACE, vocabulary, 4)
+    noise = torch.Generator().manual_seed(0)
+    policy = space.policy(dim=16, layers=1, heads=2, prior=0.0, conditions=2, generator=noise)
+    roots = space.env.tables.root_ok.nonzero()[:2, 0]
+    states = space.env.step(space.env.source(2), 1 + roots)
+    conditions = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    together = policy.backward_logits(states, conditions)
+    alone = [policy.backward_logits(states[i : i + 1], conditions[i : i + 1]) for i in range(2)]
+    assert torch.allclose(together, torch.cat(alone), atol=1e-5)
 
 
 REFUSED = {
