@@ -1,18 +1,29 @@
-"""Rows of a molecule file, one by one, each with the line it stands on. What the rows mean is not judged here."""
+"""Rows of a molecule file, one by one, each with the line it stands on. What the rows mean is not judged here.
+
+Every reader streams: a file of millions of rows needs no more memory than one of ten. Files may be compressed (.gz).
+"""
 
 from __future__ import annotations
 
 import csv
 import difflib
+import gzip
 import importlib.util
+import re
+import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 from rdkit import Chem
 
 from data.molecules import quiet_rdkit
+
+_BATCH = 8192
+_PROPERTY = re.compile(r">.*<([^>]+)>")
 
 
 class SourceError(ValueError):
@@ -33,6 +44,29 @@ class Row:
     """Why the row cannot be read at all."""
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[IO[str]]:
+    """Open a text file for reading: UTF-8 (a byte-order mark is allowed), unpacked where its name ends in `.gz`.
+
+    Raises:
+        SourceError: within the block, the file is not UTF-8 or is no whole gzip file.
+    """
+    try:
+        if path.suffix.lower() == ".gz":
+            with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as file:
+                yield file
+        else:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                yield file
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8 and try again.") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise SourceError(
+            f"{path} cannot be unpacked ({error}); it is no gzip file, or was cut short. Get it again, or take `.gz` "
+            "off its name if it is plain text."
+        ) from error
+
+
 def csv_rows(path: Path, smiles: str, value: str | None, delimiter: str = ",") -> Iterator[Row]:
     """Yield the rows of a delimited text file with a header, UTF-8 (a byte-order mark is allowed).
 
@@ -40,7 +74,7 @@ def csv_rows(path: Path, smiles: str, value: str | None, delimiter: str = ",") -
         SourceError: a named column is missing, the file is empty or not UTF-8.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with opened(path) as file:
             reader = csv.reader(file, delimiter=delimiter)
             header = next(reader, None)
             if header is None:
@@ -54,8 +88,6 @@ def csv_rows(path: Path, smiles: str, value: str | None, delimiter: str = ",") -
                 line = reader.line_num + 1
     except csv.Error as error:
         raise SourceError(f"{path} cannot be read as a table with {delimiter!r} between cells: {error}.") from error
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8 and try again.") from error
 
 
 def _csv_row(line: int, cells: Sequence[str], width: int, at: int, value_at: int | None) -> Row:
@@ -64,20 +96,46 @@ def _csv_row(line: int, cells: Sequence[str], width: int, at: int, value_at: int
     return Row(line, cells[at].strip(), "" if value_at is None else cells[value_at].strip())
 
 
+def smiles_rows(path: Path) -> Iterator[Row]:
+    """Yield the lines of a SMILES file: the text before the first blank is the SMILES, the rest its name.
+
+    Empty lines and lines that begin with `#` are passed over; a first line of column names is refused as any other
+    text that is no SMILES.
+
+    Raises:
+        SourceError: the file is not UTF-8.
+    """
+    with opened(path) as file:
+        for number, line in enumerate(file, start=1):
+            words = line.split(maxsplit=1)
+            if words and not words[0].startswith("#"):
+                yield Row(number, words[0], "")
+
+
 def parquet_rows(path: Path, smiles: str, value: str | None) -> Iterator[Row]:
     """Yield the rows of a parquet table; row i (from 0) counts as line i + 2, as if it were a CSV file.
 
     Raises:
         SourceError: the file is no parquet table, or a named column is missing.
     """
+    from pyarrow import ArrowException, parquet  # only where a parquet file is read
+
     try:
-        frame = pd.read_parquet(path)
-    except (ValueError, OSError) as error:
+        with parquet.ParquetFile(path) as file:
+            _require_columns(path, list(file.schema_arrow.names), [smiles, value])
+            line = 2
+            for batch in file.iter_batches(batch_size=_BATCH, columns=list({smiles, value or smiles})):
+                texts = batch.column(smiles).to_pylist()
+                values = [None] * len(texts) if value is None else batch.column(value).to_pylist()
+                for text, number in zip(texts, values, strict=True):
+                    yield Row(line, "" if text is None else str(text).strip(), _cell(number))
+                    line += 1
+    except (ArrowException, OSError) as error:
         raise SourceError(f"{path} cannot be read as a parquet table: {error}.") from error
-    _require_columns(path, [str(name) for name in frame.columns], [smiles, value])
-    values: Sequence[object] = [""] * len(frame) if value is None else frame[value].tolist()
-    for index, (text, number) in enumerate(zip(frame[smiles].tolist(), values, strict=True)):
-        yield Row(index + 2, "" if pd.isna(text) else str(text).strip(), "" if pd.isna(number) else str(number))  # type: ignore[call-overload]
+
+
+def _cell(number: object) -> str:
+    return "" if number is None or number is pd.NA or number != number else str(number)
 
 
 def sdf_rows(path: Path, smiles: str | None, value: str | None) -> Iterator[Row]:
@@ -86,10 +144,8 @@ def sdf_rows(path: Path, smiles: str | None, value: str | None) -> Iterator[Row]
     Raises:
         SourceError: no record of the file has a named property.
     """
-    records = list(_sdf_records(path))
-    names = sorted({name for _, mol in records if mol is not None for name in mol.GetPropNames()})
-    _require_columns(path, names, [smiles, value], what="property")
-    for line, mol in records:
+    _require_properties(path, [smiles, value])
+    for line, mol in _sdf_records(path):
         if mol is None:
             yield Row(line, "", "", "RDKit cannot read the structure of this record")
             continue
@@ -100,19 +156,54 @@ def sdf_rows(path: Path, smiles: str | None, value: str | None) -> Iterator[Row]
             yield Row(line, str(mol.GetProp(smiles)).strip() if mol.HasProp(smiles) else "", number)
 
 
+def _require_properties(path: Path, wanted: Sequence[str | None]) -> None:
+    """Look for the names of properties; the text tells them without building a molecule, mostly in the first record."""
+    missing = {name for name in wanted if name is not None}
+    found: dict[str, None] = {}
+    if not missing:
+        return
+    with _sdf_text(path) as file:
+        for line in file:
+            match = _PROPERTY.match(line)
+            if match is not None:
+                found[match[1]] = None
+                missing.discard(match[1])
+                if not missing:
+                    return
+    _require_columns(path, sorted(found), wanted, what="property")
+
+
+@contextmanager
+def _sdf_text(path: Path) -> Iterator[IO[str]]:
+    """Open an SD file; names and comments in it may have any encoding, which costs nothing but their spelling."""
+    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8", errors="replace") as file:
+            yield file  # type: ignore[misc]  # the two openers agree on text
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise SourceError(f"{path} cannot be unpacked ({error}); get it again.") from error
+
+
 def _sdf_records(path: Path) -> Iterator[tuple[int, Chem.Mol | None]]:
-    start, lines = 1, []
+    start, number, lines = 1, 0, []
     supplier = Chem.SDMolSupplier()
+
+    def read() -> Chem.Mol | None:
+        with quiet_rdkit():
+            supplier.SetData("\n".join([*lines, "$$$$", ""]))
+            return next(iter(supplier), None)
+
+    with _sdf_text(path) as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip() != "$$$$":
+                lines.append(line.rstrip("\r\n"))
+                continue
+            if any(text.strip() for text in lines):
+                yield start, read()
+            start, lines = number + 1, []
     # A file that ends without "$$$$" still holds a last record.
-    for number, line in enumerate([*path.read_text(encoding="utf-8", errors="replace").splitlines(), "$$$$"], start=1):
-        if line.strip() != "$$$$":
-            lines.append(line)
-            continue
-        if any(text.strip() for text in lines):
-            with quiet_rdkit():
-                supplier.SetData("\n".join([*lines, "$$$$", ""]))
-                yield start, next(iter(supplier), None)
-        start, lines = number + 1, []
+    if any(text.strip() for text in lines):
+        yield start, read()
 
 
 def zinc250k_rows() -> Iterator[Row]:
