@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from data.records import FloatArray, Prediction
 from models.protocols import Proxy
 
-_Z90 = 1.6448536269514722
+COVERAGES = (0.5, 0.8, 0.9, 0.95)
+"""Nominal shares of the central intervals whose coverage is a figure."""
+
+ENRICHMENTS = (0.01, 0.1)
+"""Top shares whose enrichment factor is a figure."""
 
 
 def group_folds(groups: Sequence[str], folds: int, seed: int) -> list[int]:
@@ -78,12 +83,21 @@ def cross_validate(
     return Prediction(mean, std)
 
 
-def metrics(prediction: Prediction, values: FloatArray) -> dict[str, float]:
+def metrics(prediction: Prediction, values: FloatArray, *, maximise: bool = True) -> dict[str, float]:
     """Return the figures of n predictions against measured values.
 
-    `rmse`, `mae` (unit of the target), `r2`, `spearman` (0 if either side is constant), `nll` (mean negative log
-    density of a normal with the predicted mean and deviation), `coverage_90` (share inside the central 90 % interval),
-    `sharpness` (mean predicted deviation), `error_spearman` (rank correlation of deviation and absolute error), `n`.
+    * `rmse`, `mae` (unit of the target), `r2`, `spearman` (0 if either side is constant), `enrichment_01` and
+      `enrichment_10` (`enrichment` of the top 1 % and 10 %);
+    * `nll`: mean negative log density of a normal with the predicted mean and deviation;
+    * `coverage_50`, `_80`, `_90`, `_95`: share inside the central interval of that probability; `miscalibration`: mean
+      distance of `reliability` from the diagonal;
+    * `mean_z`, `rms_z`: mean and root mean square of (value - mean) / std, 0 and 1 where calibrated;
+    * `sharpness`: mean predicted deviation; `error_spearman`: rank correlation of deviation and absolute error; `n`.
+
+    Args:
+        prediction: of n >= 2 objects.
+        values: shape `(n,)`.
+        maximise: whether the top values are the largest.
 
     Raises:
         ValueError: fewer than 2 values, or lengths that differ.
@@ -94,20 +108,63 @@ def metrics(prediction: Prediction, values: FloatArray) -> dict[str, float]:
             f"Metrics need at least 2 values, one per prediction; got {len(prediction)} predictions and values of "
             f"shape {values.shape}."
         )
-    error = prediction.mean - values
+    error = values - prediction.mean
     z = error / prediction.std
     spread = float(np.square(values - values.mean()).sum())
+    levels = np.arange(1, 20) / 20
+    sign = 1.0 if maximise else -1.0
     return {
         "rmse": float(np.sqrt(np.square(error).mean())),
         "mae": float(np.abs(error).mean()),
         "r2": 1.0 - float(np.square(error).sum()) / spread if spread > 0 else 0.0,
         "spearman": rank_correlation(prediction.mean, values),
         "nll": float((0.5 * np.log(2.0 * np.pi * np.square(prediction.std)) + 0.5 * np.square(z)).mean()),
-        "coverage_90": float((np.abs(z) <= _Z90).mean()),
+        "mean_z": float(z.mean()),
+        "rms_z": float(np.sqrt(np.square(z).mean())),
         "sharpness": float(prediction.std.mean()),
         "error_spearman": rank_correlation(prediction.std, np.abs(error)),
+        "miscalibration": float(np.abs(reliability(prediction, values, levels) - levels).mean()),
+        **{f"coverage_{round(100 * p)}": float(reliability(prediction, values, [p])[0]) for p in COVERAGES},
+        **{
+            f"enrichment_{round(100 * top):02d}": enrichment(sign * prediction.mean, sign * values, top)
+            for top in ENRICHMENTS
+        },
         "n": float(len(values)),
     }
+
+
+def reliability(prediction: Prediction, values: FloatArray, levels: Sequence[float] | FloatArray) -> FloatArray:
+    """Return the share of n values inside the central predicted intervals of each of m probabilities, shape `(m,)`.
+
+    Against the probabilities it is the reliability diagram: below the diagonal the proxy is surer than it should be.
+
+    Args:
+        prediction: of n >= 1 objects.
+        values: shape `(n,)`.
+        levels: m probabilities in (0, 1).
+    """
+    z = np.abs((np.asarray(values) - prediction.mean) / prediction.std)
+    limits = ndtri(0.5 + np.asarray(levels, dtype=np.float64) / 2.0)
+    return np.asarray((z[:, None] <= limits).mean(0))
+
+
+def enrichment(scores: FloatArray, values: FloatArray, top: float) -> float:
+    """Return how many times more of the top values are among the top scores than among as many random objects.
+
+    The top are `max(1, round(top n))` objects, more where values tie with the last of them; 1 is chance. Of scores that
+    tie with the last of the top, each counts as chosen with equal probability.
+
+    Args:
+        scores: shape `(n,)`, n >= 1, larger is better.
+        values: shape `(n,)`, larger is better.
+        top: share in (0, 1].
+    """
+    k = max(1, round(top * len(values)))
+    active = values >= np.sort(values)[-k]
+    last = np.sort(scores)[-k]
+    above, tied = scores > last, scores == last
+    hits = active[above].sum() + (k - above.sum()) * active[tied].mean()
+    return float(hits / k / active.mean())
 
 
 def rank_correlation(a: FloatArray, b: FloatArray) -> float:

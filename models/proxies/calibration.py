@@ -1,0 +1,238 @@
+"""Calibration of predicted standard deviations on held-out predictions, and the proxy that applies it.
+
+What is calibrated is the deviation alone, as a function of itself: the mean and so every ranking by it stay as they
+were, and an acquisition goes on to work with a mean and a deviation. Quantile recalibration (Kuleshov et al., ICML
+2018) maps the levels of all predictions alike: it cannot tell a deviation that is too small from one that is too large,
+and what it returns is no normal distribution, which every acquisition here takes it for. Hence two methods:
+
+* `variance`: one factor, the root mean square of the standardised errors. It maximises the likelihood of the held-out
+  values among all factors, and leaves the order of the deviations alone.
+* `isotonic`: squared errors regressed on predicted variances, non-decreasing, after equal-count bins that keep a few
+  lucky molecules from claiming certainty. Between the blocks it is interpolated, so that two different deviations stay
+  different, and beyond the last block the factor stays: the deviation still grows away from the data.
+
+References: Levi et al., Evaluating and calibrating uncertainty prediction in regression tasks, Sensors 22, 5540 (2022);
+Barlow et al., Statistical Inference under Order Restrictions, Wiley (1972).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from sklearn.isotonic import isotonic_regression
+
+from data.records import FloatArray, Prediction
+from models.protocols import Proxy
+
+Method = Literal["none", "variance", "isotonic"]
+
+PRIOR = 5.0
+"""Observations for which the proxy's own deviation counts: a factor from six labels must not be taken at its word."""
+
+BIN = 40
+"""Fewest held-out molecules that say how large the error at one deviation is; a half as many count for the factor."""
+
+STATE_KEY = "calibration"
+"""Entry of a proxy's state that holds the calibration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A map from predicted to calibrated standard deviation, strictly increasing.
+
+    Attributes:
+        knots: shape `(k, 2)`, predicted and calibrated deviation, each column increasing. Between knots the map is
+            linear in the logarithms; beyond the first and the last it is a constant factor. No knots: no change.
+    """
+
+    knots: FloatArray
+
+    def __post_init__(self) -> None:
+        k = self.knots
+        shaped = k.ndim == 2 and k.shape[1] == 2
+        if not (shaped and np.isfinite(k).all() and (k > 0).all() and (np.diff(k, axis=0) > 0).all()):
+            raise ValueError(
+                "The knots of a calibration are pairs of positive deviations, predicted and calibrated, both "
+                f"increasing; got {k.tolist()!r}."
+            )
+
+    def factor(self, std: FloatArray) -> FloatArray:
+        """Return by what each of n predicted deviations is multiplied, shape `(n,)`, > 0."""
+        if not len(self.knots):
+            return np.ones(len(std))
+        ratio = self.knots[:, 1] / self.knots[:, 0]
+        if len(ratio) == 1:  # to the bit the same whatever the company of a molecule
+            return np.full(len(std), ratio[0])
+        return np.asarray(np.exp(np.interp(np.log(std), np.log(self.knots[:, 0]), np.log(ratio))))
+
+    def __call__(self, prediction: Prediction) -> Prediction:
+        """Return the prediction with calibrated deviations; the means are the same."""
+        return Prediction(prediction.mean, prediction.std * self.factor(prediction.std))
+
+
+NOTHING = Calibration(np.zeros((0, 2)))
+"""Leaves predictions as they are."""
+
+
+def fit_calibration(method: Method, prediction: Prediction, values: FloatArray) -> Calibration:
+    """Learn how far predicted deviations are from the errors that were made.
+
+    Args:
+        method: `none`, `variance` (one factor) or `isotonic` (a map; one factor below `2 * BIN` predictions).
+        prediction: of n >= 1 objects by proxies that had not seen them.
+        values: shape `(n,)`, what was then measured, finite.
+
+    Raises:
+        ValueError: no such method, nothing to learn from, lengths that differ, or values that are not finite.
+    """
+    if method not in get_args(Method):
+        raise ValueError(f"There is no calibration {method!r}; expected one of {', '.join(get_args(Method))}.")
+    if method == "none":
+        return NOTHING
+    std, squared = prediction.std, np.square(_errors(prediction, values))
+    n = len(std)
+    factor = float(((squared / np.square(std)).sum() + PRIOR) / (n + PRIOR))
+    if method == "variance" or n < 2 * BIN:
+        return Calibration(np.array([[1.0, np.sqrt(factor)]]))
+    return _isotonic(np.square(std), squared, factor)
+
+
+def _errors(prediction: Prediction, values: FloatArray) -> FloatArray:
+    values = np.asarray(values, dtype=np.float64)
+    if values.shape != prediction.mean.shape or not len(values):
+        raise ValueError(
+            f"A calibration needs one value per held-out prediction and at least one; got {len(prediction)} "
+            f"predictions and values of shape {values.shape}."
+        )
+    errors = values - prediction.mean
+    sound = np.isfinite(errors) & np.isfinite(prediction.std) & (prediction.std > 0)
+    if not sound.all():
+        raise ValueError(
+            f"A calibration needs finite values, means and deviations above 0; {int((~sound).sum())} of {len(sound)} "
+            f"are not, the first at position {int(np.flatnonzero(~sound)[0])}. Leave failed measurements out."
+        )
+    return errors
+
+
+def _isotonic(variance: FloatArray, squared: FloatArray, factor: float) -> Calibration:
+    order = np.argsort(variance, kind="stable")
+    bins = np.array_split(order, len(order) // BIN)
+    weight = np.array([len(rows) for rows in bins], dtype=np.float64)
+    predicted = np.array([variance[rows].mean() for rows in bins])
+    observed = np.array([squared[rows].sum() for rows in bins]) + BIN / 2 * factor * predicted
+    fitted = isotonic_regression(observed / (weight + BIN / 2), sample_weight=weight)
+    knots = []
+    for level in np.unique(fitted):  # one knot per block of equal values, at its mean predicted variance
+        block = fitted == level
+        knots.append((np.sqrt(np.average(predicted[block], weights=weight[block])), np.sqrt(level)))
+    found = np.array(knots)
+    # Bins of one predicted deviation share a knot: the map is a function.
+    return Calibration(found[np.append((np.diff(found, axis=0) > 0).all(1), True)])
+
+
+def calibrate_across(method: Method, prediction: Prediction, values: FloatArray, fold: Sequence[int]) -> Prediction:
+    """Calibrate held-out predictions of each fold by what was learned on the other folds.
+
+    Figures of the result are those of calibrated predictions on data that neither proxy nor calibration saw.
+
+    Args:
+        method: as in `fit_calibration`.
+        prediction: out-of-fold predictions of n objects.
+        values: shape `(n,)`.
+        fold: n numbers of folds, at least two distinct ones.
+
+    Raises:
+        ValueError: a single fold, lengths that differ, or what `fit_calibration` refuses.
+    """
+    folds = np.asarray(fold)
+    if folds.shape != prediction.mean.shape or len(np.unique(folds)) < 2:
+        raise ValueError(
+            f"Calibration across folds needs the fold of each of {len(prediction)} predictions and at least 2 folds; "
+            f"got shape {folds.shape} with {len(np.unique(folds))} folds."
+        )
+    std = np.empty(len(prediction))
+    for k in np.unique(folds):
+        here = folds == k
+        others = Prediction(prediction.mean[~here], prediction.std[~here])
+        learned = fit_calibration(method, others, np.asarray(values)[~here])
+        std[here] = learned(Prediction(prediction.mean[here], prediction.std[here])).std
+    return Prediction(prediction.mean, std)
+
+
+class Calibrated:
+    """A proxy whose predicted deviations are calibrated; made by `calibrated`, which keeps what else the proxy can do.
+
+    Attributes:
+        proxy: the proxy within.
+        calibration: what is applied to its predictions.
+    """
+
+    def __init__(self, proxy: Proxy, calibration: Calibration = NOTHING) -> None:
+        self.proxy = proxy
+        self.calibration = calibration
+
+    def fit(self, molecules: Sequence[str], values: FloatArray, *, seed: int) -> None:
+        """Train the proxy within; the calibration, which needs held-out predictions, stays as it is."""
+        self.proxy.fit(molecules, values, seed=seed)
+
+    def predict(self, molecules: Sequence[str]) -> Prediction:
+        """Predict n molecules: the proxy's means, calibrated deviations."""
+        return self.calibration(self.proxy.predict(molecules))
+
+    def state(self) -> dict[str, Any]:
+        """Return the proxy's state and, under `STATE_KEY`, the knots of the calibration."""
+        return {**self.proxy.state(), STATE_KEY: torch.from_numpy(self.calibration.knots.copy())}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state` returned; a state of before there was calibration has none, and none is applied."""
+        knots = state.get(STATE_KEY)
+        self.proxy.load_state({key: value for key, value in state.items() if key != STATE_KEY})
+        self.calibration = NOTHING if knots is None else Calibration(knots.detach().cpu().numpy().copy())
+
+    def config(self) -> dict[str, Any]:
+        """Return the configuration of the proxy within, from which the registry builds it."""
+        config: dict[str, Any] = self.proxy.config()  # type: ignore[attr-defined]  # every component has it
+        return config
+
+
+class _Joint(Calibrated):
+    def joint(self, molecules: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+        """Return mean `(n,)` and covariance `(n, n)` of the function, scaled as the deviations of a measurement are.
+
+        Each row and column is multiplied by the factor of its molecule, which keeps the correlations as they are and
+        the matrix positive semi-definite.
+        """
+        mean, covariance = self.proxy.joint(molecules)  # type: ignore[attr-defined]
+        if not len(self.calibration.knots):
+            return mean, covariance
+        one = len(self.calibration.knots) == 1  # the factor does not depend on the prediction
+        std = np.ones(len(molecules)) if one else self.proxy.predict(molecules).std
+        factor = self.calibration.factor(std)
+        return mean, covariance * factor[:, None] * factor[None, :]
+
+
+class _Embedding(Calibrated):
+    def embed(self, molecules: Sequence[str], kind: str = "last_layer") -> FloatArray:
+        """Return the features `(n, d)` of the proxy within; a calibration of deviations does not change them."""
+        features: FloatArray = self.proxy.embed(molecules, kind=kind)  # type: ignore[attr-defined]
+        return features
+
+
+class _JointEmbedding(_Joint, _Embedding):
+    pass
+
+
+def calibrated(proxy: Proxy, calibration: Calibration = NOTHING) -> Calibrated:
+    """Wrap a proxy; the result has `joint` and `embed` where the proxy has them, and only there.
+
+    Args:
+        proxy: trained or not.
+        calibration: what is applied to its predictions; `load_state` replaces it.
+    """
+    joint, embed = (callable(getattr(proxy, name, None)) for name in ("joint", "embed"))
+    kind = {(True, True): _JointEmbedding, (True, False): _Joint, (False, True): _Embedding}.get((joint, embed))
+    return (kind or Calibrated)(proxy, calibration)
