@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -43,6 +43,32 @@ class Proxy(Protocol):
 
 
 @runtime_checkable
+class JointProxy(Protocol):
+    """A proxy that says how its errors go together: what a batch rule or a joint draw needs."""
+
+    def joint(self, molecules: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+        """Return mean `(n,)` and covariance `(n, n)` of the function at n molecules, without measurement noise.
+
+        The mean is that of `predict`; the covariance is symmetric, positive semi-definite to rounding, in the squared
+        unit of the target.
+        """
+
+
+@runtime_checkable
+class EmbeddingProxy(Protocol):
+    """A proxy that has learnt coordinates, in which distances mean something for the target."""
+
+    def embed(self, molecules: Sequence[str], kind: Literal["last_layer", "gradient"] = "last_layer") -> FloatArray:
+        """Return `(n, d)` coordinates, d at most 512, the same for a molecule in any company.
+
+        Args:
+            molecules: n canonical SMILES.
+            kind: `last_layer` takes the activations before the output, `gradient` a random sketch of the output's
+                derivatives by the weights: its inner products approximate the network's tangent kernel.
+        """
+
+
+@runtime_checkable
 class Acquisition(Protocol):
     """Score of predictions; larger is better whatever the goal."""
 
@@ -50,12 +76,112 @@ class Acquisition(Protocol):
         """Return `(n,)` scores in the unit of the target. `best` is the best measured value so far, None at first."""
 
 
+@dataclass(frozen=True, slots=True)
+class ScoringContext:
+    """What a score may know beside the prediction of the target.
+
+    With n the predicted objects, t the measured ones and K the objectives.
+    """
+
+    best: float | None
+    """Best measured value of the target, None at first."""
+    maximise: bool
+    molecules: tuple[str, ...] = ()
+    """The n predicted molecules, in the order of the prediction."""
+    seed: int = 0
+    """The same for every molecule scored in a round."""
+    predicted_best: float | None = None
+    """Best predicted mean over the measured molecules."""
+    noise_std: float = 0.0
+    """Standard deviation of the measurement noise inside `prediction.std`, in the unit of the target."""
+    cost: FloatArray | None = None
+    """Cost of measuring each object, shape `(n,)`, > 0."""
+    objectives: tuple[Prediction, ...] = ()
+    """Predictions of all K objectives; empty: the target alone."""
+    goals: tuple[bool, ...] = ()
+    """Whether each objective is maximised, one per objective."""
+    measured: FloatArray | None = None
+    """Measured values, shape `(t, K)`."""
+
+
+@runtime_checkable
+class InformedAcquisition(Protocol):
+    """Acquisition that needs more than the prediction and the best value."""
+
+    def score_in(self, prediction: Prediction, context: ScoringContext) -> FloatArray:
+        """Return `(n,)` scores; minus infinity forbids a candidate. Raises ValueError if the context lacks a part."""
+
+
+Joint = Callable[[Sequence[int]], tuple[FloatArray, FloatArray]]
+"""Mean `(k,)` and covariance `(k, k)` of the function, without measurement noise, at k members of a pool."""
+
+Rescore = Callable[[Sequence[int], Prediction, float | None], FloatArray]
+"""Scores `(k,)` that k members of a pool would have under another prediction and another best value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The m candidates that a batch is chosen from. Optional parts are None where the selector does not ask for them.
+
+    Attributes:
+        scores: shape `(m,)`, larger is better, no NaN; minus infinity forbids a candidate.
+        prediction: of the m candidates, in the unit of the target.
+        fingerprints: Morgan counts, shape `(m, d)`, non-negative integers.
+        features: what distances are taken in where that is not the fingerprints, shape `(m, f)`, float64.
+        train_features: the same of the t measured objects, shape `(t, f)`; their fingerprints `(t, d)` where distances
+            are taken in fingerprints.
+        joint: posterior of the function at members given by index.
+        rescore: scores of members under another prediction.
+        objectives: predictions of K >= 2 objectives; empty: the target alone.
+        goals: whether each objective is maximised.
+        maximise: goal of the target.
+        best: best measured value, None at first.
+        log_scores: the scores are logarithms of a positive quantity.
+        seed: of selectors that draw.
+    """
+
+    scores: FloatArray
+    prediction: Prediction | None = None
+    fingerprints: Array | None = None
+    features: FloatArray | None = None
+    train_features: Array | None = None
+    joint: Joint | None = None
+    rescore: Rescore | None = None
+    objectives: tuple[Prediction, ...] = ()
+    goals: tuple[bool, ...] = ()
+    maximise: bool = True
+    best: float | None = None
+    log_scores: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        m = len(self.scores)
+        parts: dict[str, Any] = {
+            "predictions": self.prediction,
+            "fingerprints": self.fingerprints,
+            "features": self.features,
+        }
+        parts |= {f"predictions of objective {k}": prediction for k, prediction in enumerate(self.objectives)}
+        for name, part in parts.items():
+            if part is not None and len(part) != m:
+                raise ValueError(f"A pool has one of each per score; got {len(part)} {name} and {m} scores.")
+        if len(self.goals) != len(self.objectives):
+            raise ValueError(
+                f"A pool has one goal per objective; got {len(self.goals)} goals and {len(self.objectives)} objectives."
+            )
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
 @runtime_checkable
 class Selector(Protocol):
     """Choice of a batch."""
 
-    def select(self, scores: FloatArray, fingerprints: Array, n: int) -> list[int]:
-        """Return at most n distinct indices into `scores` `(m,)`; `fingerprints` is `(m, d)` counts, integer."""
+    def select(self, pool: Pool, n: int) -> list[int]:
+        """Return at most n distinct indices into `pool.scores`, in the order of choice; fewer only if the pool has fewer
+        candidates that are not forbidden.
+        """
 
 
 @runtime_checkable
@@ -93,6 +219,8 @@ class GenerationContext:
     """File for resumable training state, written atomically; None: no checkpoint."""
     warm_start: Path | None = None
     """Final state of the same generator from the round before, None in the first round."""
+    cache: Path | None = None
+    """Folder of the workspace for what is costly to make and the same in every round; None: nothing is kept."""
     progress: Progress = lambda done, total, metrics: None
 
 
@@ -127,6 +255,18 @@ class Checked(Protocol):
 
         Raises:
             ValueError: it cannot be made; a complete sentence says what to change.
+        """
+
+
+@runtime_checkable
+class CheckedOracle(Protocol):
+    """An oracle that can fail for want of a file: asked before anything is bought."""
+
+    def check(self) -> None:
+        """Look for what a measurement will need, at little cost.
+
+        Raises:
+            ValueError: it is missing; a complete sentence says what to change.
         """
 
 

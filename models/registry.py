@@ -23,8 +23,9 @@ ENTRY_POINT_GROUP = "discovery_flows.components"
 GROUPS: Mapping[str, str] = {
     "generator": "models.generators",
     "proxy": "models.proxies",
+    "featuriser": "models.featurisers",
     "acquisition": "models.acquisition",
-    "selector": "models.acquisition",
+    "selector": "models.selectors",
     "oracle": "models.oracles",
     "screen": "models.screens",
     "environment": "models.gflownet.environments",

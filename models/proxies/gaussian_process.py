@@ -1,7 +1,8 @@
-"""Exact Gaussian process on RDKit descriptors and Morgan counts: the default proxy below some 5,000 labels."""
+"""Gaussian process on descriptors and counts, the default proxy: exact up to 5,000 labels, then inducing points."""
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -15,51 +16,32 @@ from scipy.spatial.distance import cdist
 
 from data.molecules import tanimoto
 from data.records import FloatArray, Prediction
-from models.features import features
+from models.featurisers.base import Features
+from models.proxies.base import BaseProxy
+from models.proxies.checks import FEWEST_LABELS, canonical_order, checked_labels, checked_state
+from models.proxies.design import CLIP, Standardiser, Target
+from models.proxies.inducing import InducingPosterior, inducing_posterior
 from models.proxies.kriging import Hyperparameters, Pairs, Posterior, fit_hyperparameters, one_blas_thread, posterior
-from models.registry import Component
 
-FEWEST_LABELS = 5
+logger = logging.getLogger(__name__)
+
 _DECIMALS = 7
 _CHUNK = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class _Standardiser:
-    """Location and scale of the training descriptors; constant columns have scale 0 and are left out.
-
-    Beyond `clip` scales a value is taken as the limit: a count that one training molecule in fifty has, or a size far
-    outside what was measured, must not buy a generator an unbounded distance from the data.
-    """
-
-    mean: FloatArray
-    scale: FloatArray
-    clip: float
-
-    def __call__(self, table: FloatArray) -> FloatArray:
-        keep = self.scale > 0
-        z = (table[:, keep] - self.mean[keep]) / self.scale[keep]
-        return np.ascontiguousarray(z.clip(-self.clip, self.clip))
-
-    @staticmethod
-    def of(table: FloatArray, clip: float) -> _Standardiser:
-        mean, scale = table.mean(0), table.std(0)
-        scale[scale <= 1e-9 * np.maximum(1.0, np.abs(mean))] = 0.0
-        return _Standardiser(mean, scale, clip)
-
-
-@dataclass(frozen=True, slots=True)
 class _Fitted:
-    standardiser: _Standardiser
+    standardiser: Standardiser
     z: FloatArray
+    """Of the training points, or of the inducing points among them; so are the counts."""
     counts: NDArray[np.int32]
     location: float
     scale: float
-    posterior: Posterior
+    posterior: Posterior | InducingPosterior
 
 
-class GaussianProcess(Component):
-    """Exact Gaussian process: `a Matern52(standardised descriptors) + b MinMax(Morgan counts) + noise`.
+class GaussianProcess(BaseProxy):
+    """Gaussian process with covariance `a Matern52(standardised dense features) + b MinMax(counts) + noise`.
 
     The mean is an unknown constant under a flat prior, integrated out. The values are standardised, so that values in
     other units give the same predictions in those units. Hyperparameters maximise the marginal likelihood; the
@@ -67,22 +49,30 @@ class GaussianProcess(Component):
     target: the prediction is then that value, with the standard deviation of a process as large as the value itself
     (1 if it is 0).
 
+    Up to `exact_points` labels the posterior is exact. With more it goes through `inducing_points` of them, drawn by
+    the seed; this is logged, `approximation` says so, and the state then has the entry `inducing`.
+
     Reference: Rasmussen and Williams (2006); the min-max kernel on counts: Ralaivola et al., Neural Networks 18 (2005).
     """
 
-    group = "proxy"
     kind = "gaussian_process"
     reference = "Rasmussen and Williams, Gaussian Processes for Machine Learning, MIT Press (2006)"
 
-    class Options(Component.Options):
+    class Options(BaseProxy.Options):
         """Options of the Gaussian process."""
 
-        kernel: Literal["sum", "descriptors", "tanimoto"] = Field("sum", description="terms of the covariance")
+        kernel: Literal["sum", "descriptors", "tanimoto"] = Field(
+            "sum", description="terms of the covariance: of the dense features, of the counts, or of what there is"
+        )
         restarts: int = Field(2, ge=1, le=50, description="starts of the likelihood's maximisation")
         min_noise: float = Field(1e-4, gt=0, le=1, description="least noise variance, in variances of the target")
-        clip: float = Field(5.0, gt=0, description="limit of a standardised descriptor")
+        clip: float = Field(CLIP, gt=0, description="limit of a standardised feature")
         likelihood_points: int = Field(
             800, ge=FEWEST_LABELS, description="most labels, drawn by the seed, that choose hyperparameters"
+        )
+        exact_points: int = Field(5000, ge=FEWEST_LABELS, description="most labels for which the posterior is exact")
+        inducing_points: int = Field(
+            1000, ge=FEWEST_LABELS, description="labels that stand for all when there are more"
         )
 
     def __init__(self, options: Any = None, /, **values: Any) -> None:
@@ -99,20 +89,33 @@ class GaussianProcess(Component):
         """What had to be added to the covariance's diagonal, in units of its mean; 0 when nothing was."""
         return self._ready().posterior.jitter
 
+    @property
+    def approximation(self) -> Literal["none", "inducing points"]:
+        """Whether the posterior is exact; raises RuntimeError before `fit`."""
+        return "none" if isinstance(self._ready().posterior, Posterior) else "inducing points"
+
     def _ready(self) -> _Fitted:
         if self._fitted is None:
-            raise RuntimeError(
-                "This gaussian_process proxy was not trained; call `fit`, or `load_state` with a saved state."
-            )
+            raise self._untrained()
         return self._fitted
 
     def _pairs(self, za: FloatArray, ca: NDArray[np.int32], zb: FloatArray, cb: NDArray[np.int32]) -> Pairs:
         kernel = self.options.kernel
+        dense, counts = kernel != "tanimoto" and zb.shape[1] > 0, kernel != "descriptors" and cb.shape[1] > 0
+        if not dense and not counts:  # nothing varied: every point is like every other
+            return Pairs(np.zeros((len(za), len(zb))), None)
         # cdist and the counts' similarities are calculated pair by pair or in exact integers: no batch effect here.
-        return Pairs(
-            distance=None if kernel == "tanimoto" else cdist(za, zb),
-            similarity=None if kernel == "descriptors" else tanimoto(ca, cb),
-        )
+        return Pairs(cdist(za, zb) if dense else None, tanimoto(ca, cb) if counts else None)
+
+    def _features(self, molecules: Sequence[str]) -> Features:
+        found = self.featuriser(molecules)
+        wanted = {"descriptors": found.dense, "tanimoto": found.counts}.get(self.options.kernel)
+        if wanted is not None and not wanted.shape[1]:
+            raise ValueError(
+                f"The kernel {self.options.kernel!r} needs {'dense features' if wanted is found.dense else 'counts'}, "
+                f"which the featuriser {self.featuriser.kind} does not make. Use `kernel: sum`, or other features."
+            )
+        return found
 
     def fit(self, molecules: Sequence[str], values: FloatArray, *, seed: int) -> None:
         """Train from nothing.
@@ -125,42 +128,57 @@ class GaussianProcess(Component):
         Raises:
             ValueError: fewer than 5 labels, lengths that differ, values that are not finite, or an invalid molecule.
         """
-        values = _checked(molecules, values)
+        values = checked_labels(self.kind, molecules, values)
+        order = canonical_order(molecules, values).tolist()
         with one_blas_thread():
-            self._fitted = self._fit(molecules, values, seed)
+            self._fitted = self._fit([molecules[i] for i in order], values[order], seed)
 
     def _fit(self, molecules: Sequence[str], values: FloatArray, seed: int) -> _Fitted:
-        found = features(molecules)
-        standardiser = _Standardiser.of(found.descriptors, self.options.clip)
-        z = standardiser(found.descriptors)
-        pairs = self._pairs(z, found.counts, z, found.counts)
-        location, spread = float(values.mean()), float(values.std())
-        # The mean and deviation of equal numbers carry rounding noise; it must not be taken for a signal.
-        constant = spread <= 1e-12 * max(abs(location), 1e-300)
-        scale = (abs(location) or 1.0) if constant else spread
-        target = np.zeros(len(values)) if constant else (values - location) / scale
-        start = math.sqrt(max(z.shape[1], 1))
-        if constant:
-            both = 0.5 if self.options.kernel == "sum" else 1.0
-            h = Hyperparameters(both, both, start, self.options.min_noise)
-        else:
-            h = self._hyperparameters(pairs, target, start, seed)
-        return _Fitted(standardiser, z, found.counts, location, scale, posterior(pairs, target, h))
+        found = self._features(molecules)
+        standardiser = Standardiser.of(found.dense, self.options.clip)
+        z = standardiser(found.dense)
+        target = Target.of(values[:, None])
+        y = target.standardised(values[:, None])[:, 0]
+        location, scale = float(target.location[0]), float(target.scale[0])
+        rng = np.random.default_rng(seed)
+        n, most = len(y), self.options.likelihood_points
+        rows = np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
+        exact = n <= self.options.exact_points
+        pairs = self._pairs(z, found.counts, z, found.counts) if exact else None
+        h = self._hyperparameters(self._between(pairs, z, found.counts, rows), y, rows, z.shape[1], seed)
+        if pairs is not None:
+            return _Fitted(standardiser, z, found.counts, location, scale, posterior(pairs, y, h))
+        few = np.sort(rng.choice(n, min(self.options.inducing_points, n), replace=False))
+        logger.warning(
+            "This gaussian_process has %d labels, more than its `exact_points` %d: it goes through %d inducing points.",
+            *(n, self.options.exact_points, len(few)),
+        )
+        own = self._pairs(z[few], found.counts[few], z[few], found.counts[few])
+        cross = self._pairs(z, found.counts, z[few], found.counts[few])
+        through = inducing_posterior(own, cross, y, h)
+        return _Fitted(standardiser, z[few], found.counts[few], location, scale, through)
 
-    def _hyperparameters(self, pairs: Pairs, target: FloatArray, start: float, seed: int) -> Hyperparameters:
-        n, most = len(target), self.options.likelihood_points
-        rows = np.arange(n) if n <= most else np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
+    def _between(self, pairs: Pairs | None, z: FloatArray, counts: NDArray[np.int32], rows: NDArray[Any]) -> Pairs:
+        if pairs is None:
+            return self._pairs(z[rows], counts[rows], z[rows], counts[rows])
+        if len(rows) == len(z):
+            return pairs
+        at = np.ix_(rows, rows)
+        distance, similarity = pairs.distance, pairs.similarity
+        return Pairs(None if distance is None else distance[at], None if similarity is None else similarity[at])
 
-        def part(matrix: FloatArray | None) -> FloatArray | None:
-            return matrix if matrix is None or n <= most else matrix[np.ix_(rows, rows)]
-
+    def _hyperparameters(
+        self, pairs: Pairs, y: FloatArray, rows: NDArray[Any], width: int, seed: int
+    ) -> Hyperparameters:
+        start = math.sqrt(max(width, 1))
+        terms = (pairs.distance is not None) + (pairs.similarity is not None)
+        if not y.any() or (pairs.similarity is None and pairs.distance is not None and not pairs.distance.any()):
+            # No label differs, or no point from any other: the likelihood has nothing to choose by. Constant labels
+            # have the least noise; different labels at one point are noise altogether.
+            share, noise = 1.0 / terms, 1.0 if y.any() else self.options.min_noise
+            return Hyperparameters(share, share, start, noise)
         return fit_hyperparameters(
-            Pairs(part(pairs.distance), part(pairs.similarity)),
-            target[rows],
-            scale=start,
-            restarts=self.options.restarts,
-            min_noise=self.options.min_noise,
-            seed=seed,
+            pairs, y[rows], scale=start, restarts=self.options.restarts, min_noise=self.options.min_noise, seed=seed
         )
 
     def predict(self, molecules: Sequence[str]) -> Prediction:
@@ -173,17 +191,39 @@ class GaussianProcess(Component):
         fitted = self._ready()
         with one_blas_thread():
             parts = [self._predict(fitted, molecules[at : at + _CHUNK]) for at in range(0, len(molecules), _CHUNK)]
-        mean, std = (np.concatenate([part[side] for part in parts] or [np.zeros(0)]) for side in (0, 1))
+        empty = np.zeros(0)
+        mean, std = (np.concatenate([part[side] for part in parts] or [empty]) for side in (0, 1))
         return Prediction(mean, std)
 
     def _predict(self, fitted: _Fitted, molecules: Sequence[str]) -> tuple[FloatArray, FloatArray]:
-        found = features(molecules)
-        pairs = self._pairs(fitted.standardiser(found.descriptors), found.counts, fitted.z, fitted.counts)
-        mean, variance = fitted.posterior.predict(pairs)
+        mean, variance = fitted.posterior.predict(self._cross(fitted, self._features(molecules)))
         # Products of one shape (see kriging.BLOCK) leave no known way for a molecule's company to change its last
         # bits; rounding hides those that a row's place inside a block may still change on another BLAS.
         mean = fitted.location + fitted.scale * mean.round(_DECIMALS)
         return mean, fitted.scale * np.sqrt(variance).round(_DECIMALS).clip(10.0**-_DECIMALS)
+
+    def _cross(self, fitted: _Fitted, found: Features) -> Pairs:
+        return self._pairs(fitted.standardiser(found.dense), found.counts, fitted.z, fitted.counts)
+
+    def joint(self, molecules: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+        """Return mean `(n,)` and covariance `(n, n)` of the noise-free function, in the unit of the target.
+
+        Exact, or through the inducing points. The covariance takes memory for n^2 numbers: give thousands of
+        molecules at most.
+
+        Raises:
+            RuntimeError: the proxy was not trained.
+            ValueError: one of the texts is no valid molecule.
+        """
+        fitted = self._ready()
+        if not len(molecules):
+            return np.zeros(0), np.zeros((0, 0))
+        with one_blas_thread():
+            found = self._features(molecules)
+            z = fitted.standardiser(found.dense)
+            own = self._pairs(z, found.counts, z, found.counts)
+            mean, covariance = fitted.posterior.joint(self._cross(fitted, found), own)
+        return fitted.location + fitted.scale * mean.round(_DECIMALS), fitted.scale**2 * covariance
 
     def state(self) -> dict[str, Any]:
         """Return the fitted state: tensors only, loadable with `torch.load(weights_only=True)`."""
@@ -195,30 +235,29 @@ class GaussianProcess(Component):
             "z": fitted.z,
             "counts": fitted.counts.astype(np.int16),
             "target": np.array([fitted.location, fitted.scale]),
-            "factor": post.factor,
             "weights": post.weights,
             "ones": post.ones,
             "mean_jitter": np.array([post.mean, post.jitter]),
             "hyperparameters": np.array(astuple(post.h)),
         }
+        if isinstance(post, Posterior):
+            arrays["factor"] = post.factor
+        else:
+            arrays |= {"factor": post.prior, "inducing": post.data, "precision": np.array([post.precision])}
         return {name: torch.from_numpy(np.array(array, order="C")) for name, array in arrays.items()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned; predictions are then the same to the bit.
 
         Raises:
-            ValueError: the state lacks an entry, or belongs to another set of descriptors.
+            ValueError: the state lacks an entry, or belongs to another set of features.
         """
         expected = {"descriptor_mean", "descriptor_scale", "z", "counts", "target", "factor", "weights", "ones"}
-        missing = sorted((expected | {"mean_jitter", "hyperparameters"}) - state.keys())
-        if missing:
-            raise ValueError(
-                f"The state of a gaussian_process lacks {', '.join(missing)}; it has {', '.join(sorted(state))}. "
-                "Was it saved by another kind of proxy? Train again."
-            )
-        a = {name: tensor.detach().cpu().numpy().copy() for name, tensor in state.items()}
-        width = features([]).descriptors.shape[1]
-        if len(a["descriptor_mean"]) != width:
+        checked_state(self.kind, state, expected | {"mean_jitter", "hyperparameters"})
+        names = expected | {"mean_jitter", "hyperparameters"} | (state.keys() & {"inducing", "precision"})
+        a = {name: state[name].detach().cpu().numpy().copy() for name in names}
+        width = self.featuriser([]).dense.shape[1]
+        if width and len(a["descriptor_mean"]) != width:
             raise ValueError(
                 f"The state of a gaussian_process was made of {len(a['descriptor_mean'])} descriptors; this version "
                 f"has {width}. Train again."
@@ -227,28 +266,10 @@ class GaussianProcess(Component):
         location, scale = a["target"].tolist()
         factor = np.asfortranarray(a["factor"])
         h = Hyperparameters(*a["hyperparameters"].tolist())
-        standardiser = _Standardiser(a["descriptor_mean"], a["descriptor_scale"], self.options.clip)
-        post = Posterior(factor, a["weights"], a["ones"], mean, h, jitter)
+        standardiser = Standardiser(a["descriptor_mean"], a["descriptor_scale"], self.options.clip)
+        post: Posterior | InducingPosterior = Posterior(factor, a["weights"], a["ones"], mean, h, jitter)
+        if "inducing" in a:
+            precision = float(a["precision"][0])
+            data = np.asfortranarray(a["inducing"])
+            post = InducingPosterior(factor, data, a["weights"], a["ones"], precision, mean, h, jitter)
         self._fitted = _Fitted(standardiser, a["z"], a["counts"].astype(np.int32), location, scale, post)
-
-
-def _checked(molecules: Sequence[str], values: FloatArray) -> FloatArray:
-    values = np.asarray(values, dtype=np.float64)
-    if values.shape != (len(molecules),):
-        raise ValueError(
-            f"A gaussian_process is trained on one value per molecule; got {len(molecules)} molecules and values of "
-            f"shape {values.shape}."
-        )
-    if len(values) < FEWEST_LABELS:
-        raise ValueError(
-            f"A gaussian_process needs at least {FEWEST_LABELS} measured molecules; got {len(values)}. "
-            "Enlarge the initial design."
-        )
-    bad = np.flatnonzero(~np.isfinite(values))
-    if len(bad):
-        named = ", ".join(f"{molecules[i]} ({values[i]})" for i in bad[:3])
-        raise ValueError(
-            f"A gaussian_process is trained on finite values; {len(bad)} of {len(values)} are not: {named}"
-            f"{' ...' if len(bad) > 3 else ''}. Leave failed measurements out."
-        )
-    return values

@@ -236,6 +236,19 @@ class Posterior:
         # Cancellation can leave a tiny negative; a measurement is never surer than its noise.
         return mean, np.maximum(variance, self.h.noise_variance)
 
+    def joint(self, pairs: Pairs, own: Pairs) -> tuple[FloatArray, FloatArray]:
+        """Return mean `(m,)` and covariance `(m, m)` of the noise-free function, the unknown constant included.
+
+        Args:
+            pairs: of m new points with the n training points, shape `(m, n)`.
+            own: of the m new points with themselves, shape `(m, m)`.
+        """
+        cross = covariance(pairs, self.h)
+        half = solve_triangular(self.factor, cross.T, lower=True, check_finite=False)
+        left = 1.0 - cross @ self.ones
+        joint = covariance(own, self.h) - half.T @ half + np.outer(left, left) / self.ones.sum()
+        return self.mean + cross @ self.weights, 0.5 * (joint + joint.T)
+
 
 def posterior(pairs: Pairs, values: FloatArray, h: Hyperparameters) -> Posterior:
     """Condition on n values.

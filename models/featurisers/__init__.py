@@ -1,0 +1,1 @@
+"""Featurisers: numbers for molecules, sequences and arrays, chosen by name."""

@@ -1,0 +1,66 @@
+"""What a featuriser makes of objects: a block of real numbers, a block of counts, or both."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.records import FloatArray
+from models.registry import Component, build
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Features of n objects, in two blocks that a model may treat differently; a block may have no column.
+
+    Attributes:
+        dense: real numbers, shape `(n, p)`, finite float64: distances between standardised rows have a meaning.
+        counts: non-negative counts, shape `(n, q)`, int32: the share of common counts has a meaning (Tanimoto).
+    """
+
+    dense: FloatArray
+    counts: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.dense)
+
+
+class Featuriser(Component):
+    """Base of featurisers: a pure function of the object, whatever its company."""
+
+    group = "featuriser"
+    objects: ClassVar[str] = "molecules"
+    """What it takes: molecules (canonical SMILES), sequences or arrays."""
+
+    @abstractmethod
+    def __call__(self, objects: Sequence[Any]) -> Features:
+        """Return the features of n objects; an empty list gives blocks of the usual width with no row.
+
+        Raises:
+            ValueError: one of the objects is not of the right sort.
+        """
+
+
+def featuriser_of(spec: str | Mapping[str, Any]) -> Featuriser:
+    """Return the featuriser that a name, or `{kind: name, option: value}`, describes.
+
+    Raises:
+        ComponentError: unknown name or option.
+    """
+    featuriser: Featuriser = build("featuriser", {"kind": spec} if isinstance(spec, str) else spec)
+    return featuriser
+
+
+def no_dense(n: int) -> FloatArray:
+    """Return a dense block without columns, shape `(n, 0)`."""
+    return np.zeros((n, 0))
+
+
+def no_counts(n: int) -> NDArray[np.int32]:
+    """Return a block of counts without columns, shape `(n, 0)`."""
+    return np.zeros((n, 0), dtype=np.int32)

@@ -1,0 +1,104 @@
+"""Gaussian-process regression through inducing points: for more labels than an exact factorisation can take.
+
+The fully independent training conditional: with m of the n training points as inducing points u, the covariance
+`Q = K_nu K_uu^-1 K_un` of the noise-free values is right between them and the rest, and its diagonal is mended to the
+true one. Costs O(n m^2) once and O(m^2) per prediction. The unknown constant mean is integrated out as in `kriging`.
+
+Reference: Snelson and Ghahramani, Sparse Gaussian processes using pseudo-inputs, NeurIPS 18 (2006); the name and the
+joint covariance of new points: Quinonero-Candela and Rasmussen, J. Mach. Learn. Res. 6, 1939 (2005).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_solve, solve_triangular
+
+from data.records import FloatArray
+from models.proxies.kriging import BLOCK, Hyperparameters, Pairs, cholesky, covariance
+
+
+@dataclass(frozen=True, slots=True)
+class InducingPosterior:
+    """What prediction needs of m inducing points.
+
+    Attributes:
+        prior: lower Cholesky factor of their covariance, jitter included, shape `(m, m)`.
+        data: lower Cholesky factor of `I + F' L^-1 F`, with F the training points' whitened covariances with the
+            inducing points and L the diagonal of what they leave open, noise included; shape `(m, m)`.
+        weights: of the whitened covariances, for the mean, shape `(m,)`.
+        ones: of the whitened covariances, for the unknown constant, shape `(m,)`.
+        precision: of the unknown constant.
+        mean: estimated constant mean.
+        h: the hyperparameters.
+        jitter: what had to be added to the diagonal of the covariance, in units of its mean.
+    """
+
+    prior: FloatArray
+    data: FloatArray
+    weights: FloatArray
+    ones: FloatArray
+    precision: float
+    mean: float
+    h: Hyperparameters
+    jitter: float
+
+    def predict(self, pairs: Pairs) -> tuple[FloatArray, FloatArray]:
+        """Return mean and variance of a new measurement, noise and the unknown constant included, each `(q,)`.
+
+        Args:
+            pairs: of q new points with the m inducing points, shape `(q, m)`.
+        """
+        cross = covariance(pairs, self.h)
+        q, m = cross.shape
+        total = self.h.noise_variance + _prior_variance(pairs, self.h)
+        mean, variance = np.empty(q), np.empty(q)
+        for begin in range(0, q, BLOCK):  # products of one shape, see kriging.BLOCK
+            rows = min(BLOCK, q - begin)
+            block = np.zeros((BLOCK, m))
+            block[:rows] = cross[begin : begin + rows]
+            white = solve_triangular(self.prior, block.T, lower=True, check_finite=False)
+            learnt = solve_triangular(self.data, white, lower=True, check_finite=False)
+            left = 1.0 - self.ones @ white
+            mean[begin : begin + rows] = (self.mean + self.weights @ white)[:rows]
+            whole = total - np.square(white).sum(0) + np.square(learnt).sum(0) + np.square(left) / self.precision
+            variance[begin : begin + rows] = whole[:rows]
+        return mean, np.maximum(variance, self.h.noise_variance)
+
+    def joint(self, pairs: Pairs, own: Pairs) -> tuple[FloatArray, FloatArray]:
+        """Return mean `(q,)` and covariance `(q, q)` of the noise-free function, as `kriging.Posterior.joint`."""
+        white = solve_triangular(self.prior, covariance(pairs, self.h).T, lower=True, check_finite=False)
+        learnt = solve_triangular(self.data, white, lower=True, check_finite=False)
+        left = 1.0 - self.ones @ white
+        joint = covariance(own, self.h) - white.T @ white + learnt.T @ learnt + np.outer(left, left) / self.precision
+        return self.mean + self.weights @ white, 0.5 * (joint + joint.T)
+
+
+def _prior_variance(pairs: Pairs, h: Hyperparameters) -> float:
+    variance = h.descriptor_variance if pairs.distance is not None else 0.0
+    return variance + (h.tanimoto_variance if pairs.similarity is not None else 0.0)
+
+
+def inducing_posterior(own: Pairs, pairs: Pairs, values: FloatArray, h: Hyperparameters) -> InducingPosterior:
+    """Condition on n values through m inducing points.
+
+    Args:
+        own: of the inducing points with themselves, shape `(m, m)`.
+        pairs: of the n training points with the inducing points, shape `(n, m)`.
+        values: shape `(n,)`.
+        h: hyperparameters.
+    """
+    k = covariance(own, h)
+    k[np.diag_indices_from(k)] += 1e-8 * _prior_variance(own, h)
+    prior, jitter = cholesky(k)
+    white = solve_triangular(prior, covariance(pairs, h).T, lower=True, check_finite=False)
+    open_ = np.maximum(_prior_variance(pairs, h) - np.square(white).sum(0), 0.0) + h.noise_variance
+    data, _ = cholesky(np.eye(len(k)) + (white / open_) @ white.T)
+    sums = np.column_stack([white @ (values / open_), white @ (1.0 / open_)])
+    solved = np.asarray(cho_solve((data, True), sums))
+    # 1' C^-1 y and 1' C^-1 1 with C = F F' + L, by Woodbury's identity.
+    ones_values = float((values / open_).sum() - sums[:, 1] @ solved[:, 0])
+    precision = float((1.0 / open_).sum() - sums[:, 1] @ solved[:, 1])
+    mean = ones_values / precision
+    return InducingPosterior(prior, data, solved[:, 0] - mean * solved[:, 1], solved[:, 1], precision, mean, h, jitter)
