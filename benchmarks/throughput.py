@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a file, Python looks beside the file only
 
 from benchmarks.peers.common import Task  # noqa: E402
-from benchmarks.peers.contenders import BenchmarkError, Contender, contenders, pin_to_one_core  # noqa: E402
+from benchmarks.peers.contenders import BenchmarkError, Contender, contenders, environment, pin_to_one_core  # noqa: E402
 from benchmarks.peers.reporting import Record, Section, median, number, pick, ratio  # noqa: E402
 
 CASES = (
@@ -210,9 +211,56 @@ def length(records: Sequence[Record]) -> float:
     return float(sum(r["transitions"] for r in records) / sum(r["trajectories"] for r in records))
 
 
+FRAGMENT_RUNS = ((64, 3, 64), (64, 3, 256), (128, 4, 64), (128, 4, 256))
+"""Width and layers of the policy, batch."""
+PHASES = ("policy", "masks", "steps", "decode", "reward", "loss", "backward")
+
+
+def fragments(bench: Bench) -> list[Section]:
+    """Measure our fragment generator with QED as reward, and where its time goes; no peer takes part."""
+    steps, records, rows = (2 if bench.quick else 20), [], []
+    for seed in range(bench.repeats):
+        for dim, layers, batch in FRAGMENT_RUNS:
+            task = {"dim": dim, "layers": layers, "batch": batch, "steps": steps, "seed": seed}
+            record = run_fragments(task)
+            record["rate"] = record["trajectories"] / record["cpu_seconds"]
+            records.append(record)
+            bench.tell(f"fragments {dim}x{layers} batch {batch} seed {seed}: {record['rate']:.0f} trajectories/CPU-s")
+    for dim, layers, batch in FRAGMENT_RUNS:
+        mine = pick(records, dim=dim, layers=layers, batch=batch)
+        each = [
+            1e3 * statistics.median(r["phases"].get(phase, 0.0) / r["trajectories"] for r in mine) for phase in PHASES
+        ]
+        cells = [f"{dim}x{layers}", str(batch), number(median(mine, "rate")), *(f"{value:.2f}" for value in each)]
+        rows.append([*cells, f"{statistics.median(r['length'] for r in mine):.1f}"])
+    return [
+        Section(
+            "fragments",
+            "Fragment generator, QED as reward: trajectories per CPU-second, and milliseconds per trajectory by phase",
+            ["policy", "batch", "rate", *PHASES, "length"],
+            rows,
+            "Up to 20 heavy atoms, shipped vocabulary, trajectory balance, uniform backward policy, no replay. decode: "
+            "assembling a molecule, its canonical SMILES and the check that it is cut into the same fragments again.",
+            records,
+        )
+    ]
+
+
+def run_fragments(task: Mapping[str, int]) -> Record:
+    """Run the worker of the fragment generator in a process of its own."""
+    options = [text for name, value in task.items() for text in (f"--{name}", str(value))]
+    command = [sys.executable, str(ROOT / "benchmarks" / "peers" / "ours_fragments.py"), *options]
+    done = subprocess.run(command, env=environment(ROOT), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchmarkError(f"The worker of the fragment generator failed: {done.stderr.strip()[-2000:]}")
+    record: Record = json.loads(done.stdout.splitlines()[-1])
+    return record
+
+
 SECTIONS: Mapping[str, Callable[[Bench], list[Section]]] = {
     "throughput": throughput,
     "time-to-quality": time_to_quality,
+    "fragments": fragments,
 }
 """What can be measured. A section takes the bench and returns its tables; one of our own needs no peer."""
 

@@ -186,8 +186,27 @@ def join(pieces: Pieces) -> str:
 
 def assemble(pieces: Pieces) -> str | None:
     """Return the canonical SMILES of the assembled molecule, or None if RDKit refuses it."""
+    return assemble_faithfully(pieces)[0]
+
+
+def assemble_faithfully(pieces: Pieces) -> tuple[str | None, bool]:
+    """Return the canonical SMILES, None if RDKit refuses it, and whether RDKit sees the pieces in it as they are alone.
+
+    The cutting rule asks for elements, charges, ring membership and multiple bonds. Joins make no rings, so if aromatic
+    atoms and charges are those of the pieces, the molecule is cut into the same pieces again.
+    """
     mol = Chem.MolFromSmiles(join(pieces))
-    return None if mol is None else str(Chem.MolToSmiles(mol))
+    if mol is None:
+        return None, False
+    seen = [(atom.GetIsAromatic(), atom.GetFormalCharge()) for atom in mol.GetAtoms()]
+    alone = [mark for smiles in pieces.smiles for mark in _marks(smiles)]
+    return str(Chem.MolToSmiles(mol)), seen == alone
+
+
+@lru_cache(maxsize=50_000)
+def _marks(smiles: str) -> tuple[tuple[bool, int], ...]:
+    """Return (aromatic, charge) of each atom of a piece, in the order of its SMILES."""
+    return tuple((atom.GetIsAromatic(), atom.GetFormalCharge()) for atom in Chem.MolFromSmiles(smiles).GetAtoms())
 
 
 @lru_cache(maxsize=50_000)

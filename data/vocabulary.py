@@ -28,7 +28,7 @@ from data.fragments import (
     CUTTING_RULE,
     Joint,
     Pieces,
-    assemble,
+    assemble_faithfully,
     atom_automorphisms,
     cut,
     fragment_atoms,
@@ -171,8 +171,15 @@ class Vocabulary:
 
     def assemble(self, tree: FragmentTree) -> str | None:
         """Return the canonical SMILES of a fragment tree, or None if RDKit refuses the molecule."""
+        return self.assemble_faithfully(tree)[0]
+
+    def assemble_faithfully(self, tree: FragmentTree) -> tuple[str | None, bool]:
+        """Return the canonical SMILES, None if RDKit refuses it, and whether its fragments surely are the tree's.
+
+        Where they are not sure, `decompose` tells.
+        """
         with quiet_rdkit():
-            return assemble(self.pieces(tree))
+            return assemble_faithfully(self.pieces(tree))
 
     def restrict(self, smiles: Iterable[str]) -> Vocabulary:
         """Return the vocabulary with only the named fragments, joints unchanged.

@@ -305,9 +305,9 @@ class FragmentEnvironment(Environment[FragmentStates]):
     def _member(self, tree: FragmentTree, code: int) -> str | None:
         if sum(self.vocabulary.fragments[node].heavy_atoms for node in tree.nodes) < self.min_heavy:
             return None
-        smiles = self.vocabulary.assemble(tree)
-        if smiles is None:
-            return None
+        smiles, faithful = self.vocabulary.assemble_faithfully(tree)
+        if smiles is None or faithful:
+            return smiles
         try:
             again = self.vocabulary.decompose(smiles)
         except NotInVocabulary:
