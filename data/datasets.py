@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rdkit import Chem
 
 from data.molecules import identity, scaffold
-from data.readers import Row, SourceError, csv_rows, parquet_rows, sdf_rows, zinc250k_rows
+from data.readers import Row, SourceError, csv_rows, parquet_rows, sdf_rows, smiles_rows, zinc250k_rows
 from data.records import LARGEST_VALUE, Refusal
+from data.shipped import shipped_file
 from data.space import SpaceBounds, outside
 from data.standardise import NotStandardError, heavy_atoms_in_text, standardise
 
@@ -62,7 +63,7 @@ class _File(_Source):
 
 
 class Csv(_File):
-    """A delimited text file with a header."""
+    """A delimited text file with a header, plain or `.gz`."""
 
     kind: Literal["csv"] = "csv"
     smiles: str = Field(default="smiles", description="name of the column of SMILES")
@@ -95,8 +96,54 @@ class Sdf(_File):
         return sdf_rows(self.file(base), self.smiles, self.value)
 
 
-Source = Zinc250k | Csv | Parquet | Sdf
-SOURCES: Mapping[str, type[Source]] = {"zinc250k": Zinc250k, "csv": Csv, "parquet": Parquet, "sdf": Sdf}
+class Smiles(_Source):
+    """A SMILES file: one molecule a line, a name after a blank is passed over; no values."""
+
+    kind: Literal["smiles"] = "smiles"
+    path: str = Field(description="the file; a relative path starts at the campaign file's folder")
+
+    def file(self, base: Path) -> Path:
+        """Return the path of the file.
+
+        Raises:
+            SourceError: there is no such file.
+        """
+        return _File(path=self.path).file(base)
+
+    def rows(self, base: Path) -> Iterator[Row]:
+        """Yield the rows."""
+        return smiles_rows(self.file(base))
+
+
+class Shipped(_Source):
+    """A table that comes with discovery-flows, such as `electron_affinities`; its values only if `labelled`."""
+
+    kind: Literal["shipped"] = "shipped"
+    name: str = Field(default="electron_affinities", description="name of the table")
+    labelled: bool = Field(default=False, description="whether its values are known from the start, at no cost")
+
+    def file(self, base: Path) -> Path:
+        """Return the path of the table.
+
+        Raises:
+            SourceError: no such table is shipped, or it was altered.
+        """
+        return shipped_file(self.name)
+
+    def rows(self, base: Path) -> Iterator[Row]:
+        """Yield the rows."""
+        return csv_rows(self.file(base), "smiles", "value" if self.labelled else None)
+
+
+Source = Zinc250k | Csv | Parquet | Sdf | Smiles | Shipped
+SOURCES: Mapping[str, type[Source]] = {
+    "zinc250k": Zinc250k,
+    "csv": Csv,
+    "parquet": Parquet,
+    "sdf": Sdf,
+    "smiles": Smiles,
+    "shipped": Shipped,
+}
 """Kind of a data source -> its options."""
 
 
@@ -150,7 +197,7 @@ def read_source(config: Mapping[str, Any], *, base: Path, space: SpaceBounds) ->
     not listed.
 
     Args:
-        config: `{kind: zinc250k | csv | parquet | sdf, ...}`.
+        config: `{kind: zinc250k | csv | parquet | sdf | smiles | shipped, ...}`.
         base: folder in which relative paths start.
         space: bounds that every molecule must satisfy.
 

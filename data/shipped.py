@@ -84,7 +84,7 @@ def _content(path: Path, sha256: str) -> bytes:
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise SourceError(
-            f"{path} is not the table that was shipped: its sha256 is {found[:16]}, expected {sha256[:16]}. Install the "
-            "package again; keep tables of your own elsewhere and name them by `path`."
+            f"{path} is not the table that was shipped: its sha256 is {found[:16]}, expected {sha256[:16]}. "
+            "Install the package again; keep tables of your own elsewhere and name them by `path`."
         )
     return content

@@ -127,7 +127,7 @@ def run_rounds(ref: CampaignRef, rounds: int, call: Call) -> None:
         generator = call(train_generator, ref, round, library, dataset, proxy, generator)
         _check_time(ref, round)
         proposals = call(propose, ref, round, library, dataset, proxy, generator)
-        screened = call(screen, ref, round, proposals)
+        screened = call(screen, ref, round, dataset, proposals)
         batch = call(select_batch, ref, round, dataset, proxy, screened)
         dataset = call(measure, ref, round, batch)
         call(report, ref, round, dataset, proxy, generator)
@@ -146,7 +146,8 @@ def _check_time(ref: CampaignRef, round: int) -> None:
 
 def _retry_failed(context: CampaignContext) -> None:
     config = context.config
-    book = OracleBook(context.ledger, context.campaign.id, oracle_name(config), oracle_of(config).version)
+    oracle = oracle_of(config, context.campaign.base)
+    book = OracleBook(context.ledger, context.campaign.id, oracle_name(config), oracle.version)
     for round in range(config.rounds + 1):
         if context.finished(round, "measure") is None:
             book.retry_failed(round)

@@ -7,9 +7,9 @@ from pathlib import Path
 from data.config import CampaignConfig, ConfigError, load_config
 from data.datasets import parse_source
 from data.vocabulary import VocabularyError
-from models.protocols import Checked
+from models.protocols import Checked, CheckedOracle
 from models.registry import ComponentError, build
-from tasks.components import generator_of, oracle_of, screens_of, space_of
+from tasks.components import acquisition_of, generator_of, oracle_of, screens_of, selector_of, space_of
 
 
 def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfig:
@@ -19,18 +19,17 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
         ConfigError: the file or an override breaks the schema, or the budget is smaller than the initial design.
         ComponentError: a component or an option is unknown.
         VocabularyError: a generator's vocabulary cannot be read.
-        SourceError: a data file or a column is missing.
+        SourceError: a data file, a table of values or a column is missing.
     """
     config = load_config(path, overrides)
-    oracle = oracle_of(config)
-    screens_of(config)
-    for group, spec in (
-        ("proxy", config.proxy),
-        ("acquisition", config.acquisition),
-        ("selector", config.selector),
-    ):
-        build(group, spec)
     base = path.absolute().parent
+    oracle = oracle_of(config, base)
+    if isinstance(oracle, CheckedOracle):
+        oracle.check()
+    screens_of(config)
+    build("proxy", config.proxy.component())
+    acquisition_of(config)
+    selector_of(config)
     _check_generators(config, base)
     _check_source(config, base)
     budget = config.budget

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,12 @@ import torch
 from data.config import CampaignConfig, ControlConfig, GeneratorConfig, SpaceConfig
 from data.molecules import identity
 from data.records import FloatArray, JsonDict
-from models.protocols import Acquisition, Generator, Oracle, Proxy, Screen, Selector, Space
-from models.registry import build
+from models.acquisition.base import round_context
+from models.protocols import Acquisition, EmbeddingProxy, Generator, JointProxy, Oracle, Proxy, Screen, Selector, Space
+from models.proxies.calibration import Calibrated, calibrated
+from models.registry import ComponentError, build
 from models.reward import AcquisitionReward
+from models.screens.domain import ApplicabilityDomain
 from models.screens.space import SpaceScreen
 
 
@@ -31,29 +34,69 @@ def screens_of(config: CampaignConfig) -> list[Screen]:
     return [SpaceScreen.of(config.space), *(build("screen", spec) for spec in config.screens)]
 
 
-def oracle_of(config: CampaignConfig) -> Oracle:
-    """Return the campaign's oracle."""
-    oracle: Oracle = build("oracle", config.objective.oracle)
+def domain_of(config: CampaignConfig, measured: Sequence[str]) -> list[Screen]:
+    """Return the screen of what is too unlike the n measured molecules to be believed; none unless it is asked for."""
+    limit = config.proxy.domain.min_similarity
+    return [ApplicabilityDomain(measured, limit)] if limit > 0 else []
+
+
+def oracle_of(config: CampaignConfig, base: Path | None = None) -> Oracle:
+    """Return the campaign's oracle; `base` is the campaign file's folder, needed for the version of one with files."""
+    oracle: Oracle = build("oracle", oracle_spec(config, base))
     return oracle
 
 
+def oracle_spec(config: CampaignConfig, base: Path | None) -> dict[str, Any]:
+    """Return the oracle's `{kind, option...}`; relative paths start at the campaign file's folder."""
+    return dict(config.objective.oracle) if base is None else _located(config.objective.oracle, base)
+
+
 def oracle_name(config: CampaignConfig) -> str:
-    """Return the oracle's name in the ledger: its kind, and the property or function that it measures."""
+    """Return the oracle's name in the ledger: its kind, and the property, function, table or command that measures."""
     spec = config.objective.oracle
-    detail = spec.get("property") or spec.get("function")
+    details = (spec.get(key) for key in ("property", "function", "source", "path", "command"))
+    detail = next((item if isinstance(item, str) else " ".join(map(str, item)) for item in details if item), None)
     return f"{spec['kind']}:{detail}" if detail else str(spec["kind"])
 
 
 def acquisition_of(config: CampaignConfig) -> Acquisition:
     """Return the campaign's acquisition."""
     acquisition: Acquisition = build("acquisition", config.acquisition)
+    wanted = getattr(acquisition, "objectives", 1)
+    if wanted > len(config.objectives):
+        raise ComponentError(
+            f"The acquisition {config.acquisition['kind']!r} weighs at least {wanted} objectives against each other; "
+            f"this campaign has {len(config.objectives)}. Use an acquisition of one objective, such as "
+            "upper_confidence_bound."
+        )
     return acquisition
 
 
 def selector_of(config: CampaignConfig) -> Selector:
-    """Return the campaign's batch selector."""
+    """Return the campaign's batch selector.
+
+    Raises:
+        ComponentError: it is unknown, or it needs what the campaign's proxy does not have.
+    """
     selector: Selector = build("selector", config.selector)
+    proxy = build("proxy", config.proxy.component())
+    if getattr(selector, "wants_joint", False) and not isinstance(proxy, JointProxy):
+        raise ComponentError(
+            f"The selector {config.selector['kind']!r} needs a proxy with a joint posterior; {config.proxy.kind!r} "
+            "has none. Use gaussian_process, or another selector."
+        )
+    features = features_of(selector)
+    if features in ("last_layer", "gradient") and not isinstance(proxy, EmbeddingProxy):
+        raise ComponentError(
+            f"The selector {config.selector['kind']!r} takes distances in {features}; the proxy "
+            f"{config.proxy.kind!r} is no network and has none. Use features: fingerprints or descriptors."
+        )
     return selector
+
+
+def features_of(selector: Selector) -> str | None:
+    """Return what the selector takes distances in: its option `features`, None if it takes none."""
+    return getattr(getattr(selector, "options", None), "features", None)
 
 
 def generator_of(config: GeneratorConfig | ControlConfig, base: Path) -> Generator:
@@ -64,8 +107,11 @@ def generator_of(config: GeneratorConfig | ControlConfig, base: Path) -> Generat
 
 def _located(spec: Mapping[str, Any], base: Path) -> dict[str, Any]:
     located = dict(spec)
-    if isinstance(spec.get("vocabulary"), str):
-        located["vocabulary"] = str(base / Path(spec["vocabulary"]).expanduser())
+    for option in ("vocabulary", "path"):
+        if isinstance(spec.get(option), str):
+            located[option] = str(base / Path(spec[option]).expanduser())
+    if spec.get("kind") == "command":  # it runs in a folder, which is the campaign file's unless the file says otherwise
+        located["folder"] = str(base / Path(str(spec.get("folder", "."))).expanduser())
     if isinstance(spec.get("members"), list | tuple):
         located["members"] = [
             {**member, "generator": _located(member["generator"], base)}
@@ -76,15 +122,28 @@ def _located(spec: Mapping[str, Any], base: Path) -> dict[str, Any]:
     return located
 
 
-def reward_of(config: CampaignConfig, proxy: Proxy, measured: FloatArray) -> AcquisitionReward:
-    """Return the log-reward for the generator."""
+def reward_of(
+    config: CampaignConfig, proxy: Proxy, molecules: list[str], measured: FloatArray, *, seed: int
+) -> AcquisitionReward:
+    """Return the log-reward for the generator.
+
+    Args:
+        config: of the campaign.
+        proxy: fitted.
+        molecules: n measured molecules.
+        measured: their values, shape `(n,)`.
+        seed: of acquisitions that draw; one for the whole round.
+    """
+    acquisition = acquisition_of(config)
+    maximise = config.objective.goal == "maximise"
     return AcquisitionReward(
         proxy,
-        acquisition_of(config),
-        screens_of(config),
+        acquisition,
+        [*screens_of(config), *domain_of(config, molecules)],
         measured,
-        maximise=config.objective.goal == "maximise",
+        maximise=maximise,
         inverse_temperature=config.generator.inverse_temperature,
+        context=round_context(acquisition, proxy, molecules, measured, maximise=maximise, seed=seed),
     )
 
 
@@ -109,9 +168,9 @@ def load_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def load_proxy(folder: Path) -> Proxy:
-    """Rebuild a fitted proxy from `proxy.json` and `proxy.pt`."""
-    proxy: Proxy = build("proxy", json.loads((folder / "proxy.json").read_text()))
+def load_proxy(folder: Path) -> Calibrated:
+    """Rebuild a fitted proxy from `proxy.json` and `proxy.pt`, which holds its calibration too."""
+    proxy = calibrated(build("proxy", json.loads((folder / "proxy.json").read_text())))
     proxy.load_state(load_state(folder / "proxy.pt"))
     return proxy
 

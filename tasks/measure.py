@@ -13,7 +13,7 @@ from data.campaigns import CampaignState
 from data.oracle_book import OracleBook
 from data.records import CallState, JsonDict, Measurement
 from models.protocols import Oracle
-from tasks.components import oracle_name, oracle_of
+from tasks.components import oracle_name, oracle_of, oracle_spec
 from tasks.oracle_pool import OraclePool
 from tasks.progress import Event, emit
 from tasks.stages import CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
@@ -47,7 +47,7 @@ def measure(ref: CampaignRef, round: int, batch: StageRef) -> StageRef:
 
 def _settings(context: CampaignContext) -> JsonDict:
     objective = context.config.to_json()["objectives"][0]
-    return {"oracle": objective["oracle"], "version": oracle_of(context.config).version}
+    return {"oracle": objective["oracle"], "version": oracle_of(context.config, context.campaign.base).version}
 
 
 def workers() -> int:
@@ -57,7 +57,7 @@ def workers() -> int:
 
 def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, float]:
     config = context.config
-    oracle = oracle_of(config)
+    oracle = oracle_of(config, context.campaign.base)
     book = OracleBook(context.ledger, context.campaign.id, oracle_name(config), oracle.version)
     in_doubt = book.recover(oracle.semantics)  # type: ignore[arg-type]  # the protocol says str, the oracle checks
     if in_doubt:
@@ -121,7 +121,7 @@ def _call(context: CampaignContext, book: OracleBook, oracle: Oracle, round: int
         emit(Event(round, "measure", done, total, value))
         _check_failures(context, book, round, failed, limit, total)
 
-    spec = context.config.objective.oracle
+    spec = oracle_spec(context.config, context.campaign.base)
     with OraclePool(spec, workers=min(workers(), len(jobs)), search_path=[context.campaign.base]) as pool:
         pool.run(jobs, on_submit=book.submit, on_result=on_result)
 

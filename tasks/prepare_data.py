@@ -121,7 +121,7 @@ def _initial_design(context: CampaignContext, library: Library) -> pd.DataFrame:
 def _book(context: CampaignContext, initial: pd.DataFrame) -> None:
     """Put the initial design into the ledger: labels as imported values, the others as candidates to be bought."""
     config = context.config
-    oracle = oracle_of(config)
+    oracle = oracle_of(config, context.campaign.base)
     labelled = initial[initial["value"].notna()]
     book = OracleBook(context.ledger, context.campaign.id, oracle_name(config), oracle.version)
     book.import_values(0, list(labelled[["id", "smiles", "value"]].itertuples(index=False, name=None)))

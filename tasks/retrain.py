@@ -21,6 +21,7 @@ from data.config import digest
 from data.oracle_book import measurements
 from data.records import JsonDict, Prediction
 from models.protocols import Proxy
+from models.proxies.calibration import calibrated, fit_calibration
 from models.proxies.evaluation import metrics
 from models.registry import build
 from tasks.components import load_proxy, oracle_name, oracle_of, read_json, write_json
@@ -49,7 +50,8 @@ def train_challenger(ref: CampaignRef) -> str:
                 f"The ledger has {len(data)} measurements of {oracle_name(context.config)}; a proxy needs at least "
                 f"{MINIMUM_LABELS}. `discover run` the campaign first."
             )
-        return trained(context.workspace, context.config.proxy, data, proxy_seed(context)).name
+        config, seed = context.config.proxy, proxy_seed(context)
+        return trained(context.workspace, config, data, seed, maximise=context.maximise).name
 
 
 @task(name="compare with champion", cache_policy=NO_CACHE, persist_result=False)
@@ -107,7 +109,7 @@ def promote(ref: CampaignRef, comparison: JsonDict) -> JsonDict:
 def all_measurements(context: CampaignContext) -> TrainingData:
     """Return every measurement of the campaign's oracle and version in the ledger."""
     config = context.config
-    rows = measurements(context.ledger, oracle_name(config), oracle_of(config).version)
+    rows = measurements(context.ledger, oracle_name(config), oracle_of(config, context.campaign.base).version)
     frame = pd.DataFrame(rows, columns=["object_id", "smiles", "value"]).rename(columns={"object_id": "id"})
     return TrainingData.of(frame)
 
@@ -120,15 +122,13 @@ def in_holdout(data: TrainingData) -> np.ndarray[Any, np.dtype[np.bool_]]:
 def _compare(context: CampaignContext, champion: Path, challenger: Path) -> JsonDict:
     everything, before = _training_data(challenger), _training_data(champion)
     held = everything.keep(in_holdout(everything))
-    seed = proxy_seed(context)
+    seed, maximise = proxy_seed(context), context.maximise
     figures: JsonDict = {}
     seen_by = {"champion": before.keep(~in_holdout(before)), "challenger": everything.keep(~in_holdout(everything))}
     if min(len(held), *(len(seen) for seen in seen_by.values())) >= MINIMUM:
         for side, folder in (("champion", champion), ("challenger", challenger)):
-            proxy: Proxy = build("proxy", read_json(folder / "proxy.json"))
-            seen = seen_by[side]
-            proxy.fit(seen.molecules, seen.values, seed=seed)
-            figures[f"holdout_{side}"] = metrics(proxy.predict(held.molecules), held.values)
+            proxy = _refitted(folder, seen_by[side], seed)
+            figures[f"holdout_{side}"] = metrics(proxy.predict(held.molecules), held.values, maximise=maximise)
     is_new = np.array([key not in set(before.ids) for key in everything.ids])
     newest = everything.keep(is_new)
     if len(newest) >= MINIMUM:
@@ -136,10 +136,23 @@ def _compare(context: CampaignContext, champion: Path, challenger: Path) -> Json
         theirs = load_proxy(champion).predict(newest.molecules)
         ours = Prediction(out_of_fold["mean"].to_numpy(), out_of_fold["std"].to_numpy())
         figures |= {
-            "newest_champion": metrics(theirs, newest.values),
-            "newest_challenger": metrics(ours, newest.values),
+            "newest_champion": metrics(theirs, newest.values, maximise=maximise),
+            "newest_challenger": metrics(ours, newest.values, maximise=maximise),
         }
     return {"n_champion": len(before), "n_holdout": len(held), "n_newest": len(newest), **figures, **decide(figures)}
+
+
+def _refitted(folder: Path, seen: TrainingData, seed: int) -> Proxy:
+    """Return the stored kind of proxy, trained and calibrated on some of its molecules only."""
+    rows = pd.read_csv(folder / "heldout.csv")
+    rows = rows[rows["id"].isin(set(seen.ids))]
+    # A proxy of before there was calibration has none.
+    method = read_json(folder / "training.json").get("calibration", {"method": "none"})["method"]
+    heldout = Prediction(rows["mean"].to_numpy(), rows["std" if method == "none" else "raw_std"].to_numpy())
+    calibration = fit_calibration(method, heldout, rows["value"].to_numpy())
+    proxy = calibrated(build("proxy", read_json(folder / "proxy.json")), calibration)
+    proxy.fit(seen.molecules, seen.values, seed=seed)
+    return proxy
 
 
 def decide(figures: JsonDict) -> JsonDict:

@@ -96,7 +96,13 @@ def generation_context(
     """Return what the generator of a round may know."""
     measured = pd.read_parquet(dataset.path(context, "dataset.parquet"))
     values: FloatArray = measured["value"].to_numpy(dtype=np.float64)
-    reward = reward_of(context.config, load_proxy(proxy.path(context, "")), values)
+    reward = reward_of(
+        context.config,
+        load_proxy(proxy.path(context, "")),
+        measured["smiles"].tolist(),
+        values,
+        seed=context.seed(round, "acquisition"),
+    )
     sign = 1.0 if context.maximise else -1.0
     order = np.lexsort((measured["id"].to_numpy(dtype=str), -sign * values))  # best first, ties by identity
     return GenerationContext(
@@ -108,5 +114,6 @@ def generation_context(
         library=tuple(pd.read_parquet(library.path(context, "library.parquet"), columns=["smiles"])["smiles"]),
         checkpoint=checkpoint,
         warm_start=warm_start,
+        cache=context.workspace.cache,
         progress=progress,
     )

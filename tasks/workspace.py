@@ -92,6 +92,11 @@ class Workspace:
         """Folder of Prefect's database and settings."""
         return self.home / "prefect"
 
+    @property
+    def cache(self) -> Path:
+        """Folder of what can be made again from the user's files, such as libraries in standard form."""
+        return self.home / "cache"
+
     def campaign_folder(self, campaign: Campaign) -> Path:
         """Folder of one campaign's stages."""
         return self.home / "campaigns" / campaign.slug

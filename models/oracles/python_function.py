@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -108,17 +108,17 @@ class PythonFunction(Component):
         yield from self._measurements(molecules, answers, started)
 
     def _call(self, molecules: Sequence[str], keys: Sequence[str]) -> Any:
+        """Return the function's answers as a list, or what is no list as it is."""
         assert self._function is not None
         extra = {"keys": list(keys)} if self._takes_keys else {}
-        return self._function(list(molecules), **extra)
+        answers = self._function(list(molecules), **extra)
+        # A generator function runs, and raises, only when it is gone through.
+        return list(answers) if isinstance(answers, Iterable) and not isinstance(answers, str | Mapping) else answers
 
     def _measurements(self, molecules: Sequence[str], answers: Any, started: float) -> Iterator[Measurement]:
-        try:
-            values = list(answers)
-        except TypeError:
-            values = []
-        if len(values) != len(molecules):
-            got = f"{len(values)} values" if hasattr(answers, "__iter__") else f"{type(answers).__name__}"
+        values = answers if isinstance(answers, list) else []
+        if not isinstance(answers, list) or len(values) != len(molecules):
+            got = f"{len(values)} values" if isinstance(answers, list) else f"a {type(answers).__name__}"
             message = f"{self.options.function} answered {got} for {len(molecules)} molecules; expected one value each."
             yield from (failed(smiles, "wrong_answer", message, started) for smiles in molecules)
             return

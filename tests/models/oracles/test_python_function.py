@@ -28,6 +28,15 @@ def words(molecules):
 def echoes_keys(molecules, keys):
     return [float(key) for key in keys]
 
+def yields(molecules):
+    for smiles in molecules:
+        if smiles == "N":
+            raise TypeError("nitrogen again")
+        yield float(len(smiles))
+
+def maps(molecules):
+    return {smiles: 1.0 for smiles in molecules}
+
 calls = []
 
 def counts_calls(molecules):
@@ -108,3 +117,13 @@ def test_a_function_is_module_colon_function(text):
 def test_a_configuration_makes_an_equal_oracle():
     first = oracle("length", unit="eV", chunk=3)
     assert build("oracle", first.config()).config() == first.config()
+
+
+def test_a_generator_function_that_raises_half_way_is_asked_molecule_by_molecule():
+    assert errors("yields", ["C", "N", "CC"]) == [None, "raised", None]
+
+
+def test_a_mapping_is_no_list_of_values():
+    (measurement,) = oracle("maps").evaluate(["C"], keys=["a"])
+    assert measurement.error == "wrong_answer"
+    assert "answered a dict for 1 molecules" in measurement.message

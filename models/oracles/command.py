@@ -1,0 +1,311 @@
+"""A measurement by any program: SMILES in, a CSV of values out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from data.molecules import identity
+from data.records import Measurement
+from models.oracles.base import OracleOptions, failed, measured
+from models.oracles.subprocesses import LARGEST_OUTPUT, Finished, run
+from models.registry import Component, ComponentError
+
+_OVERHEAD = 5.0
+"""Seconds per molecule beyond the command's own, so that its end is told by us and not by a killed process."""
+
+_SAID = 600
+"""Characters of standard error in a message: its end, where programs say what went wrong."""
+
+
+class CallFailure(Exception):
+    """A whole call gave nothing that can be used; `error` is the class of the failure."""
+
+    def __init__(self, error: str, message: str) -> None:
+        super().__init__(message)
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The text of one molecule's value, and where it stood."""
+
+    line: int
+    text: str
+
+
+class Command(Component):
+    """Run a program that reads SMILES and writes a CSV with a header.
+
+    It gets one line per molecule, the SMILES, a blank and the idempotency key (as a SMILES file has names), on standard
+    input, or in a file where the command contains `{input}`. It answers on standard output, or in a file where the
+    command contains `{output}`. `{python}` is the interpreter that runs the campaign. No shell is involved, and the
+    program runs in `folder`, by default the campaign file's. Rows are told apart by SMILES (`match: smiles`, as text
+    or, where the program writes it in another way, by identity), by key (`match: key`) or by their order.
+
+    A failed call is made again `retries` times, unless the oracle is `unsafe`. A call with several molecules that still
+    fails and is `pure` is then made once more for each molecule alone, so that one bad molecule costs only itself.
+    What the program started is killed with it.
+
+    Failure classes: `exit_code` (not 0), `timeout`, `crashed` (killed from outside, or it wrote without end),
+    `not_started`, `wrong_answer` (no table, no row of the molecule, no number in it), `not_finite`. The message has the
+    end of standard error.
+    """
+
+    group = "oracle"
+    kind = "command"
+
+    class Options(OracleOptions):
+        """Options of the oracle `command`."""
+
+        command: tuple[str, ...] = Field(description="program and arguments, a list or one line of text; no shell")
+        folder: Path = Field(default=Path("."), description="where it runs; starts at the campaign file's folder")
+        match: Literal["smiles", "key", "order"] = Field(
+            default="smiles", description="what tells whose value a row is; `order`: as many rows as molecules"
+        )
+        column: str | None = Field(default=None, description="column to match by; null: `smiles` or `key`")
+        value: str = Field(default="value", description="column of values; an empty cell is a failure of its molecule")
+        delimiter: str = Field(default=",", min_length=1, max_length=1, description="between cells")
+        retries: int = Field(default=0, ge=0, le=20, description="how often a failed call is made again")
+        wait: float = Field(default=1.0, ge=0, le=3600, description="seconds before a call is made again")
+        unit: str = Field(default="", description="unit of the values")
+        version: str = Field(
+            default="1", min_length=1, description="change it when the program changes: old values then do not count"
+        )
+        semantics: Literal["pure", "idempotent", "unsafe"] = Field(
+            default="pure",
+            description="pure: may be called again freely; idempotent: again with the same key; unsafe: never twice",
+        )
+
+        @field_validator("command", mode="before")
+        @classmethod
+        def _words(cls, command: Any) -> Any:
+            words = shlex.split(command) if isinstance(command, str) else command
+            if not words:
+                raise ValueError("expected a program and its arguments, for example `./dock.sh {input} {output}`")
+            return words
+
+        @model_validator(mode="after")
+        def _never_twice(self) -> Self:
+            if self.semantics == "unsafe" and self.retries:
+                raise ValueError("an `unsafe` oracle is never called twice; set `retries` to 0, or say `idempotent`")
+            return self
+
+    def __init__(self, options: Any = None, /, **values: Any) -> None:
+        super().__init__(options, **values)
+        given = self.options
+        self.unit: str = given.unit
+        self.version: str = f"{shlex.join(given.command)}@{given.version}"
+        self.cost: float = given.cost
+        self.semantics: str = given.semantics
+        self.chunk: int = given.chunk
+        # All tries, one alone and the waiting between them, for the case of a call with one molecule.
+        self.timeout: float = given.timeout * (given.retries + 2) + given.wait * given.retries + _OVERHEAD
+
+    def check(self) -> None:
+        """Look for the program.
+
+        Raises:
+            ComponentError: the folder or the program is not there, or is not executable.
+        """
+        folder, program = self.options.folder.expanduser(), self._words({})[0]
+        if not folder.is_dir():
+            raise ComponentError(f"There is no folder {folder} for the oracle `command` to run in; check `folder`.")
+        if os.path.dirname(program):
+            path = folder / program
+            if not path.is_file():
+                raise ComponentError(f"There is no program {path} for the oracle `command`; check `command`.")
+            if not os.access(path, os.X_OK):
+                raise ComponentError(f"{path} is not executable; run `chmod +x {path}`, or name its interpreter first.")
+        elif shutil.which(program) is None:
+            beside = f" To run the file in {folder}, write ./{program}." if (folder / program).is_file() else ""
+            raise ComponentError(f"There is no program {program!r} on the PATH for the oracle `command`.{beside}")
+
+    def prepare(self) -> None:
+        """Look for the program.
+
+        Raises:
+            ComponentError: it is not there, or is not executable.
+        """
+        self.check()
+
+    def evaluate(self, molecules: Sequence[str], *, keys: Sequence[str]) -> Iterator[Measurement]:
+        """Yield one Measurement per molecule, in order; a call that fails is an error of each and ends nothing."""
+        started = time.perf_counter()
+        try:
+            answers = self._repeated(molecules, keys, self.options.retries)
+        except CallFailure as failure:
+            if self.semantics == "pure" and len(molecules) > 1 and failure.error in ("exit_code", "wrong_answer"):
+                for smiles, key in zip(molecules, keys, strict=True):
+                    yield self._alone(smiles, key)
+                return
+            yield from (failed(smiles, failure.error, str(failure), started) for smiles in molecules)
+            return
+        for smiles, answer in zip(molecules, answers, strict=True):
+            yield self._measurement(smiles, answer, started)
+
+    def _alone(self, smiles: str, key: str) -> Measurement:
+        started = time.perf_counter()
+        try:
+            (answer,) = self._call([smiles], [key])
+        except CallFailure as failure:
+            return failed(smiles, failure.error, str(failure), started)
+        return self._measurement(smiles, answer, started)
+
+    def _measurement(self, smiles: str, answer: _Answer | str, started: float) -> Measurement:
+        if isinstance(answer, str):
+            return failed(smiles, "wrong_answer", answer, started)
+        try:
+            value = float(answer.text)
+        except ValueError:
+            told = repr(answer.text[:80]) if answer.text else "an empty cell"
+            message = f"The command answered {told} in line {answer.line} of its table; expected a number."
+            return failed(smiles, "wrong_answer", message, started)
+        return measured(smiles, value, started)
+
+    def _repeated(self, molecules: Sequence[str], keys: Sequence[str], retries: int) -> list[_Answer | str]:
+        for left in range(retries, -1, -1):
+            try:
+                return self._call(molecules, keys)
+            except CallFailure as failure:
+                if not left or failure.error == "not_started":
+                    tries = f" (tried {retries + 1} times)" if retries else ""
+                    raise CallFailure(failure.error, f"{failure}{tries}") from failure
+                time.sleep(self.options.wait)
+        raise AssertionError("a loop over at least one try")
+
+    def _call(self, molecules: Sequence[str], keys: Sequence[str]) -> list[_Answer | str]:
+        """Return, per molecule, its answer or why it has none.
+
+        Raises:
+            CallFailure: the call as a whole gave nothing.
+        """
+        text = "".join(f"{smiles} {key}\n" for smiles, key in zip(molecules, keys, strict=True)).encode()
+        with tempfile.TemporaryDirectory(prefix="discover-oracle-") as scratch:
+            places = {"input": str(Path(scratch) / "input.smi"), "output": str(Path(scratch) / "output.csv")}
+            Path(places["input"]).write_bytes(text)
+            ended = run(
+                self._words(places),
+                given=b"" if self._mentions("{input}") else text,
+                folder=self.options.folder.expanduser(),
+                seconds=self.options.timeout * len(molecules),
+            )
+            _require_success(ended)
+            table = _read(Path(places["output"]), ended) if self._mentions("{output}") else ended.output
+        return self._answers(table, molecules, keys, ended)
+
+    def _mentions(self, place: str) -> bool:
+        return any(place in word for word in self.options.command)
+
+    def _words(self, places: Mapping[str, str]) -> list[str]:
+        words = list(self.options.command)
+        for name, text in {"python": sys.executable, **places}.items():
+            words = [word.replace(f"{{{name}}}", text) for word in words]
+        return words
+
+    def _answers(
+        self, table: bytes, molecules: Sequence[str], keys: Sequence[str], ended: Finished
+    ) -> list[_Answer | str]:
+        options = self.options
+        column = None if options.match == "order" else options.column or options.match
+        rows = _rows(table, options.delimiter, [name for name in (column, options.value) if name], ended)
+        if column is None:
+            if len(rows) != len(molecules):
+                raise CallFailure(
+                    "wrong_answer",
+                    f"The command wrote {len(rows)} rows for {len(molecules)} molecules; with `match: order` expected "
+                    f"one each. {_said(ended)}",
+                )
+            return [_Answer(line, row[options.value]) for line, row in rows]
+        found: dict[str, list[_Answer]] = {}
+        for line, row in rows:
+            found.setdefault(row[column], []).append(_Answer(line, row[options.value]))
+        if options.match == "smiles":
+            wanted, found = list(molecules), _by_identity(found, molecules)
+        else:
+            wanted = list(keys)
+        return [_only(found.get(name, []), name, len(rows), ended) for name in wanted]
+
+
+def _require_success(ended: Finished) -> None:
+    if ended.reason is not None:
+        error = "timeout" if "within" in ended.reason else "not_started" if "started" in ended.reason else "crashed"
+        raise CallFailure(error, f"The command gave no answer: {ended.reason}. {_said(ended)}")
+    if ended.code:
+        how = f"with exit code {ended.code}" if ended.code > 0 else f"by signal {-ended.code}"
+        raise CallFailure("exit_code", f"The command ended {how}. {_said(ended)}")
+
+
+def _said(ended: Finished) -> str:
+    words = " | ".join(line.strip() for line in ended.errors[-_SAID:].splitlines() if line.strip())
+    return f"The end of its standard error: {words}" if words else "It wrote nothing to standard error."
+
+
+def _read(path: Path, ended: Finished) -> bytes:
+    if not path.is_file():
+        raise CallFailure("wrong_answer", f"The command ended well but wrote no file {{output}}. {_said(ended)}")
+    if path.stat().st_size > LARGEST_OUTPUT:
+        raise CallFailure("wrong_answer", f"The command wrote more than {LARGEST_OUTPUT // 2**20} MiB to {{output}}.")
+    return path.read_bytes()
+
+
+def _rows(table: bytes, delimiter: str, wanted: Sequence[str], ended: Finished) -> list[tuple[int, dict[str, str]]]:
+    """Return line and cells of each row of the table.
+
+    Raises:
+        CallFailure: it is no table, or lacks a column.
+    """
+    text = table.decode("utf-8-sig", errors="replace")
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="", skipinitialspace=True)
+    try:
+        header = [name.strip() for name in reader.fieldnames or []]
+        reader.fieldnames = header
+        rows = [(reader.line_num, {name: str(row[name]).strip() for name in wanted if name in row}) for row in reader]
+    except csv.Error as error:
+        raise CallFailure("wrong_answer", f"The command wrote no table: {error}. {_said(ended)}") from error
+    missing = [name for name in wanted if name not in header]
+    if missing:
+        begin = text.strip()[:120]
+        got = f"it begins with {begin!r}" if begin else "it wrote nothing"
+        raise CallFailure(
+            "wrong_answer",
+            f"The command's answer has no column {', '.join(map(repr, missing))}; {got}. Expected a CSV with a header. "
+            f"{_said(ended)}",
+        )
+    return rows
+
+
+def _by_identity(found: Mapping[str, list[_Answer]], molecules: Sequence[str]) -> dict[str, list[_Answer]]:
+    """Return the answers by SMILES as they were sent: programs write SMILES in their own way."""
+    if set(found) <= set(molecules):
+        return dict(found)
+    sent = {identity(smiles): smiles for smiles in molecules}
+    answers: dict[str, list[_Answer]] = {}
+    for written, rows in found.items():
+        try:
+            name = written if written in molecules else sent.get(identity(written), written)
+        except ValueError:  # not a molecule, so nobody's answer
+            continue
+        answers.setdefault(name, []).extend(rows)
+    return answers
+
+
+def _only(answers: Sequence[_Answer], name: str, rows: int, ended: Finished) -> _Answer | str:
+    if not answers:
+        return f"The command wrote {rows} row(s), none of {name}. {_said(ended)}"
+    if len({answer.text for answer in answers}) > 1:
+        lines = ", ".join(str(answer.line) for answer in answers)
+        return f"The command wrote different values of {name} in lines {lines}; expected one."
+    return answers[0]

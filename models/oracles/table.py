@@ -1,0 +1,191 @@
+"""Look-up of measured values in a file: a campaign over data that is there already."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from data.library_file import LibraryFile, standard_smiles
+from data.molecules import identity
+from data.readers import Row, SourceError
+from data.records import LARGEST_VALUE
+from data.shipped import provenance
+from data.standardise import NotStandardError
+from models.library_options import LibraryOptions
+from models.oracles.base import MeasurementFailure, MoleculeOracle, OracleOptions
+
+_INCHIKEY = re.compile(r"[A-Z]{14}-[A-Z]{10}-[A-Z]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What a table has of one molecule: values by line, and lines without a usable one with the reason."""
+
+    values: list[tuple[int, float]] = field(default_factory=list)
+    without: list[tuple[int, str]] = field(default_factory=list)
+
+
+class Table(MoleculeOracle):
+    """Answer with the value that a table has of the molecule.
+
+    A molecule is found by its identity (InChIKey of the standard form), however the table writes it. Several rows of
+    one molecule are replicates: the answer is their mean, or the replicate of the given number. The file's content is
+    part of the version: values of a table that was changed are not taken for those of the old one.
+
+    Failure classes: `missing` (no row, or no usable value in it), `invalid` (no molecule).
+    """
+
+    kind = "table"
+    semantics = "pure"
+
+    class Options(LibraryOptions, OracleOptions):
+        """Options of the oracle `table`."""
+
+        value: str = Field(default="value", description="column of values; a row with an empty cell has none")
+        id: str | None = Field(
+            default=None,
+            description="column of InChIKeys; null: made of the SMILES, 1-2 ms a row whenever the table is read",
+        )
+        unit: str | None = Field(default=None, description="unit of the values; null: that of a shipped table")
+        replicate: int | Literal["mean"] = Field(
+            default="mean", description="of several rows of one molecule: their mean, or the row of this number, from 0"
+        )
+        chunk: int = Field(default=256, ge=1, description="molecules per call")
+
+        @model_validator(mode="after")
+        def _replicate_in_range(self) -> Table.Options:
+            if isinstance(self.replicate, int) and self.replicate < 0:
+                raise ValueError(f"`replicate` is a number from 0 or `mean`; got {self.replicate}")
+            return self
+
+    def __init__(self, options: Any = None, /, **values: Any) -> None:
+        super().__init__(options, **values)
+        self._entries: dict[str, _Entry] | None = None
+
+    @property
+    def unit(self) -> str:  # type: ignore[override]
+        """Unit of the values."""
+        if self.options.unit is None and self.options.source is not None:
+            return str(provenance(self.options.source)["unit"])
+        return str(self.options.unit or "")
+
+    @property
+    def version(self) -> str:  # type: ignore[override]
+        """What identifies a value: the table's name and sha256, its column, and which replicate.
+
+        Raises:
+            SourceError: no such file.
+        """
+        options = self.options
+        return f"{options.name}@{self._library().sha256()[:16]}/{options.value}/{options.replicate}"
+
+    def check(self) -> None:
+        """Open the table and look for its columns.
+
+        Raises:
+            SourceError: the file cannot be read, or a column is missing.
+        """
+        next(iter(self._rows()), None)
+
+    def prepare(self) -> None:
+        """Read the table.
+
+        Raises:
+            SourceError: the file cannot be read, a column is missing, or no row has a molecule with a value.
+        """
+        entries: dict[str, _Entry] = {}
+        rows = 0
+        for key, row in self._rows():
+            rows += 1
+            if key is not None:
+                _add(entries.setdefault(key, _Entry()), row)
+        if not any(entry.values for entry in entries.values()):
+            raise SourceError(
+                f"The table {self.options.name} has no molecule with a value in its {rows} rows. Check the columns "
+                f"of SMILES and {self.options.value!r}, and the delimiter."
+            )
+        self._entries = entries
+
+    def measure(self, smiles: str) -> float:
+        """Return the value of one molecule.
+
+        Raises:
+            MeasurementFailure: `missing` or `invalid`.
+        """
+        if self._entries is None:
+            self.prepare()
+        assert self._entries is not None
+        try:
+            key = identity(smiles)
+        except ValueError as error:
+            raise MeasurementFailure("invalid", str(error)) from error
+        entry = self._entries.get(key)
+        looked_up = f"{smiles} (InChIKey {key})"
+        if entry is None:
+            raise MeasurementFailure(
+                "missing", f"{self.options.name} has no row of {looked_up} among its {len(self._entries)} molecules."
+            )
+        return self._value(entry, looked_up)
+
+    def _value(self, entry: _Entry, looked_up: str) -> float:
+        wanted = self.options.replicate
+        if not entry.values:
+            lines = "; ".join(f"line {line}: {why}" for line, why in entry.without[:3])
+            raise MeasurementFailure("missing", f"{self.options.name} has no value of {looked_up}: {lines}.")
+        if wanted == "mean":
+            return math.fsum(value for _, value in entry.values) / len(entry.values)
+        if wanted >= len(entry.values):
+            lines = ", ".join(str(line) for line, _ in entry.values)
+            raise MeasurementFailure(
+                "missing",
+                f"{self.options.name} has no replicate {wanted} of {looked_up}: {len(entry.values)} value(s), counted "
+                f"from 0, in line(s) {lines}.",
+            )
+        return entry.values[wanted][1]
+
+    def _library(self, **columns: Any) -> LibraryFile:
+        file: LibraryFile = self.options.library(value=self.options.value, **columns)
+        return file
+
+    def _rows(self) -> Iterator[tuple[str | None, Row]]:
+        """Yield identity and row; no identity where the row has no molecule, which then cannot be asked for."""
+        column = "id" if self.options.source is not None else self.options.id
+        if column is None:
+            for row in self._library().rows():
+                yield _identity(row), row
+            return
+        # Read as if identities were SMILES: then no molecule need be built.
+        file = self._library()
+        for row in LibraryFile(file.path, column, file.value, file.delimiter, file.format).rows():
+            if row.problem is None and row.smiles and not _INCHIKEY.fullmatch(row.smiles):
+                raise SourceError(
+                    f"Line {row.line} of {file.path} has {row.smiles!r} in the column {column!r}; expected an InChIKey "
+                    "such as LFQSCWFLJHTTHZ-UHFFFAOYSA-N. Leave the option `id` out to have them made of the SMILES."
+                )
+            yield (row.smiles if row.problem is None and row.smiles else None), row
+
+
+def _identity(row: Row) -> str | None:
+    try:
+        return identity(standard_smiles(row, None))
+    except (NotStandardError, ValueError):
+        return None
+
+
+def _add(entry: _Entry, row: Row) -> None:
+    if not row.value:
+        entry.without.append((row.line, "no value"))
+        return
+    try:
+        value = float(row.value)
+    except ValueError:
+        value = math.nan
+    if abs(value) <= LARGEST_VALUE:
+        entry.values.append((row.line, value))
+    else:
+        entry.without.append((row.line, f"{row.value[:60]!r} is not a finite number"))

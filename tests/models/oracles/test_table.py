@@ -1,0 +1,106 @@
+"""Look-up in a file: identity, replicates, and what is said of a molecule that is not there."""
+
+import gzip
+
+import pandas as pd
+import pytest
+
+from data.readers import SourceError
+from models.registry import ComponentError, build
+
+TABLE = """smiles,value,other
+CCO,1.5,10
+C(O)C,2.5,20
+CC(=O)[O-].[Na+],3.0,30
+CCC,,40
+CCN,high,50
+c1ccccc1,4.0,60
+not-a-molecule,5.0,70
+"""
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "values.csv"
+    path.write_text(TABLE)
+    return path
+
+
+def lookup(path, **options):
+    return build("oracle", {"kind": "table", "path": str(path), **options})
+
+
+def ask(oracle, *molecules):
+    return list(oracle.evaluate(molecules, keys=molecules))
+
+
+def test_a_molecule_is_found_however_the_table_writes_it(table):
+    assert [m.value for m in ask(lookup(table), "CC(=O)O", "c1ccccc1")] == [3.0, 4.0]
+
+
+def test_replicates_are_averaged_or_chosen(table):
+    assert ask(lookup(table), "CCO")[0].value == 2.0
+    assert ask(lookup(table, replicate=1), "CCO")[0].value == 2.5
+    (measurement,) = ask(lookup(table, replicate=2), "CCO")
+    assert measurement.error == "missing"
+    assert "line(s) 2, 3" in measurement.message
+
+
+def test_what_is_missing_is_named_with_the_file_and_the_line(table):
+    absent, empty, words = ask(lookup(table), "CCCC", "CCC", "CCN")
+    assert [m.error for m in (absent, empty, words)] == ["missing"] * 3
+    assert "values.csv has no row of CCCC (InChIKey IJDNQMDRQITEOD-UHFFFAOYSA-N)" in absent.message
+    assert "line 5: no value" in empty.message
+    assert "line 6: 'high' is not a finite number" in words.message
+
+
+def test_another_column_and_unit_can_be_named(table):
+    oracle = lookup(table, value="other", unit="kJ/mol")
+    assert ask(oracle, "CCC")[0].value == 40.0
+    assert oracle.unit == "kJ/mol"
+
+
+def test_identities_from_a_column_are_taken_as_they_are(tmp_path):
+    path = tmp_path / "keyed.tsv.gz"
+    path.write_bytes(gzip.compress(b"smiles\tkey\tvalue\nrubbish\tLFQSCWFLJHTTHZ-UHFFFAOYSA-N\t7\n"))
+    assert ask(lookup(path, id="key"), "CCO")[0].value == 7.0
+    with pytest.raises(SourceError, match="expected an InChIKey"):
+        lookup(path, id="smiles").prepare()
+
+
+def test_parquet_is_read_too(tmp_path):
+    pd.DataFrame({"smiles": ["CCO", "CC"], "value": [1.0, None]}).to_parquet(tmp_path / "t.parquet")
+    assert [m.error for m in ask(lookup(tmp_path / "t.parquet"), "CCO", "CC")] == [None, "missing"]
+
+
+def test_the_content_is_part_of_the_version(table):
+    before = lookup(table).version
+    assert lookup(table, value="other").version != before
+    table.write_text(TABLE.replace("1.5", "1.6"))
+    assert lookup(table).version != before
+
+
+def test_a_table_that_cannot_be_used_is_refused(table, tmp_path):
+    with pytest.raises(SourceError, match=r"There is no file .*valuse\.csv\. Did you mean 'values\.csv'"):
+        lookup(tmp_path / "valuse.csv").check()
+    with pytest.raises(SourceError, match="has no column 'valeu'"):
+        lookup(table, value="valeu").check()
+    (tmp_path / "empty.csv").write_text("smiles,value\nCCO,\n")
+    with pytest.raises(SourceError, match="no molecule with a value in its 1 rows"):
+        lookup(tmp_path / "empty.csv").prepare()
+    (tmp_path / "list.smi").write_text("CCO\n")
+    with pytest.raises(SourceError, match="values need a table"):
+        lookup(tmp_path / "list.smi").check()
+
+
+def test_one_source_is_named():
+    with pytest.raises(ComponentError, match="give either `source`"):
+        build("oracle", {"kind": "table"})
+    with pytest.raises(ComponentError, match="no table named 'electron_afinities' is shipped"):
+        build("oracle", {"kind": "table", "source": "electron_afinities"})
+
+
+def test_config_round_trip(table):
+    oracle = lookup(table, replicate=1)
+    assert build("oracle", oracle.config()).config() == oracle.config()
+    assert oracle.semantics == "pure"
