@@ -84,6 +84,19 @@ class StageRow:
     seconds: float
 
 
+def stage_of(row: Any) -> StageRow:
+    """Return a finished stage from its row, a mapping of column names."""
+    return StageRow(
+        round=row["round"],
+        name=row["name"],
+        key=row["key"],
+        uri=row["uri"],
+        sha256=row["sha256"],
+        metrics=json.loads(row["metrics"]),
+        seconds=row["seconds"],
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Spent:
     """What a campaign has booked."""

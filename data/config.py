@@ -87,6 +87,23 @@ class DataConfig(_Open):
     """Molecules of the initial design (round 0), drawn at random from the library and counted in the budget."""
 
 
+class DomainConfig(_Strict):
+    """How far from what was measured a proxy is believed."""
+
+    min_similarity: float = Field(default=0.0, ge=0, le=1)
+    """Least Tanimoto similarity (Morgan counts, radius 2) to a measured molecule: candidates below it get the least
+    reward and are not bought. 0: none is refused. The control arm is never asked."""
+
+
+class ProxyConfig(_Open):
+    """What predicts the measurement, how its deviations are calibrated, and where it is believed."""
+
+    kind: str = "gaussian_process"
+    calibration: Literal["none", "variance", "isotonic"] = "variance"
+    """On held-out scaffolds: one factor for all predicted deviations, or a non-decreasing map of them."""
+    domain: DomainConfig = DomainConfig()
+
+
 class GeneratorConfig(_Open):
     """Who proposes candidates, how many, and how sharply it follows the acquisition."""
 
@@ -128,7 +145,7 @@ class CampaignConfig(_Strict):
     objectives: tuple[ObjectiveConfig, ...] = Field(min_length=1)
     data: DataConfig = DataConfig()
     screens: tuple[Spec, ...] = ()
-    proxy: Spec = {"kind": "gaussian_process"}
+    proxy: ProxyConfig = ProxyConfig()
     acquisition: Spec = {"kind": "upper_confidence_bound"}
     generator: GeneratorConfig = GeneratorConfig()
     selector: Spec = {"kind": "max_min"}

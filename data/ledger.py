@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from data.campaigns import Campaign, CampaignState, LedgerError, Spent, StageRow, campaign_of, now
+from data.campaigns import Campaign, CampaignState, LedgerError, Spent, StageRow, campaign_of, now, stage_of
 from data.ledger_queries import CANDIDATES, HEAD, LOCK, SPENT
 from data.ledger_schema import campaigns, candidates, oracle_calls, stages
 from data.processes import described_owner
@@ -187,7 +187,7 @@ class Ledger:
             rows = connection.execute(
                 sa.select(stages).where(stages.c.campaign_id == campaign_id).order_by(stages.c.finished_at)
             ).mappings()
-            return [_stage(row) for row in rows]
+            return [stage_of(row) for row in rows]
 
     def stage(self, campaign_id: int, round: int, name: str) -> StageRow | None:
         """Return a finished stage, or None."""
@@ -201,7 +201,7 @@ class Ledger:
                 .mappings()
                 .first()
             )
-        return None if row is None else _stage(row)
+        return None if row is None else stage_of(row)
 
     def finish_stage(self, campaign_id: int, row: StageRow) -> None:
         """Record a stage as finished. Its results must be on disk before."""
@@ -289,18 +289,6 @@ def spent_of(connection: sa.Connection, campaign_id: int) -> Spent:
 
 def _latest(name: str) -> sa.Select[Any]:
     return sa.select(campaigns).where(campaigns.c.name == name).order_by(campaigns.c.generation.desc()).limit(1)
-
-
-def _stage(row: Any) -> StageRow:
-    return StageRow(
-        round=row["round"],
-        name=row["name"],
-        key=row["key"],
-        uri=row["uri"],
-        sha256=row["sha256"],
-        metrics=json.loads(row["metrics"]),
-        seconds=row["seconds"],
-    )
 
 
 def _changed(config: CampaignConfig, stored: Mapping[str, Any]) -> str:

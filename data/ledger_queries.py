@@ -14,6 +14,8 @@ WHERE c.campaign_id = :campaign_id
 ORDER BY c.round, c.position
 """
 
+STAGES = "SELECT * FROM stages WHERE campaign_id = :campaign_id ORDER BY finished_at"
+
 SPENT = """
 SELECT COUNT(*) AS calls, COALESCE(SUM(cost), 0.0) AS cost FROM oracle_calls
 WHERE campaign_id = :campaign_id AND origin <> 'imported'

@@ -10,8 +10,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from data.campaigns import Campaign, LedgerError, Spent, campaign_of
-from data.ledger_queries import CAMPAIGNS, CANDIDATES, HEAD, LOCK, SPENT
+from data.campaigns import Campaign, LedgerError, Spent, StageRow, campaign_of, stage_of
+from data.ledger_queries import CAMPAIGNS, CANDIDATES, HEAD, LOCK, SPENT, STAGES
 from data.processes import described_owner
 from data.records import JsonDict
 
@@ -57,6 +57,10 @@ class LedgerView:
     def candidates(self, campaign_id: int) -> list[JsonDict]:
         """Return every candidate of a campaign with its measurement; keys as in `Ledger.candidates`."""
         return self._rows(CANDIDATES, campaign_id)
+
+    def stages(self, campaign_id: int) -> list[StageRow]:
+        """Return the finished stages of a campaign in the order in which they ended."""
+        return [stage_of(row) for row in self._rows(STAGES, campaign_id)]
 
     def spent(self, campaign_id: int) -> Spent:
         """Return what the campaign has booked."""

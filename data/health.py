@@ -1,0 +1,216 @@
+"""Health of a campaign: findings that say in a sentence what happened and what to do, computed from the ledger alone.
+
+Everything here is arithmetic on rows, without numpy: `discover status` shows it and must answer at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from data.campaigns import StageRow
+from data.records import CallState, JsonDict
+
+FEWEST = 8
+"""Measured predictions without which nothing is said about their calibration."""
+
+_LIMITS = {50: 0.6744897501960817, 80: 1.2815515655446004, 90: 1.6448536269514722, 95: 1.959963984540054}
+"""Half-width of the central interval of each probability, in standard deviations."""
+_RARE = 0.01
+"""A coverage is low if chance alone gives one as low less often than this."""
+_SIGMAS = 3.0
+"""A mean or a spread has drifted if it is as many of its standard errors away."""
+
+
+class Level(StrEnum):
+    """How much a finding matters."""
+
+    GOOD = "good"
+    """As it should be."""
+    UNKNOWN = "unknown"
+    """Too little to tell."""
+    WARNING = "warning"
+    """Something to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was looked at in a round, and what came out."""
+
+    round: int
+    kind: str
+    """`calibration` (of held-out predictions) or `calibration_drift` (of predictions that were then measured)."""
+    level: Level
+    message: str
+    """What happened and, where something is wrong, what to do. Complete sentences."""
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+def findings(rows: Sequence[JsonDict], stages: Iterable[StageRow], *, maximise: bool) -> list[Finding]:
+    """Return the findings of every round that trained a proxy, in order.
+
+    Args:
+        rows: the campaign's candidates, as `Ledger.candidates` gives them.
+        stages: its finished stages; the metrics of `train_proxy` are what the proxy promised.
+        maximise: whether larger values are better.
+    """
+    found: list[Finding] = []
+    for stage in sorted((s for s in stages if s.name == "train_proxy"), key=lambda s: s.round):
+        promised = {k.removeprefix("heldout_"): v for k, v in stage.metrics.items() if k.startswith("heldout_")}
+        found += _held_out(stage.round, promised)
+        drift = calibration_drift(
+            [row for row in rows if row["round"] == stage.round], stage.round, promised, maximise=maximise
+        )
+        before = [f for f in found if f.kind == "calibration_drift"][-1:]
+        again = drift.level is Level.WARNING and bool(before) and before[0].level is Level.WARNING
+        more = (
+            f" Round {before[0].round} had this finding too, so new data alone do not mend it: choose another "
+            "`proxy.kind`, its features or its `calibration`, and begin anew with --fresh (measurements are kept)."
+            if again
+            else ""
+        )
+        found.append(Finding(drift.round, drift.kind, drift.level, drift.message + more, drift.figures))
+    return found
+
+
+def of_round(found: Iterable[Finding], round: int) -> list[Finding]:
+    """Return the findings of one round."""
+    return [finding for finding in found if finding.round == round]
+
+
+def worst(found: Iterable[Finding]) -> Level:
+    """Return the level of the gravest finding; `unknown` without any."""
+    levels = {finding.level for finding in found}
+    return next((level for level in (Level.WARNING, Level.GOOD) if level in levels), Level.UNKNOWN)
+
+
+def calibration_drift(
+    rows: Sequence[JsonDict], round: int, promised: Mapping[str, float], *, maximise: bool
+) -> Finding:
+    """Compare what a round's proxy predicted with what was then measured.
+
+    Args:
+        rows: candidates of the round, both arms.
+        round: its number.
+        promised: held-out figures of the proxy: `coverage_90`, `nll`, `rms_z`, as far as there are.
+        maximise: whether larger values are better.
+    """
+    measured = [
+        (row["value"], row["predicted_mean"], row["predicted_std"])
+        for row in rows
+        if row["state"] == CallState.DONE and row["predicted_mean"] is not None
+    ]
+    if len(measured) < FEWEST:
+        return Finding(
+            round,
+            "calibration_drift",
+            Level.UNKNOWN,
+            f"Round {round}: {len(measured)} predictions were measured; below {FEWEST} nothing can be said about their "
+            "calibration.",
+            {"n": float(len(measured))},
+        )
+    figures = drift_figures(measured)
+    told = _told(round, figures, promised)
+    trouble = _trouble(figures, promised, maximise)
+    level = Level.WARNING if trouble else Level.GOOD
+    return Finding(round, "calibration_drift", level, f"{told} {trouble or 'The predictions hold.'}", figures)
+
+
+def drift_figures(measured: Sequence[tuple[float, float, float]]) -> dict[str, float]:
+    """Return `n`, `coverage_50` to `coverage_95`, `mean_z`, `rms_z` and `nll` of n >= 1 (value, mean, std)."""
+    n = len(measured)
+    z = [(value - mean) / std for value, mean, std in measured]
+    density = [0.5 * math.log(2.0 * math.pi * std * std) for _, _, std in measured]
+    return {
+        "n": float(n),
+        **{f"coverage_{p}": sum(abs(one) <= limit for one in z) / n for p, limit in _LIMITS.items()},
+        "mean_z": sum(z) / n,
+        "rms_z": math.sqrt(sum(one * one for one in z) / n),
+        "nll": sum(d + 0.5 * one * one for d, one in zip(density, z, strict=True)) / n,
+    }
+
+
+def _told(round: int, figures: Mapping[str, float], promised: Mapping[str, float]) -> str:
+    n, share = whole(figures["n"]), figures["coverage_90"]
+    held = f", {_percent(promised['coverage_90'])} held out" if "coverage_90" in promised else ""
+    nll = f"; NLL {figures['nll']:.2f}" + (f", {promised['nll']:.2f} held out" if "nll" in promised else "")
+    inside = f"{whole(share * n)} of {n} measurements lie inside their 90 % intervals"
+    return f"Round {round}: {inside} ({_percent(share)}{held}{nll})."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _trouble(figures: Mapping[str, float], promised: Mapping[str, float], maximise: bool) -> str:
+    """Return what is wrong and what to do, or an empty string."""
+    n, mean, rms = figures["n"], figures["mean_z"], figures["rms_z"]
+    expected = min(max(promised.get("coverage_90", 0.9), 0.5), 0.9)
+    low = binomial_tail(whole(figures["coverage_90"] * n), whole(n), expected) < _RARE
+    spread = chi_square_sigmas(n, rms / max(promised.get("rms_z", 1.0), 1.0))
+    if abs(mean) > 0.5 and abs(mean) * math.sqrt(n) > _SIGMAS * max(1.0, promised.get("rms_z", 1.0)):
+        worse = (mean < 0) == maximise
+        side = "below" if mean < 0 else "above"
+        what = f"Measured values are on average {abs(mean):.1f} predicted deviations {side} the predictions: the proxy "
+        return what + (
+            "promises too much for what it chooses. The new measurements correct it in the next round; to buy less on "
+            "promises, set `proxy.domain.min_similarity` or give the deviation less weight in `acquisition`."
+            if worse
+            else "underrates what it chooses. The new measurements correct it in the next round; candidates like these "
+            "deserve a larger share: raise `generator.inverse_temperature` or lower the selector's diversity."
+        )
+    if low or spread > _SIGMAS:
+        return (
+            f"Errors are {rms:.1f} times as large as predicted: the proxy is too sure of what is unlike its training "
+            "data. Until the next round has learnt from these, read its deviations as that much larger; to stay where "
+            "it can be believed set `proxy.domain.min_similarity`, and if `proxy.calibration` is none, set variance."
+        )
+    if spread < -_SIGMAS and rms < 0.6:
+        return (
+            f"Errors are only {rms:.1f} times as large as predicted: the proxy is too cautious, and exploration costs "
+            "more than it needs to. Set `proxy.calibration: variance`, or lower the weight of the deviation in "
+            "`acquisition`."
+        )
+    return ""
+
+
+def _held_out(round: int, promised: Mapping[str, float]) -> list[Finding]:
+    share, n = promised.get("coverage_90"), whole(promised.get("n", 0.0))
+    if share is None or n < FEWEST or binomial_tail(whole(share * n), n, 0.9) >= _RARE / 10:
+        return []
+    return [
+        Finding(
+            round,
+            "calibration",
+            Level.WARNING,
+            f"Round {round}: {_percent(share)} of {n} held-out molecules lie inside their 90 % intervals. The proxy is "
+            "surer than it should be before a candidate is bought: set `proxy.calibration` to variance or isotonic, or "
+            "enlarge the initial design, and begin anew with --fresh (measurements are kept).",
+            {"n": float(n), "coverage_90": share},
+        )
+    ]
+
+
+def whole(value: float) -> int:
+    """Return the nearest whole number."""
+    return math.floor(value + 0.5)
+
+
+def binomial_tail(k: int, n: int, p: float) -> float:
+    """Return the probability of at most k successes in n independent trials of probability p in (0, 1)."""
+    log_n = math.lgamma(n + 1)
+    return min(1.0, math.fsum(
+        math.exp(log_n - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * math.log(p) + (n - i) * math.log1p(-p))
+        for i in range(k + 1)
+    ))  # fmt: skip
+
+
+def chi_square_sigmas(n: float, rms: float) -> float:
+    """Return by how many standard deviations a root mean square of n standard normals is too large.
+
+    Reference: Wilson and Hilferty, PNAS 17, 684 (1931).
+    """
+    spread = 2.0 / (9.0 * n)
+    return (math.pow(rms * rms, 1.0 / 3.0) - (1.0 - spread)) / math.sqrt(spread)
