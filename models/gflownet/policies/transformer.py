@@ -16,6 +16,8 @@ from models.gflownet.policies.base import Answer, Exploration, Policy, draw, ini
 _FEATURES = 128
 _DISTANCES = 8
 """Bonds between two sites of a fragment, 7 standing for more."""
+_MULTIPLIER = 6364136223846793005
+"""Makes another odd number of the hash of a root, modulo 2^64."""
 _RELATIONS = 5
 """Attention bias: other node, itself, its parent, its child, to or from the summary token."""
 
@@ -178,7 +180,8 @@ class FragmentTransformer(Policy[FragmentStates]):
         parts = torch.stack([states.fragment, states.parent, states.parent_site, states.own_site])
         keys = (parts * self.hashes[:, None, :]).sum((0, 2))
         if condition is not None:
-            keys = keys + self.hashes[0, 0] * torch.unique(condition, dim=0, return_inverse=True)[1]
+            number = torch.unique(condition, dim=0, return_inverse=True)[1]
+            keys = keys + (self.hashes[0, 0] * _MULTIPLIER + 1) * number
         where: Tensor = torch.unique(keys, return_inverse=True)[1]
         first = torch.full((int(where.max()) + 1,), len(states)).scatter_reduce(
             0, where, torch.arange(len(states)), "amin"
