@@ -179,8 +179,9 @@ class Selector(Protocol):
     """Choice of a batch."""
 
     def select(self, pool: Pool, n: int) -> list[int]:
-        """Return at most n distinct indices into `pool.scores`, in the order of choice; fewer only if the pool has fewer
-        candidates that are not forbidden.
+        """Return at most n distinct indices into `pool.scores`, in the order of choice.
+
+        Fewer only if the pool has fewer candidates that are not forbidden.
         """
 
 

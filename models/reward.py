@@ -1,18 +1,22 @@
 """The log-reward that a generator follows: the acquisition, scaled to the measured values, inside the screens.
 
 log R(x) = b (score(x) - m) / s with b the inverse temperature and m, s the mean and standard deviation of the measured
-values (signed so that larger is better): the average measured molecule has log R = 0 whatever the unit. What the space
-or a screen refuses gets the floor.
+values (signed so that larger is better): the average measured molecule has log R = 0 whatever the unit. A score that is
+a logarithm, as of expected improvement, has no unit to divide by: log R(x) = b (score(x) - c), with c the score of a
+molecule that is predicted to be N(m, s^2). What the space, a screen or the acquisition refuses gets the floor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from data.records import FloatArray
-from models.protocols import Acquisition, Proxy, Screen
+from data.records import FloatArray, Prediction
+from models.acquisition.base import is_logarithm, scores, within_a_pool
+from models.protocols import Acquisition, Proxy, ScoringContext, Screen
+from models.registry import Component
 
 LIMIT = 30.0
 """|log R| never exceeds this: one extrapolated prediction must not swamp the loss."""
@@ -32,6 +36,7 @@ class AcquisitionReward:
         *,
         maximise: bool,
         inverse_temperature: float,
+        context: ScoringContext | None = None,
     ) -> None:
         """Prepare the reward.
 
@@ -42,13 +47,31 @@ class AcquisitionReward:
             measured: shape `(n,)`, n >= 1, measured values in the unit of the target.
             maximise: whether larger values are better.
             inverse_temperature: b > 0.
+            context: of the round, its `molecules` being the measured ones; None: the best measured value alone.
+
+        Raises:
+            ValueError: the acquisition ranks a pool, so that one molecule alone has no score.
         """
+        if within_a_pool(acquisition):
+            name = acquisition.kind if isinstance(acquisition, Component) else type(acquisition).__name__
+            raise ValueError(
+                f"The acquisition {name!r} ranks the members of a pool among each other; it cannot reward a generator. "
+                "Use another one, or a variant that compares with what was measured."
+            )
         self.proxy, self.acquisition, self.screens = proxy, acquisition, tuple(screens)
         self.maximise = maximise
         self.sign = 1.0 if maximise else -1.0
         self.best = float(measured.max() if maximise else measured.min())
         self.centre = float((self.sign * measured).mean())
-        self.scale = inverse_temperature / max(float(measured.std()), 1e-9)
+        spread = max(float(measured.std()), 1e-9)
+        self.scale = inverse_temperature / spread
+        self.context = context or ScoringContext(self.best, maximise)
+        self._score_centre, self._score_scale = self.centre, self.scale
+        if is_logarithm(acquisition):
+            n = max(1, len(self.context.molecules))
+            average = Prediction(np.full(n, float(measured.mean())), np.full(n, spread))
+            self._score_centre = float(scores(acquisition, average, self.context).mean())
+            self._score_scale = inverse_temperature
         self.floor = -2.0 * inverse_temperature - 4.0
         self._cache: dict[str, float] = {}
 
@@ -63,7 +86,7 @@ class AcquisitionReward:
         return np.array([self._cache[smiles] for smiles in molecules], dtype=np.float64)
 
     def of_values(self, values: FloatArray) -> FloatArray:
-        """Return the log-reward of measured values, shape `(n,)`, on the same scale."""
+        """Return the log-reward of measured values, shape `(n,)`: b (value - m) / s, whatever the acquisition."""
         scaled: FloatArray = np.clip(self.scale * (self.sign * values - self.centre), self.floor, LIMIT)
         return scaled
 
@@ -71,11 +94,11 @@ class AcquisitionReward:
         out = np.full(len(molecules), self.floor)
         passed = [i for i, reason in enumerate(first_refusal(self.screens, molecules)) if reason is None]
         if passed:
-            prediction = self.proxy.predict([molecules[i] for i in passed])
-            score = self.acquisition.score(prediction, best=self.best, maximise=self.maximise)
+            asked = [molecules[i] for i in passed]
+            score = scores(self.acquisition, self.proxy.predict(asked), replace(self.context, molecules=tuple(asked)))
             # Rounded: the last bits of a prediction depend on which molecules share its matrix product, and training
             # that is killed and continued must see the very same rewards as training that was not.
-            out[passed] = np.round(np.clip(self.scale * (score - self.centre), self.floor, LIMIT), 6)
+            out[passed] = np.round(np.clip(self._score_scale * (score - self._score_centre), self.floor, LIMIT), 6)
         return out
 
 

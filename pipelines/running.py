@@ -144,7 +144,7 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Con
         table.add_row("objective", f"{objective.goal} {objective.name} with {objective.oracle['kind']}")
     table.add_row("space", f"molecules of {config.space.min_heavy_atoms} to {config.space.max_heavy_atoms} heavy atoms")
     table.add_row("screens", ", ".join(spec["kind"] for spec in config.screens) or "none")
-    table.add_row("proxy", config.proxy["kind"])
+    table.add_row("proxy", config.proxy.kind)
     table.add_row("generator", config.generator.kind)
     table.add_row("oracle calls", f"{calls} planned, budget {config.budget.calls or 'without limit'}")
     console.print(table)

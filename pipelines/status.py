@@ -9,7 +9,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.table import Table
 
-from data.campaigns import Campaign, CampaignState, Spent
+from data.campaigns import Campaign, CampaignState, Spent, StageRow
+from data.health import Level, findings, of_round
 from data.ledger_view import LedgerView
 from data.records import JsonDict
 from data.summary import summaries
@@ -27,6 +28,9 @@ class Reader(Protocol):
 
     def candidates(self, campaign_id: int) -> list[JsonDict]:
         """Return a campaign's candidates."""
+
+    def stages(self, campaign_id: int) -> list[StageRow]:
+        """Return a campaign's finished stages."""
 
     def spent(self, campaign_id: int) -> Spent:
         """Return what a campaign has booked."""
@@ -91,6 +95,18 @@ def show_campaign(workspace: Workspace, name: str, console: Console) -> None:
             number(summary.control_mean),
         )
     console.print(table)
+    show_health(ledger, campaign, rows, console)
+
+
+def show_health(ledger: Reader, campaign: Campaign, rows: list[JsonDict], console: Console) -> None:
+    """Print the findings of the latest round that bought by a proxy, the warnings marked."""
+    found = findings(rows, ledger.stages(campaign.id), maximise=campaign.maximise)
+    bought = {row["round"] for row in rows if row["value"] is not None}
+    latest = max((finding.round for finding in found if finding.round in bought), default=None)
+    for finding in [] if latest is None else of_round(found, latest):
+        mark = "[bold red]warning[/bold red]" if finding.level is Level.WARNING else "health"
+        console.print(f"{mark}  ", end="")
+        console.print(finding.message, markup=False, highlight=False)
 
 
 def state_text(ledger: Reader, campaign: Campaign) -> str:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from data.records import JsonDict
 from tasks import plots
-from tasks.components import oracle_of
+from tasks.components import oracle_of, read_json
 from tasks.stages import CampaignContext
 
 LIBRARY_SAMPLE = 500
@@ -44,6 +44,12 @@ def round_figures(context: CampaignContext, rows: Sequence[JsonDict], round: int
             "Predicted against measured",
             plots.predicted_against_measured(bought, objective=name, unit=unit),
         )
+    splits = _held_out(context, round)
+    if splits:
+        figures["reliability"] = (
+            f"Calibration of the proxy on held-out molecules, round {round}",
+            plots.reliability_diagram(splits, unit=unit),
+        )
     history = _history(context, round)
     if history:
         figures["training"] = (f"Training of the generator, round {round}", plots.training(history))
@@ -61,6 +67,23 @@ def _library(context: CampaignContext) -> list[str]:
     smiles = pd.read_parquet(stage.path(context, "library.parquet"), columns=["smiles"])["smiles"]
     drawn = np.random.default_rng(context.seed("map")).permutation(len(smiles))[:LIBRARY_SAMPLE]
     return [str(text) for text in smiles.iloc[np.sort(drawn)]]
+
+
+def _held_out(context: CampaignContext, round: int) -> dict[str, list[JsonDict]]:
+    stage = context.finished(round, "train_proxy")
+    if stage is None:
+        return {}
+    training = read_json(stage.path(context, "training.json"))
+    by_molecule = training["split"].endswith("molecule")  # there were too few scaffolds: the two splits are one
+    names = (
+        {"random split": "random.csv"}
+        if by_molecule
+        else {"scaffold split": "heldout.csv", "random split": "random.csv"}
+    )
+    return {
+        name: [{str(k): v for k, v in row.items()} for row in pd.read_csv(stage.path(context, file)).to_dict("records")]
+        for name, file in names.items()
+    }
 
 
 def _history(context: CampaignContext, round: int) -> list[dict[str, float]]:

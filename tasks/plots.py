@@ -1,4 +1,4 @@
-"""The campaign's four pictures, from plain rows, as matplotlib figures without pyplot's global state.
+"""The campaign's pictures, from plain rows, as matplotlib figures without pyplot's global state.
 
 Colours are those of Okabe and Ito, told apart by every common form of colour vision; arms differ by marker as well.
 """
@@ -17,7 +17,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from data.molecules import morgan_counts, tanimoto
-from data.records import Arm, FloatArray, JsonDict
+from data.records import Arm, FloatArray, JsonDict, Prediction
+from models.proxies.evaluation import metrics, reliability
 
 STYLE: Mapping[str, Any] = {
     "ink": "#1b1f24",
@@ -178,6 +179,45 @@ def similarity_map(molecules: Sequence[str]) -> FloatArray:
     place = vectors[:, [-1, -2]] * np.sqrt(np.maximum(values[[-1, -2]], 0.0))
     sign = np.sign(place[np.abs(place).argmax(0), [0, 1]])
     return np.asarray(place * np.where(sign == 0, 1.0, sign))
+
+
+def reliability_diagram(splits: Mapping[str, Sequence[JsonDict]], *, unit: str = "") -> Figure:
+    """Draw, side by side, how many held-out values the central predicted intervals of each probability contain.
+
+    The grey band is where 95 % of points lie if the proxy is calibrated; below the diagonal it is too sure.
+
+    Args:
+        splits: name of the split -> n >= 2 held-out predictions, with `value`, `mean`, `std` (calibrated) and `raw_std`
+            (as the proxy gave it).
+        unit: of the values.
+
+    Reference: Kuleshov, Fenner and Ermon, ICML (2018).
+    """
+    figure = Figure(figsize=(1.35 * STYLE["size"][0], STYLE["size"][1]), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, max(len(splits), 1), sharey=True, squeeze=False)[0]
+    levels = np.linspace(0.02, 0.98, 49)
+    for axes, (name, rows) in zip(panels, splits.items(), strict=False):
+        dress(axes, "Probability of the interval", "Values inside" if axes is panels[0] else "")
+        value, mean, std, raw = (
+            np.array([row[key] for row in rows], dtype=np.float64) for key in ("value", "mean", "std", "raw_std")
+        )
+        half = 1.96 * np.sqrt(levels * (1.0 - levels) / len(rows))
+        axes.fill_between(levels, levels - half, levels + half, color=STYLE["grid"], linewidth=0, zorder=0)
+        axes.plot([0, 1], [0, 1], color=STYLE["soft"], linewidth=1.0, linestyle=":")
+        if (raw != std).any():
+            axes.plot(levels, reliability(Prediction(mean, raw), value, levels), linestyle="--",
+                      color=STYLE["arms"][Arm.CONTROL], linewidth=1.0, label="as predicted")  # fmt: skip
+        shown = Prediction(mean, std)
+        axes.plot(levels, reliability(shown, value, levels), color=STYLE["arms"][Arm.ACQUISITION],
+                  linewidth=STYLE["line"], label="calibrated" if (raw != std).any() else "as predicted")  # fmt: skip
+        found = metrics(shown, value)
+        text = f"{name} ({len(rows)})\nRMSE {found['rmse']:.3g}{f' {unit}' if unit else ''}, NLL {found['nll']:.2f}"
+        axes.set_title(text, fontsize=0.9 * STYLE["font"], color=STYLE["soft"])
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+        legend(axes, "upper left")
+    return settled(figure)
 
 
 def training(history: Sequence[Mapping[str, float]]) -> Figure:

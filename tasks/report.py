@@ -17,6 +17,7 @@ from prefect.cache_policies import NO_CACHE
 
 from data.campaigns import CampaignState
 from data.config import digest
+from data.health import Finding, findings, of_round, worst
 from data.records import Arm, CallState, JsonDict, RoundSummary
 from data.summary import ranked, summaries, summarise
 from models.screens.synthetic_accessibility import synthetic_accessibility
@@ -86,21 +87,25 @@ def _write(context: CampaignContext, folder: Path, round: int) -> dict[str, floa
     table = pd.DataFrame(rows).reindex(columns=TABLE_COLUMNS)
     table.to_csv(folder / "candidates.csv", index=False)
     figures = _figures(context, rows, summary)
+    health = _health(context, rows, round)
+    figures |= {"health": [{"kind": f.kind, "level": str(f.level), "message": f.message} for f in health]}
     write_json(folder / "summary.json", figures)
     objective = context.config.objective
     page = candidates_page(
         rows[:SHOWN],
         title=context.campaign.slug,
         subtitle=_subtitle(context, len(rows), round),
-        summary=figures,
+        summary={key: value for key, value in figures.items() if key != "health"},
         unit=oracle_of(context.config).unit,
         objective=objective.name,
         maximise=context.maximise,
         plots=pictures,
+        findings=[(str(f.level), f.message) for f in health],
     )
     (folder / "candidates.html").write_text(page, encoding="utf-8")
     own = set(figures) - set(_heldout(context, round))  # those are metrics of the stage that trained the proxy
-    return {key: float(figures[key]) for key in sorted(own) if isinstance(figures[key], int | float)}
+    told = {key: float(figures[key]) for key in sorted(own) if isinstance(figures[key], int | float)}
+    return told | {f"drift_{k}": v for f in health if f.kind == "calibration_drift" for k, v in f.figures.items()}
 
 
 def _rows(context: CampaignContext, round: int) -> list[JsonDict]:
@@ -131,16 +136,29 @@ def _figures(context: CampaignContext, rows: list[JsonDict], summary: RoundSumma
     }
 
 
+def _health(context: CampaignContext, rows: list[JsonDict], round: int) -> list[Finding]:
+    """Return the findings of a round."""
+    stages = [s for s in context.ledger.stages(context.campaign.id) if s.round <= round]
+    return of_round(findings(rows, stages, maximise=context.maximise), round)
+
+
 def _heldout(context: CampaignContext, round: int) -> dict[str, float]:
     """Return how well the round's proxy predicted what it was not trained on."""
     stage = context.finished(round, "train_proxy")
     if stage is None:
         return {}
-    names = {"rmse": "RMSE", "spearman": "Spearman", "nll": "NLL", "coverage_90": "coverage of 90 % intervals"}
+    names = {
+        "rmse": "RMSE",
+        "spearman": "Spearman",
+        "nll": "NLL",
+        "coverage_90": "coverage of 90 % intervals",
+        "enrichment_10": "enrichment of the top 10 %",
+    }
     return {
-        f"held-out {label}": float(f"{stage.metrics[f'heldout_{name}']:.3g}")
+        f"{split} {label}": float(f"{stage.metrics[f'{prefix}_{name}']:.3g}")
+        for prefix, split in (("heldout", "held-out"), ("random", "random-split"))
         for name, label in names.items()
-        if f"heldout_{name}" in stage.metrics
+        if f"{prefix}_{name}" in stage.metrics and (prefix == "heldout" or name in ("rmse", "coverage_90"))
     }
 
 
@@ -185,6 +203,8 @@ def _publish_round(
     if proxy is not None:
         training = read_json(proxy.path(context, "training.json"))
         tracker.proxy_version(run, proxy.path(context, ""), training)
+    health = _health(context, _rows(context, round), round)
+    tracker.tags(run, _health_tags(health))
     tracker.artifacts(run, stage.path(context, ""), "report")
     tracker.artifacts(run, dataset.path(context, ""), "data")
     tracker.mark_published(run, key)
@@ -216,12 +236,19 @@ def _publish_campaign(context: CampaignContext, tracker: Tracker, folder: Path) 
             "discovery.state": str(campaign.state),
             "discovery.message": campaign.message,
             "discovery.page": page,
+            **_health_tags(_health(context, rows, max((row["round"] for row in rows), default=0))),
             "mlflow.note.content": _note(context, best),
         },
     )
     tracker.artifacts(run, folder, "report")
     status = {CampaignState.DONE: "FINISHED", CampaignState.FAILED: "FAILED"}.get(campaign.state, "KILLED")
     tracker.mark_published(run, key, status)
+
+
+def _health_tags(health: list[Finding]) -> dict[str, str]:
+    """Return `discovery.health` (the gravest level) and a sentence per finding."""
+    found = {f"discovery.finding.{finding.kind}": finding.message for finding in health}
+    return {"discovery.health": str(worst(health)), **found} if health else {}
 
 
 def _has_history(context: CampaignContext, generator: StageRef) -> bool:

@@ -88,6 +88,7 @@ def candidates_page(
     maximise: bool = True,
     plots: Mapping[str, str | Path] | None = None,
     extras: Mapping[str, str] | None = None,
+    findings: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Return the page as text; the same arguments give the same bytes.
 
@@ -105,6 +106,7 @@ def candidates_page(
         maximise: whether larger is better: the direction of the first click on the value.
         plots: caption -> path of a PNG or SVG file, or the text of an SVG.
         extras: key of further numeric columns -> heading; shown where a row has it. Default: `sa_score`.
+        findings: (`good`, `unknown` or `warning`; what was found and what to do) of the campaign's health.
 
     Raises:
         ValueError: a plot is neither PNG nor SVG.
@@ -118,6 +120,7 @@ def candidates_page(
         title=title,
         subtitle=subtitle,
         figures=_figures(summary or {}, unit, scale),
+        findings=findings,
         plots=[{"caption": caption, "uri": _data_uri(caption, plot)} for caption, plot in (plots or {}).items()],
         columns=_columns(objective.replace("_", " "), unit, maximise, shown),
         rows=[_row(rank, row, scale, unit, shown) for rank, row in enumerate(rows, start=1)],

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.campaigns import CampaignState
 from models.reward import first_refusal
-from tasks.components import screens_of
+from models.screens.domain import ApplicabilityDomain
+from tasks.components import domain_of, screens_of
 from tasks.stages import CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
 
 KNOWN = "already in the campaign"
 
 
 @task(name="screen", cache_policy=NO_CACHE, persist_result=False)
-def screen(ref: CampaignRef, round: int, proposals: StageRef) -> StageRef:
-    """Screen the proposals and the control arm.
+def screen(ref: CampaignRef, round: int, dataset: StageRef, proposals: StageRef) -> StageRef:
+    """Screen the proposals and the control arm; the proxy's domain is asked of the proposals only.
 
     Results: `proposals.parquet`, `control.parquet`: as proposed, plus `reason` (null where it passed).
 
@@ -30,23 +32,32 @@ def screen(ref: CampaignRef, round: int, proposals: StageRef) -> StageRef:
             context,
             round,
             "screen",
-            inputs={"proposals": proposals},
-            settings={key: context.config.to_json()[key] for key in ("space", "screens")},
-            compute=lambda folder: _screen(context, folder, round, proposals),
+            inputs={"dataset": dataset, "proposals": proposals},
+            settings=_settings(context),
+            compute=lambda folder: _screen(context, folder, round, dataset, proposals),
         )
         if stage.metrics["passed"] == 0:
             raise CampaignStopped(CampaignState.NO_CANDIDATES, _nothing_left(context, round, stage))
         return stage
 
 
-def _screen(context: CampaignContext, folder: Path, round: int, proposals: StageRef) -> dict[str, float]:
+def _settings(context: CampaignContext) -> object:
+    config = context.config.to_json()
+    return {"space": config["space"], "screens": config["screens"], "domain": config["proxy"]["domain"]}
+
+
+def _screen(
+    context: CampaignContext, folder: Path, round: int, dataset: StageRef, proposals: StageRef
+) -> dict[str, float]:
     # Earlier rounds only: this round's own batch is in the ledger when the stage is computed again.
     known = {c["id"] for c in context.ledger.candidates(context.campaign.id) if c["round"] < round}
+    measured = pd.read_parquet(dataset.path(context, "dataset.parquet"), columns=["smiles"])["smiles"].tolist()
     screens = screens_of(context.config)
     passed = {}
-    for name in ("proposals", "control"):
+    # The control arm is what no model would choose: that a model would not believe in it is no reason to refuse it.
+    for name, own in (("proposals", domain_of(context.config, measured)), ("control", [])):
         frame = pd.read_parquet(proposals.path(context, f"{name}.parquet"))
-        reasons = first_refusal(screens, frame["smiles"].tolist())
+        reasons = first_refusal([*screens, *own], frame["smiles"].tolist())
         frame["reason"] = pd.array(
             [KNOWN if key in known else reason for key, reason in zip(frame["id"], reasons, strict=True)], dtype="str"
         )
@@ -56,7 +67,17 @@ def _screen(context: CampaignContext, folder: Path, round: int, proposals: Stage
         "passed": passed["proposals"],
         "refused": len(pd.read_parquet(folder / "proposals.parquet")) - passed["proposals"],
         "control_passed": passed["control"],
+        **_nearness(pd.read_parquet(folder / "proposals.parquet"), measured),
     }
+
+
+def _nearness(proposals: pd.DataFrame, measured: list[str]) -> dict[str, float]:
+    """Return how similar what passed is to the nearest measured molecule: the median, and the tenth below."""
+    left = proposals.loc[proposals["reason"].isna(), "smiles"].tolist()
+    if not left or not measured:
+        return {}
+    nearest = ApplicabilityDomain(measured, 0.0).similarity(left)
+    return {"similarity_median": float(np.median(nearest)), "similarity_low": float(np.quantile(nearest, 0.1))}
 
 
 def _nothing_left(context: CampaignContext, round: int, stage: StageRef) -> str:
@@ -67,5 +88,5 @@ def _nothing_left(context: CampaignContext, round: int, stage: StageRef) -> str:
     told = "; ".join(f"{n} x {reason}" for reason, n in reasons.items())
     return (
         f"Round {round}: none of {len(frame)} proposals is left after screening ({told}). "
-        "Loosen `screens` or `space`, or choose another generator."
+        "Loosen `screens`, `space` or `proxy.domain`, or choose another generator."
     )

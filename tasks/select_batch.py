@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.molecules import morgan_counts, tanimoto
-from data.records import Arm, FloatArray
+from data.records import Arm, FloatArray, Prediction
+from models.acquisition.base import round_context, scores
+from models.acquisition.constrained_bound import ConstrainedBound
+from models.protocols import Acquisition, ScoringContext
+from models.selectors.choice import choose
 from tasks.components import acquisition_of, load_proxy, selector_of
-from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
+from tasks.stages import BadInput, CampaignContext, CampaignRef, StageRef, run_stage
 
 PREDICTION_COLUMNS = ["predicted_mean", "predicted_std", "score", "novelty"]
 
@@ -50,16 +55,38 @@ def _select(
     known = pd.read_parquet(dataset.path(context, "dataset.parquet"))
     passed = pd.read_parquet(screened.path(context, "proposals.parquet"))
     passed = passed[passed["reason"].isna()].reset_index(drop=True)
-    scored = _score(context, passed, known, proxy)
-    chosen = selector_of(config).select(
+    fitted, acquisition = load_proxy(proxy.path(context, "")), acquisition_of(config)
+    measured: list[str] = known["smiles"].tolist()
+    about = round_context(
+        acquisition,
+        fitted,
+        measured,
+        known["value"].to_numpy(dtype=np.float64),
+        maximise=context.maximise,
+        seed=context.seed(round, "acquisition"),
+    )
+
+    def score(frame: pd.DataFrame) -> tuple[pd.DataFrame, Prediction]:
+        return _score(frame, fitted.predict(frame["smiles"].tolist()), acquisition, about)
+
+    scored, prediction = score(passed)
+    if isinstance(acquisition, ConstrainedBound) and (verdict := acquisition.verdict(prediction, about)) is not None:
+        raise BadInput(verdict)
+    chosen = choose(
+        selector_of(config),
+        acquisition,
+        fitted,
+        about,
+        scored["smiles"].tolist(),
+        prediction,
         scored["score"].to_numpy(dtype=np.float64),
-        morgan_counts(scored["smiles"].tolist()),
         config.batch_size - n_control,
+        seed=context.seed(round, "select_batch"),
     )
     acquired = scored.iloc[chosen].assign(arm=str(Arm.ACQUISITION))
     control = pd.read_parquet(screened.path(context, "control.parquet"))
     control = control[control["reason"].isna() & ~control["id"].isin(acquired["id"])].head(n_control)
-    control = _score(context, control.reset_index(drop=True), known, proxy).assign(arm=str(Arm.CONTROL))
+    control = score(control.reset_index(drop=True))[0].assign(arm=str(Arm.CONTROL))
     batch = _interleave(acquired, control)
     batch[["id", "smiles", "arm", "source", *PREDICTION_COLUMNS]].to_parquet(folder / "batch.parquet", index=False)
     return {
@@ -70,17 +97,18 @@ def _select(
     }
 
 
-def _score(context: CampaignContext, frame: pd.DataFrame, known: pd.DataFrame, proxy: StageRef) -> pd.DataFrame:
-    prediction = load_proxy(proxy.path(context, "")).predict(frame["smiles"].tolist())
-    values = known["value"].to_numpy(dtype=np.float64)
-    best = float(values.max() if context.maximise else values.min())
-    score = acquisition_of(context.config).score(prediction, best=best, maximise=context.maximise)
-    return frame.assign(
+def _score(
+    frame: pd.DataFrame, prediction: Prediction, acquisition: Acquisition, about: ScoringContext
+) -> tuple[pd.DataFrame, Prediction]:
+    molecules: list[str] = frame["smiles"].tolist()
+    here = replace(about, molecules=tuple(molecules))
+    scored = frame.assign(
         predicted_mean=prediction.mean,
         predicted_std=prediction.std,
-        score=np.round(score, 9),
-        novelty=np.round(novelty(frame["smiles"].tolist(), known["smiles"].tolist()), 6),
+        score=np.round(scores(acquisition, prediction, here), 9),
+        novelty=np.round(novelty(molecules, list(about.molecules)), 6),
     )
+    return scored, prediction
 
 
 def novelty(molecules: list[str], known: list[str]) -> FloatArray:

@@ -22,7 +22,7 @@ from data.ledger import Ledger
 from tasks.progress import Event, emit
 from tasks.workspace import Workspace
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raised when a stage's meaning changes, so that results of old code are not taken for new ones."""
 
 

@@ -197,7 +197,11 @@ class Tracker(Runs):
             self.experiment(),
             name="proxy",
             source_run_id=run_id,
-            params={"n": str(training["n"]), "data_sha256": training["data_sha256"]},
+            params={
+                "n": str(training["n"]),
+                "data_sha256": training["data_sha256"],
+                "calibration": json.dumps(training["calibration"], sort_keys=True)[:500],
+            },
             tags={KEY_TAG: training["key"]},
             model_type="proxy",
         )
@@ -216,8 +220,9 @@ class Tracker(Runs):
             )
             self.client.log_model_artifacts(model.model_id, str(target))
         self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-        for name, value in training["heldout"].items():
-            self.client.log_metric(run_id, f"heldout_{name}", float(value), model_id=model.model_id)
+        for split in ("heldout", "heldout_raw", "random"):
+            for name, value in training[split].items():
+                self.client.log_metric(run_id, f"{split}_{name}", float(value), model_id=model.model_id)
         version = self.client.create_model_version(
             self.model_name,
             source=f"models:/{model.model_id}",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,14 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.config import digest
+from data.config import ProxyConfig, digest
 from data.molecules import scaffold
-from data.records import FloatArray
+from data.records import FloatArray, JsonDict, Prediction
 from models.protocols import Proxy
+from models.proxies.calibration import calibrate_across, calibrated, fit_calibration
 from models.proxies.evaluation import cross_validate, group_folds, metrics
 from models.registry import build
+from models.screens.domain import ApplicabilityDomain
 from tasks.components import read_json, save_state, write_json
 from tasks.stages import CODE_VERSION, BadInput, CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.workspace import Workspace
@@ -72,7 +74,8 @@ class TrainingData:
 def train_proxy(ref: CampaignRef, round: int, dataset: StageRef) -> StageRef:
     """Train the proxy of a round on all measurements so far.
 
-    Results: `proxy.json` (configuration), `proxy.pt` (state), `heldout.csv` (out-of-fold predictions), `training.json`.
+    Results: `proxy.json` (configuration), `proxy.pt` (state, calibration included), `heldout.csv` and `random.csv`
+    (out-of-fold predictions of the scaffold and the random split), `training.json`.
     """
     with ref.open() as context:
         data = TrainingData.of(pd.read_parquet(dataset.path(context, "dataset.parquet")))
@@ -81,7 +84,7 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef) -> StageRef:
             round,
             "train_proxy",
             inputs={"dataset": dataset},
-            settings=context.config.proxy,
+            settings=context.config.to_json()["proxy"],
             compute=lambda folder: _use(context, data, folder),
         )
 
@@ -97,9 +100,9 @@ def stored_proxy(workspace: Workspace, key: str) -> Path | None:
     return folder if (folder / "training.json").is_file() else None
 
 
-def trained(workspace: Workspace, spec: Mapping[str, Any], data: TrainingData, seed: int) -> Path:
+def trained(workspace: Workspace, config: ProxyConfig, data: TrainingData, seed: int, *, maximise: bool = True) -> Path:
     """Return the folder of the proxy trained on these data, training it only if the workspace does not have it."""
-    key = proxy_key(spec, data, seed)
+    key = proxy_key(config, data, seed, maximise=maximise)
     existing = stored_proxy(workspace, key)
     if existing is not None:
         return existing
@@ -107,52 +110,109 @@ def trained(workspace: Workspace, spec: Mapping[str, Any], data: TrainingData, s
     partial = final.with_name(f"{key}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    _train(partial, spec, data, seed, key)
+    training = _train(partial, config, data, seed, maximise)
+    write_json(partial / "training.json", {"key": key, **training})
     if final.exists():  # a concurrent training, or one that a crash cut short
         shutil.rmtree(final)
     os.replace(partial, final)
     return final
 
 
-def proxy_key(spec: Mapping[str, Any], data: TrainingData, seed: int) -> str:
+def proxy_key(config: ProxyConfig, data: TrainingData, seed: int, *, maximise: bool = True) -> str:
     """Return the key under which a trained proxy is kept: equal keys, equal proxies."""
-    return digest([CODE_VERSION, build("proxy", spec).config(), data.sha256(), seed])[:32]
+    spec = build("proxy", config.component()).config()
+    return digest([CODE_VERSION, spec, config.calibration, maximise, data.sha256(), seed])[:32]
 
 
-def _train(folder: Path, spec: Mapping[str, Any], data: TrainingData, seed: int, key: str) -> None:
+def _train(folder: Path, config: ProxyConfig, data: TrainingData, seed: int, maximise: bool) -> JsonDict:
     def make() -> Proxy:
-        proxy: Proxy = build("proxy", spec)
+        proxy: Proxy = build("proxy", config.component())
         return proxy
 
-    split, groups, folds = _split(data, seed)
-    heldout = cross_validate(make, data.molecules, data.values, groups, folds=folds, seed=seed)
-    figures = metrics(heldout, data.values)
-    proxy = make()
+    split, groups, folds = _split(data, seed, {"scaffold": data.groups(), "molecule": list(data.ids)})
+    held = _HeldOut.of(make, data, groups, folds, seed)
+    calibration = fit_calibration(config.calibration, held.prediction, data.values)
+    across = calibrate_across(config.calibration, held.prediction, data.values, held.fold)
+    _, ids, random_folds = _split(data, seed, {"molecule": list(data.ids)})
+    drawn = held if split == "molecule" else _HeldOut.of(make, data, ids, random_folds, seed)
+    shuffled = across if split == "molecule" else calibration(drawn.prediction)
+    proxy = calibrated(make(), calibration)
     proxy.fit(data.molecules, data.values, seed=seed)
     save_state(folder / "proxy.pt", proxy.state())
-    write_json(folder / "proxy.json", proxy.config())  # type: ignore[attr-defined]  # every component has it
-    pd.DataFrame(
-        {"id": data.ids, "smiles": data.molecules, "value": data.values, "mean": heldout.mean, "std": heldout.std}
-    ).to_csv(folder / "heldout.csv", index=False)
-    write_json(
-        folder / "training.json",
-        {
-            "key": key,
-            "data_sha256": data.sha256(),
-            "n": len(data),
-            "seed": seed,
-            "heldout": figures,
-            "split": f"{folds} folds by {split}",
-        },
-    )
+    write_json(folder / "proxy.json", proxy.config())
+    held.table(data, across).to_csv(folder / "heldout.csv", index=False)
+    drawn.table(data, shuffled).to_csv(folder / "random.csv", index=False)
+    return {
+        "data_sha256": data.sha256(),
+        "n": len(data),
+        "seed": seed,
+        "heldout": metrics(across, data.values, maximise=maximise) | held.by_similarity(across, data.values),
+        "heldout_raw": metrics(held.prediction, data.values, maximise=maximise),
+        "random": metrics(shuffled, data.values, maximise=maximise),
+        "calibration": {"method": config.calibration, "knots": calibration.knots.tolist()},
+        "split": f"{folds} folds by {split}",
+        "random_split": f"{random_folds} folds by molecule",
+    }
 
 
-def _split(data: TrainingData, seed: int) -> tuple[str, list[str], int]:
+@dataclass(frozen=True)
+class _HeldOut:
+    """Out-of-fold predictions as the proxy makes them, not calibrated.
+
+    Attributes:
+        prediction: of the n measured molecules.
+        fold: n numbers of folds.
+        similarity: of each molecule to the nearest one outside its fold, shape `(n,)`.
+    """
+
+    prediction: Prediction
+    fold: list[int]
+    similarity: FloatArray
+
+    @classmethod
+    def of(cls, make: Callable[[], Proxy], data: TrainingData, groups: list[str], folds: int, seed: int) -> _HeldOut:
+        fold = group_folds(groups, folds, seed)
+        prediction = cross_validate(make, data.molecules, data.values, groups, folds=folds, seed=seed)
+        similarity = np.empty(len(data))
+        for k in range(folds):
+            here = np.array(fold) == k
+            nearest = ApplicabilityDomain(data.keep(~here).molecules, 0.0)
+            similarity[here] = nearest.similarity(data.keep(here).molecules)
+        return cls(prediction, fold, similarity)
+
+    def table(self, data: TrainingData, shown: Prediction) -> pd.DataFrame:
+        """Return a row per molecule: measured, predicted, deviation calibrated and as the proxy gave it."""
+        return pd.DataFrame(
+            {
+                "id": data.ids,
+                "smiles": data.molecules,
+                "value": data.values,
+                "mean": shown.mean,
+                "std": shown.std,
+                "raw_std": self.prediction.std,
+                "fold": self.fold,
+                "similarity": self.similarity.round(6),
+            }
+        )
+
+    def by_similarity(self, shown: Prediction, values: FloatArray) -> dict[str, float]:
+        """Return error and coverage of the half that was near to its training data and of the half that was far."""
+        middle = float(np.median(self.similarity))
+        near = self.similarity >= middle
+        found = {"similarity_median": middle}
+        for name, half in (("near", near), ("far", ~near)):
+            if half.sum() >= 2:
+                part = metrics(Prediction(shown.mean[half], shown.std[half]), values[half])
+                found |= {f"{name}_rmse": part["rmse"], f"{name}_coverage_90": part["coverage_90"]}
+        return found
+
+
+def _split(data: TrainingData, seed: int, ways: Mapping[str, list[str]]) -> tuple[str, list[str], int]:
     """Return what is held out together, the group of each molecule, and the number of folds.
 
-    Scaffolds, unless those left for training would be too few: a series of one scaffold is held out by molecule.
+    The first way that leaves enough for training: a series of one scaffold is held out by molecule.
     """
-    for split, groups in (("scaffold", data.groups()), ("molecule", list(data.ids))):
+    for split, groups in ways.items():
         distinct = len(set(groups))
         for folds in (FOLDS, distinct):
             if 2 <= folds <= distinct:
@@ -166,9 +226,10 @@ def _split(data: TrainingData, seed: int) -> tuple[str, list[str], int]:
 
 
 def _use(context: CampaignContext, data: TrainingData, folder: Path) -> dict[str, float]:
-    spec, seed = context.config.proxy, proxy_seed(context)
-    reused = stored_proxy(context.workspace, proxy_key(spec, data, seed)) is not None
-    for file in trained(context.workspace, spec, data, seed).iterdir():
+    config, seed = context.config.proxy, proxy_seed(context)
+    reused = stored_proxy(context.workspace, proxy_key(config, data, seed, maximise=context.maximise)) is not None
+    for file in trained(context.workspace, config, data, seed, maximise=context.maximise).iterdir():
         shutil.copyfile(file, folder / file.name)
-    figures: dict[str, float] = read_json(folder / "training.json")["heldout"]
-    return {"reused": float(reused), **{f"heldout_{name}": value for name, value in figures.items()}}
+    training = read_json(folder / "training.json")
+    parts = ("heldout", "heldout_raw", "random")
+    return {"reused": float(reused), **{f"{what}_{name}": v for what in parts for name, v in training[what].items()}}

@@ -53,6 +53,11 @@ class ExpectedImprovement(Component):
         scale: Literal["log", "plain"] = Field("log", description="logarithm, or the improvement in the target's unit")
         margin: float = Field(0.0, ge=0, description="least improvement that counts, in the unit of the target")
 
+    @property
+    def logarithmic(self) -> bool:
+        """Whether the scores are logarithms."""
+        return bool(self.options.scale == "log")
+
     def score(self, prediction: Prediction, *, best: float | None, maximise: bool) -> FloatArray:
         """Return `(n,)` scores: log of the unit of the target, or the unit itself if `scale` is plain."""
         direction = 1.0 if maximise else -1.0

@@ -12,6 +12,12 @@ from models.featurisers.base import featuriser_of
 from models.protocols import Proxy
 from models.registry import Component
 
+FEATURES = (
+    "featuriser, by name or as {kind: name, option: value}: morgan_counts, descriptors or both for molecules, one_hot "
+    "for sequences, identity for arrays"
+)
+"""Description of the option `features`."""
+
 
 class BaseProxy(Component):
     """Base of proxies: objects become numbers through a featuriser that the option `features` names."""
@@ -21,11 +27,7 @@ class BaseProxy(Component):
     class Options(Component.Options):
         """Options of every proxy."""
 
-        features: str | dict[str, Any] = Field(
-            "both",
-            description="featuriser, by name or as {kind: name, option: value}: morgan_counts, descriptors or both for "
-            "molecules, one_hot for sequences, identity for arrays",
-        )
+        features: str | dict[str, Any] = Field("both", description=FEATURES)
 
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)

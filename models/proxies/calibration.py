@@ -26,7 +26,7 @@ import torch
 from sklearn.isotonic import isotonic_regression
 
 from data.records import FloatArray, Prediction
-from models.protocols import Proxy
+from models.protocols import EmbeddingProxy, JointProxy, Proxy
 
 Method = Literal["none", "variance", "isotonic"]
 
@@ -216,7 +216,7 @@ class _Joint(Calibrated):
 
 
 class _Embedding(Calibrated):
-    def embed(self, molecules: Sequence[str], kind: str = "last_layer") -> FloatArray:
+    def embed(self, molecules: Sequence[str], kind: Literal["last_layer", "gradient"] = "last_layer") -> FloatArray:
         """Return the features `(n, d)` of the proxy within; a calibration of deviations does not change them."""
         features: FloatArray = self.proxy.embed(molecules, kind=kind)  # type: ignore[attr-defined]
         return features
@@ -233,6 +233,6 @@ def calibrated(proxy: Proxy, calibration: Calibration = NOTHING) -> Calibrated:
         proxy: trained or not.
         calibration: what is applied to its predictions; `load_state` replaces it.
     """
-    joint, embed = (callable(getattr(proxy, name, None)) for name in ("joint", "embed"))
-    kind = {(True, True): _JointEmbedding, (True, False): _Joint, (False, True): _Embedding}.get((joint, embed))
-    return (kind or Calibrated)(proxy, calibration)
+    if isinstance(proxy, JointProxy):
+        return (_JointEmbedding if isinstance(proxy, EmbeddingProxy) else _Joint)(proxy, calibration)
+    return (_Embedding if isinstance(proxy, EmbeddingProxy) else Calibrated)(proxy, calibration)

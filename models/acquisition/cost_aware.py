@@ -1,0 +1,60 @@
+"""Improvement per unit of cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from data.molecules import shared
+from data.records import FloatArray, Prediction
+from models.acquisition.base import LogWrapper, scores
+from models.protocols import ScoringContext
+from models.registry import Component
+
+
+class CostAware(LogWrapper):
+    """`log inner - exponent log cost`: the inner acquisition per unit of cost.
+
+    Costs come with the context; otherwise they are `(heavy atoms / 10) ** size_exponent`, as of a calculation whose
+    time grows with the molecule. Only ratios of costs matter to the order.
+
+    Reference: Snoek, Larochelle and Adams, Practical Bayesian Optimization of Machine Learning Algorithms, NeurIPS
+    (2012), section 3.2; the exponent: Lee et al., Cost-aware Bayesian Optimization (2020).
+    """
+
+    kind = "cost_aware"
+    reference = "Snoek, Larochelle and Adams, NeurIPS (2012)"
+
+    class Options(Component.Options):
+        """Options of the score per unit of cost."""
+
+        inner: dict[str, Any] = Field({"kind": "expected_improvement"}, description="acquisition, a logarithm")
+        exponent: float = Field(1.0, ge=0, description="power of the cost that the score is divided by; 0 ignores cost")
+        size_exponent: float = Field(
+            3.0, ge=0, description="where no costs are given: power of the number of heavy atoms that a cost grows by"
+        )
+
+    def score_in(self, prediction: Prediction, context: ScoringContext) -> FloatArray:
+        """Return `(n,)` scores.
+
+        Raises:
+            ValueError: neither costs nor molecules are in the context, or a cost is not positive and finite.
+        """
+        cost = self._cost(prediction, context)
+        if cost.shape != prediction.mean.shape or not (np.isfinite(cost) & (cost > 0)).all():
+            raise ValueError(
+                f"Costs must be {len(prediction)} positive finite numbers; got shape {cost.shape} and values from "
+                f"{cost.min(initial=np.inf):g} to {cost.max(initial=-np.inf):g}."
+            )
+        return scores(self.inner, prediction, context) - self.options.exponent * np.log(cost)
+
+    def _cost(self, prediction: Prediction, context: ScoringContext) -> FloatArray:
+        if context.cost is not None:
+            return np.asarray(context.cost, dtype=np.float64)
+        if len(context.molecules) != len(prediction):
+            raise self.lacks("costs, or the molecules to estimate them from", "Give one of them with the context.")
+        found = [shared(smiles) for smiles in context.molecules]
+        atoms = [0 if mol is None else mol.GetNumHeavyAtoms() for mol in found]
+        return np.asarray(np.power(np.array(atoms, dtype=np.float64) / 10.0, self.options.size_exponent))

@@ -1,0 +1,46 @@
+"""Probability of improvement, by default its logarithm."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+from scipy.special import log_ndtr
+
+from data.records import FloatArray, Prediction
+from models.registry import Component
+
+
+class ProbabilityOfImprovement(Component):
+    """`P(f > best + margin)`; the logarithm keeps the order where the probability itself underflows.
+
+    Before anything is measured there is nothing to improve on: the score is then the mean in the goal's direction.
+
+    Reference: Kushner, A New Method of Locating the Maximum Point of an Arbitrary Multipeak Curve in the Presence of
+    Noise, J. Basic Eng. 86 (1964).
+    """
+
+    group = "acquisition"
+    kind = "probability_of_improvement"
+    reference = "Kushner, J. Basic Eng. 86, 97 (1964)"
+
+    class Options(Component.Options):
+        """Options of the probability of improvement."""
+
+        scale: Literal["log", "plain"] = Field("log", description="logarithm, or the probability itself")
+        margin: float = Field(0.0, ge=0, description="least improvement that counts, in the unit of the target")
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether the scores are logarithms."""
+        return bool(self.options.scale == "log")
+
+    def score(self, prediction: Prediction, *, best: float | None, maximise: bool) -> FloatArray:
+        """Return `(n,)` scores: log-probabilities, or probabilities if `scale` is plain."""
+        direction = 1.0 if maximise else -1.0
+        if best is None:
+            return np.asarray(direction * prediction.mean)
+        gain = direction * (prediction.mean - best) - self.options.margin
+        log_value = np.asarray(log_ndtr(gain / prediction.std))
+        return log_value if self.logarithmic else np.exp(log_value)

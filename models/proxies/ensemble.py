@@ -1,0 +1,240 @@
+"""What bootstrapped ensembles share: members, weights by molecule, and a deviation that grows away from the data."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.spatial.distance import cdist
+
+from data.records import FloatArray, Prediction
+from models.featurisers.base import Features
+from models.proxies.base import BaseProxy
+from models.proxies.checks import canonical_order, checked_labels, checked_state, digests
+from models.proxies.design import DataDistance, Target
+from models.proxies.kriging import one_blas_thread
+from models.proxies.out_of_bag import SPREADS, Uncertainty, fit_uncertainty, out_of_bag, poisson_weights
+
+_DECIMALS = 7
+_CHUNK = 1024
+
+
+class Members(Protocol):
+    """Trained members of an ensemble."""
+
+    def predict(self, molecules: Sequence[str], features: Features) -> FloatArray:
+        """Return standardised predictions of n molecules and K targets, shape `(M, n, K)`."""
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return tensors from which an equal object can be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A training set in an order of its own, with what was made of it once.
+
+    Attributes:
+        molecules: n objects.
+        features: of them, n rows.
+        z: standardised labels, shape `(n, K)`, NaN where one is missing.
+        weights: how often each member sees each row, shape `(M, n)`.
+    """
+
+    molecules: Sequence[str]
+    features: Features
+    z: FloatArray
+    weights: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trained ensemble."""
+
+    members: Members
+    target: Target
+    distance: DataDistance
+    uncertainty: tuple[Uncertainty, ...]
+    """One for each target."""
+    seed: int
+
+
+class EnsembleProxy(BaseProxy):
+    """Base of ensembles: each member learns from its own bootstrap sample.
+
+    The mean is that of the members; the variance is that of `models.proxies.out_of_bag`.
+    """
+
+    spreads: Sequence[float] = SPREADS
+    """Factors of the variance between members to choose from."""
+
+    class Options(BaseProxy.Options):
+        """Options of every ensemble."""
+
+        members: int = Field(8, ge=2, le=2000, description="members, each trained on its own bootstrap sample")
+        min_noise: float = Field(1e-4, gt=0, le=1, description="least noise variance, in variances of the target")
+
+    def __init__(self, options: Any = None, /, **values: Any) -> None:
+        super().__init__(options, **values)
+        self._fitted: Fitted | None = None
+
+    @abstractmethod
+    def _learn(self, data: Labelled, seed: int) -> Members:
+        """Train the members from nothing."""
+
+    @abstractmethod
+    def _members(self, state: Mapping[str, Any]) -> Members:
+        """Restore members from a state.
+
+        Raises:
+            ValueError: the state lacks an entry.
+        """
+
+    def _ready(self) -> Fitted:
+        if self._fitted is None:
+            raise self._untrained()
+        return self._fitted
+
+    def fit(self, molecules: Sequence[str], values: FloatArray, *, seed: int) -> None:
+        """Train from nothing.
+
+        Args:
+            molecules: n >= 5 objects of the sort that the featuriser takes.
+            values: shape `(n,)`, finite, in the unit of the target.
+            seed: of the bootstrap and of the training.
+
+        Raises:
+            ValueError: fewer than 5 labels, lengths that differ, values that are not finite, or an invalid molecule.
+        """
+        values = checked_labels(self.kind, molecules, values)
+        self._fit(molecules, values[:, None], seed)
+
+    def _fit(self, molecules: Sequence[str], values: FloatArray, seed: int) -> None:
+        with one_blas_thread():
+            target = Target.of(values)
+            data, _ = self._labelled(molecules, values, target, seed)
+            self._finish(data, self._learn(data, seed), target, seed)
+
+    def _labelled(
+        self, molecules: Sequence[str], values: FloatArray, target: Target, seed: int
+    ) -> tuple[Labelled, NDArray[np.intp]]:
+        """Return the training set in its canonical order, and that order."""
+        order = canonical_order(molecules, values)
+        ordered = [molecules[i] for i in order.tolist()]
+        weights = poisson_weights(digests(ordered), self.options.members, seed)
+        return Labelled(ordered, self.featuriser(ordered), target.standardised(values[order]), weights), order
+
+    def _finish(self, data: Labelled, members: Members, target: Target, seed: int) -> None:
+        distance = DataDistance.of(data.features)
+        apart = distance.left_out(distance.project(data.features))
+        guesses = members.predict(data.molecules, data.features)
+        found = []
+        for column in range(data.z.shape[1]):
+            mean, spread = self._out_of_bag(guesses[:, :, column], data.weights)
+            error = data.z[:, column] - mean
+            found.append(fit_uncertainty(error, spread, apart, min_noise=self.options.min_noise, spreads=self.spreads))
+        self._fitted = Fitted(members, target, distance, tuple(found), seed)
+
+    def _out_of_bag(self, guesses: FloatArray, weights: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+        return out_of_bag(guesses, weights)
+
+    def _covariance(self, guesses: FloatArray) -> FloatArray:
+        """Return the covariance between n objects over the members `(M, n)`, shape `(n, n)`."""
+        centred = guesses - guesses.mean(0)
+        return np.asarray(centred.T @ centred / (len(guesses) - 1))
+
+    def _spread(self, guesses: FloatArray) -> FloatArray:
+        """Return the diagonal of `_covariance`, shape `(n,)`."""
+        return np.asarray(guesses.var(0, ddof=1))
+
+    def predict(self, molecules: Sequence[str]) -> Prediction:
+        """Predict n molecules; of several targets the first.
+
+        Raises:
+            RuntimeError: the proxy was not trained.
+            ValueError: one of the texts is no valid molecule.
+        """
+        return self._predictions(molecules)[0]
+
+    def _predictions(self, molecules: Sequence[str]) -> list[Prediction]:
+        fitted = self._ready()
+        parts: list[list[tuple[FloatArray, FloatArray]]] = [[] for _ in fitted.uncertainty]
+        with one_blas_thread():
+            for at in range(0, len(molecules), _CHUNK):
+                some = molecules[at : at + _CHUNK]
+                features = self.featuriser(some)
+                distance = fitted.distance(fitted.distance.project(features))
+                guesses = fitted.members.predict(some, features)
+                for column, uncertainty in enumerate(fitted.uncertainty):
+                    one = guesses[:, :, column]
+                    # Rounded: the last bits of a mean over members depend on how many rows are averaged at a time.
+                    variance = uncertainty.variance(self._spread(one), distance)
+                    parts[column].append((one.mean(0).round(_DECIMALS), np.sqrt(variance).round(_DECIMALS)))
+        return [self._in_units(part, column) for column, part in enumerate(parts)]
+
+    def _in_units(self, parts: list[tuple[FloatArray, FloatArray]], column: int) -> Prediction:
+        location, scale = (float(side[column]) for side in (self._ready().target.location, self._ready().target.scale))
+        mean, std = (np.concatenate([part[side] for part in parts] or [np.zeros(0)]) for side in (0, 1))
+        return Prediction(location + scale * mean, scale * std)
+
+    def joint(self, molecules: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+        """Return mean `(n,)` and covariance `(n, n)` of the noise-free function, in the unit of the (first) target.
+
+        The covariance between members, scaled as in the variance, plus what the members cannot know: its correlation
+        is a Gaussian of the distance, with the length that the out-of-bag errors chose. A jitter of 1e-9 variances of
+        the target is on the diagonal.
+
+        Raises:
+            RuntimeError: the proxy was not trained.
+            ValueError: one of the texts is no valid molecule.
+        """
+        fitted = self._ready()
+        if not len(molecules):
+            return np.zeros(0), np.zeros((0, 0))
+        with one_blas_thread():
+            features = self.featuriser(molecules)
+            rows = fitted.distance.project(features)
+            guesses = fitted.members.predict(molecules, features)[:, :, 0]
+            uncertainty = fitted.uncertainty[0]
+            root = np.sqrt(uncertainty.ignorance(fitted.distance(rows)))
+            alike = np.exp(-0.5 * np.square(cdist(rows, rows) / uncertainty.length))
+            covariance = uncertainty.spread * self._covariance(guesses) + np.outer(root, root) * alike
+        covariance[np.diag_indices_from(covariance)] += 1e-9
+        location, scale = float(fitted.target.location[0]), float(fitted.target.scale[0])
+        return location + scale * guesses.mean(0).round(_DECIMALS), scale**2 * 0.5 * (covariance + covariance.T)
+
+    def state(self) -> dict[str, Any]:
+        """Return the fitted state: tensors only, loadable with `torch.load(weights_only=True)`."""
+        fitted = self._ready()
+        table = np.array([[u.spread, u.noise, u.length] for u in fitted.uncertainty])
+        own = {
+            "target": torch.from_numpy(np.stack([fitted.target.location, fitted.target.scale])),
+            "uncertainty": torch.from_numpy(table),
+            "seed": torch.tensor(fitted.seed),
+        }
+        return {**own, **fitted.distance.state(), **fitted.members.state()}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state` returned; predictions are then the same.
+
+        Raises:
+            ValueError: the state lacks an entry, or belongs to other features.
+        """
+        names = {f"distance_{name}" for name in ("mean", "scale", "projection", "points")}
+        checked_state(self.kind, state, {"target", "uncertainty", "seed"} | names)
+        empty = self.featuriser([])
+        width, got = empty.dense.shape[1] + empty.counts.shape[1], len(state["distance_projection"])
+        if width and got != width:
+            raise ValueError(
+                f"The state of a {self.kind} was made of {got} features; the featuriser {self.featuriser.kind} makes "
+                f"{width}. Use the features that it was trained with, or train again."
+            )
+        location, scale = state["target"].numpy().copy()
+        uncertainty = tuple(Uncertainty(*row) for row in state["uncertainty"].tolist())
+        distance = DataDistance.from_state(state)
+        self._fitted = Fitted(self._members(state), Target(location, scale), distance, uncertainty, int(state["seed"]))

@@ -1,0 +1,1 @@
+"""Choice of a batch from a scored pool."""

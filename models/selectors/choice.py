@@ -1,0 +1,131 @@
+"""From predicted molecules to a batch: makes what the selector asks for, of the shortlist only, and lets it choose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from data.molecules import morgan_counts
+from data.records import FloatArray, Prediction
+from models.acquisition.base import is_logarithm, scores
+from models.features import features
+from models.protocols import (
+    Acquisition,
+    Array,
+    EmbeddingProxy,
+    Joint,
+    JointProxy,
+    Pool,
+    Proxy,
+    Rescore,
+    ScoringContext,
+    Selector,
+)
+from models.selectors.base import BatchSelector, shortlist
+
+DESCRIPTOR_LIMIT = 5.0
+"""A standardised descriptor counts for no more: one odd molecule must not be all that distances see."""
+
+
+def choose(
+    selector: Selector,
+    acquisition: Acquisition,
+    proxy: Proxy,
+    context: ScoringContext,
+    molecules: Sequence[str],
+    prediction: Prediction,
+    scored: FloatArray,
+    n: int,
+    *,
+    seed: int,
+) -> list[int]:
+    """Return at most n distinct indices into `molecules`, in the order of choice.
+
+    Args:
+        selector: chooses.
+        acquisition: what the scores are of; selectors that believe or penalise ask it again.
+        proxy: fitted; gives joint draws and coordinates where the selector wants them.
+        context: of the round, its `molecules` being the measured ones.
+        molecules: m candidates.
+        prediction: of the m candidates.
+        scored: shape `(m,)`, no NaN; minus infinity forbids a candidate.
+        n: size of the batch.
+        seed: of selectors that draw.
+
+    Raises:
+        ValueError: a score is NaN, or the selector needs what the proxy does not have.
+    """
+    limit = selector.limit(n) if isinstance(selector, BatchSelector) else None
+    # In the order given, not by score: a selector of a third party may break ties by index.
+    members = np.sort(shortlist(scored, limit))
+    if not len(members) or n <= 0:
+        return []
+    names = [molecules[i] for i in members]
+    fingerprints, coordinates, known = coordinates_of(selector, proxy, names, context.molecules)
+    pool = Pool(
+        scores=np.asarray(scored, dtype=np.float64)[members],
+        prediction=Prediction(prediction.mean[members], prediction.std[members]),
+        fingerprints=fingerprints,
+        features=coordinates,
+        train_features=known,
+        joint=_joint(proxy, names) if isinstance(proxy, JointProxy) else None,
+        rescore=_rescore(acquisition, context, names),
+        maximise=context.maximise,
+        best=context.best,
+        log_scores=is_logarithm(acquisition),
+        seed=seed,
+    )
+    return [int(members[i]) for i in selector.select(pool, n)]
+
+
+def coordinates_of(
+    selector: Selector, proxy: Proxy, molecules: Sequence[str], measured: Sequence[str]
+) -> tuple[Array | None, FloatArray | None, Array | None]:
+    """Return fingerprints, features and the measured molecules' features, each None where the selector looks at none.
+
+    Raises:
+        ValueError: the selector takes distances in a network's coordinates and the proxy has none.
+    """
+    kind = getattr(getattr(selector, "options", None), "features", None)
+    wants_train = bool(getattr(selector, "wants_train", kind is None)) and len(measured) > 0
+    if kind == "posterior" or (kind is None and isinstance(selector, BatchSelector)):
+        return None, None, None
+    if kind in (None, "fingerprints"):
+        return morgan_counts(list(molecules)), None, morgan_counts(list(measured)) if wants_train else None
+    both = [*molecules, *(measured if wants_train else ())]
+    table = _standardised(features(both).descriptors) if kind == "descriptors" else _embedded(proxy, both, kind)
+    return None, table[: len(molecules)], table[len(molecules) :] if wants_train else None
+
+
+def _standardised(table: FloatArray) -> FloatArray:
+    spread = table.std(0)
+    varied = spread > 1e-9 * np.maximum(1.0, np.abs(table.mean(0)))
+    z = (table[:, varied] - table[:, varied].mean(0)) / spread[varied]
+    return np.asarray(z.clip(-DESCRIPTOR_LIMIT, DESCRIPTOR_LIMIT))
+
+
+def _embedded(proxy: Proxy, molecules: Sequence[str], kind: str) -> FloatArray:
+    if not isinstance(proxy, EmbeddingProxy):
+        raise ValueError(
+            f"Distances in {kind} need a proxy that is a network and has `embed`; {type(proxy).__name__} has none. Use "
+            "features: fingerprints or descriptors."
+        )
+    return np.asarray(proxy.embed(molecules, "gradient" if kind == "gradient" else "last_layer"), dtype=np.float64)
+
+
+def _joint(proxy: JointProxy, names: list[str]) -> Joint:
+    return lambda indices: proxy.joint([names[i] for i in indices])
+
+
+def _rescore(acquisition: Acquisition, context: ScoringContext, names: list[str]) -> Rescore:
+    def rescore(indices: Sequence[int], prediction: Prediction, best: float | None) -> FloatArray:
+        some = tuple(names[i] for i in indices)
+        believed = replace(context, molecules=some, best=best)
+        if context.predicted_best is not None and best is not None and best != context.best:
+            better = max if context.maximise else min  # what is believed was predicted, and may be the best of it
+            believed = replace(believed, predicted_best=better(context.predicted_best, best))
+        return scores(acquisition, prediction, believed)
+
+    return rescore
