@@ -116,7 +116,8 @@ class PreparedLibrary:
         """
         if any(kept.molecules for kept in self._first_kept()):
             return
-        rows, refused, first = 0, Counter[str](), []
+        rows, refused = 0, Counter[str]()
+        first: list[Refusal] = []
         for row in self.file.rows():
             rows += 1
             try:

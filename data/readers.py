@@ -179,13 +179,14 @@ def _sdf_text(path: Path) -> Iterator[IO[str]]:
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8", errors="replace") as file:
-            yield file  # type: ignore[misc]  # the two openers agree on text
+            yield file
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise SourceError(f"{path} cannot be unpacked ({error}); get it again.") from error
 
 
 def _sdf_records(path: Path) -> Iterator[tuple[int, Chem.Mol | None]]:
-    start, number, lines = 1, 0, []
+    start, number = 1, 0
+    lines: list[str] = []
     supplier = Chem.SDMolSupplier()
 
     def read() -> Chem.Mol | None:

@@ -105,7 +105,7 @@ class FeatureCache:
             one = self._one(smiles, descriptors, counts)
             if descriptors:
                 table[row] = one.descriptors
-            if counts:
+            if counts and one.columns is not None and one.counts is not None:
                 numbers[row, one.columns] = one.counts
         return Features(table, numbers)
 

@@ -145,7 +145,8 @@ def settle_call(
         )
     ledger = workspace.ledger()
     campaign = ledger.campaign(name)
-    book = OracleBook(ledger, campaign.id, oracle_name(campaign.config), oracle_of(campaign.config, campaign.base).version)
+    version = oracle_of(campaign.config, campaign.base).version
+    book = OracleBook(ledger, campaign.id, oracle_name(campaign.config), version)
     book.settle(candidate, value)
     console.print(f"{candidate} is settled. `discover run` goes on.", highlight=False)
 

@@ -110,7 +110,7 @@ def _located(spec: Mapping[str, Any], base: Path) -> dict[str, Any]:
     for option in ("vocabulary", "path"):
         if isinstance(spec.get(option), str):
             located[option] = str(base / Path(spec[option]).expanduser())
-    if spec.get("kind") == "command":  # it runs in a folder, which is the campaign file's unless the file says otherwise
+    if spec.get("kind") == "command":  # it runs in the campaign file's folder, unless the file says otherwise
         located["folder"] = str(base / Path(str(spec.get("folder", "."))).expanduser())
     if isinstance(spec.get("members"), list | tuple):
         located["members"] = [

@@ -48,7 +48,7 @@ class CostAware(LogWrapper):
                 f"Costs must be {len(prediction)} positive finite numbers; got shape {cost.shape} and values from "
                 f"{cost.min(initial=np.inf):g} to {cost.max(initial=-np.inf):g}."
             )
-        return scores(self.inner, prediction, context) - self.options.exponent * np.log(cost)
+        return np.asarray(scores(self.inner, prediction, context) - self.options.exponent * np.log(cost))
 
     def _cost(self, prediction: Prediction, context: ScoringContext) -> FloatArray:
         if context.cost is not None:

@@ -45,7 +45,7 @@ class ThompsonSampling(InformedScore):
     def draw(molecules: tuple[str, ...], seed: int) -> FloatArray:
         """Return g of n molecules, shape `(n,)`: standard normal over seeds, a function of the molecule for one."""
         counts = morgan_counts(molecules)
-        weights = np.random.default_rng(seed).standard_normal(counts.shape[1])
-        phi = sparse.csr_array(counts.astype(np.float64)).sqrt()
+        weights = np.random.default_rng(seed).standard_normal((counts.shape[1],))
+        phi = sparse.csr_array(np.sqrt(counts.astype(np.float64)))
         length = np.sqrt(counts.sum(1, dtype=np.float64))
         return np.asarray((phi @ weights) / np.maximum(length, 1.0))

@@ -83,26 +83,38 @@ class Buffers(NamedTuple):
 
 @njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _judge(start: int, end: int, tables: Tables, network: Network, room: Buffers) -> None:
-    """Run the network on the rows start .. end - 1."""
-    first, shift, n_features = room.hidden[0], network.shift, network.first.shape[0] - 1
+    """Run the network on the rows start .. end - 1.
+
+    Element by element: expressions of whole rows run no faster compiled, and take twice as long to compile.
+    """
+    x, shift, table, zero = room.hidden[0], network.shift, network.first, np.float32(0.0)
+    n_features, width = table.shape[0] - 1, table.shape[1]
     for r in range(start, end):
-        x, s = first[r], room.states[r]
-        x[:] = network.bias
+        s = room.states[r]
+        for j in range(width):
+            x[r, j] = network.bias[j]
         for k in range(tables.hot.shape[1]):
             hot = tables.hot[s, k]
             if hot < n_features:
-                x += network.first[hot]
+                for j in range(width):
+                    x[r, j] += table[hot, j]
         if shift.shape[0]:
-            x += shift[room.owner[r]]
-        np.maximum(x, np.float32(0.0), x)
+            for j in range(width):
+                x[r, j] += shift[room.owner[r], j]
+        for j in range(width):
+            if x[r, j] < zero:  # NaN stays NaN, so that a network that has diverged is found out
+                x[r, j] = zero
     depth = len(network.weights)
     for layer in range(depth):
-        x = room.hidden[layer][start:end]
-        y = room.out[start:end] if layer == depth - 1 else room.hidden[layer + 1][start:end]
-        np.dot(x, network.weights[layer], y)
-        y += network.biases[layer]
-        if layer < depth - 1:
-            np.maximum(y, np.float32(0.0), y)
+        x = room.hidden[layer]
+        y = room.out if layer == depth - 1 else room.hidden[layer + 1]
+        bias = network.biases[layer]
+        np.dot(x[start:end], network.weights[layer], y[start:end])
+        for r in range(start, end):
+            for j in range(len(bias)):
+                y[r, j] += bias[j]
+                if layer < depth - 1 and y[r, j] < zero:
+                    y[r, j] = zero
 
 
 @njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]

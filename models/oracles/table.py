@@ -146,7 +146,7 @@ class Table(MoleculeOracle):
                 f"{self.options.name} has no replicate {wanted} of {looked_up}: {len(entry.values)} value(s), counted "
                 f"from 0, in line(s) {lines}.",
             )
-        return entry.values[wanted][1]
+        return float(entry.values[wanted][1])
 
     def _library(self, **columns: Any) -> LibraryFile:
         file: LibraryFile = self.options.library(value=self.options.value, **columns)

@@ -23,6 +23,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.isotonic import isotonic_regression
 
 from data.records import FloatArray, Prediction
@@ -35,6 +36,9 @@ PRIOR = 5.0
 
 BIN = 40
 """Fewest held-out molecules that say how large the error at one deviation is; a half as many count for the factor."""
+
+BINS = 20
+"""Most places at which that is said: with more molecules each has more of them, and the factor counts for less."""
 
 STATE_KEY = "calibration"
 """Entry of a proxy's state that holds the calibration."""
@@ -119,8 +123,7 @@ def _errors(prediction: Prediction, values: FloatArray) -> FloatArray:
 
 
 def _isotonic(variance: FloatArray, squared: FloatArray, factor: float) -> Calibration:
-    order = np.argsort(variance, kind="stable")
-    bins = np.array_split(order, len(order) // BIN)
+    bins = _bins(variance)
     weight = np.array([len(rows) for rows in bins], dtype=np.float64)
     predicted = np.array([variance[rows].mean() for rows in bins])
     observed = np.array([squared[rows].sum() for rows in bins]) + BIN / 2 * factor * predicted
@@ -130,8 +133,23 @@ def _isotonic(variance: FloatArray, squared: FloatArray, factor: float) -> Calib
         block = fitted == level
         knots.append((np.sqrt(np.average(predicted[block], weights=weight[block])), np.sqrt(level)))
     found = np.array(knots)
-    # Bins of one predicted deviation share a knot: the map is a function.
+    # Levels that only rounding keeps apart share a knot: the map is strictly increasing.
     return Calibration(found[np.append((np.diff(found, axis=0) > 0).all(1), True)])
+
+
+def _bins(variance: FloatArray) -> list[NDArray[np.intp]]:
+    """Return row numbers in bins of increasing variance, at most `BINS`, about equally large, none smaller than `BIN`.
+
+    Rows of one variance share a bin: which of them came first must not matter.
+    """
+    order = np.argsort(variance, kind="stable")
+    ordered = variance[order]
+    size = len(order) // min(len(order) // BIN, BINS)
+    begins = [0]
+    for begin in (np.flatnonzero(ordered[1:] > ordered[:-1] * (1.0 + 1e-9)) + 1).tolist():
+        if begin - begins[-1] >= size and len(order) - begin >= size:
+            begins.append(begin)
+    return np.split(order, begins[1:])
 
 
 def calibrate_across(method: Method, prediction: Prediction, values: FloatArray, fold: Sequence[int]) -> Prediction:

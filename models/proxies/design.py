@@ -69,9 +69,13 @@ class Target:
         return Target(location, np.where(constant, size, spread))
 
     def standardised(self, values: FloatArray) -> FloatArray:
-        """Return standardised labels `(n, K)`; NaN stays."""
+        """Return standardised labels `(n, K)`; NaN stays.
+
+        Rounded: the same values in another unit differ in the last bits, by which a tree would choose another one of
+        two splits that are equally good.
+        """
         z: FloatArray = (values - self.location) / self.scale
-        return np.where(np.abs(z) <= 1e-12, 0.0, z)
+        return z.round(9) + 0.0
 
 
 @dataclass(frozen=True, slots=True)

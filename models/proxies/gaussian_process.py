@@ -109,10 +109,11 @@ class GaussianProcess(BaseProxy):
 
     def _features(self, molecules: Sequence[str]) -> Features:
         found = self.featuriser(molecules)
-        wanted = {"descriptors": found.dense, "tanimoto": found.counts}.get(self.options.kernel)
-        if wanted is not None and not wanted.shape[1]:
+        lacks = {"descriptors": not found.dense.shape[1], "tanimoto": not found.counts.shape[1]}
+        if lacks.get(self.options.kernel, False):
+            wanted = "dense features" if self.options.kernel == "descriptors" else "counts"
             raise ValueError(
-                f"The kernel {self.options.kernel!r} needs {'dense features' if wanted is found.dense else 'counts'}, "
+                f"The kernel {self.options.kernel!r} needs {wanted}, "
                 f"which the featuriser {self.featuriser.kind} does not make. Use `kernel: sum`, or other features."
             )
         return found

@@ -31,8 +31,13 @@ _RANGE = 5.0
 class NetworkMembers(Members, Protocol):
     """Members that are networks, the head of each a multilayer perceptron."""
 
-    network: torch.nn.Module
-    head: BatchedMlp
+    @property
+    def network(self) -> torch.nn.Module:
+        """The networks with all their weights."""
+
+    @property
+    def head(self) -> BatchedMlp:
+        """The perceptrons at the end of the networks."""
 
     def tensors(self, molecules: Sequence[str], features: Features) -> Any:
         """Return what the network takes of n molecules, in the precision of the weights."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
@@ -76,10 +77,11 @@ def last_layer(network: BatchedMlp, x: Tensor) -> Tensor:
     """
     given, _ = network.inputs(x)
     hidden = given[-1].expand(len(_weights(network, -1)), -1, -1)
-    flat = hidden.permute(1, 0, 2).flatten(1) * len(hidden) ** -0.5
+    flat: Tensor = hidden.permute(1, 0, 2).flatten(1) * len(hidden) ** -0.5
     if flat.shape[1] <= SKETCH:
         return flat
-    return flat @ _random((flat.shape[1], SKETCH), flat, 0) * SKETCH**-0.5
+    projection = _random((flat.shape[1], SKETCH), flat, 0)
+    return flat @ projection / math.sqrt(SKETCH)
 
 
 def gradient_sketch(network: BatchedMlp, x: Tensor, target: int = 0) -> Tensor:
@@ -106,7 +108,7 @@ def gradient_sketch(network: BatchedMlp, x: Tensor, target: int = 0) -> Tensor:
         if i:
             through = torch.bmm(backward, _weights(network, i).transpose(1, 2))
             backward = through * _silu_slope(network.layers[i - 1](given[i - 1]))
-    return sketch * (SKETCH * members) ** -0.5
+    return sketch / math.sqrt(SKETCH * members)
 
 
 def _weights(network: BatchedMlp, i: int) -> Tensor:

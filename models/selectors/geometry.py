@@ -128,7 +128,7 @@ class Fingerprinted:
 
     def row(self, i: int) -> FloatArray:
         """Return the similarity of all members to member i, shape `(m,)`."""
-        one = self.coded[i].toarray()[0]
+        one = self.coded[i : i + 1].toarray()[0]
         return _similarity(self.coded @ one, self.size, self.size[i])
 
     def train_block(self, begin: int, end: int) -> FloatArray:

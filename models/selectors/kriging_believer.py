@@ -8,7 +8,7 @@ from scipy.linalg import solve_triangular
 
 from data.records import FloatArray, Prediction
 from models.protocols import Pool
-from models.selectors.base import BatchSelector, needs
+from models.selectors.base import BatchSelector, needs, ranking
 from models.selectors.thompson import joint_of
 
 
@@ -50,7 +50,8 @@ class KrigingBeliever(BatchSelector):
             left = np.maximum(latent - explained(covariance, chosen, noise), 0.0)
             scores = np.array(pool.rescore(everybody, Prediction(predicted.mean, np.sqrt(left + noise)), best))
             scores[chosen] = -np.inf
-            chosen.append(int(np.argmax(scores)))
+            # Less deviation may forbid all that are left, as by a constrained bound: then the better score before.
+            chosen.append(next(int(i) for i in ranking(scores) if i not in chosen))
         return chosen
 
 

@@ -40,12 +40,12 @@ class ParetoDiverse(DistanceSelector):
             nearest = np.minimum(nearest, distances.min(1))
         chosen: list[int] = []
         for front in pareto_fronts(criteria):
-            free = np.full(len(pool), -np.inf)
-            free[front] = 0.0
+            free = np.zeros(len(pool), dtype=bool)
+            free[front] = True
             for _ in range(min(len(front), n - len(chosen))):
-                at = int(np.argmax(nearest + free))
+                at = int(np.argmax(np.where(free, nearest, -np.inf)))
                 chosen.append(at)
-                free[at] = -np.inf
+                free[at] = False
                 nearest = np.minimum(nearest, squared_distances(geometry, at))
             if len(chosen) == n:
                 break

@@ -23,6 +23,9 @@ REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
     ("screen", "property_range"): {"descriptor": "MolLogP", "max": 5},
     ("screen", "filter_catalog"): {"catalogs": ["BRENK"]},
     ("reward", "python"): {"function": "math:sqrt"},
+    ("oracle", "table"): {"source": "electron_affinities"},
+    ("oracle", "command"): {"command": ["python", "measure.py"]},
+    ("generator", "pool"): {"source": "electron_affinities"},
     ("generator", "union"): {"members": [{"share": 1.0, "generator": {"kind": "random"}}]},
 }
 """Options without which a kind cannot be built."""

@@ -47,8 +47,8 @@ class Tabulated(Environment[IndexStates]):
         limit: most states that are enumerated.
 
     Attributes:
-        following, undoing: (V, n_actions) int64, the state that an action leads to and the backward action that takes it
-            back, -1 where illegal.
+        following, undoing: (V, n_actions) int64, the state that an action leads to and the backward action that takes
+            it back, -1 where illegal.
         legal, parents: (V, n_actions), (V, n_backward) bool, masks.
         done: (V,) bool.
 

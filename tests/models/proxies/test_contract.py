@@ -2,62 +2,33 @@
 
 from __future__ import annotations
 
-import io
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from rdkit import Chem
-from rdkit.Chem import Crippen
 
 from models.protocols import EmbeddingProxy, JointProxy, Proxy
 from models.proxies.base import predictions_per_cpu_second
-from models.registry import build, kinds
+from models.registry import build
+from tests.models.proxies.problems import (
+    FAR,
+    KINDS,
+    MOLECULES,
+    TEST,
+    TRAIN,
+    Y_TEST,
+    Y,
+    agree,
+    every,
+    fitted,
+    made,
+    of_any_object,
+    reloaded,
+    standard,
+)
 
-RINGS = ["c1ccccc1{}", "c1ccncc1{}", "c1ccsc1{}", "C1CCCCC1{}", "c1ccc2ccccc2c1{}"]
-TAILS = ["", "C", "O", "CC", "C#N", "C(=O)O", "N", "Cl", "C(F)(F)F", "OC", "C(=O)C", "S(=O)(=O)C"]
-MOLECULES = sorted({Chem.CanonSmiles(ring.format(tail)) for ring in RINGS for tail in TAILS})
-LOGP = np.array([Crippen.MolLogP(Chem.MolFromSmiles(smiles)) for smiles in MOLECULES])
-TRAIN, TEST = MOLECULES[::2], MOLECULES[1::2]
-Y, Y_TEST = LOGP[::2], LOGP[1::2]
-FAR = [
-    "BrC(Br)(Br)P(=O)(O)OI",
-    "O=S(=O)(O)OO[Si](Br)(Br)Br",
-    "IC(I)(I)C(I)(I)I",
-    "[O-][N+](=O)C([N+](=O)[O-])[N+](=O)[O-]",
-]
-QUICK: dict[str, dict[str, Any]] = {
-    "random_forest": {"members": 60},
-    "mlp_ensemble": {"steps": 150, "members": 5, "width": 32},
-    "multi_task": {"steps": 150, "members": 5, "width": 32},
-    "gnn_ensemble": {"steps": 60, "members": 3, "width": 24, "layers": 2, "batch": 32},
-}
-"""Options that make a training take a second; everything else is the default."""
-KINDS = list(kinds("proxy"))
 ENSEMBLES = [kind for kind in KINDS if kind != "gaussian_process"]
-every = pytest.mark.parametrize("kind", KINDS)
-
-
-def made(kind: str, **options: Any) -> Any:
-    return build("proxy", {"kind": kind, **QUICK.get(kind, {}), **options})
-
-
-def fitted(kind: str, molecules: list[str] = TRAIN, values: np.ndarray = Y, seed: int = 0, **options: Any) -> Any:
-    proxy = made(kind, **options)
-    proxy.fit(molecules, values, seed=seed)
-    return proxy
-
-
-@cache
-def standard(kind: str) -> Any:
-    return fitted(kind)
-
-
-def agree(a: Any, b: Any, atol: float = 1e-6) -> None:
-    np.testing.assert_allclose(a.mean, b.mean, rtol=0, atol=atol)
-    np.testing.assert_allclose(a.std, b.std, rtol=0, atol=atol)
 
 
 @every
@@ -96,8 +67,8 @@ def test_its_deviation_grows_away_from_the_data(kind: str) -> None:
 
 @every
 def test_values_in_other_units_give_predictions_in_those_units(kind: str) -> None:
-    plain, other = standard(kind).predict(TEST), fitted(kind, values=1000.0 - 250.0 * Y).predict(TEST)
-    np.testing.assert_allclose((1000.0 - other.mean) / 250.0, plain.mean, atol=2e-3 * Y.std())
+    plain, other = standard(kind).predict(TEST), fitted(kind, values=1000.0 + 250.0 * Y).predict(TEST)
+    np.testing.assert_allclose((other.mean - 1000.0) / 250.0, plain.mean, atol=2e-3 * Y.std())
     np.testing.assert_allclose(other.std / 250.0, plain.std, atol=2e-3 * Y.std())
 
 
@@ -144,14 +115,16 @@ def test_a_prediction_does_not_depend_on_its_company(kind: str) -> None:
 
 @every
 def test_configuration_and_state_restore_the_predictions(kind: str) -> None:
-    file = io.BytesIO()
-    torch.save(standard(kind).state(), file)
-    file.seek(0)
-    state = torch.load(file, weights_only=True)
+    state = reloaded(standard(kind).state())
     assert all(isinstance(value, torch.Tensor) for value in state.values())
     again = build("proxy", standard(kind).config())
     again.load_state(state)
     agree(again.predict(MOLECULES + FAR), standard(kind).predict(MOLECULES + FAR), atol=1e-12)
+    for a, b in zip(again.joint(TEST), standard(kind).joint(TEST), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+    if isinstance(again, EmbeddingProxy):
+        for sort in ("last_layer", "gradient"):
+            np.testing.assert_allclose(again.embed(TEST, kind=sort), standard(kind).embed(TEST, kind=sort), atol=1e-9)
     assert again.config() == standard(kind).config()
     assert set(again.state()) == set(state)
 
@@ -169,72 +142,7 @@ def test_an_untrained_proxy_says_what_to_do(kind: str) -> None:
             call()
 
 
-@every
-def test_too_few_labels_are_refused(kind: str) -> None:
-    with pytest.raises(ValueError, match=f"A {kind} needs at least 5 measured molecules; got 4"):
-        made(kind).fit(MOLECULES[:4], LOGP[:4], seed=0)
-
-
-@every
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_value_that_is_not_finite_is_named_with_its_molecule(kind: str, bad: float) -> None:
-    values = Y.copy()
-    values[3] = bad
-    with pytest.raises(ValueError, match=r"1 of \d+ are not") as error:
-        made(kind).fit(TRAIN, values, seed=0)
-    assert f"{TRAIN[3]} ({bad})" in str(error.value)
-
-
-@every
-def test_lengths_that_differ_are_refused(kind: str) -> None:
-    with pytest.raises(ValueError, match="one value per molecule"):
-        made(kind).fit(TRAIN, Y[:-1], seed=0)
-
-
-@every
-def test_a_text_that_is_no_molecule_is_named(kind: str) -> None:
-    with pytest.raises(ValueError, match="'not a molecule' is no valid SMILES"):
-        standard(kind).predict(["CCO", "not a molecule"])
-
-
-@every
-def test_five_labels_are_enough(kind: str) -> None:
-    prediction = fitted(kind, MOLECULES[:5], LOGP[:5]).predict(TEST)
-    assert np.isfinite(prediction.mean).all()
-    assert (prediction.std > 0).all()
-    assert np.isfinite(prediction.std).all()
-
-
-@every
-@pytest.mark.parametrize("value", [3.25, 0.0, -2e-4])
-def test_constant_labels_predict_that_constant(kind: str, value: float) -> None:
-    prediction = fitted(kind, values=np.full(len(TRAIN), value)).predict(TEST)
-    size = abs(value) or 1.0
-    np.testing.assert_allclose(prediction.mean, value, atol=0.1 * size)
-    assert (prediction.std > 0).all()
-    assert (prediction.std < 2 * size).all()
-
-
-@every
-def test_replicates_that_disagree_are_kept_and_their_noise_is_estimated(kind: str) -> None:
-    rng = np.random.default_rng(0)
-    clean = fitted(kind, TRAIN * 3, np.tile(Y, 3))
-    noisy = fitted(kind, TRAIN * 3, np.tile(Y, 3) + rng.normal(0.0, 0.8, 3 * len(Y)))
-    assert noisy.predict(TRAIN).std.mean() > clean.predict(TRAIN).std.mean() + 0.15
-    assert noisy.predict(TRAIN).std.mean() > 0.55
-    assert np.corrcoef(noisy.predict(TRAIN).mean, Y)[0, 1] > 0.7
-
-
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "gnn_ensemble"])
-def test_features_that_are_all_zero_give_the_mean_and_the_deviation_of_the_labels(kind: str) -> None:
-    nothing = np.zeros((20, 3))
-    values = np.random.default_rng(0).normal(5.0, 2.0, 20)
-    prediction = fitted(kind, nothing, values, features="identity").predict(nothing[:4])
-    np.testing.assert_allclose(prediction.mean, values.mean(), atol=0.9)
-    np.testing.assert_allclose(prediction.std, values.std(), rtol=0.6)
-
-
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "gnn_ensemble"])
+@of_any_object
 @pytest.mark.parametrize("sort", ["sequences", "arrays"])
 def test_sequences_and_arrays_are_learnt_as_molecules_are(kind: str, sort: str) -> None:
     rng = np.random.default_rng(3)
