@@ -55,6 +55,22 @@ class JointProxy(Protocol):
 
 
 @runtime_checkable
+class RefittableProxy(Protocol):
+    """A proxy that can go on from the last round's state instead of being trained from nothing."""
+
+    def refit(
+        self,
+        previous_state: Mapping[str, Any],
+        molecules: Sequence[str],
+        values: FloatArray,
+        new_mask: np.ndarray[Any, np.dtype[np.bool_]],
+        *,
+        seed: int,
+    ) -> None:
+        """Train on n molecules, of which `new_mask` `(n,)` marks those that the previous state has not seen."""
+
+
+@runtime_checkable
 class EmbeddingProxy(Protocol):
     """A proxy that has learnt coordinates, in which distances mean something for the target."""
 

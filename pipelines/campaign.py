@@ -120,10 +120,10 @@ def run_rounds(ref: CampaignRef, rounds: int, call: Call) -> None:
     library = call(prepare_data, ref)
     dataset = call(measure, ref, 0, library)
     call(report, ref, 0, dataset, None, None)
-    generator = None
+    proxy = generator = None
     for round in range(1, rounds + 1):
         _check_time(ref, round)
-        proxy = call(train_proxy, ref, round, dataset)
+        proxy = call(train_proxy, ref, round, dataset, proxy)
         generator = call(train_generator, ref, round, library, dataset, proxy, generator)
         _check_time(ref, round)
         proposals = call(propose, ref, round, library, dataset, proxy, generator)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,18 @@ from data.molecules import scaffold
 from data.records import FloatArray, JsonDict, Prediction
 from models.protocols import Proxy
 from models.proxies.calibration import calibrate_across, calibrated, fit_calibration
-from models.proxies.evaluation import cross_validate, group_folds, metrics
+from models.proxies.evaluation import group_folds, metrics, out_of_fold, stable_folds
+from models.proxies.warm_start import Fitter, refits
 from models.registry import build
 from models.screens.domain import ApplicabilityDomain
-from tasks.components import read_json, save_state, write_json
+from tasks.components import load_state, read_json, save_state, write_json
 from tasks.stages import CODE_VERSION, BadInput, CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.workspace import Workspace
 
 FOLDS = 5
+
+MODELS = "models.pt"
+"""File of what a network goes on from in the next round."""
 
 MINIMUM_LABELS = 6
 """Measured molecules without which no proxy is trained: the 5 that a proxy needs, and one to hold out."""
@@ -71,21 +75,26 @@ class TrainingData:
 
 
 @task(name="train proxy", cache_policy=NO_CACHE, persist_result=False)
-def train_proxy(ref: CampaignRef, round: int, dataset: StageRef) -> StageRef:
-    """Train the proxy of a round on all measurements so far.
+def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: StageRef | None = None) -> StageRef:
+    """Train the proxy of a round on all measurements so far; a network with `refit: replay` goes on from `previous`.
 
     Results: `proxy.json` (configuration), `proxy.pt` (state, calibration included), `heldout.csv` and `random.csv`
-    (out-of-fold predictions of the scaffold and the random split), `training.json`.
+    (out-of-fold predictions of the scaffold and the random split), `training.json`; with `refit: replay` also
+    `models.pt`, what the next round goes on from.
     """
     with ref.open() as context:
         data = TrainingData.of(pd.read_parquet(dataset.path(context, "dataset.parquet")))
+        inputs: dict[str, StageRef | str] = {"dataset": dataset}
+        warm = previous if previous is not None and refits(build("proxy", context.config.proxy.component())) else None
+        if warm is not None:
+            inputs["previous"] = warm
         return run_stage(
             context,
             round,
             "train_proxy",
-            inputs={"dataset": dataset},
+            inputs=inputs,
             settings=context.config.to_json()["proxy"],
-            compute=lambda folder: _use(context, data, folder),
+            compute=lambda folder: _use(context, data, folder, None if warm is None else warm.path(context, "")),
         )
 
 
@@ -100,9 +109,26 @@ def stored_proxy(workspace: Workspace, key: str) -> Path | None:
     return folder if (folder / "training.json").is_file() else None
 
 
-def trained(workspace: Workspace, config: ProxyConfig, data: TrainingData, seed: int, *, maximise: bool = True) -> Path:
-    """Return the folder of the proxy trained on these data, training it only if the workspace does not have it."""
-    key = proxy_key(config, data, seed, maximise=maximise)
+def trained(
+    workspace: Workspace,
+    config: ProxyConfig,
+    data: TrainingData,
+    seed: int,
+    *,
+    maximise: bool = True,
+    previous: Path | None = None,
+) -> Path:
+    """Return the folder of the proxy trained on these data, training it only if the workspace does not have it.
+
+    Args:
+        workspace: where trained proxies are kept.
+        config: of the proxy.
+        data: to train on.
+        seed: of the training.
+        maximise: whether larger values are better, for figures of the top.
+        previous: folder of the last round's proxy, to go on from; None: train from nothing.
+    """
+    key = proxy_key(config, data, seed, maximise=maximise, previous=previous)
     existing = stored_proxy(workspace, key)
     if existing is not None:
         return existing
@@ -110,7 +136,7 @@ def trained(workspace: Workspace, config: ProxyConfig, data: TrainingData, seed:
     partial = final.with_name(f"{key}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    training = _train(partial, config, data, seed, maximise)
+    training = _train(partial, config, data, seed, maximise, previous)
     write_json(partial / "training.json", {"key": key, **training})
     if final.exists():  # a concurrent training, or one that a crash cut short
         shutil.rmtree(final)
@@ -118,28 +144,37 @@ def trained(workspace: Workspace, config: ProxyConfig, data: TrainingData, seed:
     return final
 
 
-def proxy_key(config: ProxyConfig, data: TrainingData, seed: int, *, maximise: bool = True) -> str:
+def proxy_key(
+    config: ProxyConfig, data: TrainingData, seed: int, *, maximise: bool = True, previous: Path | None = None
+) -> str:
     """Return the key under which a trained proxy is kept: equal keys, equal proxies."""
     spec = build("proxy", config.component()).config()
-    return digest([CODE_VERSION, spec, config.calibration, maximise, data.sha256(), seed])[:32]
+    before = [] if previous is None else [read_json(previous / "training.json")["key"]]
+    return digest([CODE_VERSION, spec, config.calibration, maximise, data.sha256(), seed, *before])[:32]
 
 
-def _train(folder: Path, config: ProxyConfig, data: TrainingData, seed: int, maximise: bool) -> JsonDict:
+def _train(
+    folder: Path, config: ProxyConfig, data: TrainingData, seed: int, maximise: bool, previous: Path | None
+) -> JsonDict:
     def make() -> Proxy:
         proxy: Proxy = build("proxy", config.component())
         return proxy
 
-    split, groups, folds = _split(data, seed, {"scaffold": data.groups(), "molecule": list(data.ids)})
-    held = _HeldOut.of(make, data, groups, folds, seed)
+    fitter = Fitter(make, seed=seed, previous=None if previous is None else load_state(previous / MODELS))
+    split = _split(data, seed, {"scaffold": data.groups(), "molecule": list(data.ids)}, stable=refits(make()))
+    held = _HeldOut.of(fitter, data, split)
     calibration = fit_calibration(config.calibration, held.prediction, data.values)
-    across = calibrate_across(config.calibration, held.prediction, data.values, held.fold)
-    _, ids, random_folds = _split(data, seed, {"molecule": list(data.ids)})
-    drawn = held if split == "molecule" else _HeldOut.of(make, data, ids, random_folds, seed)
-    shuffled = across if split == "molecule" else calibration(drawn.prediction)
-    proxy = calibrated(make(), calibration)
-    proxy.fit(data.molecules, data.values, seed=seed)
+    across = calibrate_across(config.calibration, held.prediction, data.values, split.fold)
+    drawn, shuffled, by_molecule = held, across, split
+    if split.by != "molecule":
+        by_molecule = _split(data, seed, {"molecule": list(data.ids)}, stable=split.stable)
+        drawn = _HeldOut.of(fitter, data, by_molecule)
+        shuffled = calibration(drawn.prediction)
+    proxy = calibrated(fitter.fit("all", data.ids, data.molecules, data.values), calibration)
     save_state(folder / "proxy.pt", proxy.state())
     write_json(folder / "proxy.json", proxy.config())
+    if refits(make()):
+        save_state(folder / MODELS, fitter.state())
     held.table(data, across).to_csv(folder / "heldout.csv", index=False)
     drawn.table(data, shuffled).to_csv(folder / "random.csv", index=False)
     return {
@@ -150,9 +185,27 @@ def _train(folder: Path, config: ProxyConfig, data: TrainingData, seed: int, max
         "heldout_raw": metrics(held.prediction, data.values, maximise=maximise),
         "random": metrics(shuffled, data.values, maximise=maximise),
         "calibration": {"method": config.calibration, "knots": calibration.knots.tolist()},
-        "split": f"{folds} folds by {split}",
-        "random_split": f"{random_folds} folds by molecule",
+        "split": str(split),
+        "random_split": str(by_molecule),
     }
+
+
+@dataclass(frozen=True)
+class _Split:
+    """What is held out together.
+
+    Attributes:
+        by: what stays together: `scaffold` or `molecule`.
+        fold: n numbers of folds.
+        stable: whether a molecule's fold stays the same when others come.
+    """
+
+    by: str
+    fold: list[int]
+    stable: bool
+
+    def __str__(self) -> str:
+        return f"{len(set(self.fold))} folds by {self.by}"
 
 
 @dataclass(frozen=True)
@@ -170,15 +223,19 @@ class _HeldOut:
     similarity: FloatArray
 
     @classmethod
-    def of(cls, make: Callable[[], Proxy], data: TrainingData, groups: list[str], folds: int, seed: int) -> _HeldOut:
-        fold = group_folds(groups, folds, seed)
-        prediction = cross_validate(make, data.molecules, data.values, groups, folds=folds, seed=seed)
+    def of(cls, fitter: Fitter, data: TrainingData, split: _Split) -> _HeldOut:
+        def train(k: int, rows: list[int]) -> Proxy:
+            ids, molecules = [data.ids[i] for i in rows], [data.molecules[i] for i in rows]
+            name = f"{split.by} {k}" if split.stable else None
+            return fitter.fit(name, ids, molecules, data.values[rows])
+
+        prediction = out_of_fold(train, data.molecules, split.fold)
         similarity = np.empty(len(data))
-        for k in range(folds):
-            here = np.array(fold) == k
+        for k in set(split.fold):
+            here = np.array(split.fold) == k
             nearest = ApplicabilityDomain(data.keep(~here).molecules, 0.0)
             similarity[here] = nearest.similarity(data.keep(here).molecules)
-        return cls(prediction, fold, similarity)
+        return cls(prediction, split.fold, similarity)
 
     def table(self, data: TrainingData, shown: Prediction) -> pd.DataFrame:
         """Return a row per molecule: measured, predicted, deviation calibrated and as the proxy gave it."""
@@ -207,28 +264,37 @@ class _HeldOut:
         return found
 
 
-def _split(data: TrainingData, seed: int, ways: Mapping[str, list[str]]) -> tuple[str, list[str], int]:
-    """Return what is held out together, the group of each molecule, and the number of folds.
+def _split(data: TrainingData, seed: int, ways: Mapping[str, list[str]], *, stable: bool) -> _Split:
+    """Return what is held out together.
 
-    The first way that leaves enough for training: a series of one scaffold is held out by molecule.
+    The first way that leaves enough for training: a series of one scaffold is held out by molecule. Folds are equally
+    large; with `stable` they are kept from round to round, where that leaves enough for training too: a model that
+    goes on from the last round must not have seen what it is tested on.
     """
-    for split, groups in ways.items():
+    if stable:
+        for by, groups in ways.items():
+            fold = stable_folds(groups, FOLDS)
+            if len(set(fold)) > 1 and len(data) - max(Counter(fold).values()) >= MINIMUM_LABELS - 1:
+                return _Split(by, fold, stable=True)
+    for by, groups in ways.items():
         distinct = len(set(groups))
         for folds in (FOLDS, distinct):
             if 2 <= folds <= distinct:
-                largest = max(Counter(group_folds(groups, folds, seed)).values())
-                if len(data) - largest >= MINIMUM_LABELS - 1:
-                    return split, groups, folds
+                fold = group_folds(groups, folds, seed)
+                if len(data) - max(Counter(fold).values()) >= MINIMUM_LABELS - 1:
+                    return _Split(by, fold, stable=False)
     raise BadInput(
         f"There are {len(data)} measured molecules; a proxy needs at least {MINIMUM_LABELS}. Enlarge the initial "
         "design."
     )
 
 
-def _use(context: CampaignContext, data: TrainingData, folder: Path) -> dict[str, float]:
-    config, seed = context.config.proxy, proxy_seed(context)
-    reused = stored_proxy(context.workspace, proxy_key(config, data, seed, maximise=context.maximise)) is not None
-    for file in trained(context.workspace, config, data, seed, maximise=context.maximise).iterdir():
+def _use(context: CampaignContext, data: TrainingData, folder: Path, previous: Path | None) -> dict[str, float]:
+    config, seed, maximise = context.config.proxy, proxy_seed(context), context.maximise
+    key = proxy_key(config, data, seed, maximise=maximise, previous=previous)
+    reused = stored_proxy(context.workspace, key) is not None
+    kept = trained(context.workspace, config, data, seed, maximise=maximise, previous=previous)
+    for file in kept.iterdir():
         shutil.copyfile(file, folder / file.name)
     training = read_json(folder / "training.json")
     parts = ("heldout", "heldout_raw", "random")

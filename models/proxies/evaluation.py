@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -51,6 +52,35 @@ def group_folds(groups: Sequence[str], folds: int, seed: int) -> list[int]:
     return [fold_of[name] for name in names]
 
 
+def stable_folds(groups: Sequence[str], folds: int) -> list[int]:
+    """Return the fold of each of n objects by a hash of its group: objects that come later change nobody's fold.
+
+    Folds may differ in size, and one may be empty.
+
+    Args:
+        groups: name of each object's group.
+        folds: number of folds, at least 2.
+    """
+    return [int(hashlib.sha256(group.encode()).hexdigest()[:12], 16) % folds for group in groups]
+
+
+def out_of_fold(train: Callable[[int, list[int]], Proxy], molecules: Sequence[str], fold: Sequence[int]) -> Prediction:
+    """Predict each of n molecules by a proxy that was trained on the other folds.
+
+    Args:
+        train: returns a proxy trained on the rows given, for a fold given by number.
+        molecules: n canonical SMILES.
+        fold: n numbers of folds.
+    """
+    number = np.asarray(fold)
+    mean, std = np.empty(len(molecules)), np.empty(len(molecules))
+    for k in np.unique(number).tolist():
+        test = np.flatnonzero(number == k)
+        prediction = train(k, np.flatnonzero(number != k).tolist()).predict([molecules[i] for i in test.tolist()])
+        mean[test], std[test] = prediction.mean, prediction.std
+    return Prediction(mean, std)
+
+
 def cross_validate(
     build_proxy: Callable[[], Proxy],
     molecules: Sequence[str],
@@ -72,15 +102,13 @@ def cross_validate(
     Raises:
         ValueError: fewer groups than folds, or a training set that the proxy refuses.
     """
-    fold = np.array(group_folds(groups, folds, seed))
-    mean, std = np.empty(len(molecules)), np.empty(len(molecules))
-    for k in range(folds):
-        train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+
+    def train(k: int, rows: list[int]) -> Proxy:
         proxy = build_proxy()
-        proxy.fit([molecules[i] for i in train.tolist()], np.asarray(values)[train], seed=seed)
-        prediction = proxy.predict([molecules[i] for i in test.tolist()])
-        mean[test], std[test] = prediction.mean, prediction.std
-    return Prediction(mean, std)
+        proxy.fit([molecules[i] for i in rows], np.asarray(values)[rows], seed=seed)
+        return proxy
+
+    return out_of_fold(train, molecules, group_folds(groups, folds, seed))
 
 
 def metrics(prediction: Prediction, values: FloatArray, *, maximise: bool = True) -> dict[str, float]:

@@ -1,0 +1,104 @@
+"""Training of a round's proxy: held-out figures stay honest when networks go on from round to round."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.config import ProxyConfig
+from data.records import Prediction
+from models.registry import Component
+from tasks.components import read_json
+from tasks.train_proxy import TrainingData, trained
+from tasks.workspace import Workspace
+
+CORES = ("c1ccccc1", "c1ccncc1", "C1CCCCC1", "c1ccsc1", "c1ccoc1", "C1CCNCC1", "C1CCOC1", "C1CC1", "C1CCC1")
+MOLECULES = [f"{head}{core}" for head in ("C", "CC", "CO", "CN", "F", "Cl", "O") for core in CORES]
+
+
+class Remembering(Component):
+    """Predicts what it ever saw, and 1000 for all else."""
+
+    group = "proxy"
+    kind = "remembering_for_the_training_test"
+
+    class Options(Component.Options):
+        refit: str = "replay"
+
+    def __init__(self, options=None, /, **values):
+        super().__init__(options, **values)
+        self.seen = {}
+
+    def fit(self, molecules, values, *, seed):
+        self.seen = dict(zip(molecules, values.tolist(), strict=True))
+
+    def refit(self, previous_state, molecules, values, new_mask, *, seed):
+        assert set(previous_state["seen"]) == {m for m, new in zip(molecules, new_mask, strict=True) if not new}
+        self.seen = {**previous_state["seen"], **dict(zip(molecules, values.tolist(), strict=True))}
+
+    def predict(self, molecules):
+        mean = np.array([self.seen.get(smiles, 1000.0) for smiles in molecules])
+        return Prediction(mean, np.ones(len(mean)))
+
+    def state(self):
+        return {"seen": self.seen}
+
+    def load_state(self, state):
+        self.seen = dict(state["seen"])
+
+
+def data(n):
+    rows = [(f"ID{i:03d}", smiles, float(i)) for i, smiles in enumerate(MOLECULES[:n])]
+    return TrainingData.of(pd.DataFrame(rows, columns=["id", "smiles", "value"]))
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace.open(tmp_path)
+
+
+def rounds(workspace, config, sizes=(20, 30, 45), *, replay=True):
+    folders = [None]
+    for n in sizes:
+        folders.append(trained(workspace, config, data(n), 0, previous=folders[-1] if replay else None))
+    return folders[1:]
+
+
+def test_no_model_is_tested_on_a_molecule_that_it_or_its_forerunner_saw(workspace):
+    for folder in rounds(workspace, ProxyConfig(kind=Remembering.kind)):
+        for file in ("heldout.csv", "random.csv"):
+            assert (pd.read_csv(folder / file)["mean"] == 1000.0).all(), folder
+        assert read_json(folder / "training.json")["split"].endswith("by scaffold")
+
+
+def test_a_network_that_replays_goes_on_and_one_that_does_not_keeps_nothing(workspace):
+    small = {"kind": "mlp_ensemble", "members": 2, "width": 8, "depth": 1, "steps": 40, "refit_steps": 10}
+    replayed = rounds(workspace, ProxyConfig(**small, refit="replay"))
+    anew = rounds(workspace, ProxyConfig(**small), replay=False)
+    assert (replayed[-1] / "models.pt").is_file()
+    assert not (anew[-1] / "models.pt").exists()
+    assert read_json(replayed[0] / "training.json")["n"] == 20
+    last = [pd.read_csv(folder / "heldout.csv")["mean"] for folder in (replayed[-1], anew[-1])]
+    assert not np.allclose(*last)
+
+
+def test_what_is_gone_on_from_is_part_of_a_proxys_key(workspace):
+    config = ProxyConfig(kind="mlp_ensemble", members=2, width=8, depth=1, steps=20, refit_steps=5, refit="replay")
+    first = trained(workspace, config, data(20), 0)
+    assert trained(workspace, config, data(30), 0) != trained(workspace, config, data(30), 0, previous=first)
+    assert trained(workspace, config, data(30), 0, previous=first) == trained(
+        workspace, config, data(30), 0, previous=first
+    )
+
+
+def test_a_campaign_whose_network_replays_runs_and_resumes(bench):
+    bench.write_config(
+        rounds=2,
+        budget={"calls": 30},
+        proxy={"kind": "mlp_ensemble", "members": 2, "width": 8, "steps": 30, "refit_steps": 10, "refit": "replay"},
+    )
+    assert bench.run().exit == 0
+    models = sorted(path.parent.parent.name for path in bench.home.glob("campaigns/*/*/train_proxy/models.pt"))
+    assert len(models) == 2
+    calls = len(bench.calls())
+    assert bench.run().exit == 0
+    assert len(bench.calls()) == calls
