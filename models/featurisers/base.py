@@ -29,6 +29,9 @@ class Features:
     def __len__(self) -> int:
         return len(self.dense)
 
+    def __getitem__(self, rows: NDArray[np.intp]) -> Features:
+        return Features(self.dense[rows], self.counts[rows])
+
 
 class Featuriser(Component):
     """Base of featurisers: a pure function of the object, whatever its company."""

@@ -48,4 +48,4 @@ class OneHot(Featuriser):
                         "its option `alphabet`."
                     )
                 out[row, place, column[letter]] = 1.0
-        return Features(out.reshape(len(objects), -1), no_counts(len(objects)))
+        return Features(out.reshape(len(objects), length * len(alphabet)), no_counts(len(objects)))

@@ -23,6 +23,19 @@ _PROJECTED = 64
 _CHUNK = 1024
 
 
+def check_width(table: FloatArray, mean: FloatArray) -> None:
+    """Refuse a table `(n, p)` whose width is not that of the training, of which the columns' means are given.
+
+    Raises:
+        ValueError: it is another one.
+    """
+    if table.shape[1] != len(mean):
+        raise ValueError(
+            f"The proxy was trained on {len(mean)} dense features; got {table.shape[1]}. Use the features that it was "
+            "trained with, or train again."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Standardiser:
     """Location and scale of the training columns; constant columns have scale 0 and are left out.
@@ -35,7 +48,12 @@ class Standardiser:
     clip: float
 
     def __call__(self, table: FloatArray) -> FloatArray:
-        """Return the columns that varied in training, standardised and clipped; shape `(n, at most p)`."""
+        """Return the columns that varied in training, standardised and clipped; shape `(n, at most p)`.
+
+        Raises:
+            ValueError: the table has another width than that of the training.
+        """
+        check_width(table, self.mean)
         keep = self.scale > 0
         z = (table[:, keep] - self.mean[keep]) / self.scale[keep]
         return np.ascontiguousarray(z.clip(-self.clip, self.clip))
@@ -95,10 +113,6 @@ class Design:
         Raises:
             ValueError: the features have another width than those of the training.
         """
-        if features.dense.shape[1] != len(self.dense.mean):
-            raise ValueError(
-                f"The proxy was trained on {len(self.dense.mean)} dense features; got {features.dense.shape[1]}."
-            )
         out = np.concatenate([self.dense(features.dense), np.log1p(features.counts[:, self.columns])], axis=1)
         return out if out.shape[1] else np.zeros((len(out), 1))
 
@@ -156,7 +170,12 @@ class DataDistance:
         return DataDistance(standardiser.mean, scale, projection, np.unique(empty.project(features), axis=0))
 
     def project(self, features: Features) -> FloatArray:
-        """Return the rows in the space of the distance, shape `(n, k)`."""
+        """Return the rows in the space of the distance, shape `(n, k)`.
+
+        Raises:
+            ValueError: the features have another width than those of the training.
+        """
+        check_width(features.dense, self.mean)
         dense = ((features.dense - self.mean) / self.scale).clip(-CLIP, CLIP)
         rows = np.concatenate([dense, np.log1p(features.counts)], axis=1)
         out = np.empty((len(rows), self.projection.shape[1]))

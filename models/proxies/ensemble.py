@@ -124,10 +124,11 @@ class EnsembleProxy(BaseProxy):
         self, molecules: Sequence[str], values: FloatArray, target: Target, seed: int
     ) -> tuple[Labelled, NDArray[np.intp]]:
         """Return the training set in its canonical order, and that order."""
+        found = self.featuriser(molecules)  # before they are put in order: an error names the caller's row
         order = canonical_order(molecules, values)
         ordered = [molecules[i] for i in order.tolist()]
         weights = poisson_weights(digests(ordered), self.options.members, seed)
-        return Labelled(ordered, self.featuriser(ordered), target.standardised(values[order]), weights), order
+        return Labelled(ordered, found[order], target.standardised(values[order]), weights), order
 
     def _finish(self, data: Labelled, members: Members, target: Target, seed: int) -> None:
         distance = DataDistance.of(data.features)

@@ -130,12 +130,12 @@ class GaussianProcess(BaseProxy):
             ValueError: fewer than 5 labels, lengths that differ, values that are not finite, or an invalid molecule.
         """
         values = checked_labels(self.kind, molecules, values)
-        order = canonical_order(molecules, values).tolist()
+        found = self._features(molecules)  # before they are put in order: an error names the caller's row
+        order = canonical_order(molecules, values)
         with one_blas_thread():
-            self._fitted = self._fit([molecules[i] for i in order], values[order], seed)
+            self._fitted = self._fit(found[order], values[order], seed)
 
-    def _fit(self, molecules: Sequence[str], values: FloatArray, seed: int) -> _Fitted:
-        found = self._features(molecules)
+    def _fit(self, found: Features, values: FloatArray, seed: int) -> _Fitted:
         standardiser = Standardiser.of(found.dense, self.options.clip)
         z = standardiser(found.dense)
         target = Target.of(values[:, None])
