@@ -140,7 +140,7 @@ class Pool:
     """The m candidates that a batch is chosen from. Optional parts are None where the selector does not ask for them.
 
     Attributes:
-        scores: shape `(m,)`, larger is better, no NaN; minus infinity forbids a candidate.
+        scores: shape `(m,)`, larger is better, neither NaN nor infinity; minus infinity forbids a candidate.
         prediction: of the m candidates, in the unit of the target.
         fingerprints: Morgan counts, shape `(m, d)`, non-negative integers.
         features: what distances are taken in where that is not the fingerprints, shape `(m, f)`, float64.
@@ -151,7 +151,8 @@ class Pool:
         objectives: predictions of K >= 2 objectives; empty: the target alone.
         goals: whether each objective is maximised.
         maximise: goal of the target.
-        best: best measured value, None at first.
+        best: what is to be improved on: the best measured value, or the best predicted one where the score looks at
+            that; None at first.
         log_scores: the scores are logarithms of a positive quantity.
         seed: of selectors that draw.
     """

@@ -22,13 +22,14 @@ def ranking(scores: FloatArray) -> Indices:
     """Return all indices, the best score first and ties by index.
 
     Raises:
-        ValueError: a score is NaN, which has no place in an order.
+        ValueError: a score is NaN, which has no place in an order, or infinite, beside which no other counts.
     """
     scores = np.asarray(scores, dtype=np.float64)
-    if np.isnan(scores).any():
+    bad = np.isnan(scores) | np.isposinf(scores)
+    if bad.any():
         raise ValueError(
-            f"Scores must be numbers; {int(np.isnan(scores).sum())} of {len(scores)} are NaN, the first at index "
-            f"{int(np.flatnonzero(np.isnan(scores))[0])}. Look at the proxy's prediction of that molecule."
+            f"Scores must be numbers; {int(bad.sum())} of {len(scores)} are NaN or infinite, the first at index "
+            f"{int(np.flatnonzero(bad)[0])}. Look at the proxy's prediction of that molecule."
         )
     return np.argsort(-scores, kind="stable")
 

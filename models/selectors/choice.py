@@ -73,7 +73,8 @@ def choose(
         joint=_joint(proxy, names) if isinstance(proxy, JointProxy) else None,
         rescore=_rescore(acquisition, context, names),
         maximise=context.maximise,
-        best=context.best,
+        # What a belief is compared with: an acquisition that looks at the predicted best does not see the measured one.
+        best=context.best if context.predicted_best is None else context.predicted_best,
         log_scores=is_logarithm(acquisition),
         seed=seed,
     )
@@ -122,10 +123,7 @@ def _joint(proxy: JointProxy, names: list[str]) -> Joint:
 def _rescore(acquisition: Acquisition, context: ScoringContext, names: list[str]) -> Rescore:
     def rescore(indices: Sequence[int], prediction: Prediction, best: float | None) -> FloatArray:
         some = tuple(names[i] for i in indices)
-        believed = replace(context, molecules=some, best=best)
-        if context.predicted_best is not None and best is not None and best != context.best:
-            better = max if context.maximise else min  # what is believed was predicted, and may be the best of it
-            believed = replace(believed, predicted_best=better(context.predicted_best, best))
-        return scores(acquisition, prediction, believed)
+        predicted = None if context.predicted_best is None else best
+        return scores(acquisition, prediction, replace(context, molecules=some, best=best, predicted_best=predicted))
 
     return rescore

@@ -13,6 +13,7 @@ from data.records import FloatArray
 from models.protocols import Pool
 from models.selectors.base import BatchSelector, FeatureName, Indices, geometry_of, needs, part_in
 from models.selectors.geometry import Embedded, Geometry
+from models.selectors.thompson import joint_of
 
 Row = Callable[[int], FloatArray]
 
@@ -135,7 +136,6 @@ def _conditioned(geometry: Geometry, noise: float) -> tuple[FloatArray, Row]:
 def _posterior(selector: MaxDet, pool: Pool) -> tuple[FloatArray, Row]:
     if pool.joint is None:
         raise ValueError(needs(selector, "a joint posterior", "Use a proxy that has `joint`, or other `features`."))
-    _, covariance = pool.joint(range(len(pool)))
-    covariance = np.asarray(covariance, dtype=np.float64)
+    _, covariance = joint_of(selector, pool)
     scale = float(covariance.diagonal().mean()) or 1.0
     return covariance.diagonal() / scale, lambda i: covariance[i] / scale

@@ -11,7 +11,7 @@ from models.acquisition.expected_improvement import ExpectedImprovement, log_h
 from models.acquisition.mean import Mean
 from models.acquisition.upper_confidence_bound import UpperConfidenceBound
 from models.protocols import Acquisition
-from models.registry import ComponentError, build, kinds
+from models.registry import ComponentError, build
 
 numbers = st.floats(-100, 100)
 deviations = st.floats(1e-3, 100)
@@ -37,25 +37,6 @@ def test_the_bound_is_beta_deviations_above_the_mean_or_below_for_a_minimum(
     bound = UpperConfidenceBound(beta=beta)
     np.testing.assert_allclose(bound.score(p, best=None, maximise=True), p.mean + beta * p.std)
     np.testing.assert_allclose(-bound.score(p, best=None, maximise=False), p.mean - beta * p.std)
-
-
-@pytest.mark.parametrize("kind", sorted(kinds("acquisition")))
-@given(rows=st.lists(one, min_size=2, max_size=8), best=numbers)
-def test_to_minimise_is_to_maximise_the_opposite(kind: str, rows: list[tuple[float, float]], best: float) -> None:
-    p = prediction(rows)
-    acquisition = build("acquisition", {"kind": kind})
-    down = acquisition.score(p, best=best, maximise=False)
-    up = acquisition.score(Prediction(-p.mean, p.std), best=-best, maximise=True)
-    np.testing.assert_array_equal(down, up)
-    assert np.isfinite(down).all()
-
-
-@pytest.mark.parametrize("kind", sorted(kinds("acquisition")))
-@given(mean=numbers, std=deviations, gain=st.floats(0.1, 10), best=numbers)
-def test_a_better_mean_never_scores_worse(kind: str, mean: float, std: float, gain: float, best: float) -> None:
-    p = prediction([(mean, std), (mean + gain, std)])
-    scores = build("acquisition", {"kind": kind}).score(p, best=best, maximise=True)
-    assert scores[1] > scores[0]
 
 
 def test_expected_improvement_is_the_mean_gain_over_draws() -> None:

@@ -1,0 +1,59 @@
+"""The look-up campaign finds most of the best one per cent of a library that it measures six per cent of."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data.shipped import labelled_library
+
+CAMPAIGN = Path(__file__).resolve().parent.parent.parent / "campaigns" / "virtual_screening.yaml"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def share_of_the_best(file: Path, home: Path) -> float:
+    """Run a campaign as a user does; return how much of the library's best one per cent it measured."""
+    environment = {**os.environ, "DISCOVER_HOME": str(home), "DISCOVER_WORKERS": "1"}
+    ran = subprocess.run(
+        [sys.executable, "-m", "pipelines", "run", str(file), "--plain"],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    (summary,) = home.glob("campaigns/*/report/summary.json")
+    figures = json.loads(summary.read_text())
+    assert (figures["failed"], figures["calls"]) == (0, 342)
+    with (summary.parent / "candidates.csv").open(newline="") as table:
+        measured = {row["id"] for row in csv.DictReader(table) if row["value"]}
+    library = labelled_library()
+    best = set(library.nlargest(round(0.01 * len(library)), "value")["id"])
+    return len(best & measured) / len(best)
+
+
+def test_a_shipped_library_is_searched_with_the_defaults(tmp_path):
+    config = yaml.safe_load(CAMPAIGN.read_text())
+    assert not {"acquisition", "selector"} & set(config), "the campaign shows what the defaults find"
+    assert share_of_the_best(CAMPAIGN, tmp_path) >= 0.6
+
+
+def test_the_same_campaign_runs_from_a_users_own_smiles_file_and_table_of_values(tmp_path):
+    library = labelled_library().sample(frac=1.0, random_state=1)
+    (tmp_path / "mine.smi").write_text("".join(f"{row.smiles} m{i}\n" for i, row in enumerate(library.itertuples())))
+    library.rename(columns={"smiles": "Structure", "value": "EA"})[["Structure", "EA"]].to_csv(
+        tmp_path / "measured.csv", index=False
+    )
+    config = yaml.safe_load(CAMPAIGN.read_text())
+    config["objectives"][0]["oracle"] = {"kind": "table", "path": "measured.csv", "smiles": "Structure", "value": "EA"}
+    config["data"] = {"kind": "smiles", "path": "mine.smi", "initial": config["data"]["initial"]}
+    for part in ("generator", "control"):
+        config[part]["path"] = "mine.smi"
+        del config[part]["source"]
+    (tmp_path / "campaign.yaml").write_text(yaml.safe_dump(config))
+    assert share_of_the_best(tmp_path / "campaign.yaml", tmp_path / "home") >= 0.6

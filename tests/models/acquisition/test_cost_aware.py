@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from data.records import Prediction
+from models.acquisition.cost_aware import CostAware
+from models.acquisition.expected_improvement import ExpectedImprovement
+from models.protocols import ScoringContext
+
+PREDICTION = Prediction(np.array([0.0, 1.5, -1.0]), np.array([1.0, 0.5, 2.0]))
+COST = np.array([1.0, 8.0, 0.5])
+GAIN = ExpectedImprovement(scale="plain").score(PREDICTION, best=0.7, maximise=True)
+
+
+def context(**known):
+    return ScoringContext(best=0.7, maximise=True, **known)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0, 2.0])
+def test_it_is_the_improvement_per_unit_of_cost(exponent):
+    value = CostAware(exponent=exponent).score_in(PREDICTION, context(cost=COST))
+    np.testing.assert_allclose(np.exp(value), GAIN / COST**exponent)
+
+
+def test_another_currency_changes_no_difference():
+    value, dear = (CostAware().score_in(PREDICTION, context(cost=cost)) for cost in (COST, 1e6 * COST))
+    np.testing.assert_allclose(value - dear, np.log(1e6))
+
+
+def test_without_costs_they_grow_by_a_power_of_the_heavy_atoms():
+    molecules = ("CCO", "c1ccccc1CCCC", "C")
+    value = CostAware().score_in(PREDICTION, context(molecules=molecules))
+    np.testing.assert_allclose(np.exp(value), GAIN / np.array([0.3, 1.0, 0.1]) ** 3)
+    linear = CostAware(size_exponent=1.0).score_in(PREDICTION, context(molecules=molecules))
+    np.testing.assert_allclose(np.exp(linear), GAIN / np.array([0.3, 1.0, 0.1]))
+    # Costs that are known come before.
+    both = CostAware().score_in(PREDICTION, context(molecules=molecules, cost=COST))
+    np.testing.assert_allclose(np.exp(both), GAIN / COST)
+
+
+def test_neither_costs_nor_molecules_is_refused():
+    with pytest.raises(ValueError, match="'cost_aware' needs costs, or the molecules to estimate them from"):
+        CostAware().score(PREDICTION, best=0.7, maximise=True)
+    with pytest.raises(ValueError, match="needs costs"):
+        CostAware().score_in(PREDICTION, context(molecules=("CCO",)))
+
+
+@pytest.mark.parametrize(
+    "cost", [[1.0, 0.0, 2.0], [1.0, -1.0, 2.0], [1.0, np.inf, 2.0], [1.0, np.nan, 2.0], [1.0, 2.0]]
+)
+def test_costs_that_are_none_are_refused(cost):
+    with pytest.raises(ValueError, match="Costs must be 3 positive finite numbers"):
+        CostAware().score_in(PREDICTION, context(cost=np.array(cost)))

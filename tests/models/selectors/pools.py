@@ -1,0 +1,119 @@
+"""Small pools with everything that a selector may ask for, and what several tests say about choices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from data.molecules import tanimoto
+from data.records import Prediction
+from models.protocols import Pool
+
+
+def signed(prediction, maximise):
+    return prediction.mean if maximise else -prediction.mean
+
+
+def covariance_of(x):
+    """A smooth function's, plus a little that every object has to itself."""
+    squared = np.square(x[:, None] - x[None]).sum(2)
+    return np.exp(-squared / (2.0 * max(x.shape[1], 1))) + 0.05 * (squared == 0)
+
+
+def from_matrix(mean, covariance):
+    """A joint posterior that is looked up."""
+    return lambda rows: (mean[list(rows)], covariance[np.ix_(list(rows), list(rows))])
+
+
+def complete(seed, m, measured=4, *, features="fingerprints", ties=False, maximise=True, best=0.5):
+    """Return a random pool with all its parts; distances are in `features`, the scores an upper bound and
+    something of each molecule's own.
+
+    Args:
+        seed: of everything.
+        m: candidates.
+        measured: objects measured, 0 for a pool without any.
+        features: coordinates of the measured objects: fingerprints or others.
+        ties: whether scores, fingerprints and coordinates come from few values, so that many are equal.
+        maximise: goal.
+        best: best measured value.
+    """
+    rng = np.random.default_rng(seed)
+    # Sums of random 4-column rows are rarely equal: counts up to 6 in 9 columns have few equal similarities.
+    fingerprints = rng.integers(0, 2 if ties else 7, (m + measured, 3 if ties else 9)).astype(np.int32)
+    x = rng.integers(0, 2, (m + measured, 3)).astype(float) if ties else rng.normal(size=(m + measured, 3))
+    width = np.ones(m) if ties else rng.uniform(0.3, 1.5, m)
+    covariance = covariance_of(x[:m]) * width * width[:, None]
+    mean = rng.integers(0, 3, m).astype(float) if ties else rng.normal(size=m)
+    prediction = Prediction(mean, np.sqrt(covariance.diagonal() + 0.1))
+    other, extra = Prediction(rng.normal(size=m), np.ones(m)), rng.integers(0, 2, m) if ties else rng.normal(size=m)
+    known = fingerprints[m:] if features == "fingerprints" else x[m:]
+    return Pool(
+        scores=signed(prediction, maximise) + prediction.std + 0.3 * extra,
+        prediction=prediction,
+        fingerprints=fingerprints[:m],
+        features=x[:m],
+        train_features=known if measured else None,
+        joint=from_matrix(mean, covariance),
+        rescore=lambda rows, some, best: signed(some, maximise) + some.std + 0.3 * extra[list(rows)],
+        objectives=(prediction, other),
+        goals=(maximise, False),
+        maximise=maximise,
+        best=best,
+        seed=seed,
+    )
+
+
+def permuted(pool, order):
+    """Return the same pool with its members in another order."""
+    order = np.asarray(order, dtype=np.intp)
+
+    def rows(prediction):
+        return Prediction(prediction.mean[order], prediction.std[order])
+
+    def there(members):
+        return [int(order[i]) for i in members]
+
+    return replace(
+        pool,
+        scores=pool.scores[order],
+        prediction=rows(pool.prediction),
+        fingerprints=pool.fingerprints[order],
+        features=pool.features[order],
+        joint=lambda members: pool.joint(there(members)),
+        rescore=lambda members, prediction, best: pool.rescore(there(members), prediction, best),
+        objectives=tuple(rows(one) for one in pool.objectives),
+    )
+
+
+def squared_distances(a, b, *, fingerprints=False):
+    """Return all squared distances: Euclidean, or 2 (1 - Tanimoto) of counts."""
+    return 2.0 - 2.0 * tanimoto(a, b) if fingerprints else np.square(a[:, None] - b[None]).sum(2)
+
+
+def by_score(pool, limit=None):
+    """Return the members as a selector sees them: best score first, ties by index, forbidden ones left out."""
+    order = sorted(range(len(pool)), key=lambda i: (-pool.scores[i], i))
+    return [i for i in order if pool.scores[i] > -np.inf][:limit]
+
+
+def assert_greedy(chosen, members, objective, tolerance=1e-8):
+    """Assert that each member, when it was chosen, raised the objective of the batch as much as any could."""
+    assert len(set(chosen)) == len(chosen)
+    for k in range(len(chosen)):
+        before = chosen[:k]
+        reached = objective(chosen[: k + 1])
+        best = max(objective([*before, i]) for i in members if i not in before)
+        assert reached >= best - tolerance * max(1.0, abs(best))
+
+
+def rotation(seed, width):
+    """Return a random orthogonal matrix."""
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(width, width)))[0]
+
+
+def moved(pool, change):
+    """Return the pool with a function applied to the features of candidates and measured objects alike."""
+    known = None if pool.train_features is None else change(pool.train_features)
+    return replace(pool, features=change(pool.features), train_features=known)

@@ -1,0 +1,162 @@
+"""The kriging believer against a Gaussian process that is fitted again with each believed measurement."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.records import Prediction
+from models.acquisition.base import scores
+from models.protocols import Pool, ScoringContext
+from models.registry import build
+from models.selectors.kriging_believer import KrigingBeliever
+from tests.models.selectors.pools import complete, covariance_of, from_matrix
+
+seeds = st.integers(0, 2**32 - 1)
+NOISE = 0.05
+ACQUISITIONS = {
+    "upper_confidence_bound": {"kind": "upper_confidence_bound", "beta": 2.0},
+    "expected_improvement": {"kind": "expected_improvement"},
+    "plain_improvement": {"kind": "expected_improvement", "scale": "plain"},
+}
+
+
+def posterior(kernel, known, values, members):
+    """Textbook Gaussian process of mean zero: mean and covariance of the function at some members."""
+    gain = kernel[np.ix_(members, known)] @ np.linalg.inv(kernel[np.ix_(known, known)] + NOISE * np.eye(len(known)))
+    return gain @ values, kernel[np.ix_(members, members)] - gain @ kernel[np.ix_(known, members)]
+
+
+def prediction_of(mean, covariance):
+    return Prediction(mean, np.sqrt(covariance.diagonal() + NOISE))
+
+
+def problem(seed, m, maximise, config):
+    """Return a pool, and the batch by refitting."""
+    rng = np.random.default_rng(seed)
+    kernel = covariance_of(rng.normal(size=(m + 5, 2)))
+    members, known, values = list(range(m)), list(range(m, m + 5)), rng.normal(size=5)
+    acquisition, better = build("acquisition", config), max if maximise else min
+
+    def score(prediction, best):
+        return scores(acquisition, prediction, ScoringContext(best, maximise))
+
+    mean, covariance = posterior(kernel, known, values, members)
+    best = float(better(values))
+    pool = Pool(
+        scores=score(prediction_of(mean, covariance), best),
+        prediction=prediction_of(mean, covariance),
+        joint=from_matrix(mean, covariance),
+        rescore=lambda rows, prediction, best: score(prediction, best),
+        maximise=maximise,
+        best=best,
+    )
+
+    def refitted(n):
+        believed, believed_values, chosen = list(known), list(values), []
+        while len(chosen) < n:
+            mean, covariance = posterior(kernel, believed, np.array(believed_values), members)
+            value = score(prediction_of(mean, covariance), float(better(believed_values)))
+            at = max((i for i in members if i not in chosen), key=lambda i: value[i])
+            chosen.append(at)
+            believed.append(at)
+            believed_values.append(mean[at])
+        return chosen
+
+    return pool, refitted
+
+
+@pytest.mark.parametrize("config", ACQUISITIONS.values(), ids=ACQUISITIONS)
+@given(seed=seeds, maximise=st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_it_is_the_process_fitted_again_with_the_predicted_means_as_measurements(config, seed, maximise):
+    pool, refitted = problem(seed, 12, maximise, config)
+    assert KrigingBeliever().select(pool, 6) == refitted(6)
+
+
+def test_believing_spreads_the_batch_where_the_best_scores_are_neighbours():
+    x = np.array([[0.0], [0.01], [0.02], [3.0]])
+    covariance, mean = covariance_of(x), np.array([1.0, 0.99, 0.98, 0.5])
+    prediction = prediction_of(mean, covariance)
+    pool = Pool(
+        scores=mean + prediction.std,
+        prediction=prediction,
+        joint=from_matrix(mean, covariance),
+        rescore=lambda rows, some, best: some.mean + some.std,
+    )
+    assert KrigingBeliever().select(pool, 2) == [0, 3]
+
+
+@pytest.mark.parametrize(("maximise", "expected"), [(True, [None, 2.0, 5.0]), (False, [None, 2.0, 1.0])])
+def test_the_best_value_is_raised_by_what_is_believed(maximise, expected):
+    asked = [None]
+
+    def rescore(rows, prediction, best):
+        asked.append(best)
+        return np.array([0.0, 9.0, 8.0, 7.0])
+
+    mean = np.array([2.0, 5.0 if maximise else 1.0, 3.0, 3.0])
+    pool = Pool(
+        scores=np.array([4.0, 3.0, 2.0, 1.0]),
+        prediction=Prediction(mean, np.ones(4)),
+        joint=from_matrix(mean, 0.5 * np.eye(4)),
+        rescore=rescore,
+        maximise=maximise,
+    )
+    assert KrigingBeliever().select(pool, 3) == [0, 1, 2]
+    assert asked == expected
+
+
+def test_means_stay_and_a_deviation_never_falls_below_the_noise():
+    seen = []
+
+    def rescore(rows, prediction, best):
+        seen.append(prediction)
+        return prediction.mean + prediction.std
+
+    pool = complete(3, 10)
+    pool = replace(pool, rescore=rescore)
+    order = np.argsort(-pool.scores)
+    KrigingBeliever().select(pool, 10)
+    assert len(seen) == 9
+    for prediction in seen:
+        np.testing.assert_array_equal(prediction.mean, pool.prediction.mean[order])
+        assert (prediction.std >= np.sqrt(0.1) - 1e-9).all()
+    assert all((later.std <= earlier.std + 1e-12).all() for earlier, later in itertools.pairwise(seen))
+
+
+def test_copies_that_are_known_exactly_do_not_stop_it():
+    covariance = np.ones((5, 5))
+    mean = np.arange(5.0)
+    pool = Pool(
+        scores=mean,
+        prediction=Prediction(mean, np.ones(5)),  # no noise at all
+        joint=from_matrix(mean, covariance),
+        rescore=lambda rows, some, best: some.mean + some.std,
+    )
+    assert KrigingBeliever().select(pool, 5) == [4, 3, 2, 1, 0]
+
+
+def test_if_what_is_believed_forbids_all_that_are_left_the_better_score_before_comes_next():
+    # A constraint that holds only by a wide deviation: once that has shrunk, nobody satisfies it.
+    covariance = np.full((4, 4), 0.99) + 0.01 * np.eye(4)
+    mean = np.zeros(4)
+    prediction = Prediction(mean, np.sqrt(np.full(4, 1.001)))
+    pool = Pool(
+        scores=np.array([1.0, 4.0, 3.0, 2.0]),
+        prediction=prediction,
+        joint=from_matrix(mean, covariance),
+        rescore=lambda rows, some, best: np.where(some.std > 0.5, 1.0, -np.inf),
+    )
+    assert KrigingBeliever().select(pool, 4) == [1, 2, 3, 0]
+
+
+def test_a_score_that_becomes_no_number_is_refused():
+    pool = replace(complete(0, 4), rescore=lambda rows, some, best: np.full(len(rows), np.nan))
+    with pytest.raises(ValueError, match="are NaN"):
+        KrigingBeliever().select(pool, 2)
