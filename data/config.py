@@ -148,7 +148,7 @@ class CampaignConfig(_Strict):
     proxy: ProxyConfig = ProxyConfig()
     acquisition: Spec = {"kind": "upper_confidence_bound"}
     generator: GeneratorConfig = GeneratorConfig()
-    selector: Spec = {"kind": "max_min"}
+    selector: Spec = {"kind": "kriging_believer"}
     control: ControlConfig = ControlConfig()
     rounds: int = Field(default=3, ge=0)
     batch_size: int = Field(default=24, ge=1)

@@ -122,7 +122,7 @@ def drift_figures(measured: Sequence[tuple[float, float, float]]) -> dict[str, f
     """Return `n`, `coverage_50` to `coverage_95`, `mean_z`, `rms_z` and `nll` of n >= 1 (value, mean, std)."""
     n = len(measured)
     z = [(value - mean) / std for value, mean, std in measured]
-    density = [0.5 * math.log(2.0 * math.pi * std * std) for _, _, std in measured]
+    density = [0.5 * math.log(2.0 * math.pi) + math.log(std) for _, _, std in measured]
     return {
         "n": float(n),
         **{f"coverage_{p}": sum(abs(one) <= limit for one in z) / n for p, limit in _LIMITS.items()},

@@ -5,8 +5,8 @@ were, and an acquisition goes on to work with a mean and a deviation. Quantile r
 2018) maps the levels of all predictions alike: it cannot tell a deviation that is too small from one that is too large,
 and what it returns is no normal distribution, which every acquisition here takes it for. Hence two methods:
 
-* `variance`: one factor, the root mean square of the standardised errors. It maximises the likelihood of the held-out
-  values among all factors, and leaves the order of the deviations alone.
+* `variance`: one factor, the root mean square of the standardised errors and of `PRIOR` more of size 1. Without these
+  it maximises the likelihood of the held-out values among all factors; it leaves the order of the deviations alone.
 * `isotonic`: squared errors regressed on predicted variances, non-decreasing, after equal-count bins that keep a few
   lucky molecules from claiming certainty. Between the blocks it is interpolated, so that two different deviations stay
   different, and beyond the last block the factor stays: the deviation still grows away from the data.
@@ -33,6 +33,9 @@ Method = Literal["none", "variance", "isotonic"]
 
 PRIOR = 5.0
 """Observations for which the proxy's own deviation counts: a factor from six labels must not be taken at its word."""
+
+LIMIT = 1e3
+"""An error counts for no more predicted deviations: one value beyond all measure must not make the others worthless."""
 
 BIN = 40
 """Fewest held-out molecules that say how large the error at one deviation is; a half as many count for the factor."""
@@ -97,7 +100,8 @@ def fit_calibration(method: Method, prediction: Prediction, values: FloatArray) 
         raise ValueError(f"There is no calibration {method!r}; expected one of {', '.join(get_args(Method))}.")
     if method == "none":
         return NOTHING
-    std, squared = prediction.std, np.square(_errors(prediction, values))
+    std = prediction.std
+    squared = np.square(np.minimum(np.abs(_errors(prediction, values)), LIMIT * std))
     n = len(std)
     factor = float(((squared / np.square(std)).sum() + PRIOR) / (n + PRIOR))
     if method == "variance" or n < 2 * BIN:

@@ -146,7 +146,7 @@ def metrics(prediction: Prediction, values: FloatArray, *, maximise: bool = True
         "mae": float(np.abs(error).mean()),
         "r2": 1.0 - float(np.square(error).sum()) / spread if spread > 0 else 0.0,
         "spearman": rank_correlation(prediction.mean, values),
-        "nll": float((0.5 * np.log(2.0 * np.pi * np.square(prediction.std)) + 0.5 * np.square(z)).mean()),
+        "nll": float((0.5 * np.log(2.0 * np.pi) + np.log(prediction.std) + 0.5 * np.square(z)).mean()),
         "mean_z": float(z.mean()),
         "rms_z": float(np.sqrt(np.square(z).mean())),
         "sharpness": float(prediction.std.mean()),

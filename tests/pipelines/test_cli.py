@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 from rdkit import Chem
@@ -82,10 +83,8 @@ def test_candidates_as_sdf_are_read_by_rdkit_under_their_ids(finished, tmp_path)
 def test_candidates_as_a_table_show_the_best(finished):
     told = finished.discover("candidates", "finished", "--top", "2")
     assert told.exit == 0
-    best, second, third = (f"{row['value']:.3f}" for row in finished.candidates()[:3])
-    assert best in told.out
-    assert second in told.out
-    assert third not in told.out
+    shown = re.findall(r"^ *(\d+) +(-?\d+\.\d{3})", told.out, flags=re.MULTILINE)
+    assert shown == [(str(k), f"{row['value']:.3f}") for k, row in enumerate(finished.candidates()[:2], start=1)]
 
 
 @pytest.mark.parametrize("format", ["table", "csv", "json", "sdf"])
@@ -119,7 +118,8 @@ def test_components_are_listed_with_options_and_defaults(finished):
     assert "Jensen" in genetic["reference"]
     (offspring,) = [option for option in genetic["options"] if option["name"] == "offspring"]
     assert offspring["default"] == 100
-    (function,) = [o for e in listed if e["kind"] == "python" for o in e["options"] if o["name"] == "function"]
+    (python,) = [entry for entry in listed if (entry["group"], entry["kind"]) == ("oracle", "python")]
+    (function,) = [option for option in python["options"] if option["name"] == "function"]
     assert function["required"]
     only = json.loads(finished.discover("components", "proxy", "--format", "json").out)
     assert only == [entry for entry in listed if entry["group"] == "proxy"] != []
