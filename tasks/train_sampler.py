@@ -24,8 +24,8 @@ from data.config import ConfigError
 from data.sampler_config import parse_sampler
 from models.gflownet.evaluation import Seen
 from models.gflownet.study import Session, Study, build_study
-from models.gflownet.threads import single_thread
 from models.gflownet.trainer import TrainingError, write_atomically
+from models.threads import single_thread
 from tasks import plots, sampler_plots
 from tasks.components import read_json, write_json
 from tasks.progress import Event, emit

@@ -24,11 +24,11 @@ from models.gflownet.molecules import MoleculeReward, candidates, draw_molecules
 from models.gflownet.objectives.base import Objective
 from models.gflownet.policies.backward import BackwardPolicy
 from models.gflownet.policies.base import Policy
-from models.gflownet.threads import single_thread
 from models.gflownet.trainer import Trainer, TrainerOptions, TrainingError
 from models.gflownet.warm_up import imitate
 from models.protocols import GenerationContext, Space
 from models.registry import Component, build
+from models.threads import single_thread
 
 _FLOOR_MARGIN = 5.0
 """Nats below the worst reference molecule at which the log-reward is cut off."""

@@ -40,9 +40,9 @@ from models.gflownet.policies.backward import BackwardPolicy
 from models.gflownet.policies.recipes import PolicyRecipe
 from models.gflownet.reward_recipes import RewardRecipe
 from models.gflownet.rewards import Judged, RememberedReward
-from models.gflownet.threads import single_thread
 from models.gflownet.trainer import Trainer, TrainerOptions, TrainingError
 from models.registry import ComponentError, build
+from models.threads import single_thread
 
 CODE_VERSION = 1
 """Raised when a training's meaning changes, so that results of old code are not taken for new ones."""

@@ -27,6 +27,7 @@ from models.gflownet.policies.base import Exploration, Policy, PolicyDiverged
 from models.gflownet.recorded import Recorder
 from models.gflownet.trajectories import Paths, Scores, Trajectories, sample_backward, sample_forward
 from models.registry import Options, build
+from models.threads import one_blas_thread
 
 S = TypeVar("S", bound=States)
 
@@ -216,15 +217,16 @@ class Trainer(Generic[S]):
         if checkpoint is not None and checkpoint.is_file():
             self.restore(checkpoint, fingerprint)
         plateau = _Plateau(self.options.patience, [row["loss"] for row in self.history])
-        while not self.ended:
-            metrics = self.step()
-            self.ended = self.done == self.options.steps or plateau.reached(metrics["loss"])
-            if self.evaluate is not None and (self.done % self.options.evaluate_every == 0 or self.ended):
-                metrics.update(self.evaluate())
-            if report is not None:
-                report(self.done, self.options.steps, metrics)
-            if checkpoint is not None and (self.done % self.options.checkpoint_every == 0 or self.ended):
-                self.save(checkpoint, fingerprint)
+        with one_blas_thread():
+            while not self.ended:
+                metrics = self.step()
+                self.ended = self.done == self.options.steps or plateau.reached(metrics["loss"])
+                if self.evaluate is not None and (self.done % self.options.evaluate_every == 0 or self.ended):
+                    metrics.update(self.evaluate())
+                if report is not None:
+                    report(self.done, self.options.steps, metrics)
+                if checkpoint is not None and (self.done % self.options.checkpoint_every == 0 or self.ended):
+                    self.save(checkpoint, fingerprint)
 
     def step(self) -> dict[str, float]:
         """Take one step of gradient descent and return its metrics."""

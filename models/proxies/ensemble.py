@@ -18,8 +18,8 @@ from models.featurisers.base import Features
 from models.proxies.base import BaseProxy
 from models.proxies.checks import canonical_order, checked_labels, checked_state, digests
 from models.proxies.design import DataDistance, Target
-from models.proxies.kriging import one_blas_thread
 from models.proxies.out_of_bag import SPREADS, Uncertainty, fit_uncertainty, out_of_bag, poisson_weights
+from models.threads import one_blas_thread
 
 _DECIMALS = 7
 _CHUNK = 1024

@@ -21,7 +21,8 @@ from models.proxies.base import BaseProxy
 from models.proxies.checks import FEWEST_LABELS, canonical_order, checked_labels, checked_state
 from models.proxies.design import CLIP, Standardiser, Target
 from models.proxies.inducing import InducingPosterior, inducing_posterior
-from models.proxies.kriging import Hyperparameters, Pairs, Posterior, fit_hyperparameters, one_blas_thread, posterior
+from models.proxies.kriging import Hyperparameters, Pairs, Posterior, fit_hyperparameters, posterior
+from models.threads import one_blas_thread
 
 logger = logging.getLogger(__name__)
 

@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cache
 
 import numpy as np
 from scipy.linalg import cho_solve, lapack, solve_triangular
 from scipy.optimize import minimize
-from threadpoolctl import ThreadpoolController
 
 from data.records import FloatArray
+from models.threads import one_blas_thread
 
 logger = logging.getLogger(__name__)
 
@@ -30,18 +28,6 @@ BLOCK = 64
 of rows; with one shape for every product a point is predicted alike in any company."""
 
 _JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
-
-
-@cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Run a block with one BLAS thread: the same bits on any number of cores, and small matrices are faster so."""
-    with _controller().limit(limits=1, user_api="blas"):
-        yield
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,10 @@ from torch import Tensor
 
 from data.records import FloatArray
 from models.featurisers.base import Features
-from models.gflownet.threads import single_thread
 from models.proxies.checks import checked_labels
 from models.proxies.ensemble import EnsembleProxy, Labelled, Members
-from models.proxies.kriging import one_blas_thread
 from models.proxies.networks import BatchedMlp, gradient_sketch, last_layer, minibatches, train, weighted_error
+from models.threads import one_blas_thread, single_thread
 
 logger = logging.getLogger(__name__)
 
