@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from pydantic import Field
-from scipy.linalg import solve_triangular
 
-from data.records import FloatArray, Prediction
+from data.records import Prediction
 from models.protocols import Pool
 from models.selectors.base import BatchSelector, needs, ranking
 from models.selectors.thompson import joint_of
@@ -43,27 +42,17 @@ class KrigingBeliever(BatchSelector):
         noise = np.maximum(np.square(predicted.std) - latent, 1e-10 * np.square(predicted.std))
         everybody = range(len(pool))
         better = max if pool.maximise else min
+        factor, left = np.empty((n, len(pool))), np.maximum(latent, 0.0)
         chosen, best, scores = [0], pool.best, pool.scores.copy()
         while len(chosen) < n:
-            believed = float(predicted.mean[chosen[-1]])
+            at, done = chosen[-1], len(chosen) - 1
+            believed = float(predicted.mean[at])
             best = believed if best is None else better(best, believed)
-            left = np.maximum(latent - explained(covariance, chosen, noise), 0.0)
+            known = factor[:done, at] @ factor[:done]
+            factor[done] = (covariance[at] - known) / np.sqrt(left[at] + noise[at])
+            left = np.maximum(left - np.square(factor[done]), 0.0)
             scores = np.array(pool.rescore(everybody, Prediction(predicted.mean, np.sqrt(left + noise)), best))
             scores[chosen] = -np.inf
             # Less deviation may forbid all that are left, as by a constrained bound: then the better score before.
             chosen.append(next(int(i) for i in ranking(scores) if i not in chosen))
         return chosen
-
-
-def explained(covariance: FloatArray, chosen: list[int], noise: FloatArray) -> FloatArray:
-    """Return the variance `(m,)` that measurements of the chosen members would take away.
-
-    Args:
-        covariance: of the function, shape `(m, m)`.
-        chosen: b indices.
-        noise: variance of a measurement of each member, shape `(m,)`.
-    """
-    inner = covariance[np.ix_(chosen, chosen)] + np.diag(noise[chosen])
-    factor = np.linalg.cholesky(inner)
-    half = solve_triangular(factor, covariance[chosen], lower=True, check_finite=False)
-    return np.asarray(np.einsum("ij,ij->j", half, half))
