@@ -152,7 +152,7 @@ class Library:
     """What a source gave."""
 
     frame: pd.DataFrame
-    """Columns `COLUMNS`: InChIKey, canonical SMILES, value (float, NaN where unmeasured), scaffold, line; by line."""
+    """Columns `COLUMNS`: identity, canonical SMILES, value (float, NaN where unmeasured), scaffold, line; by line."""
     refused: list[Refusal]
     """Rows that were not taken, by line."""
     notes: list[str] = field(default_factory=list)
@@ -192,7 +192,7 @@ def read_source(config: Mapping[str, Any], *, base: Path, space: SpaceBounds) ->
     """Read, standardise and check every molecule of a source.
 
     A row is refused if its SMILES cannot be read or standardised, it is outside the space, or its value is no finite
-    number (an empty cell is an unmeasured molecule and is kept). Rows of one InChIKey become one: the first line stays
+    number (an empty cell is an unmeasured molecule and is kept). Rows of one structure become one: the first line stays
     and its value is the mean of the finite ones. Lines of a packaged library that are too large are counted in a note,
     not listed.
 
@@ -239,10 +239,7 @@ def _check(row: Row, space: SpaceBounds) -> tuple[str, str, float, int]:
     if reason is not None:
         raise NotStandardError(reason)
     smiles = str(Chem.MolToSmiles(mol))
-    try:
-        return identity(smiles), smiles, value, row.line
-    except ValueError as error:
-        raise NotStandardError("InChI gives no key") from error
+    return identity(smiles), smiles, value, row.line
 
 
 def _readable(smiles: str) -> bool:

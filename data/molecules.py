@@ -1,7 +1,8 @@
 """Molecules as values: canonical SMILES, identity, scaffold, fingerprints.
 
-Identity is the InChIKey of the standardised molecule; the canonical SMILES of RDKit is its text. Stereochemistry is
-kept where the text has it.
+The text of a molecule is RDKit's canonical SMILES, and its identity is a handle of that text: tautomers, stereoisomers,
+charge states and isotopologues are different molecules, since a measurement can tell them apart. The InChIKey, which
+tautomers share, says only which of them are one compound.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ from numpy.typing import NDArray
 from rdkit import Chem, RDLogger
 from rdkit.Chem import rdFingerprintGenerator
 from rdkit.Chem.Scaffolds import MurckoScaffold
+
+from data.objects import handle
+
+_SETTLING = 4
+"""Times that a canonical SMILES is read and written again until it no longer changes; one does nearly always."""
 
 FINGERPRINT_BITS = 2048
 """Length of the folded Morgan count vectors."""
@@ -68,19 +74,32 @@ def canonical(smiles: str) -> str | None:
 
 @lru_cache(maxsize=200_000)
 def identity(smiles: str) -> str:
-    """Return the InChIKey, 27 characters.
+    """Return the handle of the structure: equal exactly for texts with one canonical SMILES, 25 characters.
 
     Raises:
-        ValueError: the text is no valid molecule, or InChI has no key for it.
+        ValueError: the text is no valid molecule.
+    """
+    for _ in range(_SETTLING):
+        text = canonical(smiles)
+        if text is None:
+            raise ValueError(f"{smiles!r} is no valid SMILES; an identity needs a molecule that RDKit can read.")
+        if text == smiles:
+            break
+        smiles = text
+    return handle(smiles)
+
+
+def compound(smiles: str) -> str:
+    """Return the InChIKey, which tautomers share: information, never an identity. Empty where InChI has none.
+
+    Raises:
+        ValueError: the text is no valid molecule.
     """
     mol = shared(smiles)
     if mol is None:
-        raise ValueError(f"{smiles!r} is no valid SMILES; an identity needs a molecule that RDKit can read.")
+        raise ValueError(f"{smiles!r} is no valid SMILES; an InChIKey needs a molecule that RDKit can read.")
     with quiet_rdkit():
-        key = Chem.MolToInchiKey(mol)
-    if not key:
-        raise ValueError(f"InChI gives no key for {smiles!r}; the molecule cannot be told from others and is not used.")
-    return str(key)
+        return str(Chem.MolToInchiKey(mol))
 
 
 @lru_cache(maxsize=200_000)

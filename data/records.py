@@ -54,7 +54,7 @@ class Candidate:
     """A proposed object before it is bought."""
 
     id: str
-    """Identity of the object: the InChIKey of a molecule."""
+    """Identity of the object: the handle of its canonical text."""
     smiles: str
     """Canonical SMILES."""
     source: str

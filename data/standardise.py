@@ -1,7 +1,7 @@
 """One molecule to its standard form: counter-ions off, functional groups normalised, charges settled.
 
-Uses RDKit's own rules (Normalizer and Uncharger of `MolStandardize`); tautomers are left as drawn, since InChI already
-gives most of them one identity.
+Uses RDKit's own rules (Normalizer and Uncharger of `MolStandardize`); tautomers are left as drawn: they are different
+objects, and what is measured on one is not known of the other.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ def reward_of(
 
 
 def object_ids(molecules: list[str]) -> list[str]:
-    """Return the InChIKeys of canonical SMILES."""
+    """Return the identities of canonical SMILES."""
     return [identity(smiles) for smiles in molecules]
 
 

@@ -81,7 +81,7 @@ class PoolGenerator(Component):
 
     The noise of a molecule is a hash of the seed and its SMILES: it does not depend on the order of the file, nor on
     how often a molecule occurs in it. `sample` returns the first n of what was kept, whatever its seed: the draw was
-    made by `fit`. Identity (InChIKey) is asked only of what is kept; a second form of one molecule is dropped there.
+    made by `fit`. Identity is asked only of what is kept; a second form of one molecule is dropped there.
 
     Reference: Kool, van Hoof and Welling, Stochastic beams and where to find them, ICML 2019 (Gumbel top-k).
     """
@@ -227,11 +227,7 @@ class PoolGenerator(Component):
         for smiles, (_, reward) in self._progress.kept.items():
             if len(found) == self.options.keep:
                 break
-            try:
-                key = identity(smiles)
-            except ValueError:
-                self._progress.refused["InChI gives no key"] += 1
-                continue
+            key = identity(smiles)
             if key not in measured:
                 found.setdefault(key, (smiles, reward))
         return [(key, smiles, reward) for key, (smiles, reward) in found.items()]

@@ -117,19 +117,11 @@ def draw_molecules(
         for place, smiles in enumerate(env.decode(terminal)):
             if smiles is None or len(found) == n:
                 continue
-            key = _identity(smiles)
-            if key is not None and key not in found:
+            key = identity(smiles)
+            if key not in found:
                 found[key] = (smiles, terminal[place : place + 1])
         idle = idle + 1 if len(found) == before else 0
     return found
-
-
-def _identity(smiles: str) -> str | None:
-    """Return the InChIKey, None for the few molecules that InChI has no key for: they cannot be candidates."""
-    try:
-        return identity(smiles)
-    except ValueError:
-        return None
 
 
 def log_probabilities(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,14 +11,13 @@ from pydantic import Field, model_validator
 
 from data.library_file import LibraryFile, standard_smiles
 from data.molecules import identity
+from data.objects import handle
 from data.readers import Row, SourceError
 from data.records import LARGEST_VALUE
 from data.shipped import provenance
 from data.standardise import NotStandardError
 from models.library_options import LibraryOptions
 from models.oracles.base import MeasurementFailure, MoleculeOracle, OracleOptions
-
-_INCHIKEY = re.compile(r"[A-Z]{14}-[A-Z]{10}-[A-Z]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +31,10 @@ class _Entry:
 class Table(MoleculeOracle):
     """Answer with the value that a table has of the molecule.
 
-    A molecule is found by its identity (InChIKey of the standard form), however the table writes it. Several rows of
-    one molecule are replicates: the answer is their mean, or the replicate of the given number. The file's content is
-    part of the version: values of a table that was changed are not taken for those of the old one.
+    A molecule is found by its structure in standard form, however the table writes it; another tautomer is another
+    molecule. Several rows of one molecule are replicates: the answer is their mean, or the replicate of the given
+    number. The file's content is part of the version: values of a table that was changed are not taken for those of
+    the old one.
 
     Failure classes: `missing` (no row, or no usable value in it), `invalid` (no molecule).
     """
@@ -47,10 +46,6 @@ class Table(MoleculeOracle):
         """Options of the oracle `table`."""
 
         value: str = Field(default="value", description="column of values; a row with an empty cell has none")
-        id: str | None = Field(
-            default=None,
-            description="column of InChIKeys; null: made of the SMILES, 1-2 ms a row whenever the table is read",
-        )
         unit: str | None = Field(default=None, description="unit of the values; null: that of a shipped table")
         replicate: int | Literal["mean"] = Field(
             default="mean", description="of several rows of one molecule: their mean, or the row of this number, from 0"
@@ -125,12 +120,11 @@ class Table(MoleculeOracle):
         except ValueError as error:
             raise MeasurementFailure("invalid", str(error)) from error
         entry = self._entries.get(key)
-        looked_up = f"{smiles} (InChIKey {key})"
         if entry is None:
             raise MeasurementFailure(
-                "missing", f"{self.options.name} has no row of {looked_up} among its {len(self._entries)} molecules."
+                "missing", f"{self.options.name} has no row of {smiles} among its {len(self._entries)} molecules."
             )
-        return self._value(entry, looked_up)
+        return self._value(entry, smiles)
 
     def _value(self, entry: _Entry, looked_up: str) -> float:
         wanted = self.options.replicate
@@ -148,26 +142,16 @@ class Table(MoleculeOracle):
             )
         return float(entry.values[wanted][1])
 
-    def _library(self, **columns: Any) -> LibraryFile:
-        file: LibraryFile = self.options.library(value=self.options.value, **columns)
+    def _library(self) -> LibraryFile:
+        file: LibraryFile = self.options.library(value=self.options.value)
         return file
 
     def _rows(self) -> Iterator[tuple[str | None, Row]]:
         """Yield identity and row; no identity where the row has no molecule, which then cannot be asked for."""
-        column = "id" if self.options.source is not None else self.options.id
-        if column is None:
-            for row in self._library().rows():
-                yield _identity(row), row
-            return
-        # Read as if identities were SMILES: then no molecule need be built.
-        file = self._library()
-        for row in LibraryFile(file.path, column, file.value, file.delimiter, file.format).rows():
-            if row.problem is None and row.smiles and not _INCHIKEY.fullmatch(row.smiles):
-                raise SourceError(
-                    f"Line {row.line} of {file.path} has {row.smiles!r} in the column {column!r}; expected an InChIKey "
-                    "such as LFQSCWFLJHTTHZ-UHFFFAOYSA-N. Leave the option `id` out to have them made of the SMILES."
-                )
-            yield (row.smiles if row.problem is None and row.smiles else None), row
+        # The texts of a shipped table, whose checksum is looked at, are canonical: no molecule need be built.
+        identify = _identity if self.options.source is None else _trusted
+        for row in self._library().rows():
+            yield identify(row), row
 
 
 def _identity(row: Row) -> str | None:
@@ -175,6 +159,10 @@ def _identity(row: Row) -> str | None:
         return identity(standard_smiles(row, None))
     except (NotStandardError, ValueError):
         return None
+
+
+def _trusted(row: Row) -> str:
+    return handle(row.smiles)
 
 
 def _add(entry: _Entry, row: Row) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from data import shipped
 from data.datasets import read_source
-from data.molecules import canonical, identity
+from data.molecules import canonical, compound, identity
 from data.readers import SourceError
 from data.shipped import labelled_library, provenance, shipped_file
 from models.protocols import Space
@@ -21,14 +21,14 @@ def frame():
     return labelled_library()
 
 
-def test_every_row_has_an_identity_a_canonical_smiles_and_a_finite_value(frame):
+def test_every_row_has_an_inchikey_a_canonical_smiles_and_a_finite_value(frame):
     assert list(frame.columns) == ["id", "smiles", "value"]
     assert len(frame) == provenance("electron_affinities")["table"]["rows"] > 5000
     assert frame["id"].is_unique
     assert frame["id"].is_monotonic_increasing
     assert np.isfinite(frame["value"]).all()
     for row in frame.iloc[::50].itertuples():
-        assert identity(row.smiles) == row.id
+        assert compound(row.smiles) == row.id
         assert canonical(row.smiles) == row.smiles
 
 
@@ -80,7 +80,7 @@ def test_it_is_a_data_source_whose_values_are_hidden_unless_asked_for(tmp_path, 
     monkeypatch.setattr("data.datasets.shipped_file", lambda _: tmp_path / "few.csv.gz")
     hidden = read_source({"kind": "shipped"}, base=tmp_path, space=SPACE).frame
     assert hidden["value"].isna().all()
-    assert hidden["id"].tolist() == frame["id"].iloc[:30].tolist()
+    assert hidden["id"].tolist() == [identity(smiles) for smiles in frame["smiles"].iloc[:30]]
     assert hidden["smiles"].tolist() == frame["smiles"].iloc[:30].tolist()
     known = read_source({"kind": "shipped", "labelled": True}, base=tmp_path, space=SPACE).frame
     assert known["value"].tolist() == frame["value"].iloc[:30].tolist()
