@@ -42,7 +42,7 @@ class Reader(Protocol):
 def reader(workspace: Workspace) -> Reader:
     """Return the quickest way into the workspace's ledger."""
     view = None if os.environ.get(LEDGER_VARIABLE) else LedgerView.of(workspace.ledger_file)
-    return workspace.ledger() if view is None else view
+    return workspace.ledger(migrating=False) if view is None else view
 
 
 def show_campaigns(workspace: Workspace, console: Console) -> None:

@@ -70,12 +70,16 @@ class Workspace:
         """The SQLite ledger."""
         return self.home / "ledger.db"
 
-    def ledger(self) -> Ledger:
-        """Open the ledger: `$DISCOVER_LEDGER` if it is set, else SQLite in the workspace."""
+    def ledger(self, *, migrating: bool = True) -> Ledger:
+        """Open the ledger: `$DISCOVER_LEDGER` if it is set, else SQLite in the workspace.
+
+        Args:
+            migrating: False refuses a ledger of an earlier program instead of migrating it.
+        """
         from data.ledger import Ledger  # not for `discover --help`
 
         url = os.environ.get(LEDGER_VARIABLE)
-        return Ledger(url) if url else Ledger.at(self.ledger_file)
+        return Ledger(url, migrating=migrating) if url else Ledger.at(self.ledger_file, migrating=migrating)
 
     @property
     def tracking_uri(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -60,7 +60,7 @@ class BaseOracle(Component):
         """Short name for people: the kind, and what tells it from others of its kind."""
         return self.kind
 
-    def contents(self, base: Path) -> Mapping[str, str]:
+    def contents(self, base: Path) -> dict[str, str]:
         """Return what decides a value beside kind, options and version: name -> hash or version.
 
         Args:
@@ -90,7 +90,7 @@ class BaseOracle(Component):
 def oracle_parts(oracle: Any, base: Path) -> dict[str, str]:
     """Return all that decides an oracle's value, also of one that is only a `Component`."""
     parts = {"kind": str(oracle.kind), "version": str(oracle.version)}
-    by_content = getattr(oracle, "by_content", frozenset())
+    by_content: frozenset[str] = getattr(oracle, "by_content", frozenset())
     for name, value in oracle.options.model_dump(mode="json", exclude_defaults=True).items():
         if name in SPEED or name in by_content:
             continue
@@ -104,7 +104,8 @@ def oracle_parts(oracle: Any, base: Path) -> dict[str, str]:
         for cls in type(oracle).__mro__
         if issubclass(cls, Component) and cls.__module__.partition(".")[0] != "models"
     ]
-    return parts | class_parts(foreign) | (oracle.contents(base) if isinstance(oracle, BaseOracle) else {})
+    parts |= class_parts(foreign)
+    return parts | oracle.contents(base) if isinstance(oracle, BaseOracle) else parts
 
 
 class MoleculeOracle(BaseOracle):

@@ -127,7 +127,7 @@ class Command(BaseOracle):
         """Short name for people."""
         return f"command:{shlex.join(self.options.command)}"
 
-    def contents(self, base: Path) -> Mapping[str, str]:
+    def contents(self, base: Path) -> dict[str, str]:
         """Return the command without the places of its files, and the contents of these.
 
         Raises:

@@ -75,7 +75,7 @@ class PythonFunction(BaseOracle):
         """Short name for people."""
         return f"python:{self.options.function}"
 
-    def contents(self, base: Path) -> Mapping[str, str]:
+    def contents(self, base: Path) -> dict[str, str]:
         """Return the module's files, what they import, and the files that the options name.
 
         Raises:

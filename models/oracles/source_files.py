@@ -1,11 +1,11 @@
 """Which files decide what a person's own code answers: what a module imports, and what a program runs.
 
-Nothing is imported and nothing is run: the files are read. A module's files are its own, those of the packages it stands
-in, and, transitively, those of what it imports from the same folder. Code that is chosen while it runs (a computed
-module name, a changed `sys.path`) cannot be followed: then every Python file of the folder counts. Scripts count as well
-where code names them (`./dock.sh`). Other libraries count by the version of their distribution, or by their content
-where they are no installed release. Data files that are opened by name are not looked for: the option `files` names
-them.
+Nothing is imported and nothing is run: the files are read. A module's files are its own, those of the packages it
+stands in, and, transitively, those of what it imports from the same folder. Code that is chosen while it runs (a
+computed module name, a changed `sys.path`) cannot be followed: then every Python file of the folder counts. Scripts
+count as well where code names them (`./dock.sh`). Other libraries count by the version of their distribution, or by
+their content where they are no installed release. Data files that are opened by name are not looked for: the option
+`files` names them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,23 @@ from pathlib import Path
 
 from models.registry import ComponentError
 
-_SCRIPTS = {".py", ".sh", ".bash", ".zsh", ".pl", ".r", ".jl", ".js", ".lua", ".awk", ".sed", ".rb", ".m", ".exe", ".so"}
+_SCRIPTS = {
+    ".py",
+    ".sh",
+    ".bash",
+    ".zsh",
+    ".pl",
+    ".r",
+    ".jl",
+    ".js",
+    ".lua",
+    ".awk",
+    ".sed",
+    ".rb",
+    ".m",
+    ".exe",
+    ".so",
+}
 _COMPUTED = {"exec", "execfile", "runpy", "spec_from_file_location", "SourceFileLoader", "addsitedir", "pkgutil"}
 _TOKEN = re.compile(r"[^\s\"'`;|&<>()$={},\[\]]+")
 _RELEASES = {"site-packages", "dist-packages"}
@@ -61,8 +77,8 @@ def module_parts(module: str, folder: Path) -> dict[str, str]:
     told = _elsewhere(top, releases=False)
     if told is None:
         raise ComponentError(
-            f"There is no module {module!r}. Put {module.replace('.', '/')}.py beside the campaign file, or install the "
-            "package that has it."
+            f"There is no module {module!r}. Put {module.replace('.', '/')}.py beside the campaign file, or install "
+            "the package that has it."
         )
     return {f"package {top}": told}
 
@@ -116,7 +132,7 @@ def files_parts(names: Iterable[str], folder: Path) -> dict[str, str]:
 
 def class_parts(classes: Iterable[type]) -> dict[str, str]:
     """Return the content of the modules in which classes of other distributions are written."""
-    parts = {}
+    parts: dict[str, str] = {}
     for cls in classes:
         module = sys.modules.get(cls.__module__)
         file = getattr(module, "__file__", None)
@@ -251,7 +267,7 @@ def _scripts_named(text: str, folder: Path) -> list[Path]:
     """Return the files of code in a folder that words of a text name."""
     files = []
     for token in _TOKEN.findall(text):
-        if "." not in token and "/" not in token or len(token) > 255:
+        if ("." not in token and "/" not in token) or len(token) > 255:
             continue
         file = folder / token
         if file.suffix.lower() in _SCRIPTS or token.startswith("./"):

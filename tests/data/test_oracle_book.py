@@ -185,4 +185,4 @@ def test_the_measurements_of_an_oracle_stand_once_each(book, ledger, tmp_path):
     bought(book, B, A)
     other = other_book(ledger, tmp_path)
     other.reserve(0, [A, C], cost=1.0)
-    assert [row["object_id"] for row in measurements(ledger, "xtb", "1")] == ["A", "B"]
+    assert [row["object_id"] for row in measurements(ledger, book.identity)] == ["A", "B"]
