@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from data.campaigns import LedgerError
 from data.ledger_queries import HEAD
+from data.ledger_view import outdated
 from data.processes import described_owner
 
 if TYPE_CHECKING:
@@ -68,15 +69,6 @@ def revision_of(connection: sa.Connection) -> str | None:
         return None
     revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
     return revision
-
-
-def outdated(where: object, revision: str) -> str:
-    """Return the sentence for a command that only looks, and so does not bring a ledger up to date."""
-    return (
-        f"The ledger {where} was written by an earlier discovery-flows (revision {revision}, this program has {HEAD}). "
-        "`discover status` changes nothing; run any other command, such as `discover doctor`, to migrate it. A copy is "
-        "kept beside it."
-    )
 
 
 def _refuse_while_running(connection: sa.Connection, where: str) -> None:

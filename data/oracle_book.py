@@ -390,12 +390,15 @@ def settle(ledger: Ledger, name: str, object_id: str, value: float | None) -> No
 def _settle(ledger: Ledger, campaign_ids: Sequence[int], object_id: str, value: float | None) -> None:
     state = CallState.ABANDONED if value is None else CallState.DONE
     with ledger.write() as connection:
+        # A call that was in flight when its process died is in doubt, whether that campaign has noticed it or not.
+        dead = [campaign_id for campaign_id in campaign_ids if not _is_run(connection, campaign_id)]
+        lost = sa.and_(oracle_calls.c.state == CallState.SUBMITTED, oracle_calls.c.campaign_id.in_(dead))
         changed = connection.execute(
             sa.update(oracle_calls)
             .where(
                 oracle_calls.c.campaign_id.in_(campaign_ids),
                 oracle_calls.c.object_id == object_id,
-                oracle_calls.c.state == CallState.IN_DOUBT,
+                sa.or_(oracle_calls.c.state == CallState.IN_DOUBT, lost),
             )
             .values(state=state, value=value, completed_at=now())
         )
