@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import Bench, use
+
+pytestmark = pytest.mark.timeout(400)  # each test is several whole campaigns in processes
 
 ORACLE = """
 import os, time
@@ -20,7 +23,7 @@ def measure(ms):
         with open(os.environ["CALL_LOG"], "a") as file:
             file.write(smiles + "\\n")
         gate = Path(os.environ["GATE"])
-        until = time.monotonic() + 60
+        until = time.monotonic() + 200
         while gate.exists() and time.monotonic() < until:
             time.sleep(0.02)
         if os.environ.get("FAIL"):
@@ -34,13 +37,13 @@ MOLECULES = ["CCCO", "CCCCN", "CCOCC", "Oc1ccccc1", "CNC(C)=O", "CCCCl"]
 class Two:
     """Two campaigns over the same molecules with the same oracle, each a process of its own."""
 
-    def __init__(self, tmp_path, tracking, monkeypatch):
+    def __init__(self, tmp_path, tracking, monkeypatch, commands):
+        self.commands = commands
         self.home = tmp_path
         self.gate, self.log = tmp_path / "gate", tmp_path / "calls.log"
         use(Bench(tmp_path), tracking, monkeypatch)
         monkeypatch.setenv("CALL_LOG", str(self.log))
         monkeypatch.setattr("tasks.report.round_figures", lambda *_: {})
-        self.processes = []
 
     def bench(self, name, molecules=MOLECULES, **oracle):
         (self.home / name).mkdir(exist_ok=True)
@@ -59,23 +62,15 @@ class Two:
         return bench
 
     def start(self, bench, *arguments, **environment):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines", "run", str(bench.file), "--plain", *arguments],
-            env={**os.environ, "GATE": str(self.gate), **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.processes.append(process)
-        return process
+        return self.commands("run", str(bench.file), "--plain", *arguments, GATE=str(self.gate), **environment)
 
     def calls(self):
         return self.log.read_text().splitlines() if self.log.exists() else []
 
-    def wait_for(self, condition, seconds=60):
+    def wait_for(self, condition, seconds=120):
         until = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < until, [p.poll() for p in self.processes]
+            assert time.monotonic() < until
             time.sleep(0.05)
 
     def rows(self, bench):
@@ -93,14 +88,59 @@ class Two:
         return [row["origin"] for row in rows if row["origin"]]
 
 
+class Command:
+    """A `discover` in a process of its own."""
+
+    def __init__(self, pid, log):
+        self.pid, self.log, self.exit = pid, log, log.with_name(log.name + ".exit")
+
+    def ended(self, seconds=150):
+        """What it printed; its exit code is in `code`."""
+        until = time.monotonic() + seconds
+        while not self.exit.exists():
+            assert time.monotonic() < until, self.log.read_text()
+            time.sleep(0.05)
+        self.code = int(self.exit.read_text())
+        return " ".join(self.log.read_text().split())
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+        while Path(f"/proc/{self.pid}").exists():
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def server():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.e2e.warm_commands"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    yield process
+    process.stdin.close()
+    process.wait(60)
+    process.stdout.close()
+
+
 @pytest.fixture
-def two(tmp_path, tracking, monkeypatch):
-    two = Two(tmp_path, tracking, monkeypatch)
-    yield two
-    for process in two.processes:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+def two(tmp_path, tracking, monkeypatch, server):
+    started = []
+
+    def commands(*arguments, **environment):
+        log = tmp_path / f"command-{len(started)}.log"
+        names = ("DISCOVER_HOME", "MLFLOW_TRACKING_URI", "DISCOVER_WORKERS", "CALL_LOG")
+        environment |= {name: os.environ[name] for name in names}
+        server.stdin.write(json.dumps({"arguments": arguments, "environment": environment, "log": str(log)}) + "\n")
+        server.stdin.flush()
+        started.append(Command(json.loads(server.stdout.readline())["pid"], log))
+        return started[-1]
+
+    yield Two(tmp_path, tracking, monkeypatch, commands)
+    for command in started:
+        if not command.exit.exists() and Path(f"/proc/{command.pid}").exists():
+            command.kill()
 
 
 def test_two_campaigns_at_once_over_six_molecules_make_six_calls(two):
@@ -110,8 +150,8 @@ def test_two_campaigns_at_once_over_six_molecules_make_six_calls(two):
     two.wait_for(lambda: two.calls())
     two.wait_for(lambda: len(two.origins(first, second)) == 12)
     two.gate.unlink()
-    told = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], told
+    told = [process.ended() for process in processes]
+    assert [process.code for process in processes] == [0, 0], told
     assert sorted(two.calls()) == sorted(MOLECULES)
     assert {row["smiles"]: row["value"] for row in two.rows(first)} == {
         row["smiles"]: row["value"] for row in two.rows(second)
@@ -126,16 +166,15 @@ def test_a_campaign_goes_on_by_itself_when_the_one_it_waits_for_dies(two):
     two.wait_for(lambda: two.calls())
     waiting = two.start(second)
     two.wait_for(lambda: two.origins(second) == ["awaited"] * 6)
-    os.kill(dying.pid, signal.SIGKILL)
-    dying.wait()
+    dying.kill()
     two.gate.unlink()
-    told, _ = waiting.communicate(timeout=120)
-    assert waiting.returncode == 0, told
+    told = waiting.ended()
+    assert waiting.code == 0, told
     assert two.origins(second) == ["called"] * 6
     before = len(two.calls())
     again = two.start(first)
-    told, _ = again.communicate(timeout=120)
-    assert again.returncode == 0, told
+    told = again.ended()
+    assert again.code == 0, told
     assert len(two.calls()) == before  # what it had booked was bought meanwhile
     assert two.origins(first) == ["reused"] * 6
 
@@ -148,9 +187,10 @@ def test_a_call_that_failed_elsewhere_is_made_here(two):
     waiting = two.start(second)
     two.wait_for(lambda: two.origins(second) == ["awaited"] * 6)
     two.gate.unlink()
-    assert failing.wait(120) == 3
-    told, _ = waiting.communicate(timeout=120)
-    assert waiting.returncode == 0, told
+    failing.ended()
+    assert failing.code == 3
+    told = waiting.ended()
+    assert waiting.code == 0, told
     assert [row["state"] for row in two.rows(second)] == ["done"] * 6
     assert set(two.origins(second)) == {"called"}
 
@@ -161,22 +201,21 @@ def test_a_call_in_doubt_of_an_unsafe_oracle_is_not_made_by_another_name_or_gene
     two.gate.touch()
     dying = two.start(first)
     two.wait_for(lambda: two.calls())
-    os.kill(dying.pid, signal.SIGKILL)
-    dying.wait()
+    dying.kill()
     two.gate.unlink()
     (sent,) = two.calls()
     again = two.bench(other, semantics="unsafe")
     process = two.start(again, *(["--fresh"] if other == "first" else []))
-    told, _ = process.communicate(timeout=120)
-    assert process.returncode == 3, told
-    assert "discover settle first" in " ".join(told.split())
+    told = process.ended()
+    assert process.code == 3, told
+    assert "discover settle first" in told
     assert two.calls().count(sent) == 1
     assert sorted(two.calls()) == sorted(MOLECULES)  # all but this one are bought
     identity = next(row["id"] for row in two.rows(again) if row["smiles"] == sent)
     settled = again.discover("settle", "first", identity, "--value", "0.25")
     assert settled.exit == 0, settled.message
     process = two.start(again)
-    told, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, told
+    told = process.ended()
+    assert process.code == 0, told
     assert two.calls().count(sent) == 1
     assert {row["value"] for row in two.rows(again) if row["smiles"] == sent} == {0.25}
