@@ -236,3 +236,18 @@ def test_names_that_one_file_system_may_take_for_another_are_refused(folders):
     told = folders("B", "Kinase", MINE, my_oracle__py=LOGP).run()
     assert told.exit == 2
     assert "'kinase'" in told.message
+
+
+def test_a_tautomer_does_not_get_the_value_of_the_other(folders):
+    """2-pyridone against 2-hydroxypyridine: dipole 5.11 and 2.28 D by xTB; one InChIKey."""
+    xtb = {"kind": "xtb", "property": "dipole"}
+    first, second = folders("A", "taut-a", xtb), folders("B", "taut-b", xtb)
+    first.write_library("Oc1ccccn1", "Sc1ccccn1", "NC(N)=O", "CCO")
+    second.write_library("O=c1cccc[nH]1", "S=c1cccc[nH]1", "N=C(N)O", "CCO")
+    for bench in (first, second):
+        told = bench.run("--set", "data.initial=4")
+        assert told.exit == 0, told.message
+    assert values(first)["Oc1ccccn1"] == pytest.approx(2.28, abs=0.05)
+    assert values(second)["O=c1cccc[nH]1"] == pytest.approx(5.11, abs=0.05)
+    assert values(second)["CCO"] == values(first)["CCO"]
+    assert origins(second) == {"called", "reused"}
