@@ -37,14 +37,14 @@ class MoleculeOracle(Component):
     """Base of oracles that measure one molecule at a time; `measure` either returns a value or raises.
 
     Values are rounded to `digits` decimals, so that they do not depend on the number of threads or the machine's
-    summation order.
+    summation order; None: as they are.
     """
 
     group = "oracle"
     semantics: str = "pure"
     unit: str = ""
     version: str = "1"
-    digits: int = 9
+    digits: int | None = 9
 
     class Options(OracleOptions):
         """Options of every oracle."""
