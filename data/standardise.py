@@ -35,9 +35,11 @@ _RECOMBINE = """//	Name	SMIRKS
 1,3	[N,P,As,O,S,Se,Te;-1:1]-[A+0:2]=[N,P,As,O,S,Se,Te;+1:3]>>[*-0:1]=[*:2]-[*+0:3]
 1,3 aromatic	[N,O,P,S;-1:1]-[a+0:2]:[n,o,p,s;+1:3]>>[*-0:1]=[*:2]:[*+0:3]
 1,5	[N,P,As,O,S,Se,Te;-1:1]-[A+0:2]=[A:3]-[A:4]=[N,P,As,O,S,Se,Te;+1:5]>>[*-0:1]=[*:2]-[*:3]=[*:4]-[*+0:5]
+amidinium	[N;X3;+0;!H0:1]-[C+0:2]=[N;+1;H0;!$(*~[-]):3]>>[*+1:1]=[*:2]-[*+0:3]
 1,5 aromatic	[N,O,P,S;-1:1]-[c:2]:[a:3]:[a:4]:[n,o,p,s;+1:5]>>[*-0:1]=[c:2]:[*:3]:[*:4]:[*+0:5]
 """
-"""Charges that are one resonance form of a neutral molecule (RDKit's own rules for them): an amide drawn O-C=N+."""
+"""Charges that are one resonance form of a neutral molecule (an amide drawn O-C=N+), and
+those of an amidinium that are drawn on the nitrogen without a proton to give; the rules are RDKit's."""
 
 _HYPERVALENT = frozenset({"P", "S", "Se", "Te", "As"})
 _DOUBLE_TO = frozenset({"O", "S", "Se", "N"})
@@ -77,7 +79,8 @@ def standardise(smiles: str) -> Chem.Mol:
     mol = structure(smiles)
     if "." in smiles:
         mol = _parent(mol)
-    if any(atom.GetFormalCharge() for atom in mol.GetAtoms()):
+    # Charges of which the text has none are those that RDKit's readers give: nitro, azide, N-oxide.
+    if "+" in smiles or "-" in smiles:
         mol = _settled(mol)
     settled = parse(str(Chem.MolToSmiles(mol)))
     if settled is None:

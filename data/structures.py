@@ -22,6 +22,8 @@ _BONDS = frozenset(
     {Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE, Chem.BondType.AROMATIC, Chem.BondType.DATIVE}
 )
 _ALIASES = re.compile(r"_AP\d+|_R\d+|R\d*|Pol(_p)?|star_e|[AQMX]H?(_[ep])?")
+_UNUSUAL = re.compile(r"[*~$]|#0")
+"""What a SMILES has if it has an unknown atom or a bond without an order; the text tells in a microsecond."""
 _BAD = re.compile(r"[^!-~]")
 
 
@@ -64,7 +66,7 @@ def structure(text: str) -> Chem.Mol:
         raise NotStandardError("a CXSMILES extension |...| that cannot be read")
     if mol is None or mol.GetNumAtoms() == 0:
         raise NotStandardError("no valid SMILES")
-    reason = refusal(mol, drawn=bool(extension))
+    reason = refusal(mol, drawn=bool(extension)) if extension or _UNUSUAL.search(smiles) else None
     if reason is not None:
         raise NotStandardError(reason)
     return without_maps(mol) if ":" in smiles else mol
