@@ -84,14 +84,16 @@ def build_vocabulary_file(
     given = {"max_fragments": max_fragments, "min_count": min_count}
     limits: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     refused: Counter[str] = Counter()
-    vocabulary = build_vocabulary(_molecules(file, refused), name=file.name, **limits)
+    try:
+        vocabulary = build_vocabulary(_molecules(file, refused), name=file.name, **limits)
+    finally:  # also where what is left gives no vocabulary
+        if refused:
+            common = "; ".join(f"{reason} ({count})" for reason, count in refused.most_common(3))
+            said = f"{refused.total()} rows of {file.name} were refused: {common}."
+            console.print(said, markup=False, highlight=False, soft_wrap=True)
     with writing(out):
         vocabulary.save(out)
     console.print(f"{len(vocabulary.fragments)} fragments written to {out}", highlight=False)
-    if refused:
-        common = "; ".join(f"{reason} ({count})" for reason, count in refused.most_common(3))
-        said = f"{refused.total()} rows of {file.name} were refused: {common}."
-        console.print(said, markup=False, highlight=False, soft_wrap=True)
 
 
 def _molecules(file: Path, refused: Counter[str]) -> Iterator[str]:

@@ -32,7 +32,8 @@ def test_values_in_two_units_are_refused_before_anything_is_bought(bench):
 
 def test_a_vocabulary_counts_the_rows_that_it_cannot_read(bench):
     file = bench.folder / "list.smi"
-    file.write_text("c1ccccc1CC\nCCc1ccccc1.Cl\nCc1ccccc1\n*CC |$R1;;$|\nrubbish\n")
+    toluenes = "".join(f"{'C' * n}c1ccccc1\n" for n in range(1, 12))
+    file.write_text(f"{toluenes}*CC |$R1;;$|\nrubbish\n")
     told = bench.discover("vocabulary", str(file), "--out", str(bench.folder / "v.json"), "--min-count", "1")
     assert told.exit == 0, told.message
     assert "2 rows of list.smi were refused" in told.message
