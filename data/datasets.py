@@ -5,23 +5,25 @@ from __future__ import annotations
 import difflib
 import hashlib
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from rdkit import Chem
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from data.library_file import require_file, standard_smiles
+from data.merging import Kept, Replicates, merge
 from data.molecules import identity, scaffold
-from data.readers import Row, SourceError, csv_rows, parquet_rows, sdf_rows, smiles_rows, zinc250k_rows
-from data.records import LARGEST_VALUE, Refusal
+from data.readers import Columns, Row, SourceError, csv_rows, parquet_rows, sdf_rows, smiles_rows, zinc250k_rows
+from data.records import Refusal
+from data.remarks import Remarks, reason_kind
 from data.shipped import shipped_file
-from data.space import SpaceBounds, outside
-from data.standardise import NotStandardError, heavy_atoms_in_text, standardise
+from data.space import SpaceBounds
+from data.standardise import NotStandardError, heavy_atoms_in_text
+from data.values import ValueRules, exact_value
 
 COLUMNS = ("id", "smiles", "value", "scaffold", "line")
 """Columns of `Library.frame`."""
@@ -41,10 +43,8 @@ class Zinc250k(_Source):
         return zinc250k_rows()
 
 
-class _File(_Source):
+class _Path(_Source):
     path: str = Field(description="the file; a relative path starts at the campaign file's folder")
-    smiles: str | None = Field(default="smiles", description="name of the column of SMILES")
-    value: str | None = Field(default=None, description="name of the column of measured values; null: none")
 
     def file(self, base: Path) -> Path:
         """Return the path of the file.
@@ -54,27 +54,59 @@ class _File(_Source):
         """
         path = Path(self.path).expanduser()
         path = path if path.is_absolute() else base / path
-        if not path.is_file():
-            names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-            close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
-            hint = f" Did you mean {close[0]!r}?" if close else " Check the option `path` of the data source."
-            raise SourceError(f"There is no file {path}.{hint}")
+        require_file(path)
         return path
 
 
-class Csv(_File):
+class _Table(_Path):
+    smiles: str | None = Field(default="smiles", description="name of the column of SMILES")
+    value: str | None = Field(default=None, description="name of the column of measured values; null: none")
+    relation: str | None = Field(
+        default=None,
+        description="column of `=`, `>`, `<`, `~` before the values, whose bounds are refused; null: known by its name",
+    )
+    unit_column: str | None = Field(default=None, description="column of the values' units; one unit is taken only")
+    unit: str | None = Field(default=None, description="the unit that is taken, others are refused by row")
+    replicates: Replicates = Field(default="mean", description="what several values of one molecule become")
+
+    @model_validator(mode="after")
+    def _of_values(self) -> Self:
+        if self.value is None and (self.relation or self.unit_column):
+            raise ValueError("`relation` and `unit_column` belong to a column of values; give `value` too")
+        if self.unit is not None and self.unit_column is None:
+            raise ValueError("`unit` says which rows of `unit_column` are taken; give `unit_column` too")
+        return self
+
+    @property
+    def columns(self) -> Columns:
+        """The columns that are read."""
+        return Columns(self.smiles, self.value, self.relation, self.unit_column)
+
+    @property
+    def rules(self) -> ValueRules:
+        """How values are read."""
+        return ValueRules(unit=self.unit)
+
+
+class Csv(_Table):
     """A delimited text file with a header, plain or `.gz`."""
 
     kind: Literal["csv"] = "csv"
     smiles: str = Field(default="smiles", description="name of the column of SMILES")
     delimiter: str = Field(default=",", min_length=1, max_length=1, description="one character between cells")
+    decimal: Literal[".", ","] = Field(default=".", description="mark of decimals in the values")
 
     def rows(self, base: Path) -> Iterator[Row]:
         """Yield the rows."""
-        return csv_rows(self.file(base), self.smiles, self.value, self.delimiter)
+        return csv_rows(self.file(base), self.columns, self.delimiter)
+
+    @property
+    def rules(self) -> ValueRules:
+        """How values are read."""
+        return ValueRules(self.decimal, self.unit)
 
 
-class Parquet(_File):
+class Parquet(_Table):
     """A parquet table."""
 
     kind: Literal["parquet"] = "parquet"
@@ -82,10 +114,10 @@ class Parquet(_File):
 
     def rows(self, base: Path) -> Iterator[Row]:
         """Yield the rows."""
-        return parquet_rows(self.file(base), self.smiles, self.value)
+        return parquet_rows(self.file(base), self.columns)
 
 
-class Sdf(_File):
+class Sdf(_Table):
     """An SD file; `smiles: null` takes the drawn structure, a name takes that property."""
 
     kind: Literal["sdf"] = "sdf"
@@ -93,22 +125,13 @@ class Sdf(_File):
 
     def rows(self, base: Path) -> Iterator[Row]:
         """Yield the rows."""
-        return sdf_rows(self.file(base), self.smiles, self.value)
+        return sdf_rows(self.file(base), self.columns)
 
 
-class Smiles(_Source):
+class Smiles(_Path):
     """A SMILES file: one molecule a line, a name after a blank is passed over; no values."""
 
     kind: Literal["smiles"] = "smiles"
-    path: str = Field(description="the file; a relative path starts at the campaign file's folder")
-
-    def file(self, base: Path) -> Path:
-        """Return the path of the file.
-
-        Raises:
-            SourceError: there is no such file.
-        """
-        return _File(path=self.path).file(base)
 
     def rows(self, base: Path) -> Iterator[Row]:
         """Yield the rows."""
@@ -132,7 +155,7 @@ class Shipped(_Source):
 
     def rows(self, base: Path) -> Iterator[Row]:
         """Yield the rows."""
-        return csv_rows(self.file(base), "smiles", "value" if self.labelled else None)
+        return csv_rows(self.file(base), Columns("smiles", "value" if self.labelled else None))
 
 
 Source = Zinc250k | Csv | Parquet | Sdf | Smiles | Shipped
@@ -156,7 +179,23 @@ class Library:
     refused: list[Refusal]
     """Rows that were not taken, by line."""
     notes: list[str] = field(default_factory=list)
-    """Sentences about rows that were merged, or left out in bulk."""
+    """Sentences about rows that were merged, or left out in bulk, and about columns that were not named."""
+    warnings: list[str] = field(default_factory=list)
+    """Those of the notes that say what may be wrong with the file as a whole."""
+    rows: int = 0
+    """Rows that were read: kept + merged + refused + too_large."""
+    merged: int = 0
+    """Rows that went into an earlier row of the same structure."""
+    too_large: int = 0
+    """Rows of a packaged library that were passed over for their size."""
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Reason, without what it quotes -> rows refused for it, the commonest first."""
+        reasons = Counter(reason_kind(refusal.reason) for refusal in self.refused)
+        if self.too_large:
+            reasons["too many heavy atoms"] += self.too_large
+        return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
 
 
 def parse_source(config: Mapping[str, Any]) -> Source:
@@ -191,10 +230,10 @@ def parse_source(config: Mapping[str, Any]) -> Source:
 def read_source(config: Mapping[str, Any], *, base: Path, space: SpaceBounds) -> Library:
     """Read, standardise and check every molecule of a source.
 
-    A row is refused if its SMILES cannot be read or standardised, it is outside the space, or its value is no finite
-    number (an empty cell is an unmeasured molecule and is kept). Rows of one structure become one: the first line stays
-    and its value is the mean of the finite ones. Lines of a packaged library that are too large are counted in a note,
-    not listed.
+    A row is refused if its SMILES cannot be read or standardised, it is outside the space, or its value is no exact
+    finite number (an empty cell is an unmeasured molecule and is kept). Rows of one structure become one: the first
+    line stays, and its value is what the option `replicates` makes of theirs. Lines of a packaged library that are too
+    large are counted in a note, not listed.
 
     Args:
         config: `{kind: zinc250k | csv | parquet | sdf | smiles | shipped, ...}`.
@@ -202,11 +241,14 @@ def read_source(config: Mapping[str, Any], *, base: Path, space: SpaceBounds) ->
         space: bounds that every molecule must satisfy.
 
     Raises:
-        SourceError: the source is unknown or misnamed, the file or a column is missing, or every row is refused.
+        SourceError: the source is unknown or misnamed, the file or a column is missing, its values are in several units
+            and none was chosen, or every row is refused.
     """
     source = parse_source(config)
     bulk = isinstance(source, Zinc250k)
-    kept: list[tuple[str, str, float, int]] = []
+    rules = source.rules if isinstance(source, _Table) else ValueRules()
+    remarks = Remarks()
+    kept: list[Kept] = []
     refused: list[Refusal] = []
     too_large = total = 0
     for row in source.rows(base):
@@ -215,83 +257,40 @@ def read_source(config: Mapping[str, Any], *, base: Path, space: SpaceBounds) ->
             too_large += 1
             continue
         try:
-            kept.append(_check(row, space))
+            value = exact_value(row, rules) if row.problem is None else math.nan
+            kept.append(Kept(standard_smiles(row, space), value, row.line))
         except NotStandardError as error:
             refused.append(Refusal(row.line, row.smiles, str(error)))
+        else:
+            remarks.add(row)
+    if isinstance(source, _Table):
+        remarks.require_one_unit(source.path, source.unit_column)
+    merged = merge(kept, source.replicates if isinstance(source, _Table) else "mean")
+    refused = sorted([*refused, *merged.refused], key=lambda refusal: refusal.line or 0)
     notes = [f"{too_large} of {total} lines have more than {space.max_heavy_atoms} heavy atoms."] if too_large else []
-    if not kept:
-        raise SourceError(_nothing_left(config, total, too_large, refused))
-    frame, merged = _merge(kept)
-    return Library(frame, refused, notes + merged)
+    warnings = [*remarks.notes(refused, getattr(source, "unit_column", None)), *merged.warnings]
+    library = Library(
+        _frame(merged.rows), refused, notes + warnings + merged.notes, warnings, total, merged.merged, too_large
+    )
+    if not merged.rows:
+        raise SourceError(_nothing_left(config, library))
+    return library
 
 
-def _check(row: Row, space: SpaceBounds) -> tuple[str, str, float, int]:
-    if row.problem is not None:
-        raise NotStandardError(row.problem)
-    if not row.smiles:
-        raise NotStandardError("no SMILES in this row")
-    # The text tells a large molecule in microseconds, RDKit in milliseconds.
-    if heavy_atoms_in_text(row.smiles) > max(space.max_heavy_atoms, 1) and _readable(row.smiles):
-        raise NotStandardError(f"more than {space.max_heavy_atoms} heavy atoms")
-    value = _number(row.value)
-    mol = standardise(row.smiles)
-    reason = outside(mol, space)
-    if reason is not None:
-        raise NotStandardError(reason)
-    smiles = str(Chem.MolToSmiles(mol))
-    return identity(smiles), smiles, value, row.line
+def _frame(rows: Iterable[Kept]) -> pd.DataFrame:
+    table = [(identity(row.smiles), row.smiles, row.value, scaffold(row.smiles), row.line) for row in rows]
+    return pd.DataFrame(table, columns=list(COLUMNS)).astype({"value": "float64", "line": "int64"})
 
 
-def _readable(smiles: str) -> bool:
-    return re.fullmatch(r"[A-Za-z0-9@+\-\[\]()=#$:/\\%.*~]+", smiles) is not None
-
-
-def _number(text: str) -> float:
-    if not text:
-        return math.nan
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise NotStandardError(f"the value {text!r} is not a finite number")
-    if abs(value) > LARGEST_VALUE:
-        raise NotStandardError(f"the value {text!r} is larger than {LARGEST_VALUE:g}")
-    return value
-
-
-def _merge(kept: Iterable[tuple[str, str, float, int]]) -> tuple[pd.DataFrame, list[str]]:
-    groups: dict[str, list[tuple[str, str, float, int]]] = {}
-    for row in kept:
-        groups.setdefault(row[0], []).append(row)
-    rows, notes = [], []
-    for rows_of_one in groups.values():
-        key, smiles, value, line = rows_of_one[0]
-        if len(rows_of_one) > 1:
-            values = [row[2] for row in rows_of_one if math.isfinite(row[2])]
-            value = math.fsum(values) / len(values) if values else math.nan
-            lines = ", ".join(str(row[3]) for row in rows_of_one)
-            spread = f", from {min(values)} to {max(values)}" if len(set(values)) > 1 else ""
-            outcome = f"kept the mean of {len(values)} values{spread}" if values else "no value"
-            notes.append(f"Lines {lines} are one molecule, {smiles}: {outcome}.")
-        rows.append((key, smiles, value, scaffold(smiles), line))
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    return frame.astype({"value": "float64", "line": "int64"}), notes
-
-
-def _nothing_left(config: Mapping[str, Any], total: int, too_large: int, refused: Iterable[Refusal]) -> str:
-    if not total:
+def _nothing_left(config: Mapping[str, Any], library: Library) -> str:
+    if not library.rows:
         return f"The data source {config.get('kind')!r} has no rows; expected at least one molecule."
-    # Quoted parts differ from row to row; the reason does not.
-    reasons = Counter(re.sub(r"'[^']*'", "...", refusal.reason) for refusal in refused)
-    if too_large:
-        reasons["too many heavy atoms"] += too_large
-    common = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
-    first = next(iter(refused), None)
+    common = "; ".join(f"{reason} ({count})" for reason, count in list(library.reasons.items())[:3])
+    first = next(iter(library.refused), None)
     example = f" The first is line {first.line}: {first.text!r}, {first.reason}." if first is not None else ""
     return (
-        f"All {total} rows of the data source {config.get('kind')!r} were refused; the commonest reasons are {common}."
-        f"{example} Check the columns that the source names and the bounds of the space."
+        f"All {library.rows} rows of the data source {config.get('kind')!r} were refused; the commonest reasons are "
+        f"{common}.{example} Check the columns that the source names and the bounds of the space."
     )
 
 

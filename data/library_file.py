@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from rdkit import Chem
 
-from data.readers import Row, SourceError, csv_rows, parquet_rows, sdf_rows, smiles_rows
+from data.readers import Columns, Row, SourceError, csv_rows, parquet_rows, sdf_rows, smiles_rows
 from data.space import SpaceBounds, outside
 from data.standardise import NotStandardError, heavy_atoms_in_text, standardise
 
@@ -42,6 +43,8 @@ class LibraryFile:
         value: column of values; None: none.
         delimiter: one character between the cells of a table of text; None: a tabulator in `.tsv`, else a comma.
         format: None: told by the ending of the name.
+        relation: column of `=`, `>` and their kind before the values; None: looked for by its name.
+        unit: column of units; None: looked for by its name.
     """
 
     path: Path
@@ -49,6 +52,8 @@ class LibraryFile:
     value: str | None = None
     delimiter: str | None = None
     format: Format | None = None
+    relation: str | None = None
+    unit: str | None = None
 
     def kind(self) -> Format:
         """Return the format.
@@ -58,13 +63,13 @@ class LibraryFile:
         """
         if self.format is not None:
             return self.format
-        ending = _ending(self.path)
-        if ending not in ENDINGS:
+        name_ends = ending(self.path)
+        if name_ends not in ENDINGS:
             raise SourceError(
                 f"The name of {self.path} does not tell its format; expected one of {', '.join(ENDINGS)} (also with "
                 f".gz), or `format`: {', '.join(dict.fromkeys(ENDINGS.values()))}."
             )
-        return ENDINGS[ending]
+        return ENDINGS[name_ends]
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows.
@@ -80,12 +85,13 @@ class LibraryFile:
                     f"{self.path} is a SMILES file and has no column {self.value!r}; values need a table."
                 )
             return smiles_rows(self.path)
+        columns = Columns(self.smiles, self.value, self.relation, self.unit)
         if kind == "sdf":
-            return sdf_rows(self.path, self.smiles, self.value)
+            return sdf_rows(self.path, columns)
+        columns = replace(columns, smiles=self.smiles or "smiles")
         if kind == "parquet":
-            return parquet_rows(self.path, self.smiles or "smiles", self.value)
-        delimiter = self.delimiter or ("\t" if _ending(self.path) == ".tsv" else ",")
-        return csv_rows(self.path, self.smiles or "smiles", self.value, delimiter)
+            return parquet_rows(self.path, columns)
+        return csv_rows(self.path, columns, self.delimiter or ("\t" if ending(self.path) == ".tsv" else ","))
 
     def sha256(self) -> str:
         """Return the sha256 of the file's bytes.
@@ -98,7 +104,8 @@ class LibraryFile:
         return _sha256(self.path, stat.st_size, stat.st_mtime_ns)
 
 
-def _ending(path: Path) -> str:
+def ending(path: Path) -> str:
+    """Return what a file's name ends with, `.csv` of `A.CSV.gz`."""
     name = path.name.lower().removesuffix(".gz")
     return Path(name).suffix
 
@@ -123,8 +130,11 @@ def require_file(path: Path) -> None:
     raise SourceError(f"There is no file {path}.{hint}")
 
 
+_SMILES = re.compile(r"[A-Za-z0-9@+\-\[\]()=#$:/\\%.*~]+")
+
+
 def standard_smiles(row: Row, space: SpaceBounds | None) -> str:
-    """Return the canonical SMILES of a row's molecule in its standard form.
+    """Return the canonical SMILES of a row's molecule in its standard form: the one rule for every file.
 
     Args:
         row: of a library file.
@@ -138,7 +148,7 @@ def standard_smiles(row: Row, space: SpaceBounds | None) -> str:
     if not row.smiles:
         raise NotStandardError("no SMILES in this row")
     # The text tells a large molecule in microseconds, RDKit in milliseconds.
-    if space is not None and row.smiles.isascii() and heavy_atoms_in_text(row.smiles) > space.max_heavy_atoms:
+    if space is not None and heavy_atoms_in_text(row.smiles) > space.max_heavy_atoms and _SMILES.fullmatch(row.smiles):
         raise NotStandardError(f"more than {space.max_heavy_atoms} heavy atoms")
     mol = standardise(row.smiles)
     reason = None if space is None else outside(mol, space)

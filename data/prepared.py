@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from typing import Any
 from data.library_file import LibraryFile, standard_smiles
 from data.readers import Row, SourceError
 from data.records import Refusal
+from data.remarks import reason_kind
 from data.space import SpaceBounds
 from data.standardise import NotStandardError
 
@@ -32,7 +32,7 @@ PART_ROWS = 10_000
 FIRST = 3
 """Refused rows that are named; of the others only the reason is counted."""
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class PreparedLibrary:
             try:
                 standard_smiles(row, self.space)
             except NotStandardError as error:
-                refused[_reason(str(error))] += 1
+                refused[reason_kind(str(error))] += 1
                 first += [Refusal(row.line, row.smiles, str(error))] if len(first) < FIRST else []
             else:
                 return
@@ -162,15 +162,10 @@ def prepared(rows: list[Row], space: SpaceBounds) -> Part:
         try:
             molecules[standard_smiles(row, space)] = None
         except NotStandardError as error:
-            refused[_reason(str(error))] += 1
+            refused[reason_kind(str(error))] += 1
             if len(first) < FIRST:
                 first.append(Refusal(row.line, row.smiles[:200], str(error)))
     return Part(tuple(molecules), len(rows), dict(refused), tuple(first))
-
-
-def _reason(phrase: str) -> str:
-    """Return a reason without what it quotes, which differs from row to row."""
-    return re.sub(r"'[^']*'", "...", phrase)
 
 
 def nothing_left(path: Path, rows: int, refused: Counter[str], first: list[Refusal]) -> str:

@@ -5,43 +5,25 @@ Every reader streams: a file of millions of rows needs no more memory than one o
 
 from __future__ import annotations
 
-import csv
-import difflib
 import gzip
 import importlib.util
-import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import pandas as pd
 from rdkit import Chem
 
-from data.molecules import quiet_rdkit
+from data.delimited import Cells, records
+from data.rows import Columns, Row, SourceError, require_columns
+from data.sd_file import Record, item_name, sd_records, sd_text
+from data.structures import refusal, without_maps
+
+__all__ = ["Columns", "Row", "SourceError", "csv_rows", "parquet_rows", "sdf_rows", "smiles_rows", "zinc250k_rows"]
 
 _BATCH = 8192
-_PROPERTY = re.compile(r">.*<([^>]+)>")
-
-
-class SourceError(ValueError):
-    """A source of molecules cannot be used: a complete sentence says what to change."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row as it stands in the file."""
-
-    line: int
-    """The header of a table is line 1; the record of an SD file counts from its first line."""
-    smiles: str
-    """Empty where the row has none."""
-    value: str
-    """Text of the value, empty where the row or the source has none."""
-    problem: str | None = None
-    """Why the row cannot be read at all."""
 
 
 @contextmanager
@@ -52,6 +34,7 @@ def opened(path: Path) -> Iterator[IO[str]]:
         SourceError: within the block, the file is not UTF-8 or is no whole gzip file.
     """
     try:
+        _require_one_byte(path)
         if path.suffix.lower() == ".gz":
             with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as file:
                 yield file
@@ -59,7 +42,10 @@ def opened(path: Path) -> Iterator[IO[str]]:
             with path.open(newline="", encoding="utf-8-sig") as file:
                 yield file
     except UnicodeDecodeError as error:
-        raise SourceError(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8 and try again.") from error
+        raise SourceError(
+            f"{path} is not UTF-8 text ({error.reason}{_where(path)}); it may be Latin-1 or Windows-1252. Save it as "
+            f"UTF-8 (`iconv -f WINDOWS-1252 -t UTF-8 {path.name} > utf8-{path.name}`) and try again."
+        ) from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise SourceError(
             f"{path} cannot be unpacked ({error}); it is no gzip file, or was cut short. Get it again, or take `.gz` "
@@ -67,40 +53,67 @@ def opened(path: Path) -> Iterator[IO[str]]:
         ) from error
 
 
-def csv_rows(path: Path, smiles: str, value: str | None, delimiter: str = ",") -> Iterator[Row]:
+def _bytes(path: Path) -> IO[bytes]:
+    return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def _require_one_byte(path: Path) -> None:
+    with _bytes(path) as file:
+        first = file.read(4096)
+    if first.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in first:
+        raise SourceError(
+            f"{path} is not UTF-8 text but UTF-16, as Excel's 'Unicode Text' is, or no text at all. Save it as 'CSV "
+            f"UTF-8', or run `iconv -f UTF-16 -t UTF-8 {path.name} > utf8-{path.name}`."
+        )
+
+
+def _where(path: Path) -> str:
+    with _bytes(path) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                return f" in line {number}"
+    return ""
+
+
+def csv_rows(path: Path, columns: Columns, delimiter: str = ",") -> Iterator[Row]:
     """Yield the rows of a delimited text file with a header, UTF-8 (a byte-order mark is allowed).
 
     Raises:
-        SourceError: a named column is missing, the file is empty or not UTF-8.
+        SourceError: a named column is missing or there twice, the file is empty or not UTF-8.
     """
-    try:
-        with opened(path) as file:
-            reader = csv.reader(file, delimiter=delimiter)
-            header = next(reader, None)
-            if header is None:
-                raise SourceError(f"{path} is empty; expected a header line with the columns of the table.")
-            _require_columns(path, header, [smiles, value])
-            at, value_at = header.index(smiles), None if value is None else header.index(value)
-            line = reader.line_num + 1
-            for cells in reader:
-                if cells:
-                    yield _csv_row(line, cells, len(header), at, value_at)
-                line = reader.line_num + 1
-    except csv.Error as error:
-        raise SourceError(f"{path} cannot be read as a table with {delimiter!r} between cells: {error}.") from error
+    with opened(path) as file:
+        rows = records(file, delimiter)
+        header = next(rows, None)
+        if header is None:
+            raise SourceError(f"{path} is empty; expected a header line with the columns of the table.")
+        names = header.cells
+        require_columns(path, names, columns.wanted())
+        columns = columns.found_in(names)
+        places = [names.index(name) if name else None for name in _names(columns)]
+        for row in rows:
+            yield _csv_row(row, len(names), places)
 
 
-def _csv_row(line: int, cells: Sequence[str], width: int, at: int, value_at: int | None) -> Row:
-    if len(cells) != width:
-        return Row(line, ",".join(cells), "", f"{len(cells)} cells where the header has {width}")
-    return Row(line, cells[at].strip(), "" if value_at is None else cells[value_at].strip())
+def _names(columns: Columns) -> tuple[str | None, str | None, str | None, str | None]:
+    return columns.smiles, columns.value, columns.relation, columns.unit
+
+
+def _csv_row(row: Cells, width: int, places: Sequence[int | None]) -> Row:
+    cells = row.cells
+    if row.problem is not None or len(cells) != width:
+        problem = row.problem or f"{len(cells)} cells where the header has {width}"
+        return Row(row.line, ",".join(cells), "", problem)
+    smiles, value, relation, unit = ("" if at is None else cells[at].strip() for at in places)
+    return Row(row.line, smiles, value, None, relation, unit)
 
 
 def smiles_rows(path: Path) -> Iterator[Row]:
     """Yield the lines of a SMILES file: the text before the first blank is the SMILES, the rest its name.
 
-    Empty lines and lines that begin with `#` are passed over; a first line of column names is refused as any other
-    text that is no SMILES.
+    A CXSMILES extension `|...|` behind the SMILES belongs to it. Empty lines and lines that begin with `#` are passed
+    over; a first line of column names is refused as any other text that is no SMILES.
 
     Raises:
         SourceError: the file is not UTF-8.
@@ -109,102 +122,101 @@ def smiles_rows(path: Path) -> Iterator[Row]:
         for number, line in enumerate(file, start=1):
             words = line.split(maxsplit=1)
             if words and not words[0].startswith("#"):
-                yield Row(number, words[0], "")
+                yield Row(number, words[0] + _extension(words[1:]), "")
 
 
-def parquet_rows(path: Path, smiles: str, value: str | None) -> Iterator[Row]:
+def _extension(rest: Sequence[str]) -> str:
+    if not rest or not rest[0].startswith("|"):
+        return ""
+    end = rest[0].find("|", 1)
+    return " " + (rest[0].strip() if end < 0 else rest[0][: end + 1])
+
+
+def parquet_rows(path: Path, columns: Columns) -> Iterator[Row]:
     """Yield the rows of a parquet table; row i (from 0) counts as line i + 2, as if it were a CSV file.
 
     Raises:
-        SourceError: the file is no parquet table, or a named column is missing.
+        SourceError: the file is no parquet table, or a named column is missing or there twice.
     """
     from pyarrow import ArrowException, parquet  # only where a parquet file is read
 
     try:
         with parquet.ParquetFile(path) as file:
-            _require_columns(path, list(file.schema_arrow.names), [smiles, value])
+            names = list(file.schema_arrow.names)
+            require_columns(path, names, columns.wanted())
+            columns = columns.found_in(names)
             line = 2
-            for batch in file.iter_batches(batch_size=_BATCH, columns=list({smiles, value or smiles})):
-                texts = batch.column(smiles).to_pylist()
-                values = [None] * len(texts) if value is None else batch.column(value).to_pylist()
-                for text, number in zip(texts, values, strict=True):
-                    yield Row(line, "" if text is None else str(text).strip(), _cell(number))
+            for batch in file.iter_batches(batch_size=_BATCH, columns=list({name for name in _names(columns) if name})):
+                empty = [None] * batch.num_rows
+                texts = (batch.column(name).to_pylist() if name else empty for name in _names(columns))
+                for smiles, value, relation, unit in zip(*texts, strict=True):
+                    yield Row(line, _cell(smiles), _cell(value), None, _cell(relation), _cell(unit))
                     line += 1
     except (ArrowException, OSError) as error:
         raise SourceError(f"{path} cannot be read as a parquet table: {error}.") from error
 
 
-def _cell(number: object) -> str:
-    return "" if number is None or number is pd.NA or number != number else str(number)
+def _cell(content: object) -> str:
+    return "" if content is None or content is pd.NA or content != content else str(content).strip()
 
 
-def sdf_rows(path: Path, smiles: str | None, value: str | None) -> Iterator[Row]:
-    """Yield the records of an SD file: the drawn structure, or the property `smiles` where that is named.
+def sdf_rows(path: Path, columns: Columns) -> Iterator[Row]:
+    """Yield the records of an SD file: the drawn structure, or the property `columns.smiles` where that is named.
 
     Raises:
         SourceError: no record of the file has a named property.
     """
-    _require_properties(path, [smiles, value])
-    for line, mol in _sdf_records(path):
-        if mol is None:
-            yield Row(line, "", "", "RDKit cannot read the structure of this record")
-            continue
-        number = str(mol.GetProp(value)).strip() if value is not None and mol.HasProp(value) else ""
-        if smiles is None:
-            yield Row(line, str(Chem.MolToSmiles(Chem.RemoveHs(mol))), number)
-        else:
-            yield Row(line, str(mol.GetProp(smiles)).strip() if mol.HasProp(smiles) else "", number)
+    names = _require_properties(path, columns.wanted())
+    with sd_text(path) as file:
+        for record in sd_records(file):
+            # Names are those of the records so far: a column of relations may first stand in a later one.
+            names.update(dict.fromkeys(record.items))
+            yield _sdf_row(record, columns.found_in(list(names)))
 
 
-def _require_properties(path: Path, wanted: Sequence[str | None]) -> None:
+def _sdf_row(record: Record, columns: Columns) -> Row:
+    value, relation, unit = (record.items.get(name, "") if name else "" for name in _names(columns)[1:])
+    smiles, problem = "", None
+    if columns.smiles is None:
+        smiles, problem = _drawn(record)
+    else:
+        smiles = record.items.get(columns.smiles, "")
+    twice = sorted(record.twice.intersection(name for name in _names(columns) if name))
+    if twice:
+        problem = f"the property {twice[0]!r} is there twice, with two values"
+    missing = [name for name in (columns.smiles, columns.value) if name and name not in record.items]
+    if record.cut and missing and problem is None:
+        problem = f"no property {missing[0]!r} before a line $$$$ that stands inside a text"
+    return Row(record.line, smiles, value if problem is None else "", problem, relation, unit)
+
+
+def _drawn(record: Record) -> tuple[str, str | None]:
+    if not record.block:
+        return "", "no structure in this record"
+    mol = record.molecule()
+    if mol is None:
+        return "", "RDKit cannot read the structure of this record"
+    text = str(Chem.MolToSmiles(without_maps(Chem.RemoveHs(mol))))
+    return text, refusal(mol)
+
+
+def _require_properties(path: Path, wanted: Sequence[str]) -> dict[str, None]:
     """Look for the names of properties; the text tells them without building a molecule, mostly in the first record."""
-    missing = {name for name in wanted if name is not None}
-    found: dict[str, None] = {}
-    if not missing:
-        return
-    with _sdf_text(path) as file:
+    missing, names = set(wanted), dict[str, None]()
+    with sd_text(path) as file:
+        if "\0" in file.read(4096):
+            raise SourceError(f"{path} is UTF-16, or no text at all; save it as UTF-8 and try again.")
+        file.seek(0)
         for line in file:
-            match = _PROPERTY.match(line)
-            if match is not None:
-                found[match[1]] = None
-                missing.discard(match[1])
-                if not missing:
-                    return
-    _require_columns(path, sorted(found), wanted, what="property")
-
-
-@contextmanager
-def _sdf_text(path: Path) -> Iterator[IO[str]]:
-    """Open an SD file; names and comments in it may have any encoding, which costs nothing but their spelling."""
-    opener = gzip.open if path.suffix.lower() == ".gz" else open
-    try:
-        with opener(path, "rt", encoding="utf-8", errors="replace") as file:
-            yield file
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise SourceError(f"{path} cannot be unpacked ({error}); get it again.") from error
-
-
-def _sdf_records(path: Path) -> Iterator[tuple[int, Chem.Mol | None]]:
-    start, number = 1, 0
-    lines: list[str] = []
-    supplier = Chem.SDMolSupplier()
-
-    def read() -> Chem.Mol | None:
-        with quiet_rdkit():
-            supplier.SetData("\n".join([*lines, "$$$$", ""]))
-            return next(iter(supplier), None)
-
-    with _sdf_text(path) as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip() != "$$$$":
-                lines.append(line.rstrip("\r\n"))
-                continue
-            if any(text.strip() for text in lines):
-                yield start, read()
-            start, lines = number + 1, []
-    # A file that ends without "$$$$" still holds a last record.
-    if any(text.strip() for text in lines):
-        yield start, read()
+            if not missing:
+                return names
+            name = item_name(line.rstrip("\r\n"))
+            if name is not None:
+                names[name] = None
+                missing.discard(name)
+    if missing:
+        require_columns(path, sorted(names), wanted, what="property")
+    return names
 
 
 def zinc250k_rows() -> Iterator[Row]:
@@ -221,12 +233,3 @@ def zinc250k_rows() -> Iterator[Row]:
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             yield Row(number, line.strip(), "")
-
-
-def _require_columns(path: Path, found: Sequence[str], wanted: Sequence[str | None], what: str = "column") -> None:
-    for name in wanted:
-        if name is not None and name not in found:
-            close = difflib.get_close_matches(name.lower(), [item.lower() for item in found], n=1, cutoff=0.5)
-            hint = next((f" Did you mean {item!r}?" for item in found if close and item.lower() == close[0]), "")
-            listed = ", ".join(repr(item) for item in found) or "none"
-            raise SourceError(f"{path} has no {what} {name!r}; it has {listed}.{hint}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from data.config import ConfigError
 from data.records import JsonDict
 from models.registry import GROUPS, kinds
 from tasks.workspace import writing
@@ -74,7 +75,7 @@ def build_vocabulary_file(
     """Build a vocabulary from a file of SMILES and write it.
 
     Raises:
-        ConfigError: the file is missing or no text.
+        SourceError: the file is missing, no text, or lacks a column `smiles`.
         VocabularyError: its molecules have no fragment in common.
         WorkspaceError: the vocabulary cannot be written.
     """
@@ -82,13 +83,28 @@ def build_vocabulary_file(
 
     given = {"max_fragments": max_fragments, "min_count": min_count}
     limits: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    if not file.is_file():
-        raise ConfigError(f"There is no file {str(file)!r}; expected a text with one SMILES per line.")
+    refused: Counter[str] = Counter()
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{file} is no UTF-8 text ({error.reason}); expected one SMILES per line.") from error
-    vocabulary = build_vocabulary((line.split()[0] for line in lines if line.strip()), name=file.name, **limits)
+        vocabulary = build_vocabulary(_molecules(file, refused), name=file.name, **limits)
+    finally:  # also where what is left gives no vocabulary
+        if refused:
+            common = "; ".join(f"{reason} ({count})" for reason, count in refused.most_common(3))
+            said = f"{refused.total()} rows of {file.name} were refused: {common}."
+            console.print(said, markup=False, highlight=False, soft_wrap=True)
     with writing(out):
         vocabulary.save(out)
     console.print(f"{len(vocabulary.fragments)} fragments written to {out}", highlight=False)
+
+
+def _molecules(file: Path, refused: Counter[str]) -> Iterator[str]:
+    """Yield the molecules of a file in standard form, as data sources and pools read it; count the others."""
+    from data.library_file import ENDINGS, LibraryFile, ending, standard_smiles
+    from data.remarks import reason_kind
+    from data.standardise import NotStandardError
+
+    library = LibraryFile(file, format=None if ending(file) in ENDINGS else "smiles")
+    for row in library.rows():
+        try:
+            yield standard_smiles(row, None)
+        except NotStandardError as error:
+            refused[reason_kind(str(error))] += 1

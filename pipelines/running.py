@@ -17,6 +17,7 @@ from data.config import load_config
 from pipelines.display import RunDisplay
 from pipelines.inspection import candidate_table, exported
 from pipelines.services import prefect_server, remember, start_mlflow, start_prefect, wait_for_prefect
+from pipelines.status import show_reading
 from tasks.workspace import Workspace
 
 BEST_SHOWN = 10
@@ -45,6 +46,7 @@ def run_in_terminal(
 def _tell(workspace: Workspace, campaign: Campaign, console: Console) -> int:
     console.print(candidate_table(exported(workspace, campaign.name, BEST_SHOWN)))
     folder = workspace.campaign_folder(campaign)
+    show_reading(workspace, workspace.ledger(), campaign, console)
     console.print(f"Report      {folder / 'report' / 'candidates.html'}", highlight=False, soft_wrap=True)
     console.print("MLflow      `discover ui`, then " + _mlflow_page(folder), highlight=False, soft_wrap=True)
     console.print(f"Export      `discover candidates {campaign.name} --format sdf --out best.sdf`", highlight=False)

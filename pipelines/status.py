@@ -13,6 +13,7 @@ from data.campaigns import Campaign, CampaignState, Spent, StageRow
 from data.health import Level, findings, of_round
 from data.ledger_view import LedgerView, refuse_outdated
 from data.records import JsonDict
+from data.remarks import reading_told
 from data.summary import summaries
 from tasks.workspace import LEDGER_VARIABLE, Workspace
 
@@ -101,7 +102,16 @@ def show_campaign(workspace: Workspace, name: str, console: Console) -> None:
             number(summary.control_mean),
         )
     console.print(table)
+    show_reading(workspace, ledger, campaign, console)
     show_health(ledger, campaign, rows, console)
+
+
+def show_reading(workspace: Workspace, ledger: Reader, campaign: Campaign, console: Console) -> None:
+    """Print what became of the rows of the data: kept, merged, refused, with the commonest reasons."""
+    for stage in ledger.stages(campaign.id):
+        if stage.name == "prepare_data":
+            for sentence in reading_told(workspace.home / stage.uri):
+                console.print(f"data  {sentence}", markup=False, highlight=False, soft_wrap=True)
 
 
 def show_health(ledger: Reader, campaign: Campaign, rows: list[JsonDict], console: Console) -> None:

@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from data.campaigns import CampaignState
 from data.datasets import Library, parse_source, read_source
 from data.records import Arm
+from data.remarks import REPORT, reading_line
 from models.reward import first_refusal
 from tasks.components import book_of, screens_of, write_json
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, file_sha256, run_stage
@@ -63,18 +64,28 @@ def _prepare(context: CampaignContext, folder: Path) -> dict[str, float]:
     refused.to_csv(folder / "refused.csv", index=False)
     initial = _initial_design(context, library)
     initial.to_parquet(folder / "initial.parquet", index=False)
-    counts = refused["reason"].value_counts().sort_index()
+    counts = {
+        "rows": library.rows,
+        "library": len(library.frame),
+        "labelled": int(library.frame["value"].notna().sum()),
+        "merged": library.merged,
+        "refused": len(refused) + library.too_large,
+    }
     write_json(
-        folder / "report.json",
+        folder / REPORT,
         {
+            "rows": library.rows,
             "kept": len(library.frame),
-            "labelled": int(library.frame["value"].notna().sum()),
-            "refused": len(refused),
+            "labelled": counts["labelled"],
+            "merged": library.merged,
+            "refused": counts["refused"],
+            "line": reading_line(counts, library.reasons),
+            "warnings": library.warnings,
             "notes": library.notes,
-            "reasons": {str(reason): int(n) for reason, n in counts.items()},
+            "reasons": library.reasons,
         },
     )
-    return {"library": len(library.frame), "refused": len(refused), "initial": len(initial)}
+    return {**counts, "initial": len(initial)}
 
 
 def _initial_design(context: CampaignContext, library: Library) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from data.campaigns import CampaignState
 from data.config import digest
 from data.health import Finding, findings, of_round, worst
 from data.records import Arm, CallState, JsonDict, RoundSummary
+from data.remarks import reading_told
 from data.summary import ranked, summaries, summarise
 from models.screens.synthetic_accessibility import synthetic_accessibility
 from tasks.components import oracle_of, read_json, write_json
@@ -166,7 +167,10 @@ def _subtitle(context: CampaignContext, count: int, round: int) -> str:
     objective = context.config.objective
     where = "the initial design" if round == 0 else f"{round} round{'s' if round > 1 else ''}"
     shown = f"the best {SHOWN} of {count}" if count > SHOWN else f"{count}"
-    return f"{objective.goal.capitalize()} {objective.name.replace('_', ' ')}: {shown} candidates after {where}."
+    sentences = [f"{objective.goal.capitalize()} {objective.name.replace('_', ' ')}: {shown} candidates after {where}."]
+    data = context.finished(0, "prepare_data")
+    sentences += [] if data is None else reading_told(context.workspace.home / data.uri)
+    return " ".join(sentences)
 
 
 def _exported(row: Mapping[str, Any]) -> JsonDict:

@@ -112,12 +112,12 @@ class MoleculeOracle(BaseOracle):
     """Base of oracles that measure one molecule at a time; `measure` either returns a value or raises.
 
     Values are rounded to `digits` decimals, so that they do not depend on the number of threads or the machine's
-    summation order.
+    summation order; None: as they are.
     """
 
     semantics: str = "pure"
     unit: str = ""
-    digits: int = 9
+    digits: int | None = 9
 
     class Options(OracleOptions):
         """Options of every oracle."""

@@ -10,12 +10,14 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from data.library_file import LibraryFile, standard_smiles
+from data.merging import RULES
 from data.molecules import identity
 from data.objects import handle
 from data.readers import Row, SourceError
-from data.records import LARGEST_VALUE
+from data.remarks import Remarks
 from data.shipped import provenance
 from data.standardise import NotStandardError
+from data.values import ValueRules, exact_value
 from models.library_options import LibraryOptions
 from models.oracles.base import MeasurementFailure, MoleculeOracle, OracleOptions
 
@@ -41,21 +43,28 @@ class Table(MoleculeOracle):
 
     kind = "table"
     semantics = "pure"
+    digits = None  # a recorded value is the file's, to the last digit
 
     class Options(LibraryOptions, OracleOptions):
         """Options of the oracle `table`."""
 
         value: str = Field(default="value", description="column of values; a row with an empty cell has none")
         unit: str | None = Field(default=None, description="unit of the values; null: that of a shipped table")
-        replicate: int | Literal["mean"] = Field(
-            default="mean", description="of several rows of one molecule: their mean, or the row of this number, from 0"
+        replicate: int | Literal["mean", "median", "geometric_mean"] = Field(
+            default="mean",
+            description="of several rows of one molecule: their mean, median, geometric mean, or the row of this "
+            "number, from 0",
         )
+        relation: str | None = Field(
+            default=None, description="column of `=`, `>` before the values; bounds are no values; null: by its name"
+        )
+        unit_column: str | None = Field(default=None, description="column of units; other rows are left out")
         chunk: int = Field(default=256, ge=1, description="molecules per call")
 
         @model_validator(mode="after")
         def _replicate_in_range(self) -> Table.Options:
             if isinstance(self.replicate, int) and self.replicate < 0:
-                raise ValueError(f"`replicate` is a number from 0 or `mean`; got {self.replicate}")
+                raise ValueError(f"`replicate` is a number from 0 or `mean`, `median`, ...; got {self.replicate}")
             return self
 
     def __init__(self, options: Any = None, /, **values: Any) -> None:
@@ -77,7 +86,8 @@ class Table(MoleculeOracle):
             SourceError: no such file.
         """
         options = self.options
-        return f"{self._library().sha256()[:16]}/{options.value}/{options.replicate}"
+        chosen = f"/{options.relation}/{options.unit_column}" if options.relation or options.unit_column else ""
+        return f"{self._library().sha256()[:16]}/{options.value}/{options.replicate}{chosen}"
 
     @property
     def label(self) -> str:
@@ -99,11 +109,13 @@ class Table(MoleculeOracle):
             SourceError: the file cannot be read, a column is missing, or no row has a molecule with a value.
         """
         entries: dict[str, _Entry] = {}
-        rows = 0
+        rows, remarks = 0, Remarks()
+        rules = ValueRules(unit=self.options.unit if self.options.unit_column is not None else None)
         for key, row in self._rows():
             rows += 1
-            if key is not None:
-                _add(entries.setdefault(key, _Entry()), row)
+            if key is not None and _add(entries.setdefault(key, _Entry()), row, rules):
+                remarks.add(row)
+        remarks.require_one_unit(self.options.name, self.options.unit_column)
         if not any(entry.values for entry in entries.values()):
             raise SourceError(
                 f"The table {self.options.name} has no molecule with a value in its {rows} rows. Check the columns "
@@ -136,8 +148,13 @@ class Table(MoleculeOracle):
         if not entry.values:
             lines = "; ".join(f"line {line}: {why}" for line, why in entry.without[:3])
             raise MeasurementFailure("missing", f"{self.options.name} has no value of {looked_up}: {lines}.")
-        if wanted == "mean":
-            return math.fsum(value for _, value in entry.values) / len(entry.values)
+        if isinstance(wanted, str):
+            values = [value for _, value in entry.values]
+            if wanted == "geometric_mean" and min(values) <= 0:
+                raise MeasurementFailure(
+                    "missing", f"{self.options.name} has values of {looked_up} that have no geometric mean: {values}."
+                )
+            return RULES[wanted](values)
         if wanted >= len(entry.values):
             lines = ", ".join(str(line) for line, _ in entry.values)
             raise MeasurementFailure(
@@ -148,7 +165,8 @@ class Table(MoleculeOracle):
         return float(entry.values[wanted][1])
 
     def _library(self) -> LibraryFile:
-        file: LibraryFile = self.options.library(value=self.options.value)
+        options = self.options
+        file: LibraryFile = options.library(value=options.value, relation=options.relation, unit=options.unit_column)
         return file
 
     def _rows(self) -> Iterator[tuple[str | None, Row]]:
@@ -170,15 +188,15 @@ def _trusted(row: Row) -> str:
     return handle(row.smiles)
 
 
-def _add(entry: _Entry, row: Row) -> None:
-    if not row.value:
-        entry.without.append((row.line, "no value"))
-        return
+def _add(entry: _Entry, row: Row, rules: ValueRules) -> bool:
+    """Add a row to what the table has of its molecule; tells whether it has a value."""
     try:
-        value = float(row.value)
-    except ValueError:
-        value = math.nan
-    if abs(value) <= LARGEST_VALUE:
-        entry.values.append((row.line, value))
-    else:
-        entry.without.append((row.line, f"{row.value[:60]!r} is not a finite number"))
+        value = exact_value(row, rules)
+    except NotStandardError as error:
+        entry.without.append((row.line, str(error).removeprefix("the value ")))
+        return False
+    if math.isnan(value):
+        entry.without.append((row.line, "no value"))
+        return False
+    entry.values.append((row.line, value))
+    return True

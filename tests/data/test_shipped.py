@@ -5,12 +5,15 @@ import json
 
 import numpy as np
 import pytest
+from rdkit import Chem
 
 from data import shipped
 from data.datasets import read_source
 from data.molecules import canonical, compound, identity
 from data.readers import SourceError
 from data.shipped import labelled_library, provenance, shipped_file
+from data.standardise import standardise
+from data.vocabulary import default_vocabulary
 from models.protocols import Space
 
 SPACE = Space(max_heavy_atoms=14, min_heavy_atoms=4, elements=("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br"))
@@ -84,3 +87,12 @@ def test_it_is_a_data_source_whose_values_are_hidden_unless_asked_for(tmp_path, 
     assert hidden["smiles"].tolist() == frame["smiles"].iloc[:30].tolist()
     known = read_source({"kind": "shipped", "labelled": True}, base=tmp_path, space=SPACE).frame
     assert known["value"].tolist() == frame["value"].iloc[:30].tolist()
+
+
+def test_what_is_shipped_is_in_standard_form(frame):
+    charged = frame["smiles"][frame["smiles"].str.contains(r"[+]|S|P")]
+    for smiles in [*charged.iloc[::5], *charged[charged.str.contains(r"\[S|S\(=O|\[P")].iloc[::3]]:
+        assert Chem.MolToSmiles(standardise(smiles)) == smiles
+    assert not charged.str.contains(r"\[S@?@?\+\]\(\[O-\]\)").any()
+    for fragment in default_vocabulary().fragments:
+        assert Chem.MolToSmiles(standardise(fragment.smiles)) == fragment.smiles

@@ -116,3 +116,32 @@ def test_config_round_trip(table):
     oracle = lookup(table, replicate=1)
     assert build("oracle", oracle.config()).config() == oracle.config()
     assert oracle.semantics == "pure"
+
+
+def test_recorded_values_are_those_of_the_file_to_the_last_digit(tmp_path):
+    path = tmp_path / "kd.csv"
+    path.write_text("smiles,value\nCCO,3.2e-11\nCCN,4.7e-10\nCCC,2.5e-9\nCCCC,1.23456e-8\nCO,0.30000000000000004\n")
+    measured = [m.value for m in ask(lookup(path), "CCO", "CCN", "CCC", "CCCC", "CO")]
+    assert measured == [3.2e-11, 4.7e-10, 2.5e-9, 1.23456e-8, 0.30000000000000004]
+
+
+@pytest.mark.parametrize(("rule", "value"), [("mean", 37.0), ("median", 10.0), ("geometric_mean", 10.0)])
+def test_replicates_follow_the_rule_that_is_chosen(tmp_path, rule, value):
+    path = tmp_path / "r.csv"
+    path.write_text("smiles,value\nCCO,1\nOCC,10\nC(O)C,100\n")
+    assert ask(lookup(path, replicate=rule), "CCO")[0].value == pytest.approx(value)
+
+
+def test_bounds_and_other_units_are_no_values(tmp_path):
+    path = tmp_path / "b.csv"
+    path.write_text("smiles,value,Relation,Units\nCCO,1,=,nM\nCCN,2,>,nM\nCCC,>3,=,nM\nCCF,4,=,uM\nCCCl,5_1,=,nM\n")
+    oracle = lookup(path, unit_column="Units", unit="nM")
+    assert [m.error for m in ask(oracle, "CCO", "CCN", "CCC", "CCF", "CCCl")] == [None] + ["missing"] * 4
+    with pytest.raises(SourceError, match="in 2 units"):
+        lookup(path, unit_column="Units").prepare()
+
+
+def test_a_table_reads_an_extension_as_a_data_source_does(tmp_path):
+    path = tmp_path / "cx.tsv"
+    path.write_text("smiles\tvalue\nOCCO |Sg:n:1,2,3::ht|\t1\nOCCO\t9\nO[C@H](Br)C |&1:1|\t2\nO[C@H](Br)C\t8\n")
+    assert [m.value for m in ask(lookup(path), "OCCO", "O[C@H](Br)C")] == [9.0, 8.0]

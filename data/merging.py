@@ -1,0 +1,108 @@
+"""Rows of one structure become one: which of their values stays, and what is said of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import Literal
+
+from data.records import Refusal
+
+Replicates = Literal["mean", "median", "geometric_mean", "first"]
+"""What several values of one structure become."""
+
+FAR_APART = 10.0
+"""Ratio of replicates from which on it is said that they differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A row that is in order."""
+
+    smiles: str
+    """Canonical SMILES of the standard form: rows of one text are one object."""
+    value: float
+    """NaN where unmeasured."""
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What the rows became, one per structure, in the order of their first lines."""
+
+    rows: list[Kept]
+    refused: list[Refusal] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """Sentences on all of them."""
+    merged: int = 0
+    """Rows that went into an earlier one."""
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the arithmetic mean."""
+    return math.fsum(values) / len(values)
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    """Return the mean on the scale of logarithms; the values are positive."""
+    return values[0] if len(set(values)) == 1 else math.exp(math.fsum(map(math.log, values)) / len(values))
+
+
+RULES: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "mean": mean,
+    "median": median,
+    "geometric_mean": geometric_mean,
+    "first": lambda values: values[0],
+}
+"""Name of a rule -> what it makes of the values in the order of the file."""
+
+
+def merge(kept: Iterable[Kept], rule: Replicates) -> Merged:
+    """Make one row of all rows of one structure; the first line stays.
+
+    A structure whose replicates have no geometric mean (one is not positive) is refused, all its lines.
+    """
+    groups: dict[str, list[Kept]] = {}
+    for row in kept:
+        groups.setdefault(row.smiles, []).append(row)
+    result = Merged([], merged=sum(len(rows) - 1 for rows in groups.values()))
+    apart = refused = 0
+    for rows in groups.values():
+        values = [row.value for row in rows if math.isfinite(row.value)]
+        if len(values) > 1 and rule == "geometric_mean" and min(values) <= 0:
+            reason = "replicates of which one is not positive have no geometric mean"
+            result.refused.extend(Refusal(row.line, row.smiles, reason) for row in rows)
+            refused += len(rows) - 1
+            continue
+        value = RULES[rule](values) if values else math.nan
+        result.rows.append(Kept(rows[0].smiles, value, rows[0].line))
+        if len(rows) > 1:
+            result.notes.append(_note(rows, values, rule))
+            apart += _far_apart(values)
+    if apart:
+        result.warnings.append(
+            f"The replicates of {apart} molecule(s) differ more than {FAR_APART:g}-fold; their {_words(rule)} was "
+            "kept. The option `replicates` chooses mean, median, geometric_mean or first."
+        )
+    return replace(result, merged=result.merged - refused)
+
+
+def _far_apart(values: Sequence[float]) -> bool:
+    if not values or min(values) == max(values):
+        return False
+    low, high = sorted((abs(min(values)), abs(max(values))))
+    return min(values) * max(values) <= 0 or high > FAR_APART * low
+
+
+def _words(rule: str) -> str:
+    return "first value" if rule == "first" else rule.replace("_", " ")
+
+
+def _note(rows: Sequence[Kept], values: Sequence[float], rule: str) -> str:
+    lines = ", ".join(str(row.line) for row in rows)
+    spread = f", from {min(values)} to {max(values)}" if len(set(values)) > 1 else ""
+    outcome = f"kept the {_words(rule)} of {len(values)} values{spread}" if values else "no value"
+    return f"Lines {lines} are one molecule, {rows[0].smiles}: {outcome}."
