@@ -206,23 +206,23 @@ def read_mapping(path: Path, overrides: Sequence[str] = (), *, what: str = "camp
     Args:
         path: the file.
         overrides: `key.key=value`.
-        what: the file describes, for messages; files of its kind are shipped in `campaigns/`.
+        what: the file describes, for messages; files of its kind are listed by `discover example`.
 
     Raises:
         ConfigError: the file is missing or no YAML mapping, or an override does not fit it.
     """
     try:
         if path.is_dir():
-            raise ConfigError(f"{str(path)!r} is a folder; expected a {what} file, see `campaigns/`.")
+            raise ConfigError(f"{str(path)!r} is a folder; expected a {what} file; `discover example` lists some.")
         if not path.is_file():
-            raise ConfigError(f"There is no {what} file {str(path)!r}; expected a YAML file, see `campaigns/`.")
+            raise ConfigError(f"There is no {what} file {str(path)!r}; expected a YAML file; `discover example` lists those that are shipped.")
         raw = read_yaml(path)
     except YamlError as error:
         raise ConfigError(f"{path.name} is no valid YAML for a {what} file: {error}.") from error
     except OSError as error:
         raise ConfigError(f"The {what} file {str(path)!r} cannot be read: {error.strerror or error}.") from error
     if raw is None:
-        raise ConfigError(f"{path.name} is empty; expected a mapping with the keys of a {what}, see `campaigns/`.")
+        raise ConfigError(f"{path.name} is empty; expected a mapping with the keys of a {what}; `discover example` lists some.")
     if not isinstance(raw, dict):
         raise ConfigError(f"{path.name} holds a {type(raw).__name__}; expected a mapping with the keys of a {what}.")
     for override in overrides:
@@ -306,13 +306,18 @@ def _explain(model: type[BaseModel], item: Any, what: str) -> str:
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         known = _known_keys(model, item["loc"][:-1])
-        close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.5)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = nearest_spelling(str(item["loc"][-1]), known)
         return f"unknown key {shown(where)}; expected one of {', '.join(known)}.{hint}"
     if item["type"] == "missing":
         return f"key {where!r} is missing."
     message = item["msg"].removeprefix("Value error, ")
     return f"{where or what}: {message}" + ("" if item["type"] == "value_error" else f" (got {shown(item['input'])}).")
+
+
+def nearest_spelling(word: str, known: Sequence[str]) -> str:
+    """Return " Did you mean 'x'?" for the nearest known word, or an empty string."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def _known_keys(model: Any, loc: Sequence[Any]) -> list[str]:
