@@ -22,6 +22,8 @@ EXTENDABLE = ("rounds", "budget")
 """Keys that may change between two runs of one campaign; every other change makes it another campaign."""
 
 
+_EXAMPLES = "`discover example` lists those that are shipped."
+
 MOST_TOLD = 20
 """Mistakes that one message lists."""
 
@@ -213,16 +215,16 @@ def read_mapping(path: Path, overrides: Sequence[str] = (), *, what: str = "camp
     """
     try:
         if path.is_dir():
-            raise ConfigError(f"{str(path)!r} is a folder; expected a {what} file; `discover example` lists some.")
+            raise ConfigError(f"{str(path)!r} is a folder; expected a {what} file. {_EXAMPLES}")
         if not path.is_file():
-            raise ConfigError(f"There is no {what} file {str(path)!r}; expected a YAML file; `discover example` lists those that are shipped.")
+            raise ConfigError(f"There is no {what} file {str(path)!r}; expected a YAML file. {_EXAMPLES}")
         raw = read_yaml(path)
     except YamlError as error:
         raise ConfigError(f"{path.name} is no valid YAML for a {what} file: {error}.") from error
     except OSError as error:
         raise ConfigError(f"The {what} file {str(path)!r} cannot be read: {error.strerror or error}.") from error
     if raw is None:
-        raise ConfigError(f"{path.name} is empty; expected a mapping with the keys of a {what}; `discover example` lists some.")
+        raise ConfigError(f"{path.name} is empty; expected a mapping with the keys of a {what}. {_EXAMPLES}")
     if not isinstance(raw, dict):
         raise ConfigError(f"{path.name} holds a {type(raw).__name__}; expected a mapping with the keys of a {what}.")
     for override in overrides:

@@ -20,10 +20,21 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from models.component import Component, ComponentError, Options, nearest, subclasses
+from models.component import Component, ComponentError, Options, OptionsT, nearest, subclasses
 from models.plugins import Plugins, clashes, plugins
 
-__all__ = ["GROUPS", "Component", "ComponentError", "Options", "build", "find", "kinds", "nearest", "plugin_problems"]
+__all__ = [
+    "GROUPS",
+    "Component",
+    "ComponentError",
+    "Options",
+    "OptionsT",
+    "build",
+    "find",
+    "kinds",
+    "nearest",
+    "plugin_problems",
+]
 
 GROUPS: Mapping[str, str] = {
     "generator": "models.generators",

@@ -9,6 +9,7 @@ from data.datasets import parse_source
 from data.vocabulary import VocabularyError
 from models.protocols import Checked, CheckedOracle
 from models.registry import ComponentError, build
+from pipelines.catalogue import tell_plugin_problems
 from tasks.components import acquisition_of, generator_of, oracle_of, screens_of, selector_of, space_of
 
 
@@ -23,6 +24,7 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
     """
     config = load_config(path, overrides)
     base = path.absolute().parent
+    tell_plugin_problems()
     oracle = oracle_of(config, base)
     if isinstance(oracle, CheckedOracle):
         oracle.check()

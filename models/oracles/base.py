@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from pydantic import Field
+from typing_extensions import TypeVar
 
 from data.records import LARGEST_VALUE, Measurement
 from models.registry import Component, Options
@@ -33,7 +35,11 @@ class OracleOptions(Options):
     chunk: int = Field(default=1, ge=1, description="molecules per call")
 
 
-class MoleculeOracle(Component):
+OracleOptionsT = TypeVar("OracleOptionsT", bound=OracleOptions, default=Any)
+"""Options of an oracle."""
+
+
+class MoleculeOracle(Component[OracleOptionsT]):
     """Base of oracles that measure one molecule at a time; `measure` either returns a value or raises.
 
     Values are rounded to `digits` decimals, so that they do not depend on the number of threads or the machine's

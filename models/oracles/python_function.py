@@ -15,7 +15,7 @@ from models.oracles.base import OracleOptions, failed, measured
 from models.registry import Component, nearest
 
 
-class PythonFunction(Component):
+class PythonFunction(Component["PythonFunction.Options"]):
     """Call a Python function with a list of SMILES; it returns one number per molecule, None where it has none.
 
     The module is imported in the process that measures, which looks in the campaign file's folder first. A function
