@@ -51,6 +51,7 @@ GROUPS: Mapping[str, str] = {
     "conditioning": "models.gflownet.conditioning",
     "policy": "models.gflownet.policies",
     "reward": "models.gflownet",
+    "source": "models.sources",
 }
 """Group of components -> package that holds its modules."""
 

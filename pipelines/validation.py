@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.config import CampaignConfig, ConfigError, load_config
-from data.datasets import parse_source
 from data.vocabulary import VocabularyError
 from models.protocols import Checked, CheckedOracle
 from models.registry import ComponentError, build
@@ -61,6 +60,6 @@ def _check_generators(config: CampaignConfig, base: Path) -> None:
 
 
 def _check_source(config: CampaignConfig, base: Path) -> None:
-    source = parse_source(config.data.component())
+    source = build("source", config.data.component())
     if hasattr(source, "file"):
         next(iter(source.rows(base)), None)  # opens the file and looks for its columns

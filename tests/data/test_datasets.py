@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from data.datasets import COLUMNS, read_source, scaffold_split, split_order
+from data.datasets import COLUMNS, scaffold_split, split_order
 from data.molecules import canonical, identity, scaffold
 from data.readers import SourceError
 from models.protocols import Space
+from models.registry import ComponentError
+from models.sources.base import read_source
 
 SPACE = Space(max_heavy_atoms=14, min_heavy_atoms=2, elements=("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br"))
 
@@ -146,7 +148,7 @@ def test_a_table_without_rows_says_so(tmp_path):
 )
 def test_a_source_that_cannot_be_read_says_what_to_change(tmp_path, config, words):
     (tmp_path / "molecules.csv").write_text("smiles,y\nCCO,1\n")
-    with pytest.raises(SourceError, match=words):
+    with pytest.raises((SourceError, ComponentError), match=words):
         read_source(config, base=tmp_path, space=SPACE)
 
 

@@ -8,13 +8,13 @@ import pytest
 from rdkit import Chem
 
 from data import shipped
-from data.datasets import read_source
 from data.molecules import canonical, compound, identity
 from data.readers import SourceError
 from data.shipped import labelled_library, provenance, shipped_file
 from data.standardise import standardise
 from data.vocabulary import default_vocabulary
 from models.protocols import Space
+from models.sources.base import read_source
 
 SPACE = Space(max_heavy_atoms=14, min_heavy_atoms=4, elements=("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br"))
 
