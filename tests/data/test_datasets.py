@@ -142,7 +142,7 @@ def test_a_table_without_rows_says_so(tmp_path):
         ({"kind": "csv", "path": "x", "valu": "y"}, "no option 'valu'.*Did you mean 'value'"),
         ({"kind": "csv"}, "Option 'path'"),
         ({"kind": "cvs", "path": "x"}, "Did you mean 'csv'"),
-        ({"path": "x"}, "expected one of zinc250k, csv, parquet, sdf"),
+        ({"path": "x"}, "A source needs a `kind`"),
         ({"kind": "parquet", "path": "molecules.csv"}, "cannot be read as a parquet table"),
     ],
 )
