@@ -52,8 +52,9 @@ class Workspace:
         Raises:
             WorkspaceError: the folder cannot be created or written.
         """
-        path = Path(home or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser().absolute()
+        path = Path(home or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser()
         try:
+            path = path.absolute()  # fails in a folder that was deleted
             path.mkdir(parents=True, exist_ok=True)
             probe = path / f".writable-{os.getpid()}"
             probe.touch()
