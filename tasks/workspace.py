@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,3 +124,5 @@ def quiet_environment() -> None:
     """Switch telemetry and pickles off for this process and its children; call before importing Prefect or MLflow."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    # torch_geometric scripts two small classes at import; with warnings as errors that would end every command.
+    warnings.filterwarnings("ignore", "`torch.jit.script`", DeprecationWarning)
