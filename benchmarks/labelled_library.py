@@ -26,10 +26,10 @@ from typing import Any
 from rdkit import rdBase
 
 from data.config import CampaignConfig, digest, load_config
-from data.datasets import read_source
 from data.readers import zinc250k_rows
 from data.records import Measurement
 from models.reward import first_refusal
+from models.sources.base import read_source
 from tasks.components import oracle_of, screens_of
 from tasks.oracle_pool import OraclePool
 

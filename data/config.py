@@ -9,16 +9,23 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from data.yaml_text import DEEPEST, YamlError, parse_yaml, read_yaml, shown
 
 EXTENDABLE = ("rounds", "budget")
 """Keys that may change between two runs of one campaign; every other change makes it another campaign."""
 
+
+_EXAMPLES = "`discover example` lists those that are shipped."
+
+MOST_TOLD = 20
+"""Mistakes that one message lists."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -29,7 +36,7 @@ class ConfigError(ValueError):
 
 def _has_kind(value: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(value.get("kind"), str):
-        raise ValueError(f"a component is written {{kind: name, option: value}}, got {value!r}")
+        raise ValueError(f"a component is written {{kind: name, option: value}}, got {shown(value)}")
     return value
 
 
@@ -193,23 +200,6 @@ def derive_seed(seed: int, *parts: str | int) -> int:
     return int(digest([seed, *parts])[:12], 16) % 2**31
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML with repeated keys refused: the second would silently win."""
-
-
-def _mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: dict[Any, Any] = {}
-    for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if key in seen:
-            raise ConfigError(f"Key {key!r} stands twice in one mapping (line {key_node.start_mark.line + 1}).")
-        seen[key] = loader.construct_object(value_node, deep=True)
-    return seen
-
-
-_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
 def load_config(path: Path, overrides: Sequence[str] = ()) -> CampaignConfig:
     """Read a campaign file and apply `a.b=c` overrides, values being YAML.
 
@@ -225,21 +215,25 @@ def read_mapping(path: Path, overrides: Sequence[str] = (), *, what: str = "camp
     Args:
         path: the file.
         overrides: `key.key=value`.
-        what: the file describes, for messages; files of its kind are shipped in `campaigns/`.
+        what: the file describes, for messages; files of its kind are listed by `discover example`.
 
     Raises:
         ConfigError: the file is missing or no YAML mapping, or an override does not fit it.
     """
-    if not path.is_file():
-        raise ConfigError(f"There is no {what} file {str(path)!r}; expected a YAML file, see `campaigns/`.")
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path.name} is no valid YAML: {error}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path.name} is no UTF-8 text ({error.reason}); save the {what} file as UTF-8.") from error
+        if path.is_dir():
+            raise ConfigError(f"{str(path)!r} is a folder; expected a {what} file. {_EXAMPLES}")
+        if not path.is_file():
+            raise ConfigError(f"There is no {what} file {str(path)!r}; expected a YAML file. {_EXAMPLES}")
+        raw = read_yaml(path)
+    except YamlError as error:
+        raise ConfigError(f"{path.name} is no valid YAML for a {what} file: {error}.") from error
+    except OSError as error:
+        raise ConfigError(f"The {what} file {str(path)!r} cannot be read: {error.strerror or error}.") from error
+    if raw is None:
+        raise ConfigError(f"{path.name} is empty; expected a mapping with the keys of a {what}. {_EXAMPLES}")
     if not isinstance(raw, dict):
-        raise ConfigError(f"{path.name} holds {type(raw).__name__}; expected a mapping with the keys of a {what}.")
+        raise ConfigError(f"{path.name} holds a {type(raw).__name__}; expected a mapping with the keys of a {what}.")
     for override in overrides:
         _apply(raw, override)
     return raw
@@ -271,52 +265,68 @@ def validated(model: type[M], raw: Mapping[str, Any], *, source: str, what: str)
     except ValidationError as error:
         # pydantic also calls a tuple too short when its only element is wrong: one mistake, one line.
         found = [item for item in error.errors() if not (item["type"] == "too_short" and item["input"])]
-        lines = "\n".join(f"  {_explain(model, item, what)}" for item in found)
+        lines = "\n".join(f"  {_explain(model, item, what)}" for item in found[:MOST_TOLD])
+        lines += f"\n  and {len(found) - MOST_TOLD} more." if len(found) > MOST_TOLD else ""
         raise ConfigError(f"{source} cannot be used:\n{lines}") from error
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:
     path, sep, text = override.partition("=")
     keys = path.strip().split(".")
-    if not sep or not all(keys):
-        raise ConfigError(f"Override {override!r} is not of the form key.key=value, for example budget.calls=100.")
+    if not sep or not all(keys) or len(keys) > DEEPEST:
+        raise ConfigError(f"Override {shown(override)} is not of the form key.key=value, such as budget.calls=100.")
     node: Any = raw
     for depth, key in enumerate(keys):
         if isinstance(node, list):
-            if not key.isdigit() or int(key) >= len(node):
-                raise ConfigError(
-                    f"Override {override!r}: {'.'.join(keys[:depth])} has no element {key!r}; "
-                    f"expected a number below {len(node)}."
-                )
-            index: Any = int(key)
+            index: Any = _position(override, ".".join(keys[:depth]), key, len(node))
         elif isinstance(node, dict):
             index = key
         else:
-            raise ConfigError(f"Override {override!r}: {'.'.join(keys[:depth])} is a value and has no key {key!r}.")
+            raise ConfigError(
+                f"Override {shown(override)}: {'.'.join(keys[:depth])} is a value and has no key {shown(key)}."
+            )
         if depth == len(keys) - 1:
             node[index] = _override_value(override, text)
-        else:
-            node = node.setdefault(index, {}) if isinstance(node, dict) else node[index]
+            return
+        if isinstance(node, dict) and node.get(index) is None:  # absent, or a section that the file leaves empty
+            node[index] = {}
+        node = node[index]
+
+
+def _position(override: str, where: str, key: str, length: int) -> int:
+    index = int(key) if re.fullmatch("[0-9]{1,9}", key) else length
+    if index >= length:
+        raise ConfigError(
+            f"Override {shown(override)}: {where} has no element {shown(key)}; expected a number below {length}."
+        )
+    return index
 
 
 def _override_value(override: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"Override {override!r}: {text!r} is no valid YAML, for example 100 or [1, 2].") from error
+        return parse_yaml(text)
+    except YamlError as error:
+        raise ConfigError(
+            f"Override {shown(override)} has no valid value: {error}. Values are YAML, for example 100 or [1, 2]."
+        ) from error
 
 
 def _explain(model: type[BaseModel], item: Any, what: str) -> str:
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         known = _known_keys(model, item["loc"][:-1])
-        close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.5)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        return f"unknown key {where!r}; expected one of {', '.join(known)}.{hint}"
+        hint = nearest_spelling(str(item["loc"][-1]), known)
+        return f"unknown key {shown(where)}; expected one of {', '.join(known)}.{hint}"
     if item["type"] == "missing":
         return f"key {where!r} is missing."
     message = item["msg"].removeprefix("Value error, ")
-    return f"{where or what}: {message}" + ("" if item["type"] == "value_error" else f" (got {item['input']!r}).")
+    return f"{where or what}: {message}" + ("" if item["type"] == "value_error" else f" (got {shown(item['input'])}).")
+
+
+def nearest_spelling(word: str, known: Sequence[str]) -> str:
+    """Return " Did you mean 'x'?" for the nearest known word, or an empty string."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def _known_keys(model: Any, loc: Sequence[Any]) -> list[str]:

@@ -2,23 +2,39 @@
 
 A component is a class that derives from `Component`, names its `group` and `kind`, and owns a pydantic model of its
 options. Putting the class in a module of its group's package registers it; a third party's distribution registers a
-module through the entry-point group `discovery_flows.components`.
+module through the entry-point group `discovery_flows.components`. A shipped kind is found by reading the modules of its
+package as text and importing the one that defines it: neither its neighbours nor a plugin are imported for it.
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib
+import importlib.util
 import inspect
 import pkgutil
+import re
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
-from typing import Any, ClassVar, Self, TypeVar
+from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-ENTRY_POINT_GROUP = "discovery_flows.components"
+from models.component import Component, ComponentError, Options, OptionsT, nearest, subclasses
+from models.plugins import Plugins, clashes, plugins
+
+__all__ = [
+    "GROUPS",
+    "Component",
+    "ComponentError",
+    "Options",
+    "OptionsT",
+    "build",
+    "find",
+    "kinds",
+    "nearest",
+    "plugin_problems",
+]
 
 GROUPS: Mapping[str, str] = {
     "generator": "models.generators",
@@ -35,62 +51,78 @@ GROUPS: Mapping[str, str] = {
     "conditioning": "models.gflownet.conditioning",
     "policy": "models.gflownet.policies",
     "reward": "models.gflownet",
+    "source": "models.sources",
 }
 """Group of components -> package that holds its modules."""
 
 
-class ComponentError(ValueError):
-    """A component or one of its options is unknown or out of range."""
+_KIND = re.compile(r"""^[ \t]+kind(?:[ \t]*:[^=\n]+)?[ \t]*=[ \t]*(["'])([^"'\n]+)\1""", re.MULTILINE)
+"""The line of a class that names its kind."""
 
 
-class Options(BaseModel):
-    """Base of every component's options: frozen, and no key beyond the declared ones."""
+def kinds(group: str) -> dict[str, type[Component[Any]]]:
+    """Return every registered class of a group by kind, sorted; plugins that failed or clash are left out.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
-
-
-class Component:
-    """Base of every exchangeable part.
-
-    Subclasses set `group`, `kind` and, where they have options, an inner class `Options`; `reference` names the paper.
+    Raises:
+        ComponentError: the group does not exist, or two classes of ours claim one kind.
     """
-
-    group: ClassVar[str] = ""
-    kind: ClassVar[str] = ""
-    reference: ClassVar[str] = ""
-
-    class Options(Options):
-        """No options."""
-
-    def __init__(self, options: Any = None, /, **values: Any) -> None:
-        self.options: Any = options if options is not None else type(self).Options(**values)
-
-    def config(self) -> dict[str, Any]:
-        """Return `{kind, options...}`, JSON-able, from which `build` makes an equal component in any process."""
-        return {"kind": self.kind, **self.options.model_dump(mode="json")}
-
-    def sparse(self) -> dict[str, Any]:
-        """Return `{kind, options...}` as far as they differ from the defaults: what keys of stored results hash."""
-        return {"kind": self.kind, **self.options.model_dump(mode="json", exclude_defaults=True)}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Make the component from what `config` returned."""
-        return cls(cls.Options(**{key: value for key, value in config.items() if key != "kind"}))
+    _import_group(_package(group))
+    loaded = _plugins()
+    sole = {kind: _chosen(group, kind, classes) for kind, classes in _claims(group, loaded).items()}
+    return {kind: cls for kind, cls in sorted(sole.items()) if cls is not None}
 
 
-C = TypeVar("C", bound=Component)
+def find(group: str, kind: str) -> type[Component[Any]]:
+    """Return the class registered as `kind`, importing no other kind of the group if ours defines it.
+
+    Raises:
+        ComponentError: no such kind, or two plugins claim it; the message names the known ones, the nearest spelling
+            and the plugins that could not be used.
+    """
+    package = _package(group)
+    for module in _modules(package).get(kind, ()):
+        importlib.import_module(module)
+    shipped = [cls for cls in _claims(group).get(kind, []) if _is_shipped(cls, group)]
+    if shipped:
+        return _chosen(group, kind, shipped) or shipped[0]
+    known = kinds(group)
+    if kind in known:
+        return known[kind]
+    claimants = _claims(group, _plugins()).get(kind, [])
+    if claimants:
+        raise ComponentError(_clash(group, kind, claimants) + " Uninstall one of them.")
+    raise ComponentError(
+        " ".join(
+            [
+                f"There is no {group} of kind {kind!r}; expected one of {', '.join(known) or 'none'}."
+                + nearest(kind, list(known))
+                + f" `discover components {group}` lists them with their options.",
+                *_plugins().problems,
+            ]
+        )
+    )
 
 
-def nearest(word: str, known: list[str]) -> str:
-    """Return " Did you mean 'x'?" for the nearest known word, or an empty string."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else ""
+def plugin_problems() -> tuple[str, ...]:
+    """Return one sentence for each plugin, or class of one, that is left out; imports every group and plugin."""
+    loaded = _plugins()
+    problems = list(loaded.problems)
+    if loaded.origin:
+        for group in {cls.group for cls in loaded.origin if cls.kind}:
+            _import_modules_of_claimed(group, loaded)
+            for kind, classes in _claims(group, loaded).items():
+                if len(classes) > 1 and any(cls in loaded.origin for cls in classes):
+                    problems.append(_clash(group, kind, classes))
+    return tuple(problems)
 
 
-def _subclasses(cls: type[Component]) -> set[type[Component]]:
-    found = set(cls.__subclasses__())
-    return found.union(*(_subclasses(sub) for sub in found))
+def _package(group: str) -> str:
+    if group not in GROUPS:
+        raise ComponentError(
+            f"There is no component group {group!r}; the groups are {', '.join(sorted(GROUPS))}."
+            + nearest(group, list(GROUPS))
+        )
+    return GROUPS[group]
 
 
 @cache
@@ -101,48 +133,55 @@ def _import_group(package: str) -> None:
 
 
 @cache
-def _import_plugins() -> None:
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        entry.load()
+def _modules(package: str) -> Mapping[str, tuple[str, ...]]:
+    """Return kind -> the modules of a package whose text names it; nothing of the package's modules is imported."""
+    spec = importlib.util.find_spec(package)
+    modules: dict[str, tuple[str, ...]] = {}
+    for folder in spec.submodule_search_locations or () if spec is not None else ():
+        for file in sorted(Path(folder).glob("*.py")):
+            for match in _KIND.finditer(file.read_text(encoding="utf-8")):
+                modules[match[2]] = (*modules.get(match[2], ()), f"{package}.{file.stem}")
+    return modules
 
 
-def kinds(group: str) -> dict[str, type[Component]]:
-    """Return every registered class of a group by kind, sorted.
+def _import_modules_of_claimed(group: str, loaded: Plugins) -> None:
+    for kind in {cls.kind for cls in loaded.origin if cls.group == group}:
+        for module in _modules(GROUPS[group]).get(kind, ()):
+            importlib.import_module(module)
 
-    Raises:
-        ComponentError: the group does not exist, or two classes claim one kind.
-    """
-    if group not in GROUPS:
-        raise ComponentError(
-            f"There is no component group {group!r}; the groups are {', '.join(sorted(GROUPS))}."
-            + nearest(group, list(GROUPS))
-        )
-    _import_group(GROUPS[group])
-    _import_plugins()
-    found: dict[str, type[Component]] = {}
-    for cls in _subclasses(Component):
-        if cls.group != group or not cls.kind or inspect.isabstract(cls):
+
+def _plugins() -> Plugins:
+    return plugins(tuple(GROUPS))
+
+
+def _claims(group: str, loaded: Plugins | None = None) -> dict[str, list[type[Component[Any]]]]:
+    """Return kind -> the classes that claim it, a class that was defined anew standing for its older self."""
+    claims: dict[str, dict[tuple[str, str], type[Component[Any]]]] = {}
+    for cls in subclasses():
+        if cls.group != group or not cls.kind or inspect.isabstract(cls) or (loaded and cls in loaded.refused):
             continue
-        if cls.kind in found and found[cls.kind] is not cls:
-            raise ComponentError(f"Two classes claim {group} {cls.kind!r}: {found[cls.kind]!r} and {cls!r}.")
-        found[cls.kind] = cls
-    return dict(sorted(found.items()))
+        claims.setdefault(cls.kind, {})[cls.__module__, cls.__qualname__] = cls
+    return {kind: list(classes.values()) for kind, classes in claims.items()}
 
 
-def find(group: str, kind: str) -> type[Component]:
-    """Return the class registered as `kind`.
+def _chosen(group: str, kind: str, classes: list[type[Component[Any]]]) -> type[Component[Any]] | None:
+    """Return the class that a kind stands for: ours before a plugin's; None if plugins claim it against each other."""
+    shipped = [cls for cls in classes if _is_shipped(cls, group)]
+    if len(shipped) > 1:
+        raise ComponentError(_clash(group, kind, shipped))
+    if shipped:
+        return shipped[0]
+    return classes[0] if len(classes) == 1 else None
 
-    Raises:
-        ComponentError: no such kind; the message names the known ones and the nearest spelling.
-    """
-    known = kinds(group)
-    if kind not in known:
-        raise ComponentError(
-            f"There is no {group} of kind {kind!r}; expected one of {', '.join(known) or 'none'}."
-            + nearest(kind, list(known))
-            + f" `discover components {group}` lists them with their options."
-        )
-    return known[kind]
+
+def _is_shipped(cls: type[Component[Any]], group: str) -> bool:
+    return cls.__module__.startswith(f"{GROUPS[group]}.")
+
+
+def _clash(group: str, kind: str, classes: list[type[Component[Any]]]) -> str:
+    shipped = [cls for cls in classes if _is_shipped(cls, group)]
+    outcome = f"{shipped[0].__module__} is used" if shipped else "none of them is used"
+    return f"Two classes claim {group} {kind!r}: {clashes(classes, _plugins())}; {outcome}."
 
 
 def build(group: str, config: Mapping[str, Any]) -> Any:
@@ -162,7 +201,7 @@ def build(group: str, config: Mapping[str, Any]) -> Any:
         raise ComponentError(_explain(group, cls, error)) from error
 
 
-def _explain(group: str, cls: type[Component], error: ValidationError) -> str:
+def _explain(group: str, cls: type[Component[Any]], error: ValidationError) -> str:
     known = list(cls.Options.model_fields)
     lines = []
     for item in error.errors():

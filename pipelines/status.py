@@ -57,7 +57,7 @@ def show_campaigns(workspace: Workspace, console: Console) -> None:
     ledger = reader(workspace)
     found = ledger.campaigns()
     if not found:
-        console.print("No campaign yet. `discover run campaigns/electron_acceptors.yaml` starts one.")
+        console.print("No campaign yet. `discover example` lists some; `discover run FILE` starts one.")
         return
     table = Table("campaign", "state", "rounds", "calls", "best", "top-10 mean", "running time", box=None)
     for campaign in found:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.config import CampaignConfig, ConfigError, load_config
-from data.datasets import parse_source
 from data.vocabulary import VocabularyError
 from models.protocols import Checked, CheckedOracle
 from models.registry import ComponentError, build
+from pipelines.catalogue import tell_plugin_problems
 from tasks.components import acquisition_of, generator_of, oracle_of, screens_of, selector_of, space_of
 
 
@@ -23,6 +23,7 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
     """
     config = load_config(path, overrides)
     base = path.absolute().parent
+    tell_plugin_problems()
     oracle = oracle_of(config, base)
     if isinstance(oracle, CheckedOracle):
         oracle.check()
@@ -59,6 +60,6 @@ def _check_generators(config: CampaignConfig, base: Path) -> None:
 
 
 def _check_source(config: CampaignConfig, base: Path) -> None:
-    source = parse_source(config.data.component())
+    source = build("source", config.data.component())
     if hasattr(source, "file"):
         next(iter(source.rows(base)), None)  # opens the file and looks for its columns

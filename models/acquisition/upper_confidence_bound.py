@@ -9,7 +9,7 @@ from data.records import FloatArray, Prediction
 from models.registry import Component
 
 
-class UpperConfidenceBound(Component):
+class UpperConfidenceBound(Component["UpperConfidenceBound.Options"]):
     """`mean + beta std` of the goal's direction: what a molecule may be worth, rather than what it is expected to be.
 
     Reference: Srinivas, Krause, Kakade and Seeger, Gaussian Process Optimization in the Bandit Setting, ICML (2010).

@@ -20,7 +20,7 @@ _SAMPLING_TRIES = 50
 """Offspring bred per missing candidate before sampling gives up."""
 
 
-class Genetic(Component):
+class Genetic(Component["Genetic.Options"]):
     """Evolve a population towards a high log-reward and propose the best molecules it met that are not measured.
 
     The population starts from the best measured molecules and a sample of the library. In each generation parents are

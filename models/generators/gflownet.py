@@ -52,7 +52,7 @@ class _Parts:
     """Random members of the space: SMILES -> one terminal state."""
 
 
-class GFlowNetGenerator(Component):
+class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
     """GFlowNet over fragments or atoms, trained on the log-reward by an objective of choice, trajectory balance first.
 
     With the conditioning `inverse_temperature` one policy is trained for R^beta of a range of beta; candidates are

@@ -68,7 +68,7 @@ class _Progress:
         )
 
 
-class PoolGenerator(Component):
+class PoolGenerator(Component["PoolGenerator.Options"]):
     """Propose members of a library that are not measured: the best by log-reward, or a draw in proportion to reward.
 
     `fit` goes through the library once, in its order and in parts: standard form (kept in the workspace, so that later

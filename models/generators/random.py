@@ -16,7 +16,7 @@ from models.protocols import GenerationContext, Space
 from models.registry import Component
 
 
-class RandomGenerator(Component):
+class RandomGenerator(Component["RandomGenerator.Options"]):
     """Uniform random trajectories in the fragment environment: a property of the space; nothing is trained."""
 
     group: ClassVar[str] = "generator"

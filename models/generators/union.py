@@ -25,7 +25,7 @@ class Member(BaseModel):
     share: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="its part of the candidates, relative")
 
 
-class Union(Component):
+class Union(Component["Union.Options"]):
     """Draw candidates from several generators in proportion to their shares; each remembers its source.
 
     Members are fitted one after the other on the same log-reward, each with a seed, a checkpoint and a warm start of

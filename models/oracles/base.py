@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
+from typing_extensions import TypeVar
 
 from data.config import digest
 from data.records import LARGEST_VALUE, Measurement
@@ -41,7 +42,11 @@ class OracleOptions(Options):
     chunk: int = Field(default=1, ge=1, description="molecules per call")
 
 
-class BaseOracle(Component):
+OracleOptionsT = TypeVar("OracleOptionsT", bound=OracleOptions, default=Any)
+"""Options of an oracle."""
+
+
+class BaseOracle(Component[OracleOptionsT]):
     """Base of every oracle: what its values depend on, and what people call it.
 
     `parts` names all that decides a value, `identity` is its hash: two oracles of one identity give one object one
@@ -108,7 +113,7 @@ def oracle_parts(oracle: Any, base: Path) -> dict[str, str]:
     return parts | oracle.contents(base) if isinstance(oracle, BaseOracle) else parts
 
 
-class MoleculeOracle(BaseOracle):
+class MoleculeOracle(BaseOracle[OracleOptionsT]):
     """Base of oracles that measure one molecule at a time; `measure` either returns a value or raises.
 
     Values are rounded to `digits` decimals, so that they do not depend on the number of threads or the machine's

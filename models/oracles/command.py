@@ -47,7 +47,7 @@ class _Answer:
     text: str
 
 
-class Command(BaseOracle):
+class Command(BaseOracle["Command.Options"]):
     """Run a program that reads SMILES and writes a CSV with a header.
 
     It gets one line per molecule, the SMILES, a blank and the idempotency key (as a SMILES file has names), on standard

@@ -17,7 +17,7 @@ from models.oracles.source_files import files_parts, module_parts
 from models.registry import nearest
 
 
-class PythonFunction(BaseOracle):
+class PythonFunction(BaseOracle["PythonFunction.Options"]):
     """Call a Python function with a list of SMILES; it returns one number per molecule, None where it has none.
 
     The module is imported in the process that measures, which looks in the campaign file's folder first. A function

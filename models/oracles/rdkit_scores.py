@@ -35,7 +35,7 @@ _PROPERTIES: Mapping[str, Callable[[Chem.Mol], float]] = {
 }
 
 
-class RdkitScore(MoleculeOracle):
+class RdkitScore(MoleculeOracle["RdkitScore.Options"]):
     """Drug-likeness (qed, 0 to 1), octanol-water logP, or synthetic accessibility (1 to 10); no unit.
 
     References: QED: Bickerton et al., Nature Chem. 2012, 4, 90. logP: Wildman, Crippen, J. Chem. Inf. Comput. Sci.

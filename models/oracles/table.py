@@ -30,7 +30,7 @@ class _Entry:
     without: list[tuple[int, str]] = field(default_factory=list)
 
 
-class Table(MoleculeOracle):
+class Table(MoleculeOracle["Table.Options"]):
     """Answer with the value that a table has of the molecule.
 
     A molecule is found by its structure in standard form, however the table writes it; another tautomer is another

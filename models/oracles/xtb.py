@@ -32,7 +32,7 @@ Property = Literal["electron_affinity", "ionization_potential", "gap", "dipole"]
 Method = Literal["IPEA1-xTB", "GFN1-xTB", "GFN2-xTB"]
 
 
-class Xtb(MoleculeOracle):
+class Xtb(MoleculeOracle["Xtb.Options"]):
     """Vertical electron affinity, vertical ionisation potential, orbital gap (eV) or dipole moment (D).
 
     All charge states are computed in the geometry of the neutral molecule (vertical); the geometry is one ETKDG +

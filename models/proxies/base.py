@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
+from typing_extensions import TypeVar
 
 from models.featurisers.base import featuriser_of
 from models.protocols import Proxy
-from models.registry import Component
+from models.registry import Component, Options
 
 FEATURES = (
     "featuriser, by name or as {kind: name, option: value}: morgan_counts, descriptors or both for molecules, one_hot "
@@ -19,15 +20,23 @@ FEATURES = (
 """Description of the option `features`."""
 
 
-class BaseProxy(Component):
+class ProxyOptions(Options):
+    """Options of every proxy."""
+
+    features: str | dict[str, Any] = Field("both", description=FEATURES)
+
+
+ProxyOptionsT = TypeVar("ProxyOptionsT", bound=ProxyOptions, default=Any)
+"""Options of a proxy."""
+
+
+class BaseProxy(Component[ProxyOptionsT]):
     """Base of proxies: objects become numbers through a featuriser that the option `features` names."""
 
     group = "proxy"
 
-    class Options(Component.Options):
+    class Options(ProxyOptions):
         """Options of every proxy."""
-
-        features: str | dict[str, Any] = Field("both", description=FEATURES)
 
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)

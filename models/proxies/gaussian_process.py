@@ -41,7 +41,7 @@ class _Fitted:
     posterior: Posterior | InducingPosterior
 
 
-class GaussianProcess(BaseProxy):
+class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
     """Gaussian process with covariance `a Matern52(standardised dense features) + b MinMax(counts) + noise`.
 
     The mean is an unknown constant under a flat prior, integrated out. The values are standardised, so that values in

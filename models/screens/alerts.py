@@ -47,7 +47,7 @@ def _alert(row: dict[str, str]) -> Alert:
     return Alert(row["name"], pattern, int(row["max_count"]), row["reason"])
 
 
-class Alerts(MoleculeScreen):
+class Alerts(MoleculeScreen["Alerts.Options"]):
     """Refuse molecules with energetic, hydrolytically unstable or reactive groups.
 
     The list is meant for materials that are made and kept in air: quinones, nitriles, one nitro group, polyhalides and

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from rdkit import Chem
 
 from data.molecules import shared
-from models.registry import Component
+from models.registry import Component, OptionsT
 
 
-class MoleculeScreen(Component):
+class MoleculeScreen(Component[OptionsT]):
     """A screen that looks at one molecule at a time; an unreadable text is refused."""
 
     group = "screen"

@@ -16,7 +16,7 @@ from models.screens.base import MoleculeScreen
 _CATALOGS: dict[str, Any] = dict(FilterCatalogParams.FilterCatalogs.names)
 
 
-class FilterCatalog(MoleculeScreen):
+class FilterCatalog(MoleculeScreen["FilterCatalog.Options"]):
     """Refuse molecules that match a filter catalogue of RDKit, such as BRENK, PAINS or NIH.
 
     These lists are made for drug screening: they refuse, among others, quinones and many nitriles.

@@ -16,7 +16,7 @@ from models.screens.base import MoleculeScreen
 _DESCRIPTORS = dict(Descriptors.descList)
 
 
-class PropertyRange(MoleculeScreen):
+class PropertyRange(MoleculeScreen["PropertyRange.Options"]):
     """Refuse molecules whose RDKit descriptor lies outside [min, max]; either bound may be left out."""
 
     kind = "property_range"

@@ -12,7 +12,7 @@ from models.registry import Component
 from models.screens.base import MoleculeScreen
 
 
-class SpaceScreen(MoleculeScreen):
+class SpaceScreen(MoleculeScreen["SpaceScreen.Options"]):
     """Refuse molecules outside the bounds of the space, or with rings that cannot exist in three dimensions.
 
     Every campaign applies it with its own bounds before the screens of its file.

@@ -41,7 +41,7 @@ def synthetic_accessibility(smiles: str) -> float:
     return float(_scorer().calculateScore(mol))
 
 
-class SyntheticAccessibility(Component):
+class SyntheticAccessibility(Component["SyntheticAccessibility.Options"]):
     """Refuse molecules whose synthetic accessibility score is above `max`; 1 is easy, 10 is hard.
 
     Reference: Ertl, Schuffenhauer, J. Cheminformatics 2009, 1, 8.

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.datasets import read_source
 from data.delimited import records
 from data.library_file import LibraryFile, standard_smiles
 from data.readers import SourceError
 from data.standardise import NotStandardError
 from models.protocols import Space
+from models.sources.base import read_source
 
 SPACE = Space(40, 1, ("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br", "Si", "Al", "Se"))
 

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from rdkit import Chem
 
-from data.datasets import read_source
 from data.library_file import LibraryFile, standard_smiles
 from data.readers import Row, SourceError
 from data.standardise import NotStandardError
 from models.protocols import Space
+from models.sources.base import read_source
 
 MOLECULES = ["CCO", "c1ccccc1", "CC(=O)O"]
 SPACE = Space(max_heavy_atoms=8, min_heavy_atoms=1, elements=("H", "C", "N", "O"))

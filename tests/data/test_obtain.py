@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from data.config import SpaceConfig
-from data.datasets import read_source
 from data.obtain import ObtainError, load_freesolv, load_tfbind8, obtain, pip_download, table
 from data.public_tables import TABLES
+from models.sources.base import read_source
 
 HYDRATION = (
     'iupac,smiles,expt,calc\r\n"1,2-ethanediol",OCCO,-9.3,-7.2\r\nnan,C,2.0,2.5\r\nbenzene,c1ccccc1,-0.9,-0.8\r\n'

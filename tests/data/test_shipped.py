@@ -8,13 +8,13 @@ import pytest
 from rdkit import Chem
 
 from data import shipped
-from data.datasets import read_source
 from data.molecules import canonical, compound, identity
 from data.readers import SourceError
 from data.shipped import labelled_library, provenance, shipped_file
 from data.standardise import standardise
 from data.vocabulary import default_vocabulary
 from models.protocols import Space
+from models.sources.base import read_source
 
 SPACE = Space(max_heavy_atoms=14, min_heavy_atoms=4, elements=("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br"))
 
@@ -80,7 +80,7 @@ def test_it_is_a_data_source_whose_values_are_hidden_unless_asked_for(tmp_path, 
     name = "electron_affinities"
     few = "\n".join(gzip.decompress(shipped_file(name).read_bytes()).decode().splitlines()[:31]) + "\n"
     (tmp_path / "few.csv.gz").write_bytes(gzip.compress(few.encode()))
-    monkeypatch.setattr("data.datasets.shipped_file", lambda _: tmp_path / "few.csv.gz")
+    monkeypatch.setattr("models.sources.shipped.shipped_file", lambda _: tmp_path / "few.csv.gz")
     hidden = read_source({"kind": "shipped"}, base=tmp_path, space=SPACE).frame
     assert hidden["value"].isna().all()
     assert hidden["id"].tolist() == [identity(smiles) for smiles in frame["smiles"].iloc[:30]]

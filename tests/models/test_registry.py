@@ -1,10 +1,16 @@
 import json
+import re
+import subprocess
+import sys
+import typing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import Field
 
-from models.registry import GROUPS, Component, ComponentError, Options, build, find, kinds
+from data.config import ProxyConfig
+from models.registry import GROUPS, Component, ComponentError, Options, _modules, build, find, kinds
 
 
 class Doubling(Component):
@@ -26,6 +32,7 @@ REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
     ("oracle", "table"): {"source": "electron_affinities"},
     ("oracle", "command"): {"command": ["python", "measure.py"]},
     ("generator", "pool"): {"source": "electron_affinities"},
+    **{("source", kind): {"path": "molecules"} for kind in ("csv", "parquet", "sdf", "smiles")},
     ("generator", "union"): {"members": [{"share": 1.0, "generator": {"kind": "random"}}]},
 }
 """Options without which a kind cannot be built."""
@@ -33,6 +40,39 @@ REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
 
 def test_defining_a_class_registers_it():
     assert kinds("acquisition")[Doubling.kind] is Doubling
+
+
+def test_one_kind_is_found_without_importing_its_neighbours_or_the_plugins():
+    code = (
+        "import sys; from models.registry import find; cls = find('oracle', 'python');"
+        "print(cls.kind, sorted(name for name in sys.modules if name.startswith('models.oracles.')), 'pandas' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("python ['models.oracles.")
+    assert not {"models.oracles.xtb", "models.oracles.table", "models.oracles.rdkit_scores"} & set(
+        ran.stdout.replace("'", " ").split()
+    )
+    assert ran.stdout.rstrip().endswith("False")
+
+
+@pytest.mark.parametrize(("group", "kind"), EVERY_KIND)
+def test_every_shipped_kind_is_named_by_the_text_of_its_module(group, kind):
+    assert find(group, kind).__module__ in _modules(GROUPS[group])[kind]
+
+
+def test_every_kind_that_the_readme_names_is_listed():
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    known = {kind for group in GROUPS for kind in kinds(group)}
+    fields = set(typing.get_args(ProxyConfig.model_fields["calibration"].annotation))
+    rows = re.findall(
+        r"^\| (?:proxy|features|acquisition|selector|candidates|measurement|environment|backward policy"
+        r"|conditioning|calibration) \| (.*) \|$",
+        readme,
+        re.MULTILINE,
+    )
+    named = {name for row in rows for name in re.findall(r"`([a-z_0-9]+)`", row)}
+    assert len(named) > 40
+    assert named - known - fields == set()
 
 
 def test_an_unknown_kind_is_refused_with_the_nearest_spelling():

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from data.config import SpaceConfig
-from data.datasets import read_source
 from data.public_tables import TABLES
+from models.sources.base import read_source
 from pipelines.cli import EXIT_BAD_INPUT
 
 MEMBER = b"iupac,smiles,expt,calc\r\nethanol,CCO,-5.0,-3.4\r\nmethane,C,2.0,2.5\r\n"

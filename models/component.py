@@ -1,0 +1,82 @@
+"""The base of every exchangeable part: a class with a group, a kind and a pydantic model of its options."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, Self, get_args
+
+from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypeVar, get_original_bases
+
+
+class ComponentError(ValueError):
+    """A component or one of its options is unknown or out of range."""
+
+
+class Options(BaseModel):
+    """Base of every component's options: frozen, and no key beyond the declared ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+
+OptionsT = TypeVar("OptionsT", bound=Options, default=Any)
+"""Options of a component; a class that names none has them unchecked."""
+
+
+class Component(Generic[OptionsT]):
+    """Base of every exchangeable part.
+
+    Subclasses set `group`, `kind` and, where they have options, either an inner class `Options` or the parameter:
+    `class Scale(Component[ScaleOptions])` and `class Scale(Component["Scale.Options"])` both type `self.options`.
+    `reference` names the paper.
+    """
+
+    group: ClassVar[str] = ""
+    kind: ClassVar[str] = ""
+    reference: ClassVar[str] = ""
+    options: OptionsT
+
+    class Options(Options):
+        """No options."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "Options" in cls.__dict__:
+            return
+        for base in get_original_bases(cls):
+            for argument in get_args(base):
+                if isinstance(argument, type) and issubclass(argument, Options):
+                    cls.Options = argument  # type: ignore[assignment,misc]  # the parameter is the options' class
+
+    def __init__(self, options: OptionsT | None = None, /, **values: Any) -> None:
+        made: Any = options if options is not None else type(self).Options(**values)
+        self.options = made
+
+    def config(self) -> dict[str, Any]:
+        """Return `{kind, options...}`, JSON-able, from which `build` makes an equal component in any process."""
+        return {"kind": self.kind, **self.options.model_dump(mode="json")}
+
+    def sparse(self) -> dict[str, Any]:
+        """Return `{kind, options...}` as far as they differ from the defaults: what keys of stored results hash."""
+        return {"kind": self.kind, **self.options.model_dump(mode="json", exclude_defaults=True)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Make the component from what `config` returned."""
+        made: Any = cls.Options(**{key: value for key, value in config.items() if key != "kind"})
+        return cls(made)
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """Return " Did you mean 'x'?" for the nearest known word, or an empty string."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def subclasses(cls: type[Component[Any]] = Component) -> list[type[Component[Any]]]:
+    """Return every class that derives from a component, each once, in the order of definition within its parent."""
+    classes: dict[type[Component[Any]], None] = {}
+    for child in cls.__subclasses__():
+        classes |= dict.fromkeys([child, *subclasses(child)])
+    return list(classes)

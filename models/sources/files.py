@@ -1,0 +1,75 @@
+"""Files of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from data.readers import Row, csv_rows, parquet_rows, sdf_rows, smiles_rows
+from data.values import ValueRules
+from models.sources.base import FileSource, PathOptions, TableOptions, TableSource
+
+
+class Csv(TableSource["Csv.Options"]):
+    """A delimited text file with a header, plain or `.gz`."""
+
+    kind = "csv"
+
+    class Options(TableOptions):
+        """Options of the source `csv`."""
+
+        smiles: str = Field(default="smiles", description="name of the column of SMILES")
+        delimiter: str = Field(default=",", min_length=1, max_length=1, description="one character between cells")
+        decimal: Literal[".", ","] = Field(default=".", description="mark of decimals in the values")
+
+    def rows(self, base: Path) -> Iterator[Row]:
+        """Yield the rows."""
+        return csv_rows(self.file(base), self.columns, self.options.delimiter)
+
+    @property
+    def rules(self) -> ValueRules:
+        """How values are read."""
+        return ValueRules(self.options.decimal, self.options.unit)
+
+
+class Parquet(TableSource["Parquet.Options"]):
+    """A parquet table with a column of SMILES."""
+
+    kind = "parquet"
+
+    class Options(TableOptions):
+        """Options of the source `parquet`."""
+
+        smiles: str = Field(default="smiles", description="name of the column of SMILES")
+
+    def rows(self, base: Path) -> Iterator[Row]:
+        """Yield the rows."""
+        return parquet_rows(self.file(base), self.columns)
+
+
+class Sdf(TableSource["Sdf.Options"]):
+    """An SD file; `smiles: null` takes the drawn structure, a name takes that property."""
+
+    kind = "sdf"
+
+    class Options(TableOptions):
+        """Options of the source `sdf`."""
+
+        smiles: str | None = Field(default=None, description="property that holds a SMILES; null: the drawn structure")
+
+    def rows(self, base: Path) -> Iterator[Row]:
+        """Yield the rows."""
+        return sdf_rows(self.file(base), self.columns)
+
+
+class Smiles(FileSource[PathOptions]):
+    """A SMILES file: one molecule a line, a name after a blank is passed over; no values."""
+
+    kind = "smiles"
+
+    def rows(self, base: Path) -> Iterator[Row]:
+        """Yield the rows."""
+        return smiles_rows(self.file(base))
