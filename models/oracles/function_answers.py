@@ -7,6 +7,7 @@ what their objects look like.
 from __future__ import annotations
 
 import math
+import re
 import reprlib
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence, Set
 from decimal import Decimal
@@ -130,6 +131,6 @@ def _type_name(value: Any) -> str:
 
 def _shown(value: Any) -> str:
     try:
-        return reprlib.repr(value)[:200]
+        return re.sub(r" at 0x[0-9a-f]+", "", reprlib.repr(value))[:200]  # an address differs from run to run
     except Exception:  # a __repr__ of the user's may do anything
         return "something"
