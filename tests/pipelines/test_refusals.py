@@ -142,7 +142,7 @@ def test_a_campaign_that_bought_nothing_may_be_corrected(bench):
         (None, "no module 'tiny_oracle'"),
         ("import nowhere_at_all", "nowhere_at_all"),
         ("def mesure(molecules): return []", "Did you mean 'mesure'?"),
-        ("raise SystemExit(4)", "exit code 4"),
+        ("raise SystemExit(4)", "SystemExit: 4"),
     ],
 )
 def test_a_module_of_the_user_that_cannot_be_imported_is_refused(bench, text, told):
