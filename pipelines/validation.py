@@ -6,10 +6,11 @@ from pathlib import Path
 
 from data.config import CampaignConfig, ConfigError, load_config
 from data.vocabulary import VocabularyError
-from models.protocols import Checked, CheckedOracle
+from models.protocols import Checked, CheckedOracle, Oracle
 from models.registry import ComponentError, build
 from pipelines.catalogue import tell_plugin_problems
-from tasks.components import acquisition_of, generator_of, oracle_of, screens_of, selector_of, space_of
+from tasks.components import acquisition_of, generator_of, oracle_of, oracle_spec, screens_of, selector_of, space_of
+from tasks.oracle_pool import OraclePool
 
 
 def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfig:
@@ -19,6 +20,7 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
         ConfigError: the file or an override breaks the schema, or the budget is smaller than the initial design.
         ComponentError: a component or an option is unknown.
         VocabularyError: a generator's vocabulary cannot be read.
+        OracleStartError: the user's function cannot be imported.
         SourceError: a data file, a table of values or a column is missing.
     """
     config = load_config(path, overrides)
@@ -27,6 +29,7 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
     oracle = oracle_of(config, base)
     if isinstance(oracle, CheckedOracle):
         oracle.check()
+    _check_function(config, base, oracle)
     screens_of(config)
     build("proxy", config.proxy.component())
     acquisition_of(config)
@@ -45,6 +48,17 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
             f"each costs {config.data.initial * oracle.cost:g}. Raise it, or lower data.initial."
         )
     return config
+
+
+def _check_function(config: CampaignConfig, base: Path, oracle: Oracle) -> None:
+    """Import a user's function once, in a process of its own: what cannot be imported is refused before it is bought.
+
+    Raises:
+        OracleStartError: it cannot be imported.
+    """
+    if getattr(oracle, "worker", None) is not None:
+        with OraclePool(oracle_spec(config, base), workers=1, search_path=[base]):
+            pass
 
 
 def _check_generators(config: CampaignConfig, base: Path) -> None:

@@ -10,13 +10,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+from models.oracles.base import printable
+
 _TAIL_LINES = 12
+_TAIL_BYTES = 6000
 _READ_BYTES = 65536
+_LARGEST_ANSWER = 2**20
+_LAST_SECONDS = 2.0
+"""Seconds that a process which has closed its end is given to end by itself."""
 
 # One thread each: processes share the cores, and sums do not depend on how a library splits them.
 _ENVIRONMENT = {
@@ -38,13 +44,19 @@ class ChildDied(Exception):
 
 
 class Child:
-    """A worker process; `fileno` is readable when an answer is there."""
+    """A worker process; `fileno` is readable when an answer is there.
 
-    def __init__(self, start: Mapping[str, Any]) -> None:
+    Args:
+        start: its first message.
+        program: script that it runs; None for the worker that builds oracles by name.
+    """
+
+    def __init__(self, start: Mapping[str, Any], program: Path | None = None) -> None:
         # -P keeps the current folder off sys.path: a user's folder named `data` must not shadow ours. A session of
         # its own lets `kill` reach whatever the oracle started, and keeps Ctrl-C with the parent, which decides.
+        runs = ["-m", "tasks.oracle_worker"] if program is None else [str(program)]
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tasks.oracle_worker", str(os.getpid())],
+            [sys.executable, "-P", *runs, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -55,7 +67,7 @@ class Child:
         assert self._process.stdout is not None
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self._buffer = b""
-        self._printed: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._printed = bytearray()
         # Read all the time: a full pipe would stop an oracle that prints much.
         self._drain = threading.Thread(target=self._read_printed, daemon=True)
         self._drain.start()
@@ -85,10 +97,12 @@ class Child:
         if not data:
             raise ChildDied(self._obituary())
         *lines, self._buffer = (self._buffer + data).split(b"\n")
+        if len(self._buffer) > _LARGEST_ANSWER:
+            raise ChildDied(f"The process sent an answer of more than {_LARGEST_ANSWER} bytes.")
         try:
             return [dict(json.loads(line)) for line in lines]
         except (ValueError, TypeError) as error:
-            raise ChildDied(f"The process sent what is no answer: {lines!r}.") from error
+            raise ChildDied(printable(f"The process sent what is no answer: {lines!r}.")) from error
 
     def wait_ready(self, seconds: float) -> None:
         """Wait until the oracle is loaded.
@@ -111,7 +125,7 @@ class Child:
             except ChildDied as death:
                 raise OracleStartError(f"The oracle's process ended while loading it. {death}") from death
         if "error" in messages[0]:
-            raise OracleStartError(f"The oracle cannot be loaded. {messages[0]['error']}")
+            raise OracleStartError(f"The oracle cannot be loaded. {printable(str(messages[0]['error']))}")
 
     def kill(self) -> None:
         """End the process and everything it started, at once; does nothing to one that is gone."""
@@ -127,15 +141,20 @@ class Child:
         stream = self._process.stderr
         assert stream is not None
         with stream:
-            for line in stream:
-                self._printed.append(line[:500].decode(errors="replace").rstrip())
+            while data := os.read(stream.fileno(), _READ_BYTES):
+                self._printed += data
+                del self._printed[:-_TAIL_BYTES]
 
     def _obituary(self) -> str:
-        code = self._process.wait()
+        try:
+            code = self._process.wait(timeout=_LAST_SECONDS)
+        except subprocess.TimeoutExpired:
+            return f"The process closed the descriptor of its answers; {self._tail()}"
         self._drain.join(timeout=1.0)
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         return f"The process ended {how}; {self._tail()}"
 
     def _tail(self) -> str:
-        printed = " | ".join(line for line in list(self._printed) if line)
-        return f"its last words: {printed}." if printed else "it printed nothing."
+        lines = bytes(self._printed).decode(errors="replace").splitlines()[-_TAIL_LINES:]
+        printed = " | ".join(line[-500:].strip() for line in lines if line.strip())
+        return f"its last words: {printable(printed)}." if printed else "it printed nothing."

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from data.records import Measurement
+from models.oracles.base import usable
 from models.registry import build
 from tasks.oracle_child import Child, ChildDied, OracleStartError
 
@@ -82,6 +83,7 @@ class OraclePool:
         self._chunk = int(oracle.chunk)
         self._timeout = float(oracle.timeout)
         self._start = {"oracle": dict(oracle_config), "search_path": [str(path.resolve()) for path in search_path]}
+        self._program: Path | None = getattr(oracle, "worker", None)
         self._workers = workers
         self._start_timeout = start_timeout
         self._idle: list[Child] = []
@@ -227,7 +229,7 @@ class OraclePool:
         for child in [child for child in self._idle if not child.alive()]:
             self._idle.remove(child)
             child.kill()
-        fresh = [Child(self._start) for _ in range(wanted - len(self._idle) - len(self._busy))]
+        fresh = [Child(self._start, self._program) for _ in range(wanted - len(self._idle) - len(self._busy))]
         try:
             while fresh:
                 fresh[0].wait_ready(self._start_timeout)
@@ -248,5 +250,8 @@ def _measurements(call: _Call, answers: Sequence[Mapping[str, Any]]) -> list[Mea
     for (_, smiles), answer in zip(call.jobs[len(call.arrived) :], answers, strict=False):
         if answer.get("call") != call.number:
             raise ChildDied(f"The process answered {answer!r}; expected an answer to call {call.number}.")
-        found.append(Measurement(smiles, answer["value"], answer["error"], answer["message"], answer["seconds"]))
+        try:
+            found.append(usable(smiles, answer))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ChildDied(f"The process sent what is no answer, {answer!r}: {error}.") from error
     return found

@@ -1,4 +1,6 @@
-"""The process in which an oracle runs: `python -P -m tasks.oracle_worker PARENT`, spoken to in JSON lines.
+"""The process in which an oracle of ours or of a plugin runs: `python -P -m tasks.oracle_worker PARENT`.
+
+It is spoken to in JSON lines, as is the process in which a user's function runs (`models/oracles/function_worker.py`).
 
 The first line on standard input is `{"oracle": config, "search_path": [folder, ...]}`; the answer is `{"ready": true}`
 or `{"error": sentence}`. Each later line is a call, `{"call": n, "keys": [...], "molecules": [...]}`; it is answered
@@ -10,62 +12,41 @@ The process is a child that must not outlive its parent: on Linux the kernel kil
 
 from __future__ import annotations
 
-import ctypes
 import json
 import math
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any
 
 from data.records import Measurement
 from models.oracles.base import failed, measured
+from models.oracles.function_worker import die_with_parent, send, take_streams
 from models.registry import build
-
-_PR_SET_PDEATHSIG = 1
 
 
 def main(parent: int) -> int:
     """Serve calls of the process `parent` until standard input ends; return the exit code."""
     die_with_parent(parent)
-    requests, answers = _take_streams()
+    requests, answers = take_streams()
     start = requests.readline()
     if not start:
         return 0
     try:
         oracle = _start(json.loads(start))
-    except Exception as error:  # whatever the user's module raises on import is the answer
-        _send(answers, {"error": f"{type(error).__name__}: {error}"})
+    except BaseException as error:  # whatever a library raises on import is the answer, a call of sys.exit too
+        send(answers, {"error": f"{type(error).__name__}: {error}"})
         return 1
-    _send(answers, {"ready": True})
+    send(answers, {"ready": True})
+    own = os.getpid()
     for line in requests:
         call = json.loads(line)
         for measurement in usable_measurements(oracle, call["molecules"], call["keys"]):
-            _send(answers, {"call": call["call"], **_answer(measurement)})
+            if os.getpid() != own:  # the oracle forked, and this is the copy that came back
+                os._exit(0)
+            send(answers, {"call": call["call"], **_answer(measurement)})
     return 0
-
-
-def die_with_parent(parent: int) -> None:
-    """Ask the kernel to kill this process when its parent dies (Linux; elsewhere the end of input must do)."""
-    if not sys.platform.startswith("linux"):
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    # The parent may have died before the request was made.
-    if os.getppid() != parent:
-        raise SystemExit(1)
-
-
-def _take_streams() -> tuple[TextIO, TextIO]:
-    """Move the protocol to descriptors of its own, so that a user's `print` and `input` cannot reach it."""
-    requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    return requests, answers
 
 
 def _start(request: Mapping[str, Any]) -> Any:
@@ -80,11 +61,12 @@ def _start(request: Mapping[str, Any]) -> Any:
 def usable_measurements(oracle: Any, molecules: Sequence[str], keys: Sequence[str]) -> Iterator[Measurement]:
     """Yield exactly one usable measurement per molecule, also from an oracle that does not keep its promise."""
     started = time.perf_counter()
-    answers = oracle.evaluate(molecules, keys=keys)
+    answers: Iterator[Measurement] | None = None
     for position, smiles in enumerate(molecules):
         try:
+            answers = iter(oracle.evaluate(molecules, keys=keys)) if answers is None else answers
             measurement = next(answers, None)
-        except Exception as error:
+        except BaseException as error:  # a call of sys.exit is a failure of its molecules, and not of all that follow
             message = f"{type(error).__name__}: {error}"
             yield from (failed(rest, "raised", message, started) for rest in molecules[position:])
             return
@@ -103,11 +85,6 @@ def _answer(measurement: Measurement) -> dict[str, Any]:
         "message": measurement.message,
         "seconds": measurement.seconds,
     }
-
-
-def _send(answers: TextIO, message: Mapping[str, Any]) -> None:
-    answers.write(json.dumps(message) + "\n")
-    answers.flush()
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ def test_the_campaign_of_the_readme_is_valid_with_the_oracle_of_the_readme(tmp_p
     (campaign,), (oracle,) = blocks("yaml"), blocks("python")
     (tmp_path / "campaign.yaml").write_text(campaign)
     (tmp_path / "molecules.csv").write_text("structure,measured\nCCO,1.0\n")
+    (tmp_path / "my_oracle.py").write_text(oracle)
     config = checked_config(tmp_path / "campaign.yaml")
     assert build("oracle", config.objective.oracle).unit is not None
     space: dict[str, object] = {}

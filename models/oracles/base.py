@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from typing_extensions import TypeVar
 
 from data.config import digest
 from data.records import LARGEST_VALUE, Measurement
+from models.oracles.function_worker import LONGEST_MESSAGE, short
 from models.oracles.source_files import class_parts, content
 from models.registry import Component, Options
 
@@ -183,3 +184,27 @@ def measured(smiles: str, value: float, started: float, digits: int | None = Non
 def failed(smiles: str, error: str, message: str, started: float) -> Measurement:
     """Return the measurement of a failure."""
     return Measurement(smiles, None, error=error, message=message, seconds=time.perf_counter() - started)
+
+
+def usable(smiles: str, answer: Mapping[str, Any]) -> Measurement:
+    """Return the measurement that a process answered as `{"value", "error", "message", "seconds"}`.
+
+    A value that is not finite or too large becomes the failure `not_finite`; the message is made one that any file,
+    terminal and database takes.
+
+    Raises:
+        TypeError: it is no such answer.
+    """
+    value, error, seconds = answer["value"], answer["error"], float(answer["seconds"])
+    if isinstance(value, bool) or not isinstance(value, int | float | None) or not isinstance(error, str | None):
+        raise TypeError(f"expected a number and a class of failure; got {value!r} and {error!r}")
+    if value is not None and not abs(value) <= LARGEST_VALUE:
+        told = f"The oracle answered {value}; expected a finite number of at most {LARGEST_VALUE:g}."
+        return Measurement(smiles, None, "not_finite", told, seconds)
+    return Measurement(smiles, value, error, printable(str(answer["message"])), seconds)
+
+
+def printable(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """Return a text without NUL, other control characters and lone surrogates, the middle of a long one left out."""
+    kept = (c if c.isprintable() or c in "\n\t" else "\ufffd" for c in short(text, longest))
+    return "".join(kept)

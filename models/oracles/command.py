@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -29,6 +30,9 @@ _OVERHEAD = 5.0
 
 _SAID = 600
 """Characters of standard error in a message: its end, where programs say what went wrong."""
+
+
+_NUMBER = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|nan|inf|infinity)", re.IGNORECASE)
 
 
 class CallFailure(Exception):
@@ -193,11 +197,13 @@ class Command(BaseOracle["Command.Options"]):
     def _measurement(self, smiles: str, answer: _Answer | str, started: float) -> Measurement:
         if isinstance(answer, str):
             return failed(smiles, "wrong_answer", answer, started)
-        try:
-            value = float(answer.text)
-        except ValueError:
+        value = _number(answer.text)
+        if value is None:
             told = repr(answer.text[:80]) if answer.text else "an empty cell"
-            message = f"The command answered {told} in line {answer.line} of its table; expected a number."
+            message = (
+                f"The command answered {told} in line {answer.line} of its table; expected a number with a decimal "
+                "point, without unit."
+            )
             return failed(smiles, "wrong_answer", message, started)
         return measured(smiles, value, started)
 
@@ -248,6 +254,8 @@ class Command(BaseOracle["Command.Options"]):
         column = None if options.match == "order" else options.column or options.match
         rows = _rows(table, options.delimiter, [name for name in (column, options.value) if name], ended)
         if column is None:
+            if any(row[options.value] == options.value for _, row in rows):
+                raise CallFailure("wrong_answer", f"The command wrote its header, {options.value!r}, more than once.")
             if len(rows) != len(molecules):
                 raise CallFailure(
                     "wrong_answer",
@@ -263,6 +271,11 @@ class Command(BaseOracle["Command.Options"]):
         else:
             wanted = list(keys)
         return [_only(found.get(name, []), name, len(rows), ended) for name in wanted]
+
+
+def _number(text: str) -> float | None:
+    """Return the number that a cell is; None for what is none to every program, such as `5_1`, which Python takes."""
+    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def _require_success(ended: Finished) -> None:
@@ -294,13 +307,26 @@ def _rows(table: bytes, delimiter: str, wanted: Sequence[str], ended: Finished) 
         CallFailure: it is no table, or lacks a column.
     """
     text = table.decode("utf-8-sig", errors="replace")
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="", skipinitialspace=True)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+    rows: list[tuple[int, dict[str, str]]] = []
     try:
-        header = [name.strip() for name in reader.fieldnames or []]
-        reader.fieldnames = header
-        rows = [(reader.line_num, {name: str(row[name]).strip() for name in wanted if name in row}) for row in reader]
+        header = [name.strip() for name in next(lines, [])]
+        places = {name: header.index(name) for name in wanted if name in header}
+        for cells in lines:
+            if len(cells) > len(header):
+                raise CallFailure(
+                    "wrong_answer",
+                    f"The command wrote {len(cells)} cells in line {lines.line_num}, {delimiter.join(cells)[:80]!r}, "
+                    f"under a header of {len(header)}; is one of them a decimal comma, or a text that needs quotes?",
+                )
+            if cells:
+                named = {name: cells[place].strip() if place < len(cells) else "" for name, place in places.items()}
+                rows.append((lines.line_num, named))
     except csv.Error as error:
         raise CallFailure("wrong_answer", f"The command wrote no table: {error}. {_said(ended)}") from error
+    repeated = [name for name in wanted if header.count(name) > 1]
+    if repeated:
+        raise CallFailure("wrong_answer", f"The command wrote several columns {repeated[0]!r}; expected one of a name.")
     missing = [name for name in wanted if name not in header]
     if missing:
         begin = text.strip()[:120]
@@ -331,7 +357,8 @@ def _by_identity(found: Mapping[str, list[_Answer]], molecules: Sequence[str]) -
 def _only(answers: Sequence[_Answer], name: str, rows: int, ended: Finished) -> _Answer | str:
     if not answers:
         return f"The command wrote {rows} row(s), none of {name}. {_said(ended)}"
-    if len({answer.text for answer in answers}) > 1:
+    numbers = {_number(answer.text) for answer in answers}
+    if len(numbers) > 1 or (None in numbers and len(answers) > 1):
         lines = ", ".join(str(answer.line) for answer in answers)
         return f"The command wrote different values of {name} in lines {lines}; expected one."
     return answers[0]

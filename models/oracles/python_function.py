@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from data.records import Measurement
-from models.oracles.base import BaseOracle, OracleOptions, failed, measured
+from models.oracles.base import BaseOracle, OracleOptions, usable
+from models.oracles.function_worker import Function
 from models.oracles.source_files import files_parts, module_parts
-from models.registry import nearest
 
 
 class PythonFunction(BaseOracle["PythonFunction.Options"]):
     """Call a Python function with a list of SMILES; it returns one number per molecule, None where it has none.
 
-    The module is imported in the process that measures, which looks in the campaign file's folder first. A function
-    with a parameter `keys` also gets the list of idempotency keys. If a call with several molecules raises and the
+    The module is imported in the process that measures (`worker`), which looks in the campaign file's folder first,
+    works in it, and sees no package of discovery-flows: a person's `models.py` is theirs. A function with a parameter
+    `keys` also gets the list of idempotency keys. If a call with several molecules raises and the
     function is declared `pure`, each molecule is asked again alone, so that one bad molecule costs only itself.
 
     Values are known by content: of the module, and of all that it imports from the campaign file's folder (read, not
@@ -29,11 +30,14 @@ class PythonFunction(BaseOracle["PythonFunction.Options"]):
     such as weights, are named by the option `files`. A folder that is copied or moved is the same oracle; the same file
     with another content is another.
 
-    Failure classes: `raised` (the function raised), `wrong_answer` (not one number per molecule), `not_finite`.
+    Failure classes: `raised` (the function raised), `wrong_answer` (not one number per molecule), `not_finite` (None
+    is one of them).
     """
 
     kind = "python"
     by_content = frozenset({"files"})
+    worker: ClassVar[Path] = Path(__file__).with_name("function_worker.py")
+    """Script of the process in which the function runs."""
 
     class Options(OracleOptions):
         """Options of the oracle `python`."""
@@ -67,8 +71,7 @@ class PythonFunction(BaseOracle["PythonFunction.Options"]):
         self.semantics: str = self.options.semantics
         self.timeout: float = self.options.timeout
         self.chunk: int = self.options.chunk
-        self._function: Callable[..., Any] | None = None
-        self._takes_keys = False
+        self._function: Function | None = None
 
     @property
     def label(self) -> str:
@@ -89,74 +92,39 @@ class PythonFunction(BaseOracle["PythonFunction.Options"]):
         Raises:
             ImportError: the module cannot be imported, or has no such function.
         """
-        module_name, _, name = self.options.function.partition(":")
-        try:
-            module = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            if error.name != module_name:
-                raise
-            raise ImportError(
-                f"There is no module {module_name!r} for the oracle function {self.options.function!r}. Put "
-                f"{module_name.replace('.', '/')}.py beside the campaign file, or install the package that has it."
-            ) from error
-        function = getattr(module, name, None)
-        if not callable(function):
-            known = [item for item, value in vars(module).items() if callable(value) and not item.startswith("_")]
-            raise ImportError(
-                f"The module {module_name!r} ({module.__file__}) has no function {name!r}; it has "
-                f"{', '.join(known) or 'none'}.{nearest(name, known)}"
-            )
+        _forget_namesakes(self.options.function.partition(":")[0].partition(".")[0])
+        function = Function(self.options.function, pure=self.semantics == "pure")
+        function.load()
         self._function = function
-        self._takes_keys = _has_keys(function)
 
     def evaluate(self, molecules: Sequence[str], *, keys: Sequence[str]) -> Iterator[Measurement]:
         """Yield one Measurement per molecule, in order; a call that fails has an error per molecule and ends nothing.
+
+        Campaigns do not call it: their functions run in processes of `worker`, with the same code.
 
         Raises:
             ImportError: the function cannot be imported.
         """
         if self._function is None:
             self.prepare()
-        started = time.perf_counter()
-        try:
-            answers = self._call(molecules, keys)
-        except Exception as error:
-            if self.semantics == "pure" and len(molecules) > 1:
-                for smiles, key in zip(molecules, keys, strict=True):
-                    yield from self.evaluate([smiles], keys=[key])
-                return
-            message = f"{type(error).__name__}: {error}"
-            yield from (failed(smiles, "raised", message, started) for smiles in molecules)
-            return
-        yield from self._measurements(molecules, answers, started)
-
-    def _call(self, molecules: Sequence[str], keys: Sequence[str]) -> Any:
-        """Return the function's answers as a list, or what is no list as it is."""
         assert self._function is not None
-        extra = {"keys": list(keys)} if self._takes_keys else {}
-        answers = self._function(list(molecules), **extra)
-        # A generator function runs, and raises, only when it is gone through.
-        return list(answers) if isinstance(answers, Iterable) and not isinstance(answers, str | Mapping) else answers
-
-    def _measurements(self, molecules: Sequence[str], answers: Any, started: float) -> Iterator[Measurement]:
-        values = answers if isinstance(answers, list) else []
-        if not isinstance(answers, list) or len(values) != len(molecules):
-            got = f"{len(values)} values" if isinstance(answers, list) else f"a {type(answers).__name__}"
-            message = f"{self.options.function} answered {got} for {len(molecules)} molecules; expected one value each."
-            yield from (failed(smiles, "wrong_answer", message, started) for smiles in molecules)
-            return
-        for smiles, value in zip(molecules, values, strict=True):
-            try:
-                number = float("nan") if value is None else float(value)
-            except (TypeError, ValueError):
-                message = f"{self.options.function} answered {value!r}; expected a number or None."
-                yield failed(smiles, "wrong_answer", message, started)
-            else:
-                yield measured(smiles, number, started)
+        for smiles, answer in zip(molecules, self._function.answers(molecules, keys), strict=True):
+            yield usable(smiles, answer)
 
 
-def _has_keys(function: Callable[..., Any]) -> bool:
-    try:
-        return "keys" in inspect.signature(function).parameters
-    except (TypeError, ValueError):  # builtins without a signature
-        return False
+def _forget_namesakes(top: str) -> None:
+    """Forget a module of this name from another folder than the one it would come from now, and all beside it.
+
+    Only where functions of several folders are called in one process, which our own workers never do.
+    """
+    known = sys.modules.get(top)
+    if known is None or top in sys.stdlib_module_names or getattr(known, "__file__", None) is None:
+        return
+    spec = PathFinder.find_spec(top, None)
+    if spec is None or spec.origin is None or os.path.realpath(spec.origin) == os.path.realpath(str(known.__file__)):
+        return
+    folder = os.path.dirname(str(known.__file__))
+    folder = os.path.dirname(folder) if hasattr(known, "__path__") else folder
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(folder + os.sep):
+            del sys.modules[name]

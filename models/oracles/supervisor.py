@@ -29,8 +29,8 @@ def main(life: int, status: int, command: list[str]) -> NoReturn:
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     try:
-        # Python ignores these two; the command must not inherit that.
-        defaults = [signal.SIGPIPE, signal.SIGXFSZ]
+        # Python ignores the first two, a shell in the background the others; the command must not inherit that.
+        defaults = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGQUIT]
         child = os.posix_spawnp(command[0], command, os.environ, setsigdef=defaults)
     except OSError as error:
         _end(status, f"!{error.strerror or error}")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -142,7 +143,7 @@ def test_a_campaign_that_bought_nothing_may_be_corrected(bench):
         (None, "no module 'tiny_oracle'"),
         ("import nowhere_at_all", "nowhere_at_all"),
         ("def mesure(molecules): return []", "Did you mean 'mesure'?"),
-        ("raise SystemExit(4)", "exit code 4"),
+        ("raise SystemExit(4)", "SystemExit: 4"),
     ],
 )
 def test_a_module_of_the_user_that_cannot_be_imported_is_refused(bench, text, told):
@@ -341,14 +342,15 @@ def test_a_campaign_begun_anew_buys_nothing_twice(bench):
 # -- Ctrl-C ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(400)
 def test_ctrl_c_in_the_middle_of_a_measurement_leaves_a_campaign_that_goes_on(bench, finished_bench):
     bench.write_config(rounds=2)
     bench.write_oracle("__import__('time').sleep(600) if calls() == 10 else value(smiles)")
     command = [sys.executable, "-m", "pipelines", "run", str(bench.file), "--plain"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with _started(command) as process:
         _wait(lambda: len(bench.calls()) == 10 or process.poll() is not None)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == INTERRUPTED, err
     assert "Interrupted. Nothing measured is lost" in err
     assert "Traceback" not in out + err
@@ -360,8 +362,18 @@ def test_ctrl_c_in_the_middle_of_a_measurement_leaves_a_campaign_that_goes_on(be
     assert bench.calls()[10:] == finished_bench.calls()[9:]  # the call that was broken off, and those after it
 
 
+@contextmanager
+def _started(command):
+    """A process that does not outlive a test that fails."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def _wait(happened):
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 150  # a whole interpreter starts first, perhaps on a busy machine
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -372,3 +384,62 @@ def _candidates(other, bench):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DISCOVER_HOME", str(other.home))
         return other.candidates()
+
+
+@pytest.mark.timeout(400)
+def test_a_run_in_the_background_ignores_the_shells_ctrl_c_and_is_interrupted_by_sigterm(bench):
+    """A shell without job control starts `discover run &` with SIGINT ignored: Ctrl-C is for what runs in front."""
+    bench.write_config(rounds=0)
+    bench.write_oracle(
+        "__import__('os').kill(__import__('os').getppid(), 2) or value(smiles)"
+        " if calls() < 4 else __import__('time').sleep(600)"
+    )
+    background = 'trap "" INT; exec "$@"'
+    command = ["bash", "-c", background, "bash", sys.executable, "-m", "pipelines", "run", str(bench.file), "--plain"]
+    with _started(command) as process:
+        _wait(lambda: len(bench.calls()) == 4 or process.poll() is not None)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == INTERRUPTED, err
+    assert "Interrupted. Nothing measured is lost" in err
+    assert "Traceback" not in out + err
+    assert bench.state() == "interrupted"
+    assert sum(row["value"] is not None for row in bench.candidates()) == 3
+
+
+# -- Modules of the user ---------------------------------------------------------------------------------------------
+
+
+def test_modules_named_like_ours_and_files_beside_the_campaign_file_are_the_users(bench, tmp_path_factory, monkeypatch):
+    files = {
+        "models.py": "from tasks.mine import scale\nfrom rdkit import Chem\ndef heavy(s): return Chem.MolFromSmiles(s).GetNumAtoms()",
+        "tasks/mine.py": "scale = float(open('factor.txt').read())",
+        "tiny_oracle.py": "import models, data\ndef measure(ms): return [data.off + models.scale * models.heavy(s) for s in ms]",
+        "data.py": "off = 0.5",
+        "factor.txt": "2.0",
+    }
+    for name, text in files.items():
+        (bench.folder / name).parent.mkdir(exist_ok=True)
+        (bench.folder / name).write_text(text)
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    bench.write_config(rounds=0)
+    assert bench.run().exit == DONE
+    from rdkit import Chem
+
+    rows = bench.candidates()
+    assert len(rows) == 8
+    assert [row["value"] for row in rows] == [0.5 + 2 * Chem.MolFromSmiles(row["smiles"]).GetNumAtoms() for row in rows]
+
+
+def test_a_module_that_cannot_be_imported_is_refused_before_anything_is_spent(bench):
+    bench.write_config(rounds=0)
+    (bench.folder / "tiny_oracle.py").write_text("import argparse\ntoken = input('token? ')\ndef measure(ms): ...")
+    told = bench.run()
+    assert refused(told, "'tiny_oracle'", str(bench.folder), "tiny_oracle.py line 2", "nobody can answer `input()`")
+    assert "calls spent" not in told.message
+    assert not bench.home.exists() or "no campaign" in bench.discover("status").message.lower()
+    assert refused(bench.discover("validate", str(bench.file)), "tiny_oracle.py line 2")
+    bench.write_oracle()
+    assert bench.run().exit == DONE
+    assert len(bench.calls()) == 8

@@ -1,0 +1,136 @@
+"""What a user's function may answer: one number per molecule, and nothing that could be read as another's.
+
+Used in the process of the function too (`function_worker.py`): on the standard library alone; libraries are known by
+what their objects look like.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import reprlib
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence, Set
+from decimal import Decimal
+from itertools import islice
+from numbers import Real
+from typing import Any
+
+
+class WrongAnswer(Exception):
+    """A function answered what is not one number per molecule; the message says what."""
+
+
+def numbers_of(answers: Any, molecules: Sequence[str], keys: Sequence[str]) -> list[float | WrongAnswer | None]:
+    """Return, per molecule, the number, None where the function has none, or what is wrong with the answer.
+
+    Numbers belong to molecules by position: a list, tuple, array, tensor or Series of one dimension, or an iterator.
+
+    Raises:
+        WrongAnswer: it is not one value per molecule as a whole.
+    """
+    expected = f"expected a list of {len(molecules)} number(s), one per molecule"
+    values = _listed(answers, molecules, keys, expected)
+    if len(values) != len(molecules):
+        more = " or more" if isinstance(answers, Iterator) and len(values) > len(molecules) else ""
+        raise WrongAnswer(f"{len(values)}{more} values for {len(molecules)} molecules; expected one value each.")
+    numbers: list[float | WrongAnswer | None] = []
+    for value in values:
+        try:
+            numbers.append(_number(value))
+        except WrongAnswer as wrong:
+            numbers.append(wrong)
+    return numbers
+
+
+def _listed(answers: Any, molecules: Sequence[str], keys: Sequence[str], expected: str) -> Sequence[Any]:
+    """Return an answer as a list of what it has per molecule.
+
+    Raises:
+        WrongAnswer: it is none; `expected` says what would be one.
+    """
+    name = _type_name(answers)
+    if answers is None:
+        raise WrongAnswer(f"None for {len(molecules)} molecules; {expected}. Does it lack a `return`?")
+    if isinstance(answers, Coroutine | AsyncIterator):
+        if isinstance(answers, Coroutine):
+            answers.close()
+        raise WrongAnswer(f"a {name}, which nobody awaits; {expected}. Call asyncio.run in a function without `async`.")
+    if isinstance(answers, Set):
+        raise WrongAnswer(f"a {name}, which has no order; {expected}.")
+    if _is_quantity(answers):
+        raise WrongAnswer(f"a {name} with a unit; {expected}, without it.")
+    if isinstance(answers, str | bytes | bytearray | memoryview | Mapping | type):
+        raise WrongAnswer(f"a {name} for {len(molecules)} molecules; {expected}.")
+    shape = getattr(answers, "shape", None)
+    if shape is not None:
+        if len(shape) != 1:
+            hint = " Return one column, as in `list(frame['score'])`." if hasattr(answers, "columns") else ""
+            raise WrongAnswer(f"a {name} of shape {tuple(shape)}; {expected}.{hint}")
+        return _elements(answers, molecules, keys, expected)
+    if not isinstance(answers, Iterable):
+        raise WrongAnswer(f"a {name} for {len(molecules)} molecules; {expected}.")
+    # A generator runs, and raises, only when it is gone through; an endless one is not gone through.
+    return answers if isinstance(answers, Sequence) else list(islice(answers, len(molecules) + 1))
+
+
+def _elements(array: Any, molecules: Sequence[str], keys: Sequence[str], expected: str) -> list[Any]:
+    """Return the elements of an array, tensor or Series of one dimension.
+
+    Raises:
+        WrongAnswer: they are no numbers, or a Series that was sorted or comes from somewhere else.
+    """
+    kind = getattr(getattr(array, "dtype", None), "kind", "f")
+    if kind in "mMcSUV":
+        raise WrongAnswer(f"a {_type_name(array)} of {array.dtype}; {expected}.")
+    index = getattr(array, "index", None)
+    if index is not None and not callable(index) and len(array) == len(molecules):
+        labels = list(index)
+        if labels not in (list(range(len(molecules))), list(molecules), list(keys)):
+            raise WrongAnswer(
+                f"a {_type_name(array)} with the index {reprlib.repr(labels)}; {expected}. A Series is read by "
+                "position where its index is 0, 1, 2 ... or the molecules, in order. Was this one sorted?"
+            )
+    array = array.detach() if hasattr(array, "detach") else array
+    elements = array.tolist() if hasattr(array, "tolist") else list(array)
+    return list(elements)
+
+
+def _number(value: Any) -> float | None:
+    """Return the number that one element is, None where there is none.
+
+    Raises:
+        WrongAnswer: it is no number.
+    """
+    if value is None or _type_name(value) == "NAType":
+        return None
+    if _is_quantity(value):
+        raise WrongAnswer(f"{_shown(value)}, a {_type_name(value)} with a unit; expected a number without it, or None.")
+    if getattr(value, "shape", None) == () and hasattr(value, "tolist"):  # tolist, since a masked item is 0
+        value = (value.detach() if hasattr(value, "detach") else value).tolist()
+        if value is None:
+            return None
+    expected = f"{_shown(value)}, a {_type_name(value)}; expected a number or None."
+    if isinstance(value, bool) or not isinstance(value, Real | Decimal):
+        hint = " Write float(...) if it means a number." if isinstance(value, str | bool) else ""
+        raise WrongAnswer(f"{expected}{hint}")
+    try:
+        return float(value)
+    except OverflowError:
+        return -math.inf if value < Decimal(0) else math.inf
+    except (TypeError, ValueError) as error:
+        raise WrongAnswer(expected) from error
+
+
+def _is_quantity(value: Any) -> bool:
+    return any(cls.__name__ == "Quantity" for cls in type(value).__mro__)
+
+
+def _type_name(value: Any) -> str:
+    return type(value).__name__
+
+
+def _shown(value: Any) -> str:
+    try:
+        return re.sub(r" at 0x[0-9a-f]+", "", reprlib.repr(value))[:200]  # an address differs from run to run
+    except Exception:  # a __repr__ of the user's may do anything
+        return "something"
