@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from data.campaigns import Campaign, CampaignState, LedgerError, Spent, StageRow, campaign_of, now, stage_of
+from data.ledger_engine import clean_text, ledger_engine, patient, patiently, repeatedly, transaction
 from data.ledger_queries import CANDIDATES, HEAD, LOCK, SPENT
 from data.ledger_schema import campaigns, candidates, oracle_calls, stages
 from data.processes import described_owner
@@ -22,6 +23,10 @@ from data.records import JsonDict
 
 if TYPE_CHECKING:
     from data.config import CampaignConfig
+
+
+_ANSWERED: set[str] = set()
+"""Databases that this process has worked with: if one does not answer, it is away for a while and not misnamed."""
 
 
 class Ledger:
@@ -38,13 +43,18 @@ class Ledger:
         """
         self.url = url
         try:
-            self.engine = sa.create_engine(url)
-            if self.engine.dialect.name == "sqlite":
-                sa.event.listen(self.engine, "connect", _configure_sqlite)
-                sa.event.listen(self.engine, "begin", _begin_sqlite)
-            self._migrate()
+            self.engine = ledger_engine(url)
+            if url in _ANSWERED or self.engine.dialect.name == "sqlite":
+                patiently(self._migrate)  # busy, or restarting while we use it
+            else:
+                self._migrate()
+            _ANSWERED.add(url)
         except (sa.exc.SQLAlchemyError, ImportError) as error:
             raise LedgerError(_unusable(url, error)) from error
+        except LedgerError as error:
+            if isinstance(error.__cause__, sa.exc.DBAPIError):
+                raise LedgerError(_unusable(url, error.__cause__)) from error
+            raise
 
     @classmethod
     def at(cls, path: Path) -> Ledger:
@@ -58,13 +68,13 @@ class Ledger:
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """One write transaction: committed whole, or not at all."""
-        with self.engine.begin() as connection:
+        with transaction(self.engine, read_only=False) as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """One read transaction: a consistent view that takes no write lock."""
-        with self.engine.connect().execution_options(ledger_read=True) as connection:
+        with transaction(self.engine, read_only=True) as connection:
             yield connection
 
     def _migrate(self) -> None:
@@ -94,6 +104,7 @@ class Ledger:
 
     # -- campaigns ---------------------------------------------------------------------------------------------------
 
+    @patient
     def begin_campaign(self, config: CampaignConfig, base: Path, *, fresh: bool = False) -> Campaign:
         """Return the campaign of this name: the one that exists, with rounds and budget as now given, or a new one.
 
@@ -130,6 +141,7 @@ class Ledger:
                 )
         return self.campaign(config.name)
 
+    @patient
     def campaign(self, name: str) -> Campaign:
         """Return the latest generation of a campaign.
 
@@ -142,25 +154,31 @@ class Ledger:
             raise LedgerError.no_campaign(name, {campaign.name for campaign in self.campaigns()})
         return campaign_of(row)
 
+    @patient
     def campaign_by_id(self, campaign_id: int) -> Campaign:
         """Return a campaign by its row id."""
         with self.read() as connection:
             row = connection.execute(sa.select(campaigns).where(campaigns.c.id == campaign_id)).mappings().one()
         return campaign_of(row)
 
+    @patient
     def campaigns(self) -> list[Campaign]:
         """Return every campaign and generation, oldest first."""
         with self.read() as connection:
             rows = connection.execute(sa.select(campaigns).order_by(campaigns.c.id)).mappings().all()
         return [campaign_of(row) for row in rows]
 
+    @patient
     def set_state(self, campaign_id: int, state: CampaignState, message: str = "") -> None:
         """Record where a campaign stands."""
         with self.write() as connection:
             connection.execute(
-                sa.update(campaigns).where(campaigns.c.id == campaign_id).values(state=state, message=message)
+                sa.update(campaigns)
+                .where(campaigns.c.id == campaign_id)
+                .values(state=state, message=clean_text(message))
             )
 
+    @patient
     def add_seconds(self, campaign_id: int, seconds: float) -> None:
         """Add running time, so that a limit on wall time holds across restarts."""
         with self.write() as connection:
@@ -168,11 +186,13 @@ class Ledger:
                 sa.update(campaigns).where(campaigns.c.id == campaign_id).values(seconds=campaigns.c.seconds + seconds)
             )
 
+    @patient
     def spent(self, campaign_id: int) -> Spent:
         """Return what a campaign has booked with all its oracles; imported values are not counted."""
         with self.read() as connection:
             return spent_of(connection, campaign_id)
 
+    @patient
     def owner(self, campaign_id: int) -> str | None:
         """Return a description of the living process that runs a campaign, or None."""
         with self.read() as connection:
@@ -181,6 +201,7 @@ class Ledger:
 
     # -- stages ------------------------------------------------------------------------------------------------------
 
+    @patient
     def stages(self, campaign_id: int) -> list[StageRow]:
         """Return the finished stages in the order in which they ended."""
         with self.read() as connection:
@@ -189,6 +210,7 @@ class Ledger:
             ).mappings()
             return [stage_of(row) for row in rows]
 
+    @patient
     def stage(self, campaign_id: int, round: int, name: str) -> StageRow | None:
         """Return a finished stage, or None."""
         with self.read() as connection:
@@ -205,6 +227,11 @@ class Ledger:
 
     def finish_stage(self, campaign_id: int, row: StageRow) -> None:
         """Record a stage as finished. Its results must be on disk before."""
+        repeatedly(lambda again: self._finish_stage(campaign_id, row, again=again))
+
+    def _finish_stage(self, campaign_id: int, row: StageRow, *, again: bool) -> None:
+        if again and self.stage(campaign_id, row.round, row.name) == row:
+            return  # the database took it, and the connection broke before it could say so
         with self.write() as connection:
             connection.execute(
                 sa.insert(stages).values(
@@ -222,6 +249,7 @@ class Ledger:
 
     # -- candidates --------------------------------------------------------------------------------------------------
 
+    @patient
     def add_candidates(self, campaign_id: int, round: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Record the batch of a round. Given again, the same batch changes nothing.
 
@@ -250,6 +278,7 @@ class Ledger:
             if values:
                 connection.execute(sa.insert(candidates), values)
 
+    @patient
     def candidates(self, campaign_id: int) -> list[JsonDict]:
         """Return every candidate of a campaign with its measurement, by round and position.
 
@@ -301,19 +330,3 @@ def _changed(config: CampaignConfig, stored: Mapping[str, Any]) -> str:
         f"Only {' and '.join(EXTENDABLE)} may change between runs. Restore the old values, give the campaign another "
         "name, or begin it anew with --fresh (its measurements are kept and not bought again)."
     )
-
-
-def _configure_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # SQLAlchemy's BEGIN below decides, not the driver
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA busy_timeout=30000")
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    # IMMEDIATE: a transaction that will write must not find the database changed under it half-way.
-    read_only = connection.get_execution_options().get("ledger_read")
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -12,8 +12,10 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from data.campaign_lock import refuse_if_lost
 from data.campaigns import LedgerError, Spent, now
 from data.ledger import Ledger, spent_of
+from data.ledger_engine import clean_text, patient, repeatedly
 from data.ledger_schema import candidates, oracle_calls
 from data.records import CallState, JsonDict, Measurement
 
@@ -38,6 +40,7 @@ class OracleBook:
             oracle_calls.c.version == self.version,
         )
 
+    @patient
     def reserve(
         self,
         round: int,
@@ -61,6 +64,7 @@ class OracleBook:
             max_cost: limit of the campaign's cost, None for no limit.
         """
         with self.ledger.write() as connection:
+            refuse_if_lost(connection, self.ledger.url, self.campaign_id)
             spent = spent_of(connection, self.campaign_id)
             calls, total = spent.calls, spent.cost
             booked = set(connection.scalars(sa.select(oracle_calls.c.object_id).where(self._mine)))
@@ -78,6 +82,7 @@ class OracleBook:
                 fitted += 1
             return fitted
 
+    @patient
     def import_values(self, round: int, rows: Sequence[tuple[str, str, float]]) -> None:
         """Record values that came with the data: known, never bought, not counted."""
         with self.ledger.write() as connection:
@@ -87,11 +92,25 @@ class OracleBook:
                     self._insert(connection, round, object_id, smiles, 0.0, value, origin="imported")
 
     def submit(self, object_ids: Sequence[str]) -> None:
-        """Mark calls as sent. Must be committed before the oracle is asked."""
+        """Mark calls as sent. Must be committed before the oracle is asked.
+
+        Raises:
+            LockLost: this process ran the campaign and its lock was removed meanwhile; nothing is sent.
+            LedgerError: one of the calls is not booked.
+        """
+        repeatedly(lambda again: self._submit(object_ids, again=again))
+
+    def _submit(self, object_ids: Sequence[str], *, again: bool) -> None:
+        these = sa.and_(self._mine, oracle_calls.c.object_id.in_(object_ids))
         with self.ledger.write() as connection:
+            refuse_if_lost(connection, self.ledger.url, self.campaign_id)
+            if again:  # the database may have taken the first attempt and lost the connection before it could say so
+                sent = sa.select(sa.func.count()).where(these, oracle_calls.c.state == CallState.SUBMITTED)
+                if connection.scalar(sent) == len(object_ids):
+                    return
             changed = connection.execute(
                 sa.update(oracle_calls)
-                .where(self._mine, oracle_calls.c.object_id.in_(object_ids), oracle_calls.c.state == CallState.RESERVED)
+                .where(these, oracle_calls.c.state == CallState.RESERVED)
                 .values(state=CallState.SUBMITTED, attempts=oracle_calls.c.attempts + 1)
             )
             if changed.rowcount != len(object_ids):
@@ -100,13 +119,14 @@ class OracleBook:
                     "ledger; another process may have taken them. Look with `discover status`."
                 )
 
+    @patient
     def complete(self, object_id: str, measurement: Measurement) -> None:
         """Record an answer. An answer that is already recorded stays."""
         values: dict[str, Any] = {
             "state": CallState.DONE if measurement.error is None else CallState.FAILED,
             "value": measurement.value,
             "error": measurement.error,
-            "message": measurement.message[:2000],
+            "message": clean_text(measurement.message),
             "seconds": measurement.seconds,
             "completed_at": now(),
         }
@@ -121,15 +141,17 @@ class OracleBook:
                 .values(values)
             )
 
+    @patient
     def doubt(self, object_id: str, message: str) -> None:
         """Record that nobody knows whether a sent call was made: it timed out, or the oracle's process died."""
         with self.ledger.write() as connection:
             connection.execute(
                 sa.update(oracle_calls)
                 .where(self._mine, oracle_calls.c.object_id == object_id, oracle_calls.c.state == CallState.SUBMITTED)
-                .values(state=CallState.IN_DOUBT, message=message[:2000])
+                .values(state=CallState.IN_DOUBT, message=clean_text(message))
             )
 
+    @patient
     def in_doubt(self) -> list[str]:
         """Return the ids of the calls that wait for a person, in the order in which they were booked."""
         with self.ledger.read() as connection:
@@ -141,6 +163,7 @@ class OracleBook:
                 )
             )
 
+    @patient
     def recover(self, semantics: Semantics) -> list[str]:
         """Deal with calls that were in flight when a process died: call once at the start, holding the lock.
 
@@ -157,6 +180,7 @@ class OracleBook:
             )
         return self.in_doubt()
 
+    @patient
     def retry_failed(self, round: int) -> int:
         """Reserve a round's failed calls again, at no further count; return how many."""
         with self.ledger.write() as connection:
@@ -166,6 +190,7 @@ class OracleBook:
                 .values(state=CallState.RESERVED, error=None, message="", completed_at=None)
             ).rowcount
 
+    @patient
     def settle(self, object_id: str, value: float | None) -> None:
         """Settle a call in doubt: with its value, or as abandoned.
 
@@ -192,6 +217,7 @@ class OracleBook:
         """Return (object id, SMILES) of the round's booked calls that are still to be made, in batch order."""
         return [(row["object_id"], row["smiles"]) for row in self.rows(round) if row["state"] == CallState.RESERVED]
 
+    @patient
     def rows(self, round: int | None = None) -> list[JsonDict]:
         """Return the calls in batch order, of one round or of all."""
         query = (
@@ -258,6 +284,7 @@ class OracleBook:
         )
 
 
+@patient
 def measurements(ledger: Ledger, oracle: str, version: str) -> list[JsonDict]:
     """Return every measured (object_id, smiles, value, completed_at, campaign_id) of an oracle in the whole ledger.
 
