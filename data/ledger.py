@@ -102,6 +102,25 @@ class Ledger:
             config.attributes["connection"] = connection
             command.upgrade(config, HEAD)
 
+    def check(self) -> None:
+        """Look for damage: of pages, of rows that miss what they belong to. Reads the whole ledger.
+
+        Raises:
+            LedgerError: something is damaged; the message says what.
+        """
+        faults: list[str] = []
+        if self.engine.dialect.name == "sqlite":
+            with self.read() as connection:
+                faults += [str(row[0]) for row in connection.exec_driver_sql("PRAGMA quick_check(5)") if row[0] != "ok"]
+                orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(5)
+                faults += [f"row {row[1]} of {row[0]} belongs to no row of {row[2]}" for row in orphans]
+        if faults:
+            raise LedgerError(
+                f"The ledger {self.engine.url.render_as_string()} is damaged ({'; '.join(faults)}). Keep a copy of it "
+                "and of the files -wal and -shm beside it, and restore the last sound copy; `sqlite3 ledger.db .recover` "
+                "saves what can still be read. Do not run campaigns on it: they could buy measurements again."
+            )
+
     # -- campaigns ---------------------------------------------------------------------------------------------------
 
     @patient
