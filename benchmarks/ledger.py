@@ -43,8 +43,8 @@ def fill(ledger: Ledger, campaign_id: int, rows: int) -> None:
         names = {row[1] for row in connection.exec_driver_sql("PRAGMA table_info(oracle_calls)")}
         identity = ("identity, ", "'" + "0" * 64 + "', ") if "identity" in names else ("", "")
         connection.exec_driver_sql(
-            f"INSERT INTO oracle_calls (campaign_id, round, oracle, version, {identity[0]}object_id, fidelity, replicate, "
-            "smiles, origin, state, attempts, cost, value, message, seconds, reserved_at, completed_at) "
+            f"INSERT INTO oracle_calls (campaign_id, round, oracle, version, {identity[0]}object_id, fidelity, "
+            "replicate, smiles, origin, state, attempts, cost, value, message, seconds, reserved_at, completed_at) "
             f"SELECT campaign_id, round, 'o', '1', {identity[1]}object_id, '', 0, smiles, 'called', 'done', 1, 1.0, "
             "predicted_mean, '', 0.1, '2026-01-01', '2026-01-01' FROM candidates WHERE id % 2 = 0 "
             f"AND campaign_id = {campaign_id}"

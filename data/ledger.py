@@ -117,8 +117,8 @@ class Ledger:
         if faults:
             raise LedgerError(
                 f"The ledger {self.engine.url.render_as_string()} is damaged ({'; '.join(faults)}). Keep a copy of it "
-                "and of the files -wal and -shm beside it, and restore the last sound copy; `sqlite3 ledger.db .recover` "
-                "saves what can still be read. Do not run campaigns on it: they could buy measurements again."
+                "and of the files -wal and -shm beside it, and restore the last sound copy; `sqlite3 ledger.db "
+                ".recover` saves what can still be read. Do not run campaigns on it: they could buy measurements again."
             )
 
     # -- campaigns ---------------------------------------------------------------------------------------------------

@@ -78,6 +78,6 @@ class LedgerView:
             return [dict(row) for row in self._connection.execute(query, {"campaign_id": campaign_id})]
         except sqlite3.Error as error:
             raise LedgerError(
-                f"The ledger {self._path} cannot be read ({error}). Look with `discover doctor`; if it is damaged, keep "
-                "it and restore a copy."
+                f"The ledger {self._path} cannot be read ({error}). Look with `discover doctor`; if it is damaged, "
+                "keep it and restore a copy."
             ) from error

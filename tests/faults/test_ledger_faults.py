@@ -54,22 +54,10 @@ def held(bench):
     ledger = Workspace.open().ledger()
     ledger.begin_campaign(parse_config(bench.config), bench.folder)
     (bench.home / "campaigns" / "tiny" / "round-000").mkdir(parents=True)
-    with ledger.write() as connection:  # enough of them to fill more than a page
-        for generation in range(2, 40):
-            connection.exec_driver_sql(
-                "INSERT INTO campaigns SELECT NULL, name, %d, config, identity, base, state, message, seconds, created_at "
-                "FROM campaigns WHERE id = 1" % generation
-                if "oracle" not in columns(connection)
-                else "INSERT INTO campaigns (name, generation, config, identity, base, state, message, seconds, "
-                "created_at, oracle) SELECT name, %d, config, identity, base, state, message, seconds, created_at, "
-                "oracle FROM campaigns WHERE id = 1" % generation
-            )
+    for _ in range(30):  # enough of them to fill more than a page
+        ledger.begin_campaign(parse_config(bench.config), bench.folder, fresh=True)
     ledger.close()
     return bench
-
-
-def columns(connection):
-    return [row[1] for row in connection.exec_driver_sql("PRAGMA table_info(campaigns)")]
 
 
 def test_a_lock_that_somebody_removes_ends_the_run_with_no_further_call(planned, monkeypatch):

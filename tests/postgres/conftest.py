@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.conftest import arena, undisturbed  # noqa: F401  # fixtures of the killed campaigns
+
 INSTALLED = Path("/usr/lib/postgresql")
 SETTINGS = "-c listen_addresses= -c fsync=off -c max_connections=40 -c shared_buffers=16MB"
 """No network; the tests end the server, never the machine."""

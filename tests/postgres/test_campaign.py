@@ -7,16 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.conftest import arena, calls, results, undisturbed  # noqa: F401  # fixtures
+from tests.chaos.conftest import calls, results
 
 pytestmark = pytest.mark.timeout(300)
 
 
 def test_killed_chain_on_postgresql_ends_with_the_bytes_of_an_undisturbed_campaign_on_sqlite(
-    arena,
-    undisturbed,
-    url,
-    tmp_path,  # noqa: F811
+    arena, undisturbed, url, tmp_path
 ):
     home = tmp_path / "home"
     environment = {"DISCOVER_LEDGER": url}
