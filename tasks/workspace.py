@@ -93,8 +93,8 @@ class Workspace:
             raise WorkspaceError(
                 f"The ledger {self.ledger_file} is {'empty' if self.ledger_file.exists() else 'missing'}, but the "
                 f"workspace has results of {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}, whose "
-                f"measurements it held. Restore it, have {LEDGER_VARIABLE} name it, or move the folder {self.home / 'campaigns'} "
-                "away to begin anew and pay for everything again."
+                f"measurements it held. Restore it, have {LEDGER_VARIABLE} name it, or move the folder "
+                f"{self.home / 'campaigns'} away to begin anew and pay for everything again."
             )
 
     @property
