@@ -68,7 +68,12 @@ class Campaign:
     @property
     def slug(self) -> str:
         """Name of the campaign's folder: the name, and the generation where there were several."""
-        return self.name if self.generation == 1 else f"{self.name}.{self.generation}"
+        return slug_of(self.name, self.generation)
+
+
+def slug_of(name: str, generation: int) -> str:
+    """Return the name of a campaign's folder; no name has a `~`, so no other campaign can have this one."""
+    return name if generation == 1 else f"{name}~{generation}"
 
 
 @dataclass(frozen=True, slots=True)

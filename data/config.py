@@ -168,8 +168,15 @@ class CampaignConfig(_Strict):
         return self.objectives[0]
 
     def identity(self) -> str:
-        """Return the sha256 of all that makes this campaign this campaign: everything but `EXTENDABLE`."""
-        return digest({key: value for key, value in self.to_json().items() if key not in EXTENDABLE})
+        """Return the sha256 of all that makes this campaign this campaign: everything but `EXTENDABLE`.
+
+        Only what differs from the defaults counts, so that a key that is added with a default changes nothing.
+        """
+        return digest({key: value for key, value in self.sparse().items() if key not in EXTENDABLE})
+
+    def sparse(self) -> dict[str, Any]:
+        """Return what differs from the defaults, as JSON-able values: what stages depend on."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole configuration, defaults included, as JSON-able values."""

@@ -14,9 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from data.campaigns import Campaign, CampaignState, LedgerError, Spent, StageRow, campaign_of, now, stage_of
+from data.campaigns import (
+    Campaign,
+    CampaignState,
+    LedgerError,
+    Spent,
+    StageRow,
+    campaign_of,
+    now,
+    slug_of,
+    stage_of,
+)
+from data.continuation import refuse_other_campaign, refuse_similar_name
 from data.ledger_engine import clean_text, ledger_engine, patient, patiently, repeatedly, transaction
-from data.ledger_queries import CANDIDATES, HEAD, LOCK, SPENT
+from data.ledger_migration import migrate
+from data.ledger_queries import CANDIDATES, LOCK, SPENT, UNCERTAIN
 from data.ledger_schema import campaigns, candidates, oracle_calls, stages
 from data.processes import described_owner
 from data.records import JsonDict
@@ -32,22 +44,23 @@ _ANSWERED: set[str] = set()
 class Ledger:
     """Transactions on the ledger. Every method is one transaction; concurrent readers are never blocked for long."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, migrating: bool = True) -> None:
         """Open the ledger, creating or migrating its tables if need be.
 
         Args:
             url: SQLAlchemy URL, for example `sqlite:////folder/ledger.db` or `postgresql+psycopg://user@host/name`.
+            migrating: False refuses a ledger of an earlier program instead of migrating it.
 
         Raises:
-            LedgerError: nothing can be opened there, or a newer program wrote it.
+            LedgerError: nothing can be opened there, a newer program wrote it, or it cannot be migrated now.
         """
         self.url = url
         try:
             self.engine = ledger_engine(url)
             if url in _ANSWERED or self.engine.dialect.name == "sqlite":
-                patiently(self._migrate)  # busy, or restarting while we use it
+                patiently(lambda: migrate(self, allowed=migrating))  # busy, or restarting while we use it
             else:
-                self._migrate()
+                migrate(self, allowed=migrating)
             _ANSWERED.add(url)
         except (sa.exc.SQLAlchemyError, ImportError) as error:
             raise LedgerError(_unusable(url, error)) from error
@@ -57,9 +70,9 @@ class Ledger:
             raise
 
     @classmethod
-    def at(cls, path: Path) -> Ledger:
+    def at(cls, path: Path, *, migrating: bool = True) -> Ledger:
         """Open the SQLite ledger in a file."""
-        return cls(f"sqlite:///{path}")
+        return cls(f"sqlite:///{path}", migrating=migrating)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -76,31 +89,6 @@ class Ledger:
         """One read transaction: a consistent view that takes no write lock."""
         with transaction(self.engine, read_only=True) as connection:
             yield connection
-
-    def _migrate(self) -> None:
-        with self.read() as connection:
-            tables = sa.inspect(connection).get_table_names()
-            found = (
-                connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
-                if "alembic_version" in tables
-                else None
-            )
-        if found == HEAD:
-            return
-        if found is not None and found > HEAD:
-            raise LedgerError(
-                f"The ledger {self.engine.url.render_as_string()} is at revision {found}, this program knows up to "
-                f"{HEAD}. Install the newer discovery-flows that wrote it."
-            )
-        from alembic import command  # only the first run and upgrades pay for this import
-        from alembic.config import Config
-
-        config = Config()
-        config.set_main_option("script_location", "data:migrations")
-        config.set_main_option("path_separator", "os")
-        with self.write() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, HEAD)
 
     def check(self) -> None:
         """Look for damage: of pages, of rows that miss what they belong to. Reads the whole ledger.
@@ -124,26 +112,35 @@ class Ledger:
     # -- campaigns ---------------------------------------------------------------------------------------------------
 
     @patient
-    def begin_campaign(self, config: CampaignConfig, base: Path, *, fresh: bool = False) -> Campaign:
+    def begin_campaign(
+        self, config: CampaignConfig, base: Path, *, fresh: bool = False, oracle: Mapping[str, str] | None = None
+    ) -> Campaign:
         """Return the campaign of this name: the one that exists, with rounds and budget as now given, or a new one.
 
         Args:
             config: the whole configuration.
             base: folder from which the relative paths in it start.
             fresh: begin the name anew; the earlier generation and its measurements stay in the ledger.
+            oracle: all that decides the oracle's values, by name; None: not looked at.
 
         Raises:
-            LedgerError: the name exists with another configuration, and a stage of it is finished.
+            LedgerError: a stage of it is finished, and it was begun with another configuration, in another folder that
+                still has it, or with another oracle; or the name is new and differs from another only in case.
         """
         with self.write() as connection:
             row = connection.execute(_latest(config.name)).mappings().first()
+            values: dict[str, Any] = {
+                "config": json.dumps(config.to_json()),
+                "identity": config.identity(),
+                "base": str(base),
+                "oracle": "" if oracle is None else json.dumps(oracle, sort_keys=True),
+            }
             if row is None or fresh:
-                values = {
+                if row is None:
+                    refuse_similar_name(config.name, connection.scalars(sa.select(campaigns.c.name)))
+                values |= {
                     "name": config.name,
                     "generation": 1 if row is None else row["generation"] + 1,
-                    "config": json.dumps(config.to_json()),
-                    "identity": config.identity(),
-                    "base": str(base),
                     "state": CampaignState.RUNNING,
                     "message": "",
                     "seconds": 0.0,
@@ -151,13 +148,9 @@ class Ledger:
                 }
                 connection.execute(sa.insert(campaigns).values(values))
             else:
-                if row["identity"] != config.identity() and _has_begun(connection, row["id"]):
-                    raise LedgerError(_changed(config, json.loads(row["config"])))
-                connection.execute(
-                    sa.update(campaigns)
-                    .where(campaigns.c.id == row["id"])
-                    .values(config=json.dumps(config.to_json()), identity=config.identity(), base=str(base))
-                )
+                if _has_begun(connection, row["id"]):
+                    refuse_other_campaign(dict(row), config, base, oracle, _identities(connection, row["id"]))
+                connection.execute(sa.update(campaigns).where(campaigns.c.id == row["id"]).values(values))
         return self.campaign(config.name)
 
     @patient
@@ -210,6 +203,13 @@ class Ledger:
         """Return what a campaign has booked with all its oracles; imported values are not counted."""
         with self.read() as connection:
             return spent_of(connection, campaign_id)
+
+    @patient
+    def uncertain(self) -> dict[str, int]:
+        """Return how many reused values of each campaign nobody is known to have measured, where there are some."""
+        with self.read() as connection:
+            rows = connection.execute(sa.text(UNCERTAIN)).all()
+        return {slug_of(row.name, row.generation): int(row.n) for row in rows}
 
     @patient
     def owner(self, campaign_id: int) -> str | None:
@@ -317,6 +317,12 @@ def _has_begun(connection: sa.Connection, campaign_id: int) -> bool:
     )
 
 
+def _identities(connection: sa.Connection, campaign_id: int) -> set[str]:
+    """Return the identities of the oracles that a campaign has calls of."""
+    query = sa.select(oracle_calls.c.identity).where(oracle_calls.c.campaign_id == campaign_id).distinct()
+    return set(connection.scalars(query))
+
+
 def _unusable(url: str, error: Exception) -> str:
     try:
         where = sa.make_url(url).render_as_string()  # without the password
@@ -337,15 +343,3 @@ def spent_of(connection: sa.Connection, campaign_id: int) -> Spent:
 
 def _latest(name: str) -> sa.Select[Any]:
     return sa.select(campaigns).where(campaigns.c.name == name).order_by(campaigns.c.generation.desc()).limit(1)
-
-
-def _changed(config: CampaignConfig, stored: Mapping[str, Any]) -> str:
-    from data.config import EXTENDABLE
-
-    given = config.to_json()
-    changed = sorted(k for k in given if k not in EXTENDABLE and given[k] != stored.get(k))
-    return (
-        f"Campaign {config.name!r} exists with another configuration: {', '.join(changed)} changed. "
-        f"Only {' and '.join(EXTENDABLE)} may change between runs. Restore the old values, give the campaign another "
-        "name, or begin it anew with --fresh (its measurements are kept and not bought again)."
-    )

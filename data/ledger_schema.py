@@ -38,6 +38,7 @@ campaigns = Table(
     Column("message", Text, nullable=False, default=""),
     Column("seconds", Float, nullable=False, default=0.0),  # running time, summed over restarts
     Column("created_at", String(32), nullable=False),
+    Column("oracle", Text, nullable=False, default="", server_default=""),  # JSON of all that decides a value, by name
     UniqueConstraint("name", "generation"),
 )
 
@@ -47,13 +48,17 @@ oracle_calls = Table(
     Column("id", Integer, primary_key=True),
     Column("campaign_id", Integer, ForeignKey("campaigns.id"), nullable=False),
     Column("round", Integer, nullable=False),
-    Column("oracle", _foreign(128), nullable=False),
-    Column("version", _foreign(255), nullable=False),
+    Column("oracle", _foreign(128), nullable=False),  # for people: kind and detail
+    Column(
+        "identity", String(64), nullable=False
+    ),  # hash of all that decides a value; `legacy:...` is never taken over
+    Column("version", _foreign(255), nullable=False),  # for people
     Column("object_id", String(64), nullable=False),
     Column("fidelity", String(64), nullable=False, default=""),
     Column("replicate", Integer, nullable=False, default=0),
     Column("smiles", Text, nullable=False),
-    Column("origin", String(16), nullable=False),  # called | imported (came with a label) | reused (bought before)
+    # called | imported (came with a label) | reused (bought before) | awaited (another campaign is buying it)
+    Column("origin", String(16), nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
     Column("cost", Float, nullable=False, default=0.0),
@@ -63,8 +68,9 @@ oracle_calls = Table(
     Column("seconds", Float, nullable=False, default=0.0),
     Column("reserved_at", String(32), nullable=False),
     Column("completed_at", String(32)),
-    UniqueConstraint("campaign_id", "oracle", "version", "object_id", "fidelity", "replicate"),
-    Index("oracle_calls_by_object", "oracle", "version", "object_id"),
+    UniqueConstraint("campaign_id", "identity", "object_id", "fidelity", "replicate"),
+    Index("oracle_calls_of_object", "campaign_id", "object_id"),
+    Index("oracle_calls_by_identity", "identity", "object_id"),
 )
 
 candidates = Table(

@@ -16,12 +16,37 @@ from data.processes import described_owner
 from data.records import JsonDict
 
 
+def refuse_outdated(path: Path) -> None:
+    """Refuse to look at a ledger file of an earlier program; the file is not touched.
+
+    Raises:
+        LedgerError: it is one.
+    """
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(_opened(path)) as connection:
+        (row,) = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        if row[0] < HEAD:
+            raise LedgerError(outdated(path, row[0]))
+
+
+def outdated(where: object, revision: str) -> str:
+    """Return the sentence for a command that only looks, and so does not bring a ledger up to date."""
+    return (
+        f"The ledger {where} was written by an earlier discovery-flows (revision {revision}, this program has {HEAD}). "
+        "`discover status` changes nothing; run any other command, such as `discover doctor`, to migrate it. A copy is "
+        "kept beside it."
+    )
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
+
+
 class LedgerView:
     """Reads one SQLite ledger."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
+        self._connection = _opened(path)
         self._connection.row_factory = sqlite3.Row
 
     @classmethod

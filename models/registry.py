@@ -69,6 +69,10 @@ class Component:
         """Return `{kind, options...}`, JSON-able, from which `build` makes an equal component in any process."""
         return {"kind": self.kind, **self.options.model_dump(mode="json")}
 
+    def sparse(self) -> dict[str, Any]:
+        """Return `{kind, options...}` as far as they differ from the defaults: what keys of stored results hash."""
+        return {"kind": self.kind, **self.options.model_dump(mode="json", exclude_defaults=True)}
+
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Make the component from what `config` returned."""

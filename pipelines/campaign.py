@@ -17,11 +17,10 @@ from prefect.states import Completed
 
 from data.campaign_lock import LockLost, campaign_lock, has_lost, refuse_if_running
 from data.campaigns import Campaign, CampaignState, LedgerError
-from data.oracle_book import OracleBook
 from pipelines.calling import Call, as_function, as_task
 from pipelines.validation import checked_config
 from pipelines.zombies import bury_zombies
-from tasks.components import oracle_name, oracle_of
+from tasks.components import book_of, parts_of_oracle
 from tasks.measure import measure
 from tasks.prepare_data import prepare_data
 from tasks.propose import propose
@@ -89,7 +88,8 @@ def run_campaign(
     workspace = Workspace.open()
     ledger = workspace.ledger()
     refuse_if_running(ledger, config.name)
-    begun = ledger.begin_campaign(config, path.absolute().parent, fresh=fresh)
+    base = path.absolute().parent
+    begun = ledger.begin_campaign(config, base, fresh=fresh, oracle=parts_of_oracle(config, base))
     ref = CampaignRef(str(workspace.home), begun.id)
     with CampaignContext(workspace, ledger, begun) as context, campaign_lock(ledger, begun):
         on_start(begun)
@@ -156,9 +156,7 @@ def _check_time(ref: CampaignRef, round: int) -> None:
 
 
 def _retry_failed(context: CampaignContext) -> None:
-    config = context.config
-    oracle = oracle_of(config, context.campaign.base)
-    book = OracleBook(context.ledger, context.campaign.id, oracle_name(config), oracle.version)
-    for round in range(config.rounds + 1):
+    book = book_of(context.ledger, context.campaign)
+    for round in range(context.config.rounds + 1):
         if context.finished(round, "measure") is None:
             book.retry_failed(round)

@@ -17,6 +17,10 @@ PACKAGES = ("torch", "rdkit", "prefect", "fastapi", "mlflow", "tblite", "pandas"
 FREE_SPACE = 1e9
 
 
+class Notice(Exception):
+    """Something that a person should know, and that keeps nothing from running."""
+
+
 def examine(console: Console) -> int:
     """Run every check and print its result; returns 0 if all passed, else 2."""
     checks: list[tuple[str, Callable[[], str]]] = [
@@ -26,6 +30,7 @@ def examine(console: Console) -> int:
         ("components", _components),
         ("workspace", _workspace),
         ("ledger", _ledger),
+        ("values", _values),
         ("oracle", _oracle),
         ("prefect", _prefect),
     ]
@@ -33,6 +38,8 @@ def examine(console: Console) -> int:
     for name, check in checks:
         try:
             told, mark = check(), "[green]ok  [/green]"
+        except Notice as notice:
+            told, mark = str(notice), "[yellow]look[/yellow]"
         except Exception as error:
             told, mark = f"{type(error).__name__}: {error}", "[red]fail[/red]"
             failed += 1
@@ -70,6 +77,18 @@ def _ledger() -> str:
     ledger = Workspace.open().ledger()
     ledger.check()
     return f"{len(ledger.campaigns())} campaigns in {ledger.engine.url.render_as_string()}, its file is sound"
+
+
+def _values() -> str:
+    uncertain = Workspace.open().ledger().uncertain()
+    if not uncertain:
+        return "every reused value was measured by the oracle that it is shown for"
+    told = ", ".join(f"{n} in campaign {slug}" for slug, n in uncertain.items())
+    raise Notice(
+        f"{sum(uncertain.values())} reused values were taken over by an earlier discovery-flows from measurements that "
+        f"were not certainly the same ({told}): of another program, option or tautomer. They are marked in `discover "
+        "candidates` and no campaign takes them over; begin those campaigns anew with --fresh to have them measured."
+    )
 
 
 def _oracle() -> str:

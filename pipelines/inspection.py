@@ -12,7 +12,7 @@ from rich.table import Table
 
 from data.campaign_lock import release_lock
 from data.campaigns import Campaign
-from data.oracle_book import OracleBook
+from data.oracle_book import settle
 from data.records import JsonDict
 from data.summary import ranked
 from pipelines.status import number
@@ -133,7 +133,6 @@ def settle_call(
         LedgerError: no such call is in doubt.
     """
     from data.records import LARGEST_VALUE
-    from tasks.components import oracle_name, oracle_of
     from tasks.stages import BadInput
 
     if (value is None) == (not abandon):
@@ -144,10 +143,7 @@ def settle_call(
             "without one."
         )
     ledger = workspace.ledger()
-    campaign = ledger.campaign(name)
-    version = oracle_of(campaign.config, campaign.base).version
-    book = OracleBook(ledger, campaign.id, oracle_name(campaign.config), version)
-    book.settle(candidate, value)
+    settle(ledger, name, candidate, value)
     console.print(f"{candidate} is settled. `discover run` goes on.", highlight=False)
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from data.campaigns import Campaign, CampaignState, Spent, StageRow
 from data.health import Level, findings, of_round
-from data.ledger_view import LedgerView
+from data.ledger_view import LedgerView, refuse_outdated
 from data.records import JsonDict
 from data.summary import summaries
 from tasks.workspace import LEDGER_VARIABLE, Workspace
@@ -40,9 +40,15 @@ class Reader(Protocol):
 
 
 def reader(workspace: Workspace) -> Reader:
-    """Return the quickest way into the workspace's ledger."""
+    """Return the quickest way into the workspace's ledger, which is never migrated for a look.
+
+    Raises:
+        LedgerError: an earlier program wrote it.
+    """
+    if not os.environ.get(LEDGER_VARIABLE):
+        refuse_outdated(workspace.ledger_file)
     view = None if os.environ.get(LEDGER_VARIABLE) else LedgerView.of(workspace.ledger_file)
-    return workspace.ledger() if view is None else view
+    return workspace.ledger(migrating=False) if view is None else view
 
 
 def show_campaigns(workspace: Workspace, console: Console) -> None:

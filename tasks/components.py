@@ -11,10 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from data.config import CampaignConfig, ControlConfig, GeneratorConfig, SpaceConfig
+from data.campaigns import Campaign
+from data.config import CampaignConfig, ControlConfig, GeneratorConfig, SpaceConfig, digest
+from data.ledger import Ledger
 from data.molecules import identity
+from data.oracle_book import OracleBook
 from data.records import FloatArray, JsonDict
 from models.acquisition.base import round_context
+from models.oracles.base import oracle_parts
 from models.protocols import Acquisition, EmbeddingProxy, Generator, JointProxy, Oracle, Proxy, Screen, Selector, Space
 from models.proxies.calibration import Calibrated, calibrated
 from models.registry import ComponentError, build
@@ -52,11 +56,25 @@ def oracle_spec(config: CampaignConfig, base: Path | None) -> dict[str, Any]:
 
 
 def oracle_name(config: CampaignConfig) -> str:
-    """Return the oracle's name in the ledger: its kind, and the property, function, table or command that measures."""
-    spec = config.objective.oracle
-    details = (spec.get(key) for key in ("property", "function", "source", "path", "command"))
-    detail = next((item if isinstance(item, str) else " ".join(map(str, item)) for item in details if item), None)
-    return f"{spec['kind']}:{detail}" if detail else str(spec["kind"])
+    """Return the oracle's name for people; what decides a value is in `oracle_parts`."""
+    oracle = oracle_of(config)
+    return str(getattr(oracle, "label", oracle.kind))  # type: ignore[attr-defined]  # every component has a kind
+
+
+def parts_of_oracle(config: CampaignConfig, base: Path) -> dict[str, str]:
+    """Return all that decides the values of the campaign's oracle, by name; `base` is the campaign file's folder.
+
+    Raises:
+        ValueError: something is not there; a complete sentence says what to change.
+    """
+    return oracle_parts(oracle_of(config, base), base)
+
+
+def book_of(ledger: Ledger, campaign: Campaign) -> OracleBook:
+    """Return the campaign's calls to its oracle as the oracle is now."""
+    oracle = oracle_of(campaign.config, campaign.base)
+    identity = digest(oracle_parts(oracle, campaign.base))
+    return OracleBook(ledger, campaign.id, oracle_name(campaign.config), oracle.version, identity, oracle.semantics)  # type: ignore[arg-type]
 
 
 def acquisition_of(config: CampaignConfig) -> Acquisition:

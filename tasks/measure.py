@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -10,16 +11,20 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.campaigns import CampaignState
-from data.oracle_book import OracleBook
+from data.config import digest
+from data.oracle_book import Elsewhere, OracleBook
 from data.records import CallState, JsonDict, Measurement
 from models.protocols import Oracle
-from tasks.components import oracle_name, oracle_of, oracle_spec
+from tasks.components import book_of, oracle_of, oracle_spec, parts_of_oracle
 from tasks.oracle_pool import OraclePool
 from tasks.progress import Event, emit
-from tasks.stages import CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
+from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
 from tasks.train_proxy import MINIMUM_LABELS
 
 DATASET_COLUMNS = ["id", "smiles", "value", "unit", "round", "arm", "source", "predicted_mean", "predicted_std"]
+
+WAIT_SECONDS = 0.5
+"""Between two looks at what another campaign is buying."""
 
 LOST = ("timeout", "crashed")
 """Failures after which the measurement may have been made all the same."""
@@ -46,8 +51,7 @@ def measure(ref: CampaignRef, round: int, batch: StageRef) -> StageRef:
 
 
 def _settings(context: CampaignContext) -> JsonDict:
-    objective = context.config.to_json()["objectives"][0]
-    return {"oracle": objective["oracle"], "version": oracle_of(context.config, context.campaign.base).version}
+    return {"oracle": book_of(context.ledger, context.campaign).identity}
 
 
 def workers() -> int:
@@ -58,7 +62,7 @@ def workers() -> int:
 def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, float]:
     config = context.config
     oracle = oracle_of(config, context.campaign.base)
-    book = OracleBook(context.ledger, context.campaign.id, oracle_name(config), oracle.version)
+    book = book_of(context.ledger, context.campaign)
     in_doubt = book.recover(oracle.semantics)  # type: ignore[arg-type]  # the protocol says str, the oracle checks
     if in_doubt:
         raise CampaignStopped(CampaignState.IN_DOUBT, _doubt(context, in_doubt))
@@ -71,7 +75,7 @@ def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, fl
         max_calls=config.budget.calls,
         max_cost=config.budget.cost,
     )
-    _call(context, book, oracle, round)
+    _buy(context, book, oracle, round)
     in_doubt = book.in_doubt()
     if in_doubt:
         raise CampaignStopped(CampaignState.IN_DOUBT, _doubt(context, in_doubt))
@@ -84,6 +88,32 @@ def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, fl
         )
     _check_enough(context, round)
     return _write_dataset(context, folder, round, oracle)
+
+
+def _buy(context: CampaignContext, book: OracleBook, oracle: Oracle, round: int) -> None:
+    """Make the round's calls, then wait for those that other campaigns are making; what they leave is made here."""
+    while True:
+        elsewhere = book.claim(round)
+        _call(context, book, oracle, round)
+        if not elsewhere:
+            return
+        doubtful = [call for call in elsewhere if call.in_doubt]
+        if doubtful and len(doubtful) == len(elsewhere):
+            raise CampaignStopped(CampaignState.IN_DOUBT, _doubt_elsewhere(doubtful))
+        names = ", ".join(sorted({call.campaign for call in elsewhere if not call.in_doubt}))
+        total = len(book.rows(round))
+        emit(Event(round, f"measure: waiting for campaign {names}", total - len(elsewhere), total))
+        time.sleep(WAIT_SECONDS)
+
+
+def _doubt_elsewhere(calls: list[Elsewhere]) -> str:
+    told = ", ".join(f"{call.object_id} of campaign {call.campaign}" for call in calls[:5])
+    name = calls[0].campaign.partition("~")[0]
+    return (
+        f"{len(calls)} calls were sent by another campaign and never answered, and the oracle must not be called "
+        f"twice: {told}{' ...' if len(calls) > 5 else ''}. Find out what became of them, then "
+        f"`discover settle {name} ID --value X`, or `discover settle {name} ID --abandon`, and give the command again."
+    )
 
 
 def _check_enough(context: CampaignContext, round: int) -> None:
@@ -122,8 +152,24 @@ def _call(context: CampaignContext, book: OracleBook, oracle: Oracle, round: int
         _check_failures(context, book, round, failed, limit, total)
 
     spec = oracle_spec(context.config, context.campaign.base)
+
+    def on_submit(keys: list[str]) -> None:
+        _refuse_changed_oracle(context, book)
+        book.submit(keys)
+
     with OraclePool(spec, workers=min(workers(), len(jobs)), search_path=[context.campaign.base]) as pool:
-        pool.run(jobs, on_submit=book.submit, on_result=on_result)
+        pool.run(jobs, on_submit=on_submit, on_result=on_result)
+    _refuse_changed_oracle(context, book)
+
+
+def _refuse_changed_oracle(context: CampaignContext, book: OracleBook) -> None:
+    """Refuse to go on once the oracle's files were changed while it measures: values of two are not mixed."""
+    campaign = context.campaign
+    if digest(parts_of_oracle(campaign.config, campaign.base)) != book.identity:
+        raise BadInput(
+            f"The files of the oracle {book.oracle} were changed while campaign {campaign.name!r} was measuring. "
+            "Restore them and give the same command again, or begin anew with --fresh."
+        )
 
 
 def _check_failures(

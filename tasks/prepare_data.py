@@ -14,10 +14,9 @@ from prefect.cache_policies import NO_CACHE
 
 from data.campaigns import CampaignState
 from data.datasets import Library, parse_source, read_source
-from data.oracle_book import OracleBook
 from data.records import Arm
 from models.reward import first_refusal
-from tasks.components import oracle_name, oracle_of, screens_of, write_json
+from tasks.components import book_of, screens_of, write_json
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, file_sha256, run_stage
 from tasks.train_proxy import MINIMUM_LABELS
 
@@ -39,11 +38,7 @@ def prepare_data(ref: CampaignRef) -> StageRef:
             0,
             "prepare_data",
             inputs={"source": source_sha256(config.data.component(), context.campaign.base)},
-            settings={
-                "space": config.to_json()["space"],
-                "data": config.to_json()["data"],
-                "screens": config.to_json()["screens"],
-            },
+            settings=context.settings("space", "data", "screens"),
             compute=lambda folder: _prepare(context, folder),
         )
         initial = pd.read_parquet(stage.path(context, "initial.parquet"))
@@ -121,9 +116,8 @@ def _initial_design(context: CampaignContext, library: Library) -> pd.DataFrame:
 def _book(context: CampaignContext, initial: pd.DataFrame) -> None:
     """Put the initial design into the ledger: labels as imported values, the others as candidates to be bought."""
     config = context.config
-    oracle = oracle_of(config, context.campaign.base)
     labelled = initial[initial["value"].notna()]
-    book = OracleBook(context.ledger, context.campaign.id, oracle_name(config), oracle.version)
+    book = book_of(context.ledger, context.campaign)
     book.import_values(0, list(labelled[["id", "smiles", "value"]].itertuples(index=False, name=None)))
     rows = [
         {"object_id": row.id, "smiles": row.smiles, "arm": str(Arm.INITIAL), "source": config.data.kind}

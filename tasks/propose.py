@@ -29,7 +29,7 @@ def propose(
             round,
             "propose",
             inputs={"library": library, "dataset": dataset, "proxy": proxy, "generator": generator},
-            settings=context.config.to_json()["generator"] | {"control": context.config.to_json()["control"]},
+            settings=context.settings("generator", "control"),
             compute=lambda folder: _propose(context, folder, round, library, dataset, proxy, generator),
         )
 

@@ -262,13 +262,18 @@ def _components(context: CampaignContext) -> dict[str, str]:
 
 
 def _best_by_call(rows: list[JsonDict], *, maximise: bool) -> list[dict[str, float | None]]:
-    """Return the best value so far by number of calls, in the order of purchase."""
-    bought = sorted((row for row in rows if row["value"] is not None), key=lambda row: (row["round"], row["id"]))
-    out: list[dict[str, float | None]] = []
-    best: float | None = None
-    for call, row in enumerate(bought, start=1):
-        better = best is None or (row["value"] > best if maximise else row["value"] < best)
-        best = row["value"] if better else best
+    """Return the best value so far by number of calls, in the order of purchase; a failed call counts as a call.
+
+    Values that came with the data were known before the first call: they stand at call 0.
+    """
+    pick = max if maximise else min
+    known = [row["value"] for row in rows if row["origin"] == "imported" and row["value"] is not None]
+    bought = [row for row in rows if row["origin"] not in (None, "imported")]
+    best: float | None = pick(known) if known else None
+    out: list[dict[str, float | None]] = [{"call": 0, "best_so_far": best}] if known else []
+    for call, row in enumerate(sorted(bought, key=lambda row: (row["round"], row["position"])), start=1):
+        if row["value"] is not None:
+            best = row["value"] if best is None else pick(best, row["value"])
         out.append({"call": call, "best_so_far": best})
     return out
 

@@ -24,7 +24,7 @@ from models.protocols import Proxy
 from models.proxies.calibration import calibrated, fit_calibration
 from models.proxies.evaluation import metrics
 from models.registry import build
-from tasks.components import load_proxy, oracle_name, oracle_of, read_json, write_json
+from tasks.components import book_of, load_proxy, oracle_name, read_json, write_json
 from tasks.stages import BadInput, CampaignContext, CampaignRef
 from tasks.tracking import Tracker, required
 from tasks.train_proxy import MINIMUM_LABELS, TrainingData, proxy_seed, stored_proxy, trained
@@ -107,9 +107,8 @@ def promote(ref: CampaignRef, comparison: JsonDict) -> JsonDict:
 
 
 def all_measurements(context: CampaignContext) -> TrainingData:
-    """Return every measurement of the campaign's oracle and version in the ledger."""
-    config = context.config
-    rows = measurements(context.ledger, oracle_name(config), oracle_of(config, context.campaign.base).version)
+    """Return every measurement of the campaign's oracle in the ledger, and the labels that it imported itself."""
+    rows = measurements(context.ledger, book_of(context.ledger, context.campaign).identity, context.campaign.id)
     frame = pd.DataFrame(rows, columns=["object_id", "smiles", "value"]).rename(columns={"object_id": "id"})
     return TrainingData.of(frame)
 

@@ -33,17 +33,12 @@ def screen(ref: CampaignRef, round: int, dataset: StageRef, proposals: StageRef)
             round,
             "screen",
             inputs={"dataset": dataset, "proposals": proposals},
-            settings=_settings(context),
+            settings=context.settings("space", "screens", "proxy.domain"),
             compute=lambda folder: _screen(context, folder, round, dataset, proposals),
         )
         if stage.metrics["passed"] == 0:
             raise CampaignStopped(CampaignState.NO_CANDIDATES, _nothing_left(context, round, stage))
         return stage
-
-
-def _settings(context: CampaignContext) -> object:
-    config = context.config.to_json()
-    return {"space": config["space"], "screens": config["screens"], "domain": config["proxy"]["domain"]}
 
 
 def _screen(

@@ -35,10 +35,7 @@ def select_batch(ref: CampaignRef, round: int, dataset: StageRef, proxy: StageRe
             round,
             "select_batch",
             inputs={"dataset": dataset, "proxy": proxy, "screened": screened},
-            settings={
-                key: context.config.to_json()[key]
-                for key in ("acquisition", "selector", "control", "batch_size", "objectives")
-            },
+            settings=context.settings("acquisition", "selector", "control", "batch_size", "objectives"),
             compute=lambda folder: _select(context, folder, round, dataset, proxy, screened),
         )
         batch = pd.read_parquet(stage.path(context, "batch.parquet")).rename(columns={"id": "object_id"})

@@ -19,10 +19,11 @@ from typing import Any
 from data.campaigns import Campaign, CampaignState, LedgerError, StageRow
 from data.config import CampaignConfig, derive_seed, digest
 from data.ledger import Ledger
+from data.records import JsonDict
 from tasks.progress import Event, emit
 from tasks.workspace import Workspace
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raised when a stage's meaning changes, so that results of old code are not taken for new ones."""
 
 
@@ -97,6 +98,20 @@ class CampaignContext:
         """Whether larger measured values are better."""
         return self.config.objective.goal == "maximise"
 
+    def settings(self, *keys: str) -> JsonDict:
+        """Return the parts of the configuration that a stage depends on, as far as they differ from the defaults.
+
+        Args:
+            keys: of the campaign file; a dot leads into a mapping.
+        """
+        found: JsonDict = {}
+        for key in keys:
+            value: Any = self.config.sparse()
+            for part in key.split("."):
+                value = value.get(part, {}) if isinstance(value, dict) else {}
+            found[key] = value
+        return found
+
     @cached_property
     def folder(self) -> Path:
         """Folder of the campaign's stages."""
@@ -133,7 +148,8 @@ def run_stage(
         round: 0 for what comes before the first round.
         name: of the stage, unique within the round.
         inputs: earlier stages, or sha256 of files, by role.
-        settings: JSON-able part of the configuration that the stage depends on.
+        settings: what the stage depends on beside its inputs, JSON-able; of the configuration what
+            `CampaignContext.settings` gives, so that a new key with a default leaves begun campaigns alone.
         compute: writes its results into the folder that it is given and returns metrics. Run again after a crash, it
             must write the same bytes.
         pinned: whether later stages depend on the results. What is only looked at (reports) may come out otherwise when

@@ -35,16 +35,11 @@ def train_generator(
             round,
             "train_generator",
             inputs=inputs,
-            settings=_settings(context),
+            settings=context.settings("generator", "acquisition", "space", "screens", "objectives"),
             compute=lambda folder: _train(context, folder, round, library, dataset, proxy, previous),
         )
         shutil.rmtree(_checkpoint(context, round).parent, ignore_errors=True)
         return stage
-
-
-def _settings(context: CampaignContext) -> object:
-    config = context.config.to_json()
-    return {key: config[key] for key in ("generator", "acquisition", "space", "screens", "objectives")}
 
 
 def _checkpoint(context: CampaignContext, round: int) -> Path:

@@ -93,7 +93,7 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
             round,
             "train_proxy",
             inputs=inputs,
-            settings=context.config.to_json()["proxy"],
+            settings=context.settings("proxy"),
             compute=lambda folder: _use(context, data, folder, None if warm is None else warm.path(context, "")),
         )
 
@@ -148,7 +148,7 @@ def proxy_key(
     config: ProxyConfig, data: TrainingData, seed: int, *, maximise: bool = True, previous: Path | None = None
 ) -> str:
     """Return the key under which a trained proxy is kept: equal keys, equal proxies."""
-    spec = build("proxy", config.component()).config()
+    spec = build("proxy", config.component()).sparse()
     before = [] if previous is None else [read_json(previous / "training.json")["key"]]
     return digest([CODE_VERSION, spec, config.calibration, maximise, data.sha256(), seed, *before])[:32]
 

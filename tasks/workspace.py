@@ -70,8 +70,11 @@ class Workspace:
         """The SQLite ledger."""
         return self.home / "ledger.db"
 
-    def ledger(self) -> Ledger:
+    def ledger(self, *, migrating: bool = True) -> Ledger:
         """Open the ledger: `$DISCOVER_LEDGER` if it is set, else SQLite in the workspace.
+
+        Args:
+            migrating: False refuses a ledger of an earlier program instead of migrating it.
 
         Raises:
             LedgerError: it cannot be opened.
@@ -82,7 +85,7 @@ class Workspace:
         url = os.environ.get(LEDGER_VARIABLE)
         if not url:
             self._refuse_lost_ledger()
-        return Ledger(url) if url else Ledger.at(self.ledger_file)
+        return Ledger(url, migrating=migrating) if url else Ledger.at(self.ledger_file, migrating=migrating)
 
     def _refuse_lost_ledger(self) -> None:
         """Refuse to begin an empty ledger beside results: what they cost would be bought again."""

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
 
 from pydantic import Field
 
+from data.config import digest
 from data.records import LARGEST_VALUE, Measurement
+from models.oracles.source_files import class_parts, content
 from models.registry import Component, Options
+
+SPEED = frozenset({"cost", "timeout", "chunk", "retries", "wait", "workers"})
+"""Options that say how dear or how fast a measurement is, and nothing about its value."""
 
 
 class MeasurementFailure(Exception):
@@ -33,17 +41,82 @@ class OracleOptions(Options):
     chunk: int = Field(default=1, ge=1, description="molecules per call")
 
 
-class MoleculeOracle(Component):
+class BaseOracle(Component):
+    """Base of every oracle: what its values depend on, and what people call it.
+
+    `parts` names all that decides a value, `identity` is its hash: two oracles of one identity give one object one
+    value, wherever their files are. Options count as far as they differ from their defaults (so that a new option with
+    a default changes nothing) and are not in `SPEED`; an option that is a path counts by the content of the file. The
+    module of an oracle from another distribution counts as well.
+    """
+
+    group = "oracle"
+    version: str = "1"
+    by_content: ClassVar[frozenset[str]] = frozenset()
+    """Options that do not count as text, since `contents` tells what they lead to."""
+
+    @property
+    def label(self) -> str:
+        """Short name for people: the kind, and what tells it from others of its kind."""
+        return self.kind
+
+    def contents(self, base: Path) -> dict[str, str]:
+        """Return what decides a value beside kind, options and version: name -> hash or version.
+
+        Args:
+            base: folder of the campaign file.
+
+        Raises:
+            ValueError: something is not there; a complete sentence.
+        """
+        return {}
+
+    def parts(self, base: Path = Path()) -> dict[str, str]:
+        """Return all that decides a value, by name.
+
+        Args:
+            base: folder of the campaign file.
+
+        Raises:
+            ValueError: something is not there; a complete sentence.
+        """
+        return oracle_parts(self, base)
+
+    def identity(self, base: Path = Path()) -> str:
+        """Return the sha256 of all that decides a value; `base` is the campaign file's folder."""
+        return digest(self.parts(base))
+
+
+def oracle_parts(oracle: Any, base: Path) -> dict[str, str]:
+    """Return all that decides an oracle's value, also of one that is only a `Component`."""
+    parts = {"kind": str(oracle.kind), "version": str(oracle.version)}
+    by_content: frozenset[str] = getattr(oracle, "by_content", frozenset())
+    for name, value in oracle.options.model_dump(mode="json", exclude_defaults=True).items():
+        if name in SPEED or name in by_content:
+            continue
+        path = getattr(oracle.options, name)
+        if isinstance(path, Path) and (base / path.expanduser()).exists():
+            parts[f"file of option {name}"] = content(base / path.expanduser())
+        else:
+            parts[f"option {name}"] = json.dumps(value, sort_keys=True)
+    foreign = [
+        cls
+        for cls in type(oracle).__mro__
+        if issubclass(cls, Component) and cls.__module__.partition(".")[0] != "models"
+    ]
+    parts |= class_parts(foreign)
+    return parts | oracle.contents(base) if isinstance(oracle, BaseOracle) else parts
+
+
+class MoleculeOracle(BaseOracle):
     """Base of oracles that measure one molecule at a time; `measure` either returns a value or raises.
 
     Values are rounded to `digits` decimals, so that they do not depend on the number of threads or the machine's
     summation order.
     """
 
-    group = "oracle"
     semantics: str = "pure"
     unit: str = ""
-    version: str = "1"
     digits: int = 9
 
     class Options(OracleOptions):

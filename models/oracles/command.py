@@ -19,9 +19,10 @@ from pydantic import Field, field_validator, model_validator
 
 from data.molecules import identity
 from data.records import Measurement
-from models.oracles.base import OracleOptions, failed, measured
+from models.oracles.base import BaseOracle, OracleOptions, failed, measured
+from models.oracles.source_files import files_parts, portable, program_parts
 from models.oracles.subprocesses import LARGEST_OUTPUT, Finished, run
-from models.registry import Component, ComponentError
+from models.registry import ComponentError
 
 _OVERHEAD = 5.0
 """Seconds per molecule beyond the command's own, so that its end is told by us and not by a killed process."""
@@ -46,7 +47,7 @@ class _Answer:
     text: str
 
 
-class Command(Component):
+class Command(BaseOracle):
     """Run a program that reads SMILES and writes a CSV with a header.
 
     It gets one line per molecule, the SMILES, a blank and the idempotency key (as a SMILES file has names), on standard
@@ -59,19 +60,26 @@ class Command(Component):
     fails and is `pure` is then made once more for each molecule alone, so that one bad molecule costs only itself.
     What the program started is killed with it.
 
+    Values are known by content: of the program's file, of argument files, and of the scripts and modules that these
+    name (read, not run; `models/oracles/source_files.py` says how). Other files that decide values are named by the
+    option `files`. Where the folder is does not matter.
+
     Failure classes: `exit_code` (not 0), `timeout`, `crashed` (killed from outside, or it wrote without end),
     `not_started`, `wrong_answer` (no table, no row of the molecule, no number in it), `not_finite`. The message has the
     end of standard error.
     """
 
-    group = "oracle"
     kind = "command"
+    by_content = frozenset({"command", "folder", "files"})
 
     class Options(OracleOptions):
         """Options of the oracle `command`."""
 
         command: tuple[str, ...] = Field(description="program and arguments, a list or one line of text; no shell")
         folder: Path = Field(default=Path("."), description="where it runs; starts at the campaign file's folder")
+        files: tuple[str, ...] = Field(
+            default=(), description="files and folders in `folder` that decide values, such as weights; content counts"
+        )
         match: Literal["smiles", "key", "order"] = Field(
             default="smiles", description="what tells whose value a row is; `order`: as many rows as molecules"
         )
@@ -107,12 +115,30 @@ class Command(Component):
         super().__init__(options, **values)
         given = self.options
         self.unit: str = given.unit
-        self.version: str = f"{shlex.join(given.command)}@{given.version}"
+        self.version: str = given.version
         self.cost: float = given.cost
         self.semantics: str = given.semantics
         self.chunk: int = given.chunk
         # All tries, one alone and the waiting between them, for the case of a call with one molecule.
         self.timeout: float = given.timeout * (given.retries + 2) + given.wait * given.retries + _OVERHEAD
+
+    @property
+    def label(self) -> str:
+        """Short name for people."""
+        return f"command:{shlex.join(self.options.command)}"
+
+    def contents(self, base: Path) -> dict[str, str]:
+        """Return the command without the places of its files, and the contents of these.
+
+        Raises:
+            ComponentError: one that `files` names is not there.
+        """
+        words, folder = self.options.command, base / self.options.folder.expanduser()
+        return {
+            "option command": shlex.join(portable(words, folder)),
+            **program_parts(words, folder),
+            **files_parts(self.options.files, folder),
+        }
 
     def check(self) -> None:
         """Look for the program.

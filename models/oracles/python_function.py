@@ -6,32 +6,42 @@ import importlib
 import inspect
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from data.records import Measurement
-from models.oracles.base import OracleOptions, failed, measured
-from models.registry import Component, nearest
+from models.oracles.base import BaseOracle, OracleOptions, failed, measured
+from models.oracles.source_files import files_parts, module_parts
+from models.registry import nearest
 
 
-class PythonFunction(Component):
+class PythonFunction(BaseOracle):
     """Call a Python function with a list of SMILES; it returns one number per molecule, None where it has none.
 
     The module is imported in the process that measures, which looks in the campaign file's folder first. A function
     with a parameter `keys` also gets the list of idempotency keys. If a call with several molecules raises and the
     function is declared `pure`, each molecule is asked again alone, so that one bad molecule costs only itself.
 
+    Values are known by content: of the module, and of all that it imports from the campaign file's folder (read, not
+    run; `models/oracles/source_files.py` says how). Libraries count by their versions. Data files that decide values,
+    such as weights, are named by the option `files`. A folder that is copied or moved is the same oracle; the same file
+    with another content is another.
+
     Failure classes: `raised` (the function raised), `wrong_answer` (not one number per molecule), `not_finite`.
     """
 
-    group = "oracle"
     kind = "python"
+    by_content = frozenset({"files"})
 
     class Options(OracleOptions):
         """Options of the oracle `python`."""
 
         function: str = Field(description="module:function, from a list of SMILES to a list of values")
+        files: tuple[str, ...] = Field(
+            default=(), description="data files and folders that decide values, such as weights; their content counts"
+        )
         unit: str = Field(default="", description="unit of the values")
         version: str = Field(
             default="1", min_length=1, description="change it when the function changes: old values then do not count"
@@ -52,13 +62,26 @@ class PythonFunction(Component):
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)
         self.unit: str = self.options.unit
-        self.version: str = f"{self.options.function}@{self.options.version}"
+        self.version: str = self.options.version
         self.cost: float = self.options.cost
         self.semantics: str = self.options.semantics
         self.timeout: float = self.options.timeout
         self.chunk: int = self.options.chunk
         self._function: Callable[..., Any] | None = None
         self._takes_keys = False
+
+    @property
+    def label(self) -> str:
+        """Short name for people."""
+        return f"python:{self.options.function}"
+
+    def contents(self, base: Path) -> dict[str, str]:
+        """Return the module's files, what they import, and the files that the options name.
+
+        Raises:
+            ComponentError: one is not there.
+        """
+        return module_parts(self.options.function.partition(":")[0], base) | files_parts(self.options.files, base)
 
     def prepare(self) -> None:
         """Import the function.

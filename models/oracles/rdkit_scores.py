@@ -55,6 +55,11 @@ class RdkitScore(MoleculeOracle):
         super().__init__(options, **values)
         self.version = f"{self.options.property}/rdkit-{rdBase.rdkitVersion}"
 
+    @property
+    def label(self) -> str:
+        """Short name for people."""
+        return f"rdkit:{self.options.property}"
+
     def measure(self, smiles: str) -> float:
         """Return the score of one molecule.
 

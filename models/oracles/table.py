@@ -71,13 +71,18 @@ class Table(MoleculeOracle):
 
     @property
     def version(self) -> str:  # type: ignore[override]
-        """What identifies a value: the table's name and sha256, its column, and which replicate.
+        """What identifies a value: the table's sha256, its column, and which replicate.
 
         Raises:
             SourceError: no such file.
         """
         options = self.options
-        return f"{options.name}@{self._library().sha256()[:16]}/{options.value}/{options.replicate}"
+        return f"{self._library().sha256()[:16]}/{options.value}/{options.replicate}"
+
+    @property
+    def label(self) -> str:
+        """Short name for people."""
+        return f"table:{self.options.name}"
 
     def check(self) -> None:
         """Open the table and look for its columns.

@@ -59,6 +59,11 @@ class Xtb(MoleculeOracle):
         self.unit = "D" if self.options.property == "dipole" else "eV"
 
     @property
+    def label(self) -> str:
+        """Short name for people."""
+        return f"xtb:{self.options.property}"
+
+    @property
     def version(self) -> str:  # type: ignore[override]
         """What identifies a value: property, method, library versions, conformer protocol and seed, shift."""
         options = self.options

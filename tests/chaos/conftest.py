@@ -1,9 +1,11 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,14 +67,21 @@ def undisturbed(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Undis
 
 
 def results(home: Path) -> dict[str, bytes]:
-    """Every result of a campaign that must not depend on what happened on the way."""
+    """Every result of a campaign that must not depend on what happened on the way: files, and keys of its stages."""
     folder = home / "campaigns" / "chaos"
     wanted = [
         *folder.rglob("dataset.*"),
         *folder.rglob("batch.parquet"),
         *(folder / "report").glob("candidates.[cj]s*"),
     ]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(wanted)}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(wanted)} | stages(home)
+
+
+def stages(home: Path) -> dict[str, bytes]:
+    """Key and sha256 of every finished stage; what is only looked at (reports) may come out otherwise."""
+    with closing(sqlite3.connect(home / "ledger.db")) as connection:
+        rows = connection.execute("SELECT round, name, key, sha256 FROM stages").fetchall()
+    return {f"{n}/{name}": f"{key} {'' if name == 'report' else sha}".encode() for n, name, key, sha in rows}
 
 
 def calls(home: Path) -> list[str]:

@@ -70,7 +70,7 @@ def test_fresh_begins_a_new_generation_and_keeps_the_old_one(ledger, tmp_path):
     ledger.begin_campaign(parse_config(MINIMAL), tmp_path)
     second = ledger.begin_campaign(parse_config(MINIMAL | {"seed": 1}), tmp_path, fresh=True)
     assert second.generation == 2
-    assert second.slug == "x.2"
+    assert second.slug == "x~2"
     assert [campaign.generation for campaign in ledger.campaigns()] == [1, 2]
     assert ledger.campaign("x").id == second.id
 

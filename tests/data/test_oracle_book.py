@@ -1,11 +1,14 @@
+from contextlib import nullcontext
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.campaign_lock import campaign_lock
 from data.campaigns import LedgerError
 from data.config import parse_config
 from data.ledger import Ledger
-from data.oracle_book import OracleBook, measurements
+from data.oracle_book import OracleBook, measurements, settle
 from data.records import CallState, Measurement
 
 MINIMAL = {"name": "x", "objectives": [{"name": "affinity", "oracle": {"kind": "xtb"}}]}
@@ -185,4 +188,104 @@ def test_the_measurements_of_an_oracle_stand_once_each(book, ledger, tmp_path):
     bought(book, B, A)
     other = other_book(ledger, tmp_path)
     other.reserve(0, [A, C], cost=1.0)
-    assert [row["object_id"] for row in measurements(ledger, "xtb", "1")] == ["A", "B"]
+    assert [row["object_id"] for row in measurements(ledger, book.identity)] == ["A", "B"]
+
+
+def open_elsewhere(ledger, tmp_path, state, *, run, semantics="pure"):
+    """A campaign that has A in a state, run by this process or by nobody; and the book of another one."""
+    campaign = ledger.begin_campaign(parse_config(MINIMAL), tmp_path)
+    other = ledger.begin_campaign(parse_config(MINIMAL | {"name": "other"}), tmp_path)
+    first, second = (OracleBook(ledger, c.id, "xtb", "1", semantics=semantics) for c in (campaign, other))
+    first.reserve(0, [A], cost=1.0)
+    if state != CallState.RESERVED:
+        first.submit(["A"])
+    if state == CallState.IN_DOUBT:
+        first.doubt("A", "lost")
+    if state == CallState.FAILED:
+        first.complete("A", Measurement("C", None, "timeout"))
+    holding = campaign_lock(ledger, campaign) if run else nullcontext()
+    return first, second, holding
+
+
+OPEN = [CallState.RESERVED, CallState.SUBMITTED]
+
+
+@pytest.mark.parametrize("semantics", ["pure", "unsafe"])
+@pytest.mark.parametrize("state", OPEN)
+def test_what_a_running_campaign_is_buying_is_awaited_and_counted(ledger, tmp_path, state, semantics):
+    first, second, running = open_elsewhere(ledger, tmp_path, state, run=True, semantics=semantics)
+    with running:
+        assert second.reserve(0, [A, B], cost=1.0) == 2
+        assert second.reserved(0) == [B]
+        assert [(e.object_id, e.campaign, e.in_doubt) for e in second.claim(0)] == [("A", "x", False)]
+        assert second.spent().calls == 2
+        if state == CallState.RESERVED:
+            first.submit(["A"])
+        first.complete("A", Measurement("C", 4.0))
+        assert second.claim(0) == []
+    row = next(row for row in second.rows() if row["object_id"] == "A")
+    assert (row["state"], row["value"], row["origin"], row["cost"]) == (CallState.DONE, 4.0, "reused", 0.0)
+
+
+@pytest.mark.parametrize("state", [*OPEN, CallState.FAILED])
+def test_what_nobody_is_buying_any_more_is_bought_here(ledger, tmp_path, state):
+    _, second, _ = open_elsewhere(ledger, tmp_path, state, run=False)
+    second.reserve(0, [A], cost=1.0)
+    assert second.claim(0) == []
+    assert second.reserved(0) == [A]
+
+
+@pytest.mark.parametrize("run", [True, False])
+def test_a_failure_elsewhere_is_not_taken_over(ledger, tmp_path, run):
+    _, second, running = open_elsewhere(ledger, tmp_path, CallState.FAILED, run=run)
+    with running:
+        second.reserve(0, [A], cost=1.0)
+        assert second.reserved(0) == [A]
+
+
+@pytest.mark.parametrize("state", [CallState.SUBMITTED, CallState.IN_DOUBT])
+def test_an_unsafe_call_that_nobody_answered_is_left_in_doubt_until_it_is_settled(ledger, tmp_path, state):
+    _, second, _ = open_elsewhere(ledger, tmp_path, state, run=False, semantics="unsafe")
+    second.reserve(0, [A], cost=1.0)
+    assert second.reserved(0) == []
+    assert [call.in_doubt for call in second.claim(0)] == [True]
+    settle(ledger, "x", "A", 7.0)
+    assert second.claim(0) == []
+    assert second.rows()[0]["value"] == 7.0
+
+
+def test_two_campaigns_that_want_each_others_rows_do_not_wait_for_ever(ledger, tmp_path):
+    first, second, running = open_elsewhere(ledger, tmp_path, CallState.RESERVED, run=True)
+    with running, campaign_lock(ledger, ledger.campaign("other")):
+        second.reserve(0, [B, A], cost=1.0)
+        first.reserve(0, [A, B], cost=1.0)
+        assert (first.reserved(0), second.reserved(0)) == ([A], [B])
+        for book, (key, smiles) in ((first, A), (second, B)):
+            book.submit([key])
+            book.complete(key, Measurement(smiles, None, "crashed"))  # both fail: each makes the other's here
+        assert (first.claim(0), second.claim(0)) == ([], [])
+        assert (first.reserved(0), second.reserved(0)) == ([B], [A])
+
+
+def test_what_was_booked_before_a_crash_and_bought_elsewhere_meanwhile_is_not_bought_again(ledger, tmp_path):
+    first, second, _ = open_elsewhere(ledger, tmp_path, CallState.RESERVED, run=False)
+    bought(second, A, value=2.0)
+    assert first.claim(0) == []
+    assert first.reserved(0) == []
+    assert first.rows()[0]["value"] == 2.0
+
+
+def test_labels_that_another_campaign_imported_are_not_learnt(ledger, tmp_path, book):
+    book.import_values(0, [("A", "C", 0.5)])
+    other = other_book(ledger, tmp_path)
+    other.import_values(0, [("B", "CC", 9.0)])
+    bought(other, C, value=3.0)
+    learnt = measurements(ledger, book.identity, book.campaign_id)
+    assert [(row["object_id"], row["value"]) for row in learnt] == [("A", 0.5), ("C", 3.0)]
+
+
+def test_reserving_asks_in_chunks_for_what_is_at_hand(book):
+    many = [(f"m{i}", "C" * (i + 1)) for i in range(1203)]
+    assert book.reserve(0, many, cost=1.0) == 1203
+    assert book.reserve(0, [*many[:7], A], cost=1.0) == 8
+    assert book.spent().calls == 1204

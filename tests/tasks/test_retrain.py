@@ -11,8 +11,7 @@ from rdkit.Chem import Crippen
 
 from data.config import parse_config
 from data.molecules import canonical, identity
-from data.oracle_book import OracleBook
-from tasks.components import oracle_name, oracle_of
+from tasks.components import book_of
 from tasks.retrain import all_measurements, compare_with_champion, decide, in_holdout, promote, train_challenger
 from tasks.stages import BadInput, CampaignContext, CampaignRef
 from tasks.tracking import Tracker
@@ -37,8 +36,7 @@ class Measured:
 
     def measure(self, molecules, values):
         with self.ref.open() as context:
-            oracle = oracle_of(context.config)
-            book = OracleBook(context.ledger, context.campaign.id, oracle_name(context.config), oracle.version)
+            book = book_of(context.ledger, context.campaign)
             book.import_values(0, [(identity(s), s, float(v)) for s, v in zip(molecules, values, strict=True)])
 
     def retrain(self):

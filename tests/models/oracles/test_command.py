@@ -228,5 +228,5 @@ def test_a_program_that_cannot_be_started_is_a_failure_of_each_molecule(tmp_path
 def test_config_round_trip_and_version():
     made = build("oracle", {"kind": "command", "command": "dock {input}", "version": "2", "folder": "here"})
     assert build("oracle", made.config()).config() == made.config()
-    assert made.version == "dock '{input}'@2"
+    assert (made.label, made.version) == ("command:dock '{input}'", "2")
     assert made.options.folder == Path("here")

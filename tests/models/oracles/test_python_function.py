@@ -103,9 +103,11 @@ def test_naming_the_oracle_does_not_import_the_user_module():
     assert (known.unit, known.cost, known.semantics) == ("K", 2.5, "pure")
 
 
-def test_the_version_is_the_function_and_what_the_user_calls_it():
-    versions = {oracle(name, version=v).version for name in ("length", "words") for v in ("1", "2")}
-    assert len(versions) == 4
+def test_the_function_and_its_version_are_of_its_identity(tmp_path):
+    (tmp_path / "mine.py").write_text("")
+    options = [{"function": f"mine:{name}", "version": v} for name in ("length", "words") for v in ("1", "2")]
+    made = [build("oracle", {"kind": "python", **more}) for more in options]
+    assert len({one.identity(tmp_path) for one in made}) == 4
 
 
 @pytest.mark.parametrize("text", ["module.function", "my_module:", ":f", "my-module:f", "m:f()"])
