@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Two processes, one thread each; tests of a file stay together and share their fixtures.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: help install demo test test-slow lint browser benchmark clean
+.PHONY: help install demo test test-slow lint browser postgres benchmark clean
 
 help:
 	@echo "make demo       run the quickstart campaign (electron acceptors)"
@@ -30,10 +30,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(STAMP) browser lint
+test: $(STAMP) browser postgres lint
 	$(PYTEST) -m "not slow"
 
-test-slow: $(STAMP) browser
+test-slow: $(STAMP) browser postgres
 	$(PYTEST) -m slow
 
 # The tests that look at pages drive Debian's Chromium.
@@ -42,6 +42,13 @@ browser:
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
 	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } || \
 	  { echo "The page tests need Chromium: apt-get install chromium" >&2; exit 1; }
+
+# The tests of the ledger on PostgreSQL start a server of Debian's in a temporary folder.
+postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null; } || \
+	  { echo "The tests on PostgreSQL need its server: apt-get install postgresql" >&2; exit 1; }
 
 benchmark: $(STAMP)
 	$(BIN)/python benchmarks/quickstart.py

@@ -26,6 +26,7 @@ from data.campaigns import (
     stage_of,
 )
 from data.continuation import refuse_other_campaign, refuse_similar_name
+from data.ledger_engine import clean_text, ledger_engine, patient, patiently, repeatedly, transaction
 from data.ledger_migration import migrate
 from data.ledger_queries import CANDIDATES, LOCK, SPENT, UNCERTAIN
 from data.ledger_schema import campaigns, candidates, oracle_calls, stages
@@ -34,6 +35,10 @@ from data.records import JsonDict
 
 if TYPE_CHECKING:
     from data.config import CampaignConfig
+
+
+_ANSWERED: set[str] = set()
+"""Databases that this process has worked with: if one does not answer, it is away for a while and not misnamed."""
 
 
 class Ledger:
@@ -51,13 +56,18 @@ class Ledger:
         """
         self.url = url
         try:
-            self.engine = sa.create_engine(url)
-            if self.engine.dialect.name == "sqlite":
-                sa.event.listen(self.engine, "connect", _configure_sqlite)
-                sa.event.listen(self.engine, "begin", _begin_sqlite)
-            migrate(self, allowed=migrating)
+            self.engine = ledger_engine(url)
+            if url in _ANSWERED or self.engine.dialect.name == "sqlite":
+                patiently(lambda: migrate(self, allowed=migrating))  # busy, or restarting while we use it
+            else:
+                migrate(self, allowed=migrating)
+            _ANSWERED.add(url)
         except (sa.exc.SQLAlchemyError, ImportError) as error:
             raise LedgerError(_unusable(url, error)) from error
+        except LedgerError as error:
+            if isinstance(error.__cause__, sa.exc.DBAPIError):
+                raise LedgerError(_unusable(url, error.__cause__)) from error
+            raise
 
     @classmethod
     def at(cls, path: Path, *, migrating: bool = True) -> Ledger:
@@ -71,17 +81,37 @@ class Ledger:
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """One write transaction: committed whole, or not at all."""
-        with self.engine.begin() as connection:
+        with transaction(self.engine, read_only=False) as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """One read transaction: a consistent view that takes no write lock."""
-        with self.engine.connect().execution_options(ledger_read=True) as connection:
+        with transaction(self.engine, read_only=True) as connection:
             yield connection
+
+    def check(self) -> None:
+        """Look for damage: of pages, of rows that miss what they belong to. Reads the whole ledger.
+
+        Raises:
+            LedgerError: something is damaged; the message says what.
+        """
+        faults: list[str] = []
+        if self.engine.dialect.name == "sqlite":
+            with self.read() as connection:
+                faults += [str(row[0]) for row in connection.exec_driver_sql("PRAGMA quick_check(5)") if row[0] != "ok"]
+                orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(5)
+                faults += [f"row {row[1]} of {row[0]} belongs to no row of {row[2]}" for row in orphans]
+        if faults:
+            raise LedgerError(
+                f"The ledger {self.engine.url.render_as_string()} is damaged ({'; '.join(faults)}). Keep a copy of it "
+                "and of the files -wal and -shm beside it, and restore the last sound copy; `sqlite3 ledger.db "
+                ".recover` saves what can still be read. Do not run campaigns on it: they could buy measurements again."
+            )
 
     # -- campaigns ---------------------------------------------------------------------------------------------------
 
+    @patient
     def begin_campaign(
         self, config: CampaignConfig, base: Path, *, fresh: bool = False, oracle: Mapping[str, str] | None = None
     ) -> Campaign:
@@ -123,6 +153,7 @@ class Ledger:
                 connection.execute(sa.update(campaigns).where(campaigns.c.id == row["id"]).values(values))
         return self.campaign(config.name)
 
+    @patient
     def campaign(self, name: str) -> Campaign:
         """Return the latest generation of a campaign.
 
@@ -135,25 +166,31 @@ class Ledger:
             raise LedgerError.no_campaign(name, {campaign.name for campaign in self.campaigns()})
         return campaign_of(row)
 
+    @patient
     def campaign_by_id(self, campaign_id: int) -> Campaign:
         """Return a campaign by its row id."""
         with self.read() as connection:
             row = connection.execute(sa.select(campaigns).where(campaigns.c.id == campaign_id)).mappings().one()
         return campaign_of(row)
 
+    @patient
     def campaigns(self) -> list[Campaign]:
         """Return every campaign and generation, oldest first."""
         with self.read() as connection:
             rows = connection.execute(sa.select(campaigns).order_by(campaigns.c.id)).mappings().all()
         return [campaign_of(row) for row in rows]
 
+    @patient
     def set_state(self, campaign_id: int, state: CampaignState, message: str = "") -> None:
         """Record where a campaign stands."""
         with self.write() as connection:
             connection.execute(
-                sa.update(campaigns).where(campaigns.c.id == campaign_id).values(state=state, message=message)
+                sa.update(campaigns)
+                .where(campaigns.c.id == campaign_id)
+                .values(state=state, message=clean_text(message))
             )
 
+    @patient
     def add_seconds(self, campaign_id: int, seconds: float) -> None:
         """Add running time, so that a limit on wall time holds across restarts."""
         with self.write() as connection:
@@ -161,17 +198,20 @@ class Ledger:
                 sa.update(campaigns).where(campaigns.c.id == campaign_id).values(seconds=campaigns.c.seconds + seconds)
             )
 
+    @patient
     def spent(self, campaign_id: int) -> Spent:
         """Return what a campaign has booked with all its oracles; imported values are not counted."""
         with self.read() as connection:
             return spent_of(connection, campaign_id)
 
+    @patient
     def uncertain(self) -> dict[str, int]:
         """Return how many reused values of each campaign nobody is known to have measured, where there are some."""
         with self.read() as connection:
             rows = connection.execute(sa.text(UNCERTAIN)).all()
         return {slug_of(row.name, row.generation): int(row.n) for row in rows}
 
+    @patient
     def owner(self, campaign_id: int) -> str | None:
         """Return a description of the living process that runs a campaign, or None."""
         with self.read() as connection:
@@ -180,6 +220,7 @@ class Ledger:
 
     # -- stages ------------------------------------------------------------------------------------------------------
 
+    @patient
     def stages(self, campaign_id: int) -> list[StageRow]:
         """Return the finished stages in the order in which they ended."""
         with self.read() as connection:
@@ -188,6 +229,7 @@ class Ledger:
             ).mappings()
             return [stage_of(row) for row in rows]
 
+    @patient
     def stage(self, campaign_id: int, round: int, name: str) -> StageRow | None:
         """Return a finished stage, or None."""
         with self.read() as connection:
@@ -204,6 +246,11 @@ class Ledger:
 
     def finish_stage(self, campaign_id: int, row: StageRow) -> None:
         """Record a stage as finished. Its results must be on disk before."""
+        repeatedly(lambda again: self._finish_stage(campaign_id, row, again=again))
+
+    def _finish_stage(self, campaign_id: int, row: StageRow, *, again: bool) -> None:
+        if again and self.stage(campaign_id, row.round, row.name) == row:
+            return  # the database took it, and the connection broke before it could say so
         with self.write() as connection:
             connection.execute(
                 sa.insert(stages).values(
@@ -221,6 +268,7 @@ class Ledger:
 
     # -- candidates --------------------------------------------------------------------------------------------------
 
+    @patient
     def add_candidates(self, campaign_id: int, round: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Record the batch of a round. Given again, the same batch changes nothing.
 
@@ -249,6 +297,7 @@ class Ledger:
             if values:
                 connection.execute(sa.insert(candidates), values)
 
+    @patient
     def candidates(self, campaign_id: int) -> list[JsonDict]:
         """Return every candidate of a campaign with its measurement, by round and position.
 
@@ -294,19 +343,3 @@ def spent_of(connection: sa.Connection, campaign_id: int) -> Spent:
 
 def _latest(name: str) -> sa.Select[Any]:
     return sa.select(campaigns).where(campaigns.c.name == name).order_by(campaigns.c.generation.desc()).limit(1)
-
-
-def _configure_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # SQLAlchemy's BEGIN below decides, not the driver
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA busy_timeout=30000")
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    # IMMEDIATE: a transaction that will write must not find the database changed under it half-way.
-    read_only = connection.get_execution_options().get("ledger_read")
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

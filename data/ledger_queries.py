@@ -1,6 +1,6 @@
 """Queries that both ways into the ledger use: `data/ledger.py` and, for `discover status`, `data/ledger_view.py`."""
 
-HEAD = "0002"
+HEAD = "0003"
 """Revision of the tables that this code works with."""
 
 CAMPAIGNS = "SELECT * FROM campaigns ORDER BY id"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Float,
     ForeignKey,
@@ -14,8 +15,15 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.types import TypeEngine
 
 metadata = MetaData()
+
+
+def _foreign(length: int) -> TypeEngine[str]:
+    """Return the type of what other programs say, of any length: SQLite never minds, PostgreSQL does."""
+    return String(length).with_variant(Text(), "postgresql")
+
 
 campaigns = Table(
     "campaigns",
@@ -40,11 +48,11 @@ oracle_calls = Table(
     Column("id", Integer, primary_key=True),
     Column("campaign_id", Integer, ForeignKey("campaigns.id"), nullable=False),
     Column("round", Integer, nullable=False),
-    Column("oracle", String(128), nullable=False),  # for people: kind and detail
+    Column("oracle", _foreign(128), nullable=False),  # for people: kind and detail
     Column(
         "identity", String(64), nullable=False
     ),  # hash of all that decides a value; `legacy:...` is never taken over
-    Column("version", String(255), nullable=False),  # for people
+    Column("version", _foreign(255), nullable=False),  # for people
     Column("object_id", String(64), nullable=False),
     Column("fidelity", String(64), nullable=False, default=""),
     Column("replicate", Integer, nullable=False, default=0),
@@ -55,7 +63,7 @@ oracle_calls = Table(
     Column("attempts", Integer, nullable=False, default=0),
     Column("cost", Float, nullable=False, default=0.0),
     Column("value", Float),
-    Column("error", String(32)),
+    Column("error", _foreign(32)),
     Column("message", Text, nullable=False, default=""),
     Column("seconds", Float, nullable=False, default=0.0),
     Column("reserved_at", String(32), nullable=False),
@@ -75,7 +83,7 @@ candidates = Table(
     Column("object_id", String(64), nullable=False),
     Column("smiles", Text, nullable=False),
     Column("arm", String(16), nullable=False),
-    Column("source", String(64), nullable=False),
+    Column("source", _foreign(64), nullable=False),
     Column("predicted_mean", Float),
     Column("predicted_std", Float),
     Column("score", Float),
@@ -102,8 +110,12 @@ locks = Table(
     "locks",
     metadata,
     Column("campaign_id", Integer, ForeignKey("campaigns.id"), primary_key=True),
-    Column("host", String(255), nullable=False),
+    Column("host", _foreign(255), nullable=False),
     Column("pid", Integer, nullable=False),
-    Column("started", Float, nullable=False),  # start time of the process: a pid alone can be given out again
+    Column("started", Float, nullable=False),  # start time of the process by the clock, where there are no ticks
     Column("heartbeat", String(32), nullable=False),
+    Column("boot", Text, nullable=False, server_default=""),  # of the kernel; empty where it has no id
+    Column("namespace", Text, nullable=False, server_default=""),  # of pids: containers of one host have the same pids
+    Column("ticks", BigInteger),  # from boot to the start of the process: a pid alone can be given out again
+    Column("token", Text, nullable=False, server_default=""),  # of this very taking of the lock
 )

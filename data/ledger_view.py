@@ -45,6 +45,7 @@ class LedgerView:
     """Reads one SQLite ledger."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._connection = _opened(path)
         self._connection.row_factory = sqlite3.Row
 
@@ -54,7 +55,7 @@ class LedgerView:
         if not path.is_file():
             return None
         view = cls(path)
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(LedgerError):
             if view._rows("SELECT version_num FROM alembic_version")[0]["version_num"] == HEAD:
                 return view
         view.close()
@@ -98,4 +99,10 @@ class LedgerView:
         return described_owner(rows[0]) if rows else None
 
     def _rows(self, query: str, campaign_id: int | None = None) -> list[dict[str, Any]]:
-        return [dict(row) for row in self._connection.execute(query, {"campaign_id": campaign_id})]
+        try:
+            return [dict(row) for row in self._connection.execute(query, {"campaign_id": campaign_id})]
+        except sqlite3.Error as error:
+            raise LedgerError(
+                f"The ledger {self._path} cannot be read ({error}). Look with `discover doctor`; if it is damaged, "
+                "keep it and restore a copy."
+            ) from error

@@ -18,9 +18,11 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from data.campaign_lock import refuse_if_lost
 from data.campaigns import LedgerError, Spent, now, slug_of
 from data.config import digest
 from data.ledger import Ledger, spent_of
+from data.ledger_engine import clean_text, patient, repeatedly
 from data.ledger_schema import campaigns, candidates, locks, oracle_calls
 from data.processes import described_owner
 from data.records import CallState, JsonDict, Measurement
@@ -80,6 +82,7 @@ class OracleBook:
     def _mine(self) -> sa.ColumnElement[bool]:
         return sa.and_(oracle_calls.c.campaign_id == self.campaign_id, oracle_calls.c.identity == self.identity)
 
+    @patient
     def reserve(
         self,
         round: int,
@@ -103,6 +106,7 @@ class OracleBook:
             max_cost: limit of the campaign's cost, None for no limit.
         """
         with self.ledger.write() as connection:
+            refuse_if_lost(connection, self.ledger.url, self.campaign_id)
             spent = spent_of(connection, self.campaign_id)
             calls, total = spent.calls, spent.cost
             booked = self._booked(connection, [key for key, _ in molecules])
@@ -124,6 +128,7 @@ class OracleBook:
                 connection.execute(sa.insert(oracle_calls), rows)
             return fitted
 
+    @patient
     def claim(self, round: int) -> list[Elsewhere]:
         """Decide anew who makes each call of a round that is booked and not sent; return what is left to others.
 
@@ -149,6 +154,7 @@ class OracleBook:
                     connection.execute(sa.update(oracle_calls).where(oracle_calls.c.id == row.id).values(values))
             return left
 
+    @patient
     def import_values(self, round: int, rows: Sequence[tuple[str, str, float]]) -> None:
         """Record values that came with the data: known, never bought, not counted."""
         with self.ledger.write() as connection:
@@ -163,16 +169,25 @@ class OracleBook:
                 connection.execute(sa.insert(oracle_calls), fresh)
 
     def submit(self, object_ids: Sequence[str]) -> None:
-        """Mark calls as sent. Must be committed before the oracle is asked."""
+        """Mark calls as sent. Must be committed before the oracle is asked.
+
+        Raises:
+            LockLost: this process ran the campaign and its lock was removed meanwhile; nothing is sent.
+            LedgerError: one of the calls is not booked.
+        """
+        repeatedly(lambda again: self._submit(object_ids, again=again))
+
+    def _submit(self, object_ids: Sequence[str], *, again: bool) -> None:
+        these = sa.and_(self._mine, oracle_calls.c.object_id.in_(object_ids))
         with self.ledger.write() as connection:
+            refuse_if_lost(connection, self.ledger.url, self.campaign_id)
+            if again:  # the database may have taken the first attempt and lost the connection before it could say so
+                sent = sa.select(sa.func.count()).where(these, oracle_calls.c.state == CallState.SUBMITTED)
+                if connection.scalar(sent) == len(object_ids):
+                    return
             changed = connection.execute(
                 sa.update(oracle_calls)
-                .where(
-                    self._mine,
-                    oracle_calls.c.object_id.in_(object_ids),
-                    oracle_calls.c.state == CallState.RESERVED,
-                    oracle_calls.c.origin == "called",
-                )
+                .where(these, oracle_calls.c.state == CallState.RESERVED, oracle_calls.c.origin == "called")
                 .values(state=CallState.SUBMITTED, attempts=oracle_calls.c.attempts + 1)
             )
             if changed.rowcount != len(object_ids):
@@ -181,13 +196,14 @@ class OracleBook:
                     "ledger; another process may have taken them. Look with `discover status`."
                 )
 
+    @patient
     def complete(self, object_id: str, measurement: Measurement) -> None:
         """Record an answer. An answer that is already recorded stays."""
         values: dict[str, Any] = {
             "state": CallState.DONE if measurement.error is None else CallState.FAILED,
             "value": measurement.value,
             "error": measurement.error,
-            "message": measurement.message[:2000],
+            "message": clean_text(measurement.message),
             "seconds": measurement.seconds,
             "completed_at": now(),
         }
@@ -202,15 +218,17 @@ class OracleBook:
                 .values(values)
             )
 
+    @patient
     def doubt(self, object_id: str, message: str) -> None:
         """Record that nobody knows whether a sent call was made: it timed out, or the oracle's process died."""
         with self.ledger.write() as connection:
             connection.execute(
                 sa.update(oracle_calls)
                 .where(self._mine, oracle_calls.c.object_id == object_id, oracle_calls.c.state == CallState.SUBMITTED)
-                .values(state=CallState.IN_DOUBT, message=message[:2000])
+                .values(state=CallState.IN_DOUBT, message=clean_text(message))
             )
 
+    @patient
     def in_doubt(self) -> list[str]:
         """Return the ids of the calls that wait for a person, in the order in which they were booked."""
         with self.ledger.read() as connection:
@@ -222,6 +240,7 @@ class OracleBook:
                 )
             )
 
+    @patient
     def recover(self, semantics: Semantics) -> list[str]:
         """Deal with calls that were in flight when a process died: call once at the start, holding the lock.
 
@@ -238,6 +257,7 @@ class OracleBook:
             )
         return self.in_doubt()
 
+    @patient
     def retry_failed(self, round: int) -> int:
         """Reserve a round's failed calls again, at no further count; return how many."""
         with self.ledger.write() as connection:
@@ -247,6 +267,7 @@ class OracleBook:
                 .values(state=CallState.RESERVED, origin="called", error=None, message="", completed_at=None)
             ).rowcount
 
+    @patient
     def settle(self, object_id: str, value: float | None) -> None:
         """Settle a call in doubt: with its value, or as abandoned.
 
@@ -267,6 +288,7 @@ class OracleBook:
             if row["state"] == CallState.RESERVED and row["origin"] == "called"
         ]
 
+    @patient
     def rows(self, round: int | None = None) -> list[JsonDict]:
         """Return the calls in batch order, of one round or of all."""
         query = (
@@ -406,6 +428,7 @@ def _settle(ledger: Ledger, campaign_ids: Sequence[int], object_id: str, value: 
         raise LedgerError(f"No call for {object_id!r} is in doubt. `discover candidates` shows the state of each one.")
 
 
+@patient
 def measurements(ledger: Ledger, identity: str, campaign_id: int | None = None) -> list[JsonDict]:
     """Return every measured (object_id, smiles, value, completed_at, campaign_id) of an oracle in the whole ledger.
 

@@ -1,35 +1,132 @@
-"""Is the process that holds a campaign still alive?"""
+"""Which process is this, and is the process that holds a campaign still alive?
+
+A process is told from others by the boot of its kernel, its pid namespace, its pid and the clock ticks since that boot
+at which it started: none of these moves when somebody sets the clock. Where a kernel does not tell them, the start time
+by the clock stands in.
+"""
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import psutil
 
+_PROC = Path("/proc")
+_START_TICKS = 22
+"""Field of `/proc/PID/stat`, counted from one (proc(5))."""
 
-def is_dead(host: str, pid: int, started: float) -> bool:
-    """Return whether a process is provably dead: it was one of this host and does not exist any more.
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """What tells a process from every other one; empty or None where this kernel does not say."""
+
+    host: str
+    pid: int
+    started: float
+    """Start time by the clock, seconds since the epoch."""
+    boot: str
+    """Random id of the kernel's boot."""
+    namespace: str
+    """Pid namespace: the same pid in another one is another process."""
+    ticks: int | None
+    """Clock ticks from the boot to the start of the process."""
+
+    @classmethod
+    def of_this_process(cls) -> ProcessIdentity:
+        """Return the identity of the calling process."""
+        pid = os.getpid()
+        return cls(
+            host=platform.node(),
+            pid=pid,
+            started=psutil.Process().create_time(),
+            boot=_boot(),
+            namespace=_namespace(),
+            ticks=_start_ticks(pid),
+        )
+
+    def row(self) -> dict[str, Any]:
+        """Return the columns of a row in `locks`."""
+        return asdict(self)
+
+
+def is_dead(row: Mapping[str, Any]) -> bool:
+    """Return whether the owner of a lock is provably dead.
 
     Args:
-        host: name of its host; a process of another one cannot be proven dead from here.
-        pid: its id.
-        started: its start time, seconds since the epoch: an id alone can be given out again.
+        row: of `locks`. An owner on another host, or in a pid namespace that cannot be seen from here, is never proven
+            dead; one whose kernel was booted anew is.
     """
-    if host != platform.node():
+    if row["host"] != platform.node():
         return False
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return True
-        return bool(abs(process.create_time() - started) > 1.0)
-    except psutil.NoSuchProcess:
-        return True
+    boot, namespace = _boot(), _namespace()
+    if row.get("boot") and boot and row.get("boot") != boot:
+        return _ended_before_this_boot(row["heartbeat"])
+    if row.get("namespace") and row.get("namespace") != namespace:
+        return False
+    return _is_gone(row["pid"], row.get("ticks"), row["started"])
 
 
 def described_owner(row: Mapping[str, Any]) -> str | None:
     """Return who holds a campaign by its row in `locks`, or None if that process is provably dead."""
-    if is_dead(row["host"], row["pid"], row["started"]):
+    if is_dead(row):
         return None
-    return f"process {row['pid']} on {row['host']} (last heartbeat {row['heartbeat']})"
+    inside = ""
+    if row["host"] == platform.node() and row.get("namespace") and row.get("namespace") != _namespace():
+        inside = f" in another container ({row['namespace']})"
+    return f"process {row['pid']} on {row['host']}{inside} (last heartbeat {row['heartbeat']})"
+
+
+def _is_gone(pid: int, ticks: int | None, started: float) -> bool:
+    """Return whether a process of this boot and namespace has ended; its pid may have been given out again."""
+    if not psutil.pid_exists(pid):
+        return True
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        present = _start_ticks(pid)
+        if ticks is not None and present is not None:
+            return present != ticks
+        return bool(abs(process.create_time() - started) > 1.0)
+    except psutil.NoSuchProcess:
+        return not psutil.pid_exists(pid)  # /proc may be closed to us: that proves nothing
+    except psutil.AccessDenied:
+        return False
+
+
+def _ended_before_this_boot(heartbeat: str) -> bool:
+    """Return whether an owner of another boot was last seen before this one; else it lives on a host of our name."""
+    try:
+        return datetime.fromisoformat(heartbeat).timestamp() < psutil.boot_time()
+    except ValueError:
+        return False
+
+
+def _boot() -> str:
+    return _text(_PROC / "sys/kernel/random/boot_id")
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink(_PROC / "self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _start_ticks(pid: int) -> int | None:
+    # The name in parentheses may hold blanks and parentheses itself; the state, field 3, follows the last one.
+    fields = _text(_PROC / str(pid) / "stat").rpartition(")")[2].split()
+    return int(fields[_START_TICKS - 3]) if len(fields) > _START_TICKS - 3 else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""

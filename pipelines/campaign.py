@@ -6,6 +6,7 @@ Resume is the same call again: every stage asks the ledger whether it has been d
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from data.campaign_lock import campaign_lock, refuse_if_running
-from data.campaigns import Campaign, CampaignState
+from data.campaign_lock import LockLost, campaign_lock, has_lost, refuse_if_running
+from data.campaigns import Campaign, CampaignState, LedgerError
 from pipelines.calling import Call, as_function, as_task
 from pipelines.validation import checked_config
 from pipelines.zombies import bury_zombies
@@ -81,6 +82,7 @@ def run_campaign(
     Raises:
         ConfigError, ComponentError, SourceError, BadInput, LedgerError: what was given cannot be used.
         CampaignLocked: another process runs this campaign.
+        LockLost: somebody removed this run's lock.
     """
     config = checked_config(path, tuple(overrides))
     workspace = Workspace.open()
@@ -99,16 +101,25 @@ def run_campaign(
         except CampaignStopped as stopped:
             outcome = Outcome(begun, stopped.state, stopped.message)
         except KeyboardInterrupt:
-            ledger.set_state(begun.id, CampaignState.INTERRUPTED, "Interrupted; the same command goes on.")
+            _record_end(context, CampaignState.INTERRUPTED, "Interrupted; the same command goes on.")
             raise
         except BaseException as error:
-            ledger.set_state(begun.id, CampaignState.FAILED, f"{type(error).__name__}: {error}")
+            _record_end(context, CampaignState.FAILED, f"{type(error).__name__}: {error}")
             raise
         else:
             outcome = Outcome(begun, CampaignState.DONE, "")
+        if has_lost(ledger, begun.id):
+            raise LockLost(begun.name)
         ledger.set_state(begun.id, outcome.state, outcome.message)
         call(final_report, ref)
     return outcome
+
+
+def _record_end(context: CampaignContext, state: CampaignState, message: str) -> None:
+    """Record why a campaign ended early, unless it is another process's now or the ledger itself is the reason."""
+    with suppress(LedgerError):
+        if not has_lost(context.ledger, context.campaign.id):
+            context.ledger.set_state(context.campaign.id, state, message)
 
 
 def run_rounds(ref: CampaignRef, rounds: int, call: Call) -> None:

@@ -278,4 +278,4 @@ def guarded(arguments: list[str]) -> int:
 
 def _refuse(error: Exception) -> int:
     errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-    return EXIT_BAD_INPUT
+    return int(getattr(error, "exit_code", EXIT_BAD_INPUT))

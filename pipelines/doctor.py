@@ -89,7 +89,8 @@ def _workspace() -> str:
 
 def _ledger() -> str:
     ledger = Workspace.open().ledger()
-    return f"{len(ledger.campaigns())} campaigns in {ledger.engine.url.render_as_string()}"
+    ledger.check()
+    return f"{len(ledger.campaigns())} campaigns in {ledger.engine.url.render_as_string()}, its file is sound"
 
 
 def _values() -> str:

@@ -77,11 +77,30 @@ class Workspace:
 
         Args:
             migrating: False refuses a ledger of an earlier program instead of migrating it.
+
+        Raises:
+            LedgerError: it cannot be opened.
+            WorkspaceError: it was lost while the results of campaigns are still there.
         """
         from data.ledger import Ledger  # not for `discover --help`
 
         url = os.environ.get(LEDGER_VARIABLE)
+        if not url:
+            self._refuse_lost_ledger()
         return Ledger(url, migrating=migrating) if url else Ledger.at(self.ledger_file, migrating=migrating)
+
+    def _refuse_lost_ledger(self) -> None:
+        """Refuse to begin an empty ledger beside results: what they cost would be bought again."""
+        if self.ledger_file.exists() and (self.ledger_file.is_dir() or self.ledger_file.stat().st_size):
+            return
+        names = sorted(folder.parent.name for folder in self.home.glob("campaigns/*/round-000"))
+        if names:
+            raise WorkspaceError(
+                f"The ledger {self.ledger_file} is {'empty' if self.ledger_file.exists() else 'missing'}, but the "
+                f"workspace has results of {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}, whose "
+                f"measurements it held. Restore it, have {LEDGER_VARIABLE} name it, or move the folder "
+                f"{self.home / 'campaigns'} away to begin anew and pay for everything again."
+            )
 
     @property
     def tracking_uri(self) -> str:

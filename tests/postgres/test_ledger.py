@@ -1,0 +1,134 @@
+"""The ledger on PostgreSQL: the same tables, any text, and a server that is restarted under it."""
+
+import threading
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from data.campaign_lock import CampaignLocked, campaign_lock, release_lock
+from data.campaigns import CampaignState, LedgerError, StageRow
+from data.config import parse_config
+from data.ledger import Ledger
+from data.ledger_schema import metadata
+from data.oracle_book import OracleBook
+from data.records import Measurement
+
+MINIMAL = {"name": "x", "objectives": [{"name": "affinity", "oracle": {"kind": "xtb"}}]}
+HOSTILE = "a\0b \ud800 " + "long " * 2000
+LONG = "an oracle whose name and version nobody thought of " * 20
+
+
+@pytest.fixture
+def ledger(url):
+    ledger = Ledger(url)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def campaign(ledger, tmp_path):
+    return ledger.begin_campaign(parse_config(MINIMAL), tmp_path)
+
+
+def test_the_migrations_make_the_tables_that_the_code_expects(ledger):
+    with ledger.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_a_call_lives_from_booking_to_answer(ledger, campaign):
+    book = OracleBook(ledger, campaign.id, "o", "1")
+    row = {"object_id": "A", "smiles": "C", "arm": "initial", "source": "zinc250k"}
+    ledger.add_candidates(campaign.id, 0, [row])
+    assert book.reserve(0, [("A", "C"), ("B", "CC")], cost=1.0, max_calls=1) == 1
+    book.submit(["A"])
+    book.complete("A", Measurement("C", 1.5))
+    assert [(row["id"], row["state"], row["value"]) for row in ledger.candidates(campaign.id)] == [("A", "done", 1.5)]
+    assert ledger.spent(campaign.id).calls == 1
+
+
+def test_an_answer_is_kept_whatever_its_text_and_its_oracle_s_name(ledger, campaign):
+    book = OracleBook(ledger, campaign.id, LONG, LONG)
+    book.reserve(0, [("A", "C"), ("B", "CC"), ("C", "CCC")], cost=1.0)
+    book.submit(["A", "B", "C"])
+    book.complete("A", Measurement("C", 1.5, message=HOSTILE))
+    book.complete(
+        "B", Measurement("CC", None, error="a class of failure with a very long name, of some plugin", message=HOSTILE)
+    )
+    book.doubt("C", HOSTILE)
+    ledger.set_state(campaign.id, CampaignState.FAILED, HOSTILE)
+    assert [row["state"] for row in book.rows()] == ["done", "failed", "in_doubt"]
+    assert all(row["message"].startswith("a\ufffdb ? long") and len(row["message"]) == 2000 for row in book.rows())
+    assert ledger.campaign("x").message.startswith("a\ufffdb")
+
+
+def test_a_candidate_s_source_may_have_any_length(ledger, campaign):
+    ledger.add_candidates(campaign.id, 0, [{"object_id": "A", "smiles": "C", "arm": "initial", "source": LONG}])
+    assert ledger.candidates(campaign.id)[0]["source"] == LONG
+
+
+def test_one_process_holds_a_campaign_at_a_time(ledger, campaign):
+    again = campaign_lock(ledger, campaign)
+    with campaign_lock(ledger, campaign), pytest.raises(CampaignLocked), again:
+        pass
+    release_lock(ledger, campaign)
+
+
+def test_a_restart_between_two_transactions_loses_nothing(ledger, campaign, cluster):
+    book = OracleBook(ledger, campaign.id, "o", "1")
+    book.reserve(0, [("A", "C")], cost=1.0)
+    cluster.stop()
+    cluster.start()
+    book.submit(["A"])
+    cluster.stop("immediate")  # as a crash
+    cluster.start()
+    book.complete("A", Measurement("C", 1.5))
+    assert [(row["state"], row["value"], row["attempts"]) for row in book.rows()] == [("done", 1.5, 1)]
+
+
+def test_an_answer_waits_while_the_server_is_away(ledger, campaign, cluster, capsys):
+    book = OracleBook(ledger, campaign.id, "o", "1")
+    book.reserve(0, [("A", "C")], cost=1.0)
+    book.submit(["A"])
+    cluster.stop()
+    back = threading.Timer(1.5, cluster.start)
+    back.start()
+    book.complete("A", Measurement("C", 1.5))
+    back.join()
+    assert "does not answer" in capsys.readouterr().err
+    assert [(row["state"], row["value"]) for row in book.rows()] == [("done", 1.5)]
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_connection_that_breaks_in_a_commit_counts_a_call_once(ledger, campaign, monkeypatch, taken):
+    """Nobody can know then whether the database took it: both must end alike."""
+    book = OracleBook(ledger, campaign.id, "o", "1")
+    broken = iter([True])
+
+    def break_once(connection):
+        if next(broken, False):
+            if taken:
+                connection.connection.dbapi_connection.commit()
+            with sa.create_engine(ledger.url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool).connect() as other:
+                pid = connection.connection.dbapi_connection.info.backend_pid
+                other.exec_driver_sql(f"SELECT pg_terminate_backend({pid}, 5000)")
+            connection.exec_driver_sql("SELECT 1")
+
+    sa.event.listen(ledger.engine, "commit", break_once)
+    book.reserve(0, [("A", "C"), ("B", "CC")], cost=1.0)
+    assert ledger.spent(campaign.id).calls == 2
+    broken = iter([True])
+    book.submit(["A"])
+    broken = iter([True])
+    book.complete("A", Measurement("C", 1.5))
+    broken = iter([True])
+    ledger.finish_stage(campaign.id, StageRow(1, "measure", "k", "u", "s", {}, 1.0))
+    assert [(row["state"], row["attempts"]) for row in book.rows()] == [("done", 1), ("reserved", 0)]
+    assert len(ledger.stages(campaign.id)) == 1
+
+
+def test_a_server_that_never_answered_is_named_at_once(tmp_path):
+    with pytest.raises(LedgerError, match=r"nobody:\*\*\*@.*cannot be opened.*DISCOVER_LEDGER"):
+        Ledger(f"postgresql+psycopg://nobody:secret@/none?host={tmp_path}")
