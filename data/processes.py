@@ -65,11 +65,11 @@ def is_dead(row: Mapping[str, Any]) -> bool:
     if row["host"] != platform.node():
         return False
     boot, namespace = _boot(), _namespace()
-    if row["boot"] and boot and row["boot"] != boot:
+    if row.get("boot") and boot and row.get("boot") != boot:
         return _ended_before_this_boot(row["heartbeat"])
-    if row["namespace"] and row["namespace"] != namespace:
+    if row.get("namespace") and row.get("namespace") != namespace:
         return False
-    return _is_gone(row["pid"], row["ticks"], row["started"])
+    return _is_gone(row["pid"], row.get("ticks"), row["started"])
 
 
 def described_owner(row: Mapping[str, Any]) -> str | None:
@@ -77,7 +77,7 @@ def described_owner(row: Mapping[str, Any]) -> str | None:
     if is_dead(row):
         return None
     inside = ""
-    if row["host"] == platform.node() and row["namespace"] and row["namespace"] != _namespace():
+    if row["host"] == platform.node() and row.get("namespace") and row.get("namespace") != _namespace():
         inside = f" in another container ({row['namespace']})"
     return f"process {row['pid']} on {row['host']}{inside} (last heartbeat {row['heartbeat']})"
 
