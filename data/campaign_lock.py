@@ -56,24 +56,45 @@ def campaign_lock(ledger: Ledger, campaign: Campaign) -> Iterator[None]:
         LockLost: in the block, if the lock was removed meanwhile.
     """
     token = _acquire(ledger, campaign)
-    ended, lost = threading.Event(), threading.Event()
-    beat = threading.Thread(target=_beat, args=(ledger, campaign.id, token, ended, lost), daemon=True)
+    watch = _Watch()
+    beat = threading.Thread(target=_beat, args=(ledger, campaign.id, token, watch), daemon=True)
     beat.start()
     try:
-        yield
-    except KeyboardInterrupt as interrupt:
-        if lost.is_set():
+        try:
+            yield
+        finally:
+            watch.end()  # from here on the heartbeat interrupts nobody
+            beat.join()
+            _HELD.pop((ledger.url, campaign.id), None)
+            with suppress(LedgerError), ledger.write() as connection:  # what stays is the lock of a dead process
+                connection.execute(sa.delete(locks).where(locks.c.campaign_id == campaign.id, locks.c.token == token))
+    except KeyboardInterrupt as interrupt:  # it may have come while the block was being left
+        if watch.lost:
             raise LockLost(campaign.name) from interrupt
         raise
-    finally:
-        ended.set()
-        beat.join()
-        _HELD.pop((ledger.url, campaign.id), None)
-        with suppress(LedgerError), ledger.write() as connection:  # what stays is the lock of a dead process
-            connection.execute(sa.delete(locks).where(locks.c.campaign_id == campaign.id, locks.c.token == token))
 
 
-@patient
+class _Watch:
+    """What the heartbeat and the run tell each other."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        self.lost = False
+        self._turn = threading.Lock()
+
+    def end(self) -> None:
+        """Say that the run is over."""
+        with self._turn:
+            self.ended.set()
+
+    def lose(self) -> None:
+        """Say that the lock is gone, and wake the run if it is not over."""
+        with self._turn:
+            self.lost = True
+            if not self.ended.is_set():
+                _interrupt_main_thread()
+
+
 def refuse_if_running(ledger: Ledger, name: str) -> None:
     """Refuse to touch a campaign that another process is running: not its budget, and no new generation beside it.
 
@@ -150,11 +171,11 @@ def _token_of(campaign_id: int) -> sa.Select[Any]:
     return sa.select(locks.c.token).where(locks.c.campaign_id == campaign_id)
 
 
-def _beat(ledger: Ledger, campaign_id: int, token: str, ended: threading.Event, lost: threading.Event) -> None:
+def _beat(ledger: Ledger, campaign_id: int, token: str, watch: _Watch) -> None:
     last = time.monotonic()
     over = False
     while not over:
-        over = ended.wait(HEARTBEAT_SECONDS)
+        over = watch.ended.wait(HEARTBEAT_SECONDS)
         present = time.monotonic()
         try:
             beaten = _keep(ledger, campaign_id, token, present - last)
@@ -162,9 +183,7 @@ def _beat(ledger: Ledger, campaign_id: int, token: str, ended: threading.Event, 
             continue  # it is away for a while: the campaign itself waits for it, and says so
         last = present
         if not beaten:
-            lost.set()
-            if not ended.is_set():
-                _interrupt_main_thread()
+            watch.lose()
             return
 
 
