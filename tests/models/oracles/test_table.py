@@ -116,3 +116,12 @@ def test_config_round_trip(table):
     oracle = lookup(table, replicate=1)
     assert build("oracle", oracle.config()).config() == oracle.config()
     assert oracle.semantics == "pure"
+
+
+def test_values_are_those_of_the_file_to_the_last_digit(tmp_path):
+    told = {"CCO": "3.2e-11", "CCN": "4.7e-10", "CCC": "2.5e-9", "CCCC": "1.23456e-8", "CCCCC": "1.6e-19", "C": "7e18"}
+    file = tmp_path / "t.csv"
+    file.write_text("smiles,kd_molar\n" + "".join(f"{smiles},{value}\n" for smiles, value in told.items()))
+    oracle = build("oracle", {"kind": "table", "path": str(file), "value": "kd_molar", "unit": "mol/l"})
+    answers = list(oracle.evaluate(list(told), keys=list(told)))
+    assert [one.value for one in answers] == [float(value) for value in told.values()]
