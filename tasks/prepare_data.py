@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -14,12 +15,15 @@ from prefect.cache_policies import NO_CACHE
 
 from data.campaigns import CampaignState
 from data.datasets import Library, parse_source, read_source
+from data.decades import wide_span
 from data.oracle_book import OracleBook
 from data.records import Arm
 from models.reward import first_refusal
 from tasks.components import oracle_name, oracle_of, screens_of, write_json
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, file_sha256, run_stage
 from tasks.train_proxy import MINIMUM_LABELS
+
+logger = logging.getLogger(__name__)
 
 
 @task(name="prepare data", cache_policy=NO_CACHE, persist_result=False)
@@ -68,6 +72,9 @@ def _prepare(context: CampaignContext, folder: Path) -> dict[str, float]:
     refused.to_csv(folder / "refused.csv", index=False)
     initial = _initial_design(context, library)
     initial.to_parquet(folder / "initial.parquet", index=False)
+    span = wide_span(library.frame["value"].dropna().tolist())
+    if span is not None:
+        logger.warning(span)
     counts = refused["reason"].value_counts().sort_index()
     write_json(
         folder / "report.json",
@@ -75,7 +82,7 @@ def _prepare(context: CampaignContext, folder: Path) -> dict[str, float]:
             "kept": len(library.frame),
             "labelled": int(library.frame["value"].notna().sum()),
             "refused": len(refused),
-            "notes": library.notes,
+            "notes": [*library.notes, *([] if span is None else [span])],
             "reasons": {str(reason): int(n) for reason, n in counts.items()},
         },
     )
