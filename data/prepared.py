@@ -2,7 +2,8 @@
 
 A part is what `PART_ROWS` rows of the file gave: the canonical SMILES of those that are inside the space, in the order
 of the file, without repeats within the part, and the counts of those that were refused. A part is written at once or
-not at all, so that a preparation that is killed goes on with the part it was at. No part depends on another: memory
+not at all, so that a preparation that is killed goes on with the part it was at; a part that does not have the sha256
+in its first line is made again. No part depends on another: memory
 does not grow with the file.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -25,6 +27,8 @@ from data.records import Refusal
 from data.remarks import reason_kind
 from data.space import SpaceBounds
 from data.standardise import NotStandardError
+
+logger = logging.getLogger(__name__)
 
 PART_ROWS = 10_000
 """Rows of the file in a part: some ten seconds of work, and a megabyte of memory."""
@@ -141,14 +145,20 @@ class PreparedLibrary:
         path = self._path(number)
         if path is None or not path.is_file():
             return None
-        return Part.from_json(json.loads(path.read_text(encoding="utf-8")))
+        told = path.read_bytes()
+        sha256, _, text = told.partition(b"\n")
+        if hashlib.sha256(text).hexdigest().encode() != sha256:
+            logger.warning("The prepared part %s of a library is damaged; it is made again.", path)
+            return None
+        return Part.from_json(json.loads(text))
 
     def _write(self, number: int, part: Part) -> Part:
         path = self._path(number)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-            partial.write_text(json.dumps(part.to_json()), encoding="utf-8")
+            text = json.dumps(part.to_json()).encode()
+            partial.write_bytes(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
             os.replace(partial, path)
         return part
 

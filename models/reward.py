@@ -16,6 +16,7 @@ import numpy as np
 from data.records import FloatArray, Prediction
 from models.acquisition.base import is_logarithm, scores, within_a_pool
 from models.protocols import Acquisition, Proxy, ScoringContext, Screen
+from models.proxies.design import Target
 from models.registry import Component
 
 LIMIT = 30.0
@@ -63,7 +64,7 @@ class AcquisitionReward:
         self.sign = 1.0 if maximise else -1.0
         self.best = float(measured.max() if maximise else measured.min())
         self.centre = float((self.sign * measured).mean())
-        spread = max(float(measured.std()), 1e-9)
+        spread = float(Target.of(np.asarray(measured, dtype=np.float64)[:, None]).scale[0])
         self.scale = inverse_temperature / spread
         self.context = context or ScoringContext(self.best, maximise)
         self._score_centre, self._score_scale = self.centre, self.scale
@@ -86,9 +87,12 @@ class AcquisitionReward:
         return np.array([self._cache[smiles] for smiles in molecules], dtype=np.float64)
 
     def of_values(self, values: FloatArray) -> FloatArray:
-        """Return the log-reward of measured values, shape `(n,)`: b (value - m) / s, whatever the acquisition."""
-        scaled: FloatArray = np.clip(self.scale * (self.sign * values - self.centre), self.floor, LIMIT)
-        return scaled
+        """Return the log-reward of measured values, shape `(n,)`: b (value - m) / s, whatever the acquisition.
+
+        Rounded to 1e-9: values in another unit differ in their last bits only.
+        """
+        scaled = np.clip(self.scale * (self.sign * values - self.centre), self.floor, LIMIT)
+        return np.asarray(scaled.round(9) + 0.0)
 
     def _evaluate(self, molecules: list[str]) -> FloatArray:
         out = np.full(len(molecules), self.floor)

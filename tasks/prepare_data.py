@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from data.campaigns import CampaignState
 from data.config import digest
 from data.datasets import Library
+from data.decades import wide_span
 from data.records import Arm
 from data.remarks import REPORT, reading_line
 from models.registry import build
@@ -77,6 +78,7 @@ def _prepare(context: CampaignContext, folder: Path) -> dict[str, float]:
         "merged": library.merged,
         "refused": len(refused) + library.too_large,
     }
+    span = wide_span(library.frame["value"].dropna().tolist())
     write_json(
         folder / REPORT,
         {
@@ -86,7 +88,7 @@ def _prepare(context: CampaignContext, folder: Path) -> dict[str, float]:
             "merged": library.merged,
             "refused": counts["refused"],
             "line": reading_line(counts, library.reasons),
-            "warnings": library.warnings,
+            "warnings": [*library.warnings, *([] if span is None else [span])],
             "notes": library.notes,
             "reasons": library.reasons,
         },

@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from data.molecules import morgan_counts, tanimoto
 from data.records import Arm, FloatArray, Prediction
-from models.acquisition.base import round_context, scores
+from models.acquisition.base import round_context, rounded, scores
 from models.acquisition.constrained_bound import ConstrainedBound
 from models.protocols import Acquisition, ScoringContext
 from models.selectors.choice import choose
@@ -64,7 +64,7 @@ def _select(
     )
 
     def score(frame: pd.DataFrame) -> tuple[pd.DataFrame, Prediction]:
-        return _score(frame, fitted.predict(frame["smiles"].tolist()), acquisition, about)
+        return _score(frame, fitted.predict(frame["smiles"].tolist()), acquisition, about, float(known["value"].std()))
 
     scored, prediction = score(passed)
     if isinstance(acquisition, ConstrainedBound) and (verdict := acquisition.verdict(prediction, about)) is not None:
@@ -95,14 +95,14 @@ def _select(
 
 
 def _score(
-    frame: pd.DataFrame, prediction: Prediction, acquisition: Acquisition, about: ScoringContext
+    frame: pd.DataFrame, prediction: Prediction, acquisition: Acquisition, about: ScoringContext, spread: float
 ) -> tuple[pd.DataFrame, Prediction]:
     molecules: list[str] = frame["smiles"].tolist()
     here = replace(about, molecules=tuple(molecules))
     scored = frame.assign(
         predicted_mean=prediction.mean,
         predicted_std=prediction.std,
-        score=np.round(scores(acquisition, prediction, here), 9),
+        score=rounded(scores(acquisition, prediction, here), acquisition, spread),
         novelty=np.round(novelty(molecules, list(about.molecules)), 6),
     )
     return scored, prediction

@@ -6,6 +6,7 @@ flow share that store, so a champion trained on the same data is used as it is.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections import Counter
@@ -29,8 +30,10 @@ from models.proxies.warm_start import Fitter, refits
 from models.registry import build
 from models.screens.domain import ApplicabilityDomain
 from tasks.components import load_state, read_json, save_state, write_json
-from tasks.stages import CODE_VERSION, BadInput, CampaignContext, CampaignRef, StageRef, run_stage
+from tasks.stages import CODE_VERSION, BadInput, CampaignContext, CampaignRef, StageRef, folder_sha256, run_stage
 from tasks.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 FOLDS = 5
 
@@ -104,9 +107,15 @@ def proxy_seed(context: CampaignContext) -> int:
 
 
 def stored_proxy(workspace: Workspace, key: str) -> Path | None:
-    """Return the folder of a trained proxy, or None if the workspace does not have it."""
+    """Return the folder of a trained proxy, or None if the workspace does not have it, or only a damaged one."""
     folder = workspace.home / "proxies" / key
-    return folder if (folder / "training.json").is_file() else None
+    seal = folder.with_name(f"{key}.sha256")
+    if not (folder / "training.json").is_file() or not seal.is_file():
+        return None
+    if seal.read_bytes() != folder_sha256(folder).encode():
+        logger.warning("The trained proxy %s is damaged; it is trained again.", folder)
+        return None
+    return folder
 
 
 def trained(
@@ -140,7 +149,13 @@ def trained(
     write_json(partial / "training.json", {"key": key, **training})
     if final.exists():  # a concurrent training, or one that a crash cut short
         shutil.rmtree(final)
+    sha256 = folder_sha256(partial)
     os.replace(partial, final)
+    # After the folder: a crash between the two leaves a folder without a seal, which is trained again.
+    seal = final.with_name(f"{key}.sha256")
+    unsealed = seal.with_name(f"{seal.name}.partial-{os.getpid()}")
+    unsealed.write_text(sha256, encoding="ascii")
+    os.replace(unsealed, seal)
     return final
 
 

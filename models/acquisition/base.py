@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -128,6 +129,22 @@ class LogWrapper(InformedScore):
     def logarithmic(self) -> bool:
         """The scores are logarithms."""
         return True
+
+
+def rounded(score: FloatArray, acquisition: Acquisition, spread: float) -> FloatArray:
+    """Return scores without their last bits, which depend on the molecules that were predicted together.
+
+    Args:
+        score: shape `(n,)`.
+        acquisition: what they are of; logarithms have no unit.
+        spread: standard deviation of the measured values, in the unit of scores that are no logarithms.
+
+    Returns:
+        Shape `(n,)`: multiples of 1e-9 of the power of two below the spread, so that values in another unit give the
+        same choice.
+    """
+    exponent = 0 if is_logarithm(acquisition) or not spread > 0 else math.frexp(spread)[1]
+    return np.asarray(np.ldexp(np.round(np.ldexp(score, -exponent), 9), exponent))
 
 
 def signed(prediction: Prediction, context: ScoringContext) -> tuple[FloatArray, FloatArray]:

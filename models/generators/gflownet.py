@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,10 @@ from models.gflownet.trainer import Trainer, TrainerOptions, TrainingError
 from models.gflownet.warm_up import imitate
 from models.protocols import GenerationContext, Space
 from models.registry import Component, build
+from models.sealed import DamagedCheckpoint, read_sealed
 from models.threads import single_thread
+
+logger = logging.getLogger(__name__)
 
 _FLOOR_MARGIN = 5.0
 """Nats below the worst reference molecule at which the log-reward is cut off."""
@@ -127,7 +131,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             shuffled = [context.library[place] for place in order]
             library = parts.space.members(shuffled[: self.options.library_molecules])
             fingerprint = self._fingerprint(context, parts.space)
-            if checkpoint is not None and checkpoint.is_file():
+            if checkpoint is not None and _usable(checkpoint):
                 trainer.restore(checkpoint, fingerprint)
                 parts.found.restore(_beside(checkpoint), trainer.done)
             else:
@@ -334,6 +338,20 @@ class _Report:
         if checkpoint is not None and (done % trainer.options.checkpoint_every == 0 or trainer.ended):
             self._found.save(_beside(checkpoint))
         self._context.progress(done, total, metrics)
+
+
+def _usable(checkpoint: Path) -> bool:
+    """Return whether there is a checkpoint; one that is damaged is said to be so, and training begins anew."""
+    if not checkpoint.is_file():
+        return False
+    try:
+        for file in (checkpoint, _beside(checkpoint)):
+            if file.is_file():
+                read_sealed(file)
+    except DamagedCheckpoint:
+        logger.warning("The checkpoint %s is damaged; the training begins anew.", file)
+        return False
+    return True
 
 
 def _beside(checkpoint: Path) -> Path:

@@ -6,7 +6,6 @@ import hashlib
 import heapq
 import logging
 import math
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from data.records import Candidate, FloatArray
 from models.library_options import LibraryOptions
 from models.protocols import GenerationContext, Space
 from models.registry import Component
+from models.sealed import DamagedCheckpoint, read_sealed, write_sealed
 
 logger = logging.getLogger(__name__)
 
@@ -260,7 +260,11 @@ def _key(library: PreparedLibrary, seed: int, config: Mapping[str, Any], known: 
 def _load(checkpoint: Path | None, key: str) -> _Progress:
     if checkpoint is None or not checkpoint.is_file():
         return _Progress()
-    state = torch.load(checkpoint, weights_only=True)
+    try:
+        state = read_sealed(checkpoint)
+    except DamagedCheckpoint:
+        logger.warning("The checkpoint %s is damaged; the library is gone through anew.", checkpoint)
+        return _Progress()
     if state["key"] != key:
         logger.warning("The library or what is measured changed since %s was written; begun anew.", checkpoint.name)
         return _Progress()
@@ -270,6 +274,4 @@ def _load(checkpoint: Path | None, key: str) -> _Progress:
 def _save(checkpoint: Path | None, key: str, progress: _Progress) -> None:
     if checkpoint is None:
         return
-    partial = checkpoint.with_name(checkpoint.name + ".partial")
-    torch.save({"key": key, **progress.to_state()}, partial)
-    os.replace(partial, checkpoint)
+    write_sealed({"key": key, **progress.to_state()}, checkpoint)

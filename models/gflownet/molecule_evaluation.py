@@ -14,7 +14,8 @@ from torch import Tensor
 from models.gflownet.environments.base import States
 from models.gflownet.metrics import Modes, pearson, spearman, tanimoto_distance, top_k_diversity, top_k_reward
 from models.gflownet.molecules import MoleculeReward, log_probabilities
-from models.gflownet.trainer import Trainer, write_atomically
+from models.gflownet.trainer import Trainer
+from models.sealed import read_sealed, write_sealed
 
 S = TypeVar("S", bound=States)
 
@@ -60,15 +61,16 @@ class Discoveries(Generic[S]):
     def save(self, path: Path) -> None:
         """Write atomically what was found in the steps that are over."""
         state = {"molecules": list(self._found), "values": list(self._found.values()), "counts": self._counts}
-        write_atomically(state, path)
+        write_sealed(state, path)
 
     def restore(self, path: Path, steps: int) -> None:
         """Go back to the end of a training step: what was found later is forgotten. The reward knows the rest again.
 
         Raises:
+            DamagedCheckpoint: the file is not what was written.
             ValueError: the file is missing, or it was written before that step.
         """
-        state = torch.load(path, weights_only=True) if path.is_file() else {"counts": []}
+        state = read_sealed(path) if path.is_file() else {"counts": []}
         if len(state["counts"]) < steps:
             raise ValueError(
                 f"The checkpoint is of step {steps}, but {path} has {len(state['counts'])} steps of what was found "

@@ -27,6 +27,7 @@ from models.gflownet.policies.base import Exploration, Policy, PolicyDiverged
 from models.gflownet.recorded import Recorder
 from models.gflownet.trajectories import Paths, Scores, Trajectories, sample_backward, sample_forward
 from models.registry import Options, build
+from models.sealed import read_sealed, write_sealed
 from models.threads import one_blas_thread
 
 S = TypeVar("S", bound=States)
@@ -414,15 +415,16 @@ class Trainer(Generic[S]):
             "generator": self.generator.get_state(),
             "history": self.history,
         }
-        write_atomically(state, path)
+        write_sealed(state, path)
 
     def restore(self, path: Path, fingerprint: str) -> None:
         """Go back to a checkpoint.
 
         Raises:
+            DamagedCheckpoint: it is not what was written.
             ValueError: it belongs to another training.
         """
-        state = torch.load(path, weights_only=True)
+        state = read_sealed(path)
         if state["fingerprint"] != fingerprint:
             raise ValueError(
                 f"The checkpoint {path} belongs to another training: got {state['fingerprint']!r}, expected "

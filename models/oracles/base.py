@@ -117,13 +117,13 @@ def oracle_parts(oracle: Any, base: Path) -> dict[str, str]:
 class MoleculeOracle(BaseOracle[OracleOptionsT]):
     """Base of oracles that measure one molecule at a time; `measure` either returns a value or raises.
 
-    Values are rounded to `digits` decimals, so that they do not depend on the number of threads or the machine's
-    summation order; None: as they are.
+    An oracle whose unit is fixed may round to `digits` decimals of it, so that its values do not depend on the number
+    of threads or the machine's summation order. The others answer to the last digit: a value in mol/l may be 1e-12.
     """
 
     semantics: str = "pure"
     unit: str = ""
-    digits: int | None = 9
+    digits: int | None = None
 
     class Options(OracleOptions):
         """Options of every oracle."""

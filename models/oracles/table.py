@@ -43,7 +43,6 @@ class Table(MoleculeOracle["Table.Options"]):
 
     kind = "table"
     semantics = "pure"
-    digits = None  # a recorded value is the file's, to the last digit
 
     class Options(LibraryOptions, OracleOptions):
         """Options of the oracle `table`."""

@@ -102,3 +102,23 @@ def test_a_campaign_whose_network_replays_runs_and_resumes(bench):
     calls = len(bench.calls())
     assert bench.run().exit == 0
     assert len(bench.calls()) == calls
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[: len(content) // 2], lambda content: b"", lambda content: b"x" + content[1:]]
+)
+def test_a_damaged_proxy_in_the_store_is_trained_again_to_the_same_bytes(tmp_path, damage):
+    frame = pd.DataFrame({"id": MOLECULES[:12], "smiles": MOLECULES[:12], "value": np.arange(12.0)})
+    workspace, config, data = Workspace(tmp_path), ProxyConfig(kind="gaussian_process"), TrainingData.of(frame)
+    folder = trained(workspace, config, data, 3)
+    whole = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert {"proxy.pt", "proxy.json", "training.json"} <= set(whole)
+    for name, content in whole.items():
+        if damage(content) == content:
+            continue
+        (folder / name).write_bytes(damage(content))
+    assert trained(workspace, config, data, 3) == folder
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == whole
+    (tmp_path / "proxies" / f"{folder.name}.sha256").write_bytes(b"")
+    assert trained(workspace, config, data, 3) == folder
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == whole

@@ -11,6 +11,7 @@ from models.gflownet.objectives.trajectory_balance import TrajectoryBalance
 from models.gflownet.policies.backward import TiedBackward, UniformBackward
 from models.gflownet.policies.transformer import FragmentTransformer
 from models.gflownet.trainer import Trainer, TrainerOptions, TrainingError
+from models.sealed import read_sealed
 
 ENV = FragmentEnvironment(only=("c1ccccc1", "C#N", "O", "C"), max_heavy_atoms=10, max_fragments=4)
 
@@ -89,7 +90,7 @@ def test_the_checkpoint_of_another_training_is_refused(tmp_path):
 def test_the_checkpoint_is_loadable_as_weights_only_and_stands_alone(tmp_path):
     trainer_of().train(checkpoint=tmp_path / "checkpoint.pt")
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
-    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["done"] == 12
+    assert read_sealed(tmp_path / "checkpoint.pt")["done"] == 12
 
 
 def test_training_leaves_the_global_random_state_alone():

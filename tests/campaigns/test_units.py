@@ -1,0 +1,55 @@
+"""Whole campaigns in other units, through the command line: the unit of a value decides nothing."""
+
+import pytest
+
+from tests.conftest import Bench, use
+
+PROXIES = {"gaussian process": {}, "random forest": {"proxy": {"kind": "random_forest", "members": 30}}}
+
+
+def bought(tmp_path, name, tracking, monkeypatch, answer, goal="maximise", **changes):
+    """The molecules that a campaign buys, in order, and the recorded values by molecule."""
+    bench = Bench((tmp_path / name).absolute())
+    use(bench, tracking, monkeypatch)
+    monkeypatch.setattr("tasks.report.round_figures", lambda *_: {})
+    objective = {**bench.config["objectives"][0], "goal": goal}
+    bench.write_config(name=name, objectives=[objective], rounds=2, **changes)
+    bench.write_oracle(answer)
+    told = bench.run()
+    assert told.exit == 0, told.message
+    return bench.calls(), {row["smiles"]: row["value"] for row in bench.candidates()}
+
+
+@pytest.fixture
+def course(tmp_path, tracking, monkeypatch):
+    def run(name, answer="value(smiles)", goal="maximise", **changes):
+        (tmp_path / name).mkdir()
+        return bought(tmp_path, name, tracking, monkeypatch, answer, goal, **changes)
+
+    return run
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_a_campaign_buys_the_same_molecules_in_every_unit(course, proxy):
+    molecules, values = course("plain", **PROXIES[proxy])
+    assert len(molecules) == 16
+    for name, factor, shift in [
+        ("tiny", 1e-15, 0.0),
+        ("binary", 2.0**-40, 0.0),
+        ("huge", 1e15, 2.0),
+        ("far", 1.0, 1e3),
+    ]:
+        others, theirs = course(name, f"{factor!r} * (value(smiles) + {shift!r})", **PROXIES[proxy])
+        assert others == molecules
+        assert theirs == {smiles: factor * (value + shift) for smiles, value in values.items()}
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("acquisition", ["upper_confidence_bound", "expected_improvement", "thompson_sampling"])
+def test_minimising_the_negative_buys_what_maximising_buys(course, acquisition):
+    spec = {"kind": acquisition}
+    molecules, values = course("up", acquisition=spec)
+    others, negatives = course("down", "-value(smiles)", "minimise", acquisition=spec)
+    assert others == molecules
+    assert negatives == {smiles: -value for smiles, value in values.items()}

@@ -1,0 +1,79 @@
+"""A cache or a checkpoint that is cut short, garbled or emptied is known to be damaged, and made again."""
+
+import logging
+
+import pytest
+import torch
+
+from data.library_file import LibraryFile
+from data.prepared import PreparedLibrary
+from models.generators.pool import PoolGenerator
+from models.protocols import GenerationContext, Space
+from models.sealed import DamagedCheckpoint, read_sealed, write_sealed
+
+SPACE = Space(9, 1, ("H", "C", "N", "O"))
+
+
+def garbled(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :]
+
+
+DAMAGES = {
+    "cut short": lambda content: content[: len(content) // 2],
+    "garbled": garbled,
+    "emptied": lambda content: b"",
+    "one byte more": lambda content: content + b"\n",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_named(tmp_path, damage):
+    file = tmp_path / "checkpoint.pt"
+    write_sealed({"done": 3, "weights": torch.arange(4.0)}, file)
+    assert read_sealed(file)["done"] == 3
+    file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    with pytest.raises(DamagedCheckpoint, match=r"checkpoint\.pt is damaged"):
+        read_sealed(file)
+
+
+@pytest.fixture
+def library(tmp_path):
+    file = tmp_path / "library.smi"
+    file.write_text("CCO\nCCN\nCCC\nCCCO\nCC=O\n")
+    return file
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_parts_of_a_prepared_library_are_made_again(tmp_path, library, damage, caplog):
+    prepared = PreparedLibrary(LibraryFile(library), SPACE, tmp_path / "cache")
+    expected = list(prepared.parts())
+    files = sorted((tmp_path / "cache").rglob("part-*.json"))
+    whole = [file.read_bytes() for file in files]
+    assert len(files) == 2
+    for file, content in zip(files, whole, strict=True):
+        file.write_bytes(DAMAGES[damage](content))
+        with caplog.at_level(logging.WARNING):
+            assert list(prepared.parts()) == expected
+        assert str(file) in caplog.text
+        assert [one.read_bytes() for one in files] == whole
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_pool_with_a_damaged_checkpoint_begins_anew(tmp_path, library, damage, caplog):
+    context = GenerationContext(
+        SPACE, lambda molecules: torch.arange(len(molecules)).double().numpy(), 0, checkpoint=tmp_path / "pool.pt"
+    )
+
+    def proposed():
+        generator = PoolGenerator(path=str(library))
+        generator.fit(context)
+        return generator.sample(5, seed=0)
+
+    expected = proposed()
+    whole = (tmp_path / "pool.pt").read_bytes()
+    (tmp_path / "pool.pt").write_bytes(DAMAGES[damage](whole))
+    with caplog.at_level(logging.WARNING):
+        assert proposed() == expected
+    assert "pool.pt is damaged" in caplog.text
+    assert (tmp_path / "pool.pt").read_bytes() == whole

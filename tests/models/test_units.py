@@ -1,0 +1,154 @@
+"""The unit of a measurement says nothing about molecules: values times any factor, plus any shift, buy the same ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from models.acquisition.base import round_context, rounded, scores, within_a_pool
+from models.proxies.calibration import calibrated
+from models.registry import build, kinds
+from models.reward import AcquisitionReward
+from models.selectors.choice import choose
+from tests.models.proxies.problems import FAR, TEST, TRAIN, Y
+
+SHAPES = {
+    "gaussian_process": {"kind": "gaussian_process"},
+    "random_forest": {"kind": "random_forest", "members": 30},
+    "mlp_ensemble": {"kind": "mlp_ensemble", "steps": 30, "members": 2, "width": 8},
+    "gnn_ensemble": {"kind": "gnn_ensemble", "steps": 3, "members": 2, "width": 8},
+}
+"""Small proxies of every kind that learns one target."""
+
+POOL = [*TEST, *FAR, *TRAIN]
+
+UNITS = {
+    "mol/l": (1e-12, 0.0),
+    "J": (1e-19, 0.0),
+    "1e-15": (1e-15, 1.0),
+    "power of two": (2.0**-50, 0.0),
+    "large power of two": (2.0**40, 0.0),
+    "1e15": (1e15, -3.0),
+    "far from zero": (0.3, 1e3),
+    "small and far from zero": (1e-9, -1e3),
+}
+"""Factor, and shift in standard deviations."""
+
+FACTORS_OF_TWO = [name for name, (factor, shift) in UNITS.items() if np.frexp(factor)[0] == 0.5 and not shift]
+
+ACQUISITIONS = [
+    name
+    for name, cls in kinds("acquisition").items()
+    if getattr(cls, "objectives", 1) == 1 and not cls.__module__.startswith("tests")
+]
+SELECTORS = [name for name, cls in kinds("selector").items() if not cls.__module__.startswith("tests")]
+
+
+def values_in(unit: str) -> np.ndarray:
+    factor, shift = UNITS[unit]
+    return factor * (Y + shift * Y.std())
+
+
+@cache
+def proxy_of(kind: str, unit: str | None):
+    """A calibrated proxy of the values as they are, or in a unit."""
+    proxy = calibrated(build("proxy", SHAPES[kind]))
+    proxy.fit(TRAIN, Y if unit is None else values_in(unit), seed=1)
+    return proxy
+
+
+def batch_of(
+    kind: str, acquisition_kind: str, selector: str, unit: str | None, *, maximise: bool = True, sign: int = 1
+):
+    """The molecules that a round buys."""
+    values = sign * (Y if unit is None else values_in(unit))
+    proxy = proxy_of(kind, unit) if sign == 1 else negative(kind)
+    acquisition = build("acquisition", {"kind": acquisition_kind})
+    about = round_context(acquisition, proxy, TRAIN, values, maximise=maximise, seed=5)
+    prediction = proxy.predict(TEST)
+    scored = scores(acquisition, prediction, replace(about, molecules=tuple(TEST)))
+    scored = rounded(scored, acquisition, float(values.std(ddof=1)))
+    chosen = choose(
+        build("selector", {"kind": selector}), acquisition, proxy, about, TEST, prediction, scored, 6, seed=2
+    )
+    return [TEST[i] for i in chosen]
+
+
+@cache
+def negative(kind: str):
+    proxy = calibrated(build("proxy", SHAPES[kind]))
+    proxy.fit(TRAIN, -Y, seed=1)
+    return proxy
+
+
+def test_every_proxy_of_one_target_is_tried():
+    assert set(SHAPES) | {"multi_task"} == {
+        name for name, cls in kinds("proxy").items() if not cls.__module__.startswith("tests")
+    }
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("kind", SHAPES)
+def test_predictions_in_another_unit_are_the_predictions_in_that_unit(kind, unit):
+    factor, shift = UNITS[unit]
+    plain, other = proxy_of(kind, None).predict(TEST), proxy_of(kind, unit).predict(TEST)
+    scale = factor * Y.std()
+    np.testing.assert_allclose(other.mean / scale - shift, plain.mean / Y.std(), rtol=0, atol=2e-6)
+    np.testing.assert_allclose(other.std / scale, plain.std / Y.std(), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("unit", FACTORS_OF_TWO)
+@pytest.mark.parametrize("kind", SHAPES)
+def test_a_power_of_two_changes_no_bit(kind, unit):
+    factor, _ = UNITS[unit]
+    plain, other = proxy_of(kind, None).predict(TEST), proxy_of(kind, unit).predict(TEST)
+    np.testing.assert_array_equal(other.mean, factor * plain.mean)
+    np.testing.assert_array_equal(other.std, factor * plain.std)
+
+
+@pytest.mark.parametrize("kind", ["gaussian_process", "random_forest"])
+@pytest.mark.parametrize("selector", SELECTORS)
+@pytest.mark.parametrize("acquisition", ACQUISITIONS)
+def test_the_same_molecules_are_bought_in_every_unit(acquisition, selector, kind):
+    expected = batch_of(kind, acquisition, selector, None)
+    assert len(set(expected)) == 6
+    assert {unit: batch_of(kind, acquisition, selector, unit) for unit in UNITS} == dict.fromkeys(UNITS, expected)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("acquisition", ACQUISITIONS)
+def test_the_generator_follows_the_same_reward_in_every_unit(acquisition, unit):
+    part = build("acquisition", {"kind": acquisition})
+    if within_a_pool(part):
+        return
+
+    def reward(values, proxy):
+        about = round_context(part, proxy, TRAIN, values, maximise=True, seed=5)
+        return AcquisitionReward(proxy, part, [], values, maximise=True, inverse_temperature=3.0, context=about)
+
+    plain = reward(Y, proxy_of("gaussian_process", None))
+    other = reward(values_in(unit), proxy_of("gaussian_process", unit))
+    np.testing.assert_allclose(other(POOL), plain(POOL), rtol=0, atol=3e-5)
+    np.testing.assert_allclose(other.of_values(values_in(unit)), plain.of_values(Y), rtol=0, atol=1.1e-6)
+    assert np.ptp(other(POOL)) > 0.1
+
+
+@pytest.mark.parametrize("selector", SELECTORS)
+@pytest.mark.parametrize("acquisition", ACQUISITIONS)
+def test_minimising_the_negative_buys_what_maximising_buys(acquisition, selector):
+    expected = batch_of("gaussian_process", acquisition, selector, None)
+    assert batch_of("gaussian_process", acquisition, selector, None, maximise=False, sign=-1) == expected
+
+
+def test_values_that_are_all_equal_have_a_reward_without_noise():
+    for size in (1e-12, 0.1 + 0.2, 1e12):
+        values = np.full(len(TRAIN), size)
+        proxy = calibrated(build("proxy", SHAPES["gaussian_process"]))
+        proxy.fit(TRAIN, values, seed=1)
+        part = build("acquisition", {"kind": "mean"})
+        reward = AcquisitionReward(proxy, part, [], values, maximise=True, inverse_temperature=3.0)
+        np.testing.assert_allclose(reward(TEST), 0.0, atol=1e-5)
+        np.testing.assert_allclose(reward.of_values(values), 0.0, atol=1e-5)
