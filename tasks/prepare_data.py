@@ -16,6 +16,7 @@ from data.campaigns import CampaignState
 from data.datasets import Library, parse_source, read_source
 from data.oracle_book import OracleBook
 from data.records import Arm
+from data.spreadsheets import safe_frame
 from models.reward import first_refusal
 from tasks.components import oracle_name, oracle_of, screens_of, write_json
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, file_sha256, run_stage
@@ -65,7 +66,7 @@ def _prepare(context: CampaignContext, folder: Path) -> dict[str, float]:
     refused = pd.DataFrame(
         [(r.line, r.text, r.reason) for r in library.refused], columns=["line", "text", "reason"]
     ).astype({"line": "Int64"})
-    refused.to_csv(folder / "refused.csv", index=False)
+    safe_frame(refused).to_csv(folder / "refused.csv", index=False)
     initial = _initial_design(context, library)
     initial.to_parquet(folder / "initial.parquet", index=False)
     counts = refused["reason"].value_counts().sort_index()

@@ -74,7 +74,7 @@ class TrainingData:
         return len(self.ids)
 
 
-@task(name="train proxy", cache_policy=NO_CACHE, persist_result=False)
+@task(name="train proxy", task_run_name="round {round}: train proxy", cache_policy=NO_CACHE, persist_result=False)
 def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: StageRef | None = None) -> StageRef:
     """Train the proxy of a round on all measurements so far; a network with `refit: replay` goes on from `previous`.
 
