@@ -1,8 +1,8 @@
 """Text in CSV files that spreadsheets open: never a formula.
 
-A program that opens a CSV file runs a cell that begins with `=`, `+`, `-` or `@` (or a tab or a line break before one of
-them) as a formula; a name or a message that others wrote could begin so. Such texts get an apostrophe in front, and so do
-texts that begin with one: taking one leading apostrophe away gives back every text. Numbers are not touched.
+A program that opens a CSV file runs a cell that begins with `=`, `+`, `-` or `@` (or a tab or a line break before one
+of them) as a formula; a name or a message that others wrote could begin so. Such texts get an apostrophe in front, and
+so do texts that begin with one: taking one leading apostrophe away gives back every text. Numbers are not touched.
 
 Reference: OWASP, CSV Injection.
 """

@@ -11,7 +11,7 @@ DISTRIBUTION = "discovery-flows"
 
 
 def version() -> str:
-    """Return the version that `pyproject.toml` names, or that of the installed distribution where there is no such file."""
+    """Return the version that `pyproject.toml` names; of what is installed, where there is none."""
     try:
         project = tomllib.loads((Path(__file__).resolve().parent.parent / "pyproject.toml").read_text())["project"]
         if project["name"] == DISTRIBUTION:

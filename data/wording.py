@@ -56,7 +56,7 @@ def labelled(name: str, unit: str | None) -> str:
 
 
 def harmless(text: str) -> str:
-    """Return a text in which every character that would steer a terminal is written as its escape, such as `\\x1b`.
+    """Return a text in which every character that would steer a terminal is written as its escape.
 
     Line breaks and tabs stay; so do letters of every script. What has no UTF-8 form (lone surrogates, as in file names
     of other encodings) is escaped as well.

@@ -170,8 +170,8 @@ def checked_cron(cron: str) -> None:
         croniter(cron, datetime.now(UTC)).get_next(datetime)  # type: ignore[no-untyped-call]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
-            f"--cron is {cron!r}, which is no schedule ({error}); expected five fields, minute hour day month weekday, in "
-            'UTC: "0 2 * * *" is every night at two.'
+            f"--cron is {cron!r}, which is no schedule ({error}); expected five fields, minute hour day month weekday, "
+            'in UTC: "0 2 * * *" is every night at two.'
         ) from error
 
 

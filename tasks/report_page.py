@@ -34,6 +34,7 @@ _FIGURES = {
     "failed": "Failed calls",
     "rounds": "Rounds",
 }
+_ARMS = frozenset(str(arm) for arm in Arm)
 _VALUES = frozenset({"best", "top10_mean", "initial_best", "acquisition_mean", "control_mean"})
 _FILTERS = {"round": "Round", "arm": "Arm", "source": "Source", "state": "State"}
 _ENDED = {CallState.FAILED: "failed", CallState.ABANDONED: "abandoned", CallState.IN_DOUBT: "in doubt"}
@@ -240,7 +241,7 @@ def _figures(summary: Mapping[str, Any], unit: str) -> list[dict[str, Any]]:
     found = []
     for name, value in summary.items():
         arm, _, what = name.rpartition("_")
-        if value is None or (name == "budget" and "calls" in summary) or (arm in Arm and what in ("n", "half")):
+        if value is None or (name == "budget" and "calls" in summary) or (arm in _ARMS and what in ("n", "half")):
             continue
         n, half = (summary.get(f"{arm}_{key}") for key in ("n", "half"))
         about = f"± {_shown(half, 2)} {unit} (95 %), n {n}" if half is not None else f"{unit} (n {n})" if n else unit
