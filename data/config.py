@@ -223,6 +223,8 @@ def read_mapping(path: Path, overrides: Sequence[str] = (), *, what: str = "camp
     Raises:
         ConfigError: the file is missing or no YAML mapping, or an override does not fit it.
     """
+    if path.is_dir():
+        raise ConfigError(f"{str(path)!r} is a folder; expected a {what} file (YAML), such as one inside it.")
     if not path.is_file():
         raise ConfigError(f"There is no {what} file {str(path)!r}; expected a YAML file, see `campaigns/`.")
     try:
@@ -231,6 +233,10 @@ def read_mapping(path: Path, overrides: Sequence[str] = (), *, what: str = "camp
         raise ConfigError(f"{path.name} is no valid YAML: {error}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path.name} is no UTF-8 text ({error.reason}); save the {what} file as UTF-8.") from error
+    except OSError as error:
+        raise ConfigError(
+            f"{str(path)!r} cannot be read ({error.strerror or error}); mend its permissions, or name another file."
+        ) from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path.name} holds {type(raw).__name__}; expected a mapping with the keys of a {what}.")
     for override in overrides:

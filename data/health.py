@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from data.campaigns import StageRow
-from data.records import Arm, JsonDict
+from data.records import Arm, CallState, JsonDict
 
 FEWEST = 8
 """Measured predictions without which nothing is said about their calibration."""
@@ -65,7 +65,7 @@ def findings(rows: Sequence[JsonDict], stages: Iterable[StageRow], *, maximise: 
             [row for row in rows if row["round"] <= stage.round], stage.round, promised, maximise=maximise
         )
         before = [f for f in found if f.kind == "calibration_drift"][-1:]
-        again = drift.level is Level.WARNING and bool(before) and before[0].level is Level.WARNING
+        again = _narrow_alone(drift) and bool(before) and _narrow_alone(before[0])
         more = (
             f" Round {before[0].round} had this finding too, so new data alone do not mend it: choose another "
             "`proxy.kind`, its features or its `calibration`, and begin anew with --fresh (measurements are kept)."
@@ -113,18 +113,24 @@ def calibration_drift(
         )
     here = _triples([row for row in acquired if row["round"] == round])
     overall = drift_figures(_triples(acquired))
-    last = drift_figures(here) if len(here) >= FEWEST else overall
+    alone = drift_figures(here) if len(here) >= FEWEST else {}
     first = min(row["round"] for row in acquired)
     told = _told(first, round, overall, here, used, promised)
-    trouble = _trouble(overall, last, promised, maximise)
+    trouble = _trouble(overall, alone or overall, promised, maximise)
     level = Level.WARNING if trouble else Level.GOOD
-    figures = {**overall, **{f"last_{key}": value for key, value in last.items()}}
+    figures = {**overall, **{f"last_{key}": value for key, value in alone.items()}}
     return Finding(round, "calibration_drift", level, f"{told} {trouble or 'The predictions hold.'}", figures)
 
 
 def predicted_and_measured(rows: Sequence[JsonDict]) -> list[JsonDict]:
     """Return the candidates that a proxy predicted and that were then measured: those that every count is about."""
-    return [row for row in rows if row.get("value") is not None and row.get("predicted_mean") is not None]
+    return [
+        row
+        for row in rows
+        if row.get("value") is not None
+        and row.get("predicted_mean") is not None
+        and row.get("state", CallState.DONE) == CallState.DONE
+    ]
 
 
 def inside(rows: Sequence[JsonDict]) -> int:
@@ -146,6 +152,12 @@ def expected_inside(n: int, probability: float = 0.9) -> tuple[int, int]:
     """Return between which numbers of n intervals hold their value, in 95 of 100 campaigns that predict as promised."""
     half = _LIMITS[95] * math.sqrt(n * probability * (1.0 - probability))
     return max(whole(n * probability - half), 0), min(whole(n * probability + half), n)
+
+
+def _narrow_alone(finding: Finding) -> bool:
+    """Return whether the last round would have been accused without those before it."""
+    n, share = finding.figures.get("last_n", 0.0), finding.figures.get("last_coverage_90", 1.0)
+    return finding.level is Level.WARNING and whole(n * share) < expected_inside(whole(n))[0]
 
 
 def _triples(rows: Sequence[JsonDict]) -> list[tuple[float, float, float]]:

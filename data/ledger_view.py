@@ -20,7 +20,7 @@ class LedgerView:
     """Reads one SQLite ledger."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
+        self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
         self._connection.row_factory = sqlite3.Row
 
     @classmethod

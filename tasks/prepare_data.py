@@ -111,6 +111,11 @@ def _initial_design(context: CampaignContext, library: Library) -> pd.DataFrame:
             f"data.initial asks for {wanted} molecules, but only {len(chosen)} unlabelled ones of the source are "
             f"inside the space and pass the screens. Set data.initial to {len(chosen)} or less, or give more molecules."
         )
+    if not len(chosen) + len(labelled):
+        raise BadInput(
+            f"There is nothing to measure: none of the {len(frame)} molecules of the source has a value, and "
+            "data.initial is 0. Raise data.initial, or name the column that holds the values as data.value."
+        )
     if len(chosen) + len(labelled) < MINIMUM_LABELS and config.rounds:
         raise BadInput(
             f"The campaign would begin with {len(chosen) + len(labelled)} measured molecules; a proxy needs at least "
