@@ -46,9 +46,14 @@ def as_json(rows: Sequence[JsonDict]) -> str:
 def as_csv(rows: Sequence[JsonDict]) -> str:
     """Return candidates as CSV."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows([{key: safe_text(_writable(value)) for key, value in row.items()} for row in rows])
+    plain = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    # Python quotes a carriage return only where it ends lines, and readers end a line at one that is not quoted.
+    quoted = csv.DictWriter(text, FIELDS, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    plain.writeheader()
+    for row in rows:
+        cells = {key: safe_text(_writable(value)) for key, value in row.items()}
+        writer = quoted if any("\r" in cell for cell in cells.values() if isinstance(cell, str)) else plain
+        writer.writerow(cells)
     return text.getvalue()
 
 

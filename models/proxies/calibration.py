@@ -217,7 +217,8 @@ def purchase_factor(purchases: Purchases) -> float:
     What an acquisition chooses is unlike held-out molecules: it is where the proxy promises most. The factor of round r
     is the root mean square of the standardised errors of all earlier purchases, and of `PRIOR` more of size 1. The
     deviations they were bought with had the factors of their own rounds already; these are worked out again from the
-    rounds before, in order, so that the factor is a function of the purchases alone.
+    rounds before, in order, so that the factor is a function of the purchases alone. It never narrows: lucky purchases
+    are few, and held-out molecules have said already how wide the deviations must be.
     """
     squares: list[float] = []
     factor = 1.0
@@ -227,7 +228,7 @@ def purchase_factor(purchases: Purchases) -> float:
         errors = np.minimum(np.abs(purchases.values[here] - purchases.mean[here]), LIMIT * std)
         squares += np.square(errors / std * factor).tolist()
         if len(squares) >= PURCHASES:
-            factor = float(np.sqrt((np.sum(squares) + PRIOR) / (len(squares) + PRIOR)))
+            factor = max(1.0, float(np.sqrt((np.sum(squares) + PRIOR) / (len(squares) + PRIOR))))
     return factor
 
 
