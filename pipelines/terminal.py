@@ -112,7 +112,7 @@ class Terminal(Console):
         hush(self.file)
 
 
-_LONG = 24
+_LONG = 16
 """Columns that a long text must have at least, before it goes on below."""
 
 
