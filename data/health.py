@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from data.campaigns import StageRow
-from data.records import CallState, JsonDict
+from data.records import Arm, CallState, JsonDict
 
 FEWEST = 8
 """Measured predictions without which nothing is said about their calibration."""
 
 _LIMITS = {50: 0.6744897501960817, 80: 1.2815515655446004, 90: 1.6448536269514722, 95: 1.959963984540054}
 """Half-width of the central interval of each probability, in standard deviations."""
+Z90 = _LIMITS[90]
 _RARE = 0.01
 """A coverage is low if chance alone gives one as low less often than this."""
 _SIGMAS = 3.0
@@ -61,10 +62,10 @@ def findings(rows: Sequence[JsonDict], stages: Iterable[StageRow], *, maximise: 
         promised = {k.removeprefix("heldout_"): v for k, v in stage.metrics.items() if k.startswith("heldout_")}
         found += _held_out(stage.round, promised)
         drift = calibration_drift(
-            [row for row in rows if row["round"] == stage.round], stage.round, promised, maximise=maximise
+            [row for row in rows if row["round"] <= stage.round], stage.round, promised, maximise=maximise
         )
         before = [f for f in found if f.kind == "calibration_drift"][-1:]
-        again = drift.level is Level.WARNING and bool(before) and before[0].level is Level.WARNING
+        again = _narrow_alone(drift) and bool(before) and _narrow_alone(before[0])
         more = (
             f" Round {before[0].round} had this finding too, so new data alone do not mend it: choose another "
             "`proxy.kind`, its features or its `calibration`, and begin anew with --fresh (measurements are kept)."
@@ -89,33 +90,78 @@ def worst(found: Iterable[Finding]) -> Level:
 def calibration_drift(
     rows: Sequence[JsonDict], round: int, promised: Mapping[str, float], *, maximise: bool
 ) -> Finding:
-    """Compare what a round's proxy predicted with what was then measured.
+    """Compare what was predicted of the acquisition arm's purchases with what was then measured.
+
+    The verdict is on all rounds so far, for a single one says little; the last one stands beside it.
 
     Args:
-        rows: candidates of the round, both arms.
-        round: its number.
-        promised: held-out figures of the proxy: `coverage_90`, `nll`, `rms_z`, as far as there are.
+        rows: candidates of the rounds so far, both arms.
+        round: the last of them.
+        promised: held-out figures of its proxy: `coverage_90`, `nll`, `rms_z`, as far as there are.
         maximise: whether larger values are better.
     """
-    measured = [
-        (row["value"], row["predicted_mean"], row["predicted_std"])
-        for row in rows
-        if row["state"] == CallState.DONE and row["predicted_mean"] is not None
-    ]
-    if len(measured) < FEWEST:
+    used = predicted_and_measured(rows)
+    acquired = [row for row in used if row.get("arm") != Arm.CONTROL]
+    if len(acquired) < FEWEST:
         return Finding(
             round,
             "calibration_drift",
             Level.UNKNOWN,
-            f"Round {round}: {len(measured)} predictions were measured; below {FEWEST} nothing can be said about their "
-            "calibration.",
-            {"n": float(len(measured))},
+            f"Round {round}: {len(acquired)} predictions of the acquisition arm were measured; below {FEWEST} nothing "
+            "can be said about their calibration.",
+            {"n": float(len(acquired))},
         )
-    figures = drift_figures(measured)
-    told = _told(round, figures, promised)
-    trouble = _trouble(figures, promised, maximise)
+    here = _triples([row for row in acquired if row["round"] == round])
+    overall = drift_figures(_triples(acquired))
+    alone = drift_figures(here) if len(here) >= FEWEST else {}
+    first = min(row["round"] for row in acquired)
+    told = _told(first, round, overall, here, used, promised)
+    trouble = _trouble(overall, alone or overall, promised, maximise)
     level = Level.WARNING if trouble else Level.GOOD
+    figures = {**overall, **{f"last_{key}": value for key, value in alone.items()}}
     return Finding(round, "calibration_drift", level, f"{told} {trouble or 'The predictions hold.'}", figures)
+
+
+def predicted_and_measured(rows: Sequence[JsonDict]) -> list[JsonDict]:
+    """Return the candidates that a proxy predicted and that were then measured: those that every count is about."""
+    return [
+        row
+        for row in rows
+        if row.get("value") is not None
+        and row.get("predicted_mean") is not None
+        and row.get("state", CallState.DONE) == CallState.DONE
+    ]
+
+
+def inside(rows: Sequence[JsonDict]) -> int:
+    """Return how many measured values lie inside the central 90 % interval of their predictions."""
+    return sum(abs(row["value"] - row["predicted_mean"]) <= Z90 * row["predicted_std"] for row in rows)
+
+
+def inside_text(rows: Sequence[JsonDict]) -> str:
+    """Return how many measured values of each arm lie inside their 90 % intervals, for the plot."""
+    arms = {
+        name: [row for row in rows if (row.get("arm") == Arm.CONTROL) is control]
+        for name, control in (("acquisition", False), ("control", True))
+    }
+    counts = ", ".join(f"{name} {inside(part)} of {len(part)}" for name, part in arms.items() if part)
+    return f"Inside the 90 % interval: {counts}"
+
+
+def expected_inside(n: int, probability: float = 0.9) -> tuple[int, int]:
+    """Return between which numbers of n intervals hold their value, in 95 of 100 campaigns that predict as promised."""
+    half = _LIMITS[95] * math.sqrt(n * probability * (1.0 - probability))
+    return max(whole(n * probability - half), 0), min(whole(n * probability + half), n)
+
+
+def _narrow_alone(finding: Finding) -> bool:
+    """Return whether the last round would have been accused without those before it."""
+    n, share = finding.figures.get("last_n", 0.0), finding.figures.get("last_coverage_90", 1.0)
+    return finding.level is Level.WARNING and whole(n * share) < expected_inside(whole(n))[0]
+
+
+def _triples(rows: Sequence[JsonDict]) -> list[tuple[float, float, float]]:
+    return [(row["value"], row["predicted_mean"], row["predicted_std"]) for row in rows]
 
 
 def drift_figures(measured: Sequence[tuple[float, float, float]]) -> dict[str, float]:
@@ -132,24 +178,48 @@ def drift_figures(measured: Sequence[tuple[float, float, float]]) -> dict[str, f
     }
 
 
-def _told(round: int, figures: Mapping[str, float], promised: Mapping[str, float]) -> str:
-    n, share = whole(figures["n"]), figures["coverage_90"]
-    held = f", {_percent(promised['coverage_90'])} held out" if "coverage_90" in promised else ""
-    nll = f"; NLL {figures['nll']:.2f}" + (f", {promised['nll']:.2f} held out" if "nll" in promised else "")
-    inside = f"{whole(share * n)} of {n} measurements lie inside their 90 % intervals"
-    return f"Round {round}: {inside} ({_percent(share)}{held}{nll})."
+def _told(
+    first: int,
+    round: int,
+    overall: Mapping[str, float],
+    here: Sequence[tuple[float, float, float]],
+    used: Sequence[JsonDict],
+    promised: Mapping[str, float],
+) -> str:
+    n = whole(overall["n"])
+    low, high = expected_inside(n)
+    held = whole(overall["coverage_90"] * n)
+    verdict = "too narrow" if held < low else "too wide" if held > high else "as promised"
+    many = first < round
+    where = f"rounds {first} to {round}" if many else f"round {round}"
+    parts = [
+        f"Acquisition arm, {where}: {verdict}: {_percent(held / n)} of {n} inside the 90 % interval "
+        f"(expected {low} to {high}, were {held})"
+    ]
+    if many and here:
+        last = sum(abs(value - mean) <= Z90 * std for value, mean, std in here)
+        parts.append(f"round {round} alone {last} of {len(here)}")
+    control = [row for row in used if row.get("arm") == Arm.CONTROL]
+    if control:
+        parts.append(f"control arm {inside(control)} of {len(control)}")
+    if "coverage_90" in promised:
+        parts.append(f"held out {_percent(promised['coverage_90'])}")
+    nll = f"NLL {overall['nll']:.2f}" + (f", {promised['nll']:.2f} held out" if "nll" in promised else "")
+    return "; ".join([*parts, nll]) + "."
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def _trouble(figures: Mapping[str, float], promised: Mapping[str, float], maximise: bool) -> str:
+def _trouble(
+    overall: Mapping[str, float], last: Mapping[str, float], promised: Mapping[str, float], maximise: bool
+) -> str:
     """Return what is wrong and what to do, or an empty string."""
-    n, mean, rms = figures["n"], figures["mean_z"], figures["rms_z"]
-    expected = min(max(promised.get("coverage_90", 0.9), 0.5), 0.9)
-    low = binomial_tail(whole(figures["coverage_90"] * n), whole(n), expected) < _RARE
-    spread = chi_square_sigmas(n, rms / max(promised.get("rms_z", 1.0), 1.0))
+    n, mean = last["n"], last["mean_z"]
+    low = whole(overall["coverage_90"] * overall["n"]) < expected_inside(whole(overall["n"]))[0]
+    rms = overall["rms_z"]
+    spread = chi_square_sigmas(overall["n"], rms / max(promised.get("rms_z", 1.0), 1.0))
     if abs(mean) > 0.5 and abs(mean) * math.sqrt(n) > _SIGMAS * max(1.0, promised.get("rms_z", 1.0)):
         worse = (mean < 0) == maximise
         side = "below" if mean < 0 else "above"
@@ -164,8 +234,8 @@ def _trouble(figures: Mapping[str, float], promised: Mapping[str, float], maximi
     if low or spread > _SIGMAS:
         return (
             f"Errors are {rms:.1f} times as large as predicted: the proxy is too sure of what is unlike its training "
-            "data. Until the next round has learnt from these, read its deviations as that much larger; to stay where "
-            "it can be believed set `proxy.domain.min_similarity`, and if `proxy.calibration` is none, set variance."
+            "data. Later rounds are calibrated on these purchases too, if `proxy.calibration` is not none; to stay "
+            "where it can be believed set `proxy.domain.min_similarity`."
         )
     if spread < -_SIGMAS and rms < 0.6:
         return (

@@ -116,6 +116,30 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class ArmFigures:
+    """What an arm measured, and how far chance may have moved its mean."""
+
+    n: int
+    mean: float
+    half: float | None
+    """Half of the 95 % interval of the mean, by Student's t; None for a single value."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFigures:
+    """What became of the proposals of one source, over all rounds so far."""
+
+    source: str
+    proposed: int | None
+    """None where it was not counted: the initial design."""
+    screened: int | None
+    """Of these, left after screening."""
+    bought: int
+    mean: float | None
+    best: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class RoundSummary:
     """What a round bought and found, for the terminal, the reports and MLflow."""
 
@@ -128,6 +152,10 @@ class RoundSummary:
     control_mean: float | None
     failed: int
     metrics: dict[str, float]
+    acquisition: ArmFigures | None = None
+    """What the acquisition arm bought in this round."""
+    control: ArmFigures | None = None
+    """What the control arm bought in this round."""
 
     @staticmethod
     def top_mean(values: Sequence[float], n: int = 10, *, maximise: bool = True) -> float | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
-from data.records import Arm, CallState, JsonDict, RoundSummary
+from data.campaigns import StageRow
+from data.records import Arm, ArmFigures, CallState, JsonDict, RoundSummary, SourceFigures
+from data.wording import spread
 
 
 def summarise(rows: Sequence[JsonDict], round: int, *, maximise: bool) -> RoundSummary:
@@ -27,6 +30,8 @@ def summarise(rows: Sequence[JsonDict], round: int, *, maximise: bool) -> RoundS
         control_mean=_mean(here, Arm.CONTROL),
         failed=sum(row["state"] == CallState.FAILED for row in here),
         metrics={},
+        acquisition=arm_figures(here, Arm.ACQUISITION),
+        control=arm_figures(here, Arm.CONTROL),
     )
 
 
@@ -47,6 +52,75 @@ def ranked(rows: Sequence[JsonDict], *, maximise: bool) -> list[JsonDict]:
         return (group, 0.0 if mean is None else sign * mean, row["id"])
 
     return sorted(rows, key=key)
+
+
+def arm_figures(rows: Sequence[JsonDict], arm: Arm) -> ArmFigures | None:
+    """Return what an arm measured in some rows, or None if it measured nothing."""
+    values = [row["value"] for row in rows if row["arm"] == arm and row["state"] == CallState.DONE]
+    if not values:
+        return None
+    n, mean = len(values), math.fsum(values) / len(values)
+    if n == 1:
+        return ArmFigures(1, mean, None)
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    return ArmFigures(n, mean, student(n - 1) * deviation / math.sqrt(n))
+
+
+def arm_text(figures: ArmFigures | None) -> str:
+    """Return a mean with its 95 % interval and n, such as `1.234 ± 0.31 (n 6)`; a dash where there is none."""
+    if figures is None:
+        return "-"
+    return f"{spread(figures.mean, figures.half)} (n {figures.n})"
+
+
+def by_source(rows: Sequence[JsonDict], stages: Iterable[StageRow], *, maximise: bool) -> list[SourceFigures]:
+    """Return what each source proposed and what came of it: the initial design first, then as they came.
+
+    Args:
+        rows: the campaign's candidates.
+        stages: its finished stages; `propose` and `screen` counted their candidates by source.
+        maximise: whether larger values are better.
+    """
+    counts: dict[str, dict[str, int]] = {"propose": {}, "screen": {}}
+    for stage in stages:
+        for key, value in stage.metrics.items():
+            kind, _, source = key.partition("/")
+            if stage.name in counts and kind == COUNTED and source:
+                counts[stage.name][source] = counts[stage.name].get(source, 0) + round(value)
+    bought: dict[str, list[JsonDict]] = {}
+    for row in rows:
+        if row["state"] != "proposed":
+            bought.setdefault(row["source"], []).append(row)
+    out = []
+    for source in dict.fromkeys([*bought, *counts["propose"]]):
+        mine = bought.get(source, [])
+        values = [row["value"] for row in mine if row["state"] == CallState.DONE]
+        out.append(
+            SourceFigures(
+                source=source,
+                proposed=counts["propose"].get(source),
+                screened=counts["screen"].get(source, 0 if source in counts["propose"] and counts["screen"] else None),
+                bought=len(mine),
+                mean=math.fsum(values) / len(values) if values else None,
+                best=(max(values) if maximise else min(values)) if values else None,
+            )
+        )
+    return out
+
+
+COUNTED = "source"
+"""Metrics `source/KIND` of the stages `propose` and `screen` count candidates by the kind of generator."""
+
+
+def student(freedom: int) -> float:
+    """Return the 97.5 % quantile of Student's t, to three digits."""
+    return _STUDENT[freedom - 1] if freedom <= len(_STUDENT) else 1.96 + 2.5 / freedom
+
+
+_STUDENT = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
+    2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
 
 
 def _mean(rows: Sequence[JsonDict], arm: Arm) -> float | None:

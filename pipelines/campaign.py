@@ -13,10 +13,13 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
+from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from data.campaign_lock import LockLost, campaign_lock, has_lost, refuse_if_running
 from data.campaigns import Campaign, CampaignState, LedgerError
+from data.config import ConfigError, load_config
 from pipelines.calling import Call, as_function, as_task
 from pipelines.validation import checked_config
 from pipelines.zombies import bury_zombies
@@ -44,7 +47,16 @@ class Outcome:
     message: str
 
 
-@flow(name="campaign", flow_run_name="{config}", persist_result=False)
+def _run_name() -> str:
+    """Return the campaign's name for Prefect's lists; the file's where the file cannot be read."""
+    given = flow_run.get_parameters()
+    try:
+        return load_config(Path(given["config"]), tuple(given.get("overrides") or ())).name
+    except ConfigError:
+        return Path(given["config"]).stem
+
+
+@flow(name="campaign", flow_run_name=_run_name, persist_result=False)
 def campaign(
     config: str, overrides: tuple[str, ...] = (), fresh: bool = False, retry_failed: bool = False
 ) -> State[Any]:
@@ -100,10 +112,10 @@ def run_campaign(
             run_rounds(ref, config.rounds, call)
         except CampaignStopped as stopped:
             outcome = Outcome(begun, stopped.state, stopped.message)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit, TerminationSignal):  # Prefect has a signal of its own for SIGTERM
             _record_end(context, CampaignState.INTERRUPTED, "Interrupted; the same command goes on.")
             raise
-        except BaseException as error:
+        except Exception as error:
             _record_end(context, CampaignState.FAILED, f"{type(error).__name__}: {error}")
             raise
         else:

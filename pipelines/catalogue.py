@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
-from rich.console import Console
-from rich.table import Table
 
 from data.records import JsonDict
 from models.registry import GROUPS, kinds, plugin_problems
+from pipelines.terminal import Terminal, table
 from tasks.workspace import writing
 
 
@@ -59,22 +58,28 @@ def _default(field: FieldInfo) -> Any:
     return value
 
 
-def show_components(group: str | None, format: str, console: Console) -> None:
+def show_components(group: str | None, format: str, console: Terminal) -> None:
     """Print the components as a table or as JSON; plugins that are left out are told on standard error."""
     entries = catalogue(group)
     tell_plugin_problems()
     if format == "json":
-        print(json.dumps(entries, indent=1))
+        console.raw(json.dumps(entries, indent=1) + "\n")
         return
-    table = Table("group", "kind", "what", "options (default)", box=None, padding=(0, 2, 1, 0))
+    lines = []
     for entry in entries:
         options = [
             option["name"] + ("" if option["required"] else f" ({json.dumps(option['default'])})")
             for option in entry["options"]
         ]
         what = entry["summary"] + (f"\n{entry['reference']}" if entry["reference"] else "")
-        table.add_row(entry["group"], entry["kind"], what, "\n".join(options))
-    console.print(table)
+        lines.append([entry["group"], entry["kind"], what, "\n".join(options)])
+    headers = ["group", "kind", "what", "options (default)"]
+    if console.fits(headers, lines, long=(2, 3)):
+        made = table(headers, lines, long=(2, 3))
+        made.padding = (0, 2, 1, 0)
+        console.print(made)
+    else:
+        console.records(headers, lines, long=(2, 3))
 
 
 def tell_plugin_problems() -> None:
@@ -84,7 +89,7 @@ def tell_plugin_problems() -> None:
 
 
 def build_vocabulary_file(
-    file: Path, out: Path, max_fragments: int | None, min_count: int | None, console: Console
+    file: Path, out: Path, max_fragments: int | None, min_count: int | None, console: Terminal
 ) -> None:
     """Build a vocabulary from a file of SMILES and write it.
 
@@ -104,10 +109,10 @@ def build_vocabulary_file(
         if refused:
             common = "; ".join(f"{reason} ({count})" for reason, count in refused.most_common(3))
             said = f"{refused.total()} rows of {file.name} were refused: {common}."
-            console.print(said, markup=False, highlight=False, soft_wrap=True)
+            console.say(said)
     with writing(out):
         vocabulary.save(out)
-    console.print(f"{len(vocabulary.fragments)} fragments written to {out}", highlight=False)
+    console.say(f"{len(vocabulary.fragments)} fragments written to {out}")
 
 
 def _molecules(file: Path, refused: Counter[str]) -> Iterator[str]:

@@ -7,24 +7,28 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.console import Console
 
+from data.version import version
+from pipelines.terminal import Terminal, close_streams, forgive_encodings
 from tasks.workspace import Workspace, WorkspaceError, quiet_environment
 
 EXIT_BAD_INPUT = 2
 EXIT_STOPPED = 3
 EXIT_INTERRUPTED = 130
 
+console = Terminal()
+errors = Terminal(stderr=True)
+
 app = App(
     name="discover",
     help="Run discovery campaigns: proxies, GFlowNets, real measurements; tracked, resumable, inspectable.",
+    version=version,
     version_flags=["--version"],
+    console=console,
+    error_console=errors,
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # `guarded` says what an interruption leaves behind
 )
-console = Console()
-errors = Console(stderr=True)
-
 Sets = Annotated[tuple[str, ...], Parameter(name="--set", negative=(), consume_multiple=False)]
 
 
@@ -45,12 +49,14 @@ def run(config: Path, *, set: Sets = (), fresh: bool = False, retry_failed: bool
 
 
 @app.command
-def status(name: str | None = None) -> int:
+def status(name: str | None = None, *, wide: bool = False) -> int:
     """Show where campaigns stand: of one, its rounds.
 
     Args:
         name: of a campaign; without it all are listed.
+        wide: lines as long as they are, as into a pipe.
     """
+    console.wide = wide
     from pipelines.status import show_campaign, show_campaigns
 
     if name is None:
@@ -67,6 +73,7 @@ def candidates(
     top: int | None = None,
     format: Literal["table", "csv", "sdf", "json"] = "table",
     out: Path | None = None,
+    wide: bool = False,
 ) -> int:
     """Show or export a campaign's candidates, best first.
 
@@ -75,7 +82,9 @@ def candidates(
         top: only the best so many.
         format: table for the terminal; csv, sdf and json for other programs.
         out: file to write; without it the candidates are printed.
+        wide: lines as long as they are, ids included, as into a pipe.
     """
+    console.wide = wide
     from pipelines.inspection import export_candidates
 
     export_candidates(Workspace.open(), name, top, format, out, console)
@@ -167,13 +176,15 @@ def validate(config: Path, *, set: Sets = ()) -> int:
 
 
 @app.command
-def components(group: str | None = None, *, format: Literal["table", "json"] = "table") -> int:
+def components(group: str | None = None, *, format: Literal["table", "json"] = "table", wide: bool = False) -> int:
     """List the exchangeable parts with their options, defaults and references.
 
     Args:
         group: of components, such as proxy or generator; without it all groups.
         format: table or json.
+        wide: lines as long as they are, as into a pipe.
     """
+    console.wide = wide
     from pipelines.catalogue import show_components
 
     show_components(group, format, console)
@@ -251,7 +262,10 @@ def doctor() -> int:
 def main() -> None:
     """Entry point: runs a command and ends the process with its exit code."""
     quiet_environment()
-    sys.exit(guarded(sys.argv[1:]))
+    forgive_encodings()
+    code = guarded(sys.argv[1:])
+    close_streams()
+    sys.exit(code)
 
 
 def guarded(arguments: list[str]) -> int:
@@ -260,12 +274,14 @@ def guarded(arguments: list[str]) -> int:
     0 done, 2 bad input, 3 stopped by a named limit, 130 interrupted.
     """
     try:
-        return int(app(arguments, exit_on_error=False, print_error=True, result_action="return_value") or 0)
+        return int(app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0)
     except KeyboardInterrupt:
-        errors.print("Interrupted. Nothing measured is lost; the same command goes on.", style="yellow")
+        errors.say(("Interrupted. Nothing measured is lost; the same command goes on.", "yellow"))
         return EXIT_INTERRUPTED
-    except CycloptsError:  # cyclopts has told it
-        return EXIT_BAD_INPUT
+    except CycloptsError as error:
+        return _refuse(error)
+    except BrokenPipeError:  # nobody reads any more
+        return 0
     except WorkspaceError as error:
         return _refuse(error)
     except Exception as error:
@@ -277,5 +293,5 @@ def guarded(arguments: list[str]) -> int:
 
 
 def _refuse(error: Exception) -> int:
-    errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+    errors.say((str(error), "red"))
     return int(getattr(error, "exit_code", EXIT_BAD_INPUT))

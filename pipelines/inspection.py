@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+from collections.abc import Mapping
 from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
 
 from data.campaign_lock import release_lock
 from data.campaigns import Campaign
+from data.compounds import with_compounds
 from data.oracle_book import settle
 from data.records import JsonDict
 from data.summary import ranked
-from pipelines.status import number
+from data.wording import figure, labelled, spread
+from pipelines.exports import FIELDS, as_csv, as_json, as_sdf
+from pipelines.terminal import Terminal
 from tasks.workspace import Workspace, writing
-
-FIELDS = (
-    "id",
-    "smiles",
-    "value",
-    "unit",
-    "round",
-    "arm",
-    "predicted_mean",
-    "predicted_std",
-    "source",
-    "state",
-    "novelty",
-    "error",
-    "message",
-)
-"""Keys of an exported candidate, in order."""
 
 
 def exported(workspace: Workspace, name: str, top: int | None = None) -> list[JsonDict]:
@@ -42,7 +23,8 @@ def exported(workspace: Workspace, name: str, top: int | None = None) -> list[Js
     campaign = ledger.campaign(name)
     unit = unit_of(workspace, campaign)
     rows = ranked(ledger.candidates(campaign.id), maximise=campaign.maximise)
-    return [{key: {**row, "unit": unit}.get(key) for key in FIELDS} for row in rows[:top]]
+    told = with_compounds(rows[:top], rows)
+    return [{key: {**row, "unit": unit}.get(key) for key in FIELDS} for row in told]
 
 
 def unit_of(workspace: Workspace, campaign: Campaign) -> str:
@@ -53,7 +35,7 @@ def unit_of(workspace: Workspace, campaign: Campaign) -> str:
 
 
 def export_candidates(
-    workspace: Workspace, name: str, top: int | None, format: str, out: Path | None, console: Console
+    workspace: Workspace, name: str, top: int | None, format: str, out: Path | None, console: Terminal
 ) -> None:
     """Print or write a campaign's candidates.
 
@@ -67,64 +49,64 @@ def export_candidates(
 
         raise ConfigError(f"--top is {top}; expected at least 1, or leave it out to have all candidates.")
     rows = exported(workspace, name, top)
-    if format == "table":
-        text = None
-    elif format == "json":
-        text = json.dumps(rows, indent=1) + "\n"
-    elif format == "csv":
-        text = as_csv(rows)
-    else:
-        text = as_sdf(rows)
+    forms = {"json": as_json, "csv": as_csv, "sdf": as_sdf}
     if out is not None:
         with writing(out):
-            out.write_text(text if text is not None else as_csv(rows), encoding="utf-8")
-        console.print(f"{len(rows)} candidates written to {out}", highlight=False)
-    elif text is None:
-        console.print(candidate_table(rows))
+            out.write_text(forms.get(format, as_csv)(rows), encoding="utf-8", newline="")
+        console.say(f"{len(rows)} candidates written to {out}")
+    elif format == "table":
+        show_candidates(rows, console)
     else:
-        print(text, end="")
+        console.raw(forms[format](rows))
 
 
-def candidate_table(rows: list[JsonDict]) -> Table:
-    """Return candidates as a table for the terminal."""
+def show_candidates(rows: list[JsonDict], console: Terminal) -> None:
+    """Print candidates as a table, or as blocks of lines where a table does not fit; ids where there is room."""
     unit = rows[0]["unit"] if rows else ""
-    table = Table("", f"value ({unit})", "predicted", "round", "arm", "source", "SMILES", box=None)
-    for position, row in enumerate(rows, start=1):
-        predicted = "" if row["predicted_mean"] is None else f"{row['predicted_mean']:.2f} ± {row['predicted_std']:.2f}"
-        value = row["state"] if row["value"] is None else number(row["value"])
-        table.add_row(str(position), value, predicted, str(row["round"]), row["arm"], row["source"], row["smiles"])
-    return table
+    ranks = {row["id"]: rank for rank, row in enumerate(rows, start=1)}
+    headers = ["", labelled("value", unit), "predicted", "round", "arm", "source", "id", "SMILES", "note"]
+    lines = []
+    for rank, row in enumerate(rows, start=1):
+        value = row["state"].replace("_", " ") if row["value"] is None else figure(row["value"])
+        predicted = spread(row["predicted_mean"], row["predicted_std"])
+        note = "; ".join(filter(None, (_reason(row), _same_compound(row, ranks))))
+        lines.append(
+            [str(rank), value, predicted, str(row["round"]), row["arm"], row["source"], row["id"], row["smiles"], note]
+        )
+    left_out = set() if any(line[_NOTE] for line in lines) else {_NOTE}
+    columns = _columns(headers, lines, left_out | {_ID})
+    every = _columns(headers, lines, left_out)
+    # Ids have their place where there is room, and where there is no room for a table at all.
+    if not console.fits(*every) and console.fits(*columns):
+        every = columns
+    console.records(*every, numbers=(0, 1, 2, 3))
 
 
-def as_csv(rows: list[JsonDict]) -> str:
-    """Return candidates as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+_ID, _SMILES, _NOTE = 6, 7, 8
 
 
-def as_sdf(rows: list[JsonDict]) -> str:
-    """Return candidates as an SD file with 2-D coordinates, every field a property."""
-    from rdkit import Chem
-    from rdkit.Chem import rdDepictor
+def _columns(
+    headers: list[str], lines: list[list[str]], left_out: set[int]
+) -> tuple[list[str], list[list[str]], list[int]]:
+    """Return headers and rows without some columns, and the positions of the columns that may wrap."""
+    kept = [position for position in range(len(headers)) if position not in left_out]
+    long = [place for place, position in enumerate(kept) if position in (_SMILES, _NOTE)]
+    return [headers[i] for i in kept], [[line[i] for i in kept] for line in lines], long
 
-    text = io.StringIO()
-    with Chem.SDWriter(text) as writer:
-        for row in rows:
-            mol = Chem.MolFromSmiles(row["smiles"])
-            rdDepictor.Compute2DCoords(mol)
-            mol.SetProp("_Name", row["id"])
-            for key, value in row.items():
-                if value is not None and value != "":
-                    mol.SetProp(key, str(value))
-            writer.write(mol)
-    return text.getvalue()
+
+def _reason(row: JsonDict) -> str:
+    """Return why a candidate has no value, as far as somebody said so."""
+    return "" if row["value"] is not None else ": ".join(filter(None, (row["error"], row["message"])))
+
+
+def _same_compound(row: JsonDict, ranks: Mapping[str, int]) -> str:
+    others = row["same_compound"].split()
+    told = [f"#{ranks[other]}" if other in ranks else other for other in others]
+    return f"same compound as {', '.join(told)}" if told else ""
 
 
 def settle_call(
-    workspace: Workspace, name: str, candidate: str, value: float | None, abandon: bool, console: Console
+    workspace: Workspace, name: str, candidate: str, value: float | None, abandon: bool, console: Terminal
 ) -> None:
     """Settle a call that is in doubt.
 
@@ -144,11 +126,11 @@ def settle_call(
         )
     ledger = workspace.ledger()
     settle(ledger, name, candidate, value)
-    console.print(f"{candidate} is settled. `discover run` goes on.", highlight=False)
+    console.say(f"{candidate} is settled. `discover run` goes on.")
 
 
-def remove_lock(workspace: Workspace, name: str, console: Console) -> None:
+def remove_lock(workspace: Workspace, name: str, console: Terminal) -> None:
     """Remove a campaign's lock."""
     ledger = workspace.ledger()
     release_lock(ledger, ledger.campaign(name))
-    console.print(f"{name} is free.", highlight=False)
+    console.say(f"{name} is free.")

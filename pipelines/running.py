@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from rich.console import Console
-from rich.table import Table
-
 from data.campaigns import Campaign, CampaignState
 from data.config import load_config
+from data.wording import figure
 from pipelines.display import RunDisplay
-from pipelines.inspection import candidate_table, exported
-from pipelines.services import prefect_server, remember, start_mlflow, start_prefect, wait_for_prefect
+from pipelines.inspection import exported, show_candidates
+from pipelines.services import (
+    prefect_server,
+    remember,
+    remembered_address,
+    start_mlflow,
+    start_prefect,
+    wait_for_prefect,
+)
 from pipelines.status import show_reading
+from pipelines.terminal import Terminal, table
 from tasks.workspace import Workspace
 
 BEST_SHOWN = 10
 
 
 def run_in_terminal(
-    path: Path, overrides: tuple[str, ...], *, fresh: bool, retry_failed: bool, plain: bool, console: Console
+    path: Path, overrides: tuple[str, ...], *, fresh: bool, retry_failed: bool, plain: bool, console: Terminal
 ) -> int:
     """Run a campaign with a progress display; returns the exit code."""
     config = load_config(path, overrides)  # a broken file is refused before anything is started
@@ -43,24 +51,29 @@ def run_in_terminal(
     return _tell(workspace, workspace.ledger().campaign(config.name), console)
 
 
-def _tell(workspace: Workspace, campaign: Campaign, console: Console) -> int:
-    console.print(candidate_table(exported(workspace, campaign.name, BEST_SHOWN)))
+def _tell(workspace: Workspace, campaign: Campaign, console: Terminal) -> int:
+    show_candidates(exported(workspace, campaign.name, BEST_SHOWN), console)
     folder = workspace.campaign_folder(campaign)
     show_reading(workspace, workspace.ledger(), campaign, console)
-    console.print(f"Report      {folder / 'report' / 'candidates.html'}", highlight=False, soft_wrap=True)
-    console.print("MLflow      `discover ui`, then " + _mlflow_page(folder), highlight=False, soft_wrap=True)
-    console.print(f"Export      `discover candidates {campaign.name} --format sdf --out best.sdf`", highlight=False)
+    console.say(f"Report      {(folder / 'report' / 'candidates.html').as_uri()}")
+    console.say(f"MLflow      {mlflow_page(workspace, folder)}")
+    console.say(f"Export      `discover candidates {shlex.quote(campaign.name)} --format sdf --out best.sdf`")
     if campaign.state is CampaignState.DONE:
-        console.print(f"Campaign {campaign.name} is done.", style="green")
+        console.say((f"Campaign {campaign.name} is done.", "green"))
         return 0
-    console.print(f"Campaign {campaign.name} stopped: {campaign.state.value.replace('_', ' ')}.", style="yellow")
-    console.print(campaign.message, markup=False, highlight=False, soft_wrap=True)
+    console.say((f"Campaign {campaign.name} stopped: {campaign.state.value.replace('_', ' ')}.", "yellow"))
+    console.say(campaign.message)
     return 3
 
 
-def _mlflow_page(folder: Path) -> str:
-    page = folder / "report" / "mlflow.txt"
-    return page.read_text().strip() if page.is_file() else "the experiment of the campaign's name"
+def mlflow_page(workspace: Workspace, folder: Path) -> str:
+    """Return the whole address of a campaign's run in MLflow where a server is known, else how to have one."""
+    file = folder / "report" / "mlflow.txt"
+    given = os.environ.get("MLFLOW_TRACKING_URI", "")
+    server = given.rstrip("/") if given.startswith("http") else remembered_address(workspace, "mlflow")
+    if not server:
+        return "`discover ui` serves it and prints the address of every campaign"
+    return server + (file.read_text().strip() if file.is_file() else "")
 
 
 @contextmanager
@@ -77,50 +90,59 @@ def served(workspace: Workspace, *, plain: bool) -> Iterator[None]:
 
 @contextmanager
 def terminating() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C for a block, so that a campaign ends in a resumable state either way."""
+    """Treat SIGTERM and SIGHUP as Ctrl-C for a block: a campaign ends in the state `interrupted` either way."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in _ENDS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def retrain_in_terminal(name: str, *, plain: bool, console: Console) -> int:
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
+"""Asked to end, and the terminal is gone."""
+
+
+def retrain_in_terminal(campaign_name: str, *, plain: bool, console: Terminal) -> int:
     """Retrain a campaign's proxy and print the comparison; returns the exit code."""
     workspace = Workspace.open()
-    workspace.ledger().campaign(name)  # an unknown name is refused before anything is started
+    workspace.ledger().campaign(campaign_name)  # an unknown name is refused before anything is started
     with terminating(), served(workspace, plain=plain):
         from pipelines.calling import as_function
         from pipelines.retraining import retrain, run_retraining
 
         if plain:
-            run_retraining(name, call=as_function)
+            run_retraining(campaign_name, call=as_function)
         else:
             wait_for_prefect()
-            retrain(name)
+            retrain(campaign_name)
     import json
 
-    campaign = workspace.ledger().campaign(name)
+    campaign = workspace.ledger().campaign(campaign_name)
     result = json.loads((workspace.campaign_folder(campaign) / "retrain" / "comparison.json").read_text())
-    table = Table("", "champion", "challenger", box=None)
-    table.add_row("trained on", str(result.get("n_champion", "-")), str(result["n_challenger"]))
+    lines = [["trained on", str(result.get("n_champion", "-")), str(result["n_challenger"])]]
     for where in ("holdout", "newest"):
-        for figure in ("nll", "rmse", "spearman", "coverage_90"):
-            sides = [result.get(f"{where}_{side}", {}).get(figure) for side in ("champion", "challenger")]
+        for name in ("nll", "rmse", "spearman", "coverage_90"):
+            sides = [result.get(f"{where}_{side}", {}).get(name) for side in ("champion", "challenger")]
             if sides[0] is not None:
-                table.add_row(f"{where} {figure} (n={result[f'n_{where}']})", *(f"{side:.3f}" for side in sides))
-    console.print(table)
+                lines.append([f"{where} {name} (n={result[f'n_{where}']})", *map(figure, sides)])
+    console.records(["", "champion", "challenger"], lines, long=(), numbers=(1, 2))
     verdict = f"Version {result['version']} is the champion now." if result["promote"] else "The champion stays."
-    console.print(f"{result['reason']} {verdict}", highlight=False, soft_wrap=True)
+    console.say(f"{result['reason']} {verdict}")
     return 0
 
 
-def schedule_in_terminal(path: Path, cron: str, what: str, overrides: tuple[str, ...], *, console: Console) -> int:
-    """Serve a schedule until interrupted."""
+def schedule_in_terminal(path: Path, cron: str, what: str, overrides: tuple[str, ...], *, console: Terminal) -> int:
+    """Serve a schedule until interrupted.
+
+    Raises:
+        ConfigError: the file or the schedule cannot be used; nothing was started.
+    """
+    checked_cron(cron)
     config = load_config(path, overrides)
     workspace = Workspace.open()
     os.environ["DISCOVER_HOME"] = str(workspace.home)  # the runs are processes of their own
@@ -128,34 +150,56 @@ def schedule_in_terminal(path: Path, cron: str, what: str, overrides: tuple[str,
         from pipelines.deployments import serve_schedule
 
         wait_for_prefect()
-        console.print(f"Schedule    {what} {config.name} at '{cron}' (UTC), one run at a time; Ctrl-C ends it.")
-        console.print(f"Prefect     {url.removesuffix('/api')}/deployments", highlight=False)
+        console.say(f"Schedule    {what} {config.name} at '{cron}' (UTC), one run at a time; Ctrl-C ends it.")
+        console.say(f"Prefect     {url.removesuffix('/api')}/deployments")
         serve_schedule(path, cron, "campaign" if what == "campaign" else "retrain", overrides)
     return 0
 
 
-def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Console) -> int:
+def checked_cron(cron: str) -> None:
+    """Check a schedule before anything is started for it.
+
+    Raises:
+        ConfigError: it has not five fields, they are out of their ranges, or no day ever has them.
+    """
+    from prefect._vendor.croniter import croniter  # type: ignore[attr-defined]  # Prefect reads it so
+
+    from data.config import ConfigError
+
+    try:
+        if len(cron.split()) != 5 or any(letter in cron.upper().split() for letter in "RH"):
+            raise ValueError("it has not five fields of numbers")
+        croniter(cron, datetime.now(UTC)).get_next(datetime)  # type: ignore[no-untyped-call]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"--cron is {cron!r}, which is no schedule ({error}); expected five fields, minute hour day month weekday, "
+            'in UTC: "0 2 * * *" is every night at two.'
+        ) from error
+
+
+def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Terminal) -> int:
     """Check a campaign file and print what would be run."""
     load_config(path, overrides)  # a broken file is refused before anything heavy is imported
     from pipelines.validation import checked_config
 
     config = checked_config(path, overrides)
     calls = config.data.initial + config.rounds * config.batch_size
-    table = Table.grid(padding=(0, 2))
-    table.add_row("campaign", config.name)
+    lines = [("campaign", config.name)]
     for objective in config.objectives:
-        table.add_row("objective", f"{objective.goal} {objective.name} with {objective.oracle['kind']}")
-    table.add_row("space", f"molecules of {config.space.min_heavy_atoms} to {config.space.max_heavy_atoms} heavy atoms")
-    table.add_row("screens", ", ".join(spec["kind"] for spec in config.screens) or "none")
-    table.add_row("proxy", config.proxy.kind)
-    table.add_row("generator", config.generator.kind)
-    table.add_row("oracle calls", f"{calls} planned, budget {config.budget.calls or 'without limit'}")
-    console.print(table)
-    console.print(f"{path} is valid.", style="green", highlight=False)
+        lines.append(("objective", f"{objective.goal} {objective.name} with {objective.oracle['kind']}"))
+    lines += [
+        ("space", f"molecules of {config.space.min_heavy_atoms} to {config.space.max_heavy_atoms} heavy atoms"),
+        ("screens", ", ".join(spec["kind"] for spec in config.screens) or "none"),
+        ("proxy", config.proxy.kind),
+        ("generator", config.generator.kind),
+        ("oracle calls", f"{calls} planned, budget {config.budget.calls or 'without limit'}"),
+    ]
+    console.print(table(["", ""], lines, headed=False, long=(1,)))
+    console.say((f"{path} is valid.", "green"))
     return 0
 
 
-def serve_pages(workspace: Workspace, console: Console) -> int:
+def serve_pages(workspace: Workspace, console: Terminal) -> int:
     """Serve MLflow and Prefect until interrupted."""
     servers = [start_mlflow(workspace), start_prefect(workspace)]
     try:
@@ -163,14 +207,14 @@ def serve_pages(workspace: Workspace, console: Console) -> int:
             server.wait()
         with terminating(), remember(workspace, {server.name: server.url for server in servers}):
             for server in servers:
-                console.print(f"{server.name:<10}{server.url}", highlight=False, soft_wrap=True)
+                console.say(f"{server.name:<10}{server.url}")
             for page in sorted(workspace.home.glob("campaigns/*/report/mlflow.txt")):
                 name, link = page.parent.parent.name, page.read_text().strip()
-                console.print(f"{name}: {servers[0].url}{link}", highlight=False, soft_wrap=True)
-            console.print("Ctrl-C ends both.")
+                console.say(f"{name}: {servers[0].url}{link}")
+            console.say("Ctrl-C ends both.")
             signal.pause()
     except KeyboardInterrupt:
-        console.print("Ended.")
+        console.say("Ended.")
     finally:
         for server in servers:
             server.stop()

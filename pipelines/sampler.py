@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prefect import flow
+from prefect.runtime import flow_run
 
 from data.config import ConfigError
 from data.sampler_config import load_sampler
@@ -25,7 +26,7 @@ from tasks.workspace import Workspace, quiet_environment
 quiet_environment()
 
 
-@flow(name="sampler", flow_run_name="{config}", persist_result=False)
+@flow(name="sampler", flow_run_name=lambda: Path(flow_run.get_parameters()["config"]).stem, persist_result=False)
 def sampler(config: str, overrides: tuple[str, ...] = ()) -> Summary:
     """Train, or go on with, the sampler of a file.
 

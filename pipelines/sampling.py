@@ -7,13 +7,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from data.sampler_config import load_sampler
+from data.wording import figure
 from pipelines.running import served, terminating
 from pipelines.services import wait_for_prefect
+from pipelines.terminal import Terminal
 from tasks.progress import Event, listening
 from tasks.workspace import Workspace
 
@@ -27,7 +27,7 @@ LINES = 10
 """Lines per seed where the output is no terminal."""
 
 
-def sampler_in_terminal(path: Path, overrides: tuple[str, ...], *, plain: bool, console: Console) -> int:
+def sampler_in_terminal(path: Path, overrides: tuple[str, ...], *, plain: bool, console: Terminal) -> int:
     """Train the sampler of a file, or go on, and print what came out; returns the exit code."""
     config = load_sampler(path, overrides)  # a broken file is refused before anything is started
     workspace = Workspace.open()
@@ -48,15 +48,20 @@ def sampler_in_terminal(path: Path, overrides: tuple[str, ...], *, plain: bool, 
 class SamplerDisplay:
     """A bar for each seed in a terminal; some lines where the output is no terminal."""
 
-    def __init__(self, console: Console, seeds: int) -> None:
+    def __init__(self, console: Terminal, seeds: int) -> None:
         self.console, self.seeds = console, seeds
         self.started = time.monotonic()
         self._listening = listening(self._on_event)
         self._bars: dict[str, TaskID] = {}
         self._parts: dict[str, int] = {}
         self._told: dict[str, str] = {}
-        columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, TextColumn("{task.fields[told]}"), console=console)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        self._progress = Progress(*columns, TextColumn("{task.fields[told]}", markup=False), console=console)
 
     def __enter__(self) -> Self:
         self._listening.__enter__()
@@ -84,11 +89,9 @@ class SamplerDisplay:
         part = event.done * LINES // max(event.total, 1)
         if evaluated and part > self._parts.get(event.stage, 0):
             self._parts[event.stage] = part
-            self.console.print(
+            self.console.say(
                 f"{time.monotonic() - self.started:6.1f} s  {event.stage}  step {event.done} of {event.total}  "
-                + self._told[event.stage],
-                highlight=False,
-                soft_wrap=True,
+                + self._told[event.stage]
             )
 
 
@@ -97,34 +100,28 @@ def _figures(event: Event) -> str:
     found = [
         key for name in (SHOWN if exact else SHOWN_OF_SAMPLES) for key in event.metrics if key.split("/")[0] == name
     ]
-    return "  ".join(f"{_name(key)} {event.metrics[key]:.3g}" for key in found)
+    return "  ".join(f"{_name(key)} {figure(event.metrics[key])}" for key in found)
 
 
 def _name(key: str) -> str:
     return key.replace("/", ", ").replace("_", " ")
 
 
-def show_summary(name: str, seeds: int, summary: Summary, console: Console) -> None:
+def show_summary(name: str, seeds: int, summary: Summary, console: Terminal) -> None:
     """Print the figures of the end, what they cost, and where to look."""
     many = seeds > 1
-    console.print(f"{name}, judged {summary.judged}", highlight=False)
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("at the end")
-    table.add_column(f"median of {seeds} seeds" if many else "", justify="right")
-    if many:
-        table.add_column("least", justify="right")
-        table.add_column("greatest", justify="right")
-    for key, spread in (summary.figures | summary.costs).items():
-        table.add_row(_name(key), *_cells(spread, many))
-    console.print(table)
+    console.say(f"{name}, judged {summary.judged}")
+    headers = ["at the end", f"median of {seeds} seeds" if many else "", *(["least", "greatest"] if many else [])]
+    lines = [[_name(key), *_cells(spread, many)] for key, spread in (summary.figures | summary.costs).items()]
+    console.records(headers, lines, long=(), numbers=range(1, len(headers)))
     pictures = summary.folder / "seed-*" / "plots"
     page = (
         f"`discover ui`, then {summary.page}" if summary.page else "could not be reached; the same command tries again"
     )
     for label, text in (("MLflow", page), ("Pictures", str(pictures)), ("Files", str(summary.folder))):
-        console.print(f"{label:<12}{text}", markup=False, highlight=False, soft_wrap=True)
+        console.say(f"{label:<12}{text}")
 
 
 def _cells(spread: Spread, many: bool) -> list[str]:
     values = (spread.median, spread.low, spread.high) if many else (spread.median,)
-    return [f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}" for value in values]
+    return [figure(value) if abs(value) < 1e4 else f"{value:,.0f}" for value in values]

@@ -6,15 +6,14 @@ import json
 import os
 from typing import Protocol
 
-from rich.console import Console
-from rich.table import Table
-
 from data.campaigns import Campaign, CampaignState, Spent, StageRow
-from data.health import Level, findings, of_round
+from data.health import Finding, Level, findings, of_round
 from data.ledger_view import LedgerView, refuse_outdated
-from data.records import JsonDict
+from data.records import JsonDict, RoundSummary, SourceFigures
 from data.remarks import reading_told
-from data.summary import summaries
+from data.summary import arm_text, by_source, summaries
+from data.wording import figure, shown_unit
+from pipelines.terminal import Terminal
 from tasks.workspace import LEDGER_VARIABLE, Workspace
 
 
@@ -52,77 +51,105 @@ def reader(workspace: Workspace) -> Reader:
     return workspace.ledger(migrating=False) if view is None else view
 
 
-def show_campaigns(workspace: Workspace, console: Console) -> None:
+def show_campaigns(workspace: Workspace, console: Terminal) -> None:
     """Print a line per campaign."""
     ledger = reader(workspace)
     found = ledger.campaigns()
     if not found:
-        console.print("No campaign yet. `discover example` lists some; `discover run FILE` starts one.")
+        console.say("No campaign yet. `discover example` lists some; `discover run FILE` starts one.")
         return
-    table = Table("campaign", "state", "rounds", "calls", "best", "top-10 mean", "running time", box=None)
+    rows = []
     for campaign in found:
         rounds = summaries(ledger.candidates(campaign.id), maximise=campaign.maximise)
         last = rounds[-1] if rounds else None
         spent = ledger.spent(campaign.id)
         plan = json.loads(campaign.stored)  # without the schema, which takes longer to load than all the rest
         limit = plan["budget"]["calls"]
-        table.add_row(
-            campaign.slug,
-            state_text(ledger, campaign),
-            f"{last.round if last else 0} of {plan['rounds']}",
-            f"{spent.calls}" + (f" of {limit}" if limit else ""),
-            number(last.best if last else None),
-            number(last.top10_mean if last else None),
-            f"{campaign.seconds:.0f} s",
+        rows.append(
+            [
+                campaign.slug,
+                state_text(ledger, campaign),
+                f"{last.round if last else 0} of {plan['rounds']}",
+                f"{spent.calls}" + (f" of {limit}" if limit else ""),
+                figure(last.best if last else None),
+                figure(last.top10_mean if last else None),
+                f"{campaign.seconds:.0f} s",
+            ]
         )
-    console.print(table)
+    headers = ["campaign", "state", "rounds", "calls", "best", "top-10 mean", "running time"]
+    console.records(headers, rows, long=(0, 1))
 
 
-def show_campaign(workspace: Workspace, name: str, console: Console) -> None:
+def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
     """Print a campaign's rounds and where it stands."""
     ledger = reader(workspace)
     campaign = ledger.campaign(name)
     rows = ledger.candidates(campaign.id)
-    console.print(f"[bold]{campaign.slug}[/bold]  {state_text(ledger, campaign)}")
+    console.say((campaign.slug, "bold"), f"  {state_text(ledger, campaign)}")
     if campaign.message:
-        console.print(campaign.message, markup=False, highlight=False)
+        console.say(campaign.message)
     objective = json.loads(campaign.stored)["objectives"][0]
-    console.print(
-        f"{objective['goal']} {objective['name']}, {len(rows)} candidates, {campaign.seconds:.0f} s of running time"
-    )
-    table = Table("round", "calls", "failed", "best", "top-10 mean", "acquisition mean", "control mean", box=None)
-    for summary in summaries(rows, maximise=campaign.maximise):
-        table.add_row(
-            str(summary.round),
-            str(summary.calls),
-            str(summary.failed),
-            number(summary.best),
-            number(summary.top10_mean),
-            number(summary.acquisition_mean),
-            number(summary.control_mean),
-        )
-    console.print(table)
+    unit = shown_unit(objective["oracle"].get("unit"))
+    told = f"{objective['goal']} {objective['name']}" + (f" in {unit}" if unit else "")
+    console.say(f"{told}, {len(rows)} candidates, {campaign.seconds:.0f} s of running time")
+    show_rounds(rows, campaign.maximise, console)
+    stages = ledger.stages(campaign.id)
+    show_sources(by_source(rows, stages, maximise=campaign.maximise), console)
     show_reading(workspace, ledger, campaign, console)
-    show_health(ledger, campaign, rows, console)
+    show_health(findings(rows, stages, maximise=campaign.maximise), rows, console)
 
 
-def show_reading(workspace: Workspace, ledger: Reader, campaign: Campaign, console: Console) -> None:
+def show_reading(workspace: Workspace, ledger: Reader, campaign: Campaign, console: Terminal) -> None:
     """Print what became of the rows of the data: kept, merged, refused, with the commonest reasons."""
     for stage in ledger.stages(campaign.id):
         if stage.name == "prepare_data":
             for sentence in reading_told(workspace.home / stage.uri):
-                console.print(f"data  {sentence}", markup=False, highlight=False, soft_wrap=True)
+                console.say(f"data  {sentence}")
 
 
-def show_health(ledger: Reader, campaign: Campaign, rows: list[JsonDict], console: Console) -> None:
+ROUNDS = ("round", "calls", "failed", "best", "top-10 mean", "acquisition", "control")
+
+
+def round_row(summary: RoundSummary) -> list[str]:
+    """Return the texts of a round under the headers `ROUNDS`."""
+    figures = [figure(summary.best), figure(summary.top10_mean)]
+    arms = [arm_text(summary.acquisition), arm_text(summary.control)]
+    return [str(summary.round), str(summary.calls), str(summary.failed), *figures, *arms]
+
+
+def show_rounds(rows: list[JsonDict], maximise: bool, console: Terminal) -> None:
+    """Print a line per round: calls so far, failures, best so far, and the means of both arms with 95 % intervals."""
+    lines = [round_row(summary) for summary in summaries(rows, maximise=maximise)]
+    console.records(ROUNDS, lines, long=(), numbers=range(5))
+    if any(line[-1] != "-" for line in lines):
+        console.say("Means of both arms with their 95 % intervals.", whole=False)
+
+
+def show_sources(sources: list[SourceFigures], console: Terminal) -> None:
+    """Print what each source proposed, what passed the screens, and what was bought of it."""
+    lines = [
+        [one.source, _count(one.proposed), _count(one.screened), str(one.bought), figure(one.mean), figure(one.best)]
+        for one in sources
+    ]
+    if lines:
+        console.say()
+        console.records(SOURCES, lines, long=(0,), numbers=range(1, 6))
+
+
+SOURCES = ("by source", "proposed", "screened", "bought", "mean", "best")
+
+
+def _count(number: int | None) -> str:
+    return "-" if number is None else str(number)
+
+
+def show_health(found: list[Finding], rows: list[JsonDict], console: Terminal) -> None:
     """Print the findings of the latest round that bought by a proxy, the warnings marked."""
-    found = findings(rows, ledger.stages(campaign.id), maximise=campaign.maximise)
     bought = {row["round"] for row in rows if row["value"] is not None}
     latest = max((finding.round for finding in found if finding.round in bought), default=None)
     for finding in [] if latest is None else of_round(found, latest):
-        mark = "[bold red]warning[/bold red]" if finding.level is Level.WARNING else "health"
-        console.print(f"{mark}  ", end="")
-        console.print(finding.message, markup=False, highlight=False)
+        mark = ("warning", "bold red") if finding.level is Level.WARNING else "health"
+        console.say(mark, f"  {finding.message}", whole=False)
 
 
 def state_text(ledger: Reader, campaign: Campaign) -> str:
@@ -131,8 +158,3 @@ def state_text(ledger: Reader, campaign: Campaign) -> str:
         owner = ledger.owner(campaign.id)
         return f"running: {owner}" if owner else "killed; the same command goes on"
     return campaign.state.value.replace("_", " ")
-
-
-def number(value: float | None) -> str:
-    """Return a figure for a table, a dash where there is none."""
-    return "-" if value is None else f"{value:.3f}"

@@ -14,6 +14,7 @@ from data.campaigns import CampaignState
 from data.config import digest
 from data.oracle_book import Elsewhere, OracleBook
 from data.records import CallState, JsonDict, Measurement
+from data.spreadsheets import safe_frame
 from models.protocols import Oracle
 from tasks.components import book_of, oracle_of, oracle_spec, parts_of_oracle
 from tasks.oracle_pool import OraclePool
@@ -30,7 +31,7 @@ LOST = ("timeout", "crashed")
 """Failures after which the measurement may have been made all the same."""
 
 
-@task(name="measure", cache_policy=NO_CACHE, persist_result=False)
+@task(name="measure", task_run_name="round {round}: measure", cache_policy=NO_CACHE, persist_result=False)
 def measure(ref: CampaignRef, round: int, batch: StageRef) -> StageRef:
     """Buy the candidates that the ledger has for this round.
 
@@ -204,7 +205,7 @@ def _write_dataset(context: CampaignContext, folder: Path, round: int, oracle: O
     measured = frame[frame["state"] == CallState.DONE][DATASET_COLUMNS].reset_index(drop=True)
     measured = measured.astype({"value": "float64", "predicted_mean": "float64", "predicted_std": "float64"})
     measured.to_parquet(folder / "dataset.parquet", index=False)
-    measured.to_csv(folder / "dataset.csv", index=False)
+    safe_frame(measured).to_csv(folder / "dataset.csv", index=False)
     here = frame[frame["round"] == round]
     return {
         "measured": float((here["state"] == CallState.DONE).sum()),

@@ -16,8 +16,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from data.health import Z90, inside_text, predicted_and_measured
 from data.molecules import morgan_counts, tanimoto
 from data.records import Arm, FloatArray, JsonDict, Prediction
+from data.wording import figure as shown_figure
+from data.wording import shown_unit
 from models.proxies.evaluation import metrics, reliability
 
 STYLE: Mapping[str, Any] = {
@@ -35,7 +38,6 @@ STYLE: Mapping[str, Any] = {
 }
 """The house style of every plot."""
 
-_Z90 = 1.6449
 _svg_lock = threading.Lock()
 
 
@@ -89,19 +91,17 @@ def predicted_against_measured(rows: Sequence[JsonDict], *, objective: str = "va
 
     Args:
         rows: candidates; those without `value` or `predicted_mean` are left out. Keys: `value`, `predicted_mean`,
-            `predicted_std`, `round`.
+            `predicted_std`, `round`, `arm`.
         objective: name of the measured property.
         unit: of the values.
     """
     name = _label(objective, unit)
     figure, axes = _figure(f"Predicted {name[:1].lower()}{name[1:]}", "Measured")
-    used = [row for row in rows if row.get("value") is not None and row.get("predicted_mean") is not None]
-    inside = 0
+    used = predicted_and_measured(rows)
     for position, number in enumerate(sorted({row["round"] for row in used})):
         here = [row for row in used if row["round"] == number]
         mean, value = (np.array([row[key] for row in here], dtype=float) for key in ("predicted_mean", "value"))
-        half = _Z90 * np.array([row.get("predicted_std") or 0.0 for row in here], dtype=float)
-        inside += int((np.abs(mean - value) <= half).sum())
+        half = Z90 * np.array([row.get("predicted_std") or 0.0 for row in here], dtype=float)
         colour = STYLE["rounds"][position % len(STYLE["rounds"])]
         axes.errorbar(mean, value, xerr=half, fmt="o", markersize=4, color=colour, ecolor=colour, elinewidth=0.8,
                       alpha=0.75, markeredgewidth=0, label=f"round {number} ({len(here)})")  # fmt: skip
@@ -109,9 +109,7 @@ def predicted_against_measured(rows: Sequence[JsonDict], *, objective: str = "va
         both = [row[key] for row in used for key in ("value", "predicted_mean")]
         ends = [min(both), max(both)]
         axes.plot(ends, ends, color=STYLE["soft"], linewidth=1.0, linestyle=":", zorder=0)
-        axes.set_title(
-            f"{inside} of {len(used)} inside their 90 % interval", fontsize=STYLE["font"], color=STYLE["soft"]
-        )
+        axes.set_title(inside_text(used), fontsize=0.9 * STYLE["font"], color=STYLE["soft"])
         legend(axes, "upper left")
     return settled(figure)
 
@@ -212,7 +210,7 @@ def reliability_diagram(splits: Mapping[str, Sequence[JsonDict]], *, unit: str =
         axes.plot(levels, reliability(shown, value, levels), color=STYLE["arms"][Arm.ACQUISITION],
                   linewidth=STYLE["line"], label="calibrated" if (raw != std).any() else "as predicted")  # fmt: skip
         found = metrics(shown, value)
-        text = f"{name} ({len(rows)})\nRMSE {found['rmse']:.3g}{f' {unit}' if unit else ''}, NLL {found['nll']:.2f}"
+        text = f"{name} ({len(rows)})\nRMSE {shown_figure(found['rmse'])} {shown_unit(unit)}, NLL {found['nll']:.2f}"
         axes.set_title(text, fontsize=0.9 * STYLE["font"], color=STYLE["soft"])
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
@@ -270,6 +268,7 @@ def series(history: Sequence[Mapping[str, float]], key: str) -> tuple[FloatArray
 
 def _label(objective: str, unit: str) -> str:
     name = objective.replace("_", " ")
+    unit = shown_unit(unit)
     return f"{name[:1].upper()}{name[1:]}" + (f" / {unit}" if unit else "")
 
 

@@ -18,6 +18,7 @@ from data.datasets import Library
 from data.decades import wide_span
 from data.records import Arm
 from data.remarks import REPORT, reading_line
+from data.spreadsheets import safe_frame
 from models.registry import build
 from models.reward import first_refusal
 from models.sources.base import read_source
@@ -68,7 +69,7 @@ def _prepare(context: CampaignContext, folder: Path) -> dict[str, float]:
     refused = pd.DataFrame(
         [(r.line, r.text, r.reason) for r in library.refused], columns=["line", "text", "reason"]
     ).astype({"line": "Int64"})
-    refused.to_csv(folder / "refused.csv", index=False)
+    safe_frame(refused).to_csv(folder / "refused.csv", index=False)
     initial = _initial_design(context, library)
     initial.to_parquet(folder / "initial.parquet", index=False)
     counts = {
@@ -123,6 +124,11 @@ def _initial_design(context: CampaignContext, library: Library) -> pd.DataFrame:
         raise BadInput(
             f"data.initial asks for {wanted} molecules, but only {len(chosen)} unlabelled ones of the source are "
             f"inside the space and pass the screens. Set data.initial to {len(chosen)} or less, or give more molecules."
+        )
+    if not len(chosen) + len(labelled):
+        raise BadInput(
+            f"There is nothing to measure: none of the {len(frame)} molecules of the source has a value, and "
+            "data.initial is 0. Raise data.initial, or name the column that holds the values as data.value."
         )
     if len(chosen) + len(labelled) < MINIMUM_LABELS and config.rounds:
         raise BadInput(

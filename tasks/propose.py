@@ -10,12 +10,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.records import Candidate
+from data.summary import COUNTED
 from tasks.components import generator_of, load_state
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.train_generator import generation_context
 
 
-@task(name="propose", cache_policy=NO_CACHE, persist_result=False)
+@task(name="propose", task_run_name="round {round}: propose", cache_policy=NO_CACHE, persist_result=False)
 def propose(
     ref: CampaignRef, round: int, library: StageRef, dataset: StageRef, proxy: StageRef, generator: StageRef
 ) -> StageRef:
@@ -58,7 +59,7 @@ def _propose(
         # Ten and fifty times: most random members of the space are refused by the screens, some are known.
         control = arm.sample(max(10 * config.batch_size, 50 * wanted), seed=context.seed(round, "control"))
     _write(control, folder / "control.parquet")
-    return {"proposals": len(proposals), **_by_source(proposals)}
+    return {"proposals": len(proposals), **_by_source([*proposals, *control])}
 
 
 def _write(candidates: list[Candidate], path: Path) -> None:
@@ -72,5 +73,6 @@ def _write(candidates: list[Candidate], path: Path) -> None:
 def _by_source(candidates: list[Candidate]) -> dict[str, float]:
     counts: dict[str, float] = {}
     for candidate in candidates:
-        counts[f"proposals_{candidate.source}"] = counts.get(f"proposals_{candidate.source}", 0) + 1
+        key = f"{COUNTED}/{candidate.source}"
+        counts[key] = counts.get(key, 0) + 1
     return counts

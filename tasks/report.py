@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.campaigns import CampaignState
+from data.campaigns import CampaignState, StageRow
+from data.compounds import with_compounds
 from data.config import digest
 from data.health import Finding, findings, of_round, worst
-from data.records import Arm, CallState, JsonDict, RoundSummary
+from data.records import Arm, CallState, JsonDict, RoundSummary, SourceFigures
 from data.remarks import reading_told
-from data.summary import ranked, summaries, summarise
+from data.spreadsheets import safe_frame
+from data.summary import by_source, ranked, summaries, summarise
+from data.wording import figure, shown_unit
 from models.screens.synthetic_accessibility import synthetic_accessibility
 from tasks.components import oracle_of, read_json, write_json
 from tasks.figures import round_figures
@@ -31,12 +35,13 @@ from tasks.tracking import Tracker, attempt
 TABLE_COLUMNS = [
     "rank", "id", "smiles", "value", "unit", "round", "arm", "source",
     "predicted_mean", "predicted_std", "score", "novelty", "sa_score", "state", "error", "message",
+    "inchikey", "same_compound",
 ]  # fmt: skip
 SHOWN = 300
 """Most candidates on one page."""
 
 
-@task(name="report", cache_policy=NO_CACHE, persist_result=False)
+@task(name="report", task_run_name="round {round}: report", cache_policy=NO_CACHE, persist_result=False)
 def report(
     ref: CampaignRef, round: int, dataset: StageRef, proxy: StageRef | None, generator: StageRef | None
 ) -> StageRef:
@@ -85,12 +90,13 @@ def _write(context: CampaignContext, folder: Path, round: int) -> dict[str, floa
     plots = folder / "plots"
     plots.mkdir(exist_ok=True)
     pictures = round_figures(context, rows, round, plots)
-    table = pd.DataFrame(rows).reindex(columns=TABLE_COLUMNS)
+    table = safe_frame(pd.DataFrame(rows).reindex(columns=TABLE_COLUMNS))
     table.to_csv(folder / "candidates.csv", index=False)
     figures = _figures(context, rows, summary)
+    sources = by_source(rows, _stages(context, round), maximise=context.maximise)
     health = _health(context, rows, round)
     figures |= {"health": [{"kind": f.kind, "level": str(f.level), "message": f.message} for f in health]}
-    write_json(folder / "summary.json", figures)
+    write_json(folder / "summary.json", figures | {"by_source": [asdict(one) for one in sources]})
     objective = context.config.objective
     page = candidates_page(
         rows[:SHOWN],
@@ -102,6 +108,7 @@ def _write(context: CampaignContext, folder: Path, round: int) -> dict[str, floa
         maximise=context.maximise,
         plots=pictures,
         findings=[(str(f.level), f.message) for f in health],
+        sources=[_source_texts(one) for one in sources],
     )
     (folder / "candidates.html").write_text(page, encoding="utf-8")
     own = set(figures) - set(_heldout(context, round))  # those are metrics of the stage that trained the proxy
@@ -113,7 +120,7 @@ def _rows(context: CampaignContext, round: int) -> list[JsonDict]:
     """Return the candidates of the rounds so far, best first, with rank, unit and synthetic accessibility."""
     unit = oracle_of(context.config).unit
     found = [row for row in context.ledger.candidates(context.campaign.id) if row["round"] <= round]
-    rows = ranked(found, maximise=context.maximise)
+    rows = with_compounds(ranked(found, maximise=context.maximise))
     return [
         {**row, "rank": rank, "unit": unit, "sa_score": float(f"{synthetic_accessibility(row['smiles']):.3f}")}
         for rank, row in enumerate(rows, start=1)
@@ -129,6 +136,10 @@ def _figures(context: CampaignContext, rows: list[JsonDict], summary: RoundSumma
         "initial_best": initial,
         "acquisition_mean": summary.acquisition_mean,
         "control_mean": summary.control_mean,
+        "acquisition_n": summary.acquisition.n if summary.acquisition else None,
+        "acquisition_half": summary.acquisition.half if summary.acquisition else None,
+        "control_n": summary.control.n if summary.control else None,
+        "control_half": summary.control.half if summary.control else None,
         "calls": summary.calls,
         "budget": context.config.budget.calls,
         "failed": sum(row["state"] == CallState.FAILED for row in rows),
@@ -139,8 +150,16 @@ def _figures(context: CampaignContext, rows: list[JsonDict], summary: RoundSumma
 
 def _health(context: CampaignContext, rows: list[JsonDict], round: int) -> list[Finding]:
     """Return the findings of a round."""
-    stages = [s for s in context.ledger.stages(context.campaign.id) if s.round <= round]
-    return of_round(findings(rows, stages, maximise=context.maximise), round)
+    return of_round(findings(rows, _stages(context, round), maximise=context.maximise), round)
+
+
+def _stages(context: CampaignContext, round: int) -> list[StageRow]:
+    return [stage for stage in context.ledger.stages(context.campaign.id) if stage.round <= round]
+
+
+def _source_texts(one: SourceFigures) -> list[str]:
+    counts = ["–" if n is None else str(n) for n in (one.proposed, one.screened, one.bought)]
+    return [one.source, *counts, *("–" if value is None else figure(value) for value in (one.mean, one.best))]
 
 
 def _heldout(context: CampaignContext, round: int) -> dict[str, float]:
@@ -283,12 +302,12 @@ def _best_by_call(rows: list[JsonDict], *, maximise: bool) -> list[dict[str, flo
 
 
 def _note(context: CampaignContext, best: list[JsonDict]) -> str:
-    unit = oracle_of(context.config).unit
+    unit = shown_unit(oracle_of(context.config).unit)
     lines = [
         f"Best {context.config.objective.name.replace('_', ' ')}; structures in the artifact `report/candidates.html`.",
         "",
     ]
     for position, row in enumerate(best, start=1):
         where = "initial design" if row["round"] == 0 else f"round {row['round']}, {row['source']}"
-        lines.append(f"{position}. **{row['value']:.3f} {unit}** `{row['smiles']}` ({where})")
+        lines.append(f"{position}. **{figure(row['value'])}{f' {unit}' if unit else ''}** `{row['smiles']}` ({where})")
     return "\n".join(lines)

@@ -21,7 +21,8 @@ from markupsafe import Markup
 
 from data.depiction import depict
 from data.molecules import parse
-from data.records import CallState, JsonDict
+from data.records import Arm, CallState, JsonDict
+from data.wording import DIGITS, figure, shown_unit
 
 _FIGURES = {
     "best": "Best measured",
@@ -33,6 +34,7 @@ _FIGURES = {
     "failed": "Failed calls",
     "rounds": "Rounds",
 }
+_ARMS = frozenset(str(arm) for arm in Arm)
 _VALUES = frozenset({"best", "top10_mean", "initial_best", "acquisition_mean", "control_mean"})
 _FILTERS = {"round": "Round", "arm": "Arm", "source": "Source", "state": "State"}
 _ENDED = {CallState.FAILED: "failed", CallState.ABANDONED: "abandoned", CallState.IN_DOUBT: "in doubt"}
@@ -56,22 +58,18 @@ class _Cell:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """Decimals and range that suit the values of one page."""
+    """Range of the values of one page."""
 
     low: float
     high: float
-    decimals: int
 
     @staticmethod
     def of(rows: Sequence[JsonDict]) -> _Scale:
         seen = [row["value"] for row in rows if _finite(row.get("value"))]
         seen += [row["predicted_mean"] for row in rows if _finite(row.get("predicted_mean"))]
         low, high = (min(seen), max(seen)) if seen else (0.0, 1.0)
-        span = (high - low) or max(abs(high), 1.0)
-        return _Scale(low - 0.05 * span, high + 0.05 * span, min(max(2 - math.floor(math.log10(span)), 0), 6))
-
-    def text(self, value: float) -> str:
-        return f"{value:.{self.decimals}f}".replace("-", "−")
+        span = (high - low) or abs(high) or 1.0
+        return _Scale(low - 0.05 * span, high + 0.05 * span)
 
     def percent(self, value: float) -> float:
         return round(min(max(100.0 * (value - self.low) / (self.high - self.low), 0.0), 100.0), 1)
@@ -89,6 +87,7 @@ def candidates_page(
     plots: Mapping[str, str | Path] | None = None,
     extras: Mapping[str, str] | None = None,
     findings: Sequence[tuple[str, str]] = (),
+    sources: Sequence[Sequence[str]] = (),
 ) -> str:
     """Return the page as text; the same arguments give the same bytes.
 
@@ -107,19 +106,21 @@ def candidates_page(
         plots: caption -> path of a PNG or SVG file, or the text of an SVG.
         extras: key of further numeric columns -> heading; shown where a row has it. Default: `sa_score`.
         findings: (`good`, `unknown` or `warning`; what was found and what to do) of the campaign's health.
+        sources: a row of texts per generator: name, proposed, screened, bought, mean, best.
 
     Raises:
         ValueError: a plot is neither PNG nor SVG.
     """
     extras = {"sa_score": "SA score"} if extras is None else extras
     shown = {key: label for key, label in extras.items() if any(_finite(row.get(key)) for row in rows)}
-    scale = _Scale.of(rows)
+    scale, unit = _Scale.of(rows), shown_unit(unit)
     script = Markup(_resource("candidates.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _template().render(
         title=title,
         subtitle=subtitle,
-        figures=_figures(summary or {}, unit, scale),
+        figures=_figures(summary or {}, unit),
+        sources=sources,
         findings=findings,
         plots=[{"caption": caption, "uri": _data_uri(caption, plot)} for caption, plot in (plots or {}).items()],
         columns=_columns(objective.replace("_", " "), unit, maximise, shown),
@@ -158,24 +159,34 @@ def _row(rank: int, row: JsonDict, scale: _Scale, unit: str, extras: Mapping[str
     cells = {
         "rank": _Cell(str(rank), Markup(str(rank))),
         "structure": _Cell("", picture),
-        "value": _value(row, scale, str(row.get("unit") or unit)),
-        "predicted": _predicted(row, scale),
+        "value": _value(row, shown_unit(str(row.get("unit") or unit))),
+        "predicted": _predicted(row),
         "strip-cell": _Cell("", _strip(row, scale)),
         "novelty": _number(row.get("novelty"), "{:.2f}".format),
         "heavy_atoms": _number(None if mol is None else mol.GetNumHeavyAtoms(), "{:.0f}".format),
         "round": _number(row.get("round"), "{:.0f}".format),
         "arm": _Cell(arm, Markup('<span class="arm-{0}">{0}</span>').format(arm) if arm else _missing("–")),
         "source": _Cell(str(row.get("source") or ""), Markup("{}").format(row.get("source") or "–")),
-        "smiles": _Cell(smiles, Markup("<code>{}</code><code>{}</code>").format(smiles, row.get("id") or "")),
+        "smiles": _Cell(smiles, _identity(row)),
         **{key: _number(row.get(key), "{:.2f}".format) for key in extras},
     }
     facets = {key: "" if row.get(key) is None else str(row[key]) for key in _FILTERS if key != "state"}
     return {"rank": rank, "state": str(row.get("state") or ""), "facets": facets, "cells": cells}
 
 
-def _value(row: JsonDict, scale: _Scale, unit: str) -> _Cell:
+def _identity(row: JsonDict) -> Markup:
+    """Return SMILES and id, the InChIKey where the row has one, and which other rows are the same compound."""
+    parts = Markup("<code>{}</code><code>{}</code>").format(row["smiles"], row.get("id") or "")
+    if row.get("inchikey") and row["inchikey"] != row.get("id"):
+        parts += Markup("<code>{}</code>").format(row["inchikey"])
+    if row.get("same_compound"):
+        parts += Markup('<span class="same">Same compound (InChIKey) as {}</span>').format(row["same_compound"])
+    return parts
+
+
+def _value(row: JsonDict, unit: str) -> _Cell:
     if _finite(row.get("value")):
-        return _Cell(repr(float(row["value"])), Markup("{} <small>{}</small>").format(scale.text(row["value"]), unit))
+        return _Cell(repr(float(row["value"])), Markup("{} <small>{}</small>").format(_shown(row["value"]), unit))
     state = row.get("state")
     if state in _ENDED or row.get("error"):
         reason = ": ".join(str(part) for part in (row.get("error"), row.get("message")) if part)
@@ -187,12 +198,12 @@ def _value(row: JsonDict, scale: _Scale, unit: str) -> _Cell:
     return _Cell("", Markup('<span class="none">{}</span>').format(waiting or "not measured"))
 
 
-def _predicted(row: JsonDict, scale: _Scale) -> _Cell:
+def _predicted(row: JsonDict) -> _Cell:
     mean, std = row.get("predicted_mean"), row.get("predicted_std")
     if not _finite(mean):
         return _Cell("", _missing("–"))
-    error = Markup(' <span class="pm">± {}</span>').format(scale.text(std)) if _finite(std) else Markup("")
-    return _Cell(repr(float(mean)), Markup("<span>{}{}</span>").format(scale.text(mean), error))
+    error = Markup(' <span class="pm">± {}</span>').format(_shown(std, 2)) if _finite(std) else Markup("")
+    return _Cell(repr(float(mean)), Markup("<span>{}{}</span>").format(_shown(mean), error))
 
 
 def _strip(row: JsonDict, scale: _Scale) -> Markup:
@@ -217,23 +228,31 @@ def _missing(text: str) -> Markup:
     return Markup('<span class="missing">{}</span>').format(text)
 
 
+def _shown(value: float, digits: int = DIGITS) -> str:
+    """Return a number as it is shown to people, with a typographic minus."""
+    return figure(value, digits).replace("-", "−")
+
+
 def _finite(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def _figures(summary: Mapping[str, Any], unit: str, scale: _Scale) -> list[dict[str, Any]]:
+def _figures(summary: Mapping[str, Any], unit: str) -> list[dict[str, Any]]:
     found = []
     for name, value in summary.items():
-        if value is None or (name == "budget" and "calls" in summary):
+        arm, _, what = name.rpartition("_")
+        if value is None or (name == "budget" and "calls" in summary) or (arm in _ARMS and what in ("n", "half")):
             continue
+        n, half = (summary.get(f"{arm}_{key}") for key in ("n", "half"))
+        about = f"± {_shown(half, 2)} {unit} (95 %), n {n}" if half is not None else f"{unit} (n {n})" if n else unit
         budget = summary.get("budget") if name == "calls" else None
-        text = scale.text(value) if name in _VALUES and _finite(value) else _plain(value)
+        text = _shown(value) if name in _VALUES and _finite(value) else _plain(value)
         label = _FIGURES.get(name) or (name[:1].upper() + name[1:]).replace("_", " ")
         found.append(
             {
                 "label": label,
                 "text": text,
-                "unit": unit if name in _VALUES else (f"of {budget:,}" if budget else ""),
+                "unit": about if name in _VALUES else (f"of {budget:,}" if budget else ""),
                 "share": round(min(100.0 * value / budget, 100.0), 1) if budget else None,
             }
         )
@@ -241,7 +260,7 @@ def _figures(summary: Mapping[str, Any], unit: str, scale: _Scale) -> list[dict[
 
 
 def _plain(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    return _shown(value) if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _filters(rows: Sequence[JsonDict]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.campaigns import CampaignState
+from data.summary import COUNTED
 from models.reward import first_refusal
 from models.screens.domain import ApplicabilityDomain
 from tasks.components import domain_of, screens_of
@@ -18,7 +20,7 @@ from tasks.stages import CampaignContext, CampaignRef, CampaignStopped, StageRef
 KNOWN = "already in the campaign"
 
 
-@task(name="screen", cache_policy=NO_CACHE, persist_result=False)
+@task(name="screen", task_run_name="round {round}: screen", cache_policy=NO_CACHE, persist_result=False)
 def screen(ref: CampaignRef, round: int, dataset: StageRef, proposals: StageRef) -> StageRef:
     """Screen the proposals and the control arm; the proxy's domain is asked of the proposals only.
 
@@ -49,6 +51,7 @@ def _screen(
     measured = pd.read_parquet(dataset.path(context, "dataset.parquet"), columns=["smiles"])["smiles"].tolist()
     screens = screens_of(context.config)
     passed = {}
+    sources: Counter[str] = Counter()
     # The control arm is what no model would choose: that a model would not believe in it is no reason to refuse it.
     for name, own in (("proposals", domain_of(context.config, measured)), ("control", [])):
         frame = pd.read_parquet(proposals.path(context, f"{name}.parquet"))
@@ -58,10 +61,12 @@ def _screen(
         )
         frame.to_parquet(folder / f"{name}.parquet", index=False)
         passed[name] = int(frame["reason"].isna().sum())
+        sources.update(frame.loc[frame["reason"].isna(), "source"])
     return {
         "passed": passed["proposals"],
         "refused": len(pd.read_parquet(folder / "proposals.parquet")) - passed["proposals"],
         "control_passed": passed["control"],
+        **{f"{COUNTED}/{source}": n for source, n in sources.items()},
         **_nearness(pd.read_parquet(folder / "proposals.parquet"), measured),
     }
 

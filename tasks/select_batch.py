@@ -22,7 +22,7 @@ from tasks.stages import BadInput, CampaignContext, CampaignRef, StageRef, run_s
 PREDICTION_COLUMNS = ["predicted_mean", "predicted_std", "score", "novelty"]
 
 
-@task(name="select batch", cache_policy=NO_CACHE, persist_result=False)
+@task(name="select batch", task_run_name="round {round}: select batch", cache_policy=NO_CACHE, persist_result=False)
 def select_batch(ref: CampaignRef, round: int, dataset: StageRef, proxy: StageRef, screened: StageRef) -> StageRef:
     """Choose what to buy.
 

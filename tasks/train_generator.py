@@ -18,7 +18,9 @@ from tasks.progress import stage_progress
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
 
 
-@task(name="train generator", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="train generator", task_run_name="round {round}: train generator", cache_policy=NO_CACHE, persist_result=False
+)
 def train_generator(
     ref: CampaignRef, round: int, library: StageRef, dataset: StageRef, proxy: StageRef, previous: StageRef | None
 ) -> StageRef:

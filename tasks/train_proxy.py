@@ -22,14 +22,22 @@ from prefect.cache_policies import NO_CACHE
 
 from data.config import ProxyConfig, digest
 from data.molecules import scaffold
-from data.records import FloatArray, JsonDict, Prediction
+from data.records import Arm, FloatArray, JsonDict, Prediction
 from models.protocols import Proxy
-from models.proxies.calibration import calibrate_across, calibrated, fit_calibration
+from models.proxies.calibration import (
+    Calibrated,
+    Purchases,
+    calibrate_across,
+    calibrated,
+    fit_calibration,
+    purchase_factor,
+    widened,
+)
 from models.proxies.evaluation import group_folds, metrics, out_of_fold, stable_folds
 from models.proxies.warm_start import Fitter, refits
 from models.registry import build
 from models.screens.domain import ApplicabilityDomain
-from tasks.components import load_state, read_json, save_state, write_json
+from tasks.components import load_proxy, load_state, read_json, save_state, write_json
 from tasks.stages import CODE_VERSION, BadInput, CampaignContext, CampaignRef, StageRef, folder_sha256, run_stage
 from tasks.workspace import Workspace
 
@@ -77,7 +85,17 @@ class TrainingData:
         return len(self.ids)
 
 
-@task(name="train proxy", cache_policy=NO_CACHE, persist_result=False)
+def purchases_of(frame: pd.DataFrame) -> Purchases:
+    """Return what the acquisition arm bought on a prediction, in the order of rounds and ids."""
+    bought = frame[frame["value"].notna() & frame["predicted_std"].notna() & (frame["arm"] == str(Arm.ACQUISITION))]
+    ordered = bought.sort_values(["round", "id"])
+    values, mean, std = (
+        ordered[name].to_numpy(dtype=np.float64) for name in ("value", "predicted_mean", "predicted_std")
+    )
+    return Purchases(ordered["round"].to_numpy(dtype=np.int64), values, mean, std)
+
+
+@task(name="train proxy", task_run_name="round {round}: train proxy", cache_policy=NO_CACHE, persist_result=False)
 def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: StageRef | None = None) -> StageRef:
     """Train the proxy of a round on all measurements so far; a network with `refit: replay` goes on from `previous`.
 
@@ -86,7 +104,8 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
     `models.pt`, what the next round goes on from.
     """
     with ref.open() as context:
-        data = TrainingData.of(pd.read_parquet(dataset.path(context, "dataset.parquet")))
+        frame = pd.read_parquet(dataset.path(context, "dataset.parquet"))
+        data, bought = TrainingData.of(frame), purchases_of(frame)
         inputs: dict[str, StageRef | str] = {"dataset": dataset}
         warm = previous if previous is not None and refits(build("proxy", context.config.proxy.component())) else None
         if warm is not None:
@@ -97,7 +116,9 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
             "train_proxy",
             inputs=inputs,
             settings=context.settings("proxy"),
-            compute=lambda folder: _use(context, data, folder, None if warm is None else warm.path(context, "")),
+            compute=lambda folder: _use(
+                context, data, bought, folder, None if warm is None else warm.path(context, "")
+            ),
         )
 
 
@@ -304,7 +325,9 @@ def _split(data: TrainingData, seed: int, ways: Mapping[str, list[str]], *, stab
     )
 
 
-def _use(context: CampaignContext, data: TrainingData, folder: Path, previous: Path | None) -> dict[str, float]:
+def _use(
+    context: CampaignContext, data: TrainingData, bought: Purchases, folder: Path, previous: Path | None
+) -> dict[str, float]:
     config, seed, maximise = context.config.proxy, proxy_seed(context), context.maximise
     key = proxy_key(config, data, seed, maximise=maximise, previous=previous)
     reused = stored_proxy(context.workspace, key) is not None
@@ -312,5 +335,15 @@ def _use(context: CampaignContext, data: TrainingData, folder: Path, previous: P
     for file in kept.iterdir():
         shutil.copyfile(file, folder / file.name)
     training = read_json(folder / "training.json")
+    factor = 1.0 if config.calibration == "none" else purchase_factor(bought)
+    if factor != 1.0:
+        # The store keeps what depends on the measurements alone; what they were bought on is this campaign's.
+        proxy = load_proxy(folder)
+        assert isinstance(proxy, Calibrated)
+        proxy.calibration = widened(proxy.calibration, factor)
+        save_state(folder / "proxy.pt", proxy.state())
+    training["purchases"] = {"n": len(bought), "factor": factor}
+    write_json(folder / "training.json", training)
     parts = ("heldout", "heldout_raw", "random")
-    return {"reused": float(reused), **{f"{what}_{name}": v for what in parts for name, v in training[what].items()}}
+    told = {"reused": float(reused), "purchases": float(len(bought)), "purchase_factor": factor}
+    return told | {f"{what}_{name}": v for what in parts for name, v in training[what].items()}

@@ -18,6 +18,9 @@ HOME_VARIABLE = "DISCOVER_HOME"
 LEDGER_VARIABLE = "DISCOVER_LEDGER"
 DEFAULT_HOME = ".discover"
 
+ADDRESS = "?#%"
+"""Characters that separate the parts of an address: Prefect and MLflow put the workspace's path into some."""
+
 QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -53,16 +56,30 @@ class Workspace:
         Raises:
             WorkspaceError: the folder cannot be created or written.
         """
-        path = Path(home or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser()
+        given = Path(home or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME)
+        try:
+            path = given.expanduser()
+        except RuntimeError as error:
+            raise WorkspaceError(
+                f"The workspace {str(given)!r} names the home of a user that this machine does not have. Set "
+                f"{HOME_VARIABLE} to a folder."
+            ) from error
+        odd = sorted(set(str(path)) & set(ADDRESS))
+        if odd:
+            raise WorkspaceError(
+                f"The workspace {str(path)!r} has {' and '.join(map(repr, odd))} in its path, which the addresses of "
+                f"its databases cannot hold. Set {HOME_VARIABLE} to a folder without; the campaign file may stay."
+            )
         try:
             path = path.absolute()  # fails in a folder that was deleted
             path.mkdir(parents=True, exist_ok=True)
             probe = path / f".writable-{os.getpid()}"
             probe.touch()
             probe.unlink()
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise WorkspaceError(
-                f"The workspace {path} is not writable ({error.strerror or error}). Set {HOME_VARIABLE} to a folder "
+                f"The workspace {path} is not writable ({reason}). Set {HOME_VARIABLE} to a folder "
                 "that is, or mend its permissions."
             ) from error
         return cls(path)

@@ -11,6 +11,9 @@ and what it returns is no normal distribution, which every acquisition here take
   lucky molecules from claiming certainty. Between the blocks it is interpolated, so that two different deviations stay
   different, and beyond the last block the factor stays: the deviation still grows away from the data.
 
+Both learn from held-out molecules, which are unlike what an acquisition chooses. Once enough was bought, all deviations
+are multiplied by one more factor, learned from the purchases (`purchase_factor`).
+
 References: Levi et al., Evaluating and calibrating uncertainty prediction in regression tasks, Sensors 22, 5540 (2022);
 Barlow et al., Statistical Inference under Order Restrictions, Wiley (1972).
 """
@@ -42,6 +45,9 @@ BIN = 40
 
 BINS = 20
 """Most places at which that is said: with more molecules each has more of them, and the factor counts for less."""
+
+PURCHASES = 16
+"""Purchases below which they say nothing about the deviations of what is bought."""
 
 STATE_KEY = "calibration"
 """Entry of a proxy's state that holds the calibration."""
@@ -79,6 +85,26 @@ class Calibration:
     def __call__(self, prediction: Prediction) -> Prediction:
         """Return the prediction with calibrated deviations; the means are the same."""
         return Prediction(prediction.mean, prediction.std * self.factor(prediction.std))
+
+
+@dataclass(frozen=True, slots=True)
+class Purchases:
+    """What was bought on the advice of a proxy: n values with the predictions that they were bought on.
+
+    Attributes:
+        rounds: shape `(n,)`, the round of each purchase.
+        values: shape `(n,)`, measured.
+        mean: shape `(n,)`, predicted.
+        std: shape `(n,)`, predicted deviation as it was shown, > 0.
+    """
+
+    rounds: NDArray[np.int64]
+    values: FloatArray
+    mean: FloatArray
+    std: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.values)
 
 
 NOTHING = Calibration(np.zeros((0, 2)))
@@ -183,6 +209,33 @@ def calibrate_across(method: Method, prediction: Prediction, values: FloatArray,
         learned = fit_calibration(method, others, np.asarray(values)[~here])
         std[here] = learned(Prediction(prediction.mean[here], prediction.std[here])).std
     return Prediction(prediction.mean, std)
+
+
+def purchase_factor(purchases: Purchases) -> float:
+    """Return by what deviations calibrated on held-out molecules are multiplied, from what was bought; 1 if too little.
+
+    What an acquisition chooses is unlike held-out molecules: it is where the proxy promises most. The factor of round r
+    is the root mean square of the standardised errors of all earlier purchases, and of `PRIOR` more of size 1. The
+    deviations they were bought with had the factors of their own rounds already; these are worked out again from the
+    rounds before, in order, so that the factor is a function of the purchases alone. It never narrows: lucky purchases
+    are few, and held-out molecules have said already how wide the deviations must be.
+    """
+    squares: list[float] = []
+    factor = 1.0
+    for number in sorted(set(purchases.rounds.tolist())):
+        here = purchases.rounds == number
+        std = purchases.std[here]
+        errors = np.minimum(np.abs(purchases.values[here] - purchases.mean[here]), LIMIT * std)
+        squares += np.square(errors / std * factor).tolist()
+        if len(squares) >= PURCHASES:
+            factor = max(1.0, float(np.sqrt((np.sum(squares) + PRIOR) / (len(squares) + PRIOR))))
+    return factor
+
+
+def widened(calibration: Calibration, factor: float) -> Calibration:
+    """Return a calibration whose deviations are multiplied; one that changes nothing becomes that factor."""
+    knots = calibration.knots if len(calibration.knots) else np.array([[1.0, 1.0]])
+    return Calibration(knots * np.array([1.0, factor]))
 
 
 class Calibrated:

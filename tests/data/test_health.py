@@ -61,15 +61,15 @@ def test_predictions_that_hold_are_good():
     assert found.kind == "calibration_drift"
     assert found.round == 1
     assert found.message == (
-        f"Round 1: 22 of 24 measurements lie inside their 90 % intervals (92 %, 88 % held out; "
-        f"NLL {found.figures['nll']:.2f}, 0.41 held out). The predictions hold."
+        f"Acquisition arm, round 1: as promised: 92 % of 24 inside the 90 % interval (expected 19 to 24, were 22); "
+        f"held out 88 %; NLL {found.figures['nll']:.2f}, 0.41 held out. The predictions hold."
     )
 
 
 @pytest.mark.parametrize("n", [FEWEST, 24, 100])
 def test_calibrated_predictions_are_seldom_accused(n):
     draws = np.random.default_rng(n).normal(size=(1000, n))
-    assert sum(drift(z).level is Level.WARNING for z in draws.tolist()) < 25
+    assert sum(drift(z).level is Level.WARNING for z in draws.tolist()) < 50
 
 
 def test_held_out_figures_are_told_only_where_there_are_any():
@@ -83,7 +83,7 @@ def test_errors_larger_than_predicted_are_a_proxy_too_sure_of_itself():
     assert f"Errors are {found.figures['rms_z']:.1f} times as large as predicted" in found.message
     assert "too sure of what is unlike its training data" in found.message
     assert "`proxy.domain.min_similarity`" in found.message
-    assert "if `proxy.calibration` is none, set variance" in found.message
+    assert "Later rounds are calibrated on these purchases too" in found.message
 
 
 def test_errors_a_third_as_large_as_predicted_are_a_proxy_too_cautious():
@@ -124,7 +124,8 @@ def test_of_too_few_measurements_nothing_is_said(n):
     found = drift([9.0] * n)
     assert found.level is Level.UNKNOWN
     assert found.message == (
-        f"Round 1: {n} predictions were measured; below {FEWEST} nothing can be said about their calibration."
+        f"Round 1: {n} predictions of the acquisition arm were measured; below {FEWEST} nothing can be said "
+        "about their calibration."
     )
     assert found.figures == {"n": float(n)}
 
@@ -142,11 +143,10 @@ def test_only_what_was_predicted_and_measured_counts():
     assert found.level is Level.GOOD
 
 
-def test_a_proxy_that_promised_less_is_not_accused_of_it_again():
-    """Errors of 1.7 deviations: new where held-out ones were as predicted, old where they were as large."""
+def test_intervals_that_are_too_narrow_are_told_whatever_the_held_out_ones_were():
     z = [1.7 * one for one in quantiles(40)]
     assert drift(z, {"coverage_90": 0.9, "rms_z": 1.0}).level is Level.WARNING
-    assert drift(z, {"coverage_90": 0.68, "rms_z": 1.7}).level is Level.GOOD
+    assert drift(z, {"coverage_90": 0.68, "rms_z": 1.7}).level is Level.WARNING
 
 
 def test_what_was_promised_does_not_excuse_everything():
@@ -205,7 +205,7 @@ def test_a_drift_that_comes_again_is_told_as_such():
         " Round 1 had this finding too, so new data alone do not mend it: choose another `proxy.kind`, its features or "
         "its `calibration`, and begin anew with --fresh (measurements are kept)."
     )
-    assert "Round 2 had this finding too" in third.message
+    assert "had this finding too" not in third.message  # alone it is not too narrow
 
 
 @pytest.mark.parametrize("between", [GOOD, GOOD[:3]])
@@ -213,15 +213,30 @@ def test_a_drift_after_a_round_without_is_a_first_one(between):
     assert "had this finding too" not in campaign(SURE, between, SURE)[2].message
 
 
-def test_a_good_round_after_a_drift_is_not_reproached():
+def test_a_good_round_after_a_drift_is_told_beside_all_rounds_which_stay_too_narrow():
     second = campaign(SURE, GOOD)[1]
-    assert second.level is Level.GOOD
-    assert second.message.endswith("The predictions hold.")
+    assert second.level is Level.WARNING
+    assert "rounds 1 to 2: too narrow" in second.message
+    assert "had this finding too" not in second.message
+
+
+def test_three_rounds_of_which_three_quarters_lie_inside_are_too_narrow_and_not_said_to_hold():
+    """54 of 72, the last round 19 of 24, which alone would pass."""
+    rounds = [[0.5] * 17 + [1.9, -1.9] * 3 + [1.9], [0.5] * 18 + [1.9, -1.9] * 3, [0.5] * 19 + [1.9, -1.9] * 2 + [1.9]]
+    all_rows = [row for k, z in enumerate(rounds, start=1) for row in rows(z, round=k, arm="acquisition")]
+    control = rows([9.0] * 3, round=3, arm="control")
+    found = calibration_drift(all_rows + control, 3, {}, maximise=True)
+    assert found.level is Level.WARNING
+    assert (
+        "rounds 1 to 3: too narrow: 75 % of 72 inside the 90 % interval (expected 60 to 70, were 54)" in found.message
+    )
+    assert "round 3 alone 19 of 24; control arm 0 of 3" in found.message
+    assert "hold" not in found.message
 
 
 def test_promises_are_the_held_out_figures_of_the_stage():
     (found,) = campaign(GOOD, heldout_coverage_90=0.87, heldout_nll=1.234, rmse=0.1)
-    assert "87 % held out" in found.message
+    assert "held out 87 %" in found.message
     assert "1.23 held out" in found.message
 
 
@@ -243,7 +258,7 @@ def test_no_stage_has_no_finding():
 
 
 def test_the_gravest_finding_counts():
-    by_level = {f.level: f for f in campaign(GOOD, SURE, [])}
+    by_level = {f.level: f for f in [*campaign([]), *campaign(GOOD, SURE)]}
     assert set(by_level) == set(Level)
     assert worst(by_level.values()) is Level.WARNING
     assert worst([by_level[Level.UNKNOWN], by_level[Level.GOOD]]) is Level.GOOD

@@ -83,7 +83,7 @@ def test_best_so_far_of_a_minimised_objective_goes_down() -> None:
 
 def test_parity_counts_who_is_inside_the_interval() -> None:
     figure = predicted_against_measured(ROWS)
-    assert figure.axes[0].get_title() == "2 of 3 inside their 90 % interval"
+    assert figure.axes[0].get_title() == "Inside the 90 % interval: acquisition 2 of 2, control 0 of 1"
     labels = figure.axes[0].get_legend_handles_labels()[1]
     assert labels == ["round 1 (2)", "round 2 (1)"]
 

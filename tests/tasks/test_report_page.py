@@ -63,8 +63,8 @@ def test_each_candidate_has_a_row_with_its_figures() -> None:
     assert len(found.cells) == len(ACCEPTORS) == len([s for s in found.all("svg") if s["class"] == "mol"])
     third = {column: text.strip() for column, text in found.cells[2].items()}
     assert third["rank"] == "3"
-    assert third["value"] == "0.00 eV"
-    assert third["predicted"] == "1.25 ± 0.50"
+    assert third["value"] == "0 eV"
+    assert third["predicted"] == "1.250 ± 0.50"
     assert third["novelty"] == "0.20"
     assert third["sa_score"] == "3.46"
     assert third["heavy_atoms"] == "9"
@@ -143,7 +143,7 @@ def test_the_figures_of_the_campaign_are_in_the_heading() -> None:
     )
     heading = re.sub(r"<[^>]+>", " ", text[text.index("<header>") : text.index("</header>")])
     assert re.sub(r"\s+", " ", heading).strip() == (
-        "acceptors Best measured 2.250 eV Mean of the ten best −0.500 eV Oracle calls 120 of 200 Held-out rmse 0.4"
+        "acceptors Best measured 2.250 eV Mean of the ten best −0.5000 eV Oracle calls 120 of 200 Held-out rmse 0.4000"
     )
 
 

@@ -1,0 +1,167 @@
+"""The terminal as this project uses it: what users wrote is shown as they wrote it, whatever it looks like.
+
+rich reads `[...]` as markup and `:smile:` as an emoji; molecules are full of brackets. A `Terminal` does neither, for
+no text, in no table; nothing else here makes a console or a `Text`. Styles are given as arguments.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import sys
+from collections.abc import Collection, Sequence
+from typing import Any, TextIO
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleDimensions, JustifyMethod, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from data.wording import harmless
+
+WIDE = 100_000
+"""Columns of what is no terminal: nothing is wrapped or cut for a file or another program."""
+
+_SPOKEN = {"±": "+-", "−": "-", "–": "-", "—": "-", "…": "...", "µ": "u", "μ": "u", "°": "deg", "×": "x", "Å": "A"}
+"""What is written for a character that an output cannot encode; others become `?`."""
+
+
+class Terminal(Console):
+    """A console that takes no text for markup, never cuts, and is silent when nobody reads any more.
+
+    Attributes:
+        wide: whether lines are as long as they are, as into a pipe.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+        self.wide = False
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """Columns and lines; as many columns as wanted where the output is no terminal, or `wide` is set."""
+        if self.wide or not self.is_terminal:
+            return ConsoleDimensions(WIDE, 25)
+        return super().size
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a text as it is: no markup, no emoji codes, nothing that steers the terminal."""
+        options |= {"markup": False, "emoji": False, "highlight": False, "highlighter": None}
+        return super().render_str(harmless(text), **options)
+
+    def say(self, *parts: str | tuple[str, str], whole: bool = True) -> None:
+        """Print a line.
+
+        Args:
+            parts: texts, or (text, style).
+            whole: leave long lines to the terminal, so that addresses stay clickable and can be copied.
+        """
+        styled = [part if isinstance(part, tuple) else (part, "") for part in parts]
+        self.print(Text.assemble(*((harmless(text), style) for text, style in styled)), soft_wrap=whole)
+
+    def records(
+        self,
+        headers: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        long: Sequence[int] = (-1,),
+        *,
+        numbers: Sequence[int] = (),
+    ) -> None:
+        """Print rows as a table; where it does not fit, each row as a block of lines. Nothing is cut.
+
+        Args:
+            headers: of the columns.
+            rows: texts, one for each column.
+            long: columns of texts that go on below; the last one, if left out.
+            numbers: columns that are aligned to the right.
+        """
+        wraps = {position % len(headers) for position in long}
+        if self.fits(headers, rows, long):
+            self.print(table(headers, rows, numbers=numbers, long=wraps))
+            return
+        for row in rows:
+            pairs = [(header, text) for header, text in zip(headers, row, strict=True) if text]
+            self.print(table(["", ""], pairs, headed=False, long=(1,)))
+            self.print()
+
+    def fits(self, headers: Sequence[str], rows: Sequence[Sequence[str]], long: Sequence[int] = (-1,)) -> bool:
+        """Return whether a table has room, its long texts wrapped."""
+        wraps = {position % len(headers) for position in long}
+        needed = 0
+        for position in range(len(headers)):
+            widest = max(cell_len(line) for row in (headers, *rows) for line in (row[position] + " ").splitlines())
+            needed += min(widest, _LONG) + 1 if position in wraps else widest + 1
+        return needed <= self.options.max_width
+
+    def raw(self, text: str) -> None:
+        """Write an export as it is."""
+        try:
+            self.file.write(text)
+            self.file.flush()
+        except BrokenPipeError:
+            self.on_broken_pipe()
+
+    def on_broken_pipe(self) -> None:
+        """Go on in silence: a campaign does not end because a reader had seen enough."""
+        self.quiet = True
+        hush(self.file)
+
+
+_LONG = 16
+"""Columns that a long text must have at least, before it goes on below."""
+
+
+def table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[RenderableType]],
+    *,
+    numbers: Sequence[int] = (),
+    long: Collection[int] = (),
+    headed: bool = True,
+) -> Table:
+    """Return a table without lines, in which the columns `long` wrap at any character and the others are kept whole."""
+    made = Table(box=None, show_header=headed, padding=(0, 2, 0, 0))
+    for position, header in enumerate(headers):
+        side: JustifyMethod = "right" if position in numbers else "left"
+        made.add_column(header, justify=side, overflow="fold", no_wrap=position not in long)
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def hush(stream: Any) -> None:
+    """Have whatever is still written to a stream that nobody reads go nowhere."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def forgive_encodings() -> None:
+    """Have the standard streams replace what they cannot encode."""
+    codecs.register_error("discover", _replacement)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="discover")
+
+
+def close_streams() -> None:
+    """Write what is left; a reader who has gone is no error."""
+    streams: tuple[TextIO, ...] = (sys.stdout, sys.stderr)
+    for stream in streams:
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            hush(stream)
+
+
+def _replacement(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    return "".join(_SPOKEN.get(letter, "?") for letter in letters), error.end

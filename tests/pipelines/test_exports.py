@@ -1,0 +1,44 @@
+"""Exports read back: every property, exact values, the same molecules; and no text becomes a formula."""
+
+import csv
+import io
+import json
+
+import pytest
+from rdkit import Chem
+
+from data.spreadsheets import original_text, safe_text
+from pipelines.exports import FIELDS, as_csv, as_sdf
+
+TEXTS = ["engine log\n$$$$\nend", "a\n\nb", "$$$$", ">  <value>", "", " blank ", '"quoted"', "=1+1", "Å \x1b[1m"]
+MOLECULES = ["C[C@H](O)F", "C/C=C/C", "CC=CC", "[H]/N=C/C", "C[S@](=O)CC", "C1CCCCCC/C=C/CC1", "[13CH4]", "c1cc[nH]c1"]
+
+
+def row(smiles: str = "CCO", **more):
+    return dict.fromkeys(FIELDS) | {"id": "m1", "smiles": smiles, "value": 0.1 + 0.2} | more
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_no_text_breaks_an_sd_file(text):
+    first, second = Chem.ForwardSDMolSupplier(io.BytesIO(as_sdf([row(message=text), row("CCN")]).encode()))
+    assert Chem.MolToSmiles(second) == "CCN"
+    assert float(first.GetProp("value")) == 0.1 + 0.2
+    read = first.GetProp("message") if first.HasProp("message") else ""
+    assert (json.loads(read) if read.startswith('"') else read) == text
+
+
+@pytest.mark.parametrize("smiles", MOLECULES)
+def test_molecules_read_back_with_their_stereochemistry(smiles):
+    text = as_sdf([row(smiles)])
+    (mol,) = Chem.ForwardSDMolSupplier(io.BytesIO(text.encode()))
+    assert Chem.MolToSmiles(mol) == Chem.CanonSmiles(smiles)
+    assert (text.splitlines()[3][12:15].strip() == "1") == ("[C@" in smiles or "[S@" in smiles)
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'quoted", "plain"])
+def test_no_text_is_a_formula_and_each_reads_back(text):
+    (read,) = csv.DictReader(io.StringIO(as_csv([row(message=text, value=-1.5)]), newline=""))
+    assert read["message"][0] not in "=+-@\t\r"
+    assert original_text(read["message"]) == text
+    assert read["value"] == "-1.5"
+    assert safe_text(-1.5) == -1.5
