@@ -16,6 +16,7 @@ from prefect.states import Completed
 
 from data.campaign_lock import campaign_lock, refuse_if_running
 from data.campaigns import Campaign, CampaignState
+from data.masking import masked
 from data.oracle_book import OracleBook
 from pipelines.calling import Call, as_function, as_task
 from pipelines.validation import checked_config
@@ -102,7 +103,7 @@ def run_campaign(
             ledger.set_state(begun.id, CampaignState.INTERRUPTED, "Interrupted; the same command goes on.")
             raise
         except BaseException as error:
-            ledger.set_state(begun.id, CampaignState.FAILED, f"{type(error).__name__}: {error}")
+            ledger.set_state(begun.id, CampaignState.FAILED, masked(f"{type(error).__name__}: {error}"))
             raise
         else:
             outcome = Outcome(begun, CampaignState.DONE, "")

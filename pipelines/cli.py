@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
+from data.masking import MaskingFilter, masked
 from tasks.workspace import Workspace, WorkspaceError, quiet_environment
 
 EXIT_BAD_INPUT = 2
@@ -99,15 +101,16 @@ def settle(name: str, candidate: str, *, value: float | None = None, abandon: bo
 
 
 @app.command
-def unlock(name: str) -> int:
+def unlock(name: str, *, yes: bool = False) -> int:
     """Remove the lock of a campaign whose process on another host is known to be dead.
 
     Args:
         name: of the campaign.
+        yes: do not ask; for scripts. The lock of a process that lives on this host stays all the same.
     """
-    from pipelines.inspection import remove_lock
+    from pipelines.unlocking import remove_lock
 
-    remove_lock(Workspace.open(), name, console)
+    remove_lock(Workspace.open(), name, console, yes=yes)
     return 0
 
 
@@ -218,7 +221,7 @@ def public_tables(name: str | None = None, *, wheel: Path | None = None) -> int:
 @app.command
 def ui() -> int:
     """Serve MLflow and Prefect on loopback until interrupted; prints both addresses."""
-    from pipelines.running import serve_pages
+    from pipelines.pages import serve_pages
 
     return serve_pages(Workspace.open(), console)
 
@@ -234,7 +237,22 @@ def doctor() -> int:
 def main() -> None:
     """Entry point: runs a command and ends the process with its exit code."""
     quiet_environment()
+    _mask_passwords()
     sys.exit(guarded(sys.argv[1:]))
+
+
+def _mask_passwords() -> None:
+    """Keep passwords out of log records and of tracebacks, whoever writes them."""
+    import logging
+    import traceback
+
+    if logging.lastResort is not None:
+        logging.lastResort.addFilter(MaskingFilter())
+
+    def told(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        print(masked("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
+
+    sys.excepthook = told
 
 
 def guarded(arguments: list[str]) -> int:
@@ -260,5 +278,5 @@ def guarded(arguments: list[str]) -> int:
 
 
 def _refuse(error: Exception) -> int:
-    errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+    errors.print(masked(str(error)), style="red", markup=False, highlight=False, soft_wrap=True)
     return EXIT_BAD_INPUT

@@ -10,7 +10,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from data.campaign_lock import release_lock
 from data.campaigns import Campaign
 from data.oracle_book import OracleBook
 from data.records import JsonDict
@@ -149,10 +148,3 @@ def settle_call(
     book = OracleBook(ledger, campaign.id, oracle_name(campaign.config), version)
     book.settle(candidate, value)
     console.print(f"{candidate} is settled. `discover run` goes on.", highlight=False)
-
-
-def remove_lock(workspace: Workspace, name: str, console: Console) -> None:
-    """Remove a campaign's lock."""
-    ledger = workspace.ledger()
-    release_lock(ledger, ledger.campaign(name))
-    console.print(f"{name} is free.", highlight=False)

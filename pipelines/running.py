@@ -15,8 +15,10 @@ from rich.table import Table
 from data.campaigns import Campaign, CampaignState
 from data.config import load_config
 from pipelines.display import RunDisplay
+from pipelines.following import following_prefect
 from pipelines.inspection import candidate_table, exported
-from pipelines.services import prefect_server, remember, start_mlflow, start_prefect, wait_for_prefect
+from pipelines.pages import prefect_page, tell_of_mlflow, teller
+from pipelines.services import prefect_server, wait_for_prefect
 from tasks.workspace import Workspace
 
 BEST_SHOWN = 10
@@ -28,7 +30,7 @@ def run_in_terminal(
     """Run a campaign with a progress display; returns the exit code."""
     config = load_config(path, overrides)  # a broken file is refused before anything is started
     workspace = Workspace.open()
-    with terminating(), served(workspace, plain=plain):
+    with terminating(), served(workspace, plain=plain, console=console):
         from pipelines.campaign import campaign, run_campaign
         from pipelines.validation import checked_config
 
@@ -38,7 +40,7 @@ def run_in_terminal(
                 run_campaign(path, overrides, fresh=fresh, retry_failed=retry_failed)
             else:
                 wait_for_prefect()
-                campaign(str(path), overrides, fresh=fresh, retry_failed=retry_failed)
+                following_prefect(lambda: campaign(str(path), overrides, fresh=fresh, retry_failed=retry_failed))
     return _tell(workspace, workspace.ledger().campaign(config.name), console)
 
 
@@ -62,14 +64,16 @@ def _mlflow_page(folder: Path) -> str:
 
 
 @contextmanager
-def served(workspace: Workspace, *, plain: bool) -> Iterator[None]:
-    """Have a Prefect server for a block, unless stages are called as plain functions."""
+def served(workspace: Workspace, *, plain: bool, console: Console) -> Iterator[None]:
+    """Have a Prefect server for a block, unless stages are called as plain functions; says whose services are used."""
+    tell = teller(console)
+    tell_of_mlflow(workspace, tell)
     if plain:
         yield
         return
     # Prefect prints each failed task with its traceback; what the user should know is told once, by us.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    with prefect_server(workspace):
+    with prefect_server(workspace, tell):
         yield
 
 
@@ -91,7 +95,7 @@ def retrain_in_terminal(name: str, *, plain: bool, console: Console) -> int:
     """Retrain a campaign's proxy and print the comparison; returns the exit code."""
     workspace = Workspace.open()
     workspace.ledger().campaign(name)  # an unknown name is refused before anything is started
-    with terminating(), served(workspace, plain=plain):
+    with terminating(), served(workspace, plain=plain, console=console):
         from pipelines.calling import as_function
         from pipelines.retraining import retrain, run_retraining
 
@@ -99,7 +103,7 @@ def retrain_in_terminal(name: str, *, plain: bool, console: Console) -> int:
             run_retraining(name, call=as_function)
         else:
             wait_for_prefect()
-            retrain(name)
+            following_prefect(lambda: retrain(name))
     import json
 
     campaign = workspace.ledger().campaign(name)
@@ -122,12 +126,13 @@ def schedule_in_terminal(path: Path, cron: str, what: str, overrides: tuple[str,
     config = load_config(path, overrides)
     workspace = Workspace.open()
     os.environ["DISCOVER_HOME"] = str(workspace.home)  # the runs are processes of their own
-    with terminating(), prefect_server(workspace) as url:
+    with terminating(), prefect_server(workspace, teller(console)) as url:
         from pipelines.deployments import serve_schedule
 
         wait_for_prefect()
         console.print(f"Schedule    {what} {config.name} at '{cron}' (UTC), one run at a time; Ctrl-C ends it.")
-        console.print(f"Prefect     {url.removesuffix('/api')}/deployments", highlight=False)
+        page = prefect_page(workspace, url, "deployments")
+        console.print(f"Prefect     {page}", markup=False, highlight=False, soft_wrap=True)
         serve_schedule(path, cron, "campaign" if what == "campaign" else "retrain", overrides)
     return 0
 
@@ -149,26 +154,4 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Con
     table.add_row("oracle calls", f"{calls} planned, budget {config.budget.calls or 'without limit'}")
     console.print(table)
     console.print(f"{path} is valid.", style="green", highlight=False)
-    return 0
-
-
-def serve_pages(workspace: Workspace, console: Console) -> int:
-    """Serve MLflow and Prefect until interrupted."""
-    servers = [start_mlflow(workspace), start_prefect(workspace)]
-    try:
-        for server in servers:
-            server.wait()
-        with terminating(), remember(workspace, {server.name: server.url for server in servers}):
-            for server in servers:
-                console.print(f"{server.name:<10}{server.url}", highlight=False, soft_wrap=True)
-            for page in sorted(workspace.home.glob("campaigns/*/report/mlflow.txt")):
-                name, link = page.parent.parent.name, page.read_text().strip()
-                console.print(f"{name}: {servers[0].url}{link}", highlight=False, soft_wrap=True)
-            console.print("Ctrl-C ends both.")
-            signal.pause()
-    except KeyboardInterrupt:
-        console.print("Ended.")
-    finally:
-        for server in servers:
-            server.stop()
     return 0

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from data.masking import without_secrets
+
 _TAIL_LINES = 12
 _READ_BYTES = 65536
 
@@ -48,7 +50,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, **_ENVIRONMENT},
+            env={**without_secrets(os.environ), **_ENVIRONMENT},
             start_new_session=True,
         )
         assert self._process.stdin is not None
