@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -238,7 +239,14 @@ def main() -> None:
     """Entry point: runs a command and ends the process with its exit code."""
     quiet_environment()
     _mask_passwords()
-    sys.exit(guarded(sys.argv[1:]))
+    code = guarded(sys.argv[1:])
+    following = sys.modules.get("pipelines.following")
+    if following is not None and following.Following.lost:
+        # At the exit Prefect's client would try for minutes to send its messages to a server that has gone.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _mask_passwords() -> None:

@@ -23,6 +23,7 @@ class Following:
         """Say once that the server has gone."""
         if not cls.lost:
             log.warning(GONE)
+            _silence()
         cls.lost = True
 
 
@@ -39,6 +40,17 @@ def following_prefect(flow: Callable[[], Any]) -> None:
         if not is_of_prefect(error) or prefect_answers():
             raise
         Following.lose()
+
+
+def _silence() -> None:
+    """Have Prefect's client not tell, once per message, that nobody takes its messages."""
+    from prefect.logging.handlers import APILogHandler
+
+    logging.getLogger("prefect._internal.concurrency").disabled = True
+    for logger in [logging.root, *logging.Logger.manager.loggerDict.values()]:
+        for handler in list(getattr(logger, "handlers", ())):
+            if isinstance(handler, APILogHandler):
+                logger.removeHandler(handler)  # type: ignore[union-attr]  # placeholders have no handlers
 
 
 def is_of_prefect(error: BaseException) -> bool:

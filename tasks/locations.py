@@ -54,6 +54,8 @@ def follow_the_move(home: Path) -> str | None:
     database = home / "mlflow.db"
     if database.is_file() and database.stat().st_size:
         _rewrite(database, home / "artifacts", Path(before) if before else None)
+    for name in ("token", "servers.json"):  # a copy shares neither secret nor servers with its original
+        (home / "services" / name).unlink(missing_ok=True)
     with private_file(record) as partial:
         partial.write_text(json.dumps({"home": str(home)}))
     return before or None
