@@ -20,6 +20,7 @@ from prefect.states import Completed
 from data.campaign_lock import LockLost, campaign_lock, has_lost, refuse_if_running
 from data.campaigns import Campaign, CampaignState, LedgerError
 from data.config import ConfigError, load_config
+from data.masking import masked
 from pipelines.calling import Call, as_function, as_task
 from pipelines.validation import checked_config
 from pipelines.zombies import bury_zombies
@@ -116,7 +117,7 @@ def run_campaign(
             _record_end(context, CampaignState.INTERRUPTED, "Interrupted; the same command goes on.")
             raise
         except Exception as error:
-            _record_end(context, CampaignState.FAILED, f"{type(error).__name__}: {error}")
+            _record_end(context, CampaignState.FAILED, masked(f"{type(error).__name__}: {error}"))
             raise
         else:
             outcome = Outcome(begun, CampaignState.DONE, "")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
+from data.masking import MaskingFilter, masked
 from data.version import version
 from pipelines.terminal import Terminal, close_streams, forgive_encodings
 from tasks.workspace import Workspace, WorkspaceError, quiet_environment
@@ -108,15 +111,16 @@ def settle(name: str, candidate: str, *, value: float | None = None, abandon: bo
 
 
 @app.command
-def unlock(name: str) -> int:
+def unlock(name: str, *, yes: bool = False) -> int:
     """Remove the lock of a campaign whose process on another host is known to be dead.
 
     Args:
         name: of the campaign.
+        yes: do not ask; for scripts. The lock of a process that lives on this host stays all the same.
     """
-    from pipelines.inspection import remove_lock
+    from pipelines.unlocking import remove_lock
 
-    remove_lock(Workspace.open(), name, console)
+    remove_lock(Workspace.open(), name, console, yes=yes)
     return 0
 
 
@@ -246,7 +250,7 @@ def public_tables(name: str | None = None, *, wheel: Path | None = None) -> int:
 @app.command
 def ui() -> int:
     """Serve MLflow and Prefect on loopback until interrupted; prints both addresses."""
-    from pipelines.running import serve_pages
+    from pipelines.pages import serve_pages
 
     return serve_pages(Workspace.open(), console)
 
@@ -263,9 +267,28 @@ def main() -> None:
     """Entry point: runs a command and ends the process with its exit code."""
     quiet_environment()
     forgive_encodings()
+    _mask_passwords()
     code = guarded(sys.argv[1:])
     close_streams()
+    following = sys.modules.get("pipelines.following")
+    if following is not None and following.Following.lost:
+        # At the exit Prefect's client would try for minutes to send its messages to a server that has gone.
+        os._exit(code)
     sys.exit(code)
+
+
+def _mask_passwords() -> None:
+    """Keep passwords out of log records and of tracebacks, whoever writes them."""
+    import logging
+    import traceback
+
+    if logging.lastResort is not None:
+        logging.lastResort.addFilter(MaskingFilter())
+
+    def told(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        print(masked("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
+
+    sys.excepthook = told
 
 
 def guarded(arguments: list[str]) -> int:
@@ -293,5 +316,5 @@ def guarded(arguments: list[str]) -> int:
 
 
 def _refuse(error: Exception) -> int:
-    errors.say((str(error), "red"))
+    errors.say((masked(str(error)), "red"))
     return int(getattr(error, "exit_code", EXIT_BAD_INPUT))

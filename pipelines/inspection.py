@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from data.campaign_lock import release_lock
 from data.campaigns import Campaign
 from data.compounds import with_compounds
 from data.oracle_book import settle
@@ -127,10 +126,3 @@ def settle_call(
     ledger = workspace.ledger()
     settle(ledger, name, candidate, value)
     console.say(f"{candidate} is settled. `discover run` goes on.")
-
-
-def remove_lock(workspace: Workspace, name: str, console: Terminal) -> None:
-    """Remove a campaign's lock."""
-    ledger = workspace.ledger()
-    release_lock(ledger, ledger.campaign(name))
-    console.say(f"{name} is free.")

@@ -15,15 +15,10 @@ from data.campaigns import Campaign, CampaignState
 from data.config import load_config
 from data.wording import figure
 from pipelines.display import RunDisplay
+from pipelines.following import following_prefect
 from pipelines.inspection import exported, show_candidates
-from pipelines.services import (
-    prefect_server,
-    remember,
-    remembered_address,
-    start_mlflow,
-    start_prefect,
-    wait_for_prefect,
-)
+from pipelines.pages import mlflow_page, prefect_page, tell_of_mlflow, teller
+from pipelines.services import prefect_server, wait_for_prefect
 from pipelines.status import show_reading
 from pipelines.terminal import Terminal, table
 from tasks.workspace import Workspace
@@ -37,7 +32,7 @@ def run_in_terminal(
     """Run a campaign with a progress display; returns the exit code."""
     config = load_config(path, overrides)  # a broken file is refused before anything is started
     workspace = Workspace.open()
-    with terminating(), served(workspace, plain=plain):
+    with terminating(), served(workspace, plain=plain, console=console):
         from pipelines.campaign import campaign, run_campaign
         from pipelines.validation import checked_config
 
@@ -47,7 +42,7 @@ def run_in_terminal(
                 run_campaign(path, overrides, fresh=fresh, retry_failed=retry_failed)
             else:
                 wait_for_prefect()
-                campaign(str(path), overrides, fresh=fresh, retry_failed=retry_failed)
+                following_prefect(lambda: campaign(str(path), overrides, fresh=fresh, retry_failed=retry_failed))
     return _tell(workspace, workspace.ledger().campaign(config.name), console)
 
 
@@ -66,25 +61,17 @@ def _tell(workspace: Workspace, campaign: Campaign, console: Terminal) -> int:
     return 3
 
 
-def mlflow_page(workspace: Workspace, folder: Path) -> str:
-    """Return the whole address of a campaign's run in MLflow where a server is known, else how to have one."""
-    file = folder / "report" / "mlflow.txt"
-    given = os.environ.get("MLFLOW_TRACKING_URI", "")
-    server = given.rstrip("/") if given.startswith("http") else remembered_address(workspace, "mlflow")
-    if not server:
-        return "`discover ui` serves it and prints the address of every campaign"
-    return server + (file.read_text().strip() if file.is_file() else "")
-
-
 @contextmanager
-def served(workspace: Workspace, *, plain: bool) -> Iterator[None]:
-    """Have a Prefect server for a block, unless stages are called as plain functions."""
+def served(workspace: Workspace, *, plain: bool, console: Terminal) -> Iterator[None]:
+    """Have a Prefect server for a block, unless stages are called as plain functions; says whose services are used."""
+    tell = teller(console)
+    tell_of_mlflow(workspace, tell)
     if plain:
         yield
         return
     # Prefect prints each failed task with its traceback; what the user should know is told once, by us.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    with prefect_server(workspace):
+    with prefect_server(workspace, tell):
         yield
 
 
@@ -111,7 +98,7 @@ def retrain_in_terminal(campaign_name: str, *, plain: bool, console: Terminal) -
     """Retrain a campaign's proxy and print the comparison; returns the exit code."""
     workspace = Workspace.open()
     workspace.ledger().campaign(campaign_name)  # an unknown name is refused before anything is started
-    with terminating(), served(workspace, plain=plain):
+    with terminating(), served(workspace, plain=plain, console=console):
         from pipelines.calling import as_function
         from pipelines.retraining import retrain, run_retraining
 
@@ -119,7 +106,7 @@ def retrain_in_terminal(campaign_name: str, *, plain: bool, console: Terminal) -
             run_retraining(campaign_name, call=as_function)
         else:
             wait_for_prefect()
-            retrain(campaign_name)
+            following_prefect(lambda: retrain(campaign_name))
     import json
 
     campaign = workspace.ledger().campaign(campaign_name)
@@ -146,12 +133,12 @@ def schedule_in_terminal(path: Path, cron: str, what: str, overrides: tuple[str,
     config = load_config(path, overrides)
     workspace = Workspace.open()
     os.environ["DISCOVER_HOME"] = str(workspace.home)  # the runs are processes of their own
-    with terminating(), prefect_server(workspace) as url:
+    with terminating(), prefect_server(workspace, teller(console)) as url:
         from pipelines.deployments import serve_schedule
 
         wait_for_prefect()
         console.say(f"Schedule    {what} {config.name} at '{cron}' (UTC), one run at a time; Ctrl-C ends it.")
-        console.say(f"Prefect     {url.removesuffix('/api')}/deployments")
+        console.say(f"Prefect     {prefect_page(workspace, url, 'deployments')}")
         serve_schedule(path, cron, "campaign" if what == "campaign" else "retrain", overrides)
     return 0
 
@@ -196,26 +183,4 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
     ]
     console.print(table(["", ""], lines, headed=False, long=(1,)))
     console.say((f"{path} is valid.", "green"))
-    return 0
-
-
-def serve_pages(workspace: Workspace, console: Terminal) -> int:
-    """Serve MLflow and Prefect until interrupted."""
-    servers = [start_mlflow(workspace), start_prefect(workspace)]
-    try:
-        for server in servers:
-            server.wait()
-        with terminating(), remember(workspace, {server.name: server.url for server in servers}):
-            for server in servers:
-                console.say(f"{server.name:<10}{server.url}")
-            for page in sorted(workspace.home.glob("campaigns/*/report/mlflow.txt")):
-                name, link = page.parent.parent.name, page.read_text().strip()
-                console.say(f"{name}: {servers[0].url}{link}")
-            console.say("Ctrl-C ends both.")
-            signal.pause()
-    except KeyboardInterrupt:
-        console.say("Ended.")
-    finally:
-        for server in servers:
-            server.stop()
     return 0

@@ -31,7 +31,7 @@ def sampler_in_terminal(path: Path, overrides: tuple[str, ...], *, plain: bool, 
     """Train the sampler of a file, or go on, and print what came out; returns the exit code."""
     config = load_sampler(path, overrides)  # a broken file is refused before anything is started
     workspace = Workspace.open()
-    with terminating(), served(workspace, plain=plain):
+    with terminating(), served(workspace, plain=plain, console=console):
         from pipelines.sampler import checked_sampler, run_sampler, sampler
 
         with SamplerDisplay(console, len(config.seeds)):

@@ -1,225 +1,280 @@
-"""The servers beside a campaign: Prefect's, reused or started for the duration; MLflow's pages on demand.
+"""The servers beside a campaign: Prefect's, the user's or the workspace's own; MLflow's pages on demand.
 
-Servers that we start bind to loopback, keep their data in the workspace and end with us.
+The workspace's own servers bind to loopback and keep their data in the workspace. All commands of a workspace share
+them: the first starts one, the last to end stops it. Who uses one holds a lock on a file, which the kernel gives back
+when a process ends, so a server outlives the command that started it while others need it, and never all of them.
 """
 
 from __future__ import annotations
 
-import ctypes
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tasks.workspace import QUIET, Workspace
+import psutil
+
+from data.masking import masked
+from pipelines import server_settings
+from pipelines.addresses import address_of, forget, known_server, note
+from pipelines.server_child import LOGIN
+from tasks.file_lock import FileLock
+from tasks.private_files import private_database
+from tasks.workspace import Workspace
 
 HOST = "127.0.0.1"
-_PR_SET_PDEATHSIG = 1
+PORTS = {"prefect": 4200, "mlflow": 5000}
 FLUSH_TIMEOUT = 10.0
+STOP_TIMEOUT = 15.0
 START_TIMEOUT = 180.0
 """Seconds that a server may take to answer: the first start makes its database."""
+LOG_SHOWN = 1500
+SQLITE_HEAD = b"SQLite format 3\0"
 
 
 class ServiceError(RuntimeError):
     """A server did not come up."""
 
 
+@dataclass(frozen=True, slots=True)
 class Server:
-    """A server process of ours, in a process group of its own."""
+    """A server of the workspace, started by this or by another process."""
 
-    def __init__(self, name: str, url: str, health: str, process: subprocess.Popen[bytes], log: Path) -> None:
-        self.name, self.url, self.health, self.process, self.log = name, url, health, process, log
+    name: str
+    url: str
+    home: str
+    inode: int
+    host: str
+    pid: int
 
-    def wait(self) -> None:
+    def alive(self) -> bool:
+        """Return whether its process exists."""
+        # By its command line: start times shift when somebody sets the clock.
+        if self.host != os.uname().nodename:
+            return False
+        try:
+            process = psutil.Process(self.pid)
+            return process.status() != psutil.STATUS_ZOMBIE and "pipelines.server_child" in process.cmdline()
+        except psutil.Error:
+            return False
+
+    def answers(self, workspace: Workspace) -> bool:
+        """Return whether it answers, and proves that it serves this workspace."""
+        return address_of(workspace, self.url)
+
+    def wait(self, workspace: Workspace) -> None:
         """Return when the server answers.
 
         Raises:
             ServiceError: it ended, or did not answer in time; the message has the end of its log.
         """
         deadline = time.monotonic() + START_TIMEOUT
-        while not healthy(self.url + self.health):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                tail = self.log.read_text(errors="replace")[-1500:] if self.log.exists() else ""
-                self.stop()
-                raise ServiceError(f"The {self.name} server did not come up at {self.url}. End of {self.log}:\n{tail}")
+        while not self.answers(workspace):
+            if not self.alive() or time.monotonic() > deadline:
+                raise ServiceError(_not_up(workspace, self.name, self.url))
             time.sleep(0.1)
 
     def stop(self) -> None:
         """End the server and what it started."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGTERM)
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            process = psutil.Process(self.pid)
+            os.killpg(self.pid, signal.SIGTERM)
             try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
+                process.wait(STOP_TIMEOUT)
+            except psutil.TimeoutExpired:
+                os.killpg(self.pid, signal.SIGKILL)
+                process.wait(STOP_TIMEOUT)
 
 
-def healthy(url: str) -> bool:
-    """Return whether an address answers with 200 within two seconds."""
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError, ValueError):
-        return False
+def bound_socket(preferred: int) -> socket.socket:
+    """Return a socket that listens on loopback: at the preferred port if it is free, else at one the system gives.
 
-
-def free_port(preferred: int) -> int:
-    """Return the preferred port if it is free on loopback, else one that the system gives."""
+    Raises:
+        ServiceError: there is none.
+    """
     for port in (preferred, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise ServiceError(f"No free port on {HOST}.")
-
-
-def start_prefect(workspace: Workspace, port: int = 4200) -> Server:
-    """Start a Prefect server on the workspace's database; does not wait for it."""
-    port = free_port(port)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
-    environment = {
-        "PREFECT_HOME": str(workspace.prefect_home),
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
-        "PREFECT_UI_API_URL": f"http://{HOST}:{port}/api",
-        "PREFECT_API_URL": f"http://{HOST}:{port}/api",
-        # Pages of other sites that the user has open must not be able to drive this server.
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port}",
-    }
-    workspace.prefect_home.mkdir(parents=True, exist_ok=True)
-    return _start(workspace, "prefect", f"http://{HOST}:{port}", "/api/health", command, environment)
-
-
-def start_mlflow(workspace: Workspace, port: int = 5000) -> Server:
-    """Start MLflow's pages on the workspace's runs; does not wait for them."""
-    port = free_port(port)
-    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
-    command += ["--backend-store-uri", workspace.tracking_uri, "--workers", "1"]
-    command += ["--default-artifact-root", workspace.artifacts.as_uri()]
-    return _start(workspace, "mlflow", f"http://{HOST}:{port}", "/health", command, {})
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+            listener.listen(128)
+        except OSError:
+            listener.close()
+        else:
+            return listener
+    raise ServiceError(f"No free port on {HOST}: close programs that listen there, then give the same command again.")
 
 
 @contextmanager
-def prefect_server(workspace: Workspace) -> Iterator[str]:
-    """Have a Prefect server for a block and set `PREFECT_API_URL`: the one that is reachable, or one of our own.
+def own_server(workspace: Workspace, name: str) -> Iterator[Server]:
+    """Use a server of the workspace for a block: the one that another command started, or a new one.
 
-    A server is looked for at `$PREFECT_API_URL`, then at the address that the workspace remembers. One of our own is
-    started at once but only waited for by `wait_for_prefect`, so that imports can go on meanwhile.
+    It is started at once but only waited for by `Server.wait`, so that imports can go on meanwhile.
 
     Raises:
-        ServiceError: `PREFECT_API_URL` is set and does not answer.
+        ServiceError: its database cannot be used.
+    """
+    folder = workspace.services
+    users, starting = FileLock(folder / f"{name}.users"), FileLock(folder / f"{name}.start")
+    try:
+        users.share()  # waits for a server that is ending
+        starting.alone()
+        server = known_server(workspace, name, Server)
+        if server is None:
+            server = _started(workspace, name)
+        starting.close()
+        try:
+            yield server
+        finally:
+            _leave(workspace, server, users)
+    finally:
+        users.close()
+        with suppress(OSError):
+            starting.close()
+
+
+def _leave(workspace: Workspace, server: Server, users: FileLock) -> None:
+    starting = FileLock(workspace.services / f"{server.name}.start")
+    try:
+        starting.alone()
+        if users.try_alone():  # nobody else uses it, and nobody can begin to before it is gone
+            server.stop()
+            forget(workspace, server.name, server.pid)
+    finally:
+        starting.close()
+
+
+def _started(workspace: Workspace, name: str) -> Server:
+    database = workspace.mlflow_file if name == "mlflow" else workspace.prefect_home / "prefect.db"
+    workspace.prefect_home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if name == "prefect" or not os.environ.get("MLFLOW_TRACKING_URI"):
+        _refuse_garbage(name, database, workspace)
+        private_database(database)
+    log = workspace.log(name)
+    listener = bound_socket(PORTS[name])
+    with listener, log.open("ab") as out:
+        url = f"http://{HOST}:{listener.getsockname()[1]}"
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "pipelines.server_child", name, str(listener.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=server_settings.environment(workspace, name, url),
+            pass_fds=[listener.fileno()],
+            start_new_session=True,
+            cwd=workspace.home,
+        )
+    home = workspace.home.resolve()
+    server = Server(name, url, str(home), home.stat().st_ino, os.uname().nodename, process.pid)
+    note(workspace, name, asdict(server))
+    return server
+
+
+def _refuse_garbage(name: str, database: Path, workspace: Workspace) -> None:
+    if database.is_file() and database.stat().st_size:
+        with database.open("rb") as file:
+            head = file.read(len(SQLITE_HEAD))
+        if head != SQLITE_HEAD:
+            raise ServiceError(
+                f"{database} is not a database (expected a file that begins with 'SQLite format 3'), so the {name} "
+                f"server cannot start. Move it away and give the same command again: it only shows what the ledger "
+                f"knows, and is made anew. The server's log is {workspace.log(name)}."
+            )
+
+
+def _not_up(workspace: Workspace, name: str, url: str) -> str:
+    log = workspace.log(name)
+    tail = log.read_text(errors="replace")[-LOG_SHOWN:] if log.exists() else ""
+    database = "mlflow.db" if name == "mlflow" else "prefect/prefect.db"
+    return masked(
+        f"The {name} server did not come up at {url}. If its database {workspace.home / database} is damaged, move it "
+        f"away and give the same command again: it is made anew, and nothing measured is in it. End of {log}:\n{tail}"
+    )
+
+
+# -- Prefect ---------------------------------------------------------------------------------------------------------
+
+_used: list[tuple[Server, Workspace]] = []
+"""Our own Prefect server that this process uses now, if it uses one."""
+
+
+@contextmanager
+def prefect_server(workspace: Workspace, tell: Callable[[str], None] = lambda _: None) -> Iterator[str]:
+    """Have a Prefect server for a block and settings that lead this process to it; yields the address of its API.
+
+    With `PREFECT_API_URL` it is the user's, with all other settings of theirs; else it is the workspace's own, and
+    settings of theirs are kept out of it.
+
+    Args:
+        workspace: whose.
+        tell: is given a sentence on what is used and what is not.
+
+    Raises:
+        ServiceError: `PREFECT_API_URL` is set and does not answer, or our own cannot be started.
     """
     given = os.environ.get("PREFECT_API_URL")
     if given:
-        if not healthy(f"{given}/health"):
+        if not server_settings.healthy(f"{given}/health", own=False):
             raise ServiceError(
-                f"PREFECT_API_URL is {given}, but no Prefect server answers there. Start it, or unset the variable: "
-                "then a local one is started."
+                f"PREFECT_API_URL is {masked(given)}, but no Prefect server answers there. Start it, or unset the "
+                "variable: then a local one is started."
             )
+        tell(f"Prefect     your server at {masked(given)} (PREFECT_API_URL)")
         yield given
         return
-    remembered = remembered_address(workspace, "prefect")
-    server = None if remembered else start_prefect(workspace)
-    url = remembered or (server.url if server else "")
-    os.environ["PREFECT_API_URL"] = f"{url}/api"
-    os.environ.setdefault("PREFECT_HOME", str(workspace.prefect_home))
-    try:
-        with remember(workspace, {"prefect": server.url} if server else {}):
-            yield f"{url}/api"
-    finally:
-        if server is not None:
-            _send_what_is_queued()
-            server.stop()
-        del os.environ["PREFECT_API_URL"]
+    with own_server(workspace, "prefect") as server:
+        _used.append((server, workspace))
+        try:
+            with server_settings.client_settings(workspace, server.url, tell):
+                try:
+                    yield f"{server.url}/api"
+                finally:
+                    _send_what_is_queued(server)
+        finally:
+            _used.pop()
 
 
-def _send_what_is_queued() -> None:
+def _send_what_is_queued(server: Server) -> None:
     """Have Prefect's client send its logs and events; left to the exit, it would wait for a server that has gone."""
     if "prefect" in sys.modules:
         from prefect.events.worker import EventsWorker
         from prefect.logging.handlers import APILogWorker
 
-        APILogWorker.drain_all(timeout=FLUSH_TIMEOUT)
-        EventsWorker.drain_all(timeout=FLUSH_TIMEOUT)
+        timeout = FLUSH_TIMEOUT if server.alive() else 0.1
+        APILogWorker.drain_all(timeout=timeout)
+        EventsWorker.drain_all(timeout=timeout)
 
 
 def wait_for_prefect() -> None:
-    """Return when the server at `PREFECT_API_URL` answers.
+    """Return when the server of the block of `prefect_server` answers.
 
     Raises:
-        ServiceError: it does not within the time a first start may take.
+        ServiceError: it ended, or does not answer within the time a first start may take.
     """
-    url = f"{os.environ['PREFECT_API_URL']}/health"
-    deadline = time.monotonic() + START_TIMEOUT
-    while not healthy(url):
-        if time.monotonic() > deadline:
-            raise ServiceError(f"The Prefect server at {url} did not come up in {START_TIMEOUT:.0f} s; see its log.")
-        time.sleep(0.1)
+    for server, workspace in _used[-1:]:
+        server.wait(workspace)
+
+
+def prefect_answers() -> bool:
+    """Return whether the Prefect server that this process uses is there."""
+    if _used:
+        server, workspace = _used[-1]
+        return server.alive() and server.answers(workspace)
+    return server_settings.healthy(f"{os.environ.get('PREFECT_API_URL', '')}/health", own=False)
+
+
+def login_link(workspace: Workspace, server: Server, *, page: str = "runs") -> str:
+    """Return the address that logs a browser in to our Prefect; what follows `#` never leaves the browser."""
+    return f"{server.url}{LOGIN}?to={page}#{server_settings.auth_string(workspace)}"
 
 
 def remembered_address(workspace: Workspace, name: str) -> str | None:
     """Return the address of a server that another command of this workspace keeps running, or None."""
-    try:
-        url = json.loads((workspace.home / "services.json").read_text())[name]
-    except (OSError, ValueError, KeyError):
-        return None
-    return url if healthy(url + ("/api/health" if name == "prefect" else "/health")) else None
-
-
-@contextmanager
-def remember(workspace: Workspace, addresses: Mapping[str, str]) -> Iterator[None]:
-    """Note addresses in the workspace for a block, so that other commands reuse the servers."""
-    file = workspace.home / "services.json"
-    _update(file, addresses)
-    try:
-        yield
-    finally:
-        _update(file, dict.fromkeys(addresses))
-
-
-def _update(file: Path, addresses: Mapping[str, str | None]) -> None:
-    if not addresses:
-        return
-    try:
-        known = json.loads(file.read_text())
-    except (OSError, ValueError):
-        known = {}
-    known = {key: value for key, value in {**known, **addresses}.items() if value}
-    partial = file.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(known))
-    os.replace(partial, file)
-
-
-def _die_with_parent() -> None:
-    """In the child: have Linux end it with its parent, also when that is killed and can end nothing itself."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _start(
-    workspace: Workspace, name: str, url: str, health: str, command: Sequence[str], environment: Mapping[str, str]
-) -> Server:
-    log = workspace.home / "logs" / f"{name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **QUIET, **environment},
-            start_new_session=True,
-            cwd=workspace.home,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-        )
-    return Server(name, url, health, process, log)
+    server = known_server(workspace, name, Server)
+    return server.url if server is not None and server.answers(workspace) else None

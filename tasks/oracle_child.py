@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from data.masking import without_secrets
 from models.oracles.base import printable
 
 _TAIL_LINES = 12
@@ -60,7 +61,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, **_ENVIRONMENT},
+            env={**without_secrets(os.environ), **_ENVIRONMENT},
             start_new_session=True,
         )
         assert self._process.stdin is not None

@@ -16,10 +16,11 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.campaigns import CampaignState, StageRow
+from data.campaigns import Campaign, CampaignState, StageRow
 from data.compounds import with_compounds
 from data.config import digest
 from data.health import Finding, findings, of_round, worst
+from data.masking import masked
 from data.records import Arm, CallState, JsonDict, RoundSummary, SourceFigures
 from data.remarks import reading_told
 from data.spreadsheets import safe_frame
@@ -37,6 +38,8 @@ TABLE_COLUMNS = [
     "predicted_mean", "predicted_std", "score", "novelty", "sa_score", "state", "error", "message",
     "inchikey", "same_compound",
 ]  # fmt: skip
+NOTE = 2
+"""Version of the description: a newer one is published over an older."""
 SHOWN = 300
 """Most candidates on one page."""
 
@@ -238,7 +241,7 @@ def _publish_campaign(context: CampaignContext, tracker: Tracker, folder: Path) 
     page = tracker.link(run, "report/candidates.html")
     (folder / "mlflow.txt").write_text(page + "\n")
     campaign = context.ledger.campaign_by_id(context.campaign.id)
-    key = digest([str(campaign.state), (folder / "candidates.csv").read_text()])
+    key = digest([NOTE, str(campaign.state), (folder / "candidates.csv").read_text()])
     if tracker.published(run) == key:
         return
     tracker.params(run, context.config.to_json())
@@ -252,7 +255,6 @@ def _publish_campaign(context: CampaignContext, tracker: Tracker, folder: Path) 
     tracker.metrics(run, _best_by_call(rows, maximise=context.maximise), step="call")
     spent = context.ledger.spent(campaign.id)
     tracker.metrics(run, [{"cost": spent.cost, "running_seconds": campaign.seconds}])
-    best = [row for row in rows if row["value"] is not None][:10]
     tracker.tags(
         run,
         {
@@ -260,7 +262,7 @@ def _publish_campaign(context: CampaignContext, tracker: Tracker, folder: Path) 
             "discovery.message": campaign.message,
             "discovery.page": page,
             **_health_tags(_health(context, rows, max((row["round"] for row in rows), default=0))),
-            "mlflow.note.content": _note(context, best),
+            "mlflow.note.content": _note(context, campaign, rows, page),
         },
     )
     tracker.artifacts(run, folder, "report")
@@ -301,13 +303,52 @@ def _best_by_call(rows: list[JsonDict], *, maximise: bool) -> list[dict[str, flo
     return out
 
 
-def _note(context: CampaignContext, best: list[JsonDict]) -> str:
+def _note(context: CampaignContext, campaign: Campaign, rows: list[JsonDict], page: str) -> str:
+    """Return the description of the campaign's run: what became of it, then its best candidates."""
     unit = shown_unit(oracle_of(context.config).unit)
+    best = [row for row in rows if row["value"] is not None][:10]
     lines = [
-        f"Best {context.config.objective.name.replace('_', ' ')}; structures in the artifact `report/candidates.html`.",
+        f"**{_verdict(campaign)}** {_best_text(context, best[0], unit) if best else 'Nothing was measured.'} "
+        f"{_gain_text(rows, unit, maximise=context.maximise)}",
+        "",
+        f"[Page of candidates with structures]({page})",
         "",
     ]
-    for position, row in enumerate(best, start=1):
-        where = "initial design" if row["round"] == 0 else f"round {row['round']}, {row['source']}"
-        lines.append(f"{position}. **{figure(row['value'])}{f' {unit}' if unit else ''}** `{row['smiles']}` ({where})")
+    for place, row in enumerate(best, 1):
+        lines.append(f"{place}. **{_told(row['value'], unit)}** `{row['smiles']}` ({_where(row)})")
     return "\n".join(lines)
+
+
+def _told(value: float, unit: str) -> str:
+    return f"{figure(value)} {unit}".rstrip()
+
+
+def _verdict(campaign: Campaign) -> str:
+    if campaign.state is CampaignState.DONE:
+        return "Done."
+    return f"Stopped: {campaign.state.value.replace('_', ' ')}. {masked(campaign.message)}".strip()
+
+
+def _best_text(context: CampaignContext, row: JsonDict, unit: str) -> str:
+    name = context.config.objective.name.replace("_", " ")
+    return f"Best {name} {_told(row['value'], unit)} ({_where(row)})."
+
+
+def _gain_text(rows: list[JsonDict], unit: str, *, maximise: bool) -> str:
+    """Return how much better what the acquisition bought is than the control, on average; a gain is positive."""
+    means = {
+        arm: [row["value"] for row in rows if row["arm"] == arm and row["value"] is not None]
+        for arm in (Arm.ACQUISITION, Arm.CONTROL)
+    }
+    bought, control = means[Arm.ACQUISITION], means[Arm.CONTROL]
+    if not bought or not control:
+        return "There is no control arm to compare with."
+    gain = (sum(bought) / len(bought) - sum(control) / len(control)) * (1 if maximise else -1)
+    return (
+        f"Gain over control {gain:+.4g} {unit}".rstrip()
+        + f" (mean of {len(bought)} chosen by the proxy against {len(control)} of the control)."
+    )
+
+
+def _where(row: JsonDict) -> str:
+    return "initial design" if row["round"] == 0 else f"round {row['round']}, {row['source']}"

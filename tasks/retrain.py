@@ -17,6 +17,7 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from data.campaigns import now
 from data.config import digest
 from data.oracle_book import measurements
 from data.records import JsonDict, Prediction
@@ -87,6 +88,8 @@ def promote(ref: CampaignRef, comparison: JsonDict) -> JsonDict:
     with ref.open() as context, required(context.workspace):
         tracker = Tracker(context.workspace, context.campaign)
         folder = context.workspace.home / "proxies" / comparison["challenger"]
+        if comparison.get("champion") == comparison["challenger"]:
+            return _nothing_new(context, tracker, comparison)
         run = tracker.client.create_run(
             tracker.experiment(),
             run_name="retrain",
@@ -104,6 +107,17 @@ def promote(ref: CampaignRef, comparison: JsonDict) -> JsonDict:
         tracker.artifacts(run, report, "retrain")
         tracker.client.set_terminated(run)
         return {**result, "run_id": run}
+
+
+def _nothing_new(context: CampaignContext, tracker: Tracker, comparison: JsonDict) -> JsonDict:
+    """Leave a line on the campaign's run: a nightly schedule would fill the list with runs that did nothing."""
+    run = tracker.run()
+    tracker.tags(run, {"discovery.retrained": f"{now()}: nothing new since version {comparison['champion_version']}"})
+    result = {**comparison, "version": comparison["champion_version"]}
+    report = context.folder / "retrain"
+    report.mkdir(parents=True, exist_ok=True)
+    write_json(report / "comparison.json", result)
+    return {**result, "run_id": run}
 
 
 def all_measurements(context: CampaignContext) -> TrainingData:

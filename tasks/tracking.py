@@ -9,23 +9,29 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import tempfile
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import mlflow
 import sqlalchemy as sa
+import yaml
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, LoggedModelStatus, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, LifecycleStage, LoggedModelStatus, Metric, Param, RunTag
 from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, Schema
 
 from data.campaigns import Campaign
+from data.masking import masked
+from tasks.file_lock import alone
+from tasks.locations import local_path
+from tasks.private_files import private_database
 from tasks.workspace import Workspace
 
 log = logging.getLogger("discover.tracking")
@@ -58,26 +64,50 @@ class Runs(ABC):
     def __init__(self, workspace: Workspace, name: str) -> None:
         self.workspace = workspace
         self.experiment_name = name
+        own = not os.environ.get("MLFLOW_TRACKING_URI")
+        if own:
+            private_database(workspace.mlflow_file)
         # Some calls of the client resolve `models:/...` by the process's address, not by the client's.
         mlflow.set_tracking_uri(workspace.tracking_uri)
-        self.client = MlflowClient(tracking_uri=workspace.tracking_uri, registry_uri=workspace.tracking_uri)
+        with alone(workspace.services / "mlflow.open") if own else nullcontext():  # the first one makes the tables
+            self.client = MlflowClient(tracking_uri=workspace.tracking_uri, registry_uri=workspace.tracking_uri)
+            self.client.get_experiment_by_name(name)
 
     @abstractmethod
     def stamp(self, run_id: str) -> int:
         """Return the time of all metrics of a run, in milliseconds: always the same for one run."""
 
     def experiment(self) -> str:
-        """Return the id of the experiment, made if need be."""
-        found = self.client.get_experiment_by_name(self.experiment_name)
-        if found is not None:
-            return str(found.experiment_id)
-        return str(
-            self.client.create_experiment(
-                self.experiment_name,
-                artifact_location=(self.workspace.artifacts / self.experiment_name).as_uri(),
-                # Otherwise the page opens in the mode for language-model traces.
-                tags={"mlflow.experimentKind": "custom_model_development"},
-            )
+        """Return the id of the experiment, made or restored if need be."""
+        for name in (self.experiment_name, f"{self.experiment_name} in {self.workspace.home}"):
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                return self._made_experiment(name)
+            if found.lifecycle_stage == LifecycleStage.DELETED:
+                self.client.restore_experiment(found.experiment_id)
+                log.warning("MLflow: the experiment %r had been deleted; it is restored.", name)
+            if self._is_ours(found.artifact_location):
+                return str(found.experiment_id)
+        raise TrackingError(
+            f"The experiments {self.experiment_name!r} and {name!r} of MLflow at {masked(self.workspace.tracking_uri)} "
+            "keep their files in another workspace, where nothing is written from here. Rename one of them in MLflow."
+        )
+
+    def _made_experiment(self, name: str) -> str:
+        location = (self.workspace.artifacts.resolve() / self.experiment_name).as_uri() if self._is_database else None
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # else it opens on traces of language models
+        return str(self.client.create_experiment(name, artifact_location=location, tags=kind))
+
+    @property
+    def _is_database(self) -> bool:
+        """Whether MLflow is a database that we open ourselves; a server decides itself where it keeps files."""
+        return not self.workspace.tracking_uri.startswith(("http://", "https://", "databricks"))
+
+    def _is_ours(self, location: str) -> bool:
+        """Return whether an experiment's files are not those of another workspace."""
+        path = local_path(location)
+        return (
+            not self._is_database or path is None or path.resolve().is_relative_to(self.workspace.artifacts.resolve())
         )
 
     def found(self, tags: Mapping[str, str]) -> str | None:
@@ -106,7 +136,7 @@ class Runs(ABC):
         """Log parameters that the run does not have yet; nested ones get dotted names."""
         flat = _flatten(values)
         have = self.client.get_run(run_id).data.params
-        new = [Param(key, str(value)[:6000]) for key, value in flat.items() if key not in have]
+        new = [Param(key, masked(str(value))[:6000]) for key, value in flat.items() if key not in have]
         for start in range(0, len(new), 100):
             self.client.log_batch(run_id, params=new[start : start + 100])
 
@@ -131,12 +161,16 @@ class Runs(ABC):
 
     def tags(self, run_id: str, values: Mapping[str, str]) -> None:
         """Set tags."""
-        self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in values.items()])
+        self.client.log_batch(run_id, tags=[RunTag(key, masked(value)) for key, value in values.items()])
 
     def dataset(self, run_id: str, name: str, sha256: str, path: Path, rows: int) -> None:
         """Show which data a run used."""
         data = Dataset(
-            name, sha256[:36], "local", json.dumps({"uri": path.as_uri()}), profile=json.dumps({"num_rows": rows})
+            name,
+            sha256[:36],
+            "local",
+            json.dumps({"uri": _relative(path, self.workspace)}),
+            profile=json.dumps({"num_rows": rows}),
         )
         self.client.log_inputs(run_id, datasets=[DatasetInput(data)])
 
@@ -218,6 +252,7 @@ class Tracker(Runs):
                 ),
                 pip_requirements=["discovery-flows"],
             )
+            _without_places(target / "MLmodel")
             self.client.log_model_artifacts(model.model_id, str(target))
         self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
         for split in ("heldout", "heldout_raw", "random"):
@@ -309,7 +344,7 @@ def attempt(what: str, action: Callable[[], T], *, during: str = "campaign") -> 
             "MLflow: %s failed (%s: %s). The %s goes on; the same command publishes it again.",
             what,
             type(error).__name__,
-            error,
+            masked(str(error)),
             during,
         )
         return None
@@ -325,11 +360,24 @@ def required(workspace: Workspace) -> Iterator[None]:
     try:
         yield
     except (mlflow.exceptions.MlflowException, sa.exc.SQLAlchemyError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = masked(str(error).strip().partition("\n")[0])[:300]
         raise TrackingError(
-            f"MLflow at {workspace.tracking_uri} cannot be used ({type(error).__name__}: {reason[:300]}). Nothing was "
-            "promoted. Start its server or mend MLFLOW_TRACKING_URI, then give the same command again."
+            f"MLflow at {masked(workspace.tracking_uri)} cannot be used ({type(error).__name__}: {reason}). "
+            "Nothing was promoted. Start its server or mend MLFLOW_TRACKING_URI, then give the same command again."
         ) from error
+
+
+def _without_places(description: Path) -> None:
+    """Take from a model's description where its files came from: it says where they are, and that is beside it."""
+    content = yaml.safe_load(description.read_text())
+    for artifact in content["flavors"]["python_function"].get("artifacts", {}).values():
+        artifact["uri"] = artifact["path"]
+    description.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def _relative(path: Path, workspace: Workspace) -> str:
+    """Return a file's path in the workspace, which may be elsewhere tomorrow."""
+    return path.relative_to(workspace.home).as_posix() if path.is_relative_to(workspace.home) else path.as_uri()
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import secrets
+import sqlite3
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.file_lock import alone
+from tasks.locations import follow_the_move
+from tasks.private_files import private_database, private_file, private_folder, tighten
+
 if TYPE_CHECKING:
     from data.campaigns import Campaign
     from data.ledger import Ledger
+
+log = logging.getLogger("discover.workspace")
 
 HOME_VARIABLE = "DISCOVER_HOME"
 LEDGER_VARIABLE = "DISCOVER_LEDGER"
@@ -72,7 +81,7 @@ class Workspace:
             )
         try:
             path = path.absolute()  # fails in a folder that was deleted
-            path.mkdir(parents=True, exist_ok=True)
+            private_folder(path)
             probe = path / f".writable-{os.getpid()}"
             probe.touch()
             probe.unlink()
@@ -82,7 +91,20 @@ class Workspace:
                 f"The workspace {path} is not writable ({reason}). Set {HOME_VARIABLE} to a folder "
                 "that is, or mend its permissions."
             ) from error
-        return cls(path)
+        workspace = cls(path)
+        workspace._follow_the_move()
+        return workspace
+
+    def _follow_the_move(self) -> None:
+        try:
+            follow_the_move(self.home)
+        except (OSError, sqlite3.Error) as error:  # MLflow is a view: without it everything else works
+            log.warning(
+                "%s still names the files of the folder in which this workspace was before (%s). Mend it or move it "
+                "away: it is made anew by `discover run`.",
+                self.mlflow_file,
+                error,
+            )
 
     @property
     def ledger_file(self) -> Path:
@@ -102,9 +124,13 @@ class Workspace:
         from data.ledger import Ledger  # not for `discover --help`
 
         url = os.environ.get(LEDGER_VARIABLE)
-        if not url:
-            self._refuse_lost_ledger()
-        return Ledger(url, migrating=migrating) if url else Ledger.at(self.ledger_file, migrating=migrating)
+        if url:
+            return Ledger(url, migrating=migrating)
+        self._refuse_lost_ledger()
+        with suppress(OSError):  # opening it says what is wrong
+            private_database(self.ledger_file)
+        with alone(self.services / "ledger.open"):  # two that make its tables at once would trip over each other
+            return Ledger.at(self.ledger_file, migrating=migrating)
 
     def _refuse_lost_ledger(self) -> None:
         """Refuse to begin an empty ledger beside results: what they cost would be bought again."""
@@ -120,9 +146,39 @@ class Workspace:
             )
 
     @property
+    def mlflow_file(self) -> Path:
+        """MLflow's database."""
+        return self.home / "mlflow.db"
+
+    @property
+    def services(self) -> Path:
+        """Folder of what our servers and their users agree by: locks, addresses, the token."""
+        return self.home / "services"
+
+    def log(self, name: str) -> Path:
+        """File of a server's log, made with mode 600."""
+        file = self.home / "logs" / f"{name}.log"
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with suppress(FileExistsError):
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        return file
+
+    def token(self) -> str:
+        """Return the secret by which our servers and their users know each other, made at its first use (mode 600)."""
+        file = self.services / "token"
+        self.services.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not file.exists():
+            with alone(self.services / "token.lock"):
+                if not file.exists():
+                    with private_file(file) as partial:
+                        partial.write_text(secrets.token_urlsafe(24))
+        tighten(file)
+        return file.read_text().strip()
+
+    @property
     def tracking_uri(self) -> str:
         """MLflow's tracking address: `$MLFLOW_TRACKING_URI` if it is set, else SQLite in the workspace."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.mlflow_file}"
 
     @property
     def artifacts(self) -> Path:

@@ -1,5 +1,6 @@
 """The real thing: Prefect server, flow, schedule; killed and continued."""
 
+import base64
 import contextlib
 import json
 import os
@@ -36,9 +37,7 @@ def served(home: Path, *arguments: str) -> Iterator[str]:
     """Run a command that serves Prefect; yields the address of the server."""
     process = subprocess.Popen([*DISCOVER, *arguments], env=environment(home), stdout=subprocess.PIPE, text=True)
     try:
-        yield next(word for line in process.stdout for word in line.split() if word.startswith("http://")).removesuffix(
-            "/deployments"
-        )
+        yield next(word for line in process.stdout for word in line.split() if word.startswith("http://"))
     finally:
         process.send_signal(signal.SIGINT)
         process.stdout.read()
@@ -47,9 +46,10 @@ def served(home: Path, *arguments: str) -> Iterator[str]:
 
 
 def asked(url: str, path: str, body: Any) -> Any:
-    request = urllib.request.Request(
-        f"{url}/api{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
+    server, _, secret = url.partition("/discover/login")
+    login = base64.b64encode(secret.partition("#")[2].encode()).decode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Basic {login}"}
+    request = urllib.request.Request(f"{server}/api{path}", json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=10) as answer:
         return json.load(answer)
 

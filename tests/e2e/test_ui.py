@@ -5,6 +5,8 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from tests.e2e.browser import Browser
 
 CAMPAIGN = Path(__file__).resolve().parent.parent / "chaos" / "campaign.yaml"
 DISCOVER = [sys.executable, "-m", "pipelines"]
+
+JSON = {"Content-Type": "application/json"}
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(420)]
 
@@ -63,7 +67,26 @@ def test_the_campaigns_run_shows_rounds_figures_and_models(addresses, browser: B
 
 
 def test_prefect_shows_the_flow_run(addresses, browser: Browser):
-    browser.open(f"{addresses['prefect']}/runs")
+    browser.open(addresses["prefect"])  # the link logs the browser in
     browser.wait_for("document.body.innerText.includes('campaign:chaos')", 60)
     browser.wait_for("document.body.innerText.includes('Completed')", 20)
     assert not [request.url for request in browser.requests if request.leaves_the_machine]
+
+
+def test_prefect_lets_nobody_in_without_the_workspaces_password(addresses):
+    server = addresses["prefect"].partition("/discover/")[0]
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(urllib.request.Request(f"{server}/api/flow_runs/filter", b"{}", JSON))
+    assert refused.value.code == 401
+
+
+def test_pages_of_other_sites_reach_neither_server(addresses):
+    mlflow = addresses["mlflow"]
+    foreign = {"Host": "evil.example", **JSON}
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(urllib.request.Request(f"{mlflow}/api/2.0/mlflow/experiments/search", b"{}", foreign))
+    assert refused.value.code == 403
+    server = addresses["prefect"].partition("/discover/")[0]
+    asked = urllib.request.Request(f"{server}/api/health", headers={"Origin": "http://evil.example"})
+    with urllib.request.urlopen(asked) as answer:
+        assert answer.headers["Access-Control-Allow-Origin"] is None

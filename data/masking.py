@@ -1,0 +1,75 @@
+"""Passwords stay out of what is printed, logged, stored and handed to children."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+MASK = "***"
+_IN_URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<user>[^\s:/@?#]*):(?P<password>[^\s@/]+|[^\s@]+)@")
+_IN_QUERY = re.compile(
+    r"(?P<name>[?&;](?:password|passwd|pwd|token|api_key|sslpassword|secret)=)(?P<value>[^&\s;'\"]+)", re.I
+)
+_IN_NAME = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|API_KEY|AUTH_STRING|CREDENTIAL", re.I)
+SHORTEST = 4
+"""Characters of a secret that is looked for by itself: a shorter one would blot out ordinary words."""
+
+
+def masked(text: str, environment: Mapping[str, str] | None = None) -> str:
+    """Return a text with the passwords of URLs, and those that the environment holds, replaced by `***`.
+
+    Args:
+        text: any.
+        environment: whose passwords are looked for; this process's if left out.
+    """
+    text = _IN_URL.sub(rf"\g<scheme>\g<user>:{MASK}@", text)
+    text = _IN_QUERY.sub(rf"\g<name>{MASK}", text)
+    for secret in _secrets(os.environ if environment is None else environment):
+        text = text.replace(secret, MASK)
+    return text
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Return whether a variable of the environment holds a password: by its name, or in a URL."""
+    return bool(_IN_NAME.search(name) or _IN_URL.search(value) or _IN_QUERY.search(value))
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what of our services' settings a child may know that needs none of them: nothing with a password.
+
+    Variables that are not ours (an oracle's own key, for example) are left as they are.
+    """
+    ours = ("DISCOVER_", "MLFLOW_", "PREFECT_")
+    return {
+        name: value
+        for name, value in environment.items()
+        if not (name.startswith(ours) and is_secret(name, value)) and name != "DISCOVER_LEDGER"
+    }
+
+
+def _secrets(environment: Mapping[str, str]) -> list[str]:
+    found: set[str] = set()
+    for name, value in environment.items():
+        if not name.startswith(("DISCOVER_", "MLFLOW_", "PREFECT_")):
+            continue
+        if _IN_NAME.search(name):
+            found |= {value, *([value.partition(":")[2]] if name.endswith("AUTH_STRING") else [])}
+        for pattern, group in ((_IN_URL, "password"), (_IN_QUERY, "value")):
+            for match in pattern.finditer(value):
+                found |= {match[group], unquote(match[group])}
+    return sorted((secret for secret in found if len(secret) >= SHORTEST), key=len, reverse=True)
+
+
+class MaskingFilter(logging.Filter):
+    """Masks the passwords in log records; to be added to handlers."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Mask a record's message; every record passes."""
+        message = record.getMessage()
+        hidden = masked(message)
+        if hidden != message:
+            record.msg, record.args = hidden, ()
+        return True

@@ -1,0 +1,66 @@
+"""A campaign outlives the Prefect server that shows it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from pipelines.services import prefect_answers
+
+log = logging.getLogger("discover.prefect")
+
+GONE = "Prefect: its server does not answer any more; the campaign goes on without it, and its pages stay behind."
+
+
+class Following:
+    """Whether this process's flow still has a server that follows it."""
+
+    lost = False
+
+    @classmethod
+    def lose(cls) -> None:
+        """Say once that the server has gone."""
+        if not cls.lost:
+            log.warning(GONE)
+            _silence()
+        cls.lost = True
+
+
+def following_prefect(flow: Callable[[], Any]) -> None:
+    """Run a flow; that its end could not be told to a server which has gone is no failure of the flow.
+
+    Raises:
+        Exception: what the flow raised, as long as the server answers or the flow itself failed.
+    """
+    Following.lost = False
+    try:
+        flow()
+    except Exception as error:
+        if not is_of_prefect(error) or prefect_answers():
+            raise
+        Following.lose()
+
+
+def _silence() -> None:
+    """Have Prefect's client not tell, once per message, that nobody takes its messages."""
+    from prefect.logging.handlers import APILogHandler
+
+    logging.getLogger("prefect._internal.concurrency").disabled = True
+    for logger in [logging.root, *logging.Logger.manager.loggerDict.values()]:
+        for handler in list(getattr(logger, "handlers", ())):
+            if isinstance(handler, APILogHandler):
+                logger.removeHandler(handler)  # type: ignore[union-attr]  # placeholders have no handlers
+
+
+def is_of_prefect(error: BaseException) -> bool:
+    """Return whether an error is about reaching Prefect's server."""
+    import httpx
+    from prefect.exceptions import PrefectException
+
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, httpx.HTTPError | PrefectException):
+            return True
+        chain = chain.__cause__
+    return False

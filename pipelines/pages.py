@@ -1,0 +1,108 @@
+"""`discover ui`, and what commands say about whose MLflow and Prefect they use."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from data.masking import masked
+from pipelines.addresses import known_server
+from pipelines.server_settings import healthy
+from pipelines.services import Server, ServiceError, login_link, own_server
+from pipelines.terminal import Terminal
+from tasks.workspace import Workspace
+
+MLFLOW_OPEN = (
+    "MLflow asks for no password: every user of this machine can read and change its pages; "
+    "pages of other sites cannot."
+)
+
+
+def teller(console: Terminal) -> Callable[[str], None]:
+    """Return what prints a sentence as it is."""
+    return lambda text: console.say(text)
+
+
+def tell_of_mlflow(workspace: Workspace, tell: Callable[[str], None]) -> None:
+    """Say that the user's MLflow is used, if `MLFLOW_TRACKING_URI` names one."""
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        tell(f"MLflow      yours at {masked(workspace.tracking_uri)} (MLFLOW_TRACKING_URI)")
+
+
+def mlflow_page(workspace: Workspace, folder: Path) -> str:
+    """Return the whole address of a campaign's run in MLflow where a server is known, else how to have one."""
+    file = folder / "report" / "mlflow.txt"
+    address = _foreign_mlflow(workspace)
+    if address is None:
+        server = known_server(workspace, "mlflow", Server)
+        address = None if server is None else server.url
+    if address is None:
+        return "`discover ui` serves it and prints the address of every campaign"
+    return address.rstrip("/") + (file.read_text().strip() if file.is_file() else "")
+
+
+def prefect_page(workspace: Workspace, api: str, page: str) -> str:
+    """Return the address of a page of the Prefect server in use; for our own one it logs the browser in."""
+    server = known_server(workspace, "prefect", Server)
+    if server is not None and api == f"{server.url}/api":
+        return login_link(workspace, server, page=page)
+    return f"{masked(api).removesuffix('/api')}/{page}"
+
+
+def serve_pages(workspace: Workspace, console: Terminal) -> int:
+    """Serve MLflow and Prefect until interrupted; servers that run already are used, the user's are named."""
+    from pipelines.running import terminating
+
+    tell = teller(console)
+    with terminating(), ExitStack() as stack:
+        try:
+            _serve(workspace, tell, stack)
+            tell("Ctrl-C ends what only this command uses.")
+            signal.pause()
+        except KeyboardInterrupt:
+            tell("Ended.")
+    return 0
+
+
+def _serve(workspace: Workspace, tell: Callable[[str], None], stack: ExitStack) -> None:
+    mlflow = _foreign_mlflow(workspace)
+    prefect = os.environ.get("PREFECT_API_URL")
+    own = {
+        name: stack.enter_context(own_server(workspace, name))
+        for name, foreign in (("mlflow", mlflow), ("prefect", prefect))
+        if not foreign
+    }
+    for server in own.values():
+        try:
+            server.wait(workspace)
+        except ServiceError as error:
+            if len(own) == 1 or not (server.name == "mlflow" and os.environ.get("MLFLOW_TRACKING_URI")):
+                raise
+            tell(f"mlflow    {masked(workspace.tracking_uri)} (MLFLOW_TRACKING_URI) cannot be shown: {error}")
+            mlflow = masked(workspace.tracking_uri)
+    address = mlflow or own["mlflow"].url
+    if mlflow:
+        state = "" if healthy(f"{workspace.tracking_uri}/health", own=False) else "; it does not answer now"
+        tell(f"mlflow    {address}")
+        tell(f"          (your MLFLOW_TRACKING_URI{state})")
+    else:
+        tell(f"mlflow    {address}")
+    tell(f"prefect   {masked(prefect).removesuffix('/api') if prefect else login_link(workspace, own['prefect'])}")
+    for page in sorted(workspace.home.glob("campaigns/*/report/mlflow.txt")):
+        tell(f"{page.parent.parent.name}: {address.rstrip('/')}{page.read_text().strip()}")
+    if "prefect" in own:
+        tell(
+            f"The link of prefect logs this browser in. Elsewhere: user and password are in {workspace.services}/token "
+            "(discover:TOKEN)."
+        )
+    if "mlflow" in own:
+        tell(MLFLOW_OPEN)
+
+
+def _foreign_mlflow(workspace: Workspace) -> str | None:
+    """Return the user's MLflow server, without its password; None if we serve a database."""
+    uri = workspace.tracking_uri
+    return masked(uri) if uri.startswith(("http://", "https://")) else None

@@ -1,0 +1,111 @@
+"""What the workspace's servers are told, and this process about them: the user's settings are kept out of both."""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tasks.workspace import QUIET, Workspace
+
+OURS = ("PREFECT_", "MLFLOW_", "_MLFLOW_", "DISCOVER_")
+ALLOWED = frozenset({"PREFECT_LOGGING_LEVEL", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", *QUIET})
+"""Settings that change nothing but what is printed."""
+LOCAL = "127.0.0.1,localhost"
+
+
+def auth_string(workspace: Workspace) -> str:
+    """Return user and password of the workspace's Prefect server."""
+    return f"discover:{workspace.token()}"
+
+
+def environment(workspace: Workspace, name: str, url: str) -> dict[str, str]:
+    """Return the environment of one of our servers: nothing of the user's Prefect, MLflow or ledger settings in it."""
+    base = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
+    specific = _prefect(workspace, url) if name == "prefect" else _mlflow(workspace, url)
+    return {**base, **QUIET, **specific, "DISCOVER_TOKEN": workspace.token(), **_direct()}
+
+
+def _prefect(workspace: Workspace, url: str) -> dict[str, str]:
+    return {
+        "PREFECT_HOME": str(workspace.prefect_home),
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_UI_API_URL": f"{url}/api",
+        "PREFECT_SERVER_API_AUTH_STRING": auth_string(workspace),
+        "PREFECT_API_AUTH_STRING": auth_string(workspace),
+        # Pages of other sites that the user has open must not be able to drive this server.
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": url,
+    }
+
+
+def _mlflow(workspace: Workspace, url: str) -> dict[str, str]:
+    address = url.removeprefix("http://")
+    port = address.partition(":")[2]
+    # By the environment: an address may hold a password, and arguments are shown to everybody by `ps`.
+    return {
+        "_MLFLOW_SERVER_FILE_STORE": workspace.tracking_uri,
+        "_MLFLOW_SERVER_REGISTRY_STORE": workspace.tracking_uri,
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": workspace.artifacts.as_uri(),
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": workspace.artifacts.as_uri(),
+        "_MLFLOW_SGI_NAME": "uvicorn",
+        "_MLFLOW_IN_JOB_EXECUTOR": "false",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_BACKEND_STORE_URI": workspace.tracking_uri,
+        # Other names for this address belong to pages that try to reach it through the user's browser.
+        "MLFLOW_SERVER_ALLOWED_HOSTS": f"{address},localhost:{port}",
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"{url},http://localhost:{port}",
+    }
+
+
+@contextmanager
+def client_settings(workspace: Workspace, url: str, tell: Callable[[str], None]) -> Iterator[None]:
+    """Lead this process to the workspace's own Prefect server for a block; the user's settings come back after it."""
+    before = {key: value for key, value in os.environ.items() if key.startswith("PREFECT_")}
+    left_out = sorted(set(before) - ALLOWED)
+    if left_out:
+        tell(
+            f"Prefect     the workspace's own server; not used: {', '.join(left_out)}. Set PREFECT_API_URL to use a "
+            "server of yours with them."
+        )
+    settings = {
+        "PREFECT_HOME": str(workspace.prefect_home),
+        "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_API_AUTH_STRING": auth_string(workspace),
+        # A server that has died is not waited for long: the campaign goes on without it.
+        "PREFECT_CLIENT_MAX_RETRIES": "2",
+        "PREFECT_API_REQUEST_TIMEOUT": "30",
+        **_direct(),
+    }
+    changed = {key: os.environ.get(key) for key in (*before, *settings)}
+    for key in left_out:
+        del os.environ[key]
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for key, value in changed.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+
+
+def _direct() -> dict[str, str]:
+    """Return settings by which loopback is reached without the user's proxy."""
+    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    value = ",".join(filter(None, (known, LOCAL)))
+    return {"NO_PROXY": value, "no_proxy": value}
+
+
+def healthy(url: str, *, own: bool = True) -> bool:
+    """Return whether an address answers with 200 within two seconds; `own` ones are asked without a proxy."""
+    handlers = [urllib.request.ProxyHandler({})] if own else []
+    try:
+        with urllib.request.build_opener(*handlers).open(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
