@@ -15,6 +15,8 @@ from pipelines.services import Server, ServiceError, login_link, own_server
 from pipelines.terminal import Terminal
 from tasks.workspace import Workspace
 
+MODELS = "workflowType=machine_learning"
+"""Without it MLflow opens on traces of language models."""
 MLFLOW_OPEN = (
     "MLflow asks for no password: every user of this machine can read and change its pages; "
     "pages of other sites cannot."
@@ -91,8 +93,13 @@ def _serve(workspace: Workspace, tell: Callable[[str], None], stack: ExitStack) 
     else:
         tell(f"mlflow    {address}")
     tell(f"prefect   {masked(prefect).removesuffix('/api') if prefect else login_link(workspace, own['prefect'])}")
+    runs: list[str] = []
     for page in sorted(workspace.home.glob("campaigns/*/report/mlflow.txt")):
-        tell(f"{page.parent.parent.name}: {address.rstrip('/')}{page.read_text().strip()}")
+        link = f"{address.rstrip('/')}{page.read_text().strip()}"
+        tell(f"{page.parent.parent.name}: {link}")
+        runs.append(f"runs of {page.parent.parent.name}: {link.partition('/runs/')[0]}/runs?{MODELS}")
+    for line in runs:
+        tell(line)
     if "prefect" in own:
         tell(
             f"The link of prefect logs this browser in. Elsewhere: user and password are in {workspace.services}/token "

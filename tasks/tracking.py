@@ -68,7 +68,7 @@ class Runs(ABC):
         if own:
             private_database(workspace.mlflow_file)
         # Some calls of the client resolve `models:/...` by the process's address, not by the client's.
-        mlflow.set_tracking_uri(workspace.tracking_uri)
+        _point_process_at(workspace.tracking_uri)
         with alone(workspace.services / "mlflow.open") if own else nullcontext():  # the first one makes the tables
             self.client = MlflowClient(tracking_uri=workspace.tracking_uri, registry_uri=workspace.tracking_uri)
             self.client.get_experiment_by_name(name)
@@ -365,6 +365,16 @@ def required(workspace: Workspace) -> Iterator[None]:
             f"MLflow at {masked(workspace.tracking_uri)} cannot be used ({type(error).__name__}: {reason}). "
             "Nothing was promoted. Start its server or mend MLFLOW_TRACKING_URI, then give the same command again."
         ) from error
+
+
+def _point_process_at(uri: str) -> None:
+    """Set the process's address of MLflow, but not its environment: the next workspace would take it for the user's."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    if before is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    else:
+        os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 def _without_places(description: Path) -> None:
