@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -171,13 +172,33 @@ def object_ids(molecules: list[str]) -> list[str]:
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write tensors, numbers, strings and nests of them, atomically; read back with `load_state`."""
+    """Write tensors, numbers, strings and nests of them, atomically; read back with `load_state`.
+
+    Equal states give equal bytes, also when one of them was read back from a checkpoint.
+    """
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:  # a file object: torch writes the path's name into the archive otherwise
-        torch.save(dict(state), file)
+        torch.save(_plain_state(dict(state)), file)
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def _plain_state(value: Any) -> Any:
+    """Return an equal value that shares nothing but equal strings.
+
+    The format writes an object that stands twice once, and a reference the second time: the bytes of a state would tell
+    whether it was read from a checkpoint, and a stage that was killed would have another sha256.
+    """
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone(memory_format=torch.contiguous_format)
+    if isinstance(value, dict):
+        return type(value)((_plain_state(key), _plain_state(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return [_plain_state(item) for item in value]
+    if type(value) is tuple:
+        return tuple(_plain_state(item) for item in value)
+    return sys.intern(value) if type(value) is str else value
 
 
 def load_state(path: Path) -> dict[str, Any]:

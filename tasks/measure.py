@@ -125,7 +125,8 @@ def _check_enough(context: CampaignContext, round: int) -> None:
         raise CampaignStopped(
             CampaignState.ORACLE_FAILING,
             f"Round {round}: only {measured} molecules are measured, {len(rows) - measured} failed; a proxy needs at "
-            f"least {MINIMUM_LABELS}. Mend the oracle and give the same command with --retry-failed.",
+            f"least {MINIMUM_LABELS}. Mend what the oracle needs and give the same command with --retry-failed; "
+            "with other code of it, begin anew with --fresh.",
         )
 
 
@@ -186,7 +187,7 @@ def _check_failures(
         CampaignState.ORACLE_FAILING,
         f"Round {round}: {failed} of {total} oracle calls failed ({told}), above the tolerated rate of "
         f"{context.config.objective.tolerated_failure_rate:g}. The last message: {errors[-1]['message'] or 'none'} "
-        "Mend the oracle and give the same command with --retry-failed.",
+        "Mend what it needs and give the same command with --retry-failed; with other code, begin anew with --fresh.",
     )
 
 
