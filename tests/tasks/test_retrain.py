@@ -167,12 +167,12 @@ def test_the_next_round_of_a_campaign_uses_the_champion_that_has_its_data(bench)
     told = bench.discover("retrain", "reusing", "--plain")
     assert told.exit == 0
     assert "There is no champion yet. Version 2 is the champion now." in told.message
-    proxies = sorted(path.name for path in (bench.home / "proxies").iterdir())
+    proxies = sorted(path.name for path in (bench.home / "proxies").iterdir() if path.is_dir())
     assert len(proxies) == 2  # after 8 measurements, and after 12
     assert bench.run("--set", "rounds=2").exit == 0
     assert stage(bench, 1, "train_proxy").metrics["reused"] == 0
     assert stage(bench, 2, "train_proxy").metrics["reused"] == 1
-    assert sorted(path.name for path in (bench.home / "proxies").iterdir()) == proxies
+    assert sorted(path.name for path in (bench.home / "proxies").iterdir() if path.is_dir()) == proxies
     used = json.loads(stage(bench, 2, "train_proxy").path(_context(bench), "training.json").read_text())
     ledger = Workspace(bench.home).ledger()
     tracker = Tracker(Workspace(bench.home), ledger.campaign("reusing"))
