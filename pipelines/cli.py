@@ -12,7 +12,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from data.masking import MaskingFilter, masked
 from data.version import version
-from pipelines.terminal import Terminal, close_streams, forgive_encodings
+from pipelines.terminal import PROSE, Terminal, close_streams, forgive_encodings
 from tasks.workspace import Workspace, WorkspaceError, quiet_environment
 
 EXIT_BAD_INPUT = 2
@@ -27,7 +27,7 @@ app = App(
     help="Run discovery campaigns: proxies, GFlowNets, real measurements; tracked, resumable, inspectable.",
     version=version,
     version_flags=["--version"],
-    console=console,
+    console=Terminal(widest=PROSE),
     error_console=errors,
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # `guarded` says what an interruption leaves behind

@@ -23,6 +23,9 @@ from data.wording import harmless
 WIDE = 100_000
 """Columns of what is no terminal: nothing is wrapped or cut for a file or another program."""
 
+PROSE = 100
+"""Columns of what is read and never parsed, such as the help, where it goes into a file or another program."""
+
 _SPOKEN = {"±": "+-", "−": "-", "–": "-", "—": "-", "…": "...", "µ": "u", "μ": "u", "°": "deg", "×": "x", "Å": "A"}
 """What is written for a character that an output cannot encode; others become `?`."""
 
@@ -32,17 +35,18 @@ class Terminal(Console):
 
     Attributes:
         wide: whether lines are as long as they are, as into a pipe.
+        widest: columns of what is no terminal.
     """
 
-    def __init__(self, *, stderr: bool = False) -> None:
+    def __init__(self, *, stderr: bool = False, widest: int = WIDE) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
-        self.wide = False
+        self.wide, self.widest = False, widest
 
     @property
     def size(self) -> ConsoleDimensions:
         """Columns and lines; as many columns as wanted where the output is no terminal, or `wide` is set."""
         if self.wide or not self.is_terminal:
-            return ConsoleDimensions(WIDE, 25)
+            return ConsoleDimensions(self.widest, 25)
         return super().size
 
     @size.setter

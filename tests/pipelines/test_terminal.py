@@ -2,6 +2,8 @@
 
 import io
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,10 @@ def test_nothing_but_the_terminal_makes_consoles_or_reads_markup():
                 )
                 assert not found, (file, found)
     assert issubclass(Terminal, Console)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["candidates", "--help"]])
+def test_the_help_is_readable_in_a_pipe_and_in_a_file(words):
+    done = subprocess.run([sys.executable, "-m", "pipelines", *words], capture_output=True, text=True, check=True)
+    assert "NAME" in done.stdout or "candidates" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 100
