@@ -8,12 +8,16 @@ both readings are possible and all of them are refused.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 LONGEST_CELL = 1000
 """Lines that one quoted cell may span."""
+
+
+_SEPARATOR = re.compile(r"sep=.", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,9 @@ class _Lines:
 
 
 def records(text: Iterable[str], delimiter: str) -> Iterator[Cells]:
-    """Yield the cells of each row; the first has the names of the columns. Empty lines are passed over.
+    """Yield the cells of each row; the first has the names of the columns.
+
+    Empty lines are passed over, and so is a first line `sep=;`, by which Excel is told the delimiter.
 
     Args:
         text: lines with their ends.
@@ -60,9 +66,9 @@ def records(text: Iterable[str], delimiter: str) -> Iterator[Cells]:
     lines = _Lines(text)
     width: int | None = None
     while (line := lines.next()) is not None:
-        if not line:
-            continue
         number = lines.number
+        if not line or (number == 1 and _SEPARATOR.fullmatch(line)):
+            continue
         if '"' not in line:
             cells, extent = line.split(delimiter), [line]
         else:

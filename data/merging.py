@@ -105,4 +105,5 @@ def _note(rows: Sequence[Kept], values: Sequence[float], rule: str) -> str:
     lines = ", ".join(str(row.line) for row in rows)
     spread = f", from {min(values)} to {max(values)}" if len(set(values)) > 1 else ""
     outcome = f"kept the {_words(rule)} of {len(values)} values{spread}" if values else "no value"
+    outcome = "kept the only value" if len(values) == 1 else outcome
     return f"Lines {lines} are one molecule, {rows[0].smiles}: {outcome}."

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+import json
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +26,9 @@ from data.structures import refusal, without_maps
 __all__ = ["Columns", "Row", "SourceError", "csv_rows", "parquet_rows", "sdf_rows", "smiles_rows", "zinc250k_rows"]
 
 _BATCH = 8192
+
+_PREAMBLE = 50
+"""Rows in which the names of the columns are looked for, to say where they are."""
 
 
 @contextmanager
@@ -89,24 +94,49 @@ def csv_rows(path: Path, columns: Columns, delimiter: str = ",") -> Iterator[Row
         if header is None:
             raise SourceError(f"{path} is empty; expected a header line with the columns of the table.")
         names = header.cells
+        if not set(columns.wanted()) <= set(names):
+            _look_for_columns(path, delimiter, columns.wanted())
         require_columns(path, names, columns.wanted())
         columns = columns.found_in(names)
         places = [names.index(name) if name else None for name in _names(columns)]
         for row in rows:
-            yield _csv_row(row, len(names), places)
+            yield _csv_row(row, len(names), places, columns)
+
+
+def _look_for_columns(path: Path, delimiter: str, wanted: Sequence[str]) -> None:
+    """Say where the names of the columns are, if they are in a line further down or between other delimiters.
+
+    Raises:
+        SourceError: they are.
+    """
+    for other in dict.fromkeys((delimiter, ";", "\t", ",", "|")):
+        with opened(path) as file:
+            for row in islice(records(file, other), _PREAMBLE):
+                if not set(wanted) <= set(row.cells):
+                    continue
+                if other != delimiter:
+                    raise SourceError(
+                        f"The cells of {path} are separated by {other!r}; the columns were looked for between "
+                        f"{delimiter!r}. Give the option `delimiter: {json.dumps(other)}`"
+                        + (" (and `decimal: ','` if its numbers have decimal commas)." if other == ";" else ".")
+                    )
+                raise SourceError(
+                    f"The names of the columns stand in line {row.line} of {path}; expected in its first line. Delete "
+                    "the lines above them and try again."
+                )
 
 
 def _names(columns: Columns) -> tuple[str | None, str | None, str | None, str | None]:
     return columns.smiles, columns.value, columns.relation, columns.unit
 
 
-def _csv_row(row: Cells, width: int, places: Sequence[int | None]) -> Row:
+def _csv_row(row: Cells, width: int, places: Sequence[int | None], columns: Columns) -> Row:
     cells = row.cells
     if row.problem is not None or len(cells) != width:
         problem = row.problem or f"{len(cells)} cells where the header has {width}"
         return Row(row.line, ",".join(cells), "", problem)
     smiles, value, relation, unit = ("" if at is None else cells[at].strip() for at in places)
-    return Row(row.line, smiles, value, None, relation, unit)
+    return Row(row.line, smiles, value, None, columns.relation_told(relation), unit)
 
 
 def smiles_rows(path: Path) -> Iterator[Row]:
@@ -150,7 +180,9 @@ def parquet_rows(path: Path, columns: Columns) -> Iterator[Row]:
                 empty = [None] * batch.num_rows
                 texts = (batch.column(name).to_pylist() if name else empty for name in _names(columns))
                 for smiles, value, relation, unit in zip(*texts, strict=True):
-                    yield Row(line, _cell(smiles), _cell(value), None, _cell(relation), _cell(unit))
+                    yield Row(
+                        line, _cell(smiles), _cell(value), None, columns.relation_told(_cell(relation)), _cell(unit)
+                    )
                     line += 1
     except (ArrowException, OSError) as error:
         raise SourceError(f"{path} cannot be read as a parquet table: {error}.") from error
@@ -187,7 +219,7 @@ def _sdf_row(record: Record, columns: Columns) -> Row:
     missing = [name for name in (columns.smiles, columns.value) if name and name not in record.items]
     if record.cut and missing and problem is None:
         problem = f"no property {missing[0]!r} before a line $$$$ that stands inside a text"
-    return Row(record.line, smiles, value if problem is None else "", problem, relation, unit)
+    return Row(record.line, smiles, value if problem is None else "", problem, columns.relation_told(relation), unit)
 
 
 def _drawn(record: Record) -> tuple[str, str | None]:

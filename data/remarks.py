@@ -15,7 +15,11 @@ from data.rows import Row, SourceError
 
 def reason_kind(reason: str) -> str:
     """Return a reason without what it quotes, which differs from row to row while the reason does not."""
-    return re.sub(r"\d+ cells where", "cells otherwise than", re.sub(r"'[^']*'|\"[^\"]*\"|line \d+", "...", reason))
+    return re.sub(
+        r"\d+ cells where the header has",
+        "not as many cells as the header, which has",
+        re.sub(r"'[^']*'|\"[^\"]*\"|line \d+", "...", reason),
+    )
 
 
 @dataclass(slots=True)

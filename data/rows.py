@@ -43,6 +43,13 @@ class Columns:
     value: str | None = None
     relation: str | None = None
     unit: str | None = None
+    found: bool = False
+    """Whether the column of relations was found by its name."""
+
+    def relation_told(self, text: str) -> str:
+        """Return a cell of the column of relations; nothing, if that column names who operated an instrument."""
+        people = self.found and self.relation is not None and "operator" in self.relation.lower()
+        return "" if people and not _RELATING.search(text) else text
 
     def wanted(self) -> list[str]:
         """Return the names that must be there."""
@@ -53,10 +60,17 @@ class Columns:
         if self.value is None:
             return self
         relation = self.relation or _belonging(names, self.value, _RELATION)
-        return replace(self, relation=relation, unit=self.unit or _belonging(names, self.value, _UNIT))
+        found = self.relation is None and relation is not None
+        return replace(self, relation=relation, unit=self.unit or _belonging(names, self.value, _UNIT), found=found)
 
 
 _RELATION = re.compile(r"(relation(ship)?|qualifier|operator|modifier|censor(ed|ing)?|prefix|relational)", re.I)
+_RELATING = re.compile(
+    r"[^\w\s.,;:'\"()/&-]|"
+    r"\b([gl](t|e|te)|eq|ne|greater|less|more|above|below|over|under|than|least|most|up to|approx\w*|about|circa|ca)\b",
+    re.I,
+)
+"""Signs and words of relations, among which no person's name is."""
 _UNIT = re.compile(r"units?$", re.I)
 
 

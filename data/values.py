@@ -12,6 +12,8 @@ from data.rows import Row
 from data.structures import NotStandardError
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+")
+_DIGIT = re.compile(r"[1-9]")
 _SIGN = re.compile(r"[<>~=≈≤≥≲≳±]|&[lg]t;|(ca|approx|about|circa)\b", re.I)
 _EXACT = frozenset({"", "=", "=="})
 
@@ -56,6 +58,10 @@ def number(text: str, decimal: str = ".") -> float:
     Raises:
         NotStandardError: anything else, also what Python takes for a number (`5_1`, `nan`, full-width digits).
     """
+    if decimal == "," and _GROUPED.fullmatch(text):
+        raise NotStandardError(
+            f"the value {text!r} is ambiguous where decimals have commas: its point may part thousands or decimals"
+        )
     plain = text.replace(decimal, ".") if decimal != "." and "." not in text else text
     value = float(plain) if _NUMBER.fullmatch(plain) else math.nan
     if not math.isfinite(value):
@@ -63,6 +69,8 @@ def number(text: str, decimal: str = ".") -> float:
         if decimal == "." and text.count(",") == 1 and _NUMBER.fullmatch(text.replace(",", ".")):
             hint = " (for decimal commas give the option decimal)"
         raise NotStandardError(f"the value {text!r} is not a finite number{hint}")
+    if value == 0 and _DIGIT.search(plain.lower().partition("e")[0]):
+        raise NotStandardError(f"the value {text!r} is too small to be told from zero")
     if abs(value) > LARGEST_VALUE:
         raise NotStandardError(f"the value {text!r} is larger than {LARGEST_VALUE:g}")
     return value

@@ -267,6 +267,54 @@ def test_decimal_commas_are_read_where_the_source_says_so(tmp_path):
     assert "option decimal" in reasons(read(tmp_path, "a.csv", text, value="y", delimiter=";"))[2]
 
 
+@pytest.mark.parametrize("text", ["1.234", "-12.345", "1.234.567"])
+def test_a_thousands_point_is_no_decimal_point_where_decimals_have_commas(tmp_path, text):
+    table = f"smiles;y\nCCO;{text}\nCCN;0.125\nCCC;1,234\nCCCC;1.5e-9\n"
+    library = read(tmp_path, "a.csv", table, value="y", delimiter=";", decimal=",")
+    assert values(library) == {"CCN": 0.125, "CCC": 1.234, "CCCC": 1.5e-9}
+    assert "ambiguous" in reasons(library)[2]
+
+
+@pytest.mark.parametrize("text", ["1e-400", "0.3E-999", "-2e-330"])
+def test_a_value_too_small_for_a_number_does_not_become_zero(tmp_path, text):
+    library = read(tmp_path, "a.csv", f"smiles,y\nCCO,{text}\nCCN,0e-5\nCCC,-0.0\nCCCC,1e-300\n", value="y")
+    assert values(library) == {"CCN": 0, "CCC": 0, "CCCC": 1e-300}
+    assert "too small" in reasons(library)[2]
+
+
+@pytest.mark.parametrize("first", ["sep=;", "SEP=;"])
+def test_excels_line_that_tells_the_delimiter_is_no_header(tmp_path, first):
+    text = f'\ufeff{first}\r\nsmiles;y;note\r\nCCO;1,5;"two\r\nlines"\r\nCCN;;\r\n'
+    library = read(tmp_path, "a.csv", text, value="y", delimiter=";", decimal=",")
+    assert list(library.frame["line"]) == [3, 5]
+    assert values(library)["CCO"] == 1.5
+
+
+def test_another_delimiter_is_named_with_the_option_that_takes_it(tmp_path):
+    for text, said in (
+        ("smiles;y\nCCO;1,5\n", '`delimiter: ";"` (and `decimal'),
+        ("smiles\ty\nCCO\t1\n", r'`delimiter: "\t"`'),
+    ):
+        with pytest.raises(SourceError, match="are separated by") as error:
+            read(tmp_path, "a.csv", text, value="y")
+        assert said in str(error.value)
+
+
+@pytest.mark.parametrize("above", ["Assay 7,,\n", "# exported\n\n", "Instrument,X\nDate,2024-01-01\n,,\n"])
+def test_a_header_that_is_not_the_first_line_is_found_and_its_line_told(tmp_path, above):
+    line = above.count("\n") + 1
+    with pytest.raises(SourceError, match=f"stand in line {line} "):
+        read(tmp_path, "a.csv", above + "smiles,name,y\nCCO,a,1\n", value="y")
+
+
+@pytest.mark.parametrize("column", ["Operator", "operator name"])
+def test_who_operated_the_instrument_is_no_relation(tmp_path, column):
+    text = f"smiles,{column},y\nCCO,Anna-Lena O'Neil,1\nCCN,>,2\nCCC,,3\nCCCC,=,4\nCCCCC,greater than,5\n"
+    library = read(tmp_path, "a.csv", text, value="y")
+    assert values(library) == {"CCO": 1, "CCC": 3, "CCCC": 4}
+    assert sorted(reasons(library)) == [3, 6]
+
+
 @pytest.mark.parametrize("text", [">10", "< 5", "~3", "<=1", "≥2", ">>4", "ca. 3", "±1", "=5"])
 def test_a_bound_in_the_cell_of_a_value_is_refused_and_counted(tmp_path, text):
     library = read(tmp_path, "a.tsv", f"smiles\ty\nCCO\t{text}\nCCN\t1\n", value="y")
@@ -362,3 +410,9 @@ def test_another_encoding_is_refused_with_what_to_do(tmp_path, content, words):
 def test_a_property_in_latin_1_is_found_by_its_name(tmp_path):
     content = f"{block('O')}> <IC50 (µM)>\n1.5\n\n$$$$\n".encode("latin-1")
     assert values(read(tmp_path, "a.sdf", content, value="IC50 (µM)")) == {"CCO": 1.5}
+
+
+def test_a_note_on_one_value_and_a_reason_on_cells_are_sentences(tmp_path):
+    library = read(tmp_path, "a.csv", "smiles,y\nCCO,1\nOCC,\nCCN,1,2\n", value="y")
+    assert any(note.endswith("CCO: kept the only value.") for note in library.notes)
+    assert library.reasons == {"not as many cells as the header, which has 2": 1}
