@@ -100,7 +100,7 @@ def by_source(rows: Sequence[JsonDict], stages: Iterable[StageRow], *, maximise:
                 source=source,
                 proposed=counts["propose"].get(source),
                 screened=counts["screen"].get(source, 0 if source in counts["propose"] and counts["screen"] else None),
-                bought=len(mine),
+                bought=sum(row["origin"] != "imported" for row in mine),
                 mean=math.fsum(values) / len(values) if values else None,
                 best=(max(values) if maximise else min(values)) if values else None,
             )

@@ -84,7 +84,7 @@ def candidates(
         name: of the campaign.
         top: only the best so many.
         format: table for the terminal; csv, sdf and json for other programs.
-        out: file to write; without it the candidates are printed.
+        out: file to write, of the format asked for or of its ending; without it the candidates are printed.
         wide: lines as long as they are, ids included, as into a pipe.
     """
     console.wide = wide

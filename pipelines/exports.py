@@ -28,6 +28,7 @@ FIELDS = (
     "predicted_mean",
     "predicted_std",
     "source",
+    "origin",
     "state",
     "novelty",
     "error",

@@ -36,7 +36,7 @@ def unit_of(workspace: Workspace, campaign: Campaign) -> str:
 def export_candidates(
     workspace: Workspace, name: str, top: int | None, format: str, out: Path | None, console: Terminal
 ) -> None:
-    """Print or write a campaign's candidates.
+    """Print or write a campaign's candidates; a file is of the format that is asked for, else of its name's ending.
 
     Raises:
         ConfigError: `top` is not positive.
@@ -50,8 +50,9 @@ def export_candidates(
     rows = exported(workspace, name, top)
     forms = {"json": as_json, "csv": as_csv, "sdf": as_sdf}
     if out is not None:
+        form = forms.get(out.suffix[1:].lower(), as_csv) if format == "table" else forms[format]
         with writing(out):
-            out.write_text(forms.get(format, as_csv)(rows), encoding="utf-8", newline="")
+            out.write_text(form(rows), encoding="utf-8", newline="")
         console.say(f"{len(rows)} candidates written to {out}")
     elif format == "table":
         show_candidates(rows, console)

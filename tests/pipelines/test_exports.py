@@ -8,7 +8,9 @@ import pytest
 from rdkit import Chem
 
 from data.spreadsheets import original_text, safe_text
-from pipelines.exports import FIELDS, as_csv, as_sdf
+from pipelines import inspection
+from pipelines.exports import FIELDS, as_csv, as_json, as_sdf
+from pipelines.terminal import Terminal
 
 TEXTS = ["engine log\n$$$$\nend", "a\n\nb", "$$$$", ">  <value>", "", " blank ", '"quoted"', "=1+1", "Å \x1b[1m"]
 MOLECULES = ["C[C@H](O)F", "C/C=C/C", "CC=CC", "[H]/N=C/C", "C[S@](=O)CC", "C1CCCCCC/C=C/CC1", "[13CH4]", "c1cc[nH]c1"]
@@ -42,3 +44,23 @@ def test_no_text_is_a_formula_and_each_reads_back(text):
     assert original_text(read["message"]) == text
     assert read["value"] == "-1.5"
     assert safe_text(-1.5) == -1.5
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "written"),
+    [
+        ("best.sdf", "table", as_sdf),
+        ("best.JSON", "table", as_json),
+        ("best", "table", as_csv),
+        ("best.sdf", "csv", as_csv),
+    ],
+)
+def test_a_file_has_the_format_of_its_name_where_none_is_asked_for(tmp_path, monkeypatch, name, format, written):
+    monkeypatch.setattr(inspection, "exported", lambda *_: [row()])
+    inspection.export_candidates(None, "c", None, format, tmp_path / name, Terminal())
+    assert (tmp_path / name).read_text(encoding="utf-8") == written([row()])
+
+
+def test_an_export_tells_labels_of_the_file_from_measurements():
+    rows = [row(origin="imported"), row(origin="called")]
+    assert [read["origin"] for read in csv.DictReader(io.StringIO(as_csv(rows)))] == ["imported", "called"]
