@@ -7,6 +7,7 @@ own: `data/oracle_book.py`; who may write a campaign at a time is decided in `da
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,7 @@ class Ledger:
         self.url = url
         try:
             self.engine = ledger_engine(url)
+            weakref.finalize(self, self.engine.dispose)  # a command that ends without `close` keeps no connection
             if url in _ANSWERED or self.engine.dialect.name == "sqlite":
                 patiently(lambda: migrate(self, allowed=migrating))  # busy, or restarting while we use it
             else:
