@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from pipelines.services import prefect_answers
+from pipelines.services import prefect_answers, prefect_has_ended
 
 log = logging.getLogger("discover.prefect")
 
+POLL = 1.0
+"""Seconds between two looks at the server: its client tries for seven before it complains, once for each message."""
 GONE = "Prefect: its server does not answer any more; the campaign goes on without it, and its pages stay behind."
 
 
@@ -35,17 +39,43 @@ def following_prefect(flow: Callable[[], Any]) -> None:
     """
     Following.lost = False
     try:
-        flow()
+        with _watching():
+            flow()
     except Exception as error:
         if not is_of_prefect(error) or prefect_answers():
             raise
         Following.lose()
 
 
-def _silence() -> None:
-    """Have Prefect's client not tell, once per message, that nobody takes its messages."""
-    from prefect.logging.handlers import APILogHandler
+@contextmanager
+def _watching() -> Iterator[None]:
+    """Notice within a second or two that our own server has ended, also while a stage is at work."""
+    over = threading.Event()
 
+    def look() -> None:
+        while not over.wait(POLL):
+            if prefect_has_ended():
+                Following.lose()
+                return
+
+    watch = threading.Thread(target=look, name="prefect-watch", daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watch.join()
+
+
+def _silence() -> None:
+    """Have Prefect's client neither send to nobody, for seconds per message, nor tell of each that nobody took it."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogHandler, APILogWorker
+
+    async def dropped(*_: Any) -> None: ...
+
+    EventsWorker._handle = dropped  # type: ignore[method-assign]
+    APILogWorker._handle_batch = dropped  # type: ignore[method-assign]
     logging.getLogger("prefect._internal.concurrency").disabled = True
     for logger in [logging.root, *logging.Logger.manager.loggerDict.values()]:
         for handler in list(getattr(logger, "handlers", ())):
