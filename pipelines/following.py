@@ -21,6 +21,8 @@ class Following:
     """Whether this process's flow still has a server that follows it."""
 
     lost = False
+    reason: BaseException | None = None
+    """What ended the flow itself: Prefect's error on telling a dead server of it takes its place."""
 
     @classmethod
     def lose(cls) -> None:
@@ -36,8 +38,9 @@ def following_prefect(flow: Callable[[], Any]) -> None:
 
     Raises:
         Exception: what the flow raised, as long as the server answers or the flow itself failed.
+        KeyboardInterrupt: the flow was interrupted.
     """
-    Following.lost = False
+    Following.lost, Following.reason = False, None
     try:
         with _watching():
             flow()
@@ -45,6 +48,20 @@ def following_prefect(flow: Callable[[], Any]) -> None:
         if not is_of_prefect(error) or prefect_answers():
             raise
         Following.lose()
+        if isinstance(Following.reason, Exception):
+            raise Following.reason from None
+        if Following.reason is not None:  # a signal, whatever Prefect calls it
+            raise KeyboardInterrupt from None
+
+
+@contextmanager
+def remembering_the_end() -> Iterator[None]:
+    """Remember what ended a flow, for `following_prefect`; to be put around all that the flow does."""
+    try:
+        yield
+    except BaseException as error:
+        Following.reason = error
+        raise
 
 
 @contextmanager
