@@ -91,8 +91,8 @@ def _silence() -> None:
 
     async def dropped(*_: Any) -> None: ...
 
-    EventsWorker._handle = dropped  # type: ignore[method-assign]
-    APILogWorker._handle_batch = dropped  # type: ignore[method-assign]
+    EventsWorker._handle = dropped  # type: ignore[method-assign,assignment]
+    APILogWorker._handle_batch = dropped  # type: ignore[method-assign,assignment]
     logging.getLogger("prefect._internal.concurrency").disabled = True
     for logger in [logging.root, *logging.Logger.manager.loggerDict.values()]:
         for handler in list(getattr(logger, "handlers", ())):
