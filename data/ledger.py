@@ -7,6 +7,7 @@ own: `data/oracle_book.py`; who may write a campaign at a time is decided in `da
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ from data.ledger_engine import clean_text, ledger_engine, patient, patiently, re
 from data.ledger_migration import migrate
 from data.ledger_queries import CANDIDATES, LOCK, SPENT, UNCERTAIN
 from data.ledger_schema import campaigns, candidates, oracle_calls, stages
+from data.masking import masked
 from data.processes import described_owner
 from data.records import JsonDict
 
@@ -57,12 +59,13 @@ class Ledger:
         self.url = url
         try:
             self.engine = ledger_engine(url)
+            weakref.finalize(self, self.engine.dispose)  # a command that ends without `close` keeps no connection
             if url in _ANSWERED or self.engine.dialect.name == "sqlite":
                 patiently(lambda: migrate(self, allowed=migrating))  # busy, or restarting while we use it
             else:
                 migrate(self, allowed=migrating)
             _ANSWERED.add(url)
-        except (sa.exc.SQLAlchemyError, ImportError) as error:
+        except (sa.exc.SQLAlchemyError, ImportError, ValueError) as error:  # ValueError: a port that is no number
             raise LedgerError(_unusable(url, error)) from error
         except LedgerError as error:
             if isinstance(error.__cause__, sa.exc.DBAPIError):
@@ -326,8 +329,8 @@ def _identities(connection: sa.Connection, campaign_id: int) -> set[str]:
 def _unusable(url: str, error: Exception) -> str:
     try:
         where = sa.make_url(url).render_as_string()  # without the password
-    except sa.exc.ArgumentError:
-        where = repr(url)
+    except (sa.exc.ArgumentError, ValueError):
+        where = repr(masked(url))
     reason = str(getattr(error, "orig", None) or error).splitlines()[0]
     return (
         f"The ledger {where} cannot be opened ({reason}). Mend or restore it, or have DISCOVER_HOME or DISCOVER_LEDGER "

@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 MASK = "***"
-_IN_URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<user>[^\s:/@?#]*):(?P<password>[^\s@/]+|[^\s@]+)@")
+# A password with a sign that should have been written as %40 or %2F counts to the last @, as its writer meant it.
+_IN_URL = re.compile(
+    r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<user>[^\s:/@?#]*):(?P<password>[^\s@]+(?:@[^\s@\"'<>]+)*)@"
+)
 _IN_QUERY = re.compile(
-    r"(?P<name>[?&;](?:password|passwd|pwd|token|api_key|sslpassword|secret)=)(?P<value>[^&\s;'\"]+)", re.I
+    r"(?P<name>(?:^|[?&;,\s'\"])(?:password|passwd|pwd|token|api_key|sslpassword|secret)=)(?P<value>[^&\s;'\"]+)", re.I
 )
 _IN_NAME = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|API_KEY|AUTH_STRING|CREDENTIAL", re.I)
 SHORTEST = 4

@@ -22,6 +22,7 @@ from data.campaigns import Campaign, CampaignState, LedgerError
 from data.config import ConfigError, load_config
 from data.masking import masked
 from pipelines.calling import Call, as_function, as_task
+from pipelines.following import remembering_the_end
 from pipelines.validation import checked_config
 from pipelines.zombies import bury_zombies
 from tasks.components import book_of, parts_of_oracle
@@ -69,14 +70,15 @@ def campaign(
         fresh: begin the name anew instead of continuing.
         retry_failed: buy failed calls of an unfinished round again.
     """
-    outcome = run_campaign(
-        Path(config),
-        overrides,
-        fresh=fresh,
-        retry_failed=retry_failed,
-        call=as_task,
-        on_start=lambda campaign: bury_zombies(campaign.slug),
-    )
+    with remembering_the_end():
+        outcome = run_campaign(
+            Path(config),
+            overrides,
+            fresh=fresh,
+            retry_failed=retry_failed,
+            call=as_task,
+            on_start=lambda campaign: bury_zombies(campaign.slug),
+        )
     name = "Completed" if outcome.state is CampaignState.DONE else outcome.state.value.title().replace("_", "")
     return Completed(name=name, message=outcome.message)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -12,12 +13,14 @@ from cyclopts import App, CycloptsError, Parameter
 
 from data.masking import MaskingFilter, masked
 from data.version import version
-from pipelines.terminal import PROSE, Terminal, close_streams, forgive_encodings
+from pipelines.terminal import PROSE, Terminal, close_streams, forgive_encodings, hush
 from tasks.workspace import Workspace, WorkspaceError, quiet_environment
 
 EXIT_BAD_INPUT = 2
 EXIT_STOPPED = 3
 EXIT_INTERRUPTED = 130
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 console = Terminal()
 errors = Terminal(stderr=True)
@@ -307,6 +310,17 @@ def guarded(arguments: list[str]) -> int:
         return 0
     except WorkspaceError as error:
         return _refuse(error)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        hush(sys.stdout)
+        what = error.filename or "What this command prints"
+        return _refuse(
+            WorkspaceError(
+                f"{what} cannot be written ({error.strerror}). Free space there, or write elsewhere, and give the same "
+                "command again; nothing measured is lost."
+            )
+        )
     except Exception as error:
         from pipelines.refusals import is_refusal
 

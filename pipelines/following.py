@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from pipelines.services import prefect_answers
+from pipelines.services import prefect_answers, prefect_has_ended
 
 log = logging.getLogger("discover.prefect")
 
+POLL = 1.0
+"""Seconds between two looks at the server: its client tries for seven before it complains, once for each message."""
 GONE = "Prefect: its server does not answer any more; the campaign goes on without it, and its pages stay behind."
 
 
@@ -17,6 +21,8 @@ class Following:
     """Whether this process's flow still has a server that follows it."""
 
     lost = False
+    reason: BaseException | None = None
+    """What ended the flow itself: Prefect's error on telling a dead server of it takes its place."""
 
     @classmethod
     def lose(cls) -> None:
@@ -32,20 +38,61 @@ def following_prefect(flow: Callable[[], Any]) -> None:
 
     Raises:
         Exception: what the flow raised, as long as the server answers or the flow itself failed.
+        KeyboardInterrupt: the flow was interrupted.
     """
-    Following.lost = False
+    Following.lost, Following.reason = False, None
     try:
-        flow()
+        with _watching():
+            flow()
     except Exception as error:
         if not is_of_prefect(error) or prefect_answers():
             raise
         Following.lose()
+        if isinstance(Following.reason, Exception):
+            raise Following.reason from None
+        if Following.reason is not None:  # a signal, whatever Prefect calls it
+            raise KeyboardInterrupt from None
+
+
+@contextmanager
+def remembering_the_end() -> Iterator[None]:
+    """Remember what ended a flow, for `following_prefect`; to be put around all that the flow does."""
+    try:
+        yield
+    except BaseException as error:
+        Following.reason = error
+        raise
+
+
+@contextmanager
+def _watching() -> Iterator[None]:
+    """Notice within a second or two that our own server has ended, also while a stage is at work."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(POLL):
+            if prefect_has_ended():
+                Following.lose()
+                return
+
+    watch = threading.Thread(target=look, name="prefect-watch", daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watch.join()
 
 
 def _silence() -> None:
-    """Have Prefect's client not tell, once per message, that nobody takes its messages."""
-    from prefect.logging.handlers import APILogHandler
+    """Have Prefect's client neither send to nobody, for seconds per message, nor tell of each that nobody took it."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogHandler, APILogWorker
 
+    async def dropped(*_: Any) -> None: ...
+
+    EventsWorker._handle = dropped  # type: ignore[method-assign,assignment]
+    APILogWorker._handle_batch = dropped  # type: ignore[method-assign,assignment]
     logging.getLogger("prefect._internal.concurrency").disabled = True
     for logger in [logging.root, *logging.Logger.manager.loggerDict.values()]:
         for handler in list(getattr(logger, "handlers", ())):

@@ -43,7 +43,13 @@ def mlflow_page(workspace: Workspace, folder: Path) -> str:
         address = None if server is None else server.url
     if address is None:
         return "`discover ui` serves it and prints the address of every campaign"
-    return address.rstrip("/") + (file.read_text().strip() if file.is_file() else "")
+    return address.rstrip("/") + _page(file)
+
+
+def _page(file: Path) -> str:
+    """Return the part of an address that a report noted; nothing where the note is lost or no such part."""
+    noted = file.read_text(errors="replace").strip() if file.is_file() else ""
+    return noted if noted.startswith("/") and noted.isprintable() and "\ufffd" not in noted else ""
 
 
 def prefect_page(workspace: Workspace, api: str, page: str) -> str:
@@ -95,7 +101,7 @@ def _serve(workspace: Workspace, tell: Callable[[str], None], stack: ExitStack) 
     tell(f"prefect   {masked(prefect).removesuffix('/api') if prefect else login_link(workspace, own['prefect'])}")
     runs: list[str] = []
     for page in sorted(workspace.home.glob("campaigns/*/report/mlflow.txt")):
-        link = f"{address.rstrip('/')}{page.read_text().strip()}"
+        link = f"{address.rstrip('/')}{_page(page)}"
         tell(f"{page.parent.parent.name}: {link}")
         runs.append(f"runs of {page.parent.parent.name}: {link.partition('/runs/')[0]}/runs?{MODELS}")
     for line in runs:

@@ -10,6 +10,7 @@ from prefect.states import Completed
 
 from data.records import JsonDict
 from pipelines.calling import Call, as_task
+from pipelines.following import remembering_the_end
 from tasks.retrain import compare_with_champion, promote, train_challenger
 from tasks.stages import CampaignRef
 from tasks.workspace import Workspace
@@ -22,7 +23,8 @@ def retrain(name: str) -> State[Any]:
     Args:
         name: of the campaign.
     """
-    result = run_retraining(name, call=as_task)
+    with remembering_the_end():
+        result = run_retraining(name, call=as_task)
     return Completed(name="Promoted" if result["promote"] else "Refused", message=result["reason"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import signal
@@ -71,8 +72,21 @@ def served(workspace: Workspace, *, plain: bool, console: Terminal) -> Iterator[
         return
     # Prefect prints each failed task with its traceback; what the user should know is told once, by us.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    _keep_our_warnings()
     with prefect_server(workspace, tell):
         yield
+
+
+def _keep_our_warnings() -> None:
+    """Print our own warnings as without Prefect, which puts a handler of its own before everybody's."""
+    for name in OURS:
+        logger = logging.getLogger(name)
+        if logging.lastResort is not None and logging.lastResort not in logger.handlers:
+            logger.addHandler(logging.lastResort)
+
+
+OURS = ("discover", "pipelines", "tasks", "models", "data")
+"""The loggers whose warnings are for the user."""
 
 
 @contextmanager

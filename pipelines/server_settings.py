@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 
 from tasks.workspace import QUIET, Workspace
 
@@ -107,5 +107,5 @@ def healthy(url: str, *, own: bool = True) -> bool:
     try:
         with urllib.request.build_opener(*handlers).open(url, timeout=2) as answer:
             return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError, ValueError):
+    except (OSError, ValueError, HTTPException):  # whatever is there may speak another language
         return False

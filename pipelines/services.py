@@ -269,6 +269,11 @@ def prefect_answers() -> bool:
     return server_settings.healthy(f"{os.environ.get('PREFECT_API_URL', '')}/health", own=False)
 
 
+def prefect_has_ended() -> bool:
+    """Return whether the process of our own server has ended while this process uses it; costs no connection."""
+    return any(not server.alive() for server, _ in _used[-1:])
+
+
 def login_link(workspace: Workspace, server: Server, *, page: str = "runs") -> str:
     """Return the address that logs a browser in to our Prefect; what follows `#` never leaves the browser."""
     return f"{server.url}{LOGIN}?to={page}#{server_settings.auth_string(workspace)}"

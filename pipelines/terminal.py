@@ -156,11 +156,12 @@ def forgive_encodings() -> None:
 
 def close_streams() -> None:
     """Write what is left; a reader who has gone is no error."""
-    streams: tuple[TextIO, ...] = (sys.stdout, sys.stderr)
+    streams: tuple[TextIO | None, ...] = (sys.stdout, sys.stderr)  # None: the caller closed it
     for stream in streams:
         try:
-            stream.flush()
-        except BrokenPipeError:
+            if stream is not None:
+                stream.flush()
+        except OSError:  # a full disk was told when it was met
             hush(stream)
 
 

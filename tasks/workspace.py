@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import sqlite3
 import warnings
@@ -164,16 +165,19 @@ class Workspace:
         return file
 
     def token(self) -> str:
-        """Return the secret by which our servers and their users know each other, made at its first use (mode 600)."""
+        """Return the secret by which our servers and their users know each other, made at its first use (mode 600).
+
+        One that was emptied or damaged is made anew: whoever knew half of it would be let in.
+        """
         file = self.services / "token"
         self.services.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not file.exists():
+        if not _token_in(file):
             with alone(self.services / "token.lock"):
-                if not file.exists():
+                if not _token_in(file):
                     with private_file(file) as partial:
-                        partial.write_text(secrets.token_urlsafe(24))
+                        partial.write_text(secrets.token_urlsafe(_TOKEN_BYTES))
         tighten(file)
-        return file.read_text().strip()
+        return _token_in(file)
 
     @property
     def tracking_uri(self) -> str:
@@ -198,6 +202,16 @@ class Workspace:
     def campaign_folder(self, campaign: Campaign) -> Path:
         """Folder of one campaign's stages."""
         return self.home / "campaigns" / campaign.slug
+
+
+_TOKEN_BYTES = 24
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")  # what so many bytes become
+
+
+def _token_in(file: Path) -> str:
+    """Return the secret that a file holds; nothing if it holds none."""
+    text = file.read_text(errors="replace").strip() if file.is_file() else ""
+    return text if _TOKEN.fullmatch(text) else ""
 
 
 @contextmanager

@@ -1,16 +1,15 @@
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 HERE = Path(__file__).resolve().parent
 
@@ -66,21 +65,29 @@ def undisturbed(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> Undis
     return Undisturbed(home, answer["moments"])
 
 
-def results(home: Path) -> dict[str, bytes]:
-    """Every result of a campaign that must not depend on what happened on the way: files, and keys of its stages."""
+def results(home: Path, ledger: str = "") -> dict[str, bytes]:
+    """Every result of a campaign that must not depend on what happened on the way: files, and keys of its stages.
+
+    Args:
+        home: the workspace.
+        ledger: its URL; empty: the workspace's own.
+    """
     folder = home / "campaigns" / "chaos"
     wanted = [
         *folder.rglob("dataset.*"),
         *folder.rglob("batch.parquet"),
         *(folder / "report").glob("candidates.[cj]s*"),
     ]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(wanted)} | stages(home)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(wanted)} | stages(
+        ledger or f"sqlite:///{home / 'ledger.db'}"
+    )
 
 
-def stages(home: Path) -> dict[str, bytes]:
+def stages(ledger: str) -> dict[str, bytes]:
     """Key and sha256 of every finished stage; what is only looked at (reports) may come out otherwise."""
-    with closing(sqlite3.connect(home / "ledger.db")) as connection:
-        rows = connection.execute("SELECT round, name, key, sha256 FROM stages").fetchall()
+    engine = sa.create_engine(ledger, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT round, name, key, sha256 FROM stages").fetchall()
     return {f"{n}/{name}": f"{key} {'' if name == 'report' else sha}".encode() for n, name, key, sha in rows}
 
 

@@ -205,7 +205,10 @@ def test_a_full_disk_in_the_middle_of_a_campaign_loses_no_answer(planned):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert told.exit == 2, told.message
     assert "disk" in told.message
-    assert planned.run().exit == 0
+    with closing(Workspace(planned.home).ledger()) as ledger:  # the lock had no room to be removed; its owner lives on
+        release_lock(ledger, ledger.campaign("tiny"))
+    again = planned.run()
+    assert again.exit == 0, again.message
     assert len(planned.calls()) <= 13  # one answer may have had no room
     assert len(set(planned.calls())) == 12
     assert json.dumps(planned.candidates())

@@ -21,7 +21,7 @@ def test_killed_chain_on_postgresql_ends_with_the_bytes_of_an_undisturbed_campai
         assert arena.run(home, kill_at=moment, environment=environment)["signal"] == signal.SIGKILL, moment
     assert arena.run(home, environment={**environment, "KILL_CAMPAIGN_AT_CALL": "12"})["signal"] == signal.SIGKILL
     assert arena.run(home, environment=environment)["state"] == "done"
-    assert results(home) == results(undisturbed.home)
+    assert results(home, url) == results(undisturbed.home)
     assert sorted(calls(home)) == sorted(set(calls(undisturbed.home)))
 
 

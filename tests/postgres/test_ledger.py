@@ -1,5 +1,6 @@
 """The ledger on PostgreSQL: the same tables, any text, and a server that is restarted under it."""
 
+import gc
 import threading
 
 import pytest
@@ -127,6 +128,16 @@ def test_a_connection_that_breaks_in_a_commit_counts_a_call_once(ledger, campaig
     ledger.finish_stage(campaign.id, StageRow(1, "measure", "k", "u", "s", {}, 1.0))
     assert [(row["state"], row["attempts"]) for row in book.rows()] == [("done", 1), ("reserved", 0)]
     assert len(ledger.stages(campaign.id)) == 1
+
+
+def test_a_ledger_that_nobody_holds_any_more_leaves_no_connection_on_the_server(url):
+    """Commands end without closing theirs; psycopg's warning of that is an error here."""
+    Ledger(url).campaigns()
+    gc.collect()
+    watching = sa.create_engine(url, poolclass=sa.NullPool)
+    with watching.connect() as connection:
+        count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        assert connection.exec_driver_sql(count).scalar() == 1  # the one that asks
 
 
 def test_a_server_that_never_answered_is_named_at_once(tmp_path):
