@@ -5,17 +5,17 @@ from __future__ import annotations
 import sys
 
 import sqlalchemy as sa
-from rich.console import Console
 
 from data.campaign_lock import CampaignLocked, release_lock
 from data.campaigns import Campaign
 from data.ledger import Ledger
 from data.ledger_schema import locks
 from data.processes import described_owner
+from pipelines.terminal import Terminal
 from tasks.workspace import Workspace
 
 
-def remove_lock(workspace: Workspace, name: str, console: Console, *, yes: bool = False) -> None:
+def remove_lock(workspace: Workspace, name: str, console: Terminal, *, yes: bool = False) -> None:
     """Remove a campaign's lock, after asking if its owner may still live.
 
     Args:
@@ -34,7 +34,7 @@ def remove_lock(workspace: Workspace, name: str, console: Console, *, yes: bool 
     campaign = ledger.campaign(name)
     row = _lock(ledger, campaign)
     if row is None:
-        console.print(f"{name} is not locked.", markup=False, highlight=False)
+        console.say(f"{name} is not locked.")
         return
     owner = described_owner(row)
     if owner is not None and row["host"] == platform.node():
@@ -43,10 +43,10 @@ def remove_lock(workspace: Workspace, name: str, console: Console, *, yes: bool 
             f"(`kill {row['pid']}`: it ends in a state that the same command continues), then nothing is locked."
         )
     if owner is not None and not yes and not _agreed(name, owner):
-        console.print(f"{name} stays locked.", markup=False, highlight=False)
+        console.say(f"{name} stays locked.")
         return
     release_lock(ledger, campaign)
-    console.print(f"{name} is free.", markup=False, highlight=False)
+    console.say(f"{name} is free.")
 
 
 def _lock(ledger: Ledger, campaign: Campaign) -> dict[str, object] | None:

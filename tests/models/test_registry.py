@@ -23,7 +23,9 @@ class Doubling(Component):
         factor: float = Field(default=2.0, gt=0)
 
 
-EVERY_KIND = [(group, kind) for group in GROUPS for kind in kinds(group) if kind != Doubling.kind]
+EVERY_KIND = [
+    (group, kind) for group in GROUPS for kind, cls in kinds(group).items() if cls.__module__.startswith("models.")
+]
 REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
     ("oracle", "python"): {"function": "math:sqrt"},
     ("screen", "property_range"): {"descriptor": "MolLogP", "max": 5},

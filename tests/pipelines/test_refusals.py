@@ -73,7 +73,7 @@ def test_an_unknown_key_or_component_is_refused_with_the_nearest_spelling(bench,
         ("objectives.0.oracle.function=measure", "module:function"),
         ("name=../elsewhere", "name"),
         ("budget.calls", "key.key=value"),
-        ("budget.calls=[", "'[' is no valid YAML"),
+        ("budget.calls=[", "'budget.calls=[' has no valid value"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_name(bench, change, told):
@@ -210,14 +210,14 @@ def test_a_call_that_hangs_is_killed_after_its_timeout_and_marked(bench):
 
 
 def test_too_many_failures_stop_the_campaign_by_name_until_the_oracle_is_mended(bench):
-    bench.write_oracle("1 / 0 if calls() > 2 else value(smiles)")
+    bench.write_oracle("1 / 0 if calls() > 2 and not LOG.with_name('licence').exists() else value(smiles)")
     assert stopped(bench.run(), "oracle_failing", "5 of 8", "ZeroDivisionError", "--retry-failed")
     assert bench.state() == "oracle_failing"
     asked = bench.calls()
     assert len(asked) == 7  # the fifth failure settles it: the eighth call is not made
     assert stopped(bench.run(), "oracle_failing")
     assert bench.calls() == asked
-    bench.write_oracle()
+    (bench.folder / "licence").touch()
     assert bench.run("--retry-failed", "--set", "rounds=0").exit == DONE
     assert bench.calls()[7:].count(asked[0]) == 0
     rows = [row for row in bench.candidates() if row["round"] == 0]
@@ -225,9 +225,9 @@ def test_too_many_failures_stop_the_campaign_by_name_until_the_oracle_is_mended(
 
 
 def test_a_tolerated_rate_may_leave_too_few_values_for_a_proxy(bench):
-    bench.write_oracle("1 / 0 if calls() > 4 else value(smiles)")
+    bench.write_oracle("1 / 0 if calls() > 4 and not LOG.with_name('licence').exists() else value(smiles)")
     assert stopped(bench.run(), "oracle_failing", "only 4 molecules", "--retry-failed")
-    bench.write_oracle()
+    (bench.folder / "licence").touch()
     assert bench.run("--retry-failed").exit == DONE
     assert len(bench.candidates()) == 12
 
