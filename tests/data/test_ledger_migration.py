@@ -172,7 +172,7 @@ def test_a_migration_that_fails_leaves_the_ledger_as_it_was(old):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE campaigns SET config = 'no JSON'")
         connection.commit()
-    with pytest.raises(ValueError, match="Expecting value"):
+    with pytest.raises(LedgerError, match="Expecting value"):
         Ledger.at(path)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]

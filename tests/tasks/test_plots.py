@@ -65,7 +65,7 @@ def test_the_running_best_is_the_best_of_what_came_before(values: list[float], m
     for i in range(len(values)):
         before = [v for v in values[: i + 1] if not np.isnan(v)]
         expected = (max if maximise else min)(before) if before else np.nan
-        np.testing.assert_equal(found[i], expected)
+        np.testing.assert_array_equal(found[i], expected)
 
 
 def test_best_so_far_counts_failed_calls_and_keeps_the_arms_apart() -> None:

@@ -101,7 +101,7 @@ def test_a_generation_that_began_anew_has_runs_of_its_own(bench, tracking):
     assert bench.run("--fresh").exit == 0
     client = MlflowClient(tracking_uri=tracking)
     found = client.search_runs([client.get_experiment_by_name("twice").experiment_id])
-    assert sorted(run.info.run_name for run in found) == ["initial design", "initial design", "twice", "twice.2"]
+    assert sorted(run.info.run_name for run in found) == ["initial design", "initial design", "twice", "twice~2"]
 
 
 def test_the_champion_loads_without_pickles_and_predicts_like_the_proxy(finished, tracking):
