@@ -6,12 +6,13 @@ STAMP := $(VENV)/.installed
 # Two processes, one thread each; tests of a file stay together and share their fixtures.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: help install demo test test-slow lint browser postgres benchmark clean
+.PHONY: help install demo test test-slow sweep lint browser postgres benchmark clean
 
 help:
 	@echo "make demo       run the quickstart campaign (electron acceptors)"
 	@echo "make test       lint, types, layers, fast tests"
 	@echo "make test-slow  statistical and end-to-end gates"
+	@echo "make sweep      damages every file of a workspace in turn (half an hour or more)"
 	@echo "make benchmark  measure the quickstart: time, memory, cost of the flow"
 
 install: $(STAMP)
@@ -31,10 +32,13 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 test: $(STAMP) browser postgres lint
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not sweep"
 
 test-slow: $(STAMP) browser postgres
 	$(PYTEST) -m slow
+
+sweep: $(STAMP)
+	$(PYTEST) -m sweep
 
 # The tests that look at pages drive Debian's Chromium.
 browser:

@@ -17,7 +17,7 @@ import pytest
 
 from tests.chaos.conftest import HERE, copied, results
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.sweep, pytest.mark.timeout(3600)]
 
 WARM = (
     "import tasks.report; tasks.report.round_figures = lambda *_: {}; "  # they take half of the time

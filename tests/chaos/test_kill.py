@@ -9,7 +9,7 @@ from tests.chaos.conftest import HERE, calls, copied, results
 
 MAX_RUNS = 400
 
-pytestmark = pytest.mark.timeout(300)  # each test is several whole campaigns
+pytestmark = pytest.mark.timeout(900)  # each test is several whole campaigns
 
 
 def test_killed_at_every_stage_boundary_it_ends_with_the_same_bytes_and_no_call_made_twice(
