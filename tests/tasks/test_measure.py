@@ -117,3 +117,16 @@ def test_only_a_call_in_doubt_can_be_settled(unsafe):
     assert answer.exit == BAD_INPUT
     assert f"No call for '{measured['id']}' is in doubt" in answer.message
     assert measured in unsafe.candidates()
+
+
+def test_the_tolerated_rate_counts_what_the_oracle_answered_before(bench):
+    answered = ["CCCO", "CCCN", "CCCS", "CCCCC", "CCCCl", "CCC(=O)O"]
+    bench.write_oracle("float('nan') if 'F' in smiles else value(smiles)")
+    for name, molecules in (("first", answered), ("second", [*answered, "CCCF", "CCCCF"])):
+        bench.write_library(*molecules)
+        data = {"kind": "csv", "path": "library.csv", "initial": len(molecules)}
+        bench.write_config(name=name, rounds=0, data=data)
+        told = bench.run()
+        assert told.exit == 0, told.message
+    assert [row["state"] for row in bench.candidates()].count("failed") == 2
+    assert len(bench.calls()) == 8
