@@ -19,7 +19,7 @@ from data.masking import MaskingFilter, masked, without_secrets
         ("'host=h password=hunter22 user=me' gone", "'host=h password=*** user=me' gone"),
         ('{"a": "http://u:one1@h", "b": "x@y"}', '{"a": "http://u:***@h", "b": "x@y"}'),
         ("a time 12:30 and an address ann@host stay", "a time 12:30 and an address ann@host stay"),
-        ("sqlite:////home/ann/mlflow.db", "sqlite:////home/ann/mlflow.db"),
+        ("sqlite:////srv/ann/mlflow.db", "sqlite:////srv/ann/mlflow.db"),
     ],
 )
 def test_passwords_in_addresses_are_hidden_and_the_rest_stays(text, shown):
