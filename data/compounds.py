@@ -5,24 +5,30 @@ Two tautomers are two objects with two measurements, and one standard InChIKey.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from data.records import JsonDict
 
+_HYDROGEN = re.compile(r"H\d*")
+_NO_LETTERS = {code: None for code in range(128) if not chr(code).isalpha()}
+
 
 @lru_cache(maxsize=50_000)
 def inchikey(smiles: str) -> str:
     """Return the standard InChIKey, or an empty text where InChI has none."""
-    from rdkit import Chem
+    from data.molecules import compound  # RDKit, for those who ask
 
-    from data.molecules import quiet_rdkit, shared
-
-    mol = shared(smiles)
-    if mol is None:
+    try:
+        return compound(smiles)
+    except ValueError:
         return ""
-    with quiet_rdkit():
-        return str(Chem.MolToInchiKey(mol))
+
+
+def _atoms(smiles: str) -> str:
+    """Return the letters of a SMILES in order: texts of one compound have the same, and no molecule need be built."""
+    return "".join(sorted(_HYDROGEN.sub("", smiles).upper().translate(_NO_LETTERS)))
 
 
 def with_compounds(rows: Sequence[JsonDict], shown: Iterable[JsonDict] | None = None) -> list[JsonDict]:
@@ -33,7 +39,10 @@ def with_compounds(rows: Sequence[JsonDict], shown: Iterable[JsonDict] | None = 
         shown: among which others are looked for; all rows, if left out.
     """
     ids: dict[str, list[str]] = {}
+    likely = {_atoms(row["smiles"]) for row in rows}
     for row in rows if shown is None else shown:
+        if shown is not None and _atoms(row["smiles"]) not in likely:
+            continue
         key = inchikey(row["smiles"])
         if key and row["id"] not in ids.setdefault(key, []):
             ids[key].append(row["id"])
