@@ -19,7 +19,7 @@ from tests.chaos.conftest import results
 CAMPAIGN = Path(__file__).resolve().parent.parent / "chaos" / "campaign.yaml"
 DISCOVER = [sys.executable, "-m", "pipelines"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:

@@ -52,7 +52,7 @@ def addresses(workspace: dict[str, str]) -> Iterator[dict[str, str]]:
 def test_the_candidates_page_renders_inside_mlflows_artifact_view(addresses, browser: Browser):
     browser.open(addresses["chaos"])
     page = browser.frame("document.querySelectorAll('.structure svg').length > 0", 90)
-    rows = page.evaluate("document.querySelectorAll('tbody tr').length")
+    rows = page.evaluate("document.querySelectorAll('#candidates tbody tr').length")
     assert rows == 16
     assert page.evaluate("document.querySelectorAll('.structure svg').length") >= rows
     assert "Score" in page.evaluate("document.body.innerText")
