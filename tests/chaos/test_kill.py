@@ -92,9 +92,8 @@ def exported(home):
 
 
 def settle(home, candidate):
-    from rich.console import Console
-
     from pipelines.inspection import settle_call
+    from pipelines.terminal import Terminal
     from tasks.workspace import Workspace
 
-    settle_call(Workspace(home), "chaos", candidate, 0.5, False, Console(quiet=True))
+    settle_call(Workspace(home), "chaos", candidate, 0.5, False, Terminal())
