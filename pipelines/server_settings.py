@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,6 +76,8 @@ def client_settings(workspace: Workspace, url: str, tell: Callable[[str], None])
         "PREFECT_HOME": str(workspace.prefect_home),
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_API_AUTH_STRING": auth_string(workspace),
+        # A second server on the workspace's database would know nothing of the slots that the first one gave out.
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         # A server that has died is not waited for long: the campaign goes on without it.
         "PREFECT_CLIENT_MAX_RETRIES": "2",
         "PREFECT_API_REQUEST_TIMEOUT": "30",
@@ -84,6 +87,7 @@ def client_settings(workspace: Workspace, url: str, tell: Callable[[str], None])
     for key in left_out:
         del os.environ[key]
     os.environ.update(settings)
+    _have_them_read()
     try:
         yield
     finally:
@@ -92,6 +96,15 @@ def client_settings(workspace: Workspace, url: str, tell: Callable[[str], None])
                 os.environ.pop(key, None)
             else:
                 os.environ[key] = value
+        _have_them_read()
+
+
+def _have_them_read() -> None:
+    """Have Prefect read its settings anew, where it was imported before they changed."""
+    if "prefect" in sys.modules:
+        from prefect.context import refresh_global_settings_context
+
+        refresh_global_settings_context()
 
 
 def _direct() -> dict[str, str]:

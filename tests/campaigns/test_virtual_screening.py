@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from data.molecules import identity
 from data.shipped import labelled_library
 
 CAMPAIGN = Path(__file__).resolve().parent.parent.parent / "campaigns" / "virtual_screening.yaml"
@@ -33,7 +34,7 @@ def share_of_the_best(file: Path, home: Path) -> float:
     with (summary.parent / "candidates.csv").open(newline="") as table:
         measured = {row["id"] for row in csv.DictReader(table) if row["value"]}
     library = labelled_library()
-    best = set(library.nlargest(round(0.01 * len(library)), "value")["id"])
+    best = {identity(smiles) for smiles in library.nlargest(round(0.01 * len(library)), "value")["smiles"]}
     return len(best & measured) / len(best)
 
 
