@@ -36,9 +36,9 @@ def fill(ledger: Ledger, campaign_id: int, rows: int) -> None:
     with ledger.write() as connection:
         connection.exec_driver_sql(
             f"{numbers} INSERT INTO candidates (campaign_id, round, position, object_id, smiles, arm, source, "
-            f"predicted_mean, predicted_std, score, novelty) SELECT {campaign_id}, i / {BATCH}, i % {BATCH}, "
+            f"predicted_mean, predicted_std, score, novelty, compound) SELECT {campaign_id}, i / {BATCH}, i % {BATCH}, "
             "printf('m%024d', (i * 7919) % 1000003 + i * 1000003), 'C1=CC=CC=C1', 'acquisition', 'genetic', "
-            "abs(random() % 1000) / 100.0, 1.0, 0.5, 0.5 FROM n"
+            "abs(random() % 1000) / 100.0, 1.0, 0.5, 0.5, printf('K%026d', i / 2) FROM n"
         )
         names = {row[1] for row in connection.exec_driver_sql("PRAGMA table_info(oracle_calls)")}
         identity = ("identity, ", "'" + "0" * 64 + "', ") if "identity" in names else ("", "")
@@ -48,6 +48,10 @@ def fill(ledger: Ledger, campaign_id: int, rows: int) -> None:
             f"SELECT campaign_id, round, 'o', '1', {identity[1]}object_id, '', 0, smiles, 'called', 'done', 1, 1.0, "
             "predicted_mean, '', 0.1, '2026-01-01', '2026-01-01' FROM candidates WHERE id % 2 = 0 "
             f"AND campaign_id = {campaign_id}"
+        )
+        connection.exec_driver_sql(
+            "UPDATE campaigns SET (calls, cost) = (SELECT COUNT(*), SUM(cost) FROM oracle_calls "
+            f"WHERE campaign_id = {campaign_id}) WHERE id = {campaign_id}"
         )
 
 
