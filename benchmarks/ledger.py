@@ -1,6 +1,6 @@
 """What the ledger costs as it grows: `python benchmarks/ledger.py` prints a table. Its rows are made by SQL.
 
-Options: `--rows 1000,100000,1000000` (candidates, half of them measured), `--rounds 1000` (of a campaign through the
+Options: `--rows 1000,100000,1000000` (candidates of one campaign among three, half measured), `--rounds 1000` (of a campaign through the
 ledger alone, for the slope of memory and time), `--folder` (whose disk is measured).
 """
 
@@ -18,7 +18,6 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import psutil
-from rich.console import Console
 
 from data.config import parse_config
 from data.ledger import Ledger
@@ -69,26 +68,31 @@ def measure(folder: Path, rows: int) -> dict[str, float]:
     """Return the times of the ledger's transactions and of the commands that read it, in milliseconds."""
     from pipelines.inspection import export_candidates
     from pipelines.status import show_campaign, show_campaigns
+    from pipelines.terminal import Terminal
     from tasks.workspace import Workspace
 
     workspace = Workspace(folder)
     ledger = workspace.ledger()
-    campaign = ledger.begin_campaign(parse_config(CONFIG), folder)
-    fill(ledger, campaign.id, rows)
+    for name, count in (("small", 200), ("big", rows), ("last", 2000)):
+        fill(ledger, ledger.begin_campaign(parse_config({**CONFIG, "name": name}), folder).id, count)
+    campaign = ledger.campaign("big")
     book = OracleBook(ledger, campaign.id, "o", "1")
+
+    limits = {"cost": 1.0, "max_calls": 10**9, "max_cost": 1e12}
 
     def batch(turn: int) -> list[tuple[str, str]]:
         return [(f"new-{turn}-{i}", "C") for i in range(BATCH)]
 
-    console = Console(file=io.StringIO(), width=120)
+    console = Terminal()
+    console.file, console._force_terminal = io.StringIO(), True
     quiet = redirect_stdout(io.StringIO())
     with quiet:
         return {
-            "reserve 24": median(lambda turn: book.reserve(rows, batch(turn), cost=1.0)),
+            "reserve 24": median(lambda turn: book.reserve(rows, batch(turn), **limits)),
             "submit": median(lambda turn: book.submit([batch(turn)[0][0]])),
             "complete": median(lambda turn: book.complete(batch(turn)[0][0], Measurement("C", 1.0))),
             "status": median(lambda _: show_campaigns(workspace, console), 3),
-            "status big": median(lambda _: show_campaign(workspace, "big", console), 3),
+            "status big": median(lambda _: show_campaign(workspace, "big", console), 1),
             "candidates --top 20": median(lambda _: export_candidates(workspace, "big", 20, "table", None, console), 3),
             "MB": (folder / "ledger.db").stat().st_size / 1e6,
         }
