@@ -1,7 +1,7 @@
 """What the ledger costs as it grows: `python benchmarks/ledger.py` prints a table. Its rows are made by SQL.
 
-Options: `--rows 1000,100000,1000000` (candidates of one campaign among three, half measured), `--rounds 1000` (of a campaign through the
-ledger alone, for the slope of memory and time), `--folder` (whose disk is measured).
+Options: `--rows 1000,100000,1000000` (candidates of one campaign among three, half of them measured), `--rounds 1000`
+(of a campaign through the ledger alone, for the slope of memory and time), `--folder` (whose disk is measured).
 """
 
 from __future__ import annotations
