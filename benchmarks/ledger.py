@@ -1,7 +1,7 @@
 """What the ledger costs as it grows: `python benchmarks/ledger.py` prints a table. Its rows are made by SQL.
 
-Options: `--rows 1000,100000,1000000` (candidates, half of them measured), `--rounds 1000` (of a campaign through the
-ledger alone, for the slope of memory and time), `--folder` (whose disk is measured).
+Options: `--rows 1000,100000,1000000` (candidates of one campaign among three, half of them measured), `--rounds 1000`
+(of a campaign through the ledger alone, for the slope of memory and time), `--folder` (whose disk is measured).
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import psutil
-from rich.console import Console
 
 from data.config import parse_config
 from data.ledger import Ledger
@@ -36,9 +35,9 @@ def fill(ledger: Ledger, campaign_id: int, rows: int) -> None:
     with ledger.write() as connection:
         connection.exec_driver_sql(
             f"{numbers} INSERT INTO candidates (campaign_id, round, position, object_id, smiles, arm, source, "
-            f"predicted_mean, predicted_std, score, novelty) SELECT {campaign_id}, i / {BATCH}, i % {BATCH}, "
+            f"predicted_mean, predicted_std, score, novelty, compound) SELECT {campaign_id}, i / {BATCH}, i % {BATCH}, "
             "printf('m%024d', (i * 7919) % 1000003 + i * 1000003), 'C1=CC=CC=C1', 'acquisition', 'genetic', "
-            "abs(random() % 1000) / 100.0, 1.0, 0.5, 0.5 FROM n"
+            "abs(random() % 1000) / 100.0, 1.0, 0.5, 0.5, printf('K%026d', i / 2) FROM n"
         )
         names = {row[1] for row in connection.exec_driver_sql("PRAGMA table_info(oracle_calls)")}
         identity = ("identity, ", "'" + "0" * 64 + "', ") if "identity" in names else ("", "")
@@ -48,6 +47,10 @@ def fill(ledger: Ledger, campaign_id: int, rows: int) -> None:
             f"SELECT campaign_id, round, 'o', '1', {identity[1]}object_id, '', 0, smiles, 'called', 'done', 1, 1.0, "
             "predicted_mean, '', 0.1, '2026-01-01', '2026-01-01' FROM candidates WHERE id % 2 = 0 "
             f"AND campaign_id = {campaign_id}"
+        )
+        connection.exec_driver_sql(
+            "UPDATE campaigns SET (calls, cost) = (SELECT COUNT(*), SUM(cost) FROM oracle_calls "
+            f"WHERE campaign_id = {campaign_id}) WHERE id = {campaign_id}"
         )
 
 
@@ -65,26 +68,31 @@ def measure(folder: Path, rows: int) -> dict[str, float]:
     """Return the times of the ledger's transactions and of the commands that read it, in milliseconds."""
     from pipelines.inspection import export_candidates
     from pipelines.status import show_campaign, show_campaigns
+    from pipelines.terminal import Terminal
     from tasks.workspace import Workspace
 
     workspace = Workspace(folder)
     ledger = workspace.ledger()
-    campaign = ledger.begin_campaign(parse_config(CONFIG), folder)
-    fill(ledger, campaign.id, rows)
+    for name, count in (("small", 200), ("big", rows), ("last", 2000)):
+        fill(ledger, ledger.begin_campaign(parse_config({**CONFIG, "name": name}), folder).id, count)
+    campaign = ledger.campaign("big")
     book = OracleBook(ledger, campaign.id, "o", "1")
+
+    limits = {"cost": 1.0, "max_calls": 10**9, "max_cost": 1e12}
 
     def batch(turn: int) -> list[tuple[str, str]]:
         return [(f"new-{turn}-{i}", "C") for i in range(BATCH)]
 
-    console = Console(file=io.StringIO(), width=120)
+    console = Terminal()
+    console.file, console._force_terminal = io.StringIO(), True
     quiet = redirect_stdout(io.StringIO())
     with quiet:
         return {
-            "reserve 24": median(lambda turn: book.reserve(rows, batch(turn), cost=1.0)),
+            "reserve 24": median(lambda turn: book.reserve(rows, batch(turn), **limits)),
             "submit": median(lambda turn: book.submit([batch(turn)[0][0]])),
             "complete": median(lambda turn: book.complete(batch(turn)[0][0], Measurement("C", 1.0))),
             "status": median(lambda _: show_campaigns(workspace, console), 3),
-            "status big": median(lambda _: show_campaign(workspace, "big", console), 3),
+            "status big": median(lambda _: show_campaign(workspace, "big", console), 1),
             "candidates --top 20": median(lambda _: export_candidates(workspace, "big", 20, "table", None, console), 3),
             "MB": (folder / "ledger.db").stat().st_size / 1e6,
         }

@@ -31,6 +31,12 @@ def _atoms(smiles: str) -> str:
     return "".join(sorted(_HYDROGEN.sub("", smiles).upper().translate(_NO_LETTERS)))
 
 
+def compound_of(row: JsonDict) -> str:
+    """Return the InChIKey of a row: the one it was written with, as far as there is one in it."""
+    known = row.get("compound")
+    return inchikey(row["smiles"]) if known is None else str(known)
+
+
 def with_compounds(rows: Sequence[JsonDict], shown: Iterable[JsonDict] | None = None) -> list[JsonDict]:
     """Return rows with `inchikey` and `same_compound`: the ids of the other rows of that compound, with blanks between.
 
@@ -43,12 +49,12 @@ def with_compounds(rows: Sequence[JsonDict], shown: Iterable[JsonDict] | None = 
     for row in rows if shown is None else shown:
         if shown is not None and _atoms(row["smiles"]) not in likely:
             continue
-        key = inchikey(row["smiles"])
+        key = compound_of(row)
         if key and row["id"] not in ids.setdefault(key, []):
             ids[key].append(row["id"])
     out = []
     for row in rows:
-        key = inchikey(row["smiles"])
+        key = compound_of(row)
         others = [other for other in ids.get(key, ()) if other != row["id"]]
         out.append({**row, "inchikey": key, "same_compound": " ".join(others)})
     return out

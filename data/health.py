@@ -49,16 +49,23 @@ class Finding:
     figures: dict[str, float] = field(default_factory=dict)
 
 
-def findings(rows: Sequence[JsonDict], stages: Iterable[StageRow], *, maximise: bool) -> list[Finding]:
+def findings(
+    rows: Sequence[JsonDict], stages: Iterable[StageRow], *, maximise: bool, only: int | None = None
+) -> list[Finding]:
     """Return the findings of every round that trained a proxy, in order.
 
     Args:
         rows: the campaign's candidates, as `Ledger.candidates` gives them.
         stages: its finished stages; the metrics of `train_proxy` are what the proxy promised.
         maximise: whether larger values are better.
+        only: the round whose findings are wanted; each round's look at all rows before it.
     """
-    found: list[Finding] = []
-    for stage in sorted((s for s in stages if s.name == "train_proxy"), key=lambda s: s.round):
+    trained = sorted((s for s in stages if s.name == "train_proxy"), key=lambda s: s.round)
+    if only is not None:  # a finding says if the round before had it too, and no more of the past
+        found = findings(rows, [s for s in trained if s.round <= only][-2:], maximise=maximise)
+        return of_round(found, only)
+    found = []
+    for stage in trained:
         promised = {k.removeprefix("heldout_"): v for k, v in stage.metrics.items() if k.startswith("heldout_")}
         found += _held_out(stage.round, promised)
         drift = calibration_drift(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,14 +26,26 @@ from data.campaigns import (
     slug_of,
     stage_of,
 )
+from data.compounds import inchikey
 from data.continuation import refuse_other_campaign, refuse_similar_name
 from data.ledger_engine import clean_text, ledger_engine, patient, patiently, repeatedly, transaction
 from data.ledger_migration import migrate
-from data.ledger_queries import CANDIDATES, LOCK, SPENT, UNCERTAIN
+from data.ledger_queries import (
+    BEST_VALUES,
+    BOOKED,
+    CANDIDATES,
+    COURSE,
+    LAST_ROUND,
+    LOCK,
+    NO_LAST,
+    SPENT,
+    UNCERTAIN,
+    top_queries,
+)
 from data.ledger_schema import campaigns, candidates, oracle_calls, stages
 from data.masking import masked
 from data.processes import described_owner
-from data.records import JsonDict
+from data.records import JsonDict, RoundSummary, Standing
 
 if TYPE_CHECKING:
     from data.config import CampaignConfig
@@ -105,6 +117,15 @@ class Ledger:
                 faults += [str(row[0]) for row in connection.exec_driver_sql("PRAGMA quick_check(5)") if row[0] != "ok"]
                 orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(5)
                 faults += [f"row {row[1]} of {row[0]} belongs to no row of {row[2]}" for row in orphans]
+        for campaign in self.campaigns():
+            with self.read() as connection:
+                counted = connection.execute(sa.text(BOOKED), {"campaign_id": campaign.id}).one()
+                told = spent_of(connection, campaign.id)
+            if told.calls != counted.calls or abs(told.cost - counted.cost) > 1e-9 * max(told.cost, counted.cost):
+                faults.append(
+                    f"campaign {campaign.slug} says {told.calls} calls of cost {told.cost:g} and has {counted.calls} "
+                    f"of cost {counted.cost:g}"
+                )
         if faults:
             raise LedgerError(
                 f"The ledger {self.engine.url.render_as_string()} is damaged ({'; '.join(faults)}). Keep a copy of it "
@@ -283,6 +304,7 @@ class Ledger:
         Raises:
             LedgerError: the round already has another batch.
         """
+        compounds = [inchikey(row["smiles"]) for row in rows]  # before the transaction: it takes a while
         with self.write() as connection:
             existing = connection.scalars(
                 sa.select(candidates.c.object_id)
@@ -296,20 +318,103 @@ class Ledger:
                         "been bought. This is a defect if the configuration did not change: please report it."
                     )
                 return
-            values = [{"campaign_id": campaign_id, "round": round, "position": i, **row} for i, row in enumerate(rows)]
+            values = [
+                {"campaign_id": campaign_id, "round": round, "position": i, "compound": compound, **row}
+                for i, (row, compound) in enumerate(zip(rows, compounds, strict=True))
+            ]
             if values:
                 connection.execute(sa.insert(candidates), values)
 
     @patient
-    def candidates(self, campaign_id: int) -> list[JsonDict]:
-        """Return every candidate of a campaign with its measurement, by round and position.
+    def candidates(self, campaign_id: int, first: int = 0, last: int = NO_LAST) -> list[JsonDict]:
+        """Return the candidates of a campaign's rounds with their measurements, by round and position.
 
         Keys: id, smiles, value (None while unmeasured), round, position, arm, source, predicted_mean, predicted_std,
-        score, novelty, state (`proposed` before its call is booked), error, message, origin.
+        score, novelty, state (`proposed` before its call is booked), error, message, origin, compound.
+
+        Args:
+            campaign_id: whose.
+            first: round.
+            last: round, itself included.
         """
         with self.read() as connection:
-            rows = connection.execute(sa.text(CANDIDATES), {"campaign_id": campaign_id}).mappings()
+            rows = connection.execute(
+                sa.text(CANDIDATES), {"campaign_id": campaign_id, "first": first, "last": last}
+            ).mappings()
             return [dict(row) for row in rows]
+
+    @patient
+    def course(self, campaign_id: int) -> list[JsonDict]:
+        """Return what summaries and findings need of every candidate: those keys of `candidates` that are no texts."""
+        with self.read() as connection:
+            return [dict(row) for row in connection.execute(sa.text(COURSE), {"campaign_id": campaign_id}).mappings()]
+
+    @patient
+    def standing(self, campaign_id: int, *, maximise: bool) -> Standing:
+        """Return how far a campaign is and its best values, without reading its candidates."""
+        given = {"campaign_id": campaign_id, "n": RoundSummary.TOP}
+        with self.read() as connection:
+            last = connection.scalar(sa.text(LAST_ROUND), given)
+            return Standing.of(last, list(connection.scalars(sa.text(BEST_VALUES[maximise]), given)))
+
+    @patient
+    def ids_before(self, campaign_id: int, round: int) -> set[str]:
+        """Return the ids of the candidates of all rounds before one."""
+        with self.read() as connection:
+            query = sa.select(candidates.c.object_id).where(
+                candidates.c.campaign_id == campaign_id, candidates.c.round < round
+            )
+            return set(connection.scalars(query))
+
+    @patient
+    def top(self, campaign_id: int, n: int, *, maximise: bool) -> list[JsonDict]:
+        """Return the first n candidates in the order of `data.summary.ranked`, without reading all of them."""
+        found: list[JsonDict] = []
+        with self.read() as connection:
+            ids = 'COLLATE "C"' if connection.dialect.name == "postgresql" else ""
+            for query in top_queries(maximise=maximise, ids=ids):
+                if len(found) < n:
+                    given = {"campaign_id": campaign_id, "n": n - len(found)}
+                    found += [dict(row) for row in connection.execute(sa.text(query), given).mappings()]
+        return found
+
+    @patient
+    def same_compounds(self, campaign_id: int, compounds: Collection[str]) -> list[JsonDict]:
+        """Return (id, smiles, compound, and the keys that rank) of the candidates that are one of these compounds.
+
+        Rows of which an earlier revision did not write what compound they are, are all among them.
+
+        Args:
+            campaign_id: whose.
+            compounds: standard InChIKeys.
+        """
+        newest = (
+            sa.select(sa.func.max(oracle_calls.c.id))
+            .where(
+                oracle_calls.c.campaign_id == candidates.c.campaign_id,
+                oracle_calls.c.object_id == candidates.c.object_id,
+            )
+            .correlate(candidates)
+            .scalar_subquery()
+        )
+        query = (
+            sa.select(
+                candidates.c.object_id.label("id"),
+                candidates.c.smiles,
+                candidates.c.compound,
+                candidates.c.predicted_mean,
+                oracle_calls.c.value,
+                oracle_calls.c.state,
+            )
+            .select_from(candidates.outerjoin(oracle_calls, oracle_calls.c.id == newest))
+            .where(candidates.c.campaign_id == campaign_id)
+        )
+        with self.read() as connection:
+            return [
+                dict(row)  # two questions: the index answers each, and not one with an `or`
+                for wanted in (candidates.c.compound.in_(compounds), candidates.c.compound.is_(None))
+                for row in connection.execute(query.where(wanted)).mappings()
+            ]
 
 
 def _has_begun(connection: sa.Connection, campaign_id: int) -> bool:

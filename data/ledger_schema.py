@@ -39,6 +39,9 @@ campaigns = Table(
     Column("seconds", Float, nullable=False, default=0.0),  # running time, summed over restarts
     Column("created_at", String(32), nullable=False),
     Column("oracle", Text, nullable=False, default="", server_default=""),  # JSON of all that decides a value, by name
+    # What was booked, written with the calls themselves: a million of them are not counted at each purchase.
+    Column("calls", Integer, nullable=False, default=0, server_default="0"),
+    Column("cost", Float, nullable=False, default=0.0, server_default="0"),
     UniqueConstraint("name", "generation"),
 )
 
@@ -71,6 +74,8 @@ oracle_calls = Table(
     UniqueConstraint("campaign_id", "identity", "object_id", "fidelity", "replicate"),
     Index("oracle_calls_of_object", "campaign_id", "object_id"),
     Index("oracle_calls_by_identity", "identity", "object_id"),
+    Index("oracle_calls_of_round", "campaign_id", "round", "state"),
+    Index("oracle_calls_by_value", "campaign_id", "state", "value"),
 )
 
 candidates = Table(
@@ -88,8 +93,10 @@ candidates = Table(
     Column("predicted_std", Float),
     Column("score", Float),
     Column("novelty", Float),
+    Column("compound", String(27)),  # standard InChIKey, empty where there is none; null in rows of earlier revisions
     UniqueConstraint("campaign_id", "object_id"),
     UniqueConstraint("campaign_id", "round", "position"),
+    Index("candidates_of_compound", "campaign_id", "compound"),
 )
 
 stages = Table(

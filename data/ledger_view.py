@@ -11,9 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from data.campaigns import Campaign, LedgerError, Spent, StageRow, campaign_of, stage_of
-from data.ledger_queries import CAMPAIGNS, CANDIDATES, HEAD, LOCK, SPENT, STAGES
+from data.ledger_queries import (
+    BEST_VALUES,
+    CAMPAIGNS,
+    CANDIDATES,
+    COURSE,
+    HEAD,
+    LAST_ROUND,
+    LOCK,
+    NO_LAST,
+    SPENT,
+    STAGES,
+)
 from data.processes import described_owner
-from data.records import JsonDict
+from data.records import JsonDict, RoundSummary, Standing
 
 
 def refuse_outdated(path: Path) -> None:
@@ -47,7 +58,6 @@ class LedgerView:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection = _opened(path)
-        self._connection.row_factory = sqlite3.Row
 
     @classmethod
     def of(cls, path: Path) -> LedgerView | None:
@@ -80,9 +90,19 @@ class LedgerView:
             raise LedgerError.no_campaign(name, {campaign.name for campaign in self.campaigns()})
         return found[-1]
 
-    def candidates(self, campaign_id: int) -> list[JsonDict]:
-        """Return every candidate of a campaign with its measurement; keys as in `Ledger.candidates`."""
-        return self._rows(CANDIDATES, campaign_id)
+    def candidates(self, campaign_id: int, first: int = 0, last: int = NO_LAST) -> list[JsonDict]:
+        """Return the candidates of a campaign's rounds with their measurements, as `Ledger.candidates` does."""
+        return self._rows(CANDIDATES, campaign_id, first=first, last=last)
+
+    def course(self, campaign_id: int) -> list[JsonDict]:
+        """Return what summaries and findings need of every candidate."""
+        return self._rows(COURSE, campaign_id)
+
+    def standing(self, campaign_id: int, *, maximise: bool) -> Standing:
+        """Return how far a campaign is and its best values, without reading its candidates."""
+        (last,) = self._rows(LAST_ROUND, campaign_id)
+        values = self._rows(BEST_VALUES[maximise], campaign_id, n=RoundSummary.TOP)
+        return Standing.of(last["last"], [row["value"] for row in values])
 
     def stages(self, campaign_id: int) -> list[StageRow]:
         """Return the finished stages of a campaign in the order in which they ended."""
@@ -98,9 +118,11 @@ class LedgerView:
         rows = self._rows(LOCK, campaign_id)
         return described_owner(rows[0]) if rows else None
 
-    def _rows(self, query: str, campaign_id: int | None = None) -> list[dict[str, Any]]:
+    def _rows(self, query: str, campaign_id: int | None = None, **more: int) -> list[dict[str, Any]]:
         try:
-            return [dict(row) for row in self._connection.execute(query, {"campaign_id": campaign_id})]
+            found = self._connection.execute(query, {"campaign_id": campaign_id, **more})
+            names = [column[0] for column in found.description]
+            return [dict(zip(names, row, strict=True)) for row in found]
         except sqlite3.Error as error:
             raise LedgerError(
                 f"The ledger {self._path} cannot be read ({error}). Look with `discover doctor`; if it is damaged, "

@@ -126,6 +126,7 @@ class OracleBook:
                 fitted += 1
             if rows:
                 connection.execute(sa.insert(oracle_calls), rows)
+                self._book(connection, calls=calls, cost=total)
             return fitted
 
     @patient
@@ -136,12 +137,13 @@ class OracleBook:
         their place, calls that another campaign has under way are awaited, and what nobody makes is made here.
         """
         with self.ledger.write() as connection:
-            query = sa.select(oracle_calls.c.id, oracle_calls.c.object_id, oracle_calls.c.origin).where(
-                self._mine, oracle_calls.c.round == round, oracle_calls.c.state == CallState.RESERVED
-            )
+            query = sa.select(
+                oracle_calls.c.id, oracle_calls.c.object_id, oracle_calls.c.origin, oracle_calls.c.cost
+            ).where(self._mine, oracle_calls.c.round == round, oracle_calls.c.state == CallState.RESERVED)
             rows = connection.execute(query.order_by(oracle_calls.c.id)).all()
             others = self._others(connection, [row.object_id for row in rows])
             left = []
+            saved = 0.0
             for row in rows:
                 other = others.get(row.object_id)
                 values: JsonDict = {"origin": "called"}
@@ -150,8 +152,11 @@ class OracleBook:
                     left.append(other)
                 elif other is not None:
                     values = _reused(other)
+                    saved += row.cost
                 if values["origin"] != row.origin:
                     connection.execute(sa.update(oracle_calls).where(oracle_calls.c.id == row.id).values(values))
+            if saved:
+                self._book(connection, cost=campaigns.c.cost - saved)
             return left
 
     @patient
@@ -309,6 +314,10 @@ class OracleBook:
             query = query.where(oracle_calls.c.round == round)
         with self.ledger.read() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
+
+    def _book(self, connection: sa.Connection, **spent: Any) -> None:
+        """Write what the campaign has booked with all its oracles, in the transaction that books."""
+        connection.execute(sa.update(campaigns).where(campaigns.c.id == self.campaign_id).values(spent))
 
     def _booked(self, connection: sa.Connection, object_ids: Sequence[str]) -> set[str]:
         """Return which of these objects have a row."""

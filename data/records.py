@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -157,11 +157,29 @@ class RoundSummary:
     control: ArmFigures | None = None
     """What the control arm bought in this round."""
 
+    TOP: ClassVar[int] = 10
+    """Values in the mean of the best."""
+
     @staticmethod
-    def top_mean(values: Sequence[float], n: int = 10, *, maximise: bool = True) -> float | None:
+    def top_mean(values: Sequence[float], n: int = TOP, *, maximise: bool = True) -> float | None:
         """Mean of the n best values, or None without any."""
         ordered = sorted(values, reverse=maximise)[:n]
         return sum(ordered) / len(ordered) if ordered else None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a campaign is, and its best values."""
+
+    round: int
+    """The last that has candidates."""
+    best: float | None
+    top10_mean: float | None
+
+    @classmethod
+    def of(cls, round: int | None, best: Sequence[float]) -> Standing:
+        """Make one of the last round, if there is any, and the best values, best first."""
+        return cls(round or 0, best[0] if best else None, sum(best) / len(best) if best else None)
 
 
 JsonDict = dict[str, Any]

@@ -10,6 +10,42 @@ from data.records import Arm, ArmFigures, CallState, JsonDict, RoundSummary, Sou
 from data.wording import spread
 
 
+class Course:
+    """Summaries of a campaign round by round, each row looked at once.
+
+    Args:
+        maximise: whether larger values are better.
+    """
+
+    def __init__(self, *, maximise: bool) -> None:
+        self.maximise = maximise
+        self._calls = 0
+        self._best: list[float] = []
+
+    def add(self, round: int, rows: Sequence[JsonDict]) -> RoundSummary:
+        """Return the summary after one more round.
+
+        Args:
+            round: after all that were added; 0 for the initial design.
+            rows: its candidates, as `Ledger.candidates` gives them.
+        """
+        measured = [row["value"] for row in rows if row["state"] == CallState.DONE]
+        self._calls += sum(row["state"] not in ("proposed", None) and row["origin"] != "imported" for row in rows)
+        self._best = sorted([*self._best, *measured], reverse=self.maximise)[: RoundSummary.TOP]
+        return RoundSummary(
+            round=round,
+            calls=self._calls,
+            best=self._best[0] if self._best else None,
+            top10_mean=RoundSummary.top_mean(self._best, maximise=self.maximise),
+            acquisition_mean=_mean(rows, Arm.ACQUISITION),
+            control_mean=_mean(rows, Arm.CONTROL),
+            failed=sum(row["state"] == CallState.FAILED for row in rows),
+            metrics={},
+            acquisition=arm_figures(rows, Arm.ACQUISITION),
+            control=arm_figures(rows, Arm.CONTROL),
+        )
+
+
 def summarise(rows: Sequence[JsonDict], round: int, *, maximise: bool) -> RoundSummary:
     """Summarise a round.
 
@@ -18,26 +54,23 @@ def summarise(rows: Sequence[JsonDict], round: int, *, maximise: bool) -> RoundS
         round: 0 for the initial design.
         maximise: whether larger values are better.
     """
-    upto = [row for row in rows if row["round"] <= round]
-    here = [row for row in upto if row["round"] == round]
-    measured = [row["value"] for row in upto if row["state"] == CallState.DONE]
-    return RoundSummary(
-        round=round,
-        calls=sum(row["state"] not in ("proposed", None) and row["origin"] != "imported" for row in upto),
-        best=(max(measured) if maximise else min(measured)) if measured else None,
-        top10_mean=RoundSummary.top_mean(measured, maximise=maximise),
-        acquisition_mean=_mean(here, Arm.ACQUISITION),
-        control_mean=_mean(here, Arm.CONTROL),
-        failed=sum(row["state"] == CallState.FAILED for row in here),
-        metrics={},
-        acquisition=arm_figures(here, Arm.ACQUISITION),
-        control=arm_figures(here, Arm.CONTROL),
-    )
+    course = Course(maximise=maximise)
+    course.add(round - 1, [row for row in rows if row["round"] < round])
+    return course.add(round, [row for row in rows if row["round"] == round])
 
 
-def summaries(rows: Sequence[JsonDict], *, maximise: bool) -> list[RoundSummary]:
+def summaries(rows: Iterable[JsonDict], *, maximise: bool) -> list[RoundSummary]:
     """Summarise every round that has candidates."""
-    return [summarise(rows, round, maximise=maximise) for round in sorted({row["round"] for row in rows})]
+    course, rounds = Course(maximise=maximise), by_round(rows)
+    return [course.add(round, rounds[round]) for round in sorted(rounds)]
+
+
+def by_round(rows: Iterable[JsonDict]) -> dict[int, list[JsonDict]]:
+    """Return the rows of each round."""
+    found: dict[int, list[JsonDict]] = {}
+    for row in rows:
+        found.setdefault(row["round"], []).append(row)
+    return found
 
 
 def ranked(rows: Sequence[JsonDict], *, maximise: bool) -> list[JsonDict]:

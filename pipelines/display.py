@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from copy import copy
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +18,7 @@ from rich.table import Table
 from data.campaigns import LedgerError
 from data.config import CampaignConfig
 from data.ledger import Ledger
-from data.summary import summaries
+from data.summary import Course, by_round
 from data.wording import figure
 from pipelines.status import ROUNDS, round_row
 from pipelines.terminal import Terminal, table
@@ -36,6 +38,7 @@ class RunDisplay:
         self.started = time.monotonic()
         self._listening = listening(self._on_event)
         self._figures: Table | None = None
+        self._past = _Past(0)
         self._read_at = 0.0
         self._spent = 0
         self._lock = threading.Lock()
@@ -101,6 +104,22 @@ class RunDisplay:
             campaign = self.ledger.campaign(self.config.name)
         except LedgerError:  # not begun yet
             return []
-        rows = self.ledger.candidates(campaign.id)
         self._spent = self.ledger.spent(campaign.id).calls
-        return [round_row(summary) for summary in summaries(rows, maximise=self.config.objective.goal == "maximise")]
+        if self._past.campaign_id != campaign.id:  # `--fresh` begins another one under the name
+            self._past = _Past(campaign.id, Course(maximise=campaign.maximise))
+        past = self._past
+        rounds = by_round(self.ledger.candidates(campaign.id, first=past.rounds))
+        for round in sorted(rounds)[:-1]:
+            past.lines.append(round_row(past.course.add(round, rounds.pop(round))))
+            past.rounds = round + 1
+        return [*past.lines, *(round_row(copy(past.course).add(round, rows)) for round, rows in rounds.items())]
+
+
+@dataclass
+class _Past:
+    """Rounds before the last one: they do not change any more, so they are read once."""
+
+    campaign_id: int
+    course: Course = field(default_factory=lambda: Course(maximise=True))
+    rounds: int = 0
+    lines: list[list[str]] = field(default_factory=list)

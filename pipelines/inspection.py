@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from data.campaigns import Campaign
-from data.compounds import with_compounds
+from data.compounds import compound_of, with_compounds
 from data.oracle_book import settle
 from data.records import JsonDict
 from data.summary import ranked
@@ -21,8 +21,13 @@ def exported(workspace: Workspace, name: str, top: int | None = None) -> list[Js
     ledger = workspace.ledger()
     campaign = ledger.campaign(name)
     unit = unit_of(workspace, campaign)
-    rows = ranked(ledger.candidates(campaign.id), maximise=campaign.maximise)
-    told = with_compounds(rows[:top], rows)
+    if top is None:
+        rows = ranked(ledger.candidates(campaign.id), maximise=campaign.maximise)
+        told = with_compounds(rows)
+    else:
+        rows = ledger.top(campaign.id, top, maximise=campaign.maximise)
+        same = ledger.same_compounds(campaign.id, {compound_of(row) for row in rows} - {""})
+        told = with_compounds(rows, ranked(same, maximise=campaign.maximise))
     return [{key: {**row, "unit": unit}.get(key) for key in FIELDS} for row in told]
 
 

@@ -50,7 +50,7 @@ def run_in_terminal(
 def _tell(workspace: Workspace, campaign: Campaign, console: Terminal) -> int:
     show_candidates(exported(workspace, campaign.name, BEST_SHOWN), console)
     folder = workspace.campaign_folder(campaign)
-    show_reading(workspace, workspace.ledger(), campaign, console)
+    show_reading(workspace, workspace.ledger().stages(campaign.id), console)
     console.say(f"Report      {(folder / 'report' / 'candidates.html').as_uri()}")
     console.say(f"MLflow      {mlflow_page(workspace, folder)}")
     console.say(f"Export      `discover candidates {shlex.quote(campaign.name)} --format sdf --out best.sdf`")

@@ -7,9 +7,9 @@ import os
 from typing import Protocol
 
 from data.campaigns import Campaign, CampaignState, Spent, StageRow
-from data.health import Finding, Level, findings, of_round
+from data.health import Finding, Level, findings
 from data.ledger_view import LedgerView, refuse_outdated
-from data.records import JsonDict, RoundSummary, SourceFigures
+from data.records import JsonDict, RoundSummary, SourceFigures, Standing
 from data.remarks import reading_told
 from data.summary import arm_text, by_source, summaries
 from data.wording import figure, shown_unit
@@ -26,8 +26,11 @@ class Reader(Protocol):
     def campaign(self, name: str) -> Campaign:
         """Return the latest generation of a campaign."""
 
-    def candidates(self, campaign_id: int) -> list[JsonDict]:
-        """Return a campaign's candidates."""
+    def course(self, campaign_id: int) -> list[JsonDict]:
+        """Return what summaries need of a campaign's candidates."""
+
+    def standing(self, campaign_id: int, *, maximise: bool) -> Standing:
+        """Return how far a campaign is and its best values."""
 
     def stages(self, campaign_id: int) -> list[StageRow]:
         """Return a campaign's finished stages."""
@@ -60,8 +63,7 @@ def show_campaigns(workspace: Workspace, console: Terminal) -> None:
         return
     rows = []
     for campaign in found:
-        rounds = summaries(ledger.candidates(campaign.id), maximise=campaign.maximise)
-        last = rounds[-1] if rounds else None
+        standing = ledger.standing(campaign.id, maximise=campaign.maximise)
         spent = ledger.spent(campaign.id)
         plan = json.loads(campaign.stored)  # without the schema, which takes longer to load than all the rest
         limit = plan["budget"]["calls"]
@@ -69,10 +71,10 @@ def show_campaigns(workspace: Workspace, console: Terminal) -> None:
             [
                 campaign.slug,
                 state_text(ledger, campaign),
-                f"{last.round if last else 0} of {plan['rounds']}",
+                f"{standing.round} of {plan['rounds']}",
                 f"{spent.calls}" + (f" of {limit}" if limit else ""),
-                figure(last.best if last else None),
-                figure(last.top10_mean if last else None),
+                figure(standing.best),
+                figure(standing.top10_mean),
                 f"{campaign.seconds:.0f} s",
             ]
         )
@@ -84,7 +86,7 @@ def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
     """Print a campaign's rounds and where it stands."""
     ledger = reader(workspace)
     campaign = ledger.campaign(name)
-    rows = ledger.candidates(campaign.id)
+    rows = ledger.course(campaign.id)
     console.say((campaign.slug, "bold"), f"  {state_text(ledger, campaign)}")
     if campaign.message:
         console.say(campaign.message)
@@ -95,18 +97,20 @@ def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
     show_rounds(rows, campaign.maximise, console)
     stages = ledger.stages(campaign.id)
     show_sources(by_source(rows, stages, maximise=campaign.maximise), console)
-    show_reading(workspace, ledger, campaign, console)
-    show_health(findings(rows, stages, maximise=campaign.maximise), rows, console)
+    show_reading(workspace, stages, console)
+    show_health(latest_findings(rows, stages, campaign.maximise), console)
 
 
-def show_reading(workspace: Workspace, ledger: Reader, campaign: Campaign, console: Terminal) -> None:
+def show_reading(workspace: Workspace, stages: list[StageRow], console: Terminal) -> None:
     """Print what became of the rows of the data: kept, merged, refused, with the commonest reasons."""
-    for stage in ledger.stages(campaign.id):
+    for stage in stages:
         if stage.name == "prepare_data":
             for sentence in reading_told(workspace.home / stage.uri):
                 console.say(f"data  {sentence}")
 
 
+ROUNDS_SHOWN = 200
+"""Most rounds in a terminal, which draws some hundred in a second."""
 ROUNDS = ("round", "calls", "failed", "best", "top-10 mean", "acquisition", "control")
 
 
@@ -120,6 +124,9 @@ def round_row(summary: RoundSummary) -> list[str]:
 def show_rounds(rows: list[JsonDict], maximise: bool, console: Terminal) -> None:
     """Print a line per round: calls so far, failures, best so far, and the means of both arms with 95 % intervals."""
     lines = [round_row(summary) for summary in summaries(rows, maximise=maximise)]
+    if console.is_terminal and len(lines) > ROUNDS_SHOWN:
+        console.say(f"The last {ROUNDS_SHOWN} of {len(lines)} rounds; a pipe, such as `| cat`, gets all.")
+        lines = lines[-ROUNDS_SHOWN:]
     console.records(ROUNDS, lines, long=(), numbers=range(5))
     if any(line[-1] != "-" for line in lines):
         console.say("Means of both arms with their 95 % intervals.", whole=False)
@@ -143,11 +150,16 @@ def _count(number: int | None) -> str:
     return "-" if number is None else str(number)
 
 
-def show_health(found: list[Finding], rows: list[JsonDict], console: Terminal) -> None:
-    """Print the findings of the latest round that bought by a proxy, the warnings marked."""
+def latest_findings(rows: list[JsonDict], stages: list[StageRow], maximise: bool) -> list[Finding]:
+    """Return the findings of the latest round that bought by a proxy."""
     bought = {row["round"] for row in rows if row["value"] is not None}
-    latest = max((finding.round for finding in found if finding.round in bought), default=None)
-    for finding in [] if latest is None else of_round(found, latest):
+    latest = max((s.round for s in stages if s.name == "train_proxy" and s.round in bought), default=None)
+    return [] if latest is None else findings(rows, stages, maximise=maximise, only=latest)
+
+
+def show_health(found: list[Finding], console: Terminal) -> None:
+    """Print findings, the warnings marked."""
+    for finding in found:
         mark = ("warning", "bold red") if finding.level is Level.WARNING else "health"
         console.say(mark, f"  {finding.message}", whole=False)
 

@@ -67,7 +67,7 @@ def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, fl
     in_doubt = book.recover(oracle.semantics)  # type: ignore[arg-type]  # the protocol says str, the oracle checks
     if in_doubt:
         raise CampaignStopped(CampaignState.IN_DOUBT, _doubt(context, in_doubt))
-    rows = [c for c in context.ledger.candidates(context.campaign.id) if c["round"] == round]
+    rows = context.ledger.candidates(context.campaign.id, round, round)
     wanted = [(row["id"], row["smiles"]) for row in rows]
     fitted = book.reserve(
         round,
@@ -87,8 +87,9 @@ def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, fl
             f"Round {round}: the budget is spent ({spent.calls} calls, cost {spent.cost:g}); {len(wanted) - fitted} of "
             f"{len(wanted)} candidates were not bought. Raise `budget` and give the same command again to go on.",
         )
-    _check_enough(context, round)
-    return _write_dataset(context, folder, round, oracle)
+    rows = context.ledger.candidates(context.campaign.id, last=round)
+    _check_enough(context, round, rows)
+    return _write_dataset(rows, folder, round, oracle)
 
 
 def _buy(context: CampaignContext, book: OracleBook, oracle: Oracle, round: int) -> None:
@@ -117,9 +118,8 @@ def _doubt_elsewhere(calls: list[Elsewhere]) -> str:
     )
 
 
-def _check_enough(context: CampaignContext, round: int) -> None:
+def _check_enough(context: CampaignContext, round: int, rows: list[JsonDict]) -> None:
     """Stop before the stage is finished, so that the failed calls can still be made again."""
-    rows = [c for c in context.ledger.candidates(context.campaign.id) if c["round"] <= round]
     measured = sum(row["state"] == CallState.DONE for row in rows)
     if measured < MINIMUM_LABELS and round < context.config.rounds:
         raise CampaignStopped(
@@ -201,8 +201,7 @@ def _doubt(context: CampaignContext, ids: list[str]) -> str:
     )
 
 
-def _write_dataset(context: CampaignContext, folder: Path, round: int, oracle: Oracle) -> dict[str, float]:
-    rows = [c for c in context.ledger.candidates(context.campaign.id) if c["round"] <= round]
+def _write_dataset(rows: list[JsonDict], folder: Path, round: int, oracle: Oracle) -> dict[str, float]:
     frame = pd.DataFrame(rows).assign(unit=oracle.unit)
     measured = frame[frame["state"] == CallState.DONE][DATASET_COLUMNS].reset_index(drop=True)
     measured = measured.astype({"value": "float64", "predicted_mean": "float64", "predicted_std": "float64"})

@@ -19,7 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from data.campaigns import Campaign, CampaignState, StageRow
 from data.compounds import with_compounds
 from data.config import digest
-from data.health import Finding, findings, of_round, worst
+from data.health import Finding, findings, worst
 from data.masking import masked
 from data.records import Arm, CallState, JsonDict, RoundSummary, SourceFigures
 from data.remarks import reading_told
@@ -60,7 +60,7 @@ def report(
             "report",
             inputs=inputs,
             settings={},
-            compute=lambda folder: _write(context, folder, round),
+            compute=lambda folder: _write(context, folder, round, _rows(context, round)),
             pinned=False,
         )
         tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
@@ -77,18 +77,17 @@ def final_report(ref: CampaignRef) -> str:
     with ref.open() as context:
         folder = context.folder / "report"
         folder.mkdir(parents=True, exist_ok=True)
-        rows = context.ledger.candidates(context.campaign.id)
-        last = max((row["round"] for row in rows), default=0)
-        _write(context, folder, last)
-        write_json(folder / "candidates.json", [_exported(row) for row in _rows(context, last)])
+        last = context.ledger.standing(context.campaign.id, maximise=context.maximise).round
+        read = _rows(context, last)
+        _write(context, folder, last, read)
+        write_json(folder / "candidates.json", [_exported(row) for row in read])
         tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
         if tracker is not None:
-            attempt("publishing the campaign", lambda: _publish_campaign(context, tracker, folder))
+            attempt("publishing the campaign", lambda: _publish_campaign(context, tracker, folder, read))
         return str(folder)
 
 
-def _write(context: CampaignContext, folder: Path, round: int) -> dict[str, float]:
-    rows = _rows(context, round)
+def _write(context: CampaignContext, folder: Path, round: int, rows: list[JsonDict]) -> dict[str, float]:
     summary = summarise(rows, round, maximise=context.maximise)
     plots = folder / "plots"
     plots.mkdir(exist_ok=True)
@@ -122,7 +121,7 @@ def _write(context: CampaignContext, folder: Path, round: int) -> dict[str, floa
 def _rows(context: CampaignContext, round: int) -> list[JsonDict]:
     """Return the candidates of the rounds so far, best first, with rank, unit and synthetic accessibility."""
     unit = oracle_of(context.config).unit
-    found = [row for row in context.ledger.candidates(context.campaign.id) if row["round"] <= round]
+    found = context.ledger.candidates(context.campaign.id, last=round)
     rows = with_compounds(ranked(found, maximise=context.maximise))
     return [
         {**row, "rank": rank, "unit": unit, "sa_score": float(f"{synthetic_accessibility(row['smiles']):.3f}")}
@@ -153,7 +152,7 @@ def _figures(context: CampaignContext, rows: list[JsonDict], summary: RoundSumma
 
 def _health(context: CampaignContext, rows: list[JsonDict], round: int) -> list[Finding]:
     """Return the findings of a round."""
-    return of_round(findings(rows, _stages(context, round), maximise=context.maximise), round)
+    return findings(rows, _stages(context, round), maximise=context.maximise, only=round)
 
 
 def _stages(context: CampaignContext, round: int) -> list[StageRow]:
@@ -229,14 +228,14 @@ def _publish_round(
     if proxy is not None:
         training = read_json(proxy.path(context, "training.json"))
         tracker.proxy_version(run, proxy.path(context, ""), training)
-    health = _health(context, _rows(context, round), round)
-    tracker.tags(run, _health_tags(health))
+    rows = ranked(context.ledger.course(context.campaign.id), maximise=context.maximise)
+    tracker.tags(run, _health_tags(_health(context, [row for row in rows if row["round"] <= round], round)))
     tracker.artifacts(run, stage.path(context, ""), "report")
     tracker.artifacts(run, dataset.path(context, ""), "data")
     tracker.mark_published(run, key)
 
 
-def _publish_campaign(context: CampaignContext, tracker: Tracker, folder: Path) -> None:
+def _publish_campaign(context: CampaignContext, tracker: Tracker, folder: Path, rows: list[JsonDict]) -> None:
     run = tracker.run()
     page = tracker.link(run, "report/candidates.html")
     (folder / "mlflow.txt").write_text(page + "\n")
@@ -245,7 +244,6 @@ def _publish_campaign(context: CampaignContext, tracker: Tracker, folder: Path) 
     if tracker.published(run) == key:
         return
     tracker.params(run, context.config.to_json())
-    rows = _rows(context, context.config.rounds)
     for summary in summaries(rows, maximise=context.maximise):
         values = {
             name: getattr(summary, name)

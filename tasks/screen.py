@@ -47,7 +47,7 @@ def _screen(
     context: CampaignContext, folder: Path, round: int, dataset: StageRef, proposals: StageRef
 ) -> dict[str, float]:
     # Earlier rounds only: this round's own batch is in the ledger when the stage is computed again.
-    known = {c["id"] for c in context.ledger.candidates(context.campaign.id) if c["round"] < round}
+    known = context.ledger.ids_before(context.campaign.id, round)
     measured = pd.read_parquet(dataset.path(context, "dataset.parquet"), columns=["smiles"])["smiles"].tolist()
     screens = screens_of(context.config)
     passed = {}

@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import tempfile
+import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -224,9 +225,9 @@ class Tracker(Runs):
         A proxy that is registered already (by the key of its training) is not registered again.
         """
         self._ensure_model()
-        for version in self.client.search_model_versions(f"name = '{self.model_name}'"):
-            if version.tags.get(KEY_TAG) == training["key"]:
-                return str(version.version)
+        same = f"name = '{self.model_name}' and tags.`{KEY_TAG}` = '{training['key']}'"
+        for version in self.client.search_model_versions(same, max_results=1):
+            return str(version.version)
         model = self.client.create_logged_model(
             self.experiment(),
             name="proxy",
@@ -255,9 +256,13 @@ class Tracker(Runs):
             _without_places(target / "MLmodel")
             self.client.log_model_artifacts(model.model_id, str(target))
         self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-        for split in ("heldout", "heldout_raw", "random"):
-            for name, value in training[split].items():
-                self.client.log_metric(run_id, f"{split}_{name}", float(value), model_id=model.model_id)
+        now = int(time.time() * 1000)
+        metrics = [
+            Metric(f"{split}_{name}", float(value), now, 0, model_id=model.model_id)
+            for split in ("heldout", "heldout_raw", "random")
+            for name, value in training[split].items()
+        ]
+        self.client.log_batch(run_id, metrics=metrics)  # one by one they took half of a short round
         version = self.client.create_model_version(
             self.model_name,
             source=f"models:/{model.model_id}",

@@ -299,3 +299,14 @@ def test_a_root_mean_square_of_nothing_has_no_sigma_above():
 @pytest.mark.parametrize(("value", "expected"), [(0.0, 0), (2.4999, 2), (2.5, 3), (3.5, 4), (-0.5, 0), (-0.6, -1)])
 def test_halves_are_rounded_up(value, expected):
     assert whole(value) == expected
+
+
+def test_the_findings_of_one_round_are_those_among_all():
+    bought = [
+        row for round in (1, 2, 3) for row in rows([3 * z for z in quantiles(24)], round=round, arm="acquisition")
+    ]
+    stages = [stage(round, coverage_90=0.9) for round in (1, 2, 3)]
+    every = findings(bought, stages, maximise=True)
+    assert "had this finding too" in every[-1].message
+    for round in (0, 1, 2, 3, 4):
+        assert findings(bought, stages, maximise=True, only=round) == of_round(every, round)

@@ -1,7 +1,7 @@
 """What is told of a campaign's candidates."""
 
 from data.records import Arm, CallState
-from data.summary import by_source
+from data.summary import by_source, summaries, summarise
 
 
 def row(origin, value, source="csv", state=CallState.DONE):
@@ -19,3 +19,25 @@ def test_labels_that_came_with_the_file_are_not_told_as_bought():
     (csv,) = by_source(rows, [], maximise=True)
     assert csv.bought == 2
     assert (csv.mean, csv.best) == (3.0, 5.0)
+
+
+def test_a_thousand_rounds_are_summarised_as_each_is_and_each_row_is_looked_at_once():
+    looks = 0
+
+    class Row(dict):
+        def __getitem__(self, key):
+            nonlocal looks
+            looks += key == "state"
+            return super().__getitem__(key)
+
+    rows = [Row(row("called", float((7 * i) % 1000)), round=i // 2, state=CallState.DONE) for i in range(2000)]
+    found = summaries(rows, maximise=False)
+    assert looks <= 10 * len(rows)
+    for round in (0, 1, 17, 999):
+        assert found[round] == summarise(rows, round, maximise=False)
+    measured = [row["value"] for row in rows[: 2 * 18]]
+    assert (found[17].calls, found[17].best, found[17].top10_mean) == (
+        36,
+        min(measured),
+        sum(sorted(measured)[:10]) / 10,
+    )
