@@ -10,8 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,30 @@ _ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "PYTHONUNBUFFERED": "1",
 }
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C and SIGTERM for a block that takes moments; they come at its end.
+
+    In the middle of starting a process they would leave one that nobody knows of. Blocking them is no way: the process
+    would be started with them blocked. Other threads are not interrupted by signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in heard:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in heard.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 class OracleStartError(RuntimeError):
@@ -130,13 +154,14 @@ class Child:
 
     def kill(self) -> None:
         """End the process and everything it started, at once; does nothing to one that is gone."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        with suppress(BrokenPipeError):
-            self._stdin.close()
-        self._stdout.close()
-        self._drain.join(timeout=1.0)
+        with uninterrupted():
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            with suppress(BrokenPipeError):
+                self._stdin.close()
+            self._stdout.close()
+            self._drain.join(timeout=1.0)
 
     def _read_printed(self) -> None:
         stream = self._process.stderr

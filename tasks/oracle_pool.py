@@ -16,7 +16,7 @@ from typing import Any, Self
 from data.records import Measurement
 from models.oracles.base import usable
 from models.registry import build
-from tasks.oracle_child import Child, ChildDied, OracleStartError
+from tasks.oracle_child import Child, ChildDied, OracleStartError, uninterrupted
 
 __all__ = ["OraclePool", "OracleStartError"]
 
@@ -229,8 +229,11 @@ class OraclePool:
         for child in [child for child in self._idle if not child.alive()]:
             self._idle.remove(child)
             child.kill()
-        fresh = [Child(self._start, self._program) for _ in range(wanted - len(self._idle) - len(self._busy))]
+        fresh: list[Child] = []
         try:
+            with uninterrupted():
+                for _ in range(wanted - len(self._idle) - len(self._busy)):
+                    fresh.append(Child(self._start, self._program))
             while fresh:
                 fresh[0].wait_ready(self._start_timeout)
                 self._idle.append(fresh.pop(0))

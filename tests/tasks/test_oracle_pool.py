@@ -1,6 +1,7 @@
 """Oracle processes: what a hang, a crash, a print or a bad answer of one molecule does to the others (nothing)."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -190,6 +191,24 @@ def test_an_interrupt_kills_the_processes_and_propagates(campaign_folder, monkey
             pool.run([("a", "C")], lambda keys: None, lambda key, measurement: None)
         thread.join()
         wait_until(lambda: not alive(int(note.read_text())))
+
+
+def test_an_interrupt_while_processes_are_started_leaves_none(campaign_folder, monkeypatch):
+    started = []
+
+    class Interrupted(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            signal.raise_signal(signal.SIGINT)
+            super().__init__(*arguments, **options)
+            started.append(self.pid)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("tasks.oracle_child.subprocess.Popen", Interrupted)
+    pool = OraclePool(oracle("length"), workers=2, search_path=[campaign_folder])
+    with pytest.raises(KeyboardInterrupt):
+        pool.__enter__()
+    assert len(started) == 2
+    assert not any(alive(pid) for pid in started)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's signal on a parent's death is Linux's")
