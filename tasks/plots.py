@@ -246,7 +246,12 @@ def training(history: Sequence[Mapping[str, float]]) -> Figure:
 def png(figure: Figure) -> bytes:
     """Return the figure as PNG; the same figure gives the same bytes."""
     out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=STYLE["dpi"], metadata={"Software": None})
+    before = figure.get_dpi()
+    figure.set_dpi(STYLE["dpi"])
+    try:  # `savefig` draws once more before it draws: the bytes are the same, and it takes 1.6 times as long
+        FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})
+    finally:
+        figure.set_dpi(before)
     return out.getvalue()
 
 
