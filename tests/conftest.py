@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.warm_commands import Warm, warm_process
+
 CAMPAIGN: dict[str, Any] = {
     "name": "tiny",
     "seed": 7,
@@ -140,6 +142,13 @@ def interruptible() -> Iterator[None]:
 def tracking(tmp_path_factory: pytest.TempPathFactory) -> str:
     """One MLflow database for all tests that need none of their own: making one takes seconds."""
     return f"sqlite:///{tmp_path_factory.mktemp('tracking') / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    """Starts `discover` in processes of their own that need not import anything first."""
+    with warm_process(tmp_path_factory.mktemp("commands")) as warm:
+        yield warm
 
 
 @pytest.fixture

@@ -4,25 +4,18 @@ The workspace is that of a campaign which was killed while it trained the genera
 stages, checkpoints, caches, trained proxies, MLflow's database and its artifacts.
 """
 
-import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.conftest import HERE, copied, results
+from tests.warm_commands import Warm
 
 pytestmark = [pytest.mark.sweep, pytest.mark.timeout(3600)]
 
-WARM = (
-    "import tasks.report; tasks.report.round_figures = lambda *_: {}; "  # they take half of the time
-    "from tests.e2e.warm_commands import main; main()"
-)
 POOL = "    - {share: 0.5, generator: {kind: genetic, generations: 2, offspring: 20}}"
 PATIENCE = 240.0
 """Seconds after which a run counts as stuck: it takes about five."""
@@ -40,45 +33,14 @@ DAMAGES = {
 }
 
 
-class Commands:
-    """`discover` in processes forked from a warm one."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.count = folder, 0
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", WARM],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=HERE.parent.parent,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "DISCOVER_WORKERS": "1"},
-        )
-
-    def run(self, home: Path, *arguments: str) -> tuple[int | None, str]:
-        """Exit code (None: stuck) and what was printed."""
-        self.count += 1
-        log = self.folder / f"{self.count}.log"
-        environment = {"DISCOVER_HOME": str(home), "CALL_LOG": str(home / "calls.log")}
-        order = {"arguments": arguments, "environment": environment, "log": str(log)}
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-        pid = json.loads(self.process.stdout.readline())["pid"]
-        end, code = time.monotonic() + PATIENCE, log.with_name(log.name + ".exit")
-        while not code.exists():
-            if time.monotonic() > end:
-                os.kill(pid, signal.SIGKILL)
-                return None, log.read_text()
-            time.sleep(0.02)
-        return int(code.read_text()), log.read_text()
-
-
-@pytest.fixture(scope="module")
-def commands(tmp_path_factory):
-    commands = Commands(tmp_path_factory.mktemp("logs"))
-    yield commands
-    commands.process.stdin.close()
-    commands.process.wait(30)
-    commands.process.stdout.close()
+def run(warm: Warm, home: Path, *arguments: str) -> tuple[int | None, str]:
+    """Exit code (None: stuck) and what was printed."""
+    environment = {"DISCOVER_HOME": str(home), "CALL_LOG": str(home / "calls.log"), "DISCOVER_WORKERS": "1"}
+    command = warm.start(arguments, environment)
+    with suppress(TimeoutError):
+        command.ended(PATIENCE)
+    command.kill()
+    return command.code, command.log.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -95,12 +57,12 @@ def left(tmp_path_factory, arena):
 
 
 @pytest.fixture(scope="module")
-def undamaged(left, commands, tmp_path_factory):
+def undamaged(left, warm, tmp_path_factory):
     """What the campaign ends with if nothing is damaged."""
     config, home = left
     again = tmp_path_factory.mktemp("undamaged") / "home"
     shutil.copytree(home, again)
-    code, told = commands.run(again, "run", str(config), "--plain")
+    code, told = run(warm, again, "run", str(config), "--plain")
     assert code == 0, told
     return results(again)
 
@@ -127,7 +89,7 @@ def groups_of(files: list[Path]) -> list[list[Path]]:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_campaign_with_a_damaged_file_ends_as_before_or_with_a_sentence_that_names_it(
-    left, undamaged, commands, tmp_path, damage
+    left, undamaged, warm, tmp_path, damage
 ):
     config, workspace = left
     files = files_of(workspace)
@@ -147,7 +109,7 @@ def test_a_campaign_with_a_damaged_file_ends_as_before_or_with_a_sentence_that_n
         shutil.copytree(workspace, home)
         for file in group:
             make_damage(home / file, damage)
-        code, told = commands.run(home, "run", str(config), "--plain")
+        code, told = run(warm, home, "run", str(config), "--plain")
         problem = judged(code, told, home, group[0], undamaged)
         if problem:
             wrong[str(group[0])] = f"{problem}\n{told[-1500:]}"

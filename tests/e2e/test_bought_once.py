@@ -2,11 +2,7 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -88,59 +84,18 @@ class Two:
         return [row["origin"] for row in rows if row["origin"]]
 
 
-class Command:
-    """A `discover` in a process of its own."""
-
-    def __init__(self, pid, log):
-        self.pid, self.log, self.exit = pid, log, log.with_name(log.name + ".exit")
-
-    def ended(self, seconds=150):
-        """What it printed; its exit code is in `code`."""
-        until = time.monotonic() + seconds
-        while not self.exit.exists():
-            assert time.monotonic() < until, self.log.read_text()
-            time.sleep(0.05)
-        self.code = int(self.exit.read_text())
-        return " ".join(self.log.read_text().split())
-
-    def kill(self):
-        os.kill(self.pid, signal.SIGKILL)
-        while Path(f"/proc/{self.pid}").exists():
-            time.sleep(0.02)
-
-
-@pytest.fixture(scope="module")
-def server():
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.e2e.warm_commands"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    yield process
-    process.stdin.close()
-    process.wait(60)
-    process.stdout.close()
-
-
 @pytest.fixture
-def two(tmp_path, tracking, monkeypatch, server):
+def two(tmp_path, tracking, monkeypatch, warm):
     started = []
 
     def commands(*arguments, **environment):
-        log = tmp_path / f"command-{len(started)}.log"
         names = ("DISCOVER_HOME", "MLFLOW_TRACKING_URI", "DISCOVER_WORKERS", "CALL_LOG")
-        environment |= {name: os.environ[name] for name in names}
-        server.stdin.write(json.dumps({"arguments": arguments, "environment": environment, "log": str(log)}) + "\n")
-        server.stdin.flush()
-        started.append(Command(json.loads(server.stdout.readline())["pid"], log))
+        started.append(warm.start(arguments, environment | {name: os.environ[name] for name in names}))
         return started[-1]
 
     yield Two(tmp_path, tracking, monkeypatch, commands)
     for command in started:
-        if not command.exit.exists() and Path(f"/proc/{command.pid}").exists():
-            command.kill()
+        command.kill()
 
 
 def test_two_campaigns_at_once_over_six_molecules_make_six_calls(two):

@@ -1,12 +1,9 @@
 """A workspace that was copied or renamed: real MLflow clients find its files there, and the original is not touched."""
 
 import hashlib
-import os
 import shutil
 import sqlite3
 import stat
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from mlflow import MlflowClient
 from tasks.stages import CampaignContext
 from tasks.tracking import Tracker
 from tasks.workspace import Workspace
+from tests.conftest import Bench, use
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -33,26 +31,44 @@ def _content(path: Path) -> bytes:
         return "\n".join(connection.iterdump()).encode()
 
 
-def discover(home: Path, *arguments: str) -> None:
+@pytest.fixture
+def discover(warm):
     """Run a command in a process of its own, as after a move: this one still has the former files open."""
-    environment = {**os.environ, "DISCOVER_HOME": str(home)}
-    environment.pop("MLFLOW_TRACKING_URI", None)  # MLflow's client leaves the address it was given there
-    command = [sys.executable, "-m", "pipelines", *arguments]
-    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stdout + told.stderr
-    assert "MLflow:" not in told.stderr
+
+    def run(home: Path, *arguments: str) -> None:
+        # MLflow's client leaves the address it was given in the environment.
+        command = warm.start(arguments, {"DISCOVER_HOME": str(home), "MLFLOW_TRACKING_URI": None})
+        told = command.ended()
+        assert command.code == 0, told
+        assert "MLflow:" not in told
+
+    return run
 
 
 pytestmark = pytest.mark.timeout(180)
 
 
+@pytest.fixture(scope="module")
+def retrained_once(tmp_path_factory):
+    """A campaign with a champion, whose runs are in its workspace's own database; nobody may change it."""
+    bench = Bench(tmp_path_factory.mktemp("retrained"))
+    bench.write_config(name="mv")
+    with pytest.MonkeyPatch.context() as patch:
+        use(bench, "", patch)
+        patch.delenv("MLFLOW_TRACKING_URI")
+        patch.setattr("tasks.report.round_figures", lambda *_: {})
+        assert bench.run().exit == 0
+        assert bench.discover("retrain", "mv", "--plain").exit == 0
+    return bench
+
+
 @pytest.fixture
-def retrained(bench, monkeypatch):
-    """A campaign with a champion, whose runs are in its workspace's own database."""
+def retrained(retrained_once, bench, discover, monkeypatch):
+    """A copy of it that was used once."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     bench.write_config(name="mv")
-    assert bench.run().exit == 0
-    assert bench.discover("retrain", "mv", "--plain").exit == 0
+    shutil.copytree(retrained_once.home, bench.home)
+    discover(bench.home, "status")
     return bench
 
 
@@ -76,11 +92,13 @@ def pages(home: Path) -> int:
     return found
 
 
-def test_a_copy_that_runs_on_writes_nothing_into_the_original_and_a_renamed_one_still_loads(retrained, tmp_path):
+def test_a_copy_that_runs_on_writes_nothing_into_the_original_and_a_renamed_one_still_loads(
+    retrained, retrained_once, discover, tmp_path
+):
     original, copy, renamed = retrained.home, tmp_path / "a copy", tmp_path / "renamed"
     expected, before = predictions(original), contents(original)
     shutil.copytree(original, copy)
-    discover(copy, "run", str(retrained.file), "--plain", "--set", "rounds=2")
+    discover(copy, "run", str(retrained_once.file), "--plain", "--set", "rounds=2")
     discover(copy, "retrain", "mv", "--plain")
     assert contents(original) == before
     assert pages(copy) == 4  # the campaign, the initial design and two rounds
@@ -90,17 +108,18 @@ def test_a_copy_that_runs_on_writes_nothing_into_the_original_and_a_renamed_one_
     assert pages(renamed) == 3
 
 
-def test_nothing_in_a_renamed_workspace_names_its_former_place(retrained, tmp_path):
+def test_nothing_in_a_renamed_workspace_names_its_former_place(retrained, retrained_once, discover, tmp_path):
     renamed = tmp_path / "renamed"
-    former = str(retrained.home).encode()
+    formers = [str(home).encode() for home in (retrained.home, retrained_once.home)]
     retrained.home.rename(renamed)
-    discover(renamed, "run", str(retrained.file), "--plain", "--set", "rounds=2")
+    discover(renamed, "run", str(retrained_once.file), "--plain", "--set", "rounds=2")
     with closing(sqlite3.connect(renamed / "mlflow.db")) as connection:
         connection.execute("VACUUM")  # else pages that are free still hold what stood there
-    assert [str(p) for p in renamed.rglob("*") if p.is_file() and former in p.read_bytes()] == []
+    files = [p for p in renamed.rglob("*") if p.is_file()]
+    assert [(str(p), former) for p in files for former in formers if former in p.read_bytes()] == []
 
 
-def test_a_workspace_whose_note_was_lost_finds_its_files(retrained, tmp_path):
+def test_a_workspace_whose_note_was_lost_finds_its_files(retrained, discover, tmp_path):
     expected = predictions(retrained.home)
     (retrained.home / "workspace.json").unlink()
     renamed = tmp_path / "renamed"
