@@ -341,7 +341,7 @@ class _Report:
 
 
 def _usable(checkpoint: Path) -> bool:
-    """Return whether there is a checkpoint; one that is damaged is said to be so, and training begins anew."""
+    """Return whether there is a checkpoint; one that is damaged is said to be so and removed: training begins anew."""
     if not checkpoint.is_file():
         return False
     try:
@@ -350,6 +350,7 @@ def _usable(checkpoint: Path) -> bool:
                 read_sealed(file)
     except DamagedCheckpoint:
         logger.warning("The checkpoint %s is damaged; the training begins anew.", file)
+        checkpoint.unlink()  # what stands beside it is written anew with it
         return False
     return True
 

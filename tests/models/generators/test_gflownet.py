@@ -150,6 +150,20 @@ def test_a_killed_training_ends_with_the_same_state_when_called_again(vocabulary
     assert again.sample(10, seed=4) == whole.sample(10, seed=4)
 
 
+@pytest.mark.parametrize("name", ["checkpoint.pt", "checkpoint.pt.found"])
+@pytest.mark.parametrize("damage", [lambda content: content[:-100], lambda content: b""], ids=["truncated", "emptied"])
+def test_a_damaged_checkpoint_is_said_to_be_so_and_training_begins_anew(vocabulary, tmp_path, caplog, name, damage):
+    context = context_of(checkpoint=tmp_path / "checkpoint.pt")
+    whole = generator_of(vocabulary)
+    whole.fit(context)
+    file = tmp_path / name
+    file.write_bytes(damage(file.read_bytes()))
+    again = generator_of(vocabulary)
+    again.fit(context)
+    assert f"{file} is damaged; the training begins anew" in caplog.text
+    assert_equal_states(again.state(), whole.state())
+
+
 def test_a_checkpoint_without_its_record_of_what_was_found_is_refused(vocabulary, tmp_path):
     context = context_of(checkpoint=tmp_path / "checkpoint.pt")
     generator_of(vocabulary).fit(context)
