@@ -153,7 +153,8 @@ def test_an_earlier_copy_is_never_overwritten(old):
 def test_a_ledger_that_somebody_works_with_is_not_migrated(old, owner):
     path = old(**TAUTOMERS)
     pid = os.getpid() if owner == "living" else 2**22 + 1
-    lock = (1, platform.node(), pid, psutil.Process().create_time(), NOW)
+    heartbeat = datetime.now(UTC).isoformat()  # `NOW` is as old as the whole run of the tests
+    lock = (1, platform.node(), pid, psutil.Process().create_time(), heartbeat)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(
             "INSERT INTO locks (campaign_id, host, pid, started, heartbeat) VALUES (?, ?, ?, ?, ?)", lock
