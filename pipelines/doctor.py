@@ -88,7 +88,8 @@ def _workspace() -> str:
 def _ledger() -> str:
     ledger = Workspace.open().ledger()
     ledger.check()
-    return f"{len(ledger.campaigns())} campaigns in {ledger.engine.url.render_as_string()}, its file is sound"
+    count = len(ledger.campaigns())
+    return f"{count} campaign{'' if count == 1 else 's'} in {ledger.engine.url.render_as_string()}, its file is sound"
 
 
 def _values() -> str:

@@ -90,6 +90,13 @@ class Server:
             except psutil.TimeoutExpired:
                 os.killpg(self.pid, signal.SIGKILL)
                 process.wait(STOP_TIMEOUT)
+        child = _children.pop(self.pid, None)
+        if child is not None:
+            child.wait(STOP_TIMEOUT)
+
+
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""Servers that this process started; one that others still use is left to them."""
 
 
 def bound_socket(preferred: int) -> socket.socket:
@@ -170,6 +177,7 @@ def _started(workspace: Workspace, name: str) -> Server:
             start_new_session=True,
             cwd=workspace.home,
         )
+    _children[process.pid] = process
     home = workspace.home.resolve()
     server = Server(name, url, str(home), home.stat().st_ino, os.uname().nodename, process.pid)
     note(workspace, name, asdict(server))

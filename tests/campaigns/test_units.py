@@ -45,6 +45,7 @@ def test_a_campaign_buys_the_same_molecules_in_every_unit(course, changes, units
         assert theirs == {smiles: factor * (value + shift) for smiles, value in values.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("acquisition", ["upper_confidence_bound", "expected_improvement"])
 def test_minimising_the_negative_buys_what_maximising_buys(course, acquisition):

@@ -12,6 +12,7 @@ MAX_RUNS = 400
 pytestmark = pytest.mark.timeout(900)  # each test is several whole campaigns
 
 
+@pytest.mark.slow
 def test_killed_at_every_stage_boundary_it_ends_with_the_same_bytes_and_no_call_made_twice(
     arena, undisturbed, tmp_path
 ):

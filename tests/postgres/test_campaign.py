@@ -12,6 +12,7 @@ from tests.chaos.conftest import calls, results
 pytestmark = pytest.mark.timeout(300)
 
 
+@pytest.mark.slow
 def test_killed_chain_on_postgresql_ends_with_the_bytes_of_an_undisturbed_campaign_on_sqlite(
     arena, undisturbed, url, tmp_path
 ):
