@@ -154,14 +154,16 @@ class Child:
 
     def kill(self) -> None:
         """End the process and everything it started, at once; does nothing to one that is gone."""
-        with uninterrupted():
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            with suppress(BrokenPipeError):
-                self._stdin.close()
-            self._stdout.close()
-            self._drain.join(timeout=1.0)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        try:
+            self._process.wait()  # one that the kernel holds (a dead network disk) must not keep Ctrl-C waiting
+        finally:
+            with uninterrupted():
+                with suppress(BrokenPipeError):
+                    self._stdin.close()
+                self._stdout.close()
+                self._drain.join(timeout=1.0)
 
     def _read_printed(self) -> None:
         stream = self._process.stderr

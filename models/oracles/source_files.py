@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from models.registry import ComponentError
@@ -314,8 +314,7 @@ def _elsewhere(top: str, *, releases: bool = True) -> str | None:
         return f"Python {sys.version_info.major}.{sys.version_info.minor}"
     places = [Path(place) for place in spec.submodule_search_locations or ([spec.origin] if spec.origin else [])]
     if releases and any(_RELEASES & set(place.parts) for place in places):
-        names = _distributions_of(top) if spec.origin else None  # a namespace is shared by many
-        versions = [f"{name} {version(name)}" for name in names or sorted(set(_distributions().get(top, ())))]
+        versions = [f"{name} {version(name)}" for name in sorted(set(_distributions().get(top, ())))]
         if versions:
             return ", ".join(versions)
     total = hashlib.sha256()
@@ -323,18 +322,6 @@ def _elsewhere(top: str, *, releases: bool = True) -> str | None:
         for file in sorted(_python_files(place)) if place.is_dir() else [place] * place.is_file():
             total.update(f"{file.relative_to(place.parent).as_posix()}\0{content(file)}\n".encode())
     return total.hexdigest()
-
-
-@cache
-def _distributions_of(top: str) -> tuple[str, ...]:
-    """Return the release that has the name of its package, as most do; empty: all have to be looked through."""
-    try:
-        about = distribution(top)
-    except PackageNotFoundError:
-        return ()
-    tops = (about.read_text("top_level.txt") or "").split()
-    tops = tops or [file.parts[0] for file in about.files or () if len(file.parts) > 1]
-    return (about.metadata["Name"],) if top in tops else ()
 
 
 @cache

@@ -20,13 +20,16 @@ def workspace(tmp_path, monkeypatch):
     return Workspace.open(tmp_path / "home")
 
 
-def test_a_taken_port_is_left_alone_and_the_server_is_shared_until_the_last_has_gone(workspace, monkeypatch, tmp_path):
+@pytest.mark.parametrize("name", ["prefect", "mlflow"])
+def test_a_taken_port_is_left_alone_and_the_server_is_shared_until_the_last_has_gone(
+    workspace, monkeypatch, tmp_path, name
+):
     with socket.create_server(("127.0.0.1", 0)) as other:
-        monkeypatch.setitem(services.PORTS, "mlflow", other.getsockname()[1])
-        with own_server(workspace, "mlflow") as server:
+        monkeypatch.setitem(services.PORTS, name, other.getsockname()[1])
+        with own_server(workspace, name) as server:
             assert server.url != f"http://127.0.0.1:{other.getsockname()[1]}"
             server.wait(workspace)
-            with own_server(workspace, "mlflow") as second:
+            with own_server(workspace, name) as second:
                 assert second == server
             assert server.alive()
             told = " ".join(psutil.Process(server.pid).cmdline())
@@ -36,7 +39,7 @@ def test_a_taken_port_is_left_alone_and_the_server_is_shared_until_the_last_has_
             shutil.copytree(workspace.services, copied.services, dirs_exist_ok=True)
             assert server.answers(workspace)
             assert not server.answers(Workspace.open(tmp_path / "another"))
-            with own_server(copied, "mlflow") as own:
+            with own_server(copied, name) as own:
                 assert (own.pid, own.home) != (server.pid, server.home)
             assert server.alive()
     assert not server.alive()
