@@ -1,8 +1,8 @@
 """What a round costs as a campaign grows: `python benchmarks/rounds.py` prints time and memory with their slopes.
 
-A tiny campaign through plain functions, with MLflow and without plots (`--plots` draws them): batches of 2, a genetic
-generator of one generation, a random forest of few trees. Options: `--rounds 60`, `--folder` (whose disk is measured),
-`--profile` (what the last ten rounds spend their time on).
+A tiny campaign, its stages called as plain functions, with MLflow and without plots (`--plots` draws them): batches of
+2, a genetic generator of one generation, a random forest of few trees. Options: `--rounds 60`, `--flow` (through Prefect
+and its server), `--folder` (whose disk is measured), `--profile` (what the last ten rounds spend their time on).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from unittest.mock import patch
 
@@ -47,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--flow", action="store_true")
     parser.add_argument("--plots", action="store_true")
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
@@ -68,14 +70,14 @@ def main() -> None:
         if options.profile and (row.round, row.name) == (options.rounds - 10, "report"):
             profile.enable()
 
-    from pipelines.campaign import run_campaign
+    from pipelines.running import run_in_terminal
+    from pipelines.terminal import Terminal
 
-    with patch.object(Ledger, "finish_stage", noted):
-        if options.plots:
-            run_campaign(file)
-        else:
-            with patch("tasks.report.round_figures", lambda *_: {}):
-                run_campaign(file)
+    with ExitStack() as patches:
+        patches.enter_context(patch.object(Ledger, "finish_stage", noted))
+        if not options.plots:
+            patches.enter_context(patch("tasks.report.round_figures", lambda *_: {}))
+        run_in_terminal(file, (), fresh=False, retry_failed=False, plain=not options.flow, console=Terminal())
     if options.profile:
         profile.disable()
         pstats.Stats(profile).sort_stats("cumulative").print_stats(70)

@@ -85,6 +85,9 @@ class Terminal(Console):
             numbers: columns that are aligned to the right.
         """
         wraps = {position % len(headers) for position in long}
+        if not self.is_terminal and not any("\n" in text for row in rows for text in row):
+            self.raw(aligned(headers, rows, numbers=numbers))
+            return
         if self.fits(headers, rows, long):
             self.print(table(headers, rows, numbers=numbers, long=wraps))
             return
@@ -103,7 +106,9 @@ class Terminal(Console):
         return needed <= self.options.max_width
 
     def raw(self, text: str) -> None:
-        """Write an export as it is."""
+        """Write an export, or lines that are laid out already, as they are."""
+        if self.quiet:
+            return
         try:
             self.file.write(text)
             self.file.flush()
@@ -136,6 +141,21 @@ def table(
     for row in rows:
         made.add_row(*row)
     return made
+
+
+def aligned(headers: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = ()) -> str:
+    """Return the lines of a table where nothing wraps, as in a file: rich takes a millisecond for each."""
+    cells = [list(headers), *([harmless(text) for text in row] for row in rows)]
+    columns = list(zip(*([cell_len(text) for text in row] for row in cells), strict=True))
+    widest = [max(column) for column in columns]
+    lines = []
+    for line, row in enumerate(cells):
+        padded = []
+        for position, text in enumerate(row):
+            space = " " * (widest[position] - columns[position][line])
+            padded.append(space + text if position in numbers else text + space)
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines) + "\n"
 
 
 def hush(stream: Any) -> None:

@@ -88,7 +88,7 @@ class _Opened:
     ring: list[Piece]
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=2_000)  # parents come back within a few generations; one takes some 15 kB
 def _opened(smiles: str) -> _Opened | None:
     mol = open_molecule(smiles)
     return None if mol is None else _Opened(mol, chain_pieces(mol), ring_pieces(mol))
