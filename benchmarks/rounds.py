@@ -1,8 +1,8 @@
 """What a round costs as a campaign grows: `python benchmarks/rounds.py` prints time and memory with their slopes.
 
-A tiny campaign, its stages called as plain functions, with MLflow and without plots (`--plots` draws them): batches of
-2, a genetic generator of one generation, a random forest of few trees. Options: `--rounds 60`, `--flow` (through Prefect
-and its server), `--folder` (whose disk is measured), `--profile` (what the last ten rounds spend their time on).
+A tiny campaign with MLflow: batches of 2, a genetic generator of one generation, a random forest of few trees. Options:
+`--rounds 60`, `--flow` (through Prefect and its server instead of plain functions), `--plots` (draws them), `--folder`
+(whose disk is measured), `--profile` (what the last ten rounds spend their time on).
 """
 
 from __future__ import annotations
