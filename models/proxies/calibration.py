@@ -27,7 +27,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.isotonic import isotonic_regression
+from scipy.optimize import isotonic_regression
 
 from data.records import FloatArray, Prediction
 from models.protocols import EmbeddingProxy, JointProxy, Proxy
@@ -157,7 +157,7 @@ def _isotonic(variance: FloatArray, squared: FloatArray, factor: float) -> Calib
     weight = np.array([len(rows) for rows in bins], dtype=np.float64)
     predicted = np.array([variance[rows].mean() for rows in bins])
     observed = np.array([squared[rows].sum() for rows in bins]) + BIN / 2 * factor * predicted
-    fitted = isotonic_regression(observed / (weight + BIN / 2), sample_weight=weight)
+    fitted = isotonic_regression(observed / (weight + BIN / 2), weights=weight).x
     knots = []
     for level in np.unique(fitted):  # one knot per block of equal values, at its mean predicted variance
         block = fitted == level
