@@ -219,6 +219,9 @@ def _sdf_row(record: Record, columns: Columns) -> Row:
     missing = [name for name in (columns.smiles, columns.value) if name and name not in record.items]
     if record.cut and missing and problem is None:
         problem = f"no property {missing[0]!r} before a line $$$$ that stands inside a text"
+    alike = [(name, other) for name in missing for other in record.items if other.casefold() == name.casefold()]
+    if alike and problem is None:
+        problem = f"no property {alike[0][0]!r} but one named {alike[0][1]!r}"
     return Row(record.line, smiles, value if problem is None else "", problem, columns.relation_told(relation), unit)
 
 

@@ -132,6 +132,13 @@ def test_a_record_whose_value_stands_behind_a_delimiter_in_a_text_is_not_unmeasu
     assert len(library.refused) == 2
 
 
+def test_a_record_whose_property_is_named_in_other_letters_is_refused_with_both_names(tmp_path):
+    text = f"{block('O')}>  <Ki>\n1.5\n\n$$$$\n{block('N')}>  <KI>\n2.5\n\n$$$$\n"
+    library = read(tmp_path, "a.sdf", text, value="Ki")
+    assert values(library) == {"CCO": 1.5}
+    assert [(r.line, r.reason) for r in library.refused] == [(15, "no property 'Ki' but one named 'KI'")]
+
+
 def test_a_property_with_two_values_is_refused(tmp_path):
     text = f"{block('O')}> <y>\n1\n\n> <y>\n2\n\n$$$$\n{block('N')}> <y>\n2\n\n$$$$\n"
     library = read(tmp_path, "a.sdf", text, value="y")
