@@ -126,7 +126,7 @@ class Child:
             raise ChildDied(f"The process sent an answer of more than {_LARGEST_ANSWER} bytes.")
         try:
             return [dict(json.loads(line)) for line in lines]
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ChildDied(printable(f"The process sent what is no answer: {lines!r}.")) from error
 
     def wait_ready(self, seconds: float) -> None:

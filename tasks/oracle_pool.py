@@ -255,6 +255,6 @@ def _measurements(call: _Call, answers: Sequence[Mapping[str, Any]]) -> list[Mea
             raise ChildDied(f"The process answered {answer!r}; expected an answer to call {call.number}.")
         try:
             found.append(usable(smiles, answer))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ChildDied(f"The process sent what is no answer, {answer!r}: {error}.") from error
     return found

@@ -13,15 +13,16 @@ The process is a child that must not outlive its parent: on Linux the kernel kil
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
+from time import perf_counter  # bound before a plugin can put another clock in its place
 from typing import Any
 
+from data.molecules import identity
 from data.records import Measurement
 from models.oracles.base import failed, measured
+from models.oracles.function_answers import WrongAnswer, numbers_of
 from models.oracles.function_worker import die_with_parent, send, take_streams
 from models.registry import build
 
@@ -60,22 +61,43 @@ def _start(request: Mapping[str, Any]) -> Any:
 
 def usable_measurements(oracle: Any, molecules: Sequence[str], keys: Sequence[str]) -> Iterator[Measurement]:
     """Yield exactly one usable measurement per molecule, also from an oracle that does not keep its promise."""
-    started = time.perf_counter()
+    started = perf_counter()
     answers: Iterator[Measurement] | None = None
     for position, smiles in enumerate(molecules):
         try:
-            answers = iter(oracle.evaluate(molecules, keys=keys)) if answers is None else answers
+            if answers is None:  # lists of its own: one that it sorts is not the one that is gone through here
+                answers = iter(oracle.evaluate(list(molecules), keys=list(keys)))
             measurement = next(answers, None)
+            checked = measurement if measurement is None else _checked(smiles, measurement, started)
         except BaseException as error:  # a call of sys.exit is a failure of its molecules, and not of all that follow
             message = f"{type(error).__name__}: {error}"
             yield from (failed(rest, "raised", message, started) for rest in molecules[position:])
             return
-        if measurement is None:
+        if checked is None:
             yield failed(smiles, "wrong_answer", f"The oracle answered only {position} of {len(molecules)}.", started)
-        elif measurement.value is not None and not math.isfinite(measurement.value):
-            yield measured(smiles, measurement.value, started)
         else:
-            yield measurement
+            yield checked
+
+
+def _checked(smiles: str, measurement: Any, started: float) -> Measurement:
+    """Return what an oracle yielded for a molecule, or the failure that it is no measurement of this molecule."""
+    if not isinstance(measurement, Measurement):
+        told = f"The oracle yielded a {type(measurement).__name__}; expected a Measurement for each molecule, in order."
+        return failed(smiles, "wrong_answer", told, started)
+    if measurement.smiles != smiles and identity(measurement.smiles) != identity(smiles):
+        told = (
+            f"The oracle answered for {measurement.smiles!r} where {smiles!r} was asked; expected a Measurement for "
+            "each molecule, in the order of the list that it was given."
+        )
+        return failed(smiles, "wrong_answer", told, started)
+    seconds = float(measurement.seconds)
+    if measurement.value is None:
+        return Measurement(smiles, None, str(measurement.error), str(measurement.message), seconds)
+    (value,) = numbers_of([measurement.value], [smiles], [""])
+    if isinstance(value, WrongAnswer) or value is None:
+        return failed(smiles, "wrong_answer", f"The oracle answered {value or 'no value'}", started)
+    found = measured(smiles, value, started)
+    return found if found.error else Measurement(smiles, value, seconds=seconds)
 
 
 def _answer(measurement: Measurement) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
+import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from time import perf_counter  # bound before other people's modules can put another clock in its place
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -20,6 +21,10 @@ from models.registry import Component, Options
 
 SPEED = frozenset({"cost", "timeout", "chunk", "retries", "wait", "workers"})
 """Options that say how dear or how fast a measurement is, and nothing about its value."""
+
+
+LONGEST_ERROR = 32
+"""Characters of the class of a failure, which is a word."""
 
 
 class MeasurementFailure(Exception):
@@ -161,7 +166,7 @@ class MoleculeOracle(BaseOracle[OracleOptionsT]):
     def evaluate(self, molecules: Sequence[str], *, keys: Sequence[str]) -> Iterator[Measurement]:
         """Yield one Measurement per molecule, in order; a molecule that fails has an error and ends nothing."""
         for smiles in molecules:
-            started = time.perf_counter()
+            started = perf_counter()
             try:
                 value = self.measure(smiles)
             except MeasurementFailure as failure:
@@ -178,19 +183,19 @@ def measured(smiles: str, value: float, started: float, digits: int | None = Non
         message = f"The oracle answered {value}; expected a finite number of at most {LARGEST_VALUE:g}."
         return failed(smiles, "not_finite", message, started)
     value = value if digits is None else round(value, digits)
-    return Measurement(smiles, value, seconds=time.perf_counter() - started)
+    return Measurement(smiles, value, seconds=perf_counter() - started)
 
 
 def failed(smiles: str, error: str, message: str, started: float) -> Measurement:
     """Return the measurement of a failure."""
-    return Measurement(smiles, None, error=error, message=message, seconds=time.perf_counter() - started)
+    return Measurement(smiles, None, error=error, message=message, seconds=perf_counter() - started)
 
 
 def usable(smiles: str, answer: Mapping[str, Any]) -> Measurement:
     """Return the measurement that a process answered as `{"value", "error", "message", "seconds"}`.
 
-    A value that is not finite or too large becomes the failure `not_finite`; the message is made one that any file,
-    terminal and database takes.
+    A value that is not finite or too large becomes the failure `not_finite`, seconds that no clock gives become 0; the
+    texts are made such that any file, terminal and database takes them.
 
     Raises:
         TypeError: it is no such answer.
@@ -198,10 +203,14 @@ def usable(smiles: str, answer: Mapping[str, Any]) -> Measurement:
     value, error, seconds = answer["value"], answer["error"], float(answer["seconds"])
     if isinstance(value, bool) or not isinstance(value, int | float | None) or not isinstance(error, str | None):
         raise TypeError(f"expected a number and a class of failure; got {value!r} and {error!r}")
+    seconds = seconds if math.isfinite(seconds) and seconds >= 0 else 0.0
     if value is not None and not abs(value) <= LARGEST_VALUE:
-        told = f"The oracle answered {value}; expected a finite number of at most {LARGEST_VALUE:g}."
+        told = f"The oracle answered {short(str(value), 80)}; expected a finite number of at most {LARGEST_VALUE:g}."
         return Measurement(smiles, None, "not_finite", told, seconds)
-    return Measurement(smiles, value, error, printable(str(answer["message"])), seconds)
+    error = None if error is None else printable(error, LONGEST_ERROR) or "unnamed"
+    return Measurement(
+        smiles, None if value is None else float(value), error, printable(str(answer["message"])), seconds
+    )
 
 
 def printable(text: str, longest: int = LONGEST_MESSAGE) -> str:

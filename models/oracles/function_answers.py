@@ -114,11 +114,16 @@ def _number(value: Any) -> float | None:
         hint = " Write float(...) if it means a number." if isinstance(value, str | bool) else ""
         raise WrongAnswer(f"{expected}{hint}")
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:
         return -math.inf if value < Decimal(0) else math.inf
     except (TypeError, ValueError) as error:
         raise WrongAnswer(expected) from error
+    if number == 0 and value != 0:
+        raise WrongAnswer(
+            f"{_shown(value)}, which is too small to be told from zero. Answer it in another unit, or its logarithm."
+        )
+    return number
 
 
 def _is_quantity(value: Any) -> bool:

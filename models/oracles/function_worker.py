@@ -24,13 +24,13 @@ import math
 import os
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import module_from_spec, spec_from_file_location
+from time import perf_counter  # bound before the user's module can put another clock in its place
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -135,9 +135,9 @@ class Function:
 
         Failure classes: `raised`, `wrong_answer` (not one number per molecule), `not_finite`.
         """
-        started = time.perf_counter()
+        started = perf_counter()
         try:
-            numbers = numbers_of(self._call(molecules, keys), molecules, keys)
+            numbers = self._numbers(molecules, keys)
         except WrongAnswer as wrong:
             yield from (_failed("wrong_answer", f"{self.name} answered {wrong}", started) for _ in molecules)
         except BaseException as error:  # sys.exit in a function is its failure, and not the end of the process
@@ -154,19 +154,41 @@ class Function:
                     told = "no value" if number is None else f"{number}, which is not a finite number"
                     yield _failed("not_finite", f"{self.name} answered {told}.", started)
                 else:
-                    yield {"value": number, "error": None, "message": "", "seconds": time.perf_counter() - started}
+                    yield {"value": number, "error": None, "message": "", "seconds": perf_counter() - started}
 
-    def _call(self, molecules: Sequence[str], keys: Sequence[str]) -> Any:
+    def _numbers(self, molecules: Sequence[str], keys: Sequence[str]) -> list[Any]:
+        """Call the function and return what its answer is per molecule.
+
+        Raises:
+            WrongAnswer: it is not one value per molecule, or whose its values are is not certain.
+        """
         assert self._function is not None
-        extra = {"keys": list(keys)} if self._takes_keys else {}
-        return self._function(list(molecules), **extra)
+        lists = {"molecules": list(molecules), "keys": list(keys)}
+        extra = {"keys": lists["keys"]} if self._takes_keys else {}
+        answer = self._function(lists["molecules"], **extra)
+        numbers = numbers_of(answer, molecules, keys)  # a generator runs only here
+        for name, given in (("molecules", molecules), ("keys", keys)):
+            if not _same_texts(lists[name], given):
+                raise WrongAnswer(
+                    f"after changing its list of {name} in place, so that nobody can tell which value belongs to "
+                    f"which molecule; expected values in the order of the list that it was given. Work on a copy of "
+                    f"it: `list({name})`, or `sorted({name})` where the list was sorted."
+                )
+        return numbers
+
+
+def _same_texts(texts: Sequence[Any], given: Sequence[str]) -> bool:
+    # Of their own types only: what a function put into the list may compare in any way.
+    return len(texts) == len(given) and all(
+        type(text) is str and text == other for text, other in zip(texts, given, strict=True)
+    )
 
 
 # -- Sentences ----------------------------------------------------------------------------------------------------
 
 
 def _failed(error: str, message: str, started: float) -> Answer:
-    return {"value": None, "error": error, "message": short(message), "seconds": time.perf_counter() - started}
+    return {"value": None, "error": error, "message": short(message), "seconds": perf_counter() - started}
 
 
 def short(text: str, longest: int = LONGEST_MESSAGE) -> str:

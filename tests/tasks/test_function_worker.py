@@ -382,6 +382,17 @@ def test_what_a_function_changes_does_not_reach_the_next_call(tmp_path, name):
     assert values(tmp_path, "m:measure", ["C", "CC", "CCC"], chunk=1) == [2.0, 4.0, 6.0]
 
 
+@pytest.mark.parametrize("clock", ["float('nan')", "float('inf')", "-1.0", "10**400", "None"])
+def test_a_clock_that_a_module_replaces_is_not_the_clock_of_the_calls(tmp_path, clock):
+    write(
+        tmp_path,
+        m=f"import time\ntime.perf_counter = time.time = time.monotonic = lambda: {clock}\ndef f(ms): return [7.0] * len(ms)",
+    )
+    for measurement in run(tmp_path, "m:f", chunk=2):
+        assert measurement.value == 7.0
+        assert 0 <= measurement.seconds < 60
+
+
 def test_a_folder_that_the_module_chose_stays(tmp_path):
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "factor.txt").write_text("2.0")

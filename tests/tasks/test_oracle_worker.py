@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from data.records import Measurement
@@ -39,6 +41,37 @@ def test_one_usable_measurement_per_molecule(answers, values, errors):
     assert [measurement.smiles for measurement in measurements] == ["C", "CC", "CCC"]
     assert [measurement.value for measurement in measurements] == values
     assert [measurement.error for measurement in measurements] == errors
+
+
+def test_a_list_that_an_oracle_sorts_in_place_gives_no_molecule_the_value_of_another():
+    class Sorts:
+        def evaluate(self, molecules, *, keys):
+            molecules.sort(key=len)
+            for smiles in molecules:
+                yield Measurement(smiles, float(len(smiles)))
+
+    measurements = list(usable_measurements(Sorts(), ["CCC", "CC", "C"], ["1", "2", "3"]))
+    assert [(m.smiles, m.value, m.error) for m in measurements] == [
+        ("CCC", None, "wrong_answer"),
+        ("CC", 2.0, None),
+        ("C", None, "wrong_answer"),
+    ]
+    assert "answered for 'C' where 'CCC' was asked" in measurements[0].message
+
+
+def test_what_an_oracle_yields_is_a_measurement_of_a_number():
+    class Odd:
+        def evaluate(self, molecules, *, keys):
+            yield Measurement("OCC", np.float32(1.5), seconds=np.float32(2))  # its own way to write CCO
+            yield 1.0
+            yield Measurement("C", "1.5")
+            yield Measurement("N", Decimal("1E-400"))
+
+    measurements = list(usable_measurements(Odd(), ["CCO", "O", "C", "N"], list("1234")))
+    assert [m.smiles for m in measurements] == ["CCO", "O", "C", "N"]
+    assert [m.value for m in measurements] == [1.5, None, None, None]
+    assert {m.error for m in measurements[1:]} == {"wrong_answer"}
+    assert json.dumps([measurements[0].value, measurements[0].seconds]) == "[1.5, 2.0]"
 
 
 def worker(parent, text=""):

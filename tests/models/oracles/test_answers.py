@@ -4,6 +4,8 @@ import textwrap
 
 import pytest
 
+from data.records import Measurement
+from models.oracles.base import usable
 from models.registry import build
 
 A, B, C = "C", "CCO", "CCN"
@@ -83,6 +85,8 @@ ELEMENTS = {
     "infinite": ("-np.inf", "not_finite", "-inf"),
     "beyond_floats": ("-10**400", "not_finite", "-inf"),
     "too_large": ("1e101", "not_finite", "at most 1e+100"),
+    "too_small": ("decimal.Decimal('-1E-400')", "wrong_answer", "too small to be told from zero"),
+    "too_small_fraction": ("fractions.Fraction(1, 10**400)", "wrong_answer", "too small to be told from zero"),
     "true": ("True", "wrong_answer", "True, a bool"),
     "true_of_numpy": ("np.True_", "wrong_answer", "True, a bool"),
     "number_in_text": ("'1.5'", "wrong_answer", "'1.5', a str"),
@@ -153,6 +157,11 @@ def test_an_element_that_is_no_number_costs_its_molecule(answered, name):
     assert (first.value, third.value) == (1.5, -3.0)
     assert (second.value, second.error) == (None, error)
     assert words in second.message
+
+
+def test_zero_and_whole_numbers_beyond_the_digits_of_floats_are_values(answered):
+    zero, large, small = answered("[decimal.Decimal('0E-400'), 2**53 + 1, 5e-324]")
+    assert (zero.value, large.value, small.value) == (0.0, 2.0**53, 5e-324)
 
 
 def test_masked_and_missing_elements_of_arrays_have_no_value(answered):
@@ -261,3 +270,20 @@ def test_rows_in_order_are_as_many_as_the_molecules(tmp_path, table):
 def test_rows_by_key_ignore_what_the_molecules_are_called(tmp_path):
     table = b"key,smiles,value\nk3,CCN,3\nk1,x,1\nk2,,2\n"
     assert [m.value for m in command(tmp_path, table, match="key")] == [1, 2, 3]
+
+
+# -- An answer of a process --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
+def test_seconds_that_no_clock_gives_do_not_cost_the_value(seconds):
+    answer = {"value": 1, "error": None, "message": "", "seconds": seconds}
+    assert usable("C", answer) == Measurement("C", 1.0, seconds=0.0)
+
+
+def test_texts_of_a_process_fit_every_database():
+    answer = {"value": None, "error": "no\0beam " * 50, "message": "x\0" * 5000, "seconds": 1}
+    found = usable("C", answer)
+    assert len(found.error) <= 32
+    assert len(found.message) <= 2000
+    assert "\0" not in found.error + found.message

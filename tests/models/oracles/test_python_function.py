@@ -37,6 +37,10 @@ def yields(molecules):
 def maps(molecules):
     return {smiles: 1.0 for smiles in molecules}
 
+def sorts_a_copy(molecules):
+    values = {smiles: len(smiles) for smiles in sorted(molecules)}
+    return [values[smiles] for smiles in molecules]
+
 calls = []
 
 def counts_calls(molecules):
@@ -45,9 +49,23 @@ def counts_calls(molecules):
 """
 
 
+CHANGES = {
+    "sorts": "molecules.sort(key=len); return length(molecules)",
+    "reverses": "molecules.reverse(); return length(molecules)",
+    "takes_from_the_end": "return [len(molecules.pop()) for _ in list(molecules)]",
+    "adds": "values = length(molecules); molecules.append('C'); return values",
+    "replaces": "molecules[:] = [len(s) for s in molecules]; return molecules",
+    "replaces_by_what_is_never_equal": "molecules[0] = float('nan'); return [1.0, 2.0, 3.0]",
+    "sorts_as_it_yields": "yield from (molecules.sort(), length(molecules))[1]",
+    "sorts_keys": "keys.sort(); return [float(key) for key in keys]",
+}
+
+
 @pytest.fixture(autouse=True)
 def user_module(tmp_path, monkeypatch):
-    (tmp_path / "user_functions.py").write_text(FUNCTIONS)
+    (tmp_path / "user_functions.py").write_text(
+        FUNCTIONS + "".join(f"\ndef {name}(molecules, keys): {body}\n" for name, body in CHANGES.items())
+    )
     monkeypatch.syspath_prepend(tmp_path)
     yield
     import sys
@@ -92,6 +110,19 @@ def test_an_answer_that_is_not_one_number_per_molecule_fails_them_all(function):
 def test_the_message_says_what_was_answered():
     (measurement,) = oracle("one_too_many").evaluate(["C"], keys=["k"])
     assert "2 values for 1 molecules" in measurement.message
+
+
+@pytest.mark.parametrize("function", CHANGES)
+def test_a_function_that_changes_its_list_in_place_has_no_values(function):
+    measurements = list(oracle(function).evaluate(["CCC", "C", "CC"], keys=["3", "1", "2"]))
+    assert [(m.value, m.error) for m in measurements] == [(None, "wrong_answer")] * 3
+    name = "keys" if "keys" in function else "molecules"
+    assert f"changing its list of {name} in place" in measurements[0].message
+    assert f"`sorted({name})`" in measurements[0].message
+
+
+def test_a_function_may_sort_a_copy():
+    assert [m.value for m in oracle("sorts_a_copy").evaluate(["CCC", "C", "CC"], keys=list("abc"))] == [3.0, 1.0, 2.0]
 
 
 def test_a_function_with_a_parameter_keys_gets_them():
