@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import difflib
 import os
 import re
 import shlex
@@ -12,18 +11,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from data.molecules import identity
 from data.records import Measurement
 from models.oracles.base import BaseOracle, OracleOptions, failed, measured
+from models.oracles.command_tables import CallFailure, Layout, values_of
 from models.oracles.source_files import files_parts, portable, program_parts
 from models.oracles.subprocesses import LARGEST_OUTPUT, Finished, run
 from models.registry import ComponentError
+
+PLACES = ("python", "input", "output")
+"""What stands in braces in a command and is replaced."""
 
 _OVERHEAD = 5.0
 """Seconds per molecule beyond the command's own, so that its end is told by us and not by a killed process."""
@@ -32,33 +34,15 @@ _SAID = 600
 """Characters of standard error in a message: its end, where programs say what went wrong."""
 
 
-_NUMBER = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|nan|inf|infinity)", re.IGNORECASE)
-
-
-class CallFailure(Exception):
-    """A whole call gave nothing that can be used; `error` is the class of the failure."""
-
-    def __init__(self, error: str, message: str) -> None:
-        super().__init__(message)
-        self.error = error
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """The text of one molecule's value, and where it stood."""
-
-    line: int
-    text: str
-
-
 class Command(BaseOracle["Command.Options"]):
-    """Run a program that reads SMILES and writes a CSV with a header.
+    """Run a program: a SMILES per line on stdin or in {input}; a CSV smiles,value on stdout or in {output}.
 
-    It gets one line per molecule, the SMILES, a blank and the idempotency key (as a SMILES file has names), on standard
-    input, or in a file where the command contains `{input}`. It answers on standard output, or in a file where the
-    command contains `{output}`. `{python}` is the interpreter that runs the campaign. No shell is involved, and the
-    program runs in `folder`, by default the campaign file's. Rows are told apart by SMILES (`match: smiles`, as text
-    or, where the program writes it in another way, by identity), by key (`match: key`) or by their order.
+    It gets one line per molecule, without a header, on standard input, or in a file whose path takes the place of
+    `{input}` in the command. A line is the SMILES alone or, with `input: smiles_key`, the SMILES, a blank and the
+    idempotency key. It answers with a CSV with a header on standard output, or in a file whose path takes the place of
+    `{output}`. `{python}` is the interpreter that runs the campaign. No shell is involved, and the program runs in
+    `folder`, by default the campaign file's. Rows are told apart by SMILES (`match: smiles`, as text or, where the
+    program writes it in another way, by identity), by key (`match: key`) or by their order.
 
     A failed call is made again `retries` times, unless the oracle is `unsafe`. A call with several molecules that still
     fails and is `pure` is then made once more for each molecule alone, so that one bad molecule costs only itself.
@@ -74,18 +58,32 @@ class Command(BaseOracle["Command.Options"]):
     """
 
     kind = "command"
-    by_content = frozenset({"command", "folder", "files"})
+    by_content = frozenset({"command", "folder", "files", "input"})
 
     class Options(OracleOptions):
         """Options of the oracle `command`."""
 
-        command: tuple[str, ...] = Field(description="program and arguments, a list or one line of text; no shell")
+        command: tuple[str, ...] = Field(
+            description=(
+                "program and arguments, a list or one line of text; no shell. {python}: the interpreter; {input}: path "
+                "of a file with a molecule per line, no header (without {input} it comes on standard input); {output}: "
+                "path for the answer (without {output} it is standard output), a CSV with a header and the columns of "
+                "`match` and `value`"
+            )
+        )
         folder: Path = Field(default=Path("."), description="where it runs; starts at the campaign file's folder")
         files: tuple[str, ...] = Field(
             default=(), description="files and folders in `folder` that decide values, such as weights; content counts"
         )
         match: Literal["smiles", "key", "order"] = Field(
             default="smiles", description="what tells whose value a row is; `order`: as many rows as molecules"
+        )
+        input: Literal["smiles", "smiles_key"] | None = Field(
+            default=None,
+            description=(
+                "a line of input; smiles: the SMILES alone; smiles_key: SMILES, a blank, the idempotency key; null: "
+                "smiles_key if `match` is key or `semantics` not pure, else smiles"
+            ),
         )
         column: str | None = Field(default=None, description="column to match by; null: `smiles` or `key`")
         value: str = Field(default="value", description="column of values; an empty cell is a failure of its molecule")
@@ -108,6 +106,26 @@ class Command(BaseOracle["Command.Options"]):
             if not words:
                 raise ValueError("expected a program and its arguments, for example `./dock.sh {input} {output}`")
             return words
+
+        @field_validator("command")
+        @classmethod
+        def _places(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+            for word in words:
+                for name in re.findall(r"(?<!\$)\{([A-Za-z_]+)\}", word):
+                    near = difflib.get_close_matches(name.lower(), PLACES, n=1, cutoff=0.8)
+                    # Braces within a word may be the program's own, as in awk and in one line of Python.
+                    if name not in PLACES and (near or word == f"{{{name}}}"):
+                        hint = f" Did you mean {{{near[0]}}}?" if near else ""
+                        raise ValueError(
+                            f"there is no {{{name}}}; a command has {{python}}, {{input}}, {{output}}.{hint}"
+                        )
+            return words
+
+        @model_validator(mode="after")
+        def _keys_to_match(self) -> Self:
+            if self.match == "key" and self.input == "smiles":
+                raise ValueError("`match: key` needs the keys; leave out `input`, or give `input: smiles_key`")
+            return self
 
         @model_validator(mode="after")
         def _never_twice(self) -> Self:
@@ -138,7 +156,9 @@ class Command(BaseOracle["Command.Options"]):
             ComponentError: one that `files` names is not there.
         """
         words, folder = self.options.command, base / self.options.folder.expanduser()
+        lines = {} if self._names_keys else {"option input": "smiles"}  # keys were there before there was the option
         return {
+            **lines,
             "option command": shlex.join(portable(words, folder)),
             **program_parts(words, folder),
             **files_parts(self.options.files, folder),
@@ -173,9 +193,9 @@ class Command(BaseOracle["Command.Options"]):
 
     def evaluate(self, molecules: Sequence[str], *, keys: Sequence[str]) -> Iterator[Measurement]:
         """Yield one Measurement per molecule, in order; a call that fails is an error of each and ends nothing."""
-        started = time.perf_counter()
+        started = perf_counter()
         try:
-            answers = self._repeated(molecules, keys, self.options.retries)
+            values = self._repeated(molecules, keys, self.options.retries)
         except CallFailure as failure:
             if self.semantics == "pure" and len(molecules) > 1 and failure.error in ("exit_code", "wrong_answer"):
                 for smiles, key in zip(molecules, keys, strict=True):
@@ -183,31 +203,23 @@ class Command(BaseOracle["Command.Options"]):
                 return
             yield from (failed(smiles, failure.error, str(failure), started) for smiles in molecules)
             return
-        for smiles, answer in zip(molecules, answers, strict=True):
-            yield self._measurement(smiles, answer, started)
+        for smiles, value in zip(molecules, values, strict=True):
+            yield self._measurement(smiles, value, started)
 
     def _alone(self, smiles: str, key: str) -> Measurement:
-        started = time.perf_counter()
+        started = perf_counter()
         try:
-            (answer,) = self._call([smiles], [key])
+            (value,) = self._call([smiles], [key])
         except CallFailure as failure:
             return failed(smiles, failure.error, str(failure), started)
-        return self._measurement(smiles, answer, started)
+        return self._measurement(smiles, value, started)
 
-    def _measurement(self, smiles: str, answer: _Answer | str, started: float) -> Measurement:
-        if isinstance(answer, str):
-            return failed(smiles, "wrong_answer", answer, started)
-        value = _number(answer.text)
-        if value is None:
-            told = repr(answer.text[:80]) if answer.text else "an empty cell"
-            message = (
-                f"The command answered {told} in line {answer.line} of its table; expected a number with a decimal "
-                "point, without unit."
-            )
-            return failed(smiles, "wrong_answer", message, started)
+    def _measurement(self, smiles: str, value: float | str, started: float) -> Measurement:
+        if isinstance(value, str):
+            return failed(smiles, "wrong_answer", value, started)
         return measured(smiles, value, started)
 
-    def _repeated(self, molecules: Sequence[str], keys: Sequence[str], retries: int) -> list[_Answer | str]:
+    def _repeated(self, molecules: Sequence[str], keys: Sequence[str], retries: int) -> list[float | str]:
         for left in range(retries, -1, -1):
             try:
                 return self._call(molecules, keys)
@@ -218,13 +230,14 @@ class Command(BaseOracle["Command.Options"]):
                 time.sleep(self.options.wait)
         raise AssertionError("a loop over at least one try")
 
-    def _call(self, molecules: Sequence[str], keys: Sequence[str]) -> list[_Answer | str]:
-        """Return, per molecule, its answer or why it has none.
+    def _call(self, molecules: Sequence[str], keys: Sequence[str]) -> list[float | str]:
+        """Return, per molecule, its value or why it has none.
 
         Raises:
             CallFailure: the call as a whole gave nothing.
         """
-        text = "".join(f"{smiles} {key}\n" for smiles, key in zip(molecules, keys, strict=True)).encode()
+        lines = [f"{smiles} {key}" for smiles, key in zip(molecules, keys, strict=True)]
+        text = "".join(f"{line}\n" for line in (lines if self._names_keys else molecules)).encode()
         with tempfile.TemporaryDirectory(prefix="discover-oracle-") as scratch:
             places = {"input": str(Path(scratch) / "input.smi"), "output": str(Path(scratch) / "output.csv")}
             Path(places["input"]).write_bytes(text)
@@ -236,7 +249,16 @@ class Command(BaseOracle["Command.Options"]):
             )
             _require_success(ended)
             table = _read(Path(places["output"]), ended) if self._mentions("{output}") else ended.output
-        return self._answers(table, molecules, keys, ended)
+        options = self.options
+        layout = Layout(options.match, options.column, options.value, options.delimiter)
+        return values_of(table, layout, molecules, keys, _said(ended))
+
+    @property
+    def _names_keys(self) -> bool:
+        options = self.options
+        if options.input is not None:
+            return bool(options.input == "smiles_key")
+        return bool(options.match == "key" or options.semantics != "pure")
 
     def _mentions(self, place: str) -> bool:
         return any(place in word for word in self.options.command)
@@ -246,36 +268,6 @@ class Command(BaseOracle["Command.Options"]):
         for name, text in {"python": sys.executable, **places}.items():
             words = [word.replace(f"{{{name}}}", text) for word in words]
         return words
-
-    def _answers(
-        self, table: bytes, molecules: Sequence[str], keys: Sequence[str], ended: Finished
-    ) -> list[_Answer | str]:
-        options = self.options
-        column = None if options.match == "order" else options.column or options.match
-        rows = _rows(table, options.delimiter, [name for name in (column, options.value) if name], ended)
-        if column is None:
-            if any(row[options.value] == options.value for _, row in rows):
-                raise CallFailure("wrong_answer", f"The command wrote its header, {options.value!r}, more than once.")
-            if len(rows) != len(molecules):
-                raise CallFailure(
-                    "wrong_answer",
-                    f"The command wrote {len(rows)} rows for {len(molecules)} molecules; with `match: order` expected "
-                    f"one each. {_said(ended)}",
-                )
-            return [_Answer(line, row[options.value]) for line, row in rows]
-        found: dict[str, list[_Answer]] = {}
-        for line, row in rows:
-            found.setdefault(row[column], []).append(_Answer(line, row[options.value]))
-        if options.match == "smiles":
-            wanted, found = list(molecules), _by_identity(found, molecules)
-        else:
-            wanted = list(keys)
-        return [_only(found.get(name, []), name, len(rows), ended) for name in wanted]
-
-
-def _number(text: str) -> float | None:
-    """Return the number that a cell is; None for what is none to every program, such as `5_1`, which Python takes."""
-    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def _require_success(ended: Finished) -> None:
@@ -289,7 +281,9 @@ def _require_success(ended: Finished) -> None:
 
 def _said(ended: Finished) -> str:
     words = " | ".join(line.strip() for line in ended.errors[-_SAID:].splitlines() if line.strip())
-    return f"The end of its standard error: {words}" if words else "It wrote nothing to standard error."
+    if not words:
+        return "It wrote nothing to standard error."
+    return f"The end of its standard error: {words}{'' if words.endswith(('.', '!', '?')) else '.'}"
 
 
 def _read(path: Path, ended: Finished) -> bytes:
@@ -298,67 +292,3 @@ def _read(path: Path, ended: Finished) -> bytes:
     if path.stat().st_size > LARGEST_OUTPUT:
         raise CallFailure("wrong_answer", f"The command wrote more than {LARGEST_OUTPUT // 2**20} MiB to {{output}}.")
     return path.read_bytes()
-
-
-def _rows(table: bytes, delimiter: str, wanted: Sequence[str], ended: Finished) -> list[tuple[int, dict[str, str]]]:
-    """Return line and cells of each row of the table.
-
-    Raises:
-        CallFailure: it is no table, or lacks a column.
-    """
-    text = table.decode("utf-8-sig", errors="replace")
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
-    rows: list[tuple[int, dict[str, str]]] = []
-    try:
-        header = [name.strip() for name in next(lines, [])]
-        places = {name: header.index(name) for name in wanted if name in header}
-        for cells in lines:
-            if len(cells) > len(header):
-                raise CallFailure(
-                    "wrong_answer",
-                    f"The command wrote {len(cells)} cells in line {lines.line_num}, {delimiter.join(cells)[:80]!r}, "
-                    f"under a header of {len(header)}; is one of them a decimal comma, or a text that needs quotes?",
-                )
-            if cells:
-                named = {name: cells[place].strip() if place < len(cells) else "" for name, place in places.items()}
-                rows.append((lines.line_num, named))
-    except csv.Error as error:
-        raise CallFailure("wrong_answer", f"The command wrote no table: {error}. {_said(ended)}") from error
-    repeated = [name for name in wanted if header.count(name) > 1]
-    if repeated:
-        raise CallFailure("wrong_answer", f"The command wrote several columns {repeated[0]!r}; expected one of a name.")
-    missing = [name for name in wanted if name not in header]
-    if missing:
-        begin = text.strip()[:120]
-        got = f"it begins with {begin!r}" if begin else "it wrote nothing"
-        raise CallFailure(
-            "wrong_answer",
-            f"The command's answer has no column {', '.join(map(repr, missing))}; {got}. Expected a CSV with a header. "
-            f"{_said(ended)}",
-        )
-    return rows
-
-
-def _by_identity(found: Mapping[str, list[_Answer]], molecules: Sequence[str]) -> dict[str, list[_Answer]]:
-    """Return the answers by SMILES as they were sent: programs write SMILES in their own way."""
-    if set(found) <= set(molecules):
-        return dict(found)
-    sent = {identity(smiles): smiles for smiles in molecules}
-    answers: dict[str, list[_Answer]] = {}
-    for written, rows in found.items():
-        try:
-            name = written if written in molecules else sent.get(identity(written), written)
-        except ValueError:  # not a molecule, so nobody's answer
-            continue
-        answers.setdefault(name, []).extend(rows)
-    return answers
-
-
-def _only(answers: Sequence[_Answer], name: str, rows: int, ended: Finished) -> _Answer | str:
-    if not answers:
-        return f"The command wrote {rows} row(s), none of {name}. {_said(ended)}"
-    numbers = {_number(answer.text) for answer in answers}
-    if len(numbers) > 1 or (None in numbers and len(answers) > 1):
-        lines = ", ".join(str(answer.line) for answer in answers)
-        return f"The command wrote different values of {name} in lines {lines}; expected one."
-    return answers[0]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import selectors
 import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
+from array import array
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -96,7 +99,9 @@ def _follow(process: subprocess.Popen[bytes], told: IO[bytes], deadline: float, 
     with selectors.DefaultSelector() as selector:
         for stream, sink in ((process.stdout, output), (process.stderr, errors), (told, exit_code)):
             selector.register(stream, selectors.EVENT_READ, sink)
-        while selector.get_map() and reason is None:
+        # Once the exit code is told, all that the command wrote is in the pipes. Their end is not waited for: a daemon
+        # that it left in a session of its own may hold them open for ever.
+        while told.fileno() in selector.get_map() and reason is None:
             ready = selector.select(max(deadline - time.monotonic(), 0))
             if not ready:
                 reason = f"it did not end within {seconds:g} s"
@@ -108,7 +113,16 @@ def _follow(process: subprocess.Popen[bytes], told: IO[bytes], deadline: float, 
             del errors[:-_TAIL]
             if len(output) > LARGEST_OUTPUT:
                 reason = f"it wrote more than {LARGEST_OUTPUT // 2**20} MiB to standard output"
+        for stream, sink in ((process.stdout, output), (process.stderr, errors)):
+            sink.extend(_what_is_there(stream))
     return _finished(bytes(output), errors.decode(errors="replace").strip(), exit_code.decode(), reason)
+
+
+def _what_is_there(pipe: IO[bytes]) -> bytes:
+    """Return what a pipe holds at this moment, without waiting for more."""
+    held = array("i", [0])
+    fcntl.ioctl(pipe.fileno(), termios.FIONREAD, held)
+    return os.read(pipe.fileno(), held[0]) if held[0] else b""
 
 
 def _finished(output: bytes, errors: str, exit_code: str, reason: str | None) -> Finished:

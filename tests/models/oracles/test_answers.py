@@ -190,6 +190,11 @@ TABLES = {
     "no_row": (b"smiles,value\nC,1\nCCN,3\n", [1, None, 3]),
     "two_values": (b"smiles,value\nC,1\nCCO,2\nCCO,2.5\nCCN,3\n", [1, None, 3]),
     "one_value_in_two_forms": (b"smiles,value\nOCC,2\nCCO,2.5\nC,1\nCCN,3\n", [1, None, 3]),
+    "too_small": (b"smiles,value\nC,1\nCCO,-1e-400\nCCN,3\n", [1, None, 3]),
+    "zeros": (b"smiles,value\nC,0\nCCO,-0.0\nCCN,0e-400\n", [0, 0, 0]),
+    "names_behind": (b"smiles,value\nC k1,1\nCCO,2\nCCN,3\n", [None] * 3),
+    "names_behind_another_writing": (b"smiles,value\nC,1\nOCC\tk2,2\nCCN,3\n", [None] * 3),
+    "words_and_other_molecules": (b"smiles,value\nC,1\nCCO,2\nall done,0\nCCCCC k9,9\nCCN,3\n", [1, 2, 3]),
     "grouped": (b"smiles,value\nC,1\nCCO,5_1\nCCN,3\n", [1, None, 3]),
     "unit": (b"smiles,value\nC,1\nCCO,2 eV\nCCN,3\n", [1, None, 3]),
     "percent": (b"smiles,value\nC,1\nCCO,2%\nCCN,3\n", [1, None, 3]),
@@ -249,6 +254,10 @@ def test_the_sentences_name_line_and_cell(tmp_path):
     assert "'5_1' in line 3" in told
     told = command(tmp_path, TABLES["one_decimal_comma"][0])[0].message
     assert "3 cells in line 3, 'CCO,2,5', under a header of 2" in told
+    told = command(tmp_path, TABLES["too_small"][0])[1].message
+    assert "In line 3 of the command's table, the value '-1e-400' is too small to be told from zero" in told
+    told = command(tmp_path, TABLES["names_behind"][0])[0].message
+    assert "'C k1' as a SMILES in line 2 of its table; expected 'C' alone" in told
     told = command(tmp_path, TABLES["two_values"][0])[1].message
     assert "different values of CCO in lines 3, 4" in told
 
@@ -265,6 +274,33 @@ def test_the_sentences_name_line_and_cell(tmp_path):
 )
 def test_rows_in_order_are_as_many_as_the_molecules(tmp_path, table):
     assert [m.error for m in command(tmp_path, table, match="order")] == ["wrong_answer"] * 3
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        b"smiles,value\nCCO,2\nC,1\nCCN,3\n",
+        b"value,SMILES\n1,C\n3,NCC\n2,CCO\n",
+        b"key,value\nk1,1\nk3,3\nk2,2\n",
+    ],
+)
+def test_rows_in_order_that_name_other_molecules_are_nobodys(tmp_path, table):
+    measurements = command(tmp_path, table, match="order")
+    assert [(m.value, m.error) for m in measurements] == [(None, "wrong_answer")] * 3
+    assert "where with `match: order` that of" in measurements[0].message
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        b"smiles,value\nC,1\nOCC,2\nNCC,3\n",
+        b"smiles,value\n,1\nfailed,2\n,3\n",
+        b"key,value\n1,1\n2,2\n3,3\n",
+        b"key,value\nk1,1\nk2,2\nk3,3\n",
+    ],
+)
+def test_rows_in_order_may_name_their_molecules_in_any_way(tmp_path, table):
+    assert [m.value for m in command(tmp_path, table, match="order")] == [1, 2, 3]
 
 
 def test_rows_by_key_ignore_what_the_molecules_are_called(tmp_path):

@@ -43,12 +43,73 @@ def values(made, *molecules):
 
 
 def test_molecules_go_in_and_values_come_out_in_order(tmp_path):
-    assert values(oracle(tmp_path, LENGTHS), "C", "CCC", "CC") == [1.0, 3.0, 2.0]
+    assert values(oracle(tmp_path, LENGTHS, input="smiles_key"), "C", "CCC", "CC") == [1.0, 3.0, 2.0]
 
 
 def test_keys_are_passed_as_names_and_may_tell_the_rows_apart(tmp_path):
     code = LENGTHS.replace("in lines:", "in reversed(lines):")
     assert values(oracle(tmp_path, code, match="key"), "C", "CCC") == [1.0, 3.0]
+
+
+@pytest.mark.parametrize("place", ["standard input", "{input}"])
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        ({}, ["C", "CCO"]),
+        ({"input": "smiles_key"}, ["C key-0", "CCO key-1"]),
+        ({"semantics": "idempotent"}, ["C key-0", "CCO key-1"]),
+        ({"semantics": "unsafe"}, ["C key-0", "CCO key-1"]),
+        ({"semantics": "unsafe", "input": "smiles"}, ["C", "CCO"]),
+    ],
+)
+def test_a_line_of_input_is_the_smiles_alone_unless_the_key_is_needed(tmp_path, place, options, lines):
+    code = "import sys; open('seen', 'w').write((open(sys.argv[1]) if sys.argv[1:] else sys.stdin).read())"
+    code += "; print('value\\n1\\n1')"
+    ask(oracle(tmp_path, code, *(["{input}"] if place == "{input}" else []), match="order", **options), "C", "CCO")
+    assert (tmp_path / "seen").read_text().splitlines() == lines
+
+
+def test_a_program_that_takes_its_whole_line_for_the_molecule_is_right_or_refused(tmp_path):
+    code = "import sys\nprint('smiles,value')\nfor line in sys.stdin: print(f'{line.strip()},{line.count(\"C\")}')"
+    assert values(oracle(tmp_path, code), "C", "CCO") == [1.0, 2.0]
+    for options in ({"input": "smiles_key"}, {"input": "smiles_key", "match": "order"}):
+        measurements = ask(oracle(tmp_path, code, **options), "C", "CCO")
+        assert [(m.value, m.error) for m in measurements] == [(None, "wrong_answer")] * 2
+        assert "'C key-0' as a SMILES in line 2" in measurements[0].message
+        assert "`input: smiles`" in measurements[0].message
+
+
+def test_keys_are_matched_only_where_they_were_given(tmp_path):
+    with pytest.raises(ComponentError, match="needs the keys"):
+        oracle(tmp_path, LENGTHS, match="key", input="smiles")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["dock", "{inptu}"], "Did you mean {input}?"),
+        (["dock", "--out={outputs}"], "Did you mean {output}?"),
+        (["{Python}", "dock.py"], "Did you mean {python}?"),
+        (["dock", "{smiles}"], "a command has {python}, {input}, {output}"),
+    ],
+)
+def test_a_place_that_nothing_takes_is_refused(words, told):
+    with pytest.raises(ComponentError) as refused:
+        build("oracle", {"kind": "command", "command": words})
+    assert told in str(refused.value)
+
+
+def test_braces_of_the_programs_own_stay():
+    words = ("awk", "{print $1}", "bash", "-c", "cat {input} ${HOME}", "python", "-c", "print(f'{x}')")
+    assert build("oracle", {"kind": "command", "command": words}).options.command == words
+
+
+def test_what_a_line_holds_is_of_the_identity(tmp_path):
+    def identity(**options):
+        return build("oracle", {"kind": "command", "command": "cat", **options}).identity(tmp_path)
+
+    assert identity() == identity(input="smiles") != identity(input="smiles_key")
+    assert identity(match="key") == identity(match="key", input="smiles_key")
 
 
 def test_rows_are_matched_by_molecule_however_the_program_writes_it(tmp_path):
@@ -163,6 +224,27 @@ def test_what_a_command_leaves_in_the_background_ends_with_it(tmp_path):
     """
     assert values(oracle(tmp_path, code), "C") == [1.0]
     assert _ended(int((tmp_path / "child").read_text()))
+
+
+@pytest.mark.parametrize("rows", [0, 20_000])
+def test_a_daemon_that_keeps_the_streams_open_does_not_cost_the_answer(tmp_path, rows):
+    """With many rows more than a pipe holds at once: nothing of them is lost at the end."""
+    code = f"""
+    import subprocess, sys
+    print("smiles,value")
+    for row in range({rows}): print(f"O,{{2 + 0 * row}}")
+    print("C,1", flush=True)
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    open("child", "w").write(str(child.pid))
+    """
+    made = oracle(tmp_path, code, timeout=30)
+    started = time.monotonic()
+    try:
+        (measurement,) = ask(made, "C")
+    finally:
+        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+    assert measurement.value == 1.0, measurement.message
+    assert time.monotonic() - started < 20
 
 
 def test_a_command_does_not_outlive_a_killed_caller(tmp_path):
