@@ -132,13 +132,13 @@ def _check_enough(context: CampaignContext, round: int, rows: list[JsonDict]) ->
 
 def _call(context: CampaignContext, book: OracleBook, oracle: Oracle, round: int) -> None:
     jobs = book.reserved(round)
-    # Values that were bought before count too: the rate is one of this oracle, whoever paid for its answers.
-    before = [row for row in book.rows(round) if row["origin"] in ("called", "reused")]
+    before = _own(book, round)
     limit = context.config.objective.tolerated_failure_rate * len(before)
     failed = sum(row["state"] == CallState.FAILED for row in before)
     done = len(before) - len(jobs)
     total = len(before)
-    _check_failures(context, book, round, failed, limit, total)
+    if failed > limit:
+        raise _failing(context, book, round)
     if not jobs:
         return
 
@@ -152,7 +152,8 @@ def _call(context: CampaignContext, book: OracleBook, oracle: Oracle, round: int
         failed += measurement.error is not None
         value = {} if measurement.value is None else {"value": measurement.value}
         emit(Event(round, "measure", done, total, value))
-        _check_failures(context, book, round, failed, limit, total)
+        if failed > limit:  # the tolerated rate cannot be kept any more: the rest of the batch is not bought
+            raise _Enough
 
     spec = oracle_spec(context.config, context.campaign.base)
 
@@ -160,8 +161,11 @@ def _call(context: CampaignContext, book: OracleBook, oracle: Oracle, round: int
         _refuse_changed_oracle(context, book)
         book.submit(keys)
 
-    with OraclePool(spec, workers=min(workers(), len(jobs)), search_path=[context.campaign.base]) as pool:
-        pool.run(jobs, on_submit=on_submit, on_result=on_result)
+    try:
+        with OraclePool(spec, workers=min(workers(), len(jobs)), search_path=[context.campaign.base]) as pool:
+            pool.run(jobs, on_submit=on_submit, on_result=on_result)
+    except _Enough:  # the calls that were in flight have been answered too
+        raise _failing(context, book, round) from None
     _refuse_changed_oracle(context, book)
 
 
@@ -175,21 +179,36 @@ def _refuse_changed_oracle(context: CampaignContext, book: OracleBook) -> None:
         )
 
 
-def _check_failures(
-    context: CampaignContext, book: OracleBook, round: int, failed: int, limit: float, total: int
-) -> None:
-    """Stop as soon as the tolerated rate cannot be kept any more: the rest of the batch is not bought."""
-    if failed <= limit:
-        return
-    errors = [row for row in book.rows(round) if row["state"] == CallState.FAILED]
+class _Enough(Exception):
+    """More calls have failed than are tolerated."""
+
+
+def _own(book: OracleBook, round: int) -> list[JsonDict]:
+    """Return the calls of which the tolerated rate is one: also values bought before, whoever paid for them."""
+    return [row for row in book.rows(round) if row["origin"] in ("called", "reused")]
+
+
+def _failing(context: CampaignContext, book: OracleBook, round: int) -> CampaignStopped:
+    """Return what ends the campaign, with the numbers of calls that the ledger has now."""
+    rows = _own(book, round)
+    errors = [row for row in rows if row["state"] == CallState.FAILED]
     counts = pd.Series([row["error"] for row in errors]).value_counts()
     told = ", ".join(f"{n} x {error}" for error, n in counts.items())
-    raise CampaignStopped(
+    unmade = sum(row["state"] == CallState.RESERVED for row in rows)
+    message = str(max(errors, key=lambda row: row["completed_at"] or "")["message"] or "none").strip()
+    return CampaignStopped(
         CampaignState.ORACLE_FAILING,
-        f"Round {round}: {failed} of {total} oracle calls failed ({told}), above the tolerated rate of "
-        f"{context.config.objective.tolerated_failure_rate:g}. The last message: {errors[-1]['message'] or 'none'} "
+        f"Round {round}: {len(errors)} of {len(rows)} oracle calls failed ({told}), above the tolerated rate of "
+        f"{context.config.objective.tolerated_failure_rate:g}{_unmade(unmade)}. The last message: {message}"
+        f"{'' if message.endswith(('.', '!', '?')) else '.'} "
         "Mend what it needs and give the same command with --retry-failed; with other code, begin anew with --fresh.",
     )
+
+
+def _unmade(calls: int) -> str:
+    if not calls:
+        return ""
+    return f"; {calls} {'was' if calls == 1 else 'were'} not made"
 
 
 def _doubt(context: CampaignContext, ids: list[str]) -> str:

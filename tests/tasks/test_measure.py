@@ -130,3 +130,20 @@ def test_the_tolerated_rate_counts_what_the_oracle_answered_before(bench):
         assert told.exit == 0, told.message
     assert [row["state"] for row in bench.candidates()].count("failed") == 2
     assert len(bench.calls()) == 8
+
+
+def test_the_counts_of_a_failing_oracle_are_those_of_the_ledger(bench, monkeypatch):
+    """Five molecules in the first call: the campaign has heard enough at the fourth, the fifth is answered as well."""
+    monkeypatch.setenv("DISCOVER_WORKERS", "1")
+    (bench.folder / "dock.py").write_text("import sys; print('cannot open :', file=sys.stderr); print('smiles,score')")
+    oracle = {"kind": "command", "command": "{python} dock.py", "chunk": 5, "semantics": "idempotent"}
+    objective = bench.config["objectives"][0] | {"oracle": oracle, "tolerated_failure_rate": 0.5}
+    data = {"kind": "csv", "path": "library.csv", "initial": 6}
+    bench.write_config(objectives=[objective], data=data, rounds=0)
+    told = bench.run()
+    assert told.exit == STOPPED
+    assert sorted(row["state"] for row in bench.candidates()) == ["failed"] * 5 + ["reserved"]
+    for message in (told.message, bench.discover("status", "tiny").message):
+        assert "5 of 6 oracle calls failed (5 x wrong_answer)" in " ".join(message.split())
+        assert "of 0.5; 1 was not made." in " ".join(message.split())
+    assert "cannot open :. Mend what it needs" in " ".join(told.message.split())
