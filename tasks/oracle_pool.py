@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from data.records import Measurement
-from models.oracles.base import usable
+from models.oracles.base import printable, usable
 from models.registry import build
 from tasks.oracle_child import Child, ChildDied, OracleStartError, uninterrupted
 
@@ -252,9 +252,10 @@ def _measurements(call: _Call, answers: Sequence[Mapping[str, Any]]) -> list[Mea
     found = []
     for (_, smiles), answer in zip(call.jobs[len(call.arrived) :], answers, strict=False):
         if answer.get("call") != call.number:
-            raise ChildDied(f"The process answered {answer!r}; expected an answer to call {call.number}.")
+            told = f"The process answered {answer!r}; expected an answer to call {call.number}."
+            raise ChildDied(printable(told))
         try:
             found.append(usable(smiles, answer))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ChildDied(f"The process sent what is no answer, {answer!r}: {error}.") from error
+            raise ChildDied(printable(f"The process sent what is no answer, {answer!r}: {error}.")) from error
     return found

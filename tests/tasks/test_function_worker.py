@@ -325,6 +325,17 @@ DOINGS = {
         "nul \ufffd half \ufffd",
     ),
     "odd_error": ("raise type('E', (Exception,), {'__str__': lambda self: 1 / 0})()", "raised", "E (m.py line "),
+    "forges_brackets": (r"os.write(4, b'[' * 99_999 + b'\n')", "crashed", "sent what is no answer"),
+    "forges_seconds": (
+        r"""os.write(4, b'{"call": 2, "value": 1, "error": null, "message": "", "seconds": 1' + b'0' * 3000 + b'}\n')""",
+        "crashed",
+        "sent what is no answer",
+    ),
+    "forges_a_class": (
+        r"""os.write(4, b'{"call": 2, "value": null, "error": 5, "message": "", "seconds": 1}\n')""",
+        "crashed",
+        "expected a number and a class of failure",
+    ),
     "odd_last_words": (r"os.write(2, b'\0\xff\x1b' * 9); os._exit(1)", "crashed", "exit code 1"),
 }
 
