@@ -216,12 +216,16 @@ def _sdf_row(record: Record, columns: Columns) -> Row:
     twice = sorted(record.twice.intersection(name for name in _names(columns) if name))
     if twice:
         problem = f"the property {twice[0]!r} is there twice, with two values"
+    loose = next(((name, record.loose[name]) for name in _names(columns) if name in record.loose), None)
+    if loose is not None:
+        problem = f"a text in line {loose[1]}, behind the empty line that ends the property {loose[0]!r}"
     missing = [name for name in (columns.smiles, columns.value) if name and name not in record.items]
     if record.cut and missing and problem is None:
         problem = f"no property {missing[0]!r} before a line $$$$ that stands inside a text"
     alike = [(name, other) for name in missing for other in record.items if other.casefold() == name.casefold()]
     if alike and problem is None:
         problem = f"no property {alike[0][0]!r} but one named {alike[0][1]!r}"
+    problem = record.problem or problem
     return Row(record.line, smiles, value if problem is None else "", problem, columns.relation_told(relation), unit)
 
 
