@@ -27,11 +27,14 @@ class Remarks:
     """Counts over the rows of a source that were kept."""
 
     units: Counter[str] = field(default_factory=Counter)
+    unit_column: str = ""
+    """The word column and the name of that of units."""
 
     def add(self, row: Row) -> None:
         """Count a row that was kept."""
         if row.value:
             self.units[row.unit] += 1
+            self.unit_column = row.unit_column
 
     def require_one_unit(self, path: str, column: str | None) -> None:
         """Refuse values of several units, where a column of units was named.
@@ -52,8 +55,8 @@ class Remarks:
         sentences = []
         if column is None and len(self.units) > 1:
             sentences.append(
-                f"A column of units holds {len(self.units)} of them ({self._told()}); the values were taken as they "
-                "stand. Name it in the option `unit_column`, with `unit` for the one that is to be taken."
+                f"The values are in {len(self.units)} units by the {self.unit_column} ({self._told()}); they "
+                "were taken as they stand. Give the options `unit_column`, and `unit` for the one that is to be taken."
             )
         bounds = sum("a bound or an estimate" in refusal.reason for refusal in refused)
         if bounds:

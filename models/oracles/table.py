@@ -55,7 +55,8 @@ class Table(MoleculeOracle["Table.Options"]):
             "number, from 0",
         )
         relation: str | None = Field(
-            default=None, description="column of `=`, `>` before the values; bounds are no values; null: by its name"
+            default=None,
+            description="column of `=`, `>` before the values; bounds are no values; null: by names and signs",
         )
         unit_column: str | None = Field(default=None, description="column of units; other rows are left out")
         chunk: int = Field(default=256, ge=1, description="molecules per call")
