@@ -18,6 +18,7 @@ from typing import IO, Any
 import pandas as pd
 from rdkit import Chem
 
+from data.axes import lost_from_drawing
 from data.delimited import Cells, records
 from data.neighbours import Neighbours
 from data.rows import Columns, Row, SourceError, require_columns
@@ -252,7 +253,7 @@ def _drawn(record: Record) -> tuple[str, str | None]:
     if mol is None:
         return "", "RDKit cannot read the structure of this record"
     text = str(Chem.MolToSmiles(without_maps(Chem.RemoveHs(mol))))
-    return text, refusal(mol)
+    return text, refusal(mol) or lost_from_drawing(mol)
 
 
 def _require_properties(path: Path, wanted: Sequence[str]) -> dict[str, None]:

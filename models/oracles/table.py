@@ -56,7 +56,7 @@ class Table(MoleculeOracle["Table.Options"]):
         )
         relation: str | None = Field(
             default=None,
-            description="column of `=`, `>` before the values; bounds are no values; null: by names and signs",
+            description="column of `=`, `>` before the values; bounds are no values; null: looked for",
         )
         unit_column: str | None = Field(default=None, description="column of units; other rows are left out")
         chunk: int = Field(default=256, ge=1, description="molecules per call")
