@@ -17,7 +17,7 @@ from data.merging import Kept, merge
 from data.molecules import identity, scaffold
 from data.readers import Row, SourceError
 from data.records import Refusal
-from data.remarks import Remarks, reason_kind
+from data.remarks import Remarks, reason_kind, reasons_told
 from data.space import SpaceBounds
 from data.standardise import NotStandardError, heavy_atoms_in_text
 from data.values import ValueRules, exact_value
@@ -78,7 +78,7 @@ def read_rows(source: Source, *, base: Path, space: SpaceBounds) -> Library:
 
     Raises:
         SourceError: the file or a column is missing, its values are in several units
-            and none was chosen, or every row is refused.
+            and none was chosen or have two marks of decimals, or every row is refused.
     """
     bulk = getattr(source, "bulk", False)
     rules: ValueRules = getattr(source, "rules", ValueRules())
@@ -92,6 +92,7 @@ def read_rows(source: Source, *, base: Path, space: SpaceBounds) -> Library:
         if bulk and heavy_atoms_in_text(row.smiles) > space.max_heavy_atoms:
             too_large += 1
             continue
+        remarks.see(row)
         try:
             value = exact_value(row, rules) if row.problem is None else math.nan
             kept.append(Kept(standard_smiles(row, space), value, row.line))
@@ -99,6 +100,8 @@ def read_rows(source: Source, *, base: Path, space: SpaceBounds) -> Library:
             refused.append(Refusal(row.line, row.smiles, str(error)))
         else:
             remarks.add(row)
+    if rules.decimal == ".":
+        remarks.require_one_decimal(str(getattr(source, "path", source.kind)))
     if unit_column is not None:
         remarks.require_one_unit(str(getattr(source, "path", source.kind)), unit_column)
     merged = merge(kept, getattr(source, "replicates", "mean"))
@@ -121,12 +124,12 @@ def _frame(rows: Iterable[Kept]) -> pd.DataFrame:
 def _nothing_left(kind: str, library: Library) -> str:
     if not library.rows:
         return f"The data source {kind!r} has no rows; expected at least one molecule."
-    common = "; ".join(f"{reason} ({count})" for reason, count in list(library.reasons.items())[:3])
     first = next(iter(library.refused), None)
     example = f" The first is line {first.line}: {first.text!r}, {first.reason}." if first is not None else ""
     return (
         f"All {library.rows} rows of the data source {kind!r} were refused; the commonest reasons are "
-        f"{common}.{example} Check the columns that the source names and the bounds of the space."
+        f"{reasons_told(library.reasons)}.{example} Check the columns that the source names and the bounds of the "
+        "space."
     )
 
 

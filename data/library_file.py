@@ -43,7 +43,7 @@ class LibraryFile:
         value: column of values; None: none.
         delimiter: one character between the cells of a table of text; None: a tabulator in `.tsv`, else a comma.
         format: None: told by the ending of the name.
-        relation: column of `=`, `>` and their kind before the values; None: looked for by its name.
+        relation: column of `=`, `>` and their kind before the values; None: looked for by names and signs.
         unit: column of units; None: looked for by its name.
     """
 

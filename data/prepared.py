@@ -24,7 +24,7 @@ from typing import Any
 from data.library_file import LibraryFile, standard_smiles
 from data.readers import Row, SourceError
 from data.records import Refusal
-from data.remarks import reason_kind
+from data.remarks import reason_kind, reasons_told
 from data.space import SpaceBounds
 from data.standardise import NotStandardError
 
@@ -36,7 +36,7 @@ PART_ROWS = 10_000
 FIRST = 3
 """Refused rows that are named; of the others only the reason is counted."""
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +182,9 @@ def nothing_left(path: Path, rows: int, refused: Counter[str], first: list[Refus
     """Return the sentence for a library without one usable row."""
     if not rows:
         return f"The library {path} has no rows; expected at least one molecule."
-    reasons = "; ".join(f"{reason} ({count})" for reason, count in refused.most_common(3))
     named = "; ".join(f"line {item.line}: {item.text[:60]!r}, {item.reason}" for item in first)
     return (
         f"None of the {rows} rows of the library {path} is a molecule inside the space; the commonest reasons are "
-        f"{reasons}. The first are {named}. Check its format, the column of SMILES and the bounds of the space."
+        f"{reasons_told(refused)}. The first are {named}. Check its format, the column of SMILES and the bounds of the "
+        "space."
     )

@@ -13,12 +13,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pandas as pd
 from rdkit import Chem
 
+from data.axes import lost_from_drawing
 from data.delimited import Cells, records
+from data.neighbours import Neighbours
 from data.rows import Columns, Row, SourceError, require_columns
 from data.sd_file import Record, item_name, sd_records, sd_text
 from data.structures import refusal, without_maps
@@ -97,10 +99,10 @@ def csv_rows(path: Path, columns: Columns, delimiter: str = ",") -> Iterator[Row
         if not set(columns.wanted()) <= set(names):
             _look_for_columns(path, delimiter, columns.wanted())
         require_columns(path, names, columns.wanted())
-        columns = columns.found_in(names)
-        places = [names.index(name) if name else None for name in _names(columns)]
+        neighbours = Neighbours(columns, names)
+        places = [names.index(name) if name else None for name in (columns.smiles, columns.value)]
         for row in rows:
-            yield _csv_row(row, len(names), places, columns)
+            yield _csv_row(row, len(names), places, neighbours)
 
 
 def _look_for_columns(path: Path, delimiter: str, wanted: Sequence[str]) -> None:
@@ -126,17 +128,13 @@ def _look_for_columns(path: Path, delimiter: str, wanted: Sequence[str]) -> None
                 )
 
 
-def _names(columns: Columns) -> tuple[str | None, str | None, str | None, str | None]:
-    return columns.smiles, columns.value, columns.relation, columns.unit
-
-
-def _csv_row(row: Cells, width: int, places: Sequence[int | None], columns: Columns) -> Row:
+def _csv_row(row: Cells, width: int, places: Sequence[int | None], neighbours: Neighbours) -> Row:
     cells = row.cells
     if row.problem is not None or len(cells) != width:
         problem = row.problem or f"{len(cells)} cells where the header has {width}"
         return Row(row.line, ",".join(cells), "", problem)
-    smiles, value, relation, unit = ("" if at is None else cells[at].strip() for at in places)
-    return Row(row.line, smiles, value, None, columns.relation_told(relation), unit)
+    smiles, value = ("" if at is None else cells[at].strip() for at in places)
+    return neighbours.row(row.line, smiles, value, None, cells)
 
 
 def smiles_rows(path: Path) -> Iterator[Row]:
@@ -172,20 +170,33 @@ def parquet_rows(path: Path, columns: Columns) -> Iterator[Row]:
 
     try:
         with parquet.ParquetFile(path) as file:
-            names = list(file.schema_arrow.names)
-            require_columns(path, names, columns.wanted())
-            columns = columns.found_in(names)
+            schema = file.schema_arrow
+            require_columns(path, list(schema.names), columns.wanted())
+            asked = {name for name in (columns.smiles, columns.value) if name}
+            asked |= {schema.names[at] for at in Neighbours(columns, schema.names).places()}
+            # Signs of relations are texts: of the other columns, those of numbers need not be read.
+            texts = columns.value is not None and columns.relation is None
+            asked |= {field.name for field in schema if texts and _is_text(field.type)}
+            names = [name for name in schema.names if name in asked and schema.names.count(name) == 1]
+            neighbours = Neighbours(columns, names)
             line = 2
-            for batch in file.iter_batches(batch_size=_BATCH, columns=list({name for name in _names(columns) if name})):
-                empty = [None] * batch.num_rows
-                texts = (batch.column(name).to_pylist() if name else empty for name in _names(columns))
-                for smiles, value, relation, unit in zip(*texts, strict=True):
-                    yield Row(
-                        line, _cell(smiles), _cell(value), None, columns.relation_told(_cell(relation)), _cell(unit)
-                    )
+            for batch in file.iter_batches(batch_size=_BATCH, columns=names):
+                told = {name: list(map(_cell, batch.column(name).to_pylist())) for name in names}
+                empty = [""] * batch.num_rows
+                smiles, values = (told[name] if name else empty for name in (columns.smiles, columns.value))
+                cells = zip(*told.values(), strict=True)
+                for row in zip(smiles, values, cells, strict=True):
+                    yield neighbours.row(line, row[0], row[1], None, row[2])
                     line += 1
     except (ArrowException, OSError) as error:
         raise SourceError(f"{path} cannot be read as a parquet table: {error}.") from error
+
+
+def _is_text(kind: Any) -> bool:
+    from pyarrow import types
+
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_string(kind) or types.is_large_string(kind))
 
 
 def _cell(content: object) -> str:
@@ -199,30 +210,40 @@ def sdf_rows(path: Path, columns: Columns) -> Iterator[Row]:
         SourceError: no record of the file has a named property.
     """
     names = _require_properties(path, columns.wanted())
+    neighbours = Neighbours(columns, list(names))
     with sd_text(path) as file:
         for record in sd_records(file):
             # Names are those of the records so far: a column of relations may first stand in a later one.
-            names.update(dict.fromkeys(record.items))
-            yield _sdf_row(record, columns.found_in(list(names)))
+            if not record.items.keys() <= names.keys():
+                names.update(dict.fromkeys(record.items))
+                neighbours = Neighbours(columns, list(names))
+            yield _sdf_row(record, columns, list(names), neighbours)
 
 
-def _sdf_row(record: Record, columns: Columns) -> Row:
-    value, relation, unit = (record.items.get(name, "") if name else "" for name in _names(columns)[1:])
+def _sdf_row(record: Record, columns: Columns, names: Sequence[str], neighbours: Neighbours) -> Row:
+    cells = [record.items.get(name, "") for name in names]
+    value = record.items.get(columns.value, "") if columns.value else ""
     smiles, problem = "", None
     if columns.smiles is None:
         smiles, problem = _drawn(record)
     else:
         smiles = record.items.get(columns.smiles, "")
-    twice = sorted(record.twice.intersection(name for name in _names(columns) if name))
+    needed = [name for name in (columns.smiles, columns.value) if name]
+    needed += [names[at] for at in neighbours.places()]
+    twice = sorted(record.twice.intersection(needed))
     if twice:
         problem = f"the property {twice[0]!r} is there twice, with two values"
+    loose = next(((name, record.loose[name]) for name in needed if name in record.loose), None)
+    if loose is not None:
+        problem = f"a text in line {loose[1]}, behind the empty line that ends the property {loose[0]!r}"
     missing = [name for name in (columns.smiles, columns.value) if name and name not in record.items]
     if record.cut and missing and problem is None:
         problem = f"no property {missing[0]!r} before a line $$$$ that stands inside a text"
     alike = [(name, other) for name in missing for other in record.items if other.casefold() == name.casefold()]
     if alike and problem is None:
         problem = f"no property {alike[0][0]!r} but one named {alike[0][1]!r}"
-    return Row(record.line, smiles, value if problem is None else "", problem, columns.relation_told(relation), unit)
+    problem = record.problem or problem
+    return neighbours.row(record.line, smiles, value if problem is None else "", problem, cells)
 
 
 def _drawn(record: Record) -> tuple[str, str | None]:
@@ -232,7 +253,7 @@ def _drawn(record: Record) -> tuple[str, str | None]:
     if mol is None:
         return "", "RDKit cannot read the structure of this record"
     text = str(Chem.MolToSmiles(without_maps(Chem.RemoveHs(mol))))
-    return text, refusal(mol)
+    return text, refusal(mol) or lost_from_drawing(mol)
 
 
 def _require_properties(path: Path, wanted: Sequence[str]) -> dict[str, None]:

@@ -12,26 +12,90 @@ from pathlib import Path
 from data.records import Refusal
 from data.rows import Row, SourceError
 
+_QUOTED = r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
+_OF_THE_ROW = (
+    (re.compile(rf"\b(value|relation|unit) {_QUOTED}"), r"\1"),
+    (re.compile(r"\blines? \d+( and \d+)*"), "a line"),
+    (re.compile(r"\d+ cells where the header has"), "not as many cells as the header, which has"),
+)
+_COMMONEST = 3
+_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+([eE][+-]?[0-9]+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+")
+
 
 def reason_kind(reason: str) -> str:
-    """Return a reason without what it quotes, which differs from row to row while the reason does not."""
-    return re.sub(
-        r"\d+ cells where the header has",
-        "not as many cells as the header, which has",
-        re.sub(r"'[^']*'|\"[^\"]*\"|line \d+", "...", reason),
-    )
+    """Return a reason without what differs from row to row while the reason does not: texts of cells, and lines."""
+    for pattern, common in _OF_THE_ROW:
+        reason = pattern.sub(common, reason)
+    return reason
+
+
+def reasons_told(reasons: Mapping[str, int]) -> str:
+    """Return the commonest reasons with their counts, and the count of the others: the counts add up to all.
+
+    Args:
+        reasons: reason -> rows refused for it.
+    """
+    ranked = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    told = [f"{reason} ({count})" for reason, count in ranked[:_COMMONEST]]
+    others = sum(count for _, count in ranked[_COMMONEST:])
+    return "; ".join([*told, f"and {others} for other reasons"] if others else told)
 
 
 @dataclass(slots=True)
 class Remarks:
-    """Counts over the rows of a source that were kept."""
+    """Counts over the rows of a source."""
 
     units: Counter[str] = field(default_factory=Counter)
+    unit_column: str = ""
+    """The word column and the name of that of units."""
+    _comma: tuple[int, str] | None = None
+    _thousands: tuple[int, str] | None = None
+    _points: int = 0
 
     def add(self, row: Row) -> None:
         """Count a row that was kept."""
         if row.value:
             self.units[row.unit] += 1
+            self.unit_column = row.unit_column
+
+    def see(self, row: Row) -> None:
+        """Look at the mark of decimals of a row, kept or not."""
+        if "," in row.value:
+            self._comma = self._comma or ((row.line, row.value) if _COMMA.fullmatch(row.value) else None)
+        elif "." in row.value:
+            thousands = _THOUSANDS.fullmatch(row.value) is not None
+            self._points += not thousands
+            self._thousands = self._thousands or ((row.line, row.value) if thousands else None)
+
+    def require_one_decimal(self, path: str) -> None:
+        """Refuse values of which some have decimal commas, and others points that then part thousands.
+
+        Nothing is refused where another value, such as 0.5, says that points are decimal here.
+
+        Raises:
+            SourceError: they do; the message has one of each.
+        """
+        if self._comma is not None and self._thousands is not None and not self._points:
+            raise SourceError(
+                f"Line {self._comma[0]} of {path} has the value {self._comma[1]!r}, which seems a decimal comma, and "
+                f"line {self._thousands[0]} has {self._thousands[1]!r}, whose point may then part thousands: read as a "
+                "decimal point, it makes a thousandth of the value. Write all values with a decimal point, or give the "
+                "option `decimal: ','` where the component has it."
+            )
+
+    def require_known_unit(self, path: str) -> None:
+        """Refuse values of several units by a column that nobody named, for a reader that cannot warn.
+
+        Raises:
+            SourceError: there are several; the message counts them.
+        """
+        if len(self.units.keys() - {""}) > 1:
+            raise SourceError(
+                f"The values of {path} are in {len(self.units)} units by the {self.unit_column} ({self._told()}); "
+                "values of different units cannot be compared. Give the options `unit_column`, and `unit` for the one "
+                "that is to be taken, or convert them."
+            )
 
     def require_one_unit(self, path: str, column: str | None) -> None:
         """Refuse values of several units, where a column of units was named.
@@ -52,8 +116,8 @@ class Remarks:
         sentences = []
         if column is None and len(self.units) > 1:
             sentences.append(
-                f"A column of units holds {len(self.units)} of them ({self._told()}); the values were taken as they "
-                "stand. Name it in the option `unit_column`, with `unit` for the one that is to be taken."
+                f"The values are in {len(self.units)} units by the {self.unit_column} ({self._told()}); they "
+                "were taken as they stand. Give the options `unit_column`, and `unit` for the one that is to be taken."
             )
         bounds = sum("a bound or an estimate" in refusal.reason for refusal in refused)
         if bounds:
@@ -69,15 +133,14 @@ def reading_line(counts: Mapping[str, float], reasons: Mapping[str, int]) -> str
 
     Args:
         counts: `rows`, `library` (molecules kept), `labelled`, `merged`, `refused`; of a stage's metrics.
-        reasons: reason -> rows refused for it, the commonest first.
+        reasons: reason -> rows refused for it.
     """
     number = {name: int(counts.get(name, 0)) for name in ("rows", "library", "labelled", "merged", "refused")}
     line = (
         f"{number['rows']} rows read: {number['library']} molecules kept ({number['labelled']} with a value), "
         f"{number['merged']} rows merged into them, {number['refused']} refused"
     )
-    common = "; ".join(f"{reason} ({count})" for reason, count in list(reasons.items())[:3])
-    return f"{line}: {common}." if common else f"{line}."
+    return f"{line}: {reasons_told(reasons)}." if reasons else f"{line}."
 
 
 REPORT = "report.json"

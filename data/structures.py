@@ -10,6 +10,7 @@ import re
 
 from rdkit import Chem
 
+from data.axes import lost_from_text
 from data.molecules import quiet_rdkit
 
 # A section is told by what it begins with; RDKit passes over those it does not know.
@@ -67,6 +68,7 @@ def structure(text: str) -> Chem.Mol:
     if mol is None or mol.GetNumAtoms() == 0:
         raise NotStandardError("no valid SMILES")
     reason = refusal(mol, drawn=bool(extension)) if extension or _UNUSUAL.search(smiles) else None
+    reason = reason or lost_from_text(smiles, extension, mol)
     if reason is not None:
         raise NotStandardError(reason)
     return without_maps(mol) if ":" in smiles else mol

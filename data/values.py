@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from data.neighbours import BETWEEN, EXACT, bare
 from data.records import LARGEST_VALUE
 from data.rows import Row
 from data.structures import NotStandardError
@@ -15,7 +16,6 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+")
 _DIGIT = re.compile(r"[1-9]")
 _SIGN = re.compile(r"[<>~=≈≤≥≲≳±]|&[lg]t;|(ca|approx|about|circa)\b", re.I)
-_EXACT = frozenset({"", "=", "=="})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,24 @@ def exact_value(row: Row, rules: ValueRules = ValueRules()) -> float:
         return math.nan
     if _SIGN.match(text):
         raise NotStandardError(f"the value {text!r} is a bound or an estimate, no measured value")
-    relation = row.relation.strip().strip("'\"").strip()
-    if relation not in _EXACT:
-        raise NotStandardError(f"the relation {relation!r} says that the value is a bound or an estimate, not exact")
+    relation = bare(row.relation)
+    if relation not in EXACT:
+        raise NotStandardError(_bound(relation, row.relation_column))
+    if row.unit != rules.unit and any(_NUMBER.fullmatch(part) for part in row.unit.split(BETWEEN)):
+        raise NotStandardError(f"the unit {row.unit!r} of the value is a number; a decimal comma may part the two")
     value = number(text, rules.decimal)
     if rules.unit is not None and row.unit != rules.unit:
         raise NotStandardError(f"the unit {row.unit!r} of the value is not the one that was asked for")
     return value
+
+
+def _bound(relation: str, column: str | None) -> str:
+    if column is None:
+        return f"the relation {relation!r} says that the value is a bound or an estimate, not exact"
+    return (
+        f"the relation {relation!r} in the column {column!r} says that the value is a bound or an estimate, not exact; "
+        "if that column belongs to something else, name the right one in the option `relation`"
+    )
 
 
 def number(text: str, decimal: str = ".") -> float:

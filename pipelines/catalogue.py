@@ -98,6 +98,7 @@ def build_vocabulary_file(
         VocabularyError: its molecules have no fragment in common.
         WorkspaceError: the vocabulary cannot be written.
     """
+    from data.remarks import reasons_told
     from data.vocabulary import build_vocabulary
 
     given = {"max_fragments": max_fragments, "min_count": min_count}
@@ -107,8 +108,7 @@ def build_vocabulary_file(
         vocabulary = build_vocabulary(_molecules(file, refused), name=file.name, **limits)
     finally:  # also where what is left gives no vocabulary
         if refused:
-            common = "; ".join(f"{reason} ({count})" for reason, count in refused.most_common(3))
-            said = f"{refused.total()} rows of {file.name} were refused: {common}."
+            said = f"{refused.total()} rows of {file.name} were refused: {reasons_told(refused)}."
             console.say(said)
     with writing(out):
         vocabulary.save(out)

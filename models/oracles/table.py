@@ -55,9 +55,11 @@ class Table(MoleculeOracle["Table.Options"]):
             "number, from 0",
         )
         relation: str | None = Field(
-            default=None, description="column of `=`, `>` before the values; bounds are no values; null: by its name"
+            default=None,
+            description="column of `=`, `>` before the values; bounds are no values; null: looked for",
         )
         unit_column: str | None = Field(default=None, description="column of units; other rows are left out")
+        decimal: Literal[".", ","] = Field(default=".", description="mark of decimals in the values")
         chunk: int = Field(default=256, ge=1, description="molecules per call")
 
         @model_validator(mode="after")
@@ -86,6 +88,7 @@ class Table(MoleculeOracle["Table.Options"]):
         """
         options = self.options
         chosen = f"/{options.relation}/{options.unit_column}" if options.relation or options.unit_column else ""
+        chosen += f"/{options.decimal}" if options.decimal != "." else ""
         return f"{self._library().sha256()[:16]}/{options.value}/{options.replicate}{chosen}"
 
     @property
@@ -105,16 +108,22 @@ class Table(MoleculeOracle["Table.Options"]):
         """Read the table.
 
         Raises:
-            SourceError: the file cannot be read, a column is missing, or no row has a molecule with a value.
+            SourceError: the file cannot be read, a column is missing, its values are in several units or have two marks
+                of decimals, or no row has a molecule with a value.
         """
         entries: dict[str, _Entry] = {}
         rows, remarks = 0, Remarks()
-        rules = ValueRules(unit=self.options.unit if self.options.unit_column is not None else None)
+        options = self.options
+        rules = ValueRules(options.decimal, options.unit if options.unit_column is not None else None)
         for key, row in self._rows():
             rows += 1
+            remarks.see(row)
             if key is not None and _add(entries.setdefault(key, _Entry()), row, rules):
                 remarks.add(row)
-        remarks.require_one_unit(self.options.name, self.options.unit_column)
+        if options.decimal == ".":
+            remarks.require_one_decimal(options.name)
+        remarks.require_one_unit(options.name, options.unit_column)
+        remarks.require_known_unit(options.name)
         if not any(entry.values for entry in entries.values()):
             raise SourceError(
                 f"The table {self.options.name} has no molecule with a value in its {rows} rows. Check the columns "

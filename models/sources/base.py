@@ -47,7 +47,7 @@ class TableOptions(PathOptions):
     value: str | None = Field(default=None, description="name of the column of measured values; null: none")
     relation: str | None = Field(
         default=None,
-        description="column of `=`, `>`, `<`, `~` before the values, whose bounds are refused; null: known by its name",
+        description="column of `=`, `>`, `<`, `~` before the values, whose bounds are refused; null: looked for",
     )
     unit_column: str | None = Field(default=None, description="column of the values' units; one unit is taken only")
     unit: str | None = Field(default=None, description="the unit that is taken, others are refused by row")

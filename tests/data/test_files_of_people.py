@@ -343,7 +343,8 @@ def test_a_relation_in_a_column_of_its_own_is_heeded_though_nobody_named_it(tmp_
     assert "CCN" not in values(library)
     assert "the relation '>'" in reasons(library)[3]
     assert math.isnan(values(library)["CCCC"])
-    assert "holds 2 of them ('nM' in 1 row(s), 'ug.mL-1' in 1 row(s))" in library.warnings[0]
+    told = "in 2 units by the column 'Standard Units' ('nM' in 1 row(s), 'ug.mL-1' in 1 row(s))"
+    assert told in library.warnings[0]
 
 
 def test_a_named_relation_and_unit_are_heeded_too(tmp_path):

@@ -145,3 +145,26 @@ def test_a_table_reads_an_extension_as_a_data_source_does(tmp_path):
     path = tmp_path / "cx.tsv"
     path.write_text("smiles\tvalue\nOCCO |Sg:n:1,2,3::ht|\t1\nOCCO\t9\nO[C@H](Br)C |&1:1|\t2\nO[C@H](Br)C\t8\n")
     assert [m.value for m in ask(lookup(path), "OCCO", "O[C@H](Br)C")] == [9.0, 8.0]
+
+
+@pytest.mark.parametrize("unit", [None, "nM"])
+def test_values_in_several_units_are_not_answered_until_one_is_chosen(tmp_path, unit):
+    path = tmp_path / "a.csv"
+    path.write_text("smiles,value,units\nCCO,5,nM\nCCN,7,uM\nCCC,9,\n")
+    with pytest.raises(SourceError, match=r"in 3 units by the column 'units' .*`unit_column`"):
+        lookup(path, unit=unit).prepare()
+    assert [m.value for m in ask(lookup(path, unit_column="units", unit="nM"), "CCO", "CCN")] == [5, None]
+    path.write_text("smiles,value,units\nCCO,5,nM\nCCC,9,\n")
+    assert ask(lookup(path), "CCC")[0].value == 9
+
+
+def test_decimal_commas_are_read_where_the_option_says_so_and_make_no_thousandth(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("smiles;value\nCCO;1,5\nCCN;1.234\n")
+    with pytest.raises(SourceError, match=r"Line 2 of a.csv has the value '1,5'.*line 3 has '1.234'.*thousandth"):
+        lookup(path, delimiter=";").prepare()
+    read = lookup(path, delimiter=";", decimal=",")
+    assert [m.value for m in ask(read, "CCO", "CCN")] == [1.5, None]
+    assert read.version != lookup(path, delimiter=";").version
+    path.write_text("smiles;value\nCCO;1,5\nCCN;1.234\nCCC;0.5\n")  # 0.5 says that points are decimal here
+    assert [m.value for m in ask(lookup(path, delimiter=";"), "CCO", "CCN")] == [None, 1.234]
