@@ -117,10 +117,12 @@ def settle_call(
 
     Raises:
         BadInput: neither or both of value and abandon are given, or the value is no number to learn from.
+        BadInput: the oracle's answer is known, and waits for the next run.
         LedgerError: no such call is in doubt.
     """
     from data.records import LARGEST_VALUE
     from tasks.stages import BadInput
+    from tasks.undelivered import answer_for
 
     if (value is None) == (not abandon):
         raise BadInput("Say what became of the call: --value X with what was measured, or --abandon. Not both.")
@@ -128,6 +130,14 @@ def settle_call(
         raise BadInput(
             f"--value is {value}; expected a finite number of at most {LARGEST_VALUE:g}, or --abandon for a call "
             "without one."
+        )
+    kept = answer_for(workspace, name, candidate)
+    if kept is not None:
+        answer, file = kept
+        raise BadInput(
+            f"The oracle answered for {candidate}: {answer.error or figure(answer.value)}. The ledger did not take it "
+            f"at that time, and {file} keeps it: `discover run` enters it, and nothing is to be settled. If you know "
+            "better, move that file away and give the same command again."
         )
     ledger = workspace.ledger()
     settle(ledger, name, candidate, value)

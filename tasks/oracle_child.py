@@ -38,7 +38,7 @@ _ENVIRONMENT = {
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold back Ctrl-C and SIGTERM for a block that takes moments; they come at its end.
+    """Hold back Ctrl-C, SIGTERM and SIGHUP for a block that takes moments; they come at its end.
 
     In the middle of starting a process they would leave one that nobody knows of. Blocking them is no way: the process
     would be started with them blocked. Other threads are not interrupted by signals.
@@ -47,7 +47,7 @@ def uninterrupted() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     heard = {number: handler for number, handler in handlers.items() if callable(handler)}
     for number in heard:
         signal.signal(number, lambda number, _: came.append(number))
