@@ -35,6 +35,16 @@ _ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
 }
 
+# `-m tasks.oracle_worker`, of our packages whatever PYTHONPATH has of the same names.
+_WORKER = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).resolve().parent.parent)!r})
+import data, models, tasks
+del sys.path[0]
+from tasks.oracle_worker import main
+raise SystemExit(main(int(sys.argv[1])))
+"""
+
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
@@ -79,7 +89,7 @@ class Child:
     def __init__(self, start: Mapping[str, Any], program: Path | None = None) -> None:
         # -P keeps the current folder off sys.path: a user's folder named `data` must not shadow ours. A session of
         # its own lets `kill` reach whatever the oracle started, and keeps Ctrl-C with the parent, which decides.
-        runs = ["-m", "tasks.oracle_worker"] if program is None else [str(program)]
+        runs = ["-c", _WORKER] if program is None else [str(program)]
         self._process = subprocess.Popen(
             [sys.executable, "-P", *runs, str(os.getpid())],
             stdin=subprocess.PIPE,
