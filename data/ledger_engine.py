@@ -26,7 +26,7 @@ _BUSY_MILLISECONDS = 1000
 """How long SQLite itself waits before it reports that it is busy."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 
-_FULL = ("the disk is full", "Free space on it and give the same command again; nothing measured is lost.")
+_FULL = ("the disk is full", "Free space on it and give the same command again.")
 _DAMAGED = ("its file is damaged", "Look with `discover doctor`, and restore a copy; keep the damaged file.")
 _BROKEN = (
     ("disk is full", *_FULL),
@@ -107,7 +107,7 @@ def patiently(attempt: Callable[[], T]) -> T:
             if time.monotonic() + pause > deadline:
                 raise LedgerError(
                     f"{error} It was waited for during {PATIENCE_SECONDS:.0f} s. End the process that holds it, or "
-                    "start its server, and give the same command again; nothing measured is lost."
+                    "start its server, and give the same command again."
                 ) from error
             if not told:
                 print(f"{error} Waiting for it, up to {PATIENCE_SECONDS:.0f} s.", file=sys.stderr, flush=True)

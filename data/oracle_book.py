@@ -12,7 +12,7 @@ makes its own calls before it waits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -204,24 +204,29 @@ class OracleBook:
     @patient
     def complete(self, object_id: str, measurement: Measurement) -> None:
         """Record an answer. An answer that is already recorded stays."""
-        values: dict[str, Any] = {
-            "state": CallState.DONE if measurement.error is None else CallState.FAILED,
-            "value": measurement.value,
-            "error": measurement.error,
-            "message": clean_text(measurement.message),
-            "seconds": measurement.seconds,
-            "completed_at": now(),
-        }
+        self.deliver({object_id: measurement})
+
+    def deliver(self, answers: Mapping[str, Measurement]) -> int:
+        """Record answers by object id, all or none; return how many calls waited for theirs. The others stay.
+
+        Raises:
+            LedgerUnavailable: the database is busy or away; it is not waited for.
+        """
+        waiting = oracle_calls.c.state.in_([CallState.SUBMITTED, CallState.IN_DOUBT])
+        taken = 0
         with self.ledger.write() as connection:
-            connection.execute(
-                sa.update(oracle_calls)
-                .where(
-                    self._mine,
-                    oracle_calls.c.object_id == object_id,
-                    oracle_calls.c.state.in_([CallState.SUBMITTED, CallState.IN_DOUBT]),
-                )
-                .values(values)
-            )
+            for object_id, measurement in answers.items():
+                values: dict[str, Any] = {
+                    "state": CallState.DONE if measurement.error is None else CallState.FAILED,
+                    "value": measurement.value,
+                    "error": measurement.error,
+                    "message": clean_text(measurement.message),
+                    "seconds": measurement.seconds,
+                    "completed_at": now(),
+                }
+                this = sa.and_(self._mine, oracle_calls.c.object_id == object_id, waiting)
+                taken += connection.execute(sa.update(oracle_calls).where(this).values(values)).rowcount
+        return taken
 
     @patient
     def doubt(self, object_id: str, message: str) -> None:

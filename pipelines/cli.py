@@ -302,7 +302,7 @@ def guarded(arguments: list[str]) -> int:
     try:
         return int(app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0)
     except KeyboardInterrupt:
-        errors.say(("Interrupted. Nothing measured is lost; the same command goes on.", "yellow"))
+        errors.say((f"Interrupted. {_fate()}; the same command goes on.", "yellow"))
         return EXIT_INTERRUPTED
     except CycloptsError as error:
         return _refuse(error)
@@ -318,7 +318,7 @@ def guarded(arguments: list[str]) -> int:
         return _refuse(
             WorkspaceError(
                 f"{what} cannot be written ({error.strerror}). Free space there, or write elsewhere, and give the same "
-                "command again; nothing measured is lost."
+                f"command again. {_fate()}."
             )
         )
     except Exception as error:
@@ -327,6 +327,13 @@ def guarded(arguments: list[str]) -> int:
         if not is_refusal(error):
             raise
         return _refuse(error)
+
+
+def _fate() -> str:
+    """Say what became of the answers of oracles."""
+    module = sys.modules.get("tasks.undelivered")
+    unkept = 0 if module is None else module.UndeliveredAnswers.unkept
+    return f"What the {unkept} lines above say is written nowhere else" if unkept else "Nothing measured is lost"
 
 
 def _refuse(error: Exception) -> int:

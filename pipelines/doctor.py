@@ -31,6 +31,7 @@ def examine(console: Terminal) -> int:
         ("workspace", _workspace),
         ("ledger", _ledger),
         ("values", _values),
+        ("answers", _answers),
         ("oracle", _oracle),
         ("prefect", _prefect),
     ]
@@ -102,6 +103,16 @@ def _values() -> str:
         f"were not certainly the same ({told}): of another program, option or tautomer. They are marked in `discover "
         "candidates` and no campaign takes them over; begin those campaigns anew with --fresh to have them measured."
     )
+
+
+def _answers() -> str:
+    from tasks.undelivered import kept_answers
+
+    kept = {file: answers for file, answers in kept_answers(Workspace.open()).items() if answers}
+    if not kept:
+        return "the ledger has every answer of an oracle"
+    told = "; ".join(f"{len(answers)} of campaign {answers[0].name} in {file}" for file, answers in kept.items())
+    raise Notice(f"answers that the ledger did not take: {told}. The next `discover run` of the campaign enters them.")
 
 
 def _oracle() -> str:

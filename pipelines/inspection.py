@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from data.summary import ranked
 from data.wording import figure, labelled, spread
 from pipelines.exports import FIELDS, as_csv, as_json, as_sdf
 from pipelines.terminal import Terminal
-from tasks.workspace import Workspace, writing
+from tasks.workspace import Workspace, WorkspaceError, writing
 
 
 def exported(workspace: Workspace, name: str, top: int | None = None) -> list[JsonDict]:
@@ -46,12 +47,14 @@ def export_candidates(
     Raises:
         ConfigError: `top` is not positive.
         LedgerError: no such campaign.
-        WorkspaceError: the file cannot be written.
+        WorkspaceError: the file cannot be written, or is one that must not be overwritten.
     """
     if top is not None and top < 1:
         from data.config import ConfigError
 
         raise ConfigError(f"--top is {top}; expected at least 1, or leave it out to have all candidates.")
+    if out is not None:
+        _refuse_precious(workspace, name, out)
     rows = exported(workspace, name, top)
     forms = {"json": as_json, "csv": as_csv, "sdf": as_sdf}
     if out is not None:
@@ -63,6 +66,46 @@ def export_candidates(
         show_candidates(rows, console)
     else:
         console.raw(forms[format](rows))
+
+
+def _refuse_precious(workspace: Workspace, name: str, out: Path) -> None:
+    """Refuse to write candidates over what they were made from.
+
+    Raises:
+        WorkspaceError: the file is in the workspace, is a folder, or is one of the campaign's own files.
+    """
+    file = out.expanduser().resolve()
+    campaign = workspace.ledger().campaign(name)
+    what = ""
+    if file.is_dir():
+        what = "a folder"
+    elif file.is_relative_to(workspace.home.resolve()):
+        what = f"in the workspace {workspace.home}, whose files are the program's"
+    elif file.exists() and (file in _named_files(campaign) or _is_of_campaign(file, campaign)):
+        what = f"a file of campaign {name} itself"
+    if what:
+        raise WorkspaceError(f"--out is {out}, which is {what}. Nothing was written; name another file.")
+
+
+def _named_files(campaign: Campaign) -> set[Path]:
+    """Return what the texts of a campaign's configuration would be as files."""
+    found: set[Path] = set()
+    open_values: list[object] = [json.loads(campaign.stored)]
+    while open_values:
+        value = open_values.pop()
+        if isinstance(value, dict):
+            open_values += value.values()
+        elif isinstance(value, list):
+            open_values += value
+        elif isinstance(value, str) and value and "\0" not in value:
+            found.add((campaign.base / value).resolve())
+    return found
+
+
+def _is_of_campaign(file: Path, campaign: Campaign) -> bool:
+    """Return whether a file is a campaign file or a program in the campaign's folder, such as its oracle."""
+    sources = {".py", ".yaml", ".yml"}
+    return file.suffix.lower() in sources and file.is_relative_to(campaign.base.resolve())
 
 
 def show_candidates(rows: list[JsonDict], console: Terminal) -> None:
@@ -117,10 +160,12 @@ def settle_call(
 
     Raises:
         BadInput: neither or both of value and abandon are given, or the value is no number to learn from.
+        BadInput: the oracle's answer is known, and waits for the next run.
         LedgerError: no such call is in doubt.
     """
     from data.records import LARGEST_VALUE
     from tasks.stages import BadInput
+    from tasks.undelivered import answer_for
 
     if (value is None) == (not abandon):
         raise BadInput("Say what became of the call: --value X with what was measured, or --abandon. Not both.")
@@ -128,6 +173,14 @@ def settle_call(
         raise BadInput(
             f"--value is {value}; expected a finite number of at most {LARGEST_VALUE:g}, or --abandon for a call "
             "without one."
+        )
+    kept = answer_for(workspace, name, candidate)
+    if kept is not None:
+        answer, file = kept
+        raise BadInput(
+            f"The oracle answered for {candidate}: {answer.error or figure(answer.value)}. The ledger did not take it "
+            f"at that time, and {file} keeps it: `discover run` enters it, and nothing is to be settled. If you know "
+            "better, move that file away and give the same command again."
         )
     ledger = workspace.ledger()
     settle(ledger, name, candidate, value)

@@ -91,12 +91,16 @@ OURS = ("discover", "pipelines", "tasks", "models", "data")
 
 @contextmanager
 def terminating() -> Iterator[None]:
-    """Treat SIGTERM and SIGHUP as Ctrl-C for a block: a campaign ends in the state `interrupted` either way."""
+    """Treat SIGTERM and SIGHUP as Ctrl-C for a block: a campaign ends in the state `interrupted` either way.
+
+    A SIGHUP that is ignored stays so: `nohup` asks for a command that outlives its terminal.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in _ENDS}
+    ends = [number for number in _ENDS if number is signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in ends}
     try:
         yield
     finally:

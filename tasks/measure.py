@@ -21,6 +21,7 @@ from tasks.oracle_pool import OraclePool
 from tasks.progress import Event, emit
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
 from tasks.train_proxy import MINIMUM_LABELS
+from tasks.undelivered import UndeliveredAnswers, enter_kept_answers
 
 DATASET_COLUMNS = ["id", "smiles", "value", "unit", "round", "arm", "source", "predicted_mean", "predicted_std"]
 
@@ -64,6 +65,7 @@ def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, fl
     config = context.config
     oracle = oracle_of(config, context.campaign.base)
     book = book_of(context.ledger, context.campaign)
+    enter_kept_answers(context)
     in_doubt = book.recover(oracle.semantics)  # type: ignore[arg-type]  # the protocol says str, the oracle checks
     if in_doubt:
         raise CampaignStopped(CampaignState.IN_DOUBT, _doubt(context, in_doubt))
@@ -142,12 +144,15 @@ def _call(context: CampaignContext, book: OracleBook, oracle: Oracle, round: int
     if not jobs:
         return
 
+    def is_doubtful(measurement: Measurement) -> bool:
+        return oracle.semantics == "unsafe" and measurement.error in LOST
+
     def on_result(key: str, measurement: Measurement) -> None:
         nonlocal failed, done
-        if oracle.semantics == "unsafe" and measurement.error in LOST:
+        if is_doubtful(measurement):
             book.doubt(key, measurement.message)
             return
-        book.complete(key, measurement)
+        answers.deliver(key, measurement)
         done += 1
         failed += measurement.error is not None
         value = {} if measurement.value is None else {"value": measurement.value}
@@ -161,9 +166,17 @@ def _call(context: CampaignContext, book: OracleBook, oracle: Oracle, round: int
         _refuse_changed_oracle(context, book)
         book.submit(keys)
 
+    def on_left(key: str, measurement: Measurement) -> None:
+        if not is_doubtful(measurement):
+            answers.hold(key, measurement)
+
+    side_by_side = min(workers(), len(jobs))
     try:
-        with OraclePool(spec, workers=min(workers(), len(jobs)), search_path=[context.campaign.base]) as pool:
-            pool.run(jobs, on_submit=on_submit, on_result=on_result)
+        with (
+            UndeliveredAnswers(context, book, min(side_by_side * oracle.chunk, len(jobs))) as answers,
+            OraclePool(spec, workers=side_by_side, search_path=[context.campaign.base]) as pool,
+        ):
+            pool.run(jobs, on_submit=on_submit, on_result=on_result, on_left=on_left)
     except _Enough:  # the calls that were in flight have been answered too
         raise _failing(context, book, round) from None
     _refuse_changed_oracle(context, book)

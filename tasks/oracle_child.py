@@ -35,10 +35,20 @@ _ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
 }
 
+# `-m tasks.oracle_worker`, of our packages whatever PYTHONPATH has of the same names.
+_WORKER = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).resolve().parent.parent)!r})
+import data, models, tasks
+del sys.path[0]
+from tasks.oracle_worker import main
+raise SystemExit(main(int(sys.argv[1])))
+"""
+
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold back Ctrl-C and SIGTERM for a block that takes moments; they come at its end.
+    """Hold back Ctrl-C, SIGTERM and SIGHUP for a block that takes moments; they come at its end.
 
     In the middle of starting a process they would leave one that nobody knows of. Blocking them is no way: the process
     would be started with them blocked. Other threads are not interrupted by signals.
@@ -47,7 +57,7 @@ def uninterrupted() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     heard = {number: handler for number, handler in handlers.items() if callable(handler)}
     for number in heard:
         signal.signal(number, lambda number, _: came.append(number))
@@ -79,7 +89,7 @@ class Child:
     def __init__(self, start: Mapping[str, Any], program: Path | None = None) -> None:
         # -P keeps the current folder off sys.path: a user's folder named `data` must not shadow ours. A session of
         # its own lets `kill` reach whatever the oracle started, and keeps Ctrl-C with the parent, which decides.
-        runs = ["-m", "tasks.oracle_worker"] if program is None else [str(program)]
+        runs = ["-c", _WORKER] if program is None else [str(program)]
         self._process = subprocess.Popen(
             [sys.executable, "-P", *runs, str(os.getpid())],
             stdin=subprocess.PIPE,

@@ -105,7 +105,9 @@ class OraclePool:
     ) -> None:
         self._kill_all()
 
-    def run(self, jobs: Sequence[Job], on_submit: OnSubmit, on_result: OnResult) -> None:
+    def run(
+        self, jobs: Sequence[Job], on_submit: OnSubmit, on_result: OnResult, on_left: OnResult | None = None
+    ) -> None:
         """Measure every job; return when each has been answered once.
 
         A chunk is killed after `timeout` seconds per molecule in it, and its unanswered molecules fail with class
@@ -116,11 +118,12 @@ class OraclePool:
             jobs: (key, SMILES) pairs.
             on_submit: called with the keys of a chunk before it is sent.
             on_result: called with key and measurement as soon as each answer is there.
+            on_left: called with what had arrived, and not been told to its end, when the run was interrupted.
 
         Raises:
             OracleStartError: no process is left and none can be started; what was not submitted stays so.
             Exception: whatever a callback raised, after the calls in flight were answered and told.
-            KeyboardInterrupt: at once; calls in flight are killed.
+            KeyboardInterrupt: at once; calls in flight that have not answered are killed.
         """
         if self._thread != threading.get_ident():
             raise RuntimeError(
@@ -128,6 +131,17 @@ class OraclePool:
             )
         chunks = (jobs[start : start + self._chunk] for start in range(0, len(jobs), self._chunk))
         run = _Run(deque(chunks), on_submit, on_result)
+        try:
+            self._work(run)
+        except Exception:
+            raise
+        except BaseException:
+            with uninterrupted():
+                self._leave(run, on_left)
+            self._kill_all()
+            raise
+
+    def _work(self, run: _Run) -> None:
         try:
             self._fill(self._workers)
             while run.waiting or run.flying:
@@ -140,9 +154,22 @@ class OraclePool:
         except Exception:
             self._drain(run)
             raise
-        except BaseException:
-            self._kill_all()
-            raise
+
+    @staticmethod
+    def _leave(run: _Run, on_left: OnResult | None) -> None:
+        """Tell of the answers that are there, without waiting for any."""
+        calls = [call for call in run.flying.values() if not call.lost]
+        with selectors.DefaultSelector() as selector:
+            for call in calls:
+                selector.register(call.child, selectors.EVENT_READ, call)
+            ready = [key.data for key, _ in selector.select(0)]
+        for call in ready:
+            with suppress(ChildDied):
+                call.arrived += _measurements(call, call.child.receive())
+        for call in run.flying.values() if on_left else ():
+            first = max(call.delivered - 1, 0)  # the telling of that one may have been cut short
+            for (key, _), measurement in list(zip(call.jobs, call.arrived, strict=False))[first:]:
+                on_left(key, measurement)  # type: ignore[misc]
 
     def _submit(self, run: _Run) -> None:
         jobs = run.waiting.popleft()
@@ -165,7 +192,8 @@ class OraclePool:
             ready = [key.data for key, _ in selector.select(max(patience, 0))]
         for call in ready:
             try:
-                call.arrived += _measurements(call, call.child.receive())
+                with uninterrupted():  # what was read must not be dropped
+                    call.arrived += _measurements(call, call.child.receive())
             except ChildDied as death:
                 self._lose(call, "crashed", str(death))
         now = time.monotonic()
@@ -176,9 +204,9 @@ class OraclePool:
 
     def _lose(self, call: _Call, error: str, message: str) -> None:
         """Kill the process of a call; its unanswered molecules have failed."""
+        call.lost = True  # first: an interruption must not listen to a process that is gone
         call.child.kill()
         self._busy.remove(call.child)
-        call.lost = True
         seconds = time.monotonic() - call.started
         unanswered = call.jobs[len(call.arrived) :]
         call.arrived += [Measurement(smiles, None, error, message, seconds) for _, smiles in unanswered]
@@ -205,15 +233,11 @@ class OraclePool:
                 tell(key, measurement)
 
         run.on_result = tell_quietly
-        try:
-            while run.flying:
-                for call in list(run.flying.values()):
-                    self._deliver(run, call)
-                if run.flying:
-                    self._collect(run)
-        except BaseException:
-            self._kill_all()
-            raise
+        while run.flying:
+            for call in list(run.flying.values()):
+                self._deliver(run, call)
+            if run.flying:
+                self._collect(run)
 
     def _refill(self, run: _Run) -> None:
         wanted = min(self._workers, len(run.waiting) + len(run.flying))

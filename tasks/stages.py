@@ -7,6 +7,7 @@ place when it is complete and recorded in the ledger with their sha256. A stage 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import time
@@ -22,6 +23,8 @@ from data.ledger import Ledger
 from data.records import JsonDict
 from tasks.progress import Event, emit
 from tasks.workspace import Workspace
+
+log = logging.getLogger("tasks.stages")
 
 CODE_VERSION = 3
 """Raised when a stage's meaning changes, so that results of old code are not taken for new ones."""
@@ -198,8 +201,7 @@ def run_stage(
 def _compute(final: Path, compute: Callable[[Path], Mapping[str, float]]) -> Mapping[str, float]:
     partial = final.with_name(f"{final.name}.partial")
     for leftover in (partial, final):  # a folder without a row in the ledger is what a crash left behind
-        if leftover.exists():
-            shutil.rmtree(leftover)
+        _clear(leftover)
     partial.mkdir(parents=True)
     metrics = compute(partial)
     for file in partial.rglob("*"):
@@ -208,6 +210,22 @@ def _compute(final: Path, compute: Callable[[Path], Mapping[str, float]]) -> Map
     os.replace(partial, final)
     _fsync(final.parent)
     return metrics
+
+
+def _clear(path: Path) -> None:
+    """Remove what is in the place of a stage's folder; never what a link in that place leads to."""
+    if path.is_symlink():
+        log.warning(
+            "%s was a link to %s, which has not the stage's results: the link is removed, what it leads to stays, and "
+            "the results are computed into a folder.",
+            path,
+            os.readlink(path),
+        )
+        path.unlink()
+    elif path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def folder_sha256(folder: Path) -> str:

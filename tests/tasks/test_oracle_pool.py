@@ -1,6 +1,7 @@
 """Oracle processes: what a hang, a crash, a print or a bad answer of one molecule does to the others (nothing)."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -51,6 +52,11 @@ def spawns_and_hangs(molecules):
     child = subprocess.Popen(["sleep", "600"])
     Path("grandchild.txt").write_text(str(child.pid))
     time.sleep(600)
+
+def waits_on_chlorine(molecules):
+    while "Cl" in molecules[0] and not Path("go").exists():
+        time.sleep(0.01)
+    return length(molecules)
 
 def notes_its_process(molecules):
     Path("worker.txt").write_text(str(os.getpid()))
@@ -289,6 +295,20 @@ def test_a_pool_refuses_another_thread(campaign_folder):
         thread.start()
         thread.join()
     assert "in the thread that entered it" in str(errors[0])
+
+
+def test_answers_that_had_arrived_are_told_when_the_run_is_interrupted(campaign_folder):
+    left = {}
+
+    def on_result(key, measurement):
+        (campaign_folder / "go").touch()
+        select.select(pool._busy, [], [])  # the other process has answered now, and nobody has listened
+        raise KeyboardInterrupt
+
+    waiting = oracle("waits_on_chlorine", chunk=1)
+    with OraclePool(waiting, workers=2, search_path=[campaign_folder]) as pool, pytest.raises(KeyboardInterrupt):
+        pool.run([("a", "CC"), ("b", "CCCl")], lambda keys: None, on_result, left.__setitem__)
+    assert {key: answer.value for key, answer in left.items()} == {"a": 2.0, "b": 4.0}
 
 
 def test_the_worker_loads_no_training_or_service_library():

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from data.campaigns import LedgerError
@@ -65,6 +67,23 @@ def test_results_that_cannot_be_made_again_are_refused(context):
     stage.path(context, "file.txt").write_text("altered")
     with pytest.raises(LedgerError, match="altered or lost"):
         staged(context, Writer("different"))
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_in_the_place_of_results_is_removed_and_not_followed(context, tmp_path, there, caplog):
+    stage = staged(context, Writer())
+    elsewhere = tmp_path / "elsewhere"
+    if there:
+        elsewhere.mkdir()
+        (elsewhere / "mine.txt").write_text("mine")
+    folder = stage.path(context, "")
+    shutil.rmtree(folder)
+    folder.symlink_to(elsewhere)
+    assert staged(context, Writer()) == stage
+    assert not folder.is_symlink()
+    assert stage.path(context, "file.txt").read_text() == "results"
+    assert [file.read_text() for file in elsewhere.glob("*")] == ["mine"] * there
+    assert "link" in caplog.text
 
 
 @pytest.mark.parametrize("change", [{"inputs": {"file": "other"}}, {"settings": {"option": 2}}])
