@@ -30,7 +30,7 @@ class Course:
             rows: its candidates, as `Ledger.candidates` gives them.
         """
         measured = [row["value"] for row in rows if row["state"] == CallState.DONE]
-        self._calls += sum(row["state"] not in ("proposed", None) and row["origin"] != "imported" for row in rows)
+        self._calls += sum(map(is_call, rows))
         self._best = sorted([*self._best, *measured], reverse=self.maximise)[: RoundSummary.TOP]
         return RoundSummary(
             round=round,
@@ -87,6 +87,15 @@ def ranked(rows: Sequence[JsonDict], *, maximise: bool) -> list[JsonDict]:
     return sorted(rows, key=key)
 
 
+IMPORTED = "imported"
+"""Origin of values that came with the data."""
+
+
+def is_call(row: JsonDict) -> bool:
+    """Return whether a candidate is counted as a call of the oracle: neither proposed only nor supplied as data."""
+    return row["origin"] not in (None, IMPORTED)
+
+
 def arm_figures(rows: Sequence[JsonDict], arm: Arm) -> ArmFigures | None:
     """Return what an arm measured in some rows, or None if it measured nothing."""
     values = [row["value"] for row in rows if row["arm"] == arm and row["state"] == CallState.DONE]
@@ -133,7 +142,7 @@ def by_source(rows: Sequence[JsonDict], stages: Iterable[StageRow], *, maximise:
                 source=source,
                 proposed=counts["propose"].get(source),
                 screened=counts["screen"].get(source, 0 if source in counts["propose"] and counts["screen"] else None),
-                bought=sum(row["origin"] != "imported" for row in mine),
+                bought=sum(map(is_call, mine)),
                 mean=math.fsum(values) / len(values) if values else None,
                 best=(max(values) if maximise else min(values)) if values else None,
             )

@@ -24,7 +24,7 @@ from data.masking import masked
 from data.records import Arm, CallState, JsonDict, RoundSummary, SourceFigures
 from data.remarks import reading_told
 from data.spreadsheets import safe_frame
-from data.summary import by_source, ranked, summaries, summarise
+from data.summary import IMPORTED, by_source, is_call, ranked, summaries, summarise
 from data.wording import figure, shown_unit
 from models.screens.synthetic_accessibility import synthetic_accessibility
 from tasks.components import oracle_of, read_json, write_json
@@ -290,8 +290,8 @@ def _best_by_call(rows: list[JsonDict], *, maximise: bool) -> list[dict[str, flo
     Values that came with the data were known before the first call: they stand at call 0.
     """
     pick = max if maximise else min
-    known = [row["value"] for row in rows if row["origin"] == "imported" and row["value"] is not None]
-    bought = [row for row in rows if row["origin"] not in (None, "imported")]
+    known = [row["value"] for row in rows if row["origin"] == IMPORTED and row["value"] is not None]
+    bought = [row for row in rows if is_call(row)]
     best: float | None = pick(known) if known else None
     out: list[dict[str, float | None]] = [{"call": 0, "best_so_far": best}] if known else []
     for call, row in enumerate(sorted(bought, key=lambda row: (row["round"], row["position"])), start=1):
