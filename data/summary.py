@@ -116,7 +116,9 @@ def arm_text(figures: ArmFigures | None) -> str:
 
 
 def by_source(rows: Sequence[JsonDict], stages: Iterable[StageRow], *, maximise: bool) -> list[SourceFigures]:
-    """Return what each source proposed and what came of it: the initial design first, then as they came.
+    """Return what each source proposed and what came of it, in one order whatever that of the rows.
+
+    By the first round of which something was taken, the initial design before the arms; then those of which nothing was.
 
     Args:
         rows: the campaign's candidates.
@@ -134,7 +136,8 @@ def by_source(rows: Sequence[JsonDict], stages: Iterable[StageRow], *, maximise:
         if row["state"] != "proposed":
             bought.setdefault(row["source"], []).append(row)
     out = []
-    for source in dict.fromkeys([*bought, *counts["propose"]]):
+    first = {source: min((row["round"], _ARMS.index(row["arm"])) for row in mine) for source, mine in bought.items()}
+    for source in dict.fromkeys([*sorted(first, key=lambda name: (first[name], name)), *counts["propose"]]):
         mine = bought.get(source, [])
         values = [row["value"] for row in mine if row["state"] == CallState.DONE]
         out.append(
@@ -149,6 +152,8 @@ def by_source(rows: Sequence[JsonDict], stages: Iterable[StageRow], *, maximise:
         )
     return out
 
+
+_ARMS = tuple(Arm)
 
 COUNTED = "source"
 """Metrics `source/KIND` of the stages `propose` and `screen` count candidates by the kind of generator."""

@@ -252,6 +252,7 @@ def _figures(summary: Mapping[str, Any], unit: str) -> list[dict[str, Any]]:
             {
                 "label": label,
                 "text": text,
+                "number": isinstance(value, int | float),
                 "unit": about if name in _VALUES else (f"of {budget:,}" if budget else ""),
                 "share": round(min(100.0 * value / budget, 100.0), 1) if budget else None,
             }

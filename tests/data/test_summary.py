@@ -1,5 +1,7 @@
 """What is told of a campaign's candidates."""
 
+import itertools
+
 from data.records import Arm, CallState
 from data.summary import by_source, summaries, summarise
 
@@ -19,6 +21,17 @@ def test_labels_that_came_with_the_file_are_not_told_as_bought():
     (csv,) = by_source(rows, [], maximise=True)
     assert csv.bought == 2
     assert (csv.mean, csv.best) == (3.0, 5.0)
+
+
+def test_sources_stand_in_one_order_whatever_that_of_the_candidates():
+    rows = [
+        row("imported", 1.0),
+        row("called", 2.0) | {"source": "random", "round": 1, "arm": Arm.CONTROL},
+        row("called", 9.0) | {"source": "genetic", "round": 1, "arm": Arm.ACQUISITION},
+        row("called", 8.0) | {"source": "gflownet", "round": 2, "arm": Arm.ACQUISITION},
+    ]
+    for order in itertools.permutations(rows):
+        assert [one.source for one in by_source(order, [], maximise=True)] == ["csv", "genetic", "random", "gflownet"]
 
 
 def test_a_thousand_rounds_are_summarised_as_each_is_and_each_row_is_looked_at_once():
