@@ -109,10 +109,17 @@ def arm_figures(rows: Sequence[JsonDict], arm: Arm) -> ArmFigures | None:
 
 
 def arm_text(figures: ArmFigures | None) -> str:
-    """Return a mean with its 95 % interval and n, such as `1.234 ± 0.31 (n 6)`; a dash where there is none."""
+    """Return a mean with its 95 % interval and n, such as `1.234 ± 0.31 (n 6)`; a dash where there is none.
+
+    Below `FEWEST` values there is no interval to show: of two it is thirteen times their standard error.
+    """
     if figures is None:
         return "-"
-    return f"{spread(figures.mean, figures.half)} (n {figures.n})"
+    return f"{spread(figures.mean, figures.half if figures.n >= FEWEST else None)} (n {figures.n})"
+
+
+FEWEST = 3
+"""Values of which an interval of their mean is shown."""
 
 
 def by_source(rows: Sequence[JsonDict], stages: Iterable[StageRow], *, maximise: bool) -> list[SourceFigures]:
