@@ -125,7 +125,7 @@ FEWEST = 3
 def by_source(rows: Sequence[JsonDict], stages: Iterable[StageRow], *, maximise: bool) -> list[SourceFigures]:
     """Return what each source proposed and what came of it, in one order whatever that of the rows.
 
-    By the first round of which something was taken, the initial design before the arms; then those of which nothing was.
+    By the first round of which something was taken, the initial design before the arms; then the others.
 
     Args:
         rows: the campaign's candidates.

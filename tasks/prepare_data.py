@@ -18,7 +18,7 @@ from data.datasets import Library
 from data.decades import wide_span
 from data.records import Arm
 from data.remarks import REPORT, reading_line
-from data.spreadsheets import safe_frame
+from data.spreadsheets import write_csv
 from models.registry import build
 from models.reward import first_refusal
 from models.sources.base import read_source
@@ -69,7 +69,7 @@ def _prepare(context: CampaignContext, folder: Path) -> dict[str, float]:
     refused = pd.DataFrame(
         [(r.line, r.text, r.reason) for r in library.refused], columns=["line", "text", "reason"]
     ).astype({"line": "Int64"})
-    safe_frame(refused).to_csv(folder / "refused.csv", index=False)
+    write_csv(refused, folder / "refused.csv")
     initial = _initial_design(context, library)
     initial.to_parquet(folder / "initial.parquet", index=False)
     counts = {

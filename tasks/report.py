@@ -23,7 +23,7 @@ from data.health import Finding, findings, worst
 from data.masking import masked
 from data.records import Arm, CallState, JsonDict, RoundSummary, SourceFigures
 from data.remarks import reading_told
-from data.spreadsheets import safe_frame
+from data.spreadsheets import write_csv
 from data.summary import IMPORTED, by_source, is_call, ranked, summaries, summarise
 from data.wording import figure, shown_unit
 from models.screens.synthetic_accessibility import synthetic_accessibility
@@ -92,8 +92,7 @@ def _write(context: CampaignContext, folder: Path, round: int, rows: list[JsonDi
     plots = folder / "plots"
     plots.mkdir(exist_ok=True)
     pictures = round_figures(context, rows, round, plots)
-    table = safe_frame(pd.DataFrame(rows).reindex(columns=TABLE_COLUMNS))
-    table.to_csv(folder / "candidates.csv", index=False)
+    write_csv(pd.DataFrame(rows).reindex(columns=TABLE_COLUMNS), folder / "candidates.csv")
     figures = _figures(context, rows, summary)
     sources = by_source(rows, _stages(context, round), maximise=context.maximise)
     health = _health(context, rows, round)

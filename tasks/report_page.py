@@ -245,7 +245,8 @@ def _figures(summary: Mapping[str, Any], unit: str) -> list[dict[str, Any]]:
         if value is None or (name == "budget" and "calls" in summary) or (arm in _ARMS and what in ("n", "half")):
             continue
         n, half = (summary.get(f"{arm}_{key}") for key in ("n", "half"))
-        about = f"± {_shown(half, 2)} {unit} (95 %), n {n}" if half is not None and (n or 0) >= FEWEST else f"{unit} (n {n})" if n else unit
+        half = half if (n or 0) >= FEWEST else None
+        about = f"± {_shown(half, 2)} {unit} (95 %), n {n}" if half is not None else f"{unit} (n {n})" if n else unit
         budget = summary.get("budget") if name == "calls" else None
         text = _shown(value) if name in _VALUES and _finite(value) else _plain(value)
         label = _FIGURES.get(name) or (name[:1].upper() + name[1:]).replace("_", " ")
