@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from data.yaml_text import DEEPEST, YamlError, parse_yaml, read_yaml, shown
 
@@ -59,6 +59,14 @@ class _Open(BaseModel):
         return {"kind": self.kind, **(self.model_extra or {})}
 
 
+_ELEMENTS = re.findall(
+    "[A-Z][a-z]?",
+    "HHeLiBeBCNOFNeNaMgAlSiPSClArKCaScTiVCrMnFeCoNiCuZnGaGeAsSeBrKrRbSr"
+    "YZrNbMoTcRuRhPdAgCdInSnSbTeIXeCsBaLaCePrNdPmSmEuGdTbDyHoErTmYbLu"
+    "HfTaWReOsIrPtAuHgTlPbBiPoAtRnFrRaAcThPaUNpPuAmCmBkCfEsFmMdNoLrRfDbSgBhHsMtDsRgCnNhFlMcLvTsOg",
+)
+
+
 class SpaceConfig(_Strict):
     """Where to look: neutral, single-component molecules of bounded size."""
 
@@ -66,6 +74,15 @@ class SpaceConfig(_Strict):
     max_heavy_atoms: int = Field(default=14, ge=1, le=60)
     min_heavy_atoms: int = Field(default=3, ge=1)
     elements: tuple[str, ...] = ("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br")
+
+    @field_validator("elements")
+    @classmethod
+    def _are_elements(cls, elements: tuple[str, ...]) -> tuple[str, ...]:
+        for symbol in elements:
+            if symbol not in _ELEMENTS:
+                hint = nearest_spelling(symbol.capitalize(), _ELEMENTS)
+                raise ValueError(f"{shown(symbol)} is no symbol of an element; expected such as C, N or Cl.{hint}")
+        return elements
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -147,7 +164,7 @@ class CampaignConfig(_Strict):
     """A discovery campaign."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     space: SpaceConfig = SpaceConfig()
     objectives: tuple[ObjectiveConfig, ...] = Field(min_length=1)
     data: DataConfig = DataConfig()

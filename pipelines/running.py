@@ -33,6 +33,7 @@ def run_in_terminal(
     """Run a campaign with a progress display; returns the exit code."""
     config = load_config(path, overrides)  # a broken file is refused before anything is started
     workspace = Workspace.open()
+    console.say(f"Campaign    {config.name}: loading ...")
     with terminating(), served(workspace, plain=plain, console=console):
         from pipelines.campaign import campaign, run_campaign
         from pipelines.validation import checked_config
@@ -181,9 +182,14 @@ def checked_cron(cron: str) -> None:
 def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Terminal) -> int:
     """Check a campaign file and print what would be run."""
     load_config(path, overrides)  # a broken file is refused before anything heavy is imported
-    from pipelines.validation import checked_config
+    from pipelines.validation import check_source, checked_config
+    from tasks.stages import BadInput, CampaignStopped
 
     config = checked_config(path, overrides)
+    try:
+        told = check_source(config, path.absolute().parent)
+    except CampaignStopped as stopped:
+        raise BadInput(stopped.message) from stopped
     calls = config.data.initial + config.rounds * config.batch_size
     lines = [("campaign", config.name)]
     for objective in config.objectives:
@@ -196,5 +202,7 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
         ("oracle calls", f"{calls} planned, budget {config.budget.calls or 'without limit'}"),
     ]
     console.print(table(["", ""], lines, headed=False, long=(1,)))
+    for sentence in told:
+        console.say(f"data  {sentence}")
     console.say((f"{path} is valid.", "green"))
     return 0
