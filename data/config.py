@@ -323,9 +323,24 @@ def _override_value(override: str, text: str) -> Any:
     try:
         return parse_yaml(text)
     except YamlError as error:
+        if not text.strip().startswith(tuple("[{'\"")):
+            return text.strip()  # such as `,`: a text, which a shell has taken the quotes of
         raise ConfigError(
-            f"Override {shown(override)} has no valid value: {error}. Values are YAML, for example 100 or [1, 2]."
+            f"Override {shown(override)} has no valid value: {error}. Values are YAML, for example 100 or [1, 2], or "
+            "plain text."
         ) from error
+
+
+_SECTION_TYPES = frozenset({"model_type", "model_attributes_type", "dataclass_type"})
+_PLAIN = {
+    **dict.fromkeys(_SECTION_TYPES | {"dict_type", "mapping_type"}, "expected keys with values, {key: value}"),
+    **dict.fromkeys(("tuple_type", "list_type"), "expected a list, [a, b]"),
+}
+
+
+def plain_message(item: Any) -> str:
+    """Return what is wrong by one of pydantic's errors, in words of the file instead of Python's types and classes."""
+    return _PLAIN.get(item["type"]) or str(item["msg"]).removeprefix("Value error, ")
 
 
 def _explain(model: type[BaseModel], item: Any, what: str) -> str:
@@ -336,7 +351,10 @@ def _explain(model: type[BaseModel], item: Any, what: str) -> str:
         return f"unknown key {shown(where)}; expected one of {', '.join(known)}.{hint}"
     if item["type"] == "missing":
         return f"key {where!r} is missing."
-    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] in _SECTION_TYPES and where:
+        keys = ", ".join(_known_keys(model, item["loc"]))
+        return f"{where}: expected a section with keys among {keys} (got {shown(item['input'])})."
+    message = plain_message(item)
     return f"{where or what}: {message}" + ("" if item["type"] == "value_error" else f" (got {shown(item['input'])}).")
 
 

@@ -17,7 +17,7 @@ from data.config import CampaignConfig, derive_seed, digest
 from data.datasets import Library
 from data.decades import wide_span
 from data.records import Arm, JsonDict
-from data.remarks import REPORT, reading_line
+from data.remarks import REFUSED, REPORT, reading_line
 from data.spreadsheets import write_csv
 from models.registry import build
 from models.reward import first_refusal
@@ -95,7 +95,7 @@ def _prepare(context: CampaignContext, folder: Path, sha256: str) -> dict[str, f
     refused = pd.DataFrame(
         [(r.line, r.text, r.reason) for r in library.refused], columns=["line", "text", "reason"]
     ).astype({"line": "Int64"})
-    write_csv(refused, folder / "refused.csv")
+    write_csv(refused, folder / REFUSED)
     initial = initial_design(context.config, library.frame)
     initial.to_parquet(folder / "initial.parquet", index=False)
     write_json(folder / REPORT, _report(library))
@@ -121,6 +121,7 @@ def _report(library: Library) -> JsonDict:
         "labelled": counts["labelled"],
         "merged": library.merged,
         "refused": counts["refused"],
+        "listed": len(library.refused),
         "line": reading_line(counts, library.reasons),
         "warnings": [*library.warnings, *([] if span is None else [span])],
         "notes": library.notes,

@@ -22,7 +22,7 @@ from data.config import digest
 from data.health import Finding, findings, worst
 from data.masking import masked
 from data.records import Arm, CallState, JsonDict, RoundSummary, SourceFigures
-from data.remarks import reading_told
+from data.remarks import REFUSED, reading_told
 from data.spreadsheets import write_csv
 from data.summary import IMPORTED, by_source, is_call, ranked, summaries, summarise
 from data.wording import figure, shown_unit
@@ -189,8 +189,14 @@ def _subtitle(context: CampaignContext, count: int, round: int) -> str:
     shown = f"the best {SHOWN} of {count}" if count > SHOWN else f"{count}"
     sentences = [f"{objective.goal.capitalize()} {objective.name.replace('_', ' ')}: {shown} candidates after {where}."]
     data = context.finished(0, "prepare_data")
-    sentences += [] if data is None else reading_told(context.workspace.home / data.uri)
+    sentences += [] if data is None else _reading(context, context.workspace.home / data.uri)
     return " ".join(sentences)
+
+
+def _reading(context: CampaignContext, folder: Path) -> list[str]:
+    """Return what became of the rows, the same on every machine: the page goes from hand to hand."""
+    told = reading_told(folder, f"{folder.relative_to(context.folder).as_posix()}/{REFUSED} in the campaign's folder")
+    return [sentence if sentence.endswith(".") else f"{sentence}." for sentence in told]
 
 
 def _exported(row: Mapping[str, Any]) -> JsonDict:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from data.campaigns import LedgerError
 from pipelines.cli import EXIT_BAD_INPUT
 
 LINE = (
@@ -23,6 +24,12 @@ def test_run_status_and_page_tell_what_became_of_the_rows(bench):
     assert LINE in bench.discover("status", bench.config["name"]).message
     (page,) = bench.home.glob("campaigns/*/report/candidates.html")
     assert LINE in page.read_text(encoding="utf-8")
+    (refused,) = bench.home.glob("campaigns/*/*/*/refused.csv")
+    place = f"data The refused rows, each with its reason: {refused}"
+    assert place in told.message
+    assert place in bench.discover("status", bench.config["name"]).message
+    assert "each with its reason: round-000/prepare_data/refused.csv in" in page.read_text(encoding="utf-8")
+    assert len(refused.read_text().splitlines()) == 4
 
 
 def test_values_in_two_units_are_refused_before_anything_is_bought(bench):
@@ -85,3 +92,9 @@ def test_validate_tells_what_becomes_of_the_rows_and_says_where_it_did_not_look(
     told = bench.discover("validate", str(bench.file))
     assert LINE not in told.message
     assert "The rows of the source 'csv' were not read" in told.message
+
+
+def test_where_no_campaign_is_known_the_reason_is_told():
+    told = str(LedgerError.no_campaign("x", set()))
+    assert "it has no campaign at all. A run that ended while it was loading leaves none, and bought nothing." in told
+    assert "it has a, b. A run" in str(LedgerError.no_campaign("x", {"b", "a"}))
