@@ -127,13 +127,17 @@ def retrain_in_terminal(campaign_name: str, *, plain: bool, console: Terminal) -
     campaign = workspace.ledger().campaign(campaign_name)
     result = json.loads((workspace.campaign_folder(campaign) / "retrain" / "comparison.json").read_text())
     lines = [["trained on", str(result.get("n_champion", "-")), str(result["n_challenger"])]]
-    for where in ("holdout", "newest"):
+    for where in ("heldout", "holdout", "newest"):
         for name in ("nll", "rmse", "spearman", "coverage_90"):
             sides = [result.get(f"{where}_{side}", {}).get(name) for side in ("champion", "challenger")]
-            if sides[0] is not None:
+            if any(side is not None for side in sides):
                 lines.append([f"{where} {name} (n={result[f'n_{where}']})", *map(figure, sides)])
     console.records(["", "champion", "challenger"], lines, long=(), numbers=(1, 2))
     verdict = f"Version {result['version']} is the champion now." if result["promote"] else "The champion stays."
+    earlier = int(result["version"]) - 1
+    if "champion" not in result and earlier:
+        numbers = f"Versions 1 to {earlier} are" if earlier > 1 else "Version 1 is"
+        verdict += f" {numbers} of the campaign's rounds."
     console.say(f"{result['reason']} {verdict}")
     return 0
 
