@@ -20,9 +20,10 @@ class LedgerError(RuntimeError):
     @classmethod
     def no_campaign(cls, name: str, names: set[str]) -> LedgerError:
         """Return the error for a name that no campaign has."""
+        others = f"it has {', '.join(sorted(names))}" if names else "it has no campaign at all"
         return cls(
-            f"The ledger has no campaign {name!r}; it has {', '.join(sorted(names)) or 'none'}. "
-            "`discover run CONFIG` starts one."
+            f"The ledger has no campaign {name!r}; {others}. A run that ended while it was loading leaves none, and "
+            "bought nothing. `discover run CONFIG` starts one."
         )
 
 

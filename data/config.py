@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from data.yaml_text import DEEPEST, YamlError, parse_yaml, read_yaml, shown
 
@@ -59,6 +59,14 @@ class _Open(BaseModel):
         return {"kind": self.kind, **(self.model_extra or {})}
 
 
+_ELEMENTS = re.findall(
+    "[A-Z][a-z]?",
+    "HHeLiBeBCNOFNeNaMgAlSiPSClArKCaScTiVCrMnFeCoNiCuZnGaGeAsSeBrKrRbSr"
+    "YZrNbMoTcRuRhPdAgCdInSnSbTeIXeCsBaLaCePrNdPmSmEuGdTbDyHoErTmYbLu"
+    "HfTaWReOsIrPtAuHgTlPbBiPoAtRnFrRaAcThPaUNpPuAmCmBkCfEsFmMdNoLrRfDbSgBhHsMtDsRgCnNhFlMcLvTsOg",
+)
+
+
 class SpaceConfig(_Strict):
     """Where to look: neutral, single-component molecules of bounded size."""
 
@@ -66,6 +74,15 @@ class SpaceConfig(_Strict):
     max_heavy_atoms: int = Field(default=14, ge=1, le=60)
     min_heavy_atoms: int = Field(default=3, ge=1)
     elements: tuple[str, ...] = ("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br")
+
+    @field_validator("elements")
+    @classmethod
+    def _are_elements(cls, elements: tuple[str, ...]) -> tuple[str, ...]:
+        for symbol in elements:
+            if symbol not in _ELEMENTS:
+                hint = nearest_spelling(symbol.capitalize(), _ELEMENTS)
+                raise ValueError(f"{shown(symbol)} is no symbol of an element; expected such as C, N or Cl.{hint}")
+        return elements
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -147,7 +164,7 @@ class CampaignConfig(_Strict):
     """A discovery campaign."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     space: SpaceConfig = SpaceConfig()
     objectives: tuple[ObjectiveConfig, ...] = Field(min_length=1)
     data: DataConfig = DataConfig()
@@ -306,9 +323,24 @@ def _override_value(override: str, text: str) -> Any:
     try:
         return parse_yaml(text)
     except YamlError as error:
+        if not text.strip().startswith(tuple("[{'\"")):
+            return text.strip()  # such as `,`: a text, which a shell has taken the quotes of
         raise ConfigError(
-            f"Override {shown(override)} has no valid value: {error}. Values are YAML, for example 100 or [1, 2]."
+            f"Override {shown(override)} has no valid value: {error}. Values are YAML, for example 100 or [1, 2], or "
+            "plain text."
         ) from error
+
+
+_SECTION_TYPES = frozenset({"model_type", "model_attributes_type", "dataclass_type"})
+_PLAIN = {
+    **dict.fromkeys(_SECTION_TYPES | {"dict_type", "mapping_type"}, "expected keys with values, {key: value}"),
+    **dict.fromkeys(("tuple_type", "list_type"), "expected a list, [a, b]"),
+}
+
+
+def plain_message(item: Any) -> str:
+    """Return what is wrong by one of pydantic's errors, in words of the file instead of Python's types and classes."""
+    return _PLAIN.get(item["type"]) or str(item["msg"]).removeprefix("Value error, ")
 
 
 def _explain(model: type[BaseModel], item: Any, what: str) -> str:
@@ -319,7 +351,10 @@ def _explain(model: type[BaseModel], item: Any, what: str) -> str:
         return f"unknown key {shown(where)}; expected one of {', '.join(known)}.{hint}"
     if item["type"] == "missing":
         return f"key {where!r} is missing."
-    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] in _SECTION_TYPES and where:
+        keys = ", ".join(_known_keys(model, item["loc"]))
+        return f"{where}: expected a section with keys among {keys} (got {shown(item['input'])})."
+    message = plain_message(item)
     return f"{where or what}: {message}" + ("" if item["type"] == "value_error" else f" (got {shown(item['input'])}).")
 
 

@@ -147,14 +147,21 @@ REPORT = "report.json"
 """File of the stage `prepare_data` with the counts, the line and the warnings."""
 
 
-def reading_told(folder: Path) -> list[str]:
-    """Return the line on the rows of a campaign's source, and what was wrong with the file as a whole.
+REFUSED = "refused.csv"
+"""File of the stage `prepare_data` with the refused rows."""
+
+
+def reading_told(folder: Path, where: str | None = None) -> list[str]:
+    """Return the line on the rows of a campaign's source, where those refused are, and what was wrong with the file.
 
     Args:
         folder: of the finished stage `prepare_data`; nothing is told where it is not there, or of an older program.
+        where: the file of refused rows, as it is to be told; None: its whole path.
     """
     try:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        return [str(report["line"]), *map(str, report["warnings"])]
+        listed = report.get("listed", 0)
+        place = [f"The refused rows, each with its reason: {where or folder / REFUSED}"] if listed else []
+        return [str(report["line"]), *place, *map(str, report["warnings"])]
     except (OSError, ValueError, KeyError, TypeError):
         return []

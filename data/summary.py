@@ -30,7 +30,7 @@ class Course:
             rows: its candidates, as `Ledger.candidates` gives them.
         """
         measured = [row["value"] for row in rows if row["state"] == CallState.DONE]
-        self._calls += sum(row["state"] not in ("proposed", None) and row["origin"] != "imported" for row in rows)
+        self._calls += sum(map(is_call, rows))
         self._best = sorted([*self._best, *measured], reverse=self.maximise)[: RoundSummary.TOP]
         return RoundSummary(
             round=round,
@@ -87,6 +87,15 @@ def ranked(rows: Sequence[JsonDict], *, maximise: bool) -> list[JsonDict]:
     return sorted(rows, key=key)
 
 
+IMPORTED = "imported"
+"""Origin of values that came with the data."""
+
+
+def is_call(row: JsonDict) -> bool:
+    """Return whether a candidate is counted as a call of the oracle: neither proposed only nor supplied as data."""
+    return row["origin"] not in (None, IMPORTED)
+
+
 def arm_figures(rows: Sequence[JsonDict], arm: Arm) -> ArmFigures | None:
     """Return what an arm measured in some rows, or None if it measured nothing."""
     values = [row["value"] for row in rows if row["arm"] == arm and row["state"] == CallState.DONE]
@@ -100,14 +109,23 @@ def arm_figures(rows: Sequence[JsonDict], arm: Arm) -> ArmFigures | None:
 
 
 def arm_text(figures: ArmFigures | None) -> str:
-    """Return a mean with its 95 % interval and n, such as `1.234 ± 0.31 (n 6)`; a dash where there is none."""
+    """Return a mean with its 95 % interval and n, such as `1.234 ± 0.31 (n 6)`; a dash where there is none.
+
+    Below `FEWEST` values there is no interval to show: of two it is thirteen times their standard error.
+    """
     if figures is None:
         return "-"
-    return f"{spread(figures.mean, figures.half)} (n {figures.n})"
+    return f"{spread(figures.mean, figures.half if figures.n >= FEWEST else None)} (n {figures.n})"
+
+
+FEWEST = 3
+"""Values of which an interval of their mean is shown."""
 
 
 def by_source(rows: Sequence[JsonDict], stages: Iterable[StageRow], *, maximise: bool) -> list[SourceFigures]:
-    """Return what each source proposed and what came of it: the initial design first, then as they came.
+    """Return what each source proposed and what came of it, in one order whatever that of the rows.
+
+    By the first round of which something was taken, the initial design before the arms; then the others.
 
     Args:
         rows: the campaign's candidates.
@@ -125,7 +143,8 @@ def by_source(rows: Sequence[JsonDict], stages: Iterable[StageRow], *, maximise:
         if row["state"] != "proposed":
             bought.setdefault(row["source"], []).append(row)
     out = []
-    for source in dict.fromkeys([*bought, *counts["propose"]]):
+    first = {source: min((row["round"], _ARMS.index(row["arm"])) for row in mine) for source, mine in bought.items()}
+    for source in dict.fromkeys([*sorted(first, key=lambda name: (first[name], name)), *counts["propose"]]):
         mine = bought.get(source, [])
         values = [row["value"] for row in mine if row["state"] == CallState.DONE]
         out.append(
@@ -133,13 +152,15 @@ def by_source(rows: Sequence[JsonDict], stages: Iterable[StageRow], *, maximise:
                 source=source,
                 proposed=counts["propose"].get(source),
                 screened=counts["screen"].get(source, 0 if source in counts["propose"] and counts["screen"] else None),
-                bought=sum(row["origin"] != "imported" for row in mine),
+                bought=sum(map(is_call, mine)),
                 mean=math.fsum(values) / len(values) if values else None,
                 best=(max(values) if maximise else min(values)) if values else None,
             )
         )
     return out
 
+
+_ARMS = tuple(Arm)
 
 COUNTED = "source"
 """Metrics `source/KIND` of the stages `propose` and `screen` count candidates by the kind of generator."""

@@ -20,6 +20,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from data.config import plain_message
 from models.component import Component, ComponentError, Options, OptionsT, nearest, subclasses
 from models.plugins import Plugins, clashes, plugins
 
@@ -213,5 +214,5 @@ def _explain(group: str, cls: type[Component[Any]], error: ValidationError) -> s
             )
         else:
             got = "" if item["type"] == "missing" else f" Got {item['input']!r}."
-            lines.append(f"Option {where!r} of {group} {cls.kind!r}: {item['msg']}.{got}")
+            lines.append(f"Option {where!r} of {group} {cls.kind!r}: {plain_message(item)}.{got}")
     return " ".join(lines)

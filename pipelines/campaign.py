@@ -20,10 +20,11 @@ from prefect.states import Completed
 from data.campaign_lock import LockLost, campaign_lock, has_lost, refuse_if_running
 from data.campaigns import Campaign, CampaignState, LedgerError
 from data.config import ConfigError, load_config
+from data.ledger import Ledger
 from data.masking import masked
 from pipelines.calling import Call, as_function, as_task
 from pipelines.following import remembering_the_end
-from pipelines.validation import checked_config
+from pipelines.validation import check_source, checked_config
 from pipelines.zombies import bury_zombies
 from tasks.components import book_of, parts_of_oracle
 from tasks.measure import measure
@@ -104,6 +105,9 @@ def run_campaign(
     ledger = workspace.ledger()
     refuse_if_running(ledger, config.name)
     base = path.absolute().parent
+    if fresh or not _is_prepared(ledger, config.name):
+        with suppress(CampaignStopped):  # which is how a campaign ends, not a mistake
+            check_source(config, base)
     begun = ledger.begin_campaign(config, base, fresh=fresh, oracle=parts_of_oracle(config, base))
     ref = CampaignRef(str(workspace.home), begun.id)
     with CampaignContext(workspace, ledger, begun) as context, campaign_lock(ledger, begun):
@@ -128,6 +132,13 @@ def run_campaign(
         ledger.set_state(begun.id, outcome.state, outcome.message)
         call(final_report, ref)
     return outcome
+
+
+def _is_prepared(ledger: Ledger, name: str) -> bool:
+    try:
+        return ledger.stage(ledger.campaign(name).id, 0, "prepare_data") is not None
+    except LedgerError:  # there is no such campaign
+        return False
 
 
 def _record_end(context: CampaignContext, state: CampaignState, message: str) -> None:

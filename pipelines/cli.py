@@ -77,7 +77,7 @@ def candidates(
     name: str,
     *,
     top: int | None = None,
-    format: Literal["table", "csv", "sdf", "json"] = "table",
+    format: Literal["table", "csv", "sdf", "json", "smi"] = "table",
     out: Path | None = None,
     wide: bool = False,
 ) -> int:
@@ -86,7 +86,7 @@ def candidates(
     Args:
         name: of the campaign.
         top: only the best so many.
-        format: table for the terminal; csv, sdf and json for other programs.
+        format: table for the terminal; csv, sdf, json and smi (SMILES and ids) for other programs.
         out: file to write, of the format asked for or of its ending; without it the candidates are printed.
         wide: lines as long as they are, ids included, as into a pipe.
     """

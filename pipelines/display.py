@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -20,7 +21,7 @@ from data.config import CampaignConfig
 from data.ledger import Ledger
 from data.summary import Course, by_round
 from data.wording import figure
-from pipelines.status import ROUNDS, round_row
+from pipelines.status import ROUNDS, round_row, show_reading
 from pipelines.terminal import Terminal, table
 from tasks.progress import Event, listening
 from tasks.workspace import Workspace
@@ -32,7 +33,8 @@ class RunDisplay:
     """A live table in a terminal; a line per stage where the output is no terminal."""
 
     def __init__(self, console: Terminal, workspace: Workspace, config: CampaignConfig) -> None:
-        self.console, self.config = console, config
+        self.console, self.workspace, self.config = console, workspace, config
+        self._read = False
         self.ledger: Ledger = workspace.ledger()
         self.event = Event(0, "start")
         self.started = time.monotonic()
@@ -64,9 +66,17 @@ class RunDisplay:
 
     def _on_event(self, event: Event) -> None:
         before, self.event = self.event, event
+        if not self._read and event.stage not in ("start", "prepare_data"):
+            self._read = True  # before anything is bought: what is wrong with the file can still be mended
+            self._tell_reading()
         if not self.console.is_terminal and (before.round, before.stage) != (event.round, event.stage):
             seconds = time.monotonic() - self.started
             self.console.say(f"{seconds:6.1f} s  round {event.round}  {event.stage.replace('_', ' ')}")
+
+    def _tell_reading(self) -> None:
+        with suppress(LedgerError):
+            campaign = self.ledger.campaign(self.config.name)
+            show_reading(self.workspace, self.ledger.stages(campaign.id), self.console)
 
     def _render(self) -> RenderableType:
         with self._lock:

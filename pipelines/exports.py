@@ -1,7 +1,8 @@
 """Candidates as files of other programs: exact values, every text in a form that reads back.
 
-* CSV: texts that a spreadsheet would run begin with an apostrophe (`data.spreadsheets`).
+* CSV: texts that a spreadsheet would run get an apostrophe in front (`data.spreadsheets`).
 * JSON: as they are.
+* SMI: a SMILES and an id in a line, with a tab between them.
 * SDF: a text that its format cannot hold (line breaks, `$$$$`, a leading `>`, blanks at its ends) is a JSON string, in
   quotation marks; one that begins with a quotation mark is too, so that every such property is read by `json.loads`.
 """
@@ -11,9 +12,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from data.config import ConfigError
 from data.molecules import quiet_rdkit
 from data.records import JsonDict
 from data.spreadsheets import safe_text
@@ -58,6 +61,11 @@ def as_csv(rows: Sequence[JsonDict]) -> str:
     return text.getvalue()
 
 
+def as_smi(rows: Sequence[JsonDict]) -> str:
+    """Return candidates as a SMILES file: SMILES, tab, id."""
+    return "".join(f"{row['smiles']}\t{row['id']}\n" for row in rows)
+
+
 def as_sdf(rows: Sequence[JsonDict]) -> str:
     """Return candidates as an SD file with 2-D coordinates, every field a property."""
     text = io.StringIO()
@@ -76,6 +84,34 @@ def sdf_text(value: Any) -> str:
         return repr(value)
     plain = value.isprintable() and value == value.strip() and not value.startswith(('"', ">", "$$$$"))
     return value if plain else json.dumps(value, ensure_ascii=not value.isprintable())
+
+
+FORMS: Mapping[str, Callable[[Sequence[JsonDict]], str]] = {
+    "csv": as_csv,
+    "sdf": as_sdf,
+    "json": as_json,
+    "smi": as_smi,
+}
+"""Format -> its text; a format is the ending of its files."""
+
+
+def form_of(format: str | None, name: str) -> Callable[[Sequence[JsonDict]], str]:
+    """Return what writes a file: of the format that is asked for, else of the name's ending, CSV where it has none.
+
+    Raises:
+        ConfigError: the ending is of no format that is written, or of another one than was asked for.
+    """
+    ending = Path(name).suffix[1:].lower()
+    if ending not in FORMS and ending:
+        told = f"its ending {'.' + ending!r} names no format that is written"
+    elif format is not None and ending and ending != format:
+        told = f"its ending says {ending}, and --format says {format}"
+    else:
+        return FORMS[format or ending or "csv"]
+    named = ", ".join(f".{form}" for form in FORMS)
+    raise ConfigError(
+        f"{name!r} is not written: {told}. Give the file one of the endings {named}, or none and its --format."
+    )
 
 
 def _molblock(smiles: str, name: str) -> str:

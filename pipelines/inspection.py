@@ -12,7 +12,7 @@ from data.oracle_book import settle
 from data.records import JsonDict
 from data.summary import ranked
 from data.wording import figure, labelled, spread
-from pipelines.exports import FIELDS, as_csv, as_json, as_sdf
+from pipelines.exports import FIELDS, FORMS, form_of
 from pipelines.terminal import Terminal
 from tasks.workspace import Workspace, WorkspaceError, writing
 
@@ -45,7 +45,7 @@ def export_candidates(
     """Print or write a campaign's candidates; a file is of the format that is asked for, else of its name's ending.
 
     Raises:
-        ConfigError: `top` is not positive.
+        ConfigError: `top` is not positive, or the name of the file asks for another format.
         LedgerError: no such campaign.
         WorkspaceError: the file cannot be written, or is one that must not be overwritten.
     """
@@ -53,19 +53,18 @@ def export_candidates(
         from data.config import ConfigError
 
         raise ConfigError(f"--top is {top}; expected at least 1, or leave it out to have all candidates.")
+    form = None if out is None else form_of(None if format == "table" else format, str(out))
     if out is not None:
         _refuse_precious(workspace, name, out)
     rows = exported(workspace, name, top)
-    forms = {"json": as_json, "csv": as_csv, "sdf": as_sdf}
-    if out is not None:
-        form = forms.get(out.suffix[1:].lower(), as_csv) if format == "table" else forms[format]
+    if out is not None and form is not None:
         with writing(out):
             out.write_text(form(rows), encoding="utf-8", newline="")
         console.say(f"{len(rows)} candidates written to {out}")
     elif format == "table":
         show_candidates(rows, console)
     else:
-        console.raw(forms[format](rows))
+        console.raw(FORMS[format](rows))
 
 
 def _refuse_precious(workspace: Workspace, name: str, out: Path) -> None:

@@ -33,6 +33,7 @@ def run_in_terminal(
     """Run a campaign with a progress display; returns the exit code."""
     config = load_config(path, overrides)  # a broken file is refused before anything is started
     workspace = Workspace.open()
+    console.say(f"Campaign    {config.name}: loading ...")
     with terminating(), served(workspace, plain=plain, console=console):
         from pipelines.campaign import campaign, run_campaign
         from pipelines.validation import checked_config
@@ -130,13 +131,17 @@ def retrain_in_terminal(campaign_name: str, *, plain: bool, console: Terminal) -
     campaign = workspace.ledger().campaign(campaign_name)
     result = json.loads((workspace.campaign_folder(campaign) / "retrain" / "comparison.json").read_text())
     lines = [["trained on", str(result.get("n_champion", "-")), str(result["n_challenger"])]]
-    for where in ("holdout", "newest"):
+    for where in ("heldout", "holdout", "newest"):
         for name in ("nll", "rmse", "spearman", "coverage_90"):
             sides = [result.get(f"{where}_{side}", {}).get(name) for side in ("champion", "challenger")]
-            if sides[0] is not None:
+            if any(side is not None for side in sides):
                 lines.append([f"{where} {name} (n={result[f'n_{where}']})", *map(figure, sides)])
     console.records(["", "champion", "challenger"], lines, long=(), numbers=(1, 2))
     verdict = f"Version {result['version']} is the champion now." if result["promote"] else "The champion stays."
+    earlier = int(result["version"]) - 1
+    if "champion" not in result and earlier:
+        numbers = f"Versions 1 to {earlier} are" if earlier > 1 else "Version 1 is"
+        verdict += f" {numbers} of the campaign's rounds."
     console.say(f"{result['reason']} {verdict}")
     return 0
 
@@ -185,9 +190,14 @@ def checked_cron(cron: str) -> None:
 def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Terminal) -> int:
     """Check a campaign file and print what would be run."""
     load_config(path, overrides)  # a broken file is refused before anything heavy is imported
-    from pipelines.validation import checked_config
+    from pipelines.validation import check_source, checked_config
+    from tasks.stages import BadInput, CampaignStopped
 
     config = checked_config(path, overrides)
+    try:
+        told = check_source(config, path.absolute().parent)
+    except CampaignStopped as stopped:
+        raise BadInput(stopped.message) from stopped
     calls = config.data.initial + config.rounds * config.batch_size
     lines = [("campaign", config.name)]
     for objective in config.objectives:
@@ -200,5 +210,7 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
         ("oracle calls", f"{calls} planned, budget {config.budget.calls or 'without limit'}"),
     ]
     console.print(table(["", ""], lines, headed=False, long=(1,)))
+    for sentence in told:
+        console.say(f"data  {sentence}")
     console.say((f"{path} is valid.", "green"))
     return 0

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from data.sampler_config import load_sampler
 from data.wording import figure
+from pipelines.pages import mlflow_address
 from pipelines.running import served, terminating
 from pipelines.services import wait_for_prefect
 from pipelines.terminal import Terminal
@@ -41,7 +42,7 @@ def sampler_in_terminal(path: Path, overrides: tuple[str, ...], *, plain: bool, 
                 checked_sampler(path, overrides, workspace)  # refused before a run of the flow is there
                 wait_for_prefect()
                 summary = sampler(str(path), overrides)
-    show_summary(path.stem, len(config.seeds), summary, console)
+    show_summary(path.stem, len(config.seeds), summary, workspace, console)
     return 0
 
 
@@ -107,7 +108,7 @@ def _name(key: str) -> str:
     return key.replace("/", ", ").replace("_", " ")
 
 
-def show_summary(name: str, seeds: int, summary: Summary, console: Terminal) -> None:
+def show_summary(name: str, seeds: int, summary: Summary, workspace: Workspace, console: Terminal) -> None:
     """Print the figures of the end, what they cost, and where to look."""
     many = seeds > 1
     console.say(f"{name}, judged {summary.judged}")
@@ -115,9 +116,8 @@ def show_summary(name: str, seeds: int, summary: Summary, console: Terminal) -> 
     lines = [[_name(key), *_cells(spread, many)] for key, spread in (summary.figures | summary.costs).items()]
     console.records(headers, lines, long=(), numbers=range(1, len(headers)))
     pictures = summary.folder / "seed-*" / "plots"
-    page = (
-        f"`discover ui`, then {summary.page}" if summary.page else "could not be reached; the same command tries again"
-    )
+    lost = "could not be reached; the same command tries again"
+    page = mlflow_address(workspace, summary.page) if summary.page else lost
     for label, text in (("MLflow", page), ("Pictures", str(pictures)), ("Files", str(summary.folder))):
         console.say(f"{label:<12}{text}")
 

@@ -11,6 +11,7 @@ from models.registry import ComponentError, build
 from pipelines.catalogue import tell_plugin_problems
 from tasks.components import acquisition_of, generator_of, oracle_of, oracle_spec, screens_of, selector_of, space_of
 from tasks.oracle_pool import OraclePool
+from tasks.prepare_data import checked_source
 
 
 def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfig:
@@ -48,6 +49,31 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
             f"each costs {config.data.initial * oracle.cost:g}. Raise it, or lower data.initial."
         )
     return config
+
+
+LARGEST_READ = 4_000_000
+"""Bytes of a file of molecules that is read to be checked: some seconds to a minute."""
+
+
+def check_source(config: CampaignConfig, base: Path) -> list[str]:
+    """Read the source and draw the initial design, as the campaign will; return what is to be said of its rows.
+
+    A source that is no file, or a large one, is not read: the campaign reads it, and refuses it before anything is
+    bought.
+
+    Raises:
+        BadInput, SourceError, CampaignStopped: as `tasks.prepare_data.prepare_data`.
+    """
+    source = build("source", config.data.component())
+    size = source.file(base).stat().st_size if hasattr(source, "file") else None
+    if size is None or size > LARGEST_READ:
+        why = "is no single file" if size is None else f"has {size / 1e6:.0f} MB"
+        return [
+            f"The rows of the source {config.data.kind!r} were not read, as it {why}; `discover run` reads them, and "
+            "refuses what cannot be used before anything is bought."
+        ]
+    told = checked_source(config, base)
+    return [str(told["line"]), *map(str, told["warnings"])]
 
 
 def _check_function(config: CampaignConfig, base: Path, oracle: Oracle) -> None:

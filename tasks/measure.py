@@ -14,7 +14,7 @@ from data.campaigns import CampaignState
 from data.config import digest
 from data.oracle_book import Elsewhere, OracleBook
 from data.records import CallState, JsonDict, Measurement
-from data.spreadsheets import safe_frame
+from data.spreadsheets import write_csv
 from models.protocols import Oracle
 from tasks.components import book_of, oracle_of, oracle_spec, parts_of_oracle
 from tasks.oracle_pool import OraclePool
@@ -238,7 +238,7 @@ def _write_dataset(rows: list[JsonDict], folder: Path, round: int, oracle: Oracl
     measured = frame[frame["state"] == CallState.DONE][DATASET_COLUMNS].reset_index(drop=True)
     measured = measured.astype({"value": "float64", "predicted_mean": "float64", "predicted_std": "float64"})
     measured.to_parquet(folder / "dataset.parquet", index=False)
-    safe_frame(measured).to_csv(folder / "dataset.csv", index=False)
+    write_csv(measured, folder / "dataset.csv")
     here = frame[frame["round"] == round]
     return {
         "measured": float((here["state"] == CallState.DONE).sum()),

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from data.health import Z90, inside_text, predicted_and_measured
 from data.molecules import morgan_counts, tanimoto
 from data.records import Arm, FloatArray, JsonDict, Prediction
+from data.summary import IMPORTED, is_call
 from data.wording import figure as shown_figure
 from data.wording import shown_unit
 from models.proxies.evaluation import metrics, reliability
@@ -32,6 +33,7 @@ STYLE: Mapping[str, Any] = {
     "size": (4.8, 3.5),
     "dpi": 150,
     "arms": {Arm.INITIAL: "#7f8a94", Arm.ACQUISITION: "#0072b2", Arm.CONTROL: "#d55e00"},
+    "data": "#1b1f24",
     "markers": {Arm.INITIAL: "o", Arm.ACQUISITION: "^", Arm.CONTROL: "s"},
     "rounds": ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000"),
     "values": "cividis",
@@ -44,39 +46,44 @@ _svg_lock = threading.Lock()
 def best_so_far(rows: Sequence[JsonDict], *, maximise: bool = True, objective: str = "value", unit: str = "") -> Figure:
     """Draw the best measured value against the calls spent, with what the control arm alone would have found.
 
+    Values that came with the data were known before the first call: they stand at call 0.
+
     Args:
         rows: candidates in the order of their calls; a call that failed counts and has no value. Keys: `value`, `arm`,
-            `round`, and `state`, of which `proposed` means no call.
+            `round` and `origin`, as `Ledger.candidates` gives them.
         maximise: whether larger is better.
         objective: name of the measured property.
         unit: of the values.
     """
-    called = [row for row in rows if row.get("state") != "proposed"]
+    supplied = [row for row in rows if row["origin"] == IMPORTED]
+    called = [row for row in rows if is_call(row)]
     figure, axes = _figure(f"Calls of the oracle, {len(called)} in all", _label(objective, unit))
-    values = np.array([np.nan if row["value"] is None else row["value"] for row in called], dtype=float)
-    arms = np.array([str(row["arm"]) for row in called])
-    calls = np.arange(1, len(called) + 1)
-    starts = [i for i in range(1, len(called)) if called[i]["round"] != called[i - 1]["round"]]
-    for start in starts:
-        axes.axvline(start + 0.5, color=STYLE["grid"], linewidth=1.0, zorder=0)
-        text = f"round {called[start]['round']}"
-        axes.annotate(text, (start + 0.5, 0.0), (2, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
-                      fontsize=0.75 * STYLE["font"], color=STYLE["soft"])  # fmt: skip
-    for arm in Arm:
-        here = (arms == arm) & np.isfinite(values)
-        name = f"{arm} ({int((arms == arm).sum())})" if here.any() else None
-        axes.scatter(calls[here], values[here], s=14, marker=STYLE["markers"][arm], color=STYLE["arms"][arm],
-                     alpha=0.5, linewidths=0, label=name)  # fmt: skip
-    for excluded, colour, style, name in (
-        (Arm.CONTROL, STYLE["arms"][Arm.ACQUISITION], "-", "best: initial + acquisition"),
-        (Arm.ACQUISITION, STYLE["arms"][Arm.CONTROL], "--", "best: initial + control"),
-    ):
+    shown = [*supplied, *called]
+    calls = np.array([0] * len(supplied) + list(range(1, len(called) + 1)))
+    values = np.array([np.nan if row["value"] is None else row["value"] for row in shown], dtype=float)
+    arms = np.array([str(row["arm"]) for row in shown])
+    for before, after, call in zip(shown, shown[1:], calls[1:], strict=False):
+        if call and before["round"] != after["round"]:
+            axes.axvline(call - 0.5, color=STYLE["grid"], linewidth=1.0, zorder=0)
+            axes.annotate(f"round {after['round']}", (call - 0.5, 0.0), (2, 3), xycoords=("data", "axes fraction"),
+                          textcoords="offset points", fontsize=0.75 * STYLE["font"], color=STYLE["soft"])  # fmt: skip
+    groups = [("data", calls == 0, STYLE["data"], "D")]
+    groups += [(str(arm), (calls > 0) & (arms == arm), STYLE["arms"][arm], STYLE["markers"][arm]) for arm in Arm]
+    for name, members, colour, marker in groups:
+        here = members & np.isfinite(values)
+        axes.scatter(calls[here], values[here], s=14, marker=marker, color=colour, alpha=0.5, linewidths=0,
+                     label=f"{name} ({int(members.sum())})" if here.any() else None)  # fmt: skip
+    start = " + ".join(["data"] * bool(supplied) + ["initial"] * bool(((calls > 0) & (arms == Arm.INITIAL)).any()))
+    for excluded, included, style in ((Arm.CONTROL, Arm.ACQUISITION, "-"), (Arm.ACQUISITION, Arm.CONTROL, "--")):
         # Without any row of the other arm the two lines are one.
         if excluded == Arm.ACQUISITION and not (arms == Arm.CONTROL).any():
             continue
         line = running_best(np.where(arms == excluded, np.nan, values), maximise=maximise)
-        axes.step(calls, line, where="post", color=colour, linestyle=style, linewidth=STYLE["line"], label=name)
-    legend(axes, "best" if len(called) else "")
+        last = max(len(supplied) - 1, 0)  # of the supplied values only the best is known at call 0
+        name = "best: " + " + ".join(filter(None, (start, str(included))))
+        axes.step(calls[last:], line[last:], where="post", color=STYLE["arms"][included], linestyle=style,
+                  linewidth=STYLE["line"], label=name)  # fmt: skip
+    legend(axes, "best" if shown else "")
     return settled(figure)
 
 

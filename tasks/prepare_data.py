@@ -13,12 +13,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.campaigns import CampaignState
-from data.config import digest
+from data.config import CampaignConfig, derive_seed, digest
 from data.datasets import Library
 from data.decades import wide_span
-from data.records import Arm
-from data.remarks import REPORT, reading_line
-from data.spreadsheets import safe_frame
+from data.records import Arm, JsonDict
+from data.remarks import REFUSED, REPORT, reading_line
+from data.spreadsheets import write_csv
 from models.registry import build
 from models.reward import first_refusal
 from models.sources.base import read_source
@@ -39,13 +39,14 @@ def prepare_data(ref: CampaignRef) -> StageRef:
     """
     with ref.open() as context:
         config = context.config
+        sha256 = source_sha256(config.data.component(), context.campaign.base)
         stage = run_stage(
             context,
             0,
             "prepare_data",
-            inputs={"source": source_sha256(config.data.component(), context.campaign.base)},
+            inputs={"source": sha256},
             settings=context.settings("space", "data", "screens"),
-            compute=lambda folder: _prepare(context, folder),
+            compute=lambda folder: _prepare(context, folder, sha256),
         )
         initial = pd.read_parquet(stage.path(context, "initial.parquet"))
         _book(context, initial)
@@ -62,49 +63,87 @@ def source_sha256(spec: Mapping[str, Any], base: Path) -> str:
     return digest([[str(cell) for cell in astuple(row)] for row in source.rows(base)])
 
 
-def _prepare(context: CampaignContext, folder: Path) -> dict[str, float]:
-    config = context.config
-    library = read_source(config.data.component(), base=context.campaign.base, space=config.space)
+def checked_source(config: CampaignConfig, base: Path) -> JsonDict:
+    """Read the source and draw the initial design as the campaign will; return what is to be said of the rows.
+
+    What was read is kept for the campaign of this process, which need not read it again.
+
+    Raises:
+        BadInput, SourceError, CampaignStopped: as `prepare_data`.
+    """
+    library = _library(config, base, source_sha256(config.data.component(), base))
+    initial_design(config, library.frame)
+    return _report(library)
+
+
+_kept: dict[str, Library] = {}
+
+
+def _library(config: CampaignConfig, base: Path, sha256: str) -> Library:
+    settings = config.model_dump(mode="json", include={"data", "space"})
+    key = digest([settings, str(base), sha256])
+    if key not in _kept:
+        _kept.clear()
+        _kept[key] = read_source(config.data.component(), base=base, space=config.space)
+    return _kept[key]
+
+
+def _prepare(context: CampaignContext, folder: Path, sha256: str) -> dict[str, float]:
+    library = _library(context.config, context.campaign.base, sha256)
+    _kept.clear()
     library.frame.to_parquet(folder / "library.parquet", index=False)
     refused = pd.DataFrame(
         [(r.line, r.text, r.reason) for r in library.refused], columns=["line", "text", "reason"]
     ).astype({"line": "Int64"})
-    safe_frame(refused).to_csv(folder / "refused.csv", index=False)
-    initial = _initial_design(context, library)
+    write_csv(refused, folder / REFUSED)
+    initial = initial_design(context.config, library.frame)
     initial.to_parquet(folder / "initial.parquet", index=False)
-    counts = {
+    write_json(folder / REPORT, _report(library))
+    return {**_counts(library), "initial": len(initial)}
+
+
+def _counts(library: Library) -> dict[str, float]:
+    return {
         "rows": library.rows,
         "library": len(library.frame),
         "labelled": int(library.frame["value"].notna().sum()),
         "merged": library.merged,
-        "refused": len(refused) + library.too_large,
+        "refused": len(library.refused) + library.too_large,
     }
+
+
+def _report(library: Library) -> JsonDict:
+    counts = _counts(library)
     span = wide_span(library.frame["value"].dropna().tolist())
-    write_json(
-        folder / REPORT,
-        {
-            "rows": library.rows,
-            "kept": len(library.frame),
-            "labelled": counts["labelled"],
-            "merged": library.merged,
-            "refused": counts["refused"],
-            "line": reading_line(counts, library.reasons),
-            "warnings": [*library.warnings, *([] if span is None else [span])],
-            "notes": library.notes,
-            "reasons": library.reasons,
-        },
-    )
-    return {**counts, "initial": len(initial)}
+    return {
+        "rows": library.rows,
+        "kept": counts["library"],
+        "labelled": counts["labelled"],
+        "merged": library.merged,
+        "refused": counts["refused"],
+        "listed": len(library.refused),
+        "line": reading_line(counts, library.reasons),
+        "warnings": [*library.warnings, *([] if span is None else [span])],
+        "notes": library.notes,
+        "reasons": library.reasons,
+    }
 
 
-def _initial_design(context: CampaignContext, library: Library) -> pd.DataFrame:
-    """Return all labelled molecules, and `data.initial` unlabelled ones drawn at random from those that pass."""
-    config = context.config
-    frame = library.frame
+def initial_design(config: CampaignConfig, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return all labelled molecules, and `data.initial` unlabelled ones drawn at random from those that pass.
+
+    Args:
+        config: of the campaign.
+        frame: the molecules of the source, `data.datasets.COLUMNS`.
+
+    Raises:
+        BadInput: there are too few molecules for the initial design, or too few values for a proxy.
+        CampaignStopped: the screens refuse every molecule of the source.
+    """
     labelled = frame[frame["value"].notna()]
     pool = frame[frame["value"].isna()]
     wanted = config.data.initial
-    order = np.random.default_rng(context.seed("initial design")).permutation(len(pool))
+    order = np.random.default_rng(derive_seed(config.seed, "initial design")).permutation(len(pool))
     screens = screens_of(config)
     chosen: list[int] = []
     for start in range(0, len(order), 256):

@@ -22,9 +22,9 @@ from data.config import digest
 from data.health import Finding, findings, worst
 from data.masking import masked
 from data.records import Arm, CallState, JsonDict, RoundSummary, SourceFigures
-from data.remarks import reading_told
-from data.spreadsheets import safe_frame
-from data.summary import by_source, ranked, summaries, summarise
+from data.remarks import REFUSED, reading_told
+from data.spreadsheets import write_csv
+from data.summary import IMPORTED, by_source, is_call, ranked, summaries, summarise
 from data.wording import figure, shown_unit
 from models.screens.synthetic_accessibility import synthetic_accessibility
 from tasks.components import oracle_of, read_json, write_json
@@ -92,8 +92,7 @@ def _write(context: CampaignContext, folder: Path, round: int, rows: list[JsonDi
     plots = folder / "plots"
     plots.mkdir(exist_ok=True)
     pictures = round_figures(context, rows, round, plots)
-    table = safe_frame(pd.DataFrame(rows).reindex(columns=TABLE_COLUMNS))
-    table.to_csv(folder / "candidates.csv", index=False)
+    write_csv(pd.DataFrame(rows).reindex(columns=TABLE_COLUMNS), folder / "candidates.csv")
     figures = _figures(context, rows, summary)
     sources = by_source(rows, _stages(context, round), maximise=context.maximise)
     health = _health(context, rows, round)
@@ -190,8 +189,14 @@ def _subtitle(context: CampaignContext, count: int, round: int) -> str:
     shown = f"the best {SHOWN} of {count}" if count > SHOWN else f"{count}"
     sentences = [f"{objective.goal.capitalize()} {objective.name.replace('_', ' ')}: {shown} candidates after {where}."]
     data = context.finished(0, "prepare_data")
-    sentences += [] if data is None else reading_told(context.workspace.home / data.uri)
+    sentences += [] if data is None else _reading(context, context.workspace.home / data.uri)
     return " ".join(sentences)
+
+
+def _reading(context: CampaignContext, folder: Path) -> list[str]:
+    """Return what became of the rows, the same on every machine: the page goes from hand to hand."""
+    told = reading_told(folder, f"{folder.relative_to(context.folder).as_posix()}/{REFUSED} in the campaign's folder")
+    return [sentence if sentence.endswith(".") else f"{sentence}." for sentence in told]
 
 
 def _exported(row: Mapping[str, Any]) -> JsonDict:
@@ -290,8 +295,8 @@ def _best_by_call(rows: list[JsonDict], *, maximise: bool) -> list[dict[str, flo
     Values that came with the data were known before the first call: they stand at call 0.
     """
     pick = max if maximise else min
-    known = [row["value"] for row in rows if row["origin"] == "imported" and row["value"] is not None]
-    bought = [row for row in rows if row["origin"] not in (None, "imported")]
+    known = [row["value"] for row in rows if row["origin"] == IMPORTED and row["value"] is not None]
+    bought = [row for row in rows if is_call(row)]
     best: float | None = pick(known) if known else None
     out: list[dict[str, float | None]] = [{"call": 0, "best_so_far": best}] if known else []
     for call, row in enumerate(sorted(bought, key=lambda row: (row["round"], row["position"])), start=1):

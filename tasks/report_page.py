@@ -22,6 +22,7 @@ from markupsafe import Markup
 from data.depiction import depict
 from data.molecules import parse
 from data.records import Arm, CallState, JsonDict
+from data.summary import FEWEST
 from data.wording import DIGITS, figure, shown_unit
 
 _FIGURES = {
@@ -244,6 +245,7 @@ def _figures(summary: Mapping[str, Any], unit: str) -> list[dict[str, Any]]:
         if value is None or (name == "budget" and "calls" in summary) or (arm in _ARMS and what in ("n", "half")):
             continue
         n, half = (summary.get(f"{arm}_{key}") for key in ("n", "half"))
+        half = half if (n or 0) >= FEWEST else None
         about = f"± {_shown(half, 2)} {unit} (95 %), n {n}" if half is not None else f"{unit} (n {n})" if n else unit
         budget = summary.get("budget") if name == "calls" else None
         text = _shown(value) if name in _VALUES and _finite(value) else _plain(value)
@@ -252,6 +254,7 @@ def _figures(summary: Mapping[str, Any], unit: str) -> list[dict[str, Any]]:
             {
                 "label": label,
                 "text": text,
+                "number": isinstance(value, int | float),
                 "unit": about if name in _VALUES else (f"of {budget:,}" if budget else ""),
                 "share": round(min(100.0 * value / budget, 100.0), 1) if budget else None,
             }

@@ -66,6 +66,13 @@ def compare_with_champion(ref: CampaignRef, challenger: str) -> JsonDict:
             raise BadInput(f"There is no trained proxy {challenger!r} in the workspace; run `discover retrain` again.")
         base: JsonDict = {"challenger": challenger, "n_challenger": read_json(folder / "training.json")["n"]}
         if champion is None:
+            data = _training_data(folder)
+            rows = pd.read_csv(folder / "heldout.csv")
+            heldout = Prediction(rows["mean"].to_numpy(), rows["std"].to_numpy())
+            base |= {
+                "n_heldout": len(data),
+                "heldout_challenger": metrics(heldout, data.values, maximise=context.maximise),
+            }
             return {**base, "promote": True, "reason": "There is no champion yet."}
         version, key = champion
         base |= {"champion": key, "champion_version": version}

@@ -1,7 +1,11 @@
 """What is told of a campaign's candidates."""
 
+import itertools
+
+import pytest
+
 from data.records import Arm, CallState
-from data.summary import by_source, summaries, summarise
+from data.summary import arm_figures, arm_text, by_source, summaries, summarise
 
 
 def row(origin, value, source="csv", state=CallState.DONE):
@@ -19,6 +23,30 @@ def test_labels_that_came_with_the_file_are_not_told_as_bought():
     (csv,) = by_source(rows, [], maximise=True)
     assert csv.bought == 2
     assert (csv.mean, csv.best) == (3.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([], "-"),
+        ([4.5], "4.500 (n 1)"),
+        ([1.0, 8.0], "4.500 (n 2)"),
+        ([1.0, 2.0, 3.0], "2.000 ± 2.5 (n 3)"),  # 4.303 / sqrt(3)
+    ],
+)
+def test_an_interval_is_told_from_three_values_on(values, told):
+    assert arm_text(arm_figures([row("called", value) for value in values], Arm.INITIAL)) == told
+
+
+def test_sources_stand_in_one_order_whatever_that_of_the_candidates():
+    rows = [
+        row("imported", 1.0),
+        row("called", 2.0) | {"source": "random", "round": 1, "arm": Arm.CONTROL},
+        row("called", 9.0) | {"source": "genetic", "round": 1, "arm": Arm.ACQUISITION},
+        row("called", 8.0) | {"source": "gflownet", "round": 2, "arm": Arm.ACQUISITION},
+    ]
+    for order in itertools.permutations(rows):
+        assert [one.source for one in by_source(order, [], maximise=True)] == ["csv", "genetic", "random", "gflownet"]
 
 
 def test_a_thousand_rounds_are_summarised_as_each_is_and_each_row_is_looked_at_once():

@@ -145,6 +145,30 @@ def test_a_narrow_frame_starts_with_cards_that_fit(page: Path) -> None:
         assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.parametrize("width", [1400, 700, 500])
+def test_no_number_is_broken_and_none_leaves_its_place(tmp_path: Path, width: int) -> None:
+    tiny = [row(smiles, -8.394e-13, unit="M", predicted_mean=-7.088e-13, predicted_std=1.7e-12) for smiles in "CNO"]
+    path = tmp_path / "tiny.html"
+    summary = {"best": -8.394e-13, "top10_mean": 8.394e-13, "calls": 123456, "held-out RMSE": 1.048e-12}
+    sources = [["csv", "–", "–", "6", "1.653e-12", "-6.875e-13"]]
+    path.write_text(candidates_page(tiny, title="tiny", unit="M", summary=summary, sources=sources), encoding="utf-8")
+    with Browser(width=width) as browser:
+        browser.open(path)
+        assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        lines = browser.evaluate(
+            "Array.from(document.querySelectorAll('.figures .number, .predicted .pm')).map(number =>"
+            " number.getClientRects().length)"
+        )
+        assert lines == [1] * (len(summary) + len(tiny))
+        inside = browser.evaluate(
+            "Array.from(document.querySelectorAll('.figures .number')).every(number =>"
+            " number.getBoundingClientRect().right <= number.closest('div').getBoundingClientRect().right)"
+        )
+        assert inside
+        rows = browser.evaluate("getComputedStyle(document.querySelector('.sources tbody')).display")
+        assert rows == "table-row-group"  # cards are for the candidates
+
+
 def test_it_works_inside_a_sandboxed_frame(browser: Browser, page: Path, tmp_path: Path) -> None:
     host = tmp_path / "host.html"
     text = json.dumps(page.read_text(encoding="utf-8")).replace("</", "<\\/")

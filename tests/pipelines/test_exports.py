@@ -3,13 +3,17 @@
 import csv
 import io
 import json
+import math
+import re
 
+import pandas as pd
 import pytest
 from rdkit import Chem
 
-from data.spreadsheets import original_text, safe_text
+from data.config import ConfigError
+from data.spreadsheets import original_text, safe_text, write_csv
 from pipelines import inspection
-from pipelines.exports import FIELDS, as_csv, as_json, as_sdf
+from pipelines.exports import FIELDS, as_csv, as_json, as_sdf, as_smi
 from pipelines.terminal import Terminal
 
 TEXTS = ["engine log\n$$$$\nend", "a\n\nb", "$$$$", ">  <value>", "", " blank ", '"quoted"', "=1+1", "Å \x1b[1m"]
@@ -51,14 +55,61 @@ def test_no_text_is_a_formula_and_each_reads_back(text):
     [
         ("best.sdf", "table", as_sdf),
         ("best.JSON", "table", as_json),
+        ("best.smi", "table", as_smi),
         ("best", "table", as_csv),
-        ("best.sdf", "csv", as_csv),
+        ("best", "smi", as_smi),
+        ("best.csv", "csv", as_csv),
     ],
 )
 def test_a_file_has_the_format_of_its_name_where_none_is_asked_for(tmp_path, monkeypatch, name, format, written):
     monkeypatch.setattr(inspection, "exported", lambda *_: [row()])
     inspection.export_candidates(None, "c", None, format, tmp_path / name, Terminal())
     assert (tmp_path / name).read_text(encoding="utf-8") == written([row()])
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "told"),
+    [
+        ("best.xlsx", "table", "its ending '.xlsx' names no format"),
+        ("best.xlsx", "csv", "its ending '.xlsx' names no format"),
+        ("best.csv.gz", "table", "its ending '.gz' names no format"),
+        ("best.SDF", "csv", "its ending says sdf, and --format says csv"),
+        ("best.csv", "smi", "its ending says csv, and --format says smi"),
+    ],
+)
+def test_a_file_whose_ending_names_another_format_is_refused(tmp_path, monkeypatch, name, format, told):
+    monkeypatch.setattr(inspection, "exported", lambda *_: [row()])
+    with pytest.raises(ConfigError, match=re.escape(told)) as refused:
+        inspection.export_candidates(None, "c", None, format, tmp_path / name, Terminal())
+    assert ".csv, .sdf, .json, .smi" in str(refused.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_smiles_file_reads_back_with_its_ids():
+    supplier = Chem.SmilesMolSupplierFromText(as_smi([row(), row("CCN", id="m2")]), delimiter="\t", titleLine=False)
+    assert [(Chem.MolToSmiles(mol), mol.GetProp("_Name")) for mol in supplier] == [("CCO", "m1"), ("CCN", "m2")]
+
+
+@pytest.mark.parametrize("text", ["a;=1+1", "a\t@SUM(A1)", "a\n-1", "a;'=1", "x;''+1;-2", "=1;=2", "\t=1", "a;\t=1"])
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_no_text_is_a_formula_with_another_separator_either(text, separator):
+    written = as_csv([row(message=text, error="x")])
+    for line in io.StringIO(written).read().split("\n"):
+        assert not any(cell.startswith(("=", "+", "-", "@")) for cell in line.split(separator))
+    (read,) = csv.DictReader(io.StringIO(written, newline=""))
+    assert original_text(read["message"]) == text
+
+
+@pytest.mark.parametrize("text", ["a\rb", "a\r\nb", "\r", "a;=1", "plain", "", 'say "x", y'])
+def test_frames_are_written_so_that_every_text_reads_back(tmp_path, text):
+    file = tmp_path / "refused.csv"
+    write_csv(pd.DataFrame({"line": [1, 2], "text": [text, "CCO"], "value": [0.1 + 0.2, math.nan]}), file)
+    first, second = csv.DictReader(io.StringIO(file.read_bytes().decode(), newline=""))
+    assert original_text(first["text"]) == text
+    assert (float(first["value"]), second) == (0.1 + 0.2, {"line": "2", "text": "CCO", "value": ""})
+    table = pd.read_csv(file)
+    assert len(table) == 2
+    assert table["line"].tolist() == [1, 2]
 
 
 def test_an_export_tells_labels_of_the_file_from_measurements():

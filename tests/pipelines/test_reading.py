@@ -1,5 +1,8 @@
 """What the command line says of a data file: rows kept, merged and refused, and the commonest reasons."""
 
+import pytest
+
+from data.campaigns import LedgerError
 from pipelines.cli import EXIT_BAD_INPUT
 
 LINE = (
@@ -15,10 +18,18 @@ def test_run_status_and_page_tell_what_became_of_the_rows(bench):
     bench.write_config(data=data, rounds=0, screens=[], space={"max_heavy_atoms": 12, "min_heavy_atoms": 1})
     told = bench.run()
     assert told.exit == 0, told.message
-    assert LINE in told.message
+    assert told.out.startswith("Campaign    tiny: loading")
+    assert LINE in told.message.partition("round 0 measure")[0]  # before anything is bought
+    assert told.message.count(LINE) == 2  # and in the end
     assert LINE in bench.discover("status", bench.config["name"]).message
     (page,) = bench.home.glob("campaigns/*/report/candidates.html")
     assert LINE in page.read_text(encoding="utf-8")
+    (refused,) = bench.home.glob("campaigns/*/*/*/refused.csv")
+    place = f"data The refused rows, each with its reason: {refused}"
+    assert place in told.message
+    assert place in bench.discover("status", bench.config["name"]).message
+    assert "each with its reason: round-000/prepare_data/refused.csv in" in page.read_text(encoding="utf-8")
+    assert len(refused.read_text().splitlines()) == 4
 
 
 def test_values_in_two_units_are_refused_before_anything_is_bought(bench):
@@ -38,3 +49,52 @@ def test_a_vocabulary_counts_the_rows_that_it_cannot_read(bench):
     assert told.exit == 0, told.message
     assert "2 rows of list.smi were refused" in told.message
     assert "an R-group, an attachment point or an unknown atom (*) (1)" in told.message
+
+
+MANY = [f"{'C' * n}O,{n}" for n in range(3, 9)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "told"),
+    [
+        (MANY, {"data": {"initial": 1}}, "only 0 unlabelled ones"),
+        (MANY[:2], {"data": {"initial": 0}}, "begin with 2 measured molecules; a proxy needs at least"),
+        ([f"{'C' * n}O," for n in range(3, 9)], {"data": {"initial": 7}}, "only 6 unlabelled ones"),
+        ([f"{'C' * n}O," for n in range(3, 9)], {"data": {"initial": 0}}, "There is nothing to measure"),
+        (["[],1", "c1cccn1,2"], {"data": {"initial": 0}}, "All 2 rows of the data source 'csv' were refused"),
+        (MANY, {"space": {"elements": ["H", "C", "o"]}}, "'o' is no symbol of an element"),
+        (MANY, {"space": {"elements": ["H", "C", "CL"]}}, "Did you mean 'Cl'?"),
+        (MANY, {"seed": -1}, "seed: "),
+    ],
+)
+def test_what_run_would_refuse_validate_refuses_too_and_no_campaign_is_left(bench, rows, changes, told):
+    bench.write_library(*rows, header="smiles,y")
+    source = {"kind": "csv", "path": "library.csv", "value": "y", "initial": 0}
+    space = {"max_heavy_atoms": 12, "min_heavy_atoms": 1}
+    bench.write_config(screens=[], space=space | changes.pop("space", {}), data=source | changes.pop("data", {}))
+    bench.write_config(**changes)
+    validated, ran = bench.discover("validate", str(bench.file)), bench.run()
+    assert (validated.exit, ran.exit) == (EXIT_BAD_INPUT, EXIT_BAD_INPUT)
+    assert told in validated.message
+    assert validated.err == ran.err
+    assert "No campaign yet" in bench.discover("status").message
+    assert bench.calls() == []
+
+
+def test_validate_tells_what_becomes_of_the_rows_and_says_where_it_did_not_look(bench, monkeypatch):
+    bench.write_library(*ROWS, header="smiles,y")
+    data = {"kind": "csv", "path": "library.csv", "value": "y", "initial": 0}
+    bench.write_config(data=data, screens=[], space={"max_heavy_atoms": 12, "min_heavy_atoms": 1})
+    told = bench.discover("validate", str(bench.file))
+    assert told.exit == 0, told.message
+    assert LINE in told.message
+    monkeypatch.setattr("pipelines.validation.LARGEST_READ", 10)
+    told = bench.discover("validate", str(bench.file))
+    assert LINE not in told.message
+    assert "The rows of the source 'csv' were not read" in told.message
+
+
+def test_where_no_campaign_is_known_the_reason_is_told():
+    told = str(LedgerError.no_campaign("x", set()))
+    assert "it has no campaign at all. A run that ended while it was loading leaves none, and bought nothing." in told
+    assert "it has a, b. A run" in str(LedgerError.no_campaign("x", {"b", "a"}))

@@ -7,8 +7,11 @@ import pytest
 
 from pipelines.addresses import address_of
 from pipelines.pages import mlflow_page
+from pipelines.sampling import show_summary
 from pipelines.server_settings import auth_string, healthy
 from pipelines.services import ServiceError, prefect_server
+from pipelines.terminal import Terminal
+from tasks.sampler_summary import Summary
 from tasks.workspace import Workspace
 
 
@@ -40,6 +43,20 @@ def test_a_damaged_note_of_a_page_is_left_out(workspace, monkeypatch, note):
     assert mlflow_page(workspace, file.parent.parent) == "http://127.0.0.1:1/#/experiments/1"
     file.write_bytes(note)
     assert mlflow_page(workspace, file.parent.parent) == "http://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        ("/#/experiments/7", "MLflow      http://127.0.0.1:1/#/experiments/7\n"),
+        (None, "MLflow      could not be reached; the same command tries again\n"),
+    ],
+)
+def test_a_sampler_tells_the_whole_address_of_its_page(workspace, monkeypatch, capsys, page, told):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    summary = Summary("exactly", {}, {}, page, workspace.home)
+    show_summary("grid", 1, summary, workspace, Terminal())
+    assert told in capsys.readouterr().out
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def row(
 ) -> dict[str, Any]:
     return {
         "smiles": smiles, "value": value, "round": round, "arm": arm, "state": "failed" if value is None else "done",
-        "predicted_mean": None, "predicted_std": None,
+        "predicted_mean": None, "predicted_std": None, "origin": "called",
     } | more  # fmt: skip
 
 
@@ -50,7 +50,7 @@ ROWS = [
     row(3.0, round=1, arm="acquisition", smiles="N#CC=CC#N", predicted_mean=2.0, predicted_std=1.0),
     row(0.5, round=1, arm="control", smiles="CCCC", predicted_mean=0.4, predicted_std=0.01),
     row(2.0, round=2, arm="acquisition", smiles="N#Cc1ccccc1", predicted_mean=2.5, predicted_std=0.5),
-    row(None, round=2, arm="control", smiles="CCS", state="proposed"),
+    row(None, round=2, arm="control", smiles="CCS", state="proposed", origin=None),
 ]
 
 
@@ -73,6 +73,24 @@ def test_best_so_far_counts_failed_calls_and_keeps_the_arms_apart() -> None:
     assert line(figure, "best: initial + acquisition") == ([1, 2, 3, 4, 5, 6], [0.0, 0.0, 1.0, 3.0, 3.0, 3.0])
     assert line(figure, "best: initial + control") == ([1, 2, 3, 4, 5, 6], [0.0, 0.0, 1.0, 1.0, 1.0, 1.0])
     assert figure.axes[0].get_ylabel() == "Electron affinity / eV"
+
+
+def test_values_that_came_with_the_data_stand_before_the_first_call() -> None:
+    data = [row(value, origin="imported") for value in (2.0, 4.0, 3.0)]
+    bought = [row(1.0), row(5.0, round=1, arm="acquisition"), row(4.5, round=1, arm="control", origin="reused")]
+    axes = best_so_far(data + bought).axes[0]
+    assert axes.get_xlabel() == "Calls of the oracle, 3 in all"
+    assert line(axes.figure, "best: data + initial + acquisition") == ([0, 1, 2, 3], [4.0, 4.0, 5.0, 5.0])
+    assert line(axes.figure, "best: data + initial + control") == ([0, 1, 2, 3], [4.0, 4.0, 4.0, 4.5])
+    points = {found.get_label(): found.get_offsets()[:, 0].tolist() for found in axes.collections}
+    assert points == {"data (3)": [0, 0, 0], "initial (1)": [1], "acquisition (1)": [2], "control (1)": [3]}
+    assert [text.get_text() for text in axes.texts] == ["round 1"]
+
+
+def test_data_alone_are_drawn_and_no_call_is_counted() -> None:
+    axes = best_so_far([row(2.0, origin="imported"), row(1.0, origin="imported")]).axes[0]
+    assert axes.get_xlabel() == "Calls of the oracle, 0 in all"
+    assert line(axes.figure, "best: data + acquisition") == ([0], [2.0])
 
 
 def test_best_so_far_of_a_minimised_objective_goes_down() -> None:

@@ -72,6 +72,14 @@ def test_each_candidate_has_a_row_with_its_figures() -> None:
     assert (third["round"], third["arm"], third["source"]) == ("1", "acquisition", "gflownet")
 
 
+def test_an_interval_of_two_values_is_not_shown() -> None:
+    arms = {"acquisition_mean": 4.5, "acquisition_half": 44.0, "control_mean": 2.0, "control_half": 2.5}
+    text = candidates_page([], title="x", unit="eV", summary=arms | {"acquisition_n": 2, "control_n": 3})
+    assert "eV (n 2)" in text
+    assert "± 2.5 eV (95 %), n 3" in text
+    assert "± 44" not in text
+
+
 def test_the_unmeasured_the_waiting_and_the_failed_say_so() -> None:
     rows = [
         row("CCO", None, state="proposed"),

@@ -11,6 +11,7 @@ from rdkit.Chem import Crippen
 
 from data.config import parse_config
 from data.molecules import canonical, identity
+from data.wording import figure
 from tasks.components import book_of
 from tasks.retrain import all_measurements, compare_with_champion, decide, in_holdout, promote, train_challenger
 from tasks.stages import BadInput, CampaignContext, CampaignRef
@@ -155,6 +156,11 @@ def test_better_on_one_side_and_worse_on_none_is_promoted(figures, promoted):
     assert decide(sides)["promote"] is promoted
 
 
+def _challenger(bench):
+    (comparison,) = bench.home.glob("campaigns/*/retrain/comparison.json")
+    return json.loads(comparison.read_text())["challenger"]
+
+
 def stage(bench, round, name):
     ledger = Workspace(bench.home).ledger()
     with CampaignContext(Workspace(bench.home), ledger, ledger.campaign(bench.config["name"])) as context:
@@ -167,6 +173,10 @@ def test_the_next_round_of_a_campaign_uses_the_champion_that_has_its_data(bench)
     told = bench.discover("retrain", "reusing", "--plain")
     assert told.exit == 0
     assert "There is no champion yet. Version 2 is the champion now." in told.message
+    assert "Version 1 is of the campaign's rounds." in told.message
+    rows = pd.read_csv(next((bench.home / "proxies").glob(f"{_challenger(bench)}/heldout.csv")))
+    rmse = ((rows["value"] - rows["mean"]) ** 2).mean() ** 0.5
+    assert f"heldout rmse (n=12) - {figure(rmse)}" in told.message
     proxies = sorted(path.name for path in (bench.home / "proxies").iterdir() if path.is_dir())
     assert len(proxies) == 2  # after 8 measurements, and after 12
     assert bench.run("--set", "rounds=2").exit == 0

@@ -54,7 +54,7 @@
 
   const views = Array.from(document.querySelectorAll("button[data-view]"));
   const show = (view) => {
-    document.body.classList.toggle("cards", view === "cards");
+    document.querySelector("main").classList.toggle("cards", view === "cards");
     views.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.view === view)));
   };
   views.forEach((button) => button.addEventListener("click", () => show(button.dataset.view)));
