@@ -118,7 +118,7 @@ def class_parts(classes: Iterable[type]) -> dict[str, str]:
         path, depth = Path(file).resolve(), cls.__module__.count(".")
         depth += path.name == "__init__.py"
         root = path.parents[depth]
-        parts |= _Search(root, named=not RELEASES & set(root.parts)).parts([path])
+        parts |= _Search(root, named=False).parts([path])
     return parts
 
 
@@ -127,7 +127,7 @@ class _Search:
 
     Args:
         folder: where modules and scripts are looked for first.
-        named: whether files count that are only named; not among installed releases, which their version tells.
+        named: whether files count that are only named; not for plugins, whose folder may hold much that is not theirs.
     """
 
     def __init__(self, folder: Path, *, named: bool = True) -> None:
