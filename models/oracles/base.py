@@ -16,7 +16,8 @@ from typing_extensions import TypeVar
 from data.config import digest
 from data.records import LARGEST_VALUE, Measurement
 from models.oracles.function_worker import LONGEST_MESSAGE, short
-from models.oracles.source_files import class_parts, content
+from models.oracles.libraries import content
+from models.oracles.source_files import class_parts
 from models.registry import Component, Options
 
 SPEED = frozenset({"cost", "timeout", "chunk", "retries", "wait", "workers"})

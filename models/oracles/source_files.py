@@ -1,62 +1,41 @@
 """Which files decide what a person's own code answers: what a module imports, and what a program runs.
 
-Nothing is imported and nothing is run: the files are read. A module's files are its own, those of the packages it
-stands in, and, transitively, those of what it imports from the same folder. Code that is chosen while it runs (a
-computed module name, a changed `sys.path`) cannot be followed: then every Python file of the folder counts. Scripts
-count as well where code names them (`./dock.sh`). Other libraries count by the version of their distribution, or by
-their content where they are no installed release. Data files that are opened by name are not looked for: the option
-`files` names them.
+Nothing is imported and nothing is run: the files are read (`mentions.py`). A module's files are its own, those of the
+packages it stands in, and, transitively, those of what it imports. Beyond that, what is named counts:
+
+* Every file whose name is a word of code that counts (`"$here/score.py"`, `Path(...) / "bin" / "score"`, `. ./params`,
+  `open("factor.txt")`), in the folders of the code and in those below that are named as well. Where code may start
+  other code (every script; Python with `subprocess`, `importlib` ...), a name without its ending is enough for code
+  (`-m helper`).
+* Not what the code writes, as its lines tell, nor, unless all the code is Python that starts and writes nothing, files
+  with an ending of data (`.csv`, `.txt`, `.log`) or a name like that of an output: a run must not change its identity.
+* A name that is put together while it runs (`f"{kind}_dock.sh"`) may mean every file of that ending in these folders; a
+  computed import or a changed `sys.path`, every Python file of the folder.
+
+Modules from elsewhere (`sys.path.insert(0, "..")`, PYTHONPATH) count by content, installed releases by their version.
+Data that is named in no such way is named by the option `files`.
 """
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import importlib.util
 import os
-import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, lru_cache
-from importlib.metadata import packages_distributions, version
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from models.oracles.libraries import (
+    RELEASES,
+    content,
+    is_code_folder,
+    is_installed,
+    library_parts,
+    python_files,
+    stamp,
+    unreleased,
+)
+from models.oracles.mentions import DATA, SCRIPTS, Mentions, is_code, is_output, mentions, spoken, unfinished, writes
 from models.registry import ComponentError
-
-_SCRIPTS = {
-    ".py",
-    ".sh",
-    ".bash",
-    ".zsh",
-    ".pl",
-    ".r",
-    ".jl",
-    ".js",
-    ".lua",
-    ".awk",
-    ".sed",
-    ".rb",
-    ".m",
-    ".exe",
-    ".so",
-}
-_COMPUTED = {"exec", "execfile", "runpy", "spec_from_file_location", "SourceFileLoader", "addsitedir", "pkgutil"}
-_TOKEN = re.compile(r"[^\s\"'`;|&<>()$={},\[\]]+")
-_RELEASES = {"site-packages", "dist-packages"}
-_MOST_FILES = 5000
-_LARGEST_TEXT = 4 * 2**20
-
-
-def content(path: Path) -> str:
-    """Return the sha256 of a file, or of all files of a folder with their names in it."""
-    if path.is_dir():
-        total = hashlib.sha256()
-        for file in sorted(item for item in path.rglob("*") if item.is_file()):
-            total.update(f"{file.relative_to(path).as_posix()}\0{content(file)}\n".encode())
-        return total.hexdigest()
-    return _sha256(path, *_stamp(path))
 
 
 def module_parts(module: str, folder: Path) -> dict[str, str]:
@@ -72,15 +51,16 @@ def module_parts(module: str, folder: Path) -> dict[str, str]:
     folder = folder.resolve()
     files = _located(module, folder)
     if files:
-        return _parts(files, folder)
+        return _Search(folder).parts(files)
     top = module.partition(".")[0]
-    told = _elsewhere(top, releases=False)
+    told = library_parts(top, releases=False)
     if told is None:
         raise ComponentError(
             f"There is no module {module!r}. Put {module.replace('.', '/')}.py beside the campaign file, or install "
             "the package that has it."
         )
-    return {f"package {top}": told}
+    others = {f"package {name}": library_parts(name) or "" for name in sorted(unreleased([top]) - {top})}
+    return {f"package {top}": told, **others}
 
 
 def program_parts(words: Sequence[str], folder: Path) -> dict[str, str]:
@@ -101,13 +81,10 @@ def program_parts(words: Sequence[str], folder: Path) -> dict[str, str]:
         named = [folder / Path(text).expanduser() for text in (word, word.partition("=")[2]) if text]
         if position or os.path.dirname(program):
             files += [file for file in named if file.is_file()]
-        files += _scripts_named(word, folder)
+        files += [file for token in spoken([word]).tokens if (file := _script_named(token, folder))]
         if word == "-m" and position + 1 < len(words):
             files += _located(words[position + 1], folder)
-    for file in dict.fromkeys(files):
-        # A script finds its modules beside itself.
-        parts |= _parts([file], folder if file.is_relative_to(folder) else file.parent)
-    return parts
+    return parts | _Search(folder).parts(files, spoken(words))
 
 
 def portable(words: Sequence[str], folder: Path) -> list[str]:
@@ -140,111 +117,193 @@ def class_parts(classes: Iterable[type]) -> dict[str, str]:
             continue
         path, depth = Path(file).resolve(), cls.__module__.count(".")
         depth += path.name == "__init__.py"
-        parts |= _parts([path], path.parents[depth])
+        root = path.parents[depth]
+        parts |= _Search(root, named=False).parts([path])
     return parts
 
 
-def _parts(files: Iterable[Path], folder: Path) -> dict[str, str]:
-    """Return the contents of files and of all they import or run from a folder; versions of what is elsewhere."""
-    waiting, known = list(files), dict.fromkeys(files)
-    libraries: set[str] = set()
-    while waiting:
-        file = waiting.pop()
-        more: list[Path] = []
-        roots = dict.fromkeys((folder, file.parent))
-        mentions = _mentions(file, *_stamp(file))
-        for name in mentions.names(file, folder):
-            located = next((found for root in roots if (found := _located(name, root))), [])
-            more += located
-            if not located:
-                libraries.add(name.partition(".")[0])
-        for token in mentions.tokens:
-            more += _scripts_named(token, folder)
-        if mentions.computed:
-            more += _python_files(folder)
-        waiting += [item for item in dict.fromkeys(more) if item not in known]
-        known |= dict.fromkeys(more)
-    parts = {f"file {_label(file, folder)}": content(file) for file in known}
-    for top in sorted(libraries - set(sys.stdlib_module_names)):
-        parts[f"package {top}"] = _elsewhere(top) or "not installed"
-    return parts
+class _Search:
+    """The files that count, found from the first of them.
 
-
-@dataclass(frozen=True)
-class _Mentions:
-    """What a file of code speaks of.
-
-    Attributes:
-        imports: (number of leading dots, dotted name) of each import.
-        tokens: words that might name a script.
-        computed: whether it imports what only running it can tell.
+    Args:
+        folder: where modules and scripts are looked for first.
+        named: whether files count that are only named; not for plugins, whose folder may hold much that is not theirs.
     """
 
-    imports: tuple[tuple[int, str], ...] = ()
-    tokens: tuple[str, ...] = ()
-    computed: bool = False
+    def __init__(self, folder: Path, *, named: bool = True) -> None:
+        self._folder = folder
+        self._named = named
+        self._known: dict[Path, Path] = {}  # file -> where its label starts
+        self._heard: dict[Path | None, Mentions] = {}
+        self._roots: dict[Path, None] = {folder: None}
+        self._unfound: dict[str, None] = {}
+        self._looked_up: dict[tuple[str, Path], list[Path]] = {}
 
-    def names(self, file: Path, folder: Path) -> Iterator[str]:
-        """Yield the absolute dotted names."""
-        package = file.relative_to(folder).parent.parts if file.is_relative_to(folder) else ()
-        for level, name in self.imports:
-            if not level:
-                yield name
+    def parts(self, files: Sequence[Path], command: Mentions | None = None) -> dict[str, str]:
+        """Return the contents of the files and of all that they lead to."""
+        if command is not None:
+            self._heard[None] = command
+        outside = (file.parent for file in files if not file.is_relative_to(self._folder))
+        self._roots |= dict.fromkeys(outside)  # a script finds its modules beside itself
+        waiting = [new for file in files for new in self._add([file], file.parent)]
+        while waiting or (waiting := self._more()):
+            waiting += self._led_to(waiting.pop())
+        if self._named and any(self._heard) and all(heard.silent for heard in self._heard.values()):
+            self._by_name(data=True)
+        return self._contents()
+
+    def _more(self) -> list[Path]:
+        return self._from_elsewhere() or (self._named and (self._by_name() or self._unfinished())) or []
+
+    def _add(self, files: Iterable[Path], place: Path) -> list[Path]:
+        new = [file for file in dict.fromkeys(files) if file not in self._known]
+        if new:
+            root = next((root for root in self._roots if place.is_relative_to(root)), place)
+            self._known |= dict.fromkeys(new, root)
+        return new
+
+    def _led_to(self, file: Path) -> list[Path]:
+        """Return the files that a file imports, those it names by a path, and those it may mean."""
+        heard = self._heard[file] = mentions(file, *stamp(file))
+        new: list[Path] = []
+        for level, name in heard.imports:
+            for root in self._searched(file, level):
+                if found := self._located(name, root):
+                    # A relative import starts at a package, and runs that too.
+                    above = [root / "__init__.py"] if level and (root / "__init__.py").is_file() else []
+                    new += self._add([*above, *found], root)
+                    if (level, name) in heard.stars and found[-1].name == "__init__.py":
+                        new += self._add(python_files(found[-1].parent), root)
+                    break
             else:
-                yield ".".join([*package[: len(package) - level + 1], *([name] if name else [])])
+                if not level:
+                    self._unfound[name] = None
+        for token in heard.tokens:
+            for root in dict.fromkeys((self._folder, file.parent)):
+                named = _script_named(token, root)
+                if named is not None and not writes(file, named.name, *stamp(file)):
+                    new += self._add([named], root)
+        below = self._folder if file.is_relative_to(self._folder) else file.parent
+        return new + (self._add(python_files(below), below) if heard.computed else [])
+
+    def _located(self, name: str, root: Path) -> list[Path]:
+        if (name, root) not in self._looked_up:
+            self._looked_up[name, root] = _located(name, root)
+        return self._looked_up[name, root]
+
+    def _searched(self, file: Path, level: int) -> list[Path]:
+        if level:
+            return list(file.parents[level - 1 : level])
+        return list(dict.fromkeys((self._known[file], file.parent, *self._roots)))
+
+    def _from_elsewhere(self) -> list[Path]:
+        """Return files of modules that are found only where the code makes Python look for them."""
+        moving = [heard for heard in self._heard.values() if heard.moves]
+        if not moving or not self._unfound:
+            return []
+        above = [self._folder, *self._folder.parents]
+        bases = [*above[:4], Path.home()]
+        tokens = dict.fromkeys(token for heard in moving for token in heard.tokens if len(token) < 256)
+        told = (base / Path(token).expanduser() for token in tokens for base in bases)
+        places = dict.fromkeys(place.resolve() for place in told if place.is_dir())
+        outside = [p for p in places if not p.is_relative_to(self._folder) and not RELEASES & set(p.parts)]
+        new: list[Path] = []
+        for name in list(self._unfound):
+            top = name.partition(".")[0]
+            if top in sys.stdlib_module_names:
+                continue
+            guessed = [] if is_installed(top) else above[1:]
+            for root in dict.fromkeys([*outside, *guessed]):
+                if found := _located(name, root):
+                    self._roots[root] = None
+                    new += self._add(found, root)
+                    del self._unfound[name]
+                    break
+        return new
+
+    def _reach(self, names: set[str]) -> dict[Path, list[os.DirEntry[str]]]:
+        """Return the entries of the folders of the code and of those below that are named."""
+        programs = {Path(place) for place in os.get_exec_path()}
+        places = dict.fromkeys([self._folder, *(file.parent for file in self._known)])
+        waiting = [
+            place
+            for place in places
+            if any(place.is_relative_to(root) for root in self._roots)
+            and place not in programs
+            and not RELEASES & set(place.parts)
+        ]
+        reached: dict[Path, list[os.DirEntry[str]]] = {}
+        while waiting:
+            here = waiting.pop(0)
+            if here not in reached and os.access(here, os.R_OK | os.X_OK) and here.is_dir():
+                with os.scandir(here) as found:
+                    reached[here] = sorted(found, key=lambda entry: entry.name)
+                named = (Path(entry) for entry in reached[here] if entry.name in names and entry.is_dir())
+                waiting += [place for place in named if is_code_folder(place)]
+        return reached
+
+    def _by_name(self, *, data: bool = False) -> list[Path]:
+        """Return files that are named; those with an ending of data only if wanted."""
+        names = {name for heard in self._heard.values() for name in heard.names}
+        stems = {stem for heard in self._heard.values() for stem in heard.stems}
+        new: list[Path] = []
+        for here, entries in self._reach(names).items():
+            runs = here.name in stems and here != self._folder
+            for entry in entries:
+                path = Path(entry)
+                is_script = path.suffix.lower() in SCRIPTS
+                by_stem = path.stem in stems or (runs and entry.name in ("__init__.py", "__main__.py"))
+                if path in self._known or not (entry.name in names or (by_stem and (is_script or not path.suffix))):
+                    continue
+                if entry.is_file() and (is_code(path) or self._is_read(path, data=data)) and not self._is_written(path):
+                    new += self._add([path], here)
+        return new
+
+    def _unfinished(self) -> list[Path]:
+        """Return the files that a name which is put together may mean: all of its ending."""
+        names = {name for heard in self._heard.values() for name in heard.names}
+        reached = self._reach(names)
+        there = {entry.name for entries in reached.values() for entry in entries} | {file.name for file in self._known}
+        endings = {
+            ending
+            for file, heard in self._heard.items()
+            for token in heard.tokens
+            if (ending := unfinished(token.rstrip("."))) and Path(token).name not in there
+            if not _is_there(token, file.parent if file else self._folder)
+            if not (file and writes(file, ending, *stamp(file)))
+        }
+        new: list[Path] = []
+        for here, entries in reached.items():
+            for entry in entries:
+                if entry.name.endswith(tuple(endings)) and entry.is_file() and not self._is_written(here / entry.name):
+                    new += self._add([here / entry.name], here)
+        return new
+
+    @staticmethod
+    def _is_read(path: Path, *, data: bool) -> bool:
+        """Return whether a file without code that is named may be one of parameters."""
+        return path.stat().st_size > 0 and (data or not (path.suffix.lower() in DATA or is_output(path.name)))
+
+    def _is_written(self, path: Path) -> bool:
+        speaking = (file for file, heard in self._heard.items() if file and path.name in heard.names)
+        return any(writes(file, path.name, *stamp(file)) for file in speaking)
+
+    def _contents(self) -> dict[str, str]:
+        labels: dict[str, list[str]] = {}
+        for file, root in self._known.items():
+            labels.setdefault(f"file {_label(file, root)}", []).append(content(file))
+        parts = {label: " ".join(sorted(told)) for label, told in labels.items()}
+        libraries = {name.partition(".")[0] for name in self._unfound}
+        for top in sorted((libraries | unreleased(libraries)) - set(sys.stdlib_module_names)):
+            parts[f"package {top}"] = library_parts(top) or "not installed"
+        return parts
 
 
-@lru_cache(maxsize=4096)
-def _mentions(file: Path, *_stamp_of_file: int) -> _Mentions:
-    if file.stat().st_size > _LARGEST_TEXT:
-        return _Mentions()
-    raw = file.read_bytes()
-    if b"\0" in raw:
-        return _Mentions()
-    text = raw.decode("utf-8", errors="replace")
-    first = text.partition("\n")[0]
-    if file.suffix == ".py" or (first.startswith("#!") and "python" in first):
-        return _python_mentions(text)
-    if file.suffix.lower() in _SCRIPTS or first.startswith("#!") or os.access(file, os.X_OK):
-        return _Mentions(tokens=tuple(dict.fromkeys(_TOKEN.findall(text))))
-    return _Mentions()  # data
-
-
-def _python_mentions(text: str) -> _Mentions:
+def _is_there(token: str, folder: Path) -> bool:
     try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):  # it will not be imported either; its content counts
-        return _Mentions()
-    imports: list[tuple[int, str]] = []
-    tokens: list[str] = []
-    computed = False
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            imports += [(0, alias.name) for alias in node.names]
-            computed |= any(alias.name in _COMPUTED for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            module = node.module or ""
-            imports.append((node.level, module))
-            imports += [(node.level, f"{module}.{a.name}" if module else a.name) for a in node.names if a.name != "*"]
-            computed |= module in _COMPUTED or any(a.name in _COMPUTED for a in node.names)
-            computed |= module == "sys" and any(a.name == "path" for a in node.names)
-        elif isinstance(node, ast.Call) and _name(node.func) in ("import_module", "__import__"):
-            argument = node.args[0] if node.args else None
-            if isinstance(argument, ast.Constant) and isinstance(argument.value, str) and argument.value[:1] != ".":
-                imports.append((0, argument.value))
-            else:
-                computed = True
-        elif isinstance(node, ast.Attribute | ast.Name):
-            inside = node.value if isinstance(node, ast.Attribute) else None
-            computed |= _name(node) in _COMPUTED
-            computed |= isinstance(inside, ast.Name) and inside.id == "sys" and _name(node) == "path"
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            tokens += _TOKEN.findall(node.value)
-    return _Mentions(tuple(dict.fromkeys(imports)), tuple(dict.fromkeys(tokens)), computed)
-
-
-def _name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+        return len(token) < 256 and (folder / token).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _located(name: str, folder: Path) -> list[Path]:
@@ -263,83 +322,19 @@ def _located(name: str, folder: Path) -> list[Path]:
     return files
 
 
-def _scripts_named(text: str, folder: Path) -> list[Path]:
-    """Return the files of code in a folder that words of a text name."""
-    files = []
-    for token in _TOKEN.findall(text):
-        if ("." not in token and "/" not in token) or len(token) > 255:
-            continue
-        file = folder / token
-        if file.suffix.lower() in _SCRIPTS or token.startswith("./"):
-            try:
-                is_code = file.is_file() and (file.suffix.lower() in _SCRIPTS or os.access(file, os.X_OK))
-            except (OSError, ValueError):
-                continue
-            files += [file] if is_code else []
-    return files
-
-
-def _python_files(folder: Path) -> list[Path]:
-    """Return every Python file below a folder; hidden folders and virtual environments are not its code."""
-    files: list[Path] = []
-    for where, folders, names in os.walk(folder):
-        folders[:] = [
-            name
-            for name in sorted(folders)
-            if not name.startswith(".") and name != "__pycache__" and not (Path(where, name) / "pyvenv.cfg").exists()
-        ]
-        files += [Path(where, name) for name in names if name.endswith(".py")]
-        if len(files) > _MOST_FILES:
-            raise ComponentError(
-                f"The oracle's code imports what only running it can tell, and {folder} has more than {_MOST_FILES} "
-                "Python files, all of which may be meant. Put the campaign into a folder of its own."
-            )
-    return files
-
-
-def _elsewhere(top: str, *, releases: bool = True) -> str | None:
-    """Return what tells the content of a library that is not in the folder: a version, or a hash of its Python files.
-
-    Args:
-        top: its top-level name.
-        releases: whether the version of an installed release is enough.
-    """
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None:
+def _script_named(token: str, folder: Path) -> Path | None:
+    """Return the file of code in a folder that a word names by its path."""
+    if ("." not in token and "/" not in token) or len(token) > 255:
         return None
-    if top in sys.stdlib_module_names:
-        return f"Python {sys.version_info.major}.{sys.version_info.minor}"
-    places = [Path(place) for place in spec.submodule_search_locations or ([spec.origin] if spec.origin else [])]
-    if releases and any(_RELEASES & set(place.parts) for place in places):
-        versions = [f"{name} {version(name)}" for name in sorted(set(_distributions().get(top, ())))]
-        if versions:
-            return ", ".join(versions)
-    total = hashlib.sha256()
-    for place in sorted(places):
-        for file in sorted(_python_files(place)) if place.is_dir() else [place] * place.is_file():
-            total.update(f"{file.relative_to(place.parent).as_posix()}\0{content(file)}\n".encode())
-    return total.hexdigest()
-
-
-@cache
-def _distributions() -> Mapping[str, Sequence[str]]:
-    return packages_distributions()
+    ending = os.path.splitext(token)[1].lower()
+    if ending not in SCRIPTS and not token.startswith("./"):
+        return None
+    file = folder / token
+    try:
+        return file if file.is_file() and (ending in SCRIPTS or os.access(file, os.X_OK)) else None
+    except (OSError, ValueError):
+        return None
 
 
 def _label(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    """Return what changes whenever a file does; its change time cannot be set back by a copy."""
-    about = path.stat()
-    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
-
-
-@lru_cache(maxsize=4096)
-def _sha256(path: Path, *_stamp_of_file: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
