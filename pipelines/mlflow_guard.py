@@ -1,22 +1,10 @@
-"""What of MLflow our server does not serve: what runs programs or calls others, and files outside the artifacts."""
+"""Which parts of MLflow our server does not serve: those that run programs or call others."""
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
-from typing import ClassVar, cast
-
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
-from mlflow.server.fastapi_app import app
-from mlflow.store.artifact.artifact_repository_registry import get_registered_artifact_repositories
-from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from mlflow.utils.uri import resolve_uri_if_local
 
 from pipelines.admission import Application, Receive, Scope, Send, answer
-from tasks.locations import local_path
 
 DENIED = {
     "assistant": "runs shell commands and writes files",
@@ -37,8 +25,6 @@ DENIED = {
 """First parts of paths below the API's prefixes, and why nothing there is served."""
 
 _API = re.compile(r"/+(?:ajax-)?api/+\d+\.\d+/*(?:mlflow/+)?(?P<rest>.*)", re.DOTALL)
-_KEPT = ("runs", "models")
-"""Schemes of artifacts that are resolved to another address, which is judged in its turn."""
 
 
 def denied(path: str) -> str | None:
@@ -50,13 +36,8 @@ def denied(path: str) -> str | None:
     return next((why for part, why in DENIED.items() if rest.startswith(f"{part}/")), None)
 
 
-def guarded_mlflow(artifacts: Path) -> Application:
-    """Return MLflow's application without what is denied; it reads and writes artifacts in one folder only.
-
-    Everything in this process is changed to that: it is to be the server's own.
-    """
-    _keep_artifacts_in(artifacts.resolve())
-    application = cast(Application, app)
+def guarding(application: Application) -> Application:
+    """Return MLflow's application without what is denied, which is not found (404)."""
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
         why = denied(scope["path"]) if scope["type"] == "http" else None
@@ -66,69 +47,3 @@ def guarded_mlflow(artifacts: Path) -> Application:
             await answer(send, 404, f"Not served by discovery-flows: this part of MLflow {why}.\n".encode())
 
     return guard
-
-
-class _InnerArtifacts(LocalArtifactRepository):  # type: ignore[misc]
-    """Artifacts below one folder, links resolved; MLflow itself asks only that they stay below the run's own."""
-
-    root: ClassVar[Path]
-
-    def __init__(self, artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None) -> None:
-        super().__init__(artifact_uri, tracking_uri, registry_uri)
-        self._refuse_outside(None)
-
-    def _refuse_outside(self, path: str | None) -> None:
-        if not Path(self._artifact_dir, path or "").resolve().is_relative_to(self.root):
-            raise _refusal(self.artifact_uri, self.root)
-
-    def get_local_path(self, artifact_path: str) -> str:
-        self._refuse_outside(artifact_path)
-        return str(super().get_local_path(artifact_path))
-
-    def list_artifacts(self, path: str | None = None) -> list[object]:
-        self._refuse_outside(path)
-        return list(super().list_artifacts(path))
-
-    def delete_artifacts(self, artifact_path: str | None = None) -> None:
-        self._refuse_outside(artifact_path)
-        super().delete_artifacts(artifact_path)
-
-    def _download_file(self, remote_file_path: str, local_path: str) -> None:
-        self._refuse_outside(remote_file_path)
-        super()._download_file(remote_file_path, local_path)
-
-    def _get_or_create_artifact_dir(self, artifact_path: str | None = None) -> str:
-        self._refuse_outside(artifact_path)
-        return str(super()._get_or_create_artifact_dir(artifact_path))
-
-    def download_trace_data(self) -> dict[str, object]:
-        self._refuse_outside("traces.json")
-        return dict(super().download_trace_data())
-
-
-def _keep_artifacts_in(root: Path) -> None:
-    _InnerArtifacts.root = root
-    repositories = get_registered_artifact_repositories()
-    for scheme in set(repositories) - set(_KEPT):
-        del repositories[scheme]
-    repositories.update({"": _InnerArtifacts, "file": _InnerArtifacts})
-    made = SqlAlchemyStore.create_experiment
-
-    def create_experiment(
-        store: SqlAlchemyStore, name: str, artifact_location: str | None = None, tags: list[object] | None = None
-    ) -> str:
-        if artifact_location:
-            path = local_path(resolve_uri_if_local(artifact_location))
-            if path is None or not path.resolve().is_relative_to(root):
-                raise _refusal(artifact_location, root)
-        return str(made(store, name, artifact_location, tags))
-
-    SqlAlchemyStore.create_experiment = create_experiment
-
-
-def _refusal(address: str, root: Path) -> MlflowException:
-    return MlflowException(
-        f"The artifacts at {os.fspath(address)} are not in {root}, where this server keeps all of them. Leave the "
-        "location out, or name a folder in there.",
-        error_code=PERMISSION_DENIED,
-    )

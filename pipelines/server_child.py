@@ -16,9 +16,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 from urllib.parse import parse_qs
 
 from pipelines.admission import LOGIN, MLFLOW_PAGE, PREFECT_PAGE, Application, Receive, Scope, Send, admitting, answer
+from pipelines.mlflow_guard import guarding
 from tasks.file_lock import FileLock
 from tasks.private_files import keep_private
 
@@ -73,9 +75,12 @@ def _prefect(home: Path, token: str) -> Application:
 
 
 def _mlflow(home: Path, token: str) -> Application:
-    from pipelines.mlflow_guard import guarded_mlflow
+    from mlflow.server.fastapi_app import app
 
-    return proving(admitting(guarded_mlflow(home / "artifacts"), token), token, home, MLFLOW_PAGE)
+    from pipelines.inner_artifacts import keep_artifacts_in
+
+    keep_artifacts_in(home / "artifacts")
+    return proving(admitting(guarding(cast(Application, app)), token), token, home, MLFLOW_PAGE)
 
 
 APPLICATIONS: dict[str, Callable[[Path, str], Application]] = {"prefect": _prefect, "mlflow": _mlflow}
