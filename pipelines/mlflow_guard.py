@@ -10,7 +10,6 @@ DENIED = {
     "assistant": "runs shell commands and writes files",
     "demo": "fills the database with examples of language models",
     "gateway": "sends requests and keys to addresses that its caller names",
-    "gateway-proxy": "sends requests to addresses that its caller names",
     "genai": "starts jobs that run scorers",
     "issues/invoke": "starts jobs that call language models",
     "jobs": "runs functions in processes of its own",
@@ -22,7 +21,10 @@ DENIED = {
     "webhooks": "sends requests to addresses that its caller names",
     "workspaces": "names other folders of artifacts",
 }
-"""First parts of paths below the API's prefixes, and why nothing there is served."""
+"""First parts of paths below the API's prefixes, and why nothing there is served.
+
+`gateway-proxy` calls only what a setting names, which our server is not given; the list of runs asks it.
+"""
 
 _API = re.compile(r"/+(?:ajax-)?api/+\d+\.\d+/*(?:mlflow/+)?(?P<rest>.*)", re.DOTALL)
 

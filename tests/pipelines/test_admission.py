@@ -91,7 +91,7 @@ def test_a_websocket_is_closed(ask):
 
 
 SERVED = {
-    "artifacts", "datasets", "experiments", "get-trace-artifact", "get-online-trace-details", "issues",
+    "artifacts", "datasets", "experiments", "gateway-proxy", "get-trace-artifact", "get-online-trace-details", "issues",
     "label-schemas", "logged-models", "mcp-servers", "metrics", "model-versions", "registered-models",
     "review-queues", "runs", "server-info", "traces", "unified-traces", "upload-artifact",
 }  # fmt: skip
