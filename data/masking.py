@@ -6,16 +6,20 @@ import logging
 import os
 import re
 from collections.abc import Mapping
-from urllib.parse import unquote
+from urllib.parse import quote, quote_plus, unquote
 
 MASK = "***"
 # A password with a sign that should have been written as %40 or %2F counts to the last @, as its writer meant it.
 _IN_URL = re.compile(
-    r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<user>[^\s:/@?#]*):(?P<password>[^\s@]+(?:@[^\s@\"'<>]+)*)@"
+    r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<user>[^\s:/@?#]*):(?P<value>[^\s@]+(?:@[^\s@\"'<>]+)*)@"
 )
-_IN_QUERY = re.compile(
-    r"(?P<name>(?:^|[?&;,\s'\"])(?:password|passwd|pwd|token|api_key|sslpassword|secret)=)(?P<value>[^&\s;'\"]+)", re.I
-)
+# Of a query or of libpq's `name = 'value'`: quoted with \' inside, or up to the next blank, which \ may stand before.
+_NAMED = r"(?P<name>(?:^|[?&;,\s'\"])(?:password|passwd|pwd|token|api_key|sslpassword|secret)\s*=\s*)"
+_QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
+_IN_QUERY = re.compile(rf"{_NAMED}(?P<value>{_QUOTED}|(?:\\.|[^&\s;'\"\\])+)", re.I | re.S)
+# Where a whole value of the environment is an address, a blank in it ends nothing.
+_ALL_URL = re.compile(r"\s*[a-z][a-z0-9+.-]*://[^:/@?#]*:(?P<value>.+)@", re.I | re.S)
+_ALL_QUERY = re.compile(rf"{_NAMED}(?P<value>[^&;]+)", re.I)
 _IN_NAME = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|API_KEY|AUTH_STRING|CREDENTIAL", re.I)
 SHORTEST = 4
 """Characters of a secret that is looked for by itself: a shorter one would blot out ordinary words."""
@@ -28,16 +32,15 @@ def masked(text: str, environment: Mapping[str, str] | None = None) -> str:
         text: any.
         environment: whose passwords are looked for; this process's if left out.
     """
-    text = _IN_URL.sub(rf"\g<scheme>\g<user>:{MASK}@", text)
-    text = _IN_QUERY.sub(rf"\g<name>{MASK}", text)
     for secret in _secrets(os.environ if environment is None else environment):
-        text = text.replace(secret, MASK)
-    return text
+        text = text.replace(secret, MASK)  # first: the patterns would leave the end of a password with a blank
+    text = _IN_URL.sub(rf"\g<scheme>\g<user>:{MASK}@", text)
+    return _IN_QUERY.sub(rf"\g<name>{MASK}", text)
 
 
 def is_secret(name: str, value: str) -> bool:
     """Return whether a variable of the environment holds a password: by its name, or in a URL."""
-    return bool(_IN_NAME.search(name) or _IN_URL.search(value) or _IN_QUERY.search(value))
+    return bool(_IN_NAME.search(name) or any(form.search(value) for form in (_IN_URL, _IN_QUERY, _ALL_URL)))
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
@@ -60,10 +63,19 @@ def _secrets(environment: Mapping[str, str]) -> list[str]:
             continue
         if _IN_NAME.search(name):
             found |= {value, *([value.partition(":")[2]] if name.endswith("AUTH_STRING") else [])}
-        for pattern, group in ((_IN_URL, "password"), (_IN_QUERY, "value")):
+        whole = [_ALL_URL, *([_ALL_QUERY] if "://" in value else [])]
+        for pattern in (_IN_URL, _IN_QUERY, *whole):
             for match in pattern.finditer(value):
-                found |= {match[group], unquote(match[group])}
+                bare = match["value"].strip("'\"")
+                found |= {written for form in (match["value"], bare) for written in _spellings(form)}
     return sorted((secret for secret in found if len(secret) >= SHORTEST), key=len, reverse=True)
+
+
+def _spellings(secret: str) -> set[str]:
+    """Return a secret as it is, as an address has it and as programs print it."""
+    plain = unquote(secret)
+    unescaped = re.sub(r"\\(.)", r"\1", secret)
+    return {secret, plain, unescaped, quote(plain), quote(plain, safe=""), quote_plus(plain), repr(plain)[1:-1]}
 
 
 class MaskingFilter(logging.Filter):

@@ -14,6 +14,7 @@ from cyclopts import App, CycloptsError, Parameter
 from data.masking import MaskingFilter, masked
 from data.version import version
 from pipelines.terminal import PROSE, Terminal, close_streams, forgive_encodings, hush
+from tasks.private_files import keep_private
 from tasks.workspace import Workspace, WorkspaceError, quiet_environment
 
 EXIT_BAD_INPUT = 2
@@ -269,6 +270,7 @@ def doctor() -> int:
 def main() -> None:
     """Entry point: runs a command and ends the process with its exit code."""
     quiet_environment()
+    keep_private()
     forgive_encodings()
     _mask_passwords()
     code = guarded(sys.argv[1:])

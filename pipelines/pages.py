@@ -17,10 +17,6 @@ from tasks.workspace import Workspace
 
 MODELS = "workflowType=machine_learning"
 """Without it MLflow opens on traces of language models."""
-MLFLOW_OPEN = (
-    "MLflow asks for no password: every user of this machine can read and change its pages; "
-    "pages of other sites cannot."
-)
 
 
 def teller(console: Terminal) -> Callable[[str], None]:
@@ -71,9 +67,10 @@ def prefect_page(workspace: Workspace, api: str, page: str) -> str:
 
 def serve_pages(workspace: Workspace, console: Terminal) -> int:
     """Serve MLflow and Prefect until interrupted; servers that run already are used, the user's are named."""
+    tell = teller(console)
+    tell("Starting the servers ...")
     from pipelines.running import terminating
 
-    tell = teller(console)
     with terminating(), ExitStack() as stack:
         try:
             _serve(workspace, tell, stack)
@@ -106,8 +103,9 @@ def _serve(workspace: Workspace, tell: Callable[[str], None], stack: ExitStack) 
         tell(f"mlflow    {address}")
         tell(f"          (your MLFLOW_TRACKING_URI{state})")
     else:
-        tell(f"mlflow    {address}")
-    tell(f"prefect   {masked(prefect).removesuffix('/api') if prefect else login_link(workspace, own['prefect'])}")
+        tell(f"mlflow    {login_link(workspace, own['mlflow'], page='/experiments')}")
+    ours = "" if prefect else login_link(workspace, own["prefect"], page="runs")
+    tell(f"prefect   {masked(prefect).removesuffix('/api') if prefect else ours}")
     runs: list[str] = []
     for page in sorted(workspace.home.glob("campaigns/*/report/mlflow.txt")):
         link = f"{address.rstrip('/')}{_page(page)}"
@@ -115,13 +113,14 @@ def _serve(workspace: Workspace, tell: Callable[[str], None], stack: ExitStack) 
         runs.append(f"runs of {page.parent.parent.name}: {link.partition('/runs/')[0]}/runs?{MODELS}")
     for line in runs:
         tell(line)
-    if "prefect" in own:
+    names = " and ".join(name for name in own if not (name == "mlflow" and mlflow))
+    if names:
         tell(
-            f"The link of prefect logs this browser in. Elsewhere: user and password are in {workspace.services}/token "
-            "(discover:TOKEN)."
+            f"The links beside {names} log this browser in; open them before the others. Elsewhere: user and password "
+            f"are in {workspace.services}/token (discover:TOKEN)."
         )
-    if "mlflow" in own:
-        tell(MLFLOW_OPEN)
+    if "prefect" in own:
+        tell("Prefect shows what was run without --plain.")
 
 
 def _foreign_mlflow(workspace: Workspace) -> str | None:

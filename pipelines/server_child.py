@@ -14,33 +14,19 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from urllib.parse import parse_qs
 
+from pipelines.admission import LOGIN, MLFLOW_PAGE, PREFECT_PAGE, Application, Receive, Scope, Send, admitting, answer
+from pipelines.mlflow_guard import guarding
 from tasks.file_lock import FileLock
+from tasks.private_files import keep_private
 
 PROOF = "/discover/proof"
-LOGIN = "/discover/login"
 POLL = 1.0
 GRACE = 5.0
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-LOGIN_PAGE = b"""<!doctype html><meta charset="utf-8"><title>discovery-flows</title>
-<p id="told">Logging in...</p>
-<script>
-const secret = decodeURIComponent(location.hash.slice(1));
-if (secret) {
-  localStorage.setItem("prefect-password", btoa(secret));
-  location.replace(new URLSearchParams(location.search).get("to") === "deployments" ? "/deployments" : "/runs");
-} else document.getElementById("told").textContent = "This link has lost its end; copy it whole from the terminal.";
-</script>
-"""
 
 
 def proof(token: str, home: Path, nonce: str) -> str:
@@ -49,26 +35,23 @@ def proof(token: str, home: Path, nonce: str) -> str:
     return hmac.new(token.encode(), place.encode(), hashlib.sha256).hexdigest()
 
 
-def proving(application: Application, token: str, home: Path) -> Application:
-    """Return an application that also answers the question for its workspace, and serves the login page."""
+def proving(application: Application, token: str, home: Path, page: bytes) -> Application:
+    """Return an application that also answers the question for its workspace, and serves the page that logs in."""
     # Fixed at the start: a server whose folder was moved goes on with the files it has open, and is not ours any more.
     place, inode = home.resolve(), home.stat().st_ino
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] not in (PROOF, LOGIN):
-            await application(scope, receive, send)
-            return
-        if scope["path"] == LOGIN:
-            kind, body = b"text/html", LOGIN_PAGE
-        else:
+    async def prove(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"] if scope["type"] == "http" else ""
+        if path == LOGIN and scope["method"] == "GET":
+            await answer(send, 200, page, [(b"content-type", b"text/html")])
+        elif path == PROOF:
             nonce = parse_qs(scope["query_string"].decode()).get("nonce", [""])[0]
             told = hmac.new(token.encode(), f"{place}:{inode}:{nonce}".encode(), hashlib.sha256).hexdigest()
-            kind, body = b"text/plain", told.encode()
-        headers = [(b"content-type", kind), (b"cache-control", b"no-store"), (b"x-frame-options", b"DENY")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+            await answer(send, 200, told.encode())
+        else:
+            await application(scope, receive, send)
 
-    return answer
+    return prove
 
 
 def end_when_unused(users: FileLock) -> None:
@@ -85,32 +68,39 @@ def end() -> None:
     os._exit(1)
 
 
-def _prefect() -> Application:
+def _prefect(home: Path, token: str) -> Application:
     from prefect.server.api.server import create_app
 
-    return create_app(final=True)
+    return proving(create_app(final=True), token, home, PREFECT_PAGE)  # Prefect asks for the token itself
 
 
-def _mlflow() -> Application:
+def _mlflow(home: Path, token: str) -> Application:
     from mlflow.server.fastapi_app import app
 
-    return cast(Application, app)
+    from pipelines.inner_artifacts import keep_artifacts_in
+
+    keep_artifacts_in(home / "artifacts")
+    return proving(admitting(guarding(cast(Application, app)), token), token, home, MLFLOW_PAGE)
 
 
-APPLICATIONS: dict[str, Callable[[], Application]] = {"prefect": _prefect, "mlflow": _mlflow}
+APPLICATIONS: dict[str, Callable[[Path, str], Application]] = {"prefect": _prefect, "mlflow": _mlflow}
 
 
 def main(name: str, descriptor: int) -> None:
     """Serve until ended."""
+    keep_private()
     home = Path.cwd()
     token = os.environ.pop("DISCOVER_TOKEN")
     users = FileLock(home / "services" / f"{name}.users")
     threading.Thread(target=end_when_unused, args=(users,), daemon=True).start()
     import uvicorn
 
-    application = proving(APPLICATIONS[name](), token, home)
     config = uvicorn.Config(
-        application, log_level="info", access_log=False, timeout_graceful_shutdown=int(GRACE), timeout_keep_alive=5
+        APPLICATIONS[name](home, token),
+        log_level="info",
+        access_log=False,
+        timeout_graceful_shutdown=int(GRACE),
+        timeout_keep_alive=5,
     )
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
 

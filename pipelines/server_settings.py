@@ -18,7 +18,7 @@ LOCAL = "127.0.0.1,localhost"
 
 
 def auth_string(workspace: Workspace) -> str:
-    """Return user and password of the workspace's Prefect server."""
+    """Return user and password of the workspace's servers."""
     return f"discover:{workspace.token()}"
 
 

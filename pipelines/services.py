@@ -17,13 +17,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 
 from data.masking import masked
 from pipelines import server_settings
 from pipelines.addresses import address_of, forget, known_server, note
-from pipelines.server_child import LOGIN
+from pipelines.admission import LOGIN
 from tasks.file_lock import FileLock
 from tasks.private_files import private_database
 from tasks.workspace import Workspace
@@ -282,9 +283,15 @@ def prefect_has_ended() -> bool:
     return any(not server.alive() for server, _ in _used[-1:])
 
 
-def login_link(workspace: Workspace, server: Server, *, page: str = "runs") -> str:
-    """Return the address that logs a browser in to our Prefect; what follows `#` never leaves the browser."""
-    return f"{server.url}{LOGIN}?to={page}#{server_settings.auth_string(workspace)}"
+def login_link(workspace: Workspace, server: Server, *, page: str) -> str:
+    """Return the address that logs a browser in to our server; what follows `#` leaves the browser in no address.
+
+    Args:
+        workspace: whose.
+        server: one of its own.
+        page: opened then: `runs` or `deployments` of Prefect, or what follows `#` in an address of MLflow's.
+    """
+    return f"{server.url}{LOGIN}?to={quote(page)}#{server_settings.auth_string(workspace)}"
 
 
 def remembered_address(workspace: Workspace, name: str) -> str | None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from data.masking import without_secrets
 from models.oracles.base import printable
+from tasks.private_files import callers_umask
 
 _TAIL_LINES = 12
 _TAIL_BYTES = 6000
@@ -97,6 +98,7 @@ class Child:
             stderr=subprocess.PIPE,
             env={**without_secrets(os.environ), **_ENVIRONMENT},
             start_new_session=True,
+            umask=callers_umask(),  # what an oracle writes is its user's
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

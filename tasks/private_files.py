@@ -8,7 +8,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+UMASK_VARIABLE = "DISCOVER_UMASK"
+"""Has the caller's umask, in octal digits, for what is the user's own: files they name, their oracles' files."""
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def keep_private() -> None:
+    """Have this process and what it starts make files for their owner only; the caller's umask is noted."""
+    caller = os.umask(OTHERS)
+    os.umask(caller | OTHERS)
+    os.environ[UMASK_VARIABLE] = f"{caller:o}"
+
+
+def callers_umask() -> int:
+    """Return the umask that was in force before `keep_private`; -1, which means the present one, if it never was."""
+    try:
+        return int(os.environ.get(UMASK_VARIABLE, ""), 8)
+    except ValueError:
+        return -1
 
 
 def private_folder(path: Path) -> None:
@@ -24,6 +41,13 @@ def private_folder(path: Path) -> None:
         path.mkdir(parents=True, mode=0o700, exist_ok=True)
     elif not any(path.iterdir()):
         tighten(path)
+
+
+def others_may_write(path: Path) -> bool:
+    """Return whether users besides the owner may put files into a folder that is not marked as shared on purpose."""
+    mode = path.stat().st_mode
+    group = 0 if mode & stat.S_ISGID else stat.S_IWGRP
+    return bool(mode & (group | stat.S_IWOTH)) and not mode & stat.S_ISVTX
 
 
 def tighten(path: Path) -> None:

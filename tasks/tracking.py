@@ -32,7 +32,7 @@ from data.campaigns import Campaign
 from data.masking import masked
 from tasks.file_lock import alone
 from tasks.locations import local_path
-from tasks.private_files import private_database
+from tasks.private_files import private_database, tighten
 from tasks.workspace import Workspace
 
 log = logging.getLogger("discover.tracking")
@@ -254,6 +254,8 @@ class Tracker(Runs):
                 pip_requirements=["discovery-flows"],
             )
             _without_places(target / "MLmodel")
+            for file in target.rglob("*"):  # copies have the modes of what was copied
+                tighten(file)
             self.client.log_model_artifacts(model.model_id, str(target))
         self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
         now = int(time.time() * 1000)

@@ -6,17 +6,27 @@ import logging
 import os
 import re
 import secrets
+import shlex
 import sqlite3
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.file_lock import alone
 from tasks.locations import follow_the_move
-from tasks.private_files import private_database, private_file, private_folder, tighten
+from tasks.private_files import (
+    callers_umask,
+    others_may_write,
+    private_database,
+    private_file,
+    private_folder,
+    tighten,
+)
 
 if TYPE_CHECKING:
     from data.campaigns import Campaign
@@ -92,6 +102,7 @@ class Workspace:
                 f"The workspace {path} is not writable ({reason}). Set {HOME_VARIABLE} to a folder "
                 "that is, or mend its permissions."
             ) from error
+        _tell_of_others(path)
         workspace = cls(path)
         workspace._follow_the_move()
         return workspace
@@ -204,6 +215,19 @@ class Workspace:
         return self.home / "campaigns" / campaign.slug
 
 
+@cache
+def _tell_of_others(home: Path) -> None:
+    """Say, once in a process, that others may change what is in the workspace."""
+    if others_may_write(home):
+        log.warning(
+            "Other users of this machine may write to the workspace %s (mode %o), so they could change what was "
+            "measured. Take that right from them: chmod 700 %s",
+            home,
+            stat.S_IMODE(home.stat().st_mode),
+            shlex.quote(str(home)),
+        )
+
+
 _TOKEN_BYTES = 24
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")  # what so many bytes become
 
@@ -216,11 +240,13 @@ def _token_in(file: Path) -> str:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Have a block write a file that the user named.
+    """Have a block write a file that the user named, with the rights that the user's shell gives new files.
 
     Raises:
         WorkspaceError: it cannot be written.
     """
+    caller = callers_umask()
+    ours = os.umask(caller) if caller >= 0 else None
     try:
         yield
     except OSError as error:
@@ -228,6 +254,9 @@ def writing(path: Path) -> Iterator[None]:
             f"{path} cannot be written ({error.strerror or error}). Name a file in a folder that exists and can be "
             "written."
         ) from error
+    finally:
+        if ours is not None:
+            os.umask(ours)
 
 
 def quiet_environment() -> None:

@@ -1,7 +1,7 @@
 """`discover` in processes forked from one that has imported everything: each a command of its own, at no start.
 
-`Warm` asks a process of this module. One JSON line in, `{"arguments", "environment", "log"}`, where an environment variable
-that is null is unset; one line out, `{"pid"}`. The command writes what it prints to the log and, when it ends by itself,
+`Warm` asks a process of this module. One JSON line in, `{"arguments", "environment", "log", "umask"}`, where an environment
+variable that is null is unset; one line out, `{"pid"}`. The command writes what it prints to the log and, when it ends by itself,
 its exit code to `log.exit`. Reports have no pictures: they take half of the time, and have tests of their own.
 """
 
@@ -67,11 +67,13 @@ class Warm:
         self._process, self._folder = process, folder
         self._count = 0
 
-    def start(self, arguments: tuple[str, ...], environment: Mapping[str, str | None]) -> Command:
-        """Start a command with changes to the environment."""
+    def start(
+        self, arguments: tuple[str, ...], environment: Mapping[str, str | None], *, umask: int = 0o022
+    ) -> Command:
+        """Start a command with changes to the environment, from a shell with this umask."""
         self._count += 1
         log = self._folder / f"{self._count}.log"
-        order = {"arguments": arguments, "environment": dict(environment), "log": str(log)}
+        order = {"arguments": arguments, "environment": dict(environment), "log": str(log), "umask": umask}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order) + "\n")
@@ -112,7 +114,10 @@ def _command(order: dict[str, Any]) -> None:
         else:
             os.environ[name] = value
     from pipelines.cli import guarded
+    from tasks.private_files import keep_private
 
+    os.umask(order["umask"])
+    keep_private()
     code = 70
     try:
         code = guarded(order["arguments"])

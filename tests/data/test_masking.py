@@ -17,6 +17,11 @@ from data.masking import MaskingFilter, masked, without_secrets
         ("two http://a:one1@h and http://b:two2@h", "two http://a:***@h and http://b:***@h"),
         ("postgresql://me:hun@ter/22@host:1/db gone", "postgresql://me:***@host:1/db gone"),
         ("'host=h password=hunter22 user=me' gone", "'host=h password=*** user=me' gone"),
+        ("host=h password = hunter22 user=me", "host=h password = *** user=me"),
+        ("host=h password='top hunter22' user=me", "host=h password=*** user=me"),
+        (r"host=h password='it\'s hunter22' user=me", "host=h password=*** user=me"),
+        (r"host=h password=top\ hunter22 user=me", "host=h password=*** user=me"),
+        ("postgresql://db/x?password='top hunter22'&sslmode=on", "postgresql://db/x?password=***&sslmode=on"),
         ('{"a": "http://u:one1@h", "b": "x@y"}', '{"a": "http://u:***@h", "b": "x@y"}'),
         ("a time 12:30 and an address ann@host stay", "a time 12:30 and an address ann@host stay"),
         ("sqlite:////srv/ann/mlflow.db", "sqlite:////srv/ann/mlflow.db"),
@@ -35,6 +40,29 @@ def test_a_password_that_the_environment_holds_is_hidden_wherever_it_stands():
     }
     text = "p@ssword p%40ssword longtoken another1 visible1"
     assert masked(text, environment) == "*** *** *** *** visible1"
+
+
+@pytest.mark.parametrize(
+    "ledger",
+    [
+        "postgresql+psycopg://ann:top s3cr3tword@db:port/x",
+        "postgresql+psycopg://ann:top%20s3cr3tword@db:port/x",
+        "postgresql+psycopg://ann:to:p@/ s3cr3tword@db:port/x",
+        "postgresql+psycopg://db/x?password=top s3cr3tword&sslmode=on",
+        "postgresql+psycopg://db/x?password='top s3cr3tword'",
+        "host=db password = s3cr3tword",
+        "password='top s3cr3tword' host=db",
+        "host=db password=top\\ s3cr3tword",
+    ],
+)
+def test_a_password_of_the_ledger_is_hidden_however_its_address_is_written(ledger):
+    from urllib.parse import unquote
+
+    for text in (ledger, repr(ledger), unquote(ledger), f"cannot open {ledger!r} (no port 'port')"):
+        shown = masked(text, {"DISCOVER_LEDGER": ledger})
+        assert "s3cr3tword" not in shown
+        assert "***" in shown
+        assert "db" in shown
 
 
 def test_a_child_is_given_none_of_our_passwords_and_all_else():

@@ -1,5 +1,7 @@
 """`discover ui` on a finished campaign, in a real browser: what a chemist sees."""
 
+import base64
+import json
 import os
 import re
 import signal
@@ -37,6 +39,7 @@ def addresses(workspace: dict[str, str]) -> Iterator[dict[str, str]]:
     """What `discover ui` prints: the address of each server and of the campaign's page."""
     process = subprocess.Popen([*DISCOVER, "ui"], env=workspace, stdout=subprocess.PIPE, text=True)
     found = {}
+    assert "Starting the servers" in process.stdout.readline()
     for line in process.stdout:
         match = re.match(r"(\S+?):?\s+(http://127\.0\.0\.1:\S+)$", line)
         if match is None:
@@ -49,7 +52,25 @@ def addresses(workspace: dict[str, str]) -> Iterator[dict[str, str]]:
     assert process.wait(30) == 0
 
 
+def log_in(browser: Browser, addresses: dict[str, str]) -> None:
+    """Open the link of mlflow that is printed, and wait for the list of experiments it leads to."""
+    browser.open(addresses["mlflow"])
+    browser.wait_for("location.hash.startsWith('#/experiments')", 60)
+
+
+def test_the_link_of_mlflow_opens_the_runs_and_keeps_the_token_out_of_addresses(workspace, addresses, browser: Browser):
+    log_in(browser, addresses)
+    browser.wait_for("document.body.innerText.includes('chaos')", 60)
+    token = (Path(workspace["DISCOVER_HOME"]) / "services" / "token").read_text()
+    assert token in addresses["mlflow"]
+    assert token not in browser.evaluate("location.href + document.cookie")
+    assert not [request.url for request in browser.requests if request.leaves_the_machine]
+    refused = [error for error in browser.errors if "401" in error]
+    assert not refused
+
+
 def test_the_candidates_page_renders_inside_mlflows_artifact_view(addresses, browser: Browser):
+    log_in(browser, addresses)
     browser.open(addresses["chaos"])
     page = browser.frame("document.querySelectorAll('.structure svg').length > 0", 90)
     rows = page.evaluate("document.querySelectorAll('#candidates tbody tr').length")
@@ -60,6 +81,7 @@ def test_the_candidates_page_renders_inside_mlflows_artifact_view(addresses, bro
 
 
 def test_the_campaigns_run_shows_rounds_figures_and_models(addresses, browser: Browser):
+    log_in(browser, addresses)
     run = addresses["chaos"].split("/artifacts/")[0]
     browser.open(f"{run}?workflowType=machine_learning")
     for text in ("initial design", "round 1", "round 2", "top10_mean", "best_so_far"):
@@ -86,10 +108,85 @@ def test_prefect_lets_nobody_in_without_the_workspaces_password(addresses):
     assert refusal(urllib.request.Request(f"{server}/api/flow_runs/filter", b"{}", JSON)) == 401
 
 
-def test_pages_of_other_sites_reach_neither_server(addresses):
-    mlflow = addresses["mlflow"]
-    foreign = {"Host": "evil.example", **JSON}
-    assert refusal(urllib.request.Request(f"{mlflow}/api/2.0/mlflow/experiments/search", b"{}", foreign)) == 403
+def mlflow_of(addresses: dict[str, str]) -> str:
+    return addresses["mlflow"].partition("/discover/")[0]
+
+
+@pytest.fixture
+def known(workspace: dict[str, str]) -> dict[str, str]:
+    """Headers of somebody who has the workspace's token."""
+    token = (Path(workspace["DISCOVER_HOME"]) / "services" / "token").read_text()
+    return {"Authorization": f"Basic {base64.b64encode(f'discover:{token}'.encode()).decode()}"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/", None),
+        ("/health", None),
+        ("/api/2.0/mlflow/experiments/search", b"{}"),
+        ("/graphql", b"{}"),
+        ("/get-artifact?path=x&run_uuid=0", None),
+        ("/ajax-api/2.0/mlflow/upload-artifact?run_uuid=0&path=x", b"x"),
+        ("/api/2.0/mlflow-artifacts/artifacts/x", None),
+        ("/ajax-api/3.0/mlflow/assistant/config", None),
+        ("/discover/login", b"discover:another"),
+    ],
+)
+def test_mlflow_lets_nobody_in_without_the_workspaces_token(addresses, path, body):
+    wrong = f"Basic {base64.b64encode(b'discover:another').decode()}"
+    port = mlflow_of(addresses).rpartition(":")[2]
+    for stranger in ({}, {"Authorization": wrong}, {"Cookie": f"discover-{port}=another; discover-{port}="}):
+        assert refusal(urllib.request.Request(f"{mlflow_of(addresses)}{path}", body, {**JSON, **stranger})) == 401
+
+
+def test_mlflow_runs_no_assistant_and_calls_no_gateway_even_for_its_owner(addresses, known):
+    for path in ("/ajax-api/3.0/mlflow/assistant/config", "/gateway/mlflow/v1/models", "/api/2.0/mlflow/webhooks"):
+        assert refusal(urllib.request.Request(f"{mlflow_of(addresses)}{path}", headers=known)) == 404
+
+
+def test_files_outside_the_workspaces_artifacts_are_neither_named_nor_read_nor_written(
+    workspace, addresses, known, tmp_path
+):
+    """Also not those to which a folder that MLflow's database names has become a link."""
+    server = mlflow_of(addresses)
+
+    def asked(path: str, body: dict[str, str]) -> urllib.request.Request:
+        return urllib.request.Request(f"{server}/api/2.0/mlflow/{path}", json.dumps(body).encode(), {**JSON, **known})
+
+    for place in (tmp_path.as_uri(), str(tmp_path), "s3://bucket/x", "http://127.0.0.1:9/x", "../campaigns"):
+        for key in ("artifact_location", "artifactLocation"):
+            refused = refusal(asked("experiments/create", {"name": place, key: place}))
+            assert refused == 403 or (refused == 400 and place.startswith("http"))  # MLflow's own refusal
+
+    inside = Path(workspace["DISCOVER_HOME"]) / "artifacts" / "mine"
+    with urllib.request.urlopen(
+        asked("experiments/create", {"name": "mine", "artifact_location": inside.as_uri()})
+    ) as answer:
+        experiment = json.load(answer)["experiment_id"]
+    with urllib.request.urlopen(asked("runs/create", {"experiment_id": experiment})) as answer:
+        run = json.load(answer)["run"]["info"]["run_id"]
+    upload = f"{server}/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run}&path=note.txt"
+    with urllib.request.urlopen(urllib.request.Request(upload, b"mine", {**JSON, **known})) as answer:
+        assert answer.status == 200
+    assert (inside / run / "artifacts" / "note.txt").read_bytes() == b"mine"
+    assert (inside / run / "artifacts" / "note.txt").stat().st_mode & 0o077 == 0
+
+    (tmp_path / "note.txt").write_text("secret")
+    (inside / run / "artifacts").rename(inside / run / "before")
+    (inside / run / "artifacts").symlink_to(tmp_path)
+    read = f"{server}/get-artifact?path=note.txt&run_uuid={run}"
+    assert refusal(urllib.request.Request(read, headers=known)) == 403
+    assert refusal(urllib.request.Request(upload, b"overwritten", {**JSON, **known})) == 403
+    listed = f"{server}/api/2.0/mlflow/artifacts/list?run_id={run}"
+    assert refusal(urllib.request.Request(listed, headers=known)) == 403
+    assert (tmp_path / "note.txt").read_text() == "secret"
+
+
+def test_pages_of_other_sites_reach_neither_server(addresses, known):
+    foreign = {"Host": "evil.example", **JSON, **known}
+    search = f"{mlflow_of(addresses)}/api/2.0/mlflow/experiments/search"
+    assert refusal(urllib.request.Request(search, b"{}", foreign)) == 403
     server = addresses["prefect"].partition("/discover/")[0]
     asked = urllib.request.Request(f"{server}/api/health", headers={"Origin": "http://evil.example"})
     with urllib.request.urlopen(asked) as answer:
