@@ -188,7 +188,8 @@ def _refuse_changed_oracle(context: CampaignContext, book: OracleBook) -> None:
     if digest(parts_of_oracle(campaign.config, campaign.base)) != book.identity:
         raise BadInput(
             f"The files of the oracle {book.oracle} were changed while campaign {campaign.name!r} was measuring. "
-            "Restore them and give the same command again, or begin anew with --fresh."
+            "Restore them and give the same command again, or begin anew with --fresh. Files that the oracle "
+            "writes itself are named by its option `writes`."
         )
 
 

@@ -20,7 +20,7 @@ from pydantic import Field, field_validator, model_validator
 from data.records import Measurement
 from models.oracles.base import BaseOracle, OracleOptions, failed, measured
 from models.oracles.command_tables import CallFailure, Layout, values_of
-from models.oracles.source_files import files_parts, portable, program_parts
+from models.oracles.source_files import files_parts, portable, program_parts, without_written
 from models.oracles.subprocesses import LARGEST_OUTPUT, Finished, run
 from models.registry import ComponentError
 
@@ -58,7 +58,7 @@ class Command(BaseOracle["Command.Options"]):
     """
 
     kind = "command"
-    by_content = frozenset({"command", "folder", "files", "input"})
+    by_content = frozenset({"command", "folder", "files", "writes", "input"})
 
     class Options(OracleOptions):
         """Options of the oracle `command`."""
@@ -74,6 +74,10 @@ class Command(BaseOracle["Command.Options"]):
         folder: Path = Field(default=Path("."), description="where it runs; starts at the campaign file's folder")
         files: tuple[str, ...] = Field(
             default=(), description="files and folders in `folder` that decide values, such as weights; content counts"
+        )
+        writes: tuple[str, ...] = Field(
+            default=(),
+            description="files, folders or patterns (`*.json`) it writes itself, which decide nothing",
         )
         match: Literal["smiles", "key", "order"] = Field(
             default="smiles", description="what tells whose value a row is; `order`: as many rows as molecules"
@@ -160,7 +164,7 @@ class Command(BaseOracle["Command.Options"]):
         return {
             **lines,
             "option command": shlex.join(portable(words, folder)),
-            **program_parts(words, folder),
+            **without_written(program_parts(words, folder), self.options.writes),
             **files_parts(self.options.files, folder),
         }
 

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from data.records import Measurement
 from models.oracles.base import BaseOracle, OracleOptions, usable
 from models.oracles.function_worker import Function
-from models.oracles.source_files import files_parts, module_parts
+from models.oracles.source_files import files_parts, module_parts, without_written
 
 
 class PythonFunction(BaseOracle["PythonFunction.Options"]):
@@ -35,7 +35,7 @@ class PythonFunction(BaseOracle["PythonFunction.Options"]):
     """
 
     kind = "python"
-    by_content = frozenset({"files"})
+    by_content = frozenset({"files", "writes"})
     worker: ClassVar[Path] = Path(__file__).with_name("function_worker.py")
     """Script of the process in which the function runs."""
 
@@ -45,6 +45,10 @@ class PythonFunction(BaseOracle["PythonFunction.Options"]):
         function: str = Field(description="module:function, from a list of SMILES to a list of values")
         files: tuple[str, ...] = Field(
             default=(), description="data files and folders that decide values, such as weights; their content counts"
+        )
+        writes: tuple[str, ...] = Field(
+            default=(),
+            description="files, folders or patterns (`*.json`) it writes itself, which decide nothing",
         )
         unit: str = Field(default="", description="unit of the values")
         version: str = Field(
@@ -84,7 +88,8 @@ class PythonFunction(BaseOracle["PythonFunction.Options"]):
         Raises:
             ComponentError: one is not there.
         """
-        return module_parts(self.options.function.partition(":")[0], base) | files_parts(self.options.files, base)
+        parts = module_parts(self.options.function.partition(":")[0], base)
+        return without_written(parts, self.options.writes) | files_parts(self.options.files, base)
 
     def prepare(self) -> None:
         """Import the function.

@@ -13,7 +13,7 @@ packages it stands in, and, transitively, those of what it imports. Beyond that,
   computed import or a changed `sys.path`, every Python file of the folder.
 
 Modules from elsewhere (`sys.path.insert(0, "..")`, PYTHONPATH) count by content, installed releases by their version.
-Data that is named in no such way is named by the option `files`.
+Data that is named in no such way is named by the option `files`, what is written behind the code by `writes`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from models.oracles.libraries import (
@@ -105,6 +106,16 @@ def files_parts(names: Iterable[str], folder: Path) -> dict[str, str]:
             raise ComponentError(f"There is no {path}, which the oracle's option `files` names; check its spelling.")
         parts[f"file {_label(path, folder)}"] = content(path)
     return parts
+
+
+def without_written(parts: dict[str, str], names: Sequence[str]) -> dict[str, str]:
+    """Return parts without files that a person says the oracle writes: names, folders, patterns such as `*.json`."""
+    patterns = [f"file {name.removeprefix('./').rstrip('/')}" for name in names]
+    return {
+        label: told
+        for label, told in parts.items()
+        if not any(fnmatchcase(label, pattern) or fnmatchcase(label, f"{pattern}/*") for pattern in patterns)
+    }
 
 
 def class_parts(classes: Iterable[type]) -> dict[str, str]:

@@ -167,6 +167,19 @@ def test_a_file_that_the_code_writes_while_it_measures_does_not_change_it(tmp_pa
     assert oracle("python", function="mine:measure").identity(tmp_path) == before
 
 
+def test_a_file_that_a_program_writes_behind_its_scripts_back_is_named(tmp_path):
+    lay(tmp_path, "run.sh", "#!/bin/sh\nfoo_dft molecule.inp\ngrep total energy.json\n")
+    lay(tmp_path, "energy.json", "1")
+    told = oracle("command", command="sh run.sh", writes=("scratch", "*.json"))
+    careless = oracle("command", command="sh run.sh")
+    before, noticed = told.identity(tmp_path), careless.identity(tmp_path)
+    lay(tmp_path, "energy.json", "2")
+    assert told.identity(tmp_path) == before
+    assert careless.identity(tmp_path) != noticed
+    lay(tmp_path, "run.sh", "#!/bin/sh\nfoo_dft --accurate molecule.inp\ngrep total energy.json\n")
+    assert told.identity(tmp_path) != before
+
+
 def test_parameters_of_code_that_writes_a_log_count(tmp_path):
     write(tmp_path, mine="import json\nK = json.load(open('k.json'))\nopen('calls.log', 'a').write(str(K))")
     lay(tmp_path, "k.json", "1")
