@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pipelines.services import prefect_answers, prefect_has_ended
+from pipelines.services import end_prefect, prefect_answers, prefect_has_ended, prefect_is_stopped
 
 log = logging.getLogger("discover.prefect")
 
 POLL = 1.0
 """Seconds between two looks at the server: its client tries for seven before it complains, once for each message."""
+HELD = 10
+"""Looks in a row at which the server was held by a signal, after which it is ended: nobody can use it."""
 GONE = "Prefect: its server does not answer any more; the campaign goes on without it, and its pages stay behind."
 
 
@@ -66,13 +68,16 @@ def remembering_the_end() -> Iterator[None]:
 
 @contextmanager
 def _watching() -> Iterator[None]:
-    """Notice within a second or two that our own server has ended, also while a stage is at work."""
+    """Notice within seconds that our own server has ended, also while a stage is at work; end one that hangs."""
     over = threading.Event()
 
     def look() -> None:
+        held = 0
         while not over.wait(POLL):
-            if prefect_has_ended():
+            held = held + 1 if prefect_is_stopped() else 0
+            if held >= HELD or prefect_has_ended():
                 Following.lose()
+                end_prefect()
                 return
 
     watch = threading.Thread(target=look, name="prefect-watch", daemon=True)
@@ -93,6 +98,7 @@ def _silence() -> None:
 
     EventsWorker._handle = dropped  # type: ignore[method-assign,assignment]
     APILogWorker._handle_batch = dropped  # type: ignore[method-assign,assignment]
+    logging.raiseExceptions = False  # Prefect heeds it where a message was on its way
     logging.getLogger("prefect._internal.concurrency").disabled = True
     for logger in [logging.root, *logging.Logger.manager.loggerDict.values()]:
         for handler in list(getattr(logger, "handlers", ())):

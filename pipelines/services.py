@@ -65,6 +65,12 @@ class Server:
         except psutil.Error:
             return False
 
+    def stopped(self) -> bool:
+        """Return whether its process is held by a signal, so that its port takes connections and answers none."""
+        with suppress(psutil.Error):
+            return self.alive() and psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+        return False
+
     def answers(self, workspace: Workspace) -> bool:
         """Return whether it answers, and proves that it serves this workspace."""
         return address_of(workspace, self.url)
@@ -281,6 +287,18 @@ def prefect_answers() -> bool:
 def prefect_has_ended() -> bool:
     """Return whether the process of our own server has ended while this process uses it; costs no connection."""
     return any(not server.alive() for server, _ in _used[-1:])
+
+
+def prefect_is_stopped() -> bool:
+    """Return whether our own server is held while this process uses it: each request would wait for its time-out."""
+    return any(server.stopped() for server, _ in _used[-1:])
+
+
+def end_prefect() -> None:
+    """End our own server at once: it serves nobody."""
+    for server, _ in _used[-1:]:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
 
 
 def login_link(workspace: Workspace, server: Server, *, page: str) -> str:

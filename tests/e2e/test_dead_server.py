@@ -101,10 +101,11 @@ def run(stopping):
     run.end()
 
 
-def test_a_campaign_whose_server_is_killed_goes_on_and_ends_with_0(stopping, run):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_campaign_whose_server_is_killed_or_hangs_goes_on_and_ends_with_0(stopping, run, number):
     run.until("waits")
     server = run.server()
-    server.send_signal(signal.SIGKILL)
+    server.send_signal(number)
     (stopping.folder / "go on").touch()
     code, printed = run.ended()
     assert code == 0, printed
