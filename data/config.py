@@ -323,7 +323,7 @@ def _override_value(override: str, text: str) -> Any:
     try:
         return parse_yaml(text)
     except YamlError as error:
-        if not text.strip().startswith(tuple("[{'\"")):
+        if not text.strip().startswith(tuple("[{'\"&*!|>")):
             return text.strip()  # such as `,`: a text, which a shell has taken the quotes of
         raise ConfigError(
             f"Override {shown(override)} has no valid value: {error}. Values are YAML, for example 100 or [1, 2], or "

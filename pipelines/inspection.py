@@ -53,9 +53,9 @@ def export_candidates(
         from data.config import ConfigError
 
         raise ConfigError(f"--top is {top}; expected at least 1, or leave it out to have all candidates.")
-    form = None if out is None else form_of(None if format == "table" else format, str(out))
     if out is not None:
         _refuse_precious(workspace, name, out)
+    form = None if out is None else form_of(None if format == "table" else format, str(out))
     rows = exported(workspace, name, top)
     if out is not None and form is not None:
         with writing(out):

@@ -32,23 +32,19 @@ def tell_of_mlflow(workspace: Workspace, tell: Callable[[str], None]) -> None:
 
 def mlflow_page(workspace: Workspace, folder: Path) -> str:
     """Return the whole address of a campaign's run in MLflow where a server is known, else how to have one."""
-    return mlflow_address(workspace, _page(folder / "report" / "mlflow.txt"))
+    address = mlflow_server(workspace)
+    if address is None:
+        return "`discover ui` serves it and prints the address of every campaign"
+    return address + _page(folder / "report" / "mlflow.txt")
 
 
-def mlflow_address(workspace: Workspace, page: str) -> str:
-    """Return the whole address of a page of MLflow where a server is known, else how to have one.
-
-    Args:
-        workspace: whose server it is, unless the user has one.
-        page: its part behind the host.
-    """
+def mlflow_server(workspace: Workspace) -> str | None:
+    """Return the address of the user's MLflow server, or of the workspace's; None if neither is known."""
     address = _foreign_mlflow(workspace)
     if address is None:
         server = known_server(workspace, "mlflow", Server)
         address = None if server is None else server.url
-    if address is None:
-        return "`discover ui` serves it and prints the address of every campaign"
-    return address.rstrip("/") + page
+    return None if address is None else address.rstrip("/")
 
 
 def _page(file: Path) -> str:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from data.sampler_config import load_sampler
 from data.wording import figure
-from pipelines.pages import mlflow_address
+from pipelines.pages import mlflow_server
 from pipelines.running import served, terminating
 from pipelines.services import wait_for_prefect
 from pipelines.terminal import Terminal
@@ -116,8 +116,10 @@ def show_summary(name: str, seeds: int, summary: Summary, workspace: Workspace, 
     lines = [[_name(key), *_cells(spread, many)] for key, spread in (summary.figures | summary.costs).items()]
     console.records(headers, lines, long=(), numbers=range(1, len(headers)))
     pictures = summary.folder / "seed-*" / "plots"
-    lost = "could not be reached; the same command tries again"
-    page = mlflow_address(workspace, summary.page) if summary.page else lost
+    server = mlflow_server(workspace)
+    page = f"`discover ui`, then {summary.page}" if server is None else server + (summary.page or "")
+    if not summary.page:
+        page = "could not be reached; the same command tries again"
     for label, text in (("MLflow", page), ("Pictures", str(pictures)), ("Files", str(summary.folder))):
         console.say(f"{label:<12}{text}")
 

@@ -4,17 +4,15 @@ import csv
 import io
 import json
 import math
-import re
 
 import pandas as pd
 import pytest
 from rdkit import Chem
 
-from data.config import ConfigError
 from data.spreadsheets import original_text, safe_text, write_csv
-from pipelines import inspection
 from pipelines.exports import FIELDS, as_csv, as_json, as_sdf, as_smi
-from pipelines.terminal import Terminal
+from pipelines.inspection import exported
+from tasks.workspace import Workspace
 
 TEXTS = ["engine log\n$$$$\nend", "a\n\nb", "$$$$", ">  <value>", "", " blank ", '"quoted"', "=1+1", "Å \x1b[1m"]
 MOLECULES = ["C[C@H](O)F", "C/C=C/C", "CC=CC", "[H]/N=C/C", "C[S@](=O)CC", "C1CCCCCC/C=C/CC1", "[13CH4]", "c1cc[nH]c1"]
@@ -61,10 +59,10 @@ def test_no_text_is_a_formula_and_each_reads_back(text):
         ("best.csv", "csv", as_csv),
     ],
 )
-def test_a_file_has_the_format_of_its_name_where_none_is_asked_for(tmp_path, monkeypatch, name, format, written):
-    monkeypatch.setattr(inspection, "exported", lambda *_: [row()])
-    inspection.export_candidates(None, "c", None, format, tmp_path / name, Terminal())
-    assert (tmp_path / name).read_text(encoding="utf-8") == written([row()])
+def test_a_file_has_the_format_of_its_name_where_none_is_asked_for(finished, tmp_path, name, format, written):
+    assert finished.discover("candidates", "finished", "--format", format, "--out", str(tmp_path / name)).exit == 0
+    rows = exported(Workspace(finished.home), "finished")
+    assert (tmp_path / name).read_text(encoding="utf-8") == written(rows)
 
 
 @pytest.mark.parametrize(
@@ -77,11 +75,11 @@ def test_a_file_has_the_format_of_its_name_where_none_is_asked_for(tmp_path, mon
         ("best.csv", "smi", "its ending says csv, and --format says smi"),
     ],
 )
-def test_a_file_whose_ending_names_another_format_is_refused(tmp_path, monkeypatch, name, format, told):
-    monkeypatch.setattr(inspection, "exported", lambda *_: [row()])
-    with pytest.raises(ConfigError, match=re.escape(told)) as refused:
-        inspection.export_candidates(None, "c", None, format, tmp_path / name, Terminal())
-    assert ".csv, .sdf, .json, .smi" in str(refused.value)
+def test_a_file_whose_ending_names_another_format_is_refused(finished, tmp_path, name, format, told):
+    refused = finished.discover("candidates", "finished", "--format", format, "--out", str(tmp_path / name))
+    assert refused.exit == 2
+    assert told in refused.message
+    assert ".csv, .sdf, .json, .smi" in refused.message
     assert not list(tmp_path.iterdir())
 
 

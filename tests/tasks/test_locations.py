@@ -74,9 +74,10 @@ def retrained(retrained_once, bench, discover, monkeypatch):
 
 def predictions(home: Path):
     uri = f"sqlite:///{home / 'mlflow.db'}"
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    model = mlflow.pyfunc.load_model("models:/mv-proxy@champion")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        patch.setenv("MLFLOW_REGISTRY_URI", uri)
+        model = mlflow.pyfunc.load_model("models:/mv-proxy@champion")
     return list(model.predict(pd.DataFrame({"smiles": ["CCOCC", "c1ccccc1"]}))["mean"])
 
 

@@ -104,15 +104,14 @@ def test_a_generation_that_began_anew_has_runs_of_its_own(bench, tracking):
     assert sorted(run.info.run_name for run in found) == ["initial design", "initial design", "twice", "twice~2"]
 
 
-def test_the_champion_loads_without_pickles_and_predicts_like_the_proxy(finished, tracking):
+def test_the_champion_loads_without_pickles_and_predicts_like_the_proxy(finished, tracking, monkeypatch):
     assert finished.discover("retrain", "finished", "--plain").exit == 0
     version = MlflowClient(tracking_uri=tracking).get_model_version_by_alias("finished-proxy", CHAMPION)
     ledger = Workspace(finished.home).ledger()
     with CampaignContext(Workspace(finished.home), ledger, ledger.campaign("finished")) as context:
         champion = Tracker(context.workspace, context.campaign).champion()
     assert champion[0] == str(version.version)
-    mlflow.set_tracking_uri(tracking)
-    mlflow.set_registry_uri(tracking)
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", tracking)
     model = mlflow.pyfunc.load_model(f"models:/finished-proxy@{CHAMPION}")
     smiles = ["CCOCC", "CCSCC", "c1ccccc1"]
     told = model.predict(pd.DataFrame({"smiles": smiles}))
