@@ -23,7 +23,7 @@ _CUMULATED = Chem.MolFromSmarts("[#6;X2](=[#6])=[#6]")
 _BIARYL = Chem.MolFromSmarts("[a;R]-!@[a;R]")
 _ATROPISOMERS = frozenset({Chem.BondStereo.STEREOATROPCW, Chem.BondStereo.STEREOATROPCCW})
 _HINDERED = 3
-"""Substituents on the four atoms beside a bond between two aromatic rings from which on they do not turn about it."""
+"""Substituents beside a bond between two aromatic rings from which on they do not turn about it (a rule of thumb)."""
 
 
 def lost_from_text(smiles: str, extension: str, mol: Chem.Mol) -> str | None:
@@ -144,6 +144,11 @@ def _as_written(text: str) -> Chem.Mol | None:
     return mol
 
 
+def _is_in_the_way(near: Chem.Atom) -> bool:
+    """Whether an atom beside the bond has a substituent; fluorine is too small to keep rings from turning."""
+    return near.GetDegree() > 2 and all(other.GetSymbol() != "F" for other in near.GetNeighbors())
+
+
 def _is_fixed(mol: Chem.Mol, pair: Sequence[int]) -> bool:
     """Whether two rings are too hindered to turn, and neither is the same on both sides of the bond between them."""
     ranks = list(Chem.CanonicalRankAtoms(mol, breakTies=False))
@@ -152,5 +157,5 @@ def _is_fixed(mol: Chem.Mol, pair: Sequence[int]) -> bool:
         beside = [near for near in mol.GetAtomWithIdx(here).GetNeighbors() if near.GetIdx() != there]
         if len(beside) != 2 or ranks[beside[0].GetIdx()] == ranks[beside[1].GetIdx()]:
             return False
-        hindered += sum(near.GetDegree() > 2 for near in beside)
+        hindered += sum(_is_in_the_way(near) for near in beside)
     return hindered >= _HINDERED

@@ -88,7 +88,13 @@ def test_drawings_of_two_mirror_images_are_both_refused(tmp_path, blocks):
     assert [refusal.reason.startswith("the configuration of an axis") for refusal in library.refused] == [True, True]
 
 
-@pytest.mark.parametrize("smiles", ["Cc1ccccc1-c1ccccc1C", "Cc1cccc(C)c1-c1c(C)cccc1Cl", "CC=C=C(C)C", "C[C@H](O)F"])
+@pytest.mark.parametrize(
+    "smiles",
+    [
+        *("Cc1ccccc1-c1ccccc1C", "Cc1cccc(C)c1-c1c(C)cccc1Cl", "CC=C=C(C)C", "C[C@H](O)F"),
+        "Cc1cccc(F)c1-c1c(F)cccc1Cl",  # two of its four neighbours are fluorine: it turns
+    ],
+)
 def test_a_drawing_in_space_without_a_fixed_axis_is_taken(tmp_path, smiles):
     library = read(tmp_path, mirrored(smiles)[:1])
     assert list(library.frame["smiles"]) == ["CCO", Chem.CanonSmiles(smiles)]
