@@ -23,7 +23,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-_HEAD = b"""<!doctype html><meta charset="utf-8"><title>discovery-flows</title>
+_HEAD = b"""<!doctype html><meta charset="utf-8"><title>discovery-flows</title><link rel="icon" href="data:,">
 <p id="told">Logging in...</p>
 <script>
 const secret = decodeURIComponent(location.hash.slice(1)), told = document.getElementById("told");

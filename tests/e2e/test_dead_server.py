@@ -52,6 +52,7 @@ class Run:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "DISCOVER_HOME": str(bench.home), "DISCOVER_WORKERS": "1"},
+                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup
             )
 
     def until(self, name: str) -> None:
