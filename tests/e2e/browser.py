@@ -39,6 +39,13 @@ class BrowserError(AssertionError):
     """The browser is missing, a script threw, or what was waited for did not come."""
 
 
+class LeftError(BrowserError):
+    """The page was left for another one before it answered."""
+
+
+LEFT = ("Inspected target navigated", "Cannot find context", "Execution context was destroyed")
+
+
 @dataclass(frozen=True)
 class Request:
     """One request that the page made."""
@@ -237,7 +244,10 @@ class Browser:
     def _wait(self, ask: Any, what: str, timeout: float) -> Any:
         end = time.monotonic() + timeout
         while True:
-            answer = ask()
+            answer = None
+            # A page that sends its reader on (a login) is asked again where it leads.
+            with contextlib.suppress(LeftError):
+                answer = ask()
             if answer:
                 return answer
             if time.monotonic() > end:
@@ -274,7 +284,8 @@ class Browser:
             if message.get("id") != number:
                 self._event(message)
             elif "error" in message:
-                raise BrowserError(f"chromium refused {method}: {message['error']['message']}")
+                kind = LeftError if any(word in message["error"]["message"] for word in LEFT) else BrowserError
+                raise kind(f"chromium refused {method}: {message['error']['message']}")
             else:
                 return message["result"]
 
