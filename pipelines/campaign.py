@@ -19,7 +19,7 @@ from prefect.states import Completed
 
 from data.campaign_lock import LockLost, campaign_lock, has_lost, refuse_if_running
 from data.campaigns import Campaign, CampaignState, LedgerError
-from data.config import ConfigError, load_config
+from data.config import CampaignConfig, ConfigError, load_config
 from data.ledger import Ledger
 from data.masking import masked
 from pipelines.calling import Call, as_function, as_task
@@ -88,6 +88,7 @@ def run_campaign(
     path: Path,
     overrides: Sequence[str] = (),
     *,
+    checked: CampaignConfig | None = None,
     fresh: bool = False,
     retry_failed: bool = False,
     call: Call = as_function,
@@ -95,12 +96,15 @@ def run_campaign(
 ) -> Outcome:
     """Run or continue the campaign of a file in the workspace; `on_start` is called once the campaign is locked.
 
+    `checked` is the file's configuration where `checked_config` has just been asked: checking imports a user's function
+    in a process of its own, which takes what its imports take.
+
     Raises:
         ConfigError, ComponentError, SourceError, BadInput, LedgerError: what was given cannot be used.
         CampaignLocked: another process runs this campaign.
         LockLost: somebody removed this run's lock.
     """
-    config = checked_config(path, tuple(overrides))
+    config = checked or checked_config(path, tuple(overrides))
     workspace = Workspace.open()
     ledger = workspace.ledger()
     refuse_if_running(ledger, config.name)

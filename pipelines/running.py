@@ -38,10 +38,10 @@ def run_in_terminal(
         from pipelines.campaign import campaign, run_campaign
         from pipelines.validation import checked_config
 
-        checked_config(path, overrides)
+        checked = checked_config(path, overrides)
         with RunDisplay(console, workspace, config):
             if plain:
-                run_campaign(path, overrides, fresh=fresh, retry_failed=retry_failed)
+                run_campaign(path, overrides, checked=checked, fresh=fresh, retry_failed=retry_failed)
             else:
                 wait_for_prefect()
                 following_prefect(lambda: campaign(str(path), overrides, fresh=fresh, retry_failed=retry_failed))
