@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit.Chem import rdFingerprintGenerator
 
-from data.descriptors import NAMES, descriptors_of
-from data.molecules import FINGERPRINT_BITS, shared
+from data.chemistry.descriptors import NAMES, descriptors_of
+from data.chemistry.molecules import FINGERPRINT_BITS, shared
 from data.records import FloatArray
 
 _morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=FINGERPRINT_BITS)
@@ -24,9 +24,9 @@ class Features:
     """Features of n molecules.
 
     Attributes:
-        descriptors: shape `(n, len(data.descriptors.NAMES))`, finite; `(n, 0)` if they were not asked for.
+        descriptors: shape `(n, len(data.chemistry.descriptors.NAMES))`, finite; `(n, 0)` if they were not asked for.
         counts: folded Morgan counts (radius 2), shape `(n, FINGERPRINT_BITS)`, the same as
-            `data.molecules.morgan_counts`; `(n, 0)` if they were not asked for.
+            `data.chemistry.molecules.morgan_counts`; `(n, 0)` if they were not asked for.
     """
 
     descriptors: FloatArray

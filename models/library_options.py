@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from data.library_file import Format, LibraryFile
-from data.shipped import SHIPPED, shipped_file
+from data.tables.library_file import Format, LibraryFile
+from data.tables.shipped import SHIPPED, shipped_file
 from models.registry import Options
 
 

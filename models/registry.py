@@ -51,7 +51,7 @@ GROUPS: Mapping[str, str] = {
     "replay": "models.gflownet.exploration",
     "conditioning": "models.gflownet.conditioning",
     "policy": "models.gflownet.policies",
-    "reward": "models.gflownet",
+    "reward": "models.gflownet.rewards",
     "source": "models.sources",
 }
 """Group of components -> package that holds its modules."""

@@ -17,10 +17,10 @@ from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from data.campaign_lock import LockLost, campaign_lock, has_lost, refuse_if_running
-from data.campaigns import Campaign, CampaignState, LedgerError
 from data.config import CampaignConfig, ConfigError, load_config
-from data.ledger import Ledger
+from data.ledger.campaigns import Campaign, CampaignState, LedgerError
+from data.ledger.ledger import Ledger
+from data.ledger.lock import LockLost, campaign_lock, has_lost, refuse_if_running
 from data.masking import masked
 from pipelines.calling import Call, as_function, as_task
 from pipelines.following import remembering_the_end
@@ -30,7 +30,7 @@ from tasks.components import book_of, parts_of_oracle
 from tasks.measure import measure
 from tasks.prepare_data import prepare_data
 from tasks.propose import propose
-from tasks.report import final_report, report
+from tasks.reporting.report import final_report, report
 from tasks.screen import screen
 from tasks.select_batch import select_batch
 from tasks.stages import CampaignContext, CampaignRef, CampaignStopped

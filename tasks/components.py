@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from data.campaigns import Campaign
+from data.chemistry.molecules import identity
 from data.config import CampaignConfig, ControlConfig, GeneratorConfig, SpaceConfig, digest
-from data.ledger import Ledger
-from data.molecules import identity
-from data.oracle_book import OracleBook
+from data.ledger.book import OracleBook
+from data.ledger.campaigns import Campaign
+from data.ledger.ledger import Ledger
 from data.records import FloatArray, JsonDict
 from models.acquisition.base import round_context
+from models.acquisition.log_reward import AcquisitionReward
 from models.oracles.base import oracle_parts
 from models.protocols import Acquisition, EmbeddingProxy, Generator, JointProxy, Oracle, Proxy, Screen, Selector, Space
 from models.proxies.calibration import Calibrated, calibrated
 from models.registry import ComponentError, build
-from models.reward import AcquisitionReward
 from models.screens.domain import ApplicabilityDomain
 from models.screens.space import SpaceScreen
 

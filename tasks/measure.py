@@ -10,18 +10,18 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.campaigns import CampaignState
 from data.config import digest
-from data.oracle_book import Elsewhere, OracleBook
+from data.ledger.book import Elsewhere, OracleBook
+from data.ledger.campaigns import CampaignState
 from data.records import CallState, JsonDict, Measurement
-from data.spreadsheets import write_csv
+from data.tables.spreadsheets import write_csv
 from models.protocols import Oracle
 from tasks.components import book_of, oracle_of, oracle_spec, parts_of_oracle
-from tasks.oracle_pool import OraclePool
+from tasks.oracles.pool import OraclePool
+from tasks.oracles.undelivered import UndeliveredAnswers, enter_kept_answers
 from tasks.progress import Event, emit
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
 from tasks.train_proxy import MINIMUM_LABELS
-from tasks.undelivered import UndeliveredAnswers, enter_kept_answers
 
 DATASET_COLUMNS = ["id", "smiles", "value", "unit", "round", "arm", "source", "predicted_mean", "predicted_std"]
 

@@ -12,15 +12,15 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.campaigns import CampaignState
 from data.config import CampaignConfig, derive_seed, digest
-from data.datasets import Library
-from data.decades import wide_span
+from data.ledger.campaigns import CampaignState
 from data.records import Arm, JsonDict
-from data.remarks import REFUSED, REPORT, reading_line
-from data.spreadsheets import write_csv
+from data.tables.datasets import Library
+from data.tables.decades import wide_span
+from data.tables.remarks import REFUSED, REPORT, reading_line
+from data.tables.spreadsheets import write_csv
+from models.acquisition.log_reward import first_refusal
 from models.registry import build
-from models.reward import first_refusal
 from models.sources.base import read_source
 from tasks.components import book_of, screens_of, write_json
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, file_sha256, run_stage
@@ -134,7 +134,7 @@ def initial_design(config: CampaignConfig, frame: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         config: of the campaign.
-        frame: the molecules of the source, `data.datasets.COLUMNS`.
+        frame: the molecules of the source, `data.tables.datasets.COLUMNS`.
 
     Raises:
         BadInput: there are too few molecules for the initial design, or too few values for a proxy.

@@ -9,8 +9,8 @@ import torch
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from data.ledger.summary import COUNTED
 from data.records import Candidate
-from data.summary import COUNTED
 from tasks.components import generator_of, load_state
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.train_generator import generation_context

@@ -17,9 +17,9 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.campaigns import now
 from data.config import digest
-from data.oracle_book import measurements
+from data.ledger.book import measurements
+from data.ledger.campaigns import now
 from data.records import JsonDict, Prediction
 from models.protocols import Proxy
 from models.proxies.calibration import calibrated, fit_calibration

@@ -10,7 +10,7 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.molecules import morgan_counts, tanimoto
+from data.chemistry.molecules import morgan_counts, tanimoto
 from data.records import Arm, FloatArray, Prediction
 from models.acquisition.base import round_context, rounded, scores
 from models.acquisition.constrained_bound import ConstrainedBound

@@ -20,8 +20,8 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from data.chemistry.molecules import scaffold
 from data.config import ProxyConfig, digest
-from data.molecules import scaffold
 from data.records import Arm, FloatArray, JsonDict, Prediction
 from models.protocols import Proxy
 from models.proxies.calibration import (

@@ -23,7 +23,7 @@ class Descriptors(Featuriser):
     """RDKit's cheap two-dimensional descriptors: physical properties, some 0.5 to 2 ms a molecule."""
 
     kind = "descriptors"
-    reference = "RDKit, Open-source cheminformatics; the list is data.descriptors.NAMES"
+    reference = "RDKit, Open-source cheminformatics; the list is data.chemistry.descriptors.NAMES"
 
     def __call__(self, objects: Sequence[str]) -> Features:
         """Return the descriptors of n canonical SMILES; the block of counts has no column."""

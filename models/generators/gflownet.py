@@ -18,15 +18,15 @@ from torch import Tensor
 from data.records import Candidate
 from models.gflownet.conditioning.base import Conditioning
 from models.gflownet.conditioning.inverse_temperature import InverseTemperature
+from models.gflownet.construction.molecules import Member, MoleculeSpace, atom_space, fragment_space
 from models.gflownet.environments.base import NotProvided
-from models.gflownet.molecule_evaluation import Discoveries, MoleculeEvaluation
-from models.gflownet.molecule_spaces import Member, MoleculeSpace, atom_space, fragment_space
-from models.gflownet.molecules import MoleculeReward, candidates, draw_molecules, log_probabilities
+from models.gflownet.judging.molecules import Discoveries, MoleculeEvaluation
 from models.gflownet.objectives.base import Objective
 from models.gflownet.policies.backward import BackwardPolicy
 from models.gflownet.policies.base import Policy
-from models.gflownet.trainer import Trainer, TrainerOptions, TrainingError
-from models.gflownet.warm_up import imitate
+from models.gflownet.rewards.molecules import MoleculeReward, candidates, draw_molecules, log_probabilities
+from models.gflownet.training.trainer import Trainer, TrainerOptions, TrainingError
+from models.gflownet.training.warm_up import imitate
 from models.protocols import GenerationContext, Space
 from models.registry import Component, build
 from models.sealed import DamagedCheckpoint, read_sealed

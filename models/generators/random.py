@@ -10,8 +10,8 @@ import torch
 from pydantic import Field
 
 from data.records import Candidate
-from models.gflownet.molecules import candidates, draw_molecules, space_environment
 from models.gflownet.policies.uniform import UniformFragments
+from models.gflownet.rewards.molecules import candidates, draw_molecules, space_environment
 from models.protocols import GenerationContext, Space
 from models.registry import Component
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from data.molecules import morgan_counts
+from data.chemistry.molecules import morgan_counts
 from data.records import FloatArray, Prediction
 from models.acquisition.base import is_logarithm, scores
 from models.features import features

@@ -39,7 +39,7 @@ class Two:
         self.gate, self.log = tmp_path / "gate", tmp_path / "calls.log"
         use(Bench(tmp_path), tracking, monkeypatch)
         monkeypatch.setenv("CALL_LOG", str(self.log))
-        monkeypatch.setattr("tasks.report.round_figures", lambda *_: {})
+        monkeypatch.setattr("tasks.reporting.report.round_figures", lambda *_: {})
 
     def bench(self, name, molecules=MOLECULES, **oracle):
         (self.home / name).mkdir(exist_ok=True)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import models.features
-from data.descriptors import descriptors
-from data.molecules import morgan_counts
+from data.chemistry.descriptors import descriptors
+from data.chemistry.molecules import morgan_counts
 from models.features import FeatureCache
 
 MOLECULES = ["CCO", "c1ccccc1", "N#Cc1ccc(C#N)cc1", "CC(=O)Nc1ccccc1"]

@@ -9,8 +9,8 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import Crippen
 
+from data.chemistry.molecules import canonical, identity
 from data.config import parse_config
-from data.molecules import canonical, identity
 from data.wording import figure
 from tasks.components import book_of
 from tasks.retrain import all_measurements, compare_with_champion, decide, in_holdout, promote, train_challenger

@@ -21,7 +21,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from data.vocabulary import DEFAULT_ELEMENTS, FragmentTree, NotInVocabulary, Vocabulary, default_vocabulary
+from data.chemistry.vocabulary import DEFAULT_ELEMENTS, FragmentTree, NotInVocabulary, Vocabulary, default_vocabulary
 from models.gflownet.environments.base import Environment, States
 from models.gflownet.environments.fragment_symmetry import TreeSymmetry
 from models.gflownet.environments.fragment_tables import NEVER, FragmentTables

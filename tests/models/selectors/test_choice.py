@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from data.molecules import morgan_counts
+from data.chemistry.molecules import morgan_counts
 from data.records import Prediction
 from models.acquisition.base import round_context, scores
 from models.features import features as features_of
