@@ -11,8 +11,9 @@ from prefect.cache_policies import NO_CACHE
 
 from data.ledger.summary import COUNTED
 from data.records import Candidate
-from tasks.components import generator_of, load_state
+from models.parts import generator_of
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
+from tasks.storage import load_state
 from tasks.train_generator import generation_context
 
 

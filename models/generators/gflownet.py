@@ -28,7 +28,7 @@ from models.gflownet.rewards.molecules import MoleculeReward, candidates, draw_m
 from models.gflownet.training.trainer import Trainer, TrainerOptions, TrainingError
 from models.gflownet.training.warm_up import imitate
 from models.protocols import GenerationContext, Space
-from models.registry import Component, build
+from models.registry import Component, FolderPath, build
 from models.sealed import DamagedCheckpoint, read_sealed
 from models.threads import single_thread
 
@@ -74,7 +74,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         """Options of the molecular GFlowNet."""
 
         environment: Literal["fragments", "atoms"] = Field("fragments", description="What molecules are built of.")
-        vocabulary: Path | None = Field(None, description="Vocabulary file of fragments; null: the shipped one.")
+        vocabulary: FolderPath | None = Field(None, description="Vocabulary file of fragments; null: the shipped one.")
         max_fragments: int = Field(9, ge=1, le=64, description="Fragments of the largest molecule.")
         max_rings: int = Field(3, ge=0, description="Rings of a molecule; of the environment atoms only.")
         dim: int = Field(64, ge=8, description="Width of the policy; a multiple of heads.")

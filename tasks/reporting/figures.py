@@ -10,9 +10,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from data.records import JsonDict
-from tasks.components import oracle_of, read_json
+from models.parts import oracle_of
 from tasks.reporting import plots
 from tasks.stages import CampaignContext
+from tasks.storage import read_json
 
 LIBRARY_SAMPLE = 500
 """Library molecules drawn behind the measured ones."""

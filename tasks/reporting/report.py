@@ -26,11 +26,12 @@ from data.records import Arm, CallState, JsonDict, RoundSummary, SourceFigures
 from data.tables.remarks import REFUSED, reading_told
 from data.tables.spreadsheets import write_csv
 from data.wording import figure, shown_unit
+from models.parts import oracle_of
 from models.screens.synthetic_accessibility import synthetic_accessibility
-from tasks.components import oracle_of, read_json, write_json
 from tasks.reporting.figures import round_figures
 from tasks.reporting.page import candidates_page
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
+from tasks.storage import read_json, write_json
 from tasks.tracking import Tracker, attempt
 
 TABLE_COLUMNS = [

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from data.config import digest
-from tasks.components import write_json
 from tasks.reporting.plots import png
 from tasks.samplers import plots
 from tasks.samplers.train import SamplerRef, figures_of, history_of
+from tasks.storage import write_json
 from tasks.tracking import SamplerTracker, attempt
 
 COSTS = ("cpu_seconds", "trajectories_per_cpu_second")

@@ -26,10 +26,10 @@ from models.gflownet.judging.evaluation import Seen
 from models.gflownet.judging.study import Session, Study, build_study
 from models.gflownet.training.trainer import TrainingError, write_atomically
 from models.threads import single_thread
-from tasks.components import read_json, write_json
 from tasks.progress import Event, emit
 from tasks.reporting.plots import png
 from tasks.samplers import plots
+from tasks.storage import read_json, write_json
 from tasks.tracking import SamplerTracker, attempt
 from tasks.workspace import Workspace
 

@@ -41,7 +41,7 @@ from models.gflownet.policies.recipes import PolicyRecipe
 from models.gflownet.rewards.base import Judged, RememberedReward
 from models.gflownet.rewards.recipes import RewardRecipe
 from models.gflownet.training.trainer import Trainer, TrainerOptions, TrainingError
-from models.registry import ComponentError, build
+from models.registry import ComponentError, build, located
 from models.threads import single_thread
 
 CODE_VERSION = 1
@@ -213,7 +213,7 @@ def build_study(config: SamplerConfig, *, home: Path, base: Path) -> Study:
         ObtainError: a public table is not in the workspace.
     """
     with refusing():
-        spec = _located(config.environment, base)
+        spec = located("environment", config.environment, base)
         own: Environment[Any] = build("environment", spec)
         recipe: PolicyRecipe = build("policy", config.policy)
         reward: RewardRecipe = build("reward", config.reward)
@@ -330,13 +330,6 @@ def _distance(name: str, env: Environment[Any]) -> metrics.Distance:
 def _hamming_or_overlap(a: Any, b: Any) -> Any:
     same = len({len(item) for item in (*a, *b)}) == 1
     return metrics.hamming_distance(a, b) if same else overlap_distance(a, b)
-
-
-def _located(spec: dict[str, Any], base: Path) -> dict[str, Any]:
-    """Return the environment with a relative path of its vocabulary from the folder of the file."""
-    if not isinstance(spec.get("vocabulary"), str):
-        return spec
-    return {**spec, "vocabulary": str(base / Path(spec["vocabulary"]).expanduser())}
 
 
 def _contents(spec: dict[str, Any]) -> dict[str, str]:
