@@ -150,6 +150,7 @@ def test_a_call_that_failed_elsewhere_is_made_here(two):
     assert set(two.origins(second)) == {"called"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", ["second", "first"])
 def test_a_call_in_doubt_of_an_unsafe_oracle_is_not_made_by_another_name_or_generation(two, other):
     first = two.bench("first", semantics="unsafe")

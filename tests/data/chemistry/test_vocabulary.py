@@ -22,7 +22,9 @@ def zinc(n, most):
         Chem.RemoveStereochemistry(mol)
         if mol.GetNumHeavyAtoms() <= most and Chem.GetFormalCharge(mol) == 0 and "+" not in Chem.MolToSmiles(mol):
             small.append(Chem.MolToSmiles(Chem.MolFromSmiles(Chem.MolToSmiles(mol))))
-    return small[:n]
+        if len(small) == n:
+            return small
+    raise AssertionError(f"ZINC has fewer than {n} such molecules")
 
 
 SAMPLE = zinc(150, 22)

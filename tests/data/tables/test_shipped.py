@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from data import shipped
 from data.chemistry.molecules import canonical, compound, identity
 from data.chemistry.standardise import standardise
 from data.chemistry.vocabulary import default_vocabulary
+from data.tables import shipped
 from data.tables.readers import SourceError
 from data.tables.shipped import labelled_library, provenance, shipped_file
 from models.protocols import Space
