@@ -41,7 +41,7 @@ from data.config import CampaignConfig, derive_seed  # noqa: E402
 from data.records import FloatArray, Prediction  # noqa: E402
 from data.tables.shipped import labelled_library  # noqa: E402
 from models.acquisition.base import round_context, scores  # noqa: E402
-from models.features import features  # noqa: E402
+from models.featurisers.cache import features  # noqa: E402
 from models.protocols import Pool, Proxy  # noqa: E402
 from models.registry import build, kinds  # noqa: E402
 from models.selectors.choice import choose  # noqa: E402

@@ -111,6 +111,12 @@ def scaffold(smiles: str) -> str:
     return str(Chem.MolToSmiles(MurckoScaffold.GetScaffoldForMol(mol)))
 
 
+def morgan_counts_of(mol: Chem.Mol) -> NDArray[np.uint32]:
+    """Return the folded Morgan counts (radius 2) of one molecule, shape `(FINGERPRINT_BITS,)`."""
+    counts: NDArray[np.uint32] = _morgan.GetCountFingerprintAsNumPy(mol)
+    return counts
+
+
 def morgan_counts(molecules: Sequence[str]) -> NDArray[np.int32]:
     """Return folded Morgan counts (radius 2), shape `(n, FINGERPRINT_BITS)`, int32.
 
@@ -122,7 +128,7 @@ def morgan_counts(molecules: Sequence[str]) -> NDArray[np.int32]:
         mol = shared(smiles)
         if mol is None:
             raise ValueError(f"{smiles!r} is no valid SMILES; fingerprints need molecules that RDKit can read.")
-        out[row] = _morgan.GetCountFingerprintAsNumPy(mol)
+        out[row] = morgan_counts_of(mol)
     return out
 
 

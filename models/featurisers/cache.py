@@ -6,31 +6,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rdkit.Chem import rdFingerprintGenerator
 
 from data.chemistry.descriptors import NAMES, descriptors_of
-from data.chemistry.molecules import FINGERPRINT_BITS, shared
-from data.records import FloatArray
-
-_morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=FINGERPRINT_BITS)
-
-
-@dataclass(frozen=True, slots=True)
-class Features:
-    """Features of n molecules.
-
-    Attributes:
-        descriptors: shape `(n, len(data.chemistry.descriptors.NAMES))`, finite; `(n, 0)` if they were not asked for.
-        counts: folded Morgan counts (radius 2), shape `(n, FINGERPRINT_BITS)`, the same as
-            `data.chemistry.molecules.morgan_counts`; `(n, 0)` if they were not asked for.
-    """
-
-    descriptors: FloatArray
-    counts: NDArray[np.int32]
+from data.chemistry.molecules import FINGERPRINT_BITS, morgan_counts_of, shared
+from models.featurisers.base import Features
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +36,7 @@ def _calculate(smiles: str, descriptors: bool, counts: bool, known: _Compact | N
     if descriptors and table is None:
         table = descriptors_of(mol).astype(np.float32)
     if counts and numbers is None:
-        dense: NDArray[Any] = _morgan.GetCountFingerprintAsNumPy(mol)
+        dense = morgan_counts_of(mol)
         nonzero = np.flatnonzero(dense)
         columns, numbers = nonzero.astype(np.uint16), dense[nonzero].astype(np.uint16)
     return _Compact(table, columns, numbers)
