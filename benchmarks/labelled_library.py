@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/labelled_library.py [--workers 1] [--work labelled_library.jsonl] [--out data/resources]
 
 Every member of the source of `campaigns/electron_acceptors.yaml` (ZINC-250k, neutralised, at most 14 heavy atoms) that
-passes that campaign's screens is measured by that campaign's oracle, in processes of `tasks.oracle_pool`. Each answer
+passes that campaign's screens is measured by that campaign's oracle, in processes of `tasks.oracles.pool`. Each answer
 is appended to the work file at once: stopped in any way and started again, it goes on where it was. At the end it
 writes `electron_affinities.csv.gz`, sorted by identity, and `electron_affinities.json`, its provenance and checksum.
 """
@@ -26,12 +26,12 @@ from typing import Any
 from rdkit import rdBase
 
 from data.config import CampaignConfig, digest, load_config
-from data.readers import zinc250k_rows
 from data.records import Measurement
-from models.reward import first_refusal
+from data.tables.readers import zinc250k_rows
+from models.acquisition.log_reward import first_refusal
+from models.parts import oracle_of, screens_of
 from models.sources.base import read_source
-from tasks.components import oracle_of, screens_of
-from tasks.oracle_pool import OraclePool
+from tasks.oracles.pool import OraclePool
 
 ROOT = Path(__file__).resolve().parent.parent
 CAMPAIGN = ROOT / "campaigns" / "electron_acceptors.yaml"

@@ -20,8 +20,8 @@ from pathlib import Path
 import psutil
 
 from data.config import parse_config
-from data.ledger import Ledger
-from data.oracle_book import OracleBook
+from data.ledger.book import OracleBook
+from data.ledger.ledger import Ledger
 from data.records import Measurement
 
 CONFIG = {"name": "big", "objectives": [{"name": "x", "oracle": {"kind": "rdkit"}}]}

@@ -37,13 +37,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a file, Python looks beside the file only
 
 from benchmarks.peers.reporting import Record, Section, pick  # noqa: E402
+from data.chemistry.molecules import canonical, scaffold  # noqa: E402
 from data.config import CampaignConfig, derive_seed  # noqa: E402
-from data.molecules import canonical, scaffold  # noqa: E402
-from data.obtain import load_freesolv, obtain  # noqa: E402
-from data.readers import zinc250k_rows  # noqa: E402
 from data.records import FloatArray  # noqa: E402
-from data.shipped import labelled_library  # noqa: E402
-from models.features import FeatureCache  # noqa: E402
+from data.tables.obtain import load_freesolv, obtain  # noqa: E402
+from data.tables.readers import zinc250k_rows  # noqa: E402
+from data.tables.shipped import labelled_library  # noqa: E402
+from models.featurisers.cache import FeatureCache  # noqa: E402
 from models.protocols import Proxy  # noqa: E402
 from models.proxies.base import predictions_per_cpu_second  # noqa: E402
 from models.proxies.calibration import calibrate_across, fit_calibration  # noqa: E402
@@ -133,9 +133,9 @@ def quality_of(task: tuple[str, str, int, str]) -> Record:
 
 def fresh_features() -> None:
     """Forget all features, so that each proxy pays for its own."""
-    import models.features
+    import models.featurisers.cache
 
-    models.features._shared = FeatureCache()
+    models.featurisers.cache._shared = FeatureCache()
 
 
 def quality(records: Sequence[Record]) -> list[Section]:

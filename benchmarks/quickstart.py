@@ -78,7 +78,7 @@ def one_run(plain: bool, overrides: list[str]) -> dict[str, object]:
 
 def stage_seconds(home: Path) -> dict[str, float]:
     """Return the seconds of each stage, summed over the rounds."""
-    from data.ledger import Ledger
+    from data.ledger.ledger import Ledger
 
     ledger = Ledger.at(home / "ledger.db")
     total: dict[str, float] = {}

@@ -24,8 +24,8 @@ import numpy as np
 import psutil
 import yaml
 
-from data.campaigns import StageRow
-from data.ledger import Ledger
+from data.ledger.campaigns import StageRow
+from data.ledger.ledger import Ledger
 
 LIBRARY = Path(__file__).parent.parent / "tests" / "chaos" / "library.csv"
 CAMPAIGN = {
@@ -76,7 +76,7 @@ def main() -> None:
     with ExitStack() as patches:
         patches.enter_context(patch.object(Ledger, "finish_stage", noted))
         if not options.plots:
-            patches.enter_context(patch("tasks.report.round_figures", lambda *_: {}))
+            patches.enter_context(patch("tasks.reporting.report.round_figures", lambda *_: {}))
         run_in_terminal(file, (), fresh=False, retry_failed=False, plain=not options.flow, console=Terminal())
     if options.profile:
         profile.disable()

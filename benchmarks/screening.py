@@ -21,14 +21,14 @@ from pathlib import Path
 
 import numpy as np
 
-from data.library_file import LibraryFile
-from data.molecules import identity
-from data.prepared import PART_ROWS, Part, PreparedLibrary, prepared
-from data.readers import Row, zinc250k_rows
+from data.chemistry.molecules import identity
 from data.records import FloatArray
+from data.tables.library_file import LibraryFile
+from data.tables.prepared import PART_ROWS, Part, PreparedLibrary, prepared
+from data.tables.readers import Row, zinc250k_rows
+from models.acquisition.log_reward import first_refusal
 from models.protocols import GenerationContext, Space
 from models.registry import build
-from models.reward import first_refusal
 from models.screens.space import SpaceScreen
 
 SPACE = Space(38, 4, ("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br", "I"))

@@ -36,12 +36,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a file, Python looks beside the file only
 
 from benchmarks.peers.reporting import Record, Section, pick  # noqa: E402
+from data.chemistry.molecules import morgan_counts, tanimoto  # noqa: E402
 from data.config import CampaignConfig, derive_seed  # noqa: E402
-from data.molecules import morgan_counts, tanimoto  # noqa: E402
 from data.records import FloatArray, Prediction  # noqa: E402
-from data.shipped import labelled_library  # noqa: E402
+from data.tables.shipped import labelled_library  # noqa: E402
 from models.acquisition.base import round_context, scores  # noqa: E402
-from models.features import features  # noqa: E402
+from models.featurisers.cache import features  # noqa: E402
 from models.protocols import Pool, Proxy  # noqa: E402
 from models.registry import build, kinds  # noqa: E402
 from models.selectors.choice import choose  # noqa: E402

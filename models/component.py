@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, Self, get_args
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Generic, Self, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 from typing_extensions import TypeVar, get_original_bases
 
 
 class ComponentError(ValueError):
     """A component or one of its options is unknown or out of range."""
+
+
+def _from_folder(path: Path, info: ValidationInfo) -> Path:
+    base = (info.context or {}).get("base")
+    return path if base is None else Path(base) / path.expanduser()
+
+
+FolderPath = Annotated[Path, AfterValidator(_from_folder)]
+"""An option that names a file or folder of the user's: `build` lets a relative one start at the folder of the file."""
 
 
 class Options(BaseModel):
@@ -62,9 +72,10 @@ class Component(Generic[OptionsT]):
         return {"kind": self.kind, **self.options.model_dump(mode="json", exclude_defaults=True)}
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Make the component from what `config` returned."""
-        made: Any = cls.Options(**{key: value for key, value in config.items() if key != "kind"})
+    def from_config(cls, config: Mapping[str, Any], base: Path | None = None) -> Self:
+        """Make the component from what `config` returned; relative paths start at the folder `base`, if any."""
+        values = {key: value for key, value in config.items() if key != "kind"}
+        made: Any = cls.Options.model_validate(values, context={"base": base})
         return cls(made)
 
 

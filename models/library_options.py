@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from data.library_file import Format, LibraryFile
-from data.shipped import SHIPPED, shipped_file
-from models.registry import Options
+from data.tables.library_file import Format, LibraryFile
+from data.tables.shipped import SHIPPED, shipped_file
+from models.registry import FolderPath, Options
 
 
 class LibraryOptions(Options):
     """Where a library is and which of its columns has the molecules."""
 
     source: str | None = Field(default=None, description=f"a shipped table: {', '.join(SHIPPED)}; or give `path`")
-    path: Path | None = Field(
+    path: FolderPath | None = Field(
         default=None, description="a file, also .gz; a relative path starts at the campaign file's folder"
     )
     format: Format | None = Field(default=None, description="null: told by the ending of the file's name")

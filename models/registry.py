@@ -21,18 +21,20 @@ from typing import Any
 from pydantic import ValidationError
 
 from data.config import plain_message
-from models.component import Component, ComponentError, Options, OptionsT, nearest, subclasses
+from models.component import Component, ComponentError, FolderPath, Options, OptionsT, nearest, subclasses
 from models.plugins import Plugins, clashes, plugins
 
 __all__ = [
     "GROUPS",
     "Component",
     "ComponentError",
+    "FolderPath",
     "Options",
     "OptionsT",
     "build",
     "find",
     "kinds",
+    "located",
     "nearest",
     "plugin_problems",
 ]
@@ -51,7 +53,7 @@ GROUPS: Mapping[str, str] = {
     "replay": "models.gflownet.exploration",
     "conditioning": "models.gflownet.conditioning",
     "policy": "models.gflownet.policies",
-    "reward": "models.gflownet",
+    "reward": "models.gflownet.rewards",
     "source": "models.sources",
 }
 """Group of components -> package that holds its modules."""
@@ -185,8 +187,10 @@ def _clash(group: str, kind: str, classes: list[type[Component[Any]]]) -> str:
     return f"Two classes claim {group} {kind!r}: {clashes(classes, _plugins())}; {outcome}."
 
 
-def build(group: str, config: Mapping[str, Any]) -> Any:
+def build(group: str, config: Mapping[str, Any], *, base: Path | None = None) -> Any:
     """Make the component that `{kind: name, option: value, ...}` describes.
+
+    `base` is the folder where relative paths among its options start, and those of components within it.
 
     Raises:
         ComponentError: unknown kind or option, or a value that the option refuses.
@@ -197,9 +201,21 @@ def build(group: str, config: Mapping[str, Any]) -> Any:
         )
     cls = find(group, str(config["kind"]))
     try:
-        return cls.from_config(config)
+        return cls.from_config(config, base)
     except ValidationError as error:
         raise ComponentError(_explain(group, cls, error)) from error
+
+
+def located(group: str, config: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """Return a component's `{kind, option...}` with its relative paths starting at the folder `base`.
+
+    For what keeps the configuration of another component among its own options, and builds it later.
+
+    Raises:
+        ComponentError: as `build`.
+    """
+    options: Options = build(group, config, base=base).options
+    return {**config, **{name: str(value) for name, value in options if isinstance(value, Path)}}
 
 
 def _explain(group: str, cls: type[Component[Any]], error: ValidationError) -> str:

@@ -17,20 +17,21 @@ from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from data.campaign_lock import LockLost, campaign_lock, has_lost, refuse_if_running
-from data.campaigns import Campaign, CampaignState, LedgerError
 from data.config import CampaignConfig, ConfigError, load_config
-from data.ledger import Ledger
+from data.ledger.campaigns import Campaign, CampaignState, LedgerError
+from data.ledger.ledger import Ledger
+from data.ledger.lock import LockLost, campaign_lock, has_lost, refuse_if_running
 from data.masking import masked
+from models.parts import parts_of_oracle
 from pipelines.calling import Call, as_function, as_task
 from pipelines.following import remembering_the_end
 from pipelines.validation import check_source, checked_config
 from pipelines.zombies import bury_zombies
-from tasks.components import book_of, parts_of_oracle
 from tasks.measure import measure
+from tasks.oracles.booking import book_of
 from tasks.prepare_data import prepare_data
 from tasks.propose import propose
-from tasks.report import final_report, report
+from tasks.reporting.report import final_report, report
 from tasks.screen import screen
 from tasks.select_batch import select_batch
 from tasks.stages import CampaignContext, CampaignRef, CampaignStopped
@@ -186,7 +187,7 @@ def _check_time(ref: CampaignRef, round: int) -> None:
 
 
 def _retry_failed(context: CampaignContext) -> None:
-    book = book_of(context.ledger, context.campaign)
+    book = book_of(context)
     for round in range(context.config.rounds + 1):
         if context.finished(round, "measure") is None:
             book.retry_failed(round)

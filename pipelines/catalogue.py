@@ -98,8 +98,8 @@ def build_vocabulary_file(
         VocabularyError: its molecules have no fragment in common.
         WorkspaceError: the vocabulary cannot be written.
     """
-    from data.remarks import reasons_told
-    from data.vocabulary import build_vocabulary
+    from data.chemistry.vocabulary import build_vocabulary
+    from data.tables.remarks import reasons_told
 
     given = {"max_fragments": max_fragments, "min_count": min_count}
     limits: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
@@ -117,9 +117,9 @@ def build_vocabulary_file(
 
 def _molecules(file: Path, refused: Counter[str]) -> Iterator[str]:
     """Yield the molecules of a file in standard form, as data sources and pools read it; count the others."""
-    from data.library_file import ENDINGS, LibraryFile, ending, standard_smiles
-    from data.remarks import reason_kind
-    from data.standardise import NotStandardError
+    from data.chemistry.standardise import NotStandardError
+    from data.tables.library_file import ENDINGS, LibraryFile, ending, standard_smiles
+    from data.tables.remarks import reason_kind
 
     library = LibraryFile(file, format=None if ending(file) in ENDINGS else "smiles")
     for row in library.rows():

@@ -333,7 +333,7 @@ def guarded(arguments: list[str]) -> int:
 
 def _fate() -> str:
     """Say what became of the answers of oracles."""
-    module = sys.modules.get("tasks.undelivered")
+    module = sys.modules.get("tasks.oracles.undelivered")
     unkept = 0 if module is None else module.UndeliveredAnswers.unkept
     return f"What the {unkept} lines above say is written nowhere else" if unkept else "Nothing measured is lost"
 

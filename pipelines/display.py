@@ -16,10 +16,10 @@ from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 
-from data.campaigns import LedgerError
 from data.config import CampaignConfig
-from data.ledger import Ledger
-from data.summary import Course, by_round
+from data.ledger.campaigns import LedgerError
+from data.ledger.ledger import Ledger
+from data.ledger.summary import Course, by_round
 from data.wording import figure
 from pipelines.status import ROUNDS, round_row, show_reading
 from pipelines.terminal import Terminal, table

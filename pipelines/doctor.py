@@ -106,7 +106,7 @@ def _values() -> str:
 
 
 def _answers() -> str:
-    from tasks.undelivered import kept_answers
+    from tasks.oracles.undelivered import kept_answers
 
     kept = {file: answers for file, answers in kept_answers(Workspace.open()).items() if answers}
     if not kept:

@@ -1,6 +1,6 @@
 """Candidates as files of other programs: exact values, every text in a form that reads back.
 
-* CSV: texts that a spreadsheet would run get an apostrophe in front (`data.spreadsheets`).
+* CSV: texts that a spreadsheet would run get an apostrophe in front (`data.tables.spreadsheets`).
 * JSON: as they are.
 * SMI: a SMILES and an id in a line, with a tab between them.
 * SDF: a text that its format cannot hold (line breaks, `$$$$`, a leading `>`, blanks at its ends) is a JSON string, in
@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data.chemistry.molecules import quiet_rdkit
 from data.config import ConfigError
-from data.molecules import quiet_rdkit
 from data.records import JsonDict
-from data.spreadsheets import safe_text
+from data.tables.spreadsheets import safe_text
 
 FIELDS = (
     "id",

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from data.campaigns import Campaign
-from data.compounds import compound_of, with_compounds
-from data.oracle_book import settle
+from data.chemistry.compounds import compound_of, with_compounds
+from data.ledger.book import settle
+from data.ledger.campaigns import Campaign
+from data.ledger.summary import ranked
 from data.records import JsonDict
-from data.summary import ranked
 from data.wording import figure, labelled, spread
 from pipelines.exports import FIELDS, FORMS, form_of
 from pipelines.terminal import Terminal
@@ -163,8 +163,8 @@ def settle_call(
         LedgerError: no such call is in doubt.
     """
     from data.records import LARGEST_VALUE
+    from tasks.oracles.undelivered import answer_for
     from tasks.stages import BadInput
-    from tasks.undelivered import answer_for
 
     if (value is None) == (not abandon):
         raise BadInput("Say what became of the call: --value X with what was measured, or --abandon. Not both.")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data.obtain import is_intact, obtain, public_table, table_path
-from data.public_tables import TABLES
+from data.tables.obtain import is_intact, obtain, public_table, table_path
+from data.tables.public_tables import TABLES
 from pipelines.terminal import Terminal
 from tasks.workspace import Workspace
 

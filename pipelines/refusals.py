@@ -6,16 +6,16 @@ import sys
 
 REFUSALS = (
     ("data.config", "ConfigError"),
-    ("data.campaigns", "LedgerError"),
-    ("data.obtain", "ObtainError"),
-    ("data.readers", "SourceError"),
-    ("data.vocabulary", "VocabularyError"),
+    ("data.ledger.campaigns", "LedgerError"),
+    ("data.tables.obtain", "ObtainError"),
+    ("data.tables.readers", "SourceError"),
+    ("data.chemistry.vocabulary", "VocabularyError"),
     ("models.registry", "ComponentError"),
     ("pipelines.services", "ServiceError"),
-    ("tasks.oracle_child", "OracleStartError"),
+    ("tasks.oracles.child", "OracleStartError"),
     ("tasks.stages", "BadInput"),
     ("tasks.tracking", "TrackingError"),
-    ("tasks.train_sampler", "SamplerStopped"),
+    ("tasks.samplers.train", "SamplerStopped"),
     ("tasks.workspace", "WorkspaceError"),
 )
 """Module and name: a class whose module was never imported cannot have been raised."""

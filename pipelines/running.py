@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from data.campaigns import Campaign, CampaignState
 from data.config import load_config
+from data.ledger.campaigns import Campaign, CampaignState
 from data.wording import figure
 from pipelines.display import RunDisplay
 from pipelines.following import following_prefect

@@ -15,12 +15,12 @@ from prefect.runtime import flow_run
 
 from data.config import ConfigError
 from data.sampler_config import load_sampler
-from models.gflownet.study import build_study
+from models.gflownet.judging.study import build_study
 from pipelines.calling import Call, as_function, as_task
 from pipelines.catalogue import tell_plugin_problems
 from pipelines.zombies import bury_zombies
-from tasks.sampler_summary import Summary, summarise
-from tasks.train_sampler import SamplerRef, train_sampler
+from tasks.samplers.summary import Summary, summarise
+from tasks.samplers.train import SamplerRef, train_sampler
 from tasks.workspace import Workspace, quiet_environment
 
 quiet_environment()

@@ -19,7 +19,7 @@ from tasks.progress import Event, listening
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
-    from tasks.sampler_summary import Spread, Summary
+    from tasks.samplers.summary import Spread, Summary
 
 SHOWN = ("tv", "modes", "loss")
 SHOWN_OF_SAMPLES = ("spearman", "modes", "mean_reward", "loss")

@@ -6,12 +6,12 @@ import json
 import os
 from typing import Protocol
 
-from data.campaigns import Campaign, CampaignState, Spent, StageRow
-from data.health import Finding, Level, findings
-from data.ledger_view import LedgerView, refuse_outdated
+from data.ledger.campaigns import Campaign, CampaignState, Spent, StageRow
+from data.ledger.health import Finding, Level, findings
+from data.ledger.summary import arm_text, by_source, summaries
+from data.ledger.view import LedgerView, refuse_outdated
 from data.records import JsonDict, RoundSummary, SourceFigures, Standing
-from data.remarks import reading_told
-from data.summary import arm_text, by_source, summaries
+from data.tables.remarks import reading_told
 from data.wording import figure, shown_unit
 from pipelines.terminal import Terminal
 from tasks.workspace import LEDGER_VARIABLE, Workspace

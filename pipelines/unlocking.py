@@ -6,11 +6,11 @@ import sys
 
 import sqlalchemy as sa
 
-from data.campaign_lock import CampaignLocked, release_lock
-from data.campaigns import Campaign
-from data.ledger import Ledger
-from data.ledger_schema import locks
-from data.processes import described_owner
+from data.ledger.campaigns import Campaign
+from data.ledger.ledger import Ledger
+from data.ledger.lock import CampaignLocked, release_lock
+from data.ledger.processes import described_owner
+from data.ledger.schema import locks
 from pipelines.terminal import Terminal
 from tasks.workspace import Workspace
 

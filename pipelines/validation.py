@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from data.chemistry.vocabulary import VocabularyError
 from data.config import CampaignConfig, ConfigError, load_config
-from data.vocabulary import VocabularyError
+from models.parts import acquisition_of, generator_of, oracle_of, oracle_spec, screens_of, selector_of, space_of
 from models.protocols import Checked, CheckedOracle, Oracle
 from models.registry import ComponentError, build
 from pipelines.catalogue import tell_plugin_problems
-from tasks.components import acquisition_of, generator_of, oracle_of, oracle_spec, screens_of, selector_of, space_of
-from tasks.oracle_pool import OraclePool
+from tasks.oracles.pool import OraclePool
 from tasks.prepare_data import checked_source
 
 

@@ -10,18 +10,19 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.campaigns import CampaignState
 from data.config import digest
-from data.oracle_book import Elsewhere, OracleBook
+from data.ledger.book import Elsewhere, OracleBook
+from data.ledger.campaigns import CampaignState
 from data.records import CallState, JsonDict, Measurement
-from data.spreadsheets import write_csv
+from data.tables.spreadsheets import write_csv
+from models.parts import oracle_of, oracle_spec, parts_of_oracle
 from models.protocols import Oracle
-from tasks.components import book_of, oracle_of, oracle_spec, parts_of_oracle
-from tasks.oracle_pool import OraclePool
+from tasks.oracles.booking import book_of
+from tasks.oracles.pool import OraclePool
+from tasks.oracles.undelivered import UndeliveredAnswers, enter_kept_answers
 from tasks.progress import Event, emit
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
 from tasks.train_proxy import MINIMUM_LABELS
-from tasks.undelivered import UndeliveredAnswers, enter_kept_answers
 
 DATASET_COLUMNS = ["id", "smiles", "value", "unit", "round", "arm", "source", "predicted_mean", "predicted_std"]
 
@@ -53,7 +54,7 @@ def measure(ref: CampaignRef, round: int, batch: StageRef) -> StageRef:
 
 
 def _settings(context: CampaignContext) -> JsonDict:
-    return {"oracle": book_of(context.ledger, context.campaign).identity}
+    return {"oracle": book_of(context).identity}
 
 
 def workers() -> int:
@@ -64,7 +65,7 @@ def workers() -> int:
 def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, float]:
     config = context.config
     oracle = oracle_of(config, context.campaign.base)
-    book = book_of(context.ledger, context.campaign)
+    book = book_of(context)
     enter_kept_answers(context)
     in_doubt = book.recover(oracle.semantics)  # type: ignore[arg-type]  # the protocol says str, the oracle checks
     if in_doubt:

@@ -12,18 +12,20 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.campaigns import CampaignState
 from data.config import CampaignConfig, derive_seed, digest
-from data.datasets import Library
-from data.decades import wide_span
+from data.ledger.campaigns import CampaignState
 from data.records import Arm, JsonDict
-from data.remarks import REFUSED, REPORT, reading_line
-from data.spreadsheets import write_csv
+from data.tables.datasets import Library
+from data.tables.decades import wide_span
+from data.tables.remarks import REFUSED, REPORT, reading_line
+from data.tables.spreadsheets import write_csv
+from models.acquisition.log_reward import first_refusal
+from models.parts import screens_of
 from models.registry import build
-from models.reward import first_refusal
 from models.sources.base import read_source
-from tasks.components import book_of, screens_of, write_json
+from tasks.oracles.booking import book_of
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, file_sha256, run_stage
+from tasks.storage import write_json
 from tasks.train_proxy import MINIMUM_LABELS
 
 
@@ -134,7 +136,7 @@ def initial_design(config: CampaignConfig, frame: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         config: of the campaign.
-        frame: the molecules of the source, `data.datasets.COLUMNS`.
+        frame: the molecules of the source, `data.tables.datasets.COLUMNS`.
 
     Raises:
         BadInput: there are too few molecules for the initial design, or too few values for a proxy.
@@ -181,7 +183,7 @@ def _book(context: CampaignContext, initial: pd.DataFrame) -> None:
     """Put the initial design into the ledger: labels as imported values, the others as candidates to be bought."""
     config = context.config
     labelled = initial[initial["value"].notna()]
-    book = book_of(context.ledger, context.campaign)
+    book = book_of(context)
     book.import_values(0, list(labelled[["id", "smiles", "value"]].itertuples(index=False, name=None)))
     rows = [
         {"object_id": row.id, "smiles": row.smiles, "arm": str(Arm.INITIAL), "source": config.data.kind}

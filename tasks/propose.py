@@ -9,10 +9,11 @@ import torch
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from data.ledger.summary import COUNTED
 from data.records import Candidate
-from data.summary import COUNTED
-from tasks.components import generator_of, load_state
+from models.parts import generator_of
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
+from tasks.storage import load_state
 from tasks.train_generator import generation_context
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 
-from tasks.components import load_proxy
+from tasks.storage import load_proxy
 
 
 class ProxyModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow is untyped

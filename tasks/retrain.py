@@ -17,16 +17,18 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.campaigns import now
 from data.config import digest
-from data.oracle_book import measurements
+from data.ledger.book import measurements
+from data.ledger.campaigns import now
 from data.records import JsonDict, Prediction
+from models.parts import oracle_name
 from models.protocols import Proxy
 from models.proxies.calibration import calibrated, fit_calibration
 from models.proxies.evaluation import metrics
 from models.registry import build
-from tasks.components import book_of, load_proxy, oracle_name, read_json, write_json
+from tasks.oracles.booking import book_of
 from tasks.stages import BadInput, CampaignContext, CampaignRef
+from tasks.storage import load_proxy, read_json, write_json
 from tasks.tracking import Tracker, required
 from tasks.train_proxy import MINIMUM_LABELS, TrainingData, proxy_seed, stored_proxy, trained
 
@@ -129,7 +131,7 @@ def _nothing_new(context: CampaignContext, tracker: Tracker, comparison: JsonDic
 
 def all_measurements(context: CampaignContext) -> TrainingData:
     """Return every measurement of the campaign's oracle in the ledger, and the labels that it imported itself."""
-    rows = measurements(context.ledger, book_of(context.ledger, context.campaign).identity, context.campaign.id)
+    rows = measurements(context.ledger, book_of(context).identity, context.campaign.id)
     frame = pd.DataFrame(rows, columns=["object_id", "smiles", "value"]).rename(columns={"object_id": "id"})
     return TrainingData.of(frame)
 

@@ -10,11 +10,11 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.campaigns import CampaignState
-from data.summary import COUNTED
-from models.reward import first_refusal
+from data.ledger.campaigns import CampaignState
+from data.ledger.summary import COUNTED
+from models.acquisition.log_reward import first_refusal
+from models.parts import domain_of, screens_of
 from models.screens.domain import ApplicabilityDomain
-from tasks.components import domain_of, screens_of
 from tasks.stages import CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
 
 KNOWN = "already in the campaign"

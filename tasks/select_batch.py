@@ -10,14 +10,15 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.molecules import morgan_counts, tanimoto
+from data.chemistry.molecules import morgan_counts, tanimoto
 from data.records import Arm, FloatArray, Prediction
 from models.acquisition.base import round_context, rounded, scores
 from models.acquisition.constrained_bound import ConstrainedBound
+from models.parts import acquisition_of, selector_of
 from models.protocols import Acquisition, ScoringContext
 from models.selectors.choice import choose
-from tasks.components import acquisition_of, load_proxy, selector_of
 from tasks.stages import BadInput, CampaignContext, CampaignRef, StageRef, run_stage
+from tasks.storage import load_proxy
 
 PREDICTION_COLUMNS = ["predicted_mean", "predicted_std", "score", "novelty"]
 

@@ -17,9 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from data.campaigns import Campaign, CampaignState, LedgerError, StageRow
 from data.config import CampaignConfig, derive_seed, digest
-from data.ledger import Ledger
+from data.ledger.campaigns import Campaign, CampaignState, LedgerError, StageRow
+from data.ledger.ledger import Ledger
 from data.records import JsonDict
 from tasks.progress import Event, emit
 from tasks.workspace import Workspace

@@ -28,7 +28,7 @@ from mlflow.entities import Dataset, DatasetInput, LifecycleStage, LoggedModelSt
 from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, Schema
 
-from data.campaigns import Campaign
+from data.ledger.campaigns import Campaign
 from data.masking import masked
 from tasks.file_lock import alone
 from tasks.locations import local_path

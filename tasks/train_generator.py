@@ -12,10 +12,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.records import FloatArray
+from models.parts import generator_of, reward_of, space_of
 from models.protocols import GenerationContext, Progress
-from tasks.components import generator_of, load_proxy, reward_of, save_state, space_of
 from tasks.progress import stage_progress
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
+from tasks.storage import load_proxy, save_state
 
 
 @task(

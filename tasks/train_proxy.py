@@ -20,8 +20,8 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from data.chemistry.molecules import scaffold
 from data.config import ProxyConfig, digest
-from data.molecules import scaffold
 from data.records import Arm, FloatArray, JsonDict, Prediction
 from models.protocols import Proxy
 from models.proxies.calibration import (
@@ -37,8 +37,8 @@ from models.proxies.evaluation import group_folds, metrics, out_of_fold, stable_
 from models.proxies.warm_start import Fitter, refits
 from models.registry import build
 from models.screens.domain import ApplicabilityDomain
-from tasks.components import load_proxy, load_state, read_json, save_state, write_json
 from tasks.stages import CODE_VERSION, BadInput, CampaignContext, CampaignRef, StageRef, folder_sha256, run_stage
+from tasks.storage import load_proxy, load_state, read_json, save_state, write_json
 from tasks.workspace import Workspace
 
 logger = logging.getLogger(__name__)

@@ -29,8 +29,8 @@ from tasks.private_files import (
 )
 
 if TYPE_CHECKING:
-    from data.campaigns import Campaign
-    from data.ledger import Ledger
+    from data.ledger.campaigns import Campaign
+    from data.ledger.ledger import Ledger
 
 log = logging.getLogger("discover.workspace")
 
@@ -133,7 +133,7 @@ class Workspace:
             LedgerError: it cannot be opened.
             WorkspaceError: it was lost while the results of campaigns are still there.
         """
-        from data.ledger import Ledger  # not for `discover --help`
+        from data.ledger.ledger import Ledger  # not for `discover --help`
 
         url = os.environ.get(LEDGER_VARIABLE)
         if url:

@@ -156,7 +156,7 @@ def bench(tmp_path: Path, tracking: str, monkeypatch: pytest.MonkeyPatch) -> Ben
     """A campaign of one's own, which draws no plots: they take half of its time, and have tests of their own."""
     bench = Bench(tmp_path)
     use(bench, tracking, monkeypatch)
-    monkeypatch.setattr("tasks.report.round_figures", lambda *_: {})
+    monkeypatch.setattr("tasks.reporting.report.round_figures", lambda *_: {})
     return bench
 
 

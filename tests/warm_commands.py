@@ -134,10 +134,10 @@ def _serve() -> None:
     import torch
 
     torch.set_num_threads(1)  # threads do not survive a fork
-    import tasks.report
+    import tasks.reporting.report
     from models.registry import GROUPS, kinds
 
-    tasks.report.round_figures = lambda *_: {}
+    tasks.reporting.report.round_figures = lambda *_: {}
     for group in GROUPS:
         kinds(group)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries them

@@ -26,7 +26,7 @@ from models.gflownet.environments.fragments import FragmentEnvironment, Fragment
 from models.gflownet.objectives.trajectory_balance import TrajectoryBalance
 from models.gflownet.policies.backward import UniformBackward
 from models.gflownet.policies.transformer import FragmentTransformer
-from models.gflownet.trainer import Trainer, TrainerOptions
+from models.gflownet.training.trainer import Trainer, TrainerOptions
 
 WARM_UP = 2
 MAX_HEAVY_ATOMS = 20

@@ -17,8 +17,8 @@ from models.gflownet.environments.tabulated import IndexStates, Tabulated
 from models.gflownet.objectives.trajectory_balance import TrajectoryBalance
 from models.gflownet.policies.backward import TiedBackward
 from models.gflownet.policies.mlp import MLP
-from models.gflownet.rewards import EnvironmentReward, RememberedReward
-from models.gflownet.trainer import Trainer, TrainerOptions
+from models.gflownet.rewards.base import EnvironmentReward, RememberedReward
+from models.gflownet.training.trainer import Trainer, TrainerOptions
 
 WARM_UP = 3
 NO_CLIPPING = 1e9

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from data.ledger_schema import metadata
+from data.ledger.schema import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 with context.begin_transaction():

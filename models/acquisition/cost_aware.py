@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from data.molecules import shared
+from data.chemistry.molecules import shared
 from data.records import FloatArray, Prediction
 from models.acquisition.base import LogWrapper, scores
 from models.protocols import ScoringContext

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from data.molecules import morgan_counts
+from data.chemistry.molecules import morgan_counts
 from data.records import FloatArray, Prediction
 from models.acquisition.base import InformedScore
 from models.protocols import ScoringContext

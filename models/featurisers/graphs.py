@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rdkit import Chem
 from torch import Tensor
 
-from data.molecules import shared
+from data.chemistry.molecules import shared
 
 _ELEMENTS = (5, 6, 7, 8, 9, 14, 15, 16, 17, 35, 53)
 _HYBRIDISATIONS = (Chem.HybridizationType.SP, Chem.HybridizationType.SP2, Chem.HybridizationType.SP3)

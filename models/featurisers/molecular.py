@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models.features import features
-from models.featurisers.base import Features, Featuriser, no_counts, no_dense
+from models.featurisers.base import Features, Featuriser
+from models.featurisers.cache import features
 
 
 class MorganCounts(Featuriser):
@@ -16,18 +16,18 @@ class MorganCounts(Featuriser):
 
     def __call__(self, objects: Sequence[str]) -> Features:
         """Return the counts of n canonical SMILES; the dense block has no column."""
-        return Features(no_dense(len(objects)), features(objects, descriptors=False).counts)
+        return features(objects, descriptors=False)
 
 
 class Descriptors(Featuriser):
     """RDKit's cheap two-dimensional descriptors: physical properties, some 0.5 to 2 ms a molecule."""
 
     kind = "descriptors"
-    reference = "RDKit, Open-source cheminformatics; the list is data.descriptors.NAMES"
+    reference = "RDKit, Open-source cheminformatics; the list is data.chemistry.descriptors.NAMES"
 
     def __call__(self, objects: Sequence[str]) -> Features:
         """Return the descriptors of n canonical SMILES; the block of counts has no column."""
-        return Features(features(objects, counts=False).descriptors, no_counts(len(objects)))
+        return features(objects, counts=False)
 
 
 class DescriptorsAndCounts(Featuriser):
@@ -38,5 +38,4 @@ class DescriptorsAndCounts(Featuriser):
 
     def __call__(self, objects: Sequence[str]) -> Features:
         """Return descriptors and counts of n canonical SMILES."""
-        found = features(objects)
-        return Features(found.descriptors, found.counts)
+        return features(objects)

@@ -8,8 +8,8 @@ from itertools import combinations
 
 from rdkit import Chem
 
-from data.molecules import canonical, parse, quiet_rdkit
-from data.space import SpaceBounds, outside, strained
+from data.chemistry.bounds import SpaceBounds, outside, strained
+from data.chemistry.molecules import canonical, parse, quiet_rdkit
 
 _LARGEST_CUT_RING = 7
 
@@ -46,8 +46,9 @@ def open_molecule(smiles: str) -> Chem.Mol | None:
 def close_molecule(edited: Chem.Mol, space: SpaceBounds) -> str | None:
     """Return the canonical SMILES of an edited molecule, or None if it is no molecule of the space.
 
-    Besides the bounds of the space, rings must be free of strain (`data.space.strained`), charged atoms must keep all
-    their bonds, and sulfur and phosphorus of high valence must carry no hydrogen: cutting leaves such atoms behind.
+    Besides the bounds of the space, rings must be free of strain (`data.chemistry.bounds.strained`), charged atoms must
+    keep all their bonds, and sulfur and phosphorus of high valence must carry no hydrogen: cutting leaves such atoms
+    behind.
     """
     mol = Chem.Mol(edited)
     with quiet_rdkit():

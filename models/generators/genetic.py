@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from data.molecules import canonical, identity
+from data.chemistry.bounds import outside
+from data.chemistry.molecules import canonical, identity
 from data.records import Candidate
-from data.space import outside
 from models.generators.operators import Operators, count_palette
 from models.protocols import GenerationContext
 from models.registry import Component

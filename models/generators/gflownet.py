@@ -18,17 +18,17 @@ from torch import Tensor
 from data.records import Candidate
 from models.gflownet.conditioning.base import Conditioning
 from models.gflownet.conditioning.inverse_temperature import InverseTemperature
+from models.gflownet.construction.molecules import Member, MoleculeSpace, atom_space, fragment_space
 from models.gflownet.environments.base import NotProvided
-from models.gflownet.molecule_evaluation import Discoveries, MoleculeEvaluation
-from models.gflownet.molecule_spaces import Member, MoleculeSpace, atom_space, fragment_space
-from models.gflownet.molecules import MoleculeReward, candidates, draw_molecules, log_probabilities
+from models.gflownet.judging.molecules import Discoveries, MoleculeEvaluation
 from models.gflownet.objectives.base import Objective
 from models.gflownet.policies.backward import BackwardPolicy
 from models.gflownet.policies.base import Policy
-from models.gflownet.trainer import Trainer, TrainerOptions, TrainingError
-from models.gflownet.warm_up import imitate
+from models.gflownet.rewards.molecules import MoleculeReward, candidates, draw_molecules, log_probabilities
+from models.gflownet.training.trainer import Trainer, TrainerOptions, TrainingError
+from models.gflownet.training.warm_up import imitate
 from models.protocols import GenerationContext, Space
-from models.registry import Component, build
+from models.registry import Component, FolderPath, build
 from models.sealed import DamagedCheckpoint, read_sealed
 from models.threads import single_thread
 
@@ -74,7 +74,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         """Options of the molecular GFlowNet."""
 
         environment: Literal["fragments", "atoms"] = Field("fragments", description="What molecules are built of.")
-        vocabulary: Path | None = Field(None, description="Vocabulary file of fragments; null: the shipped one.")
+        vocabulary: FolderPath | None = Field(None, description="Vocabulary file of fragments; null: the shipped one.")
         max_fragments: int = Field(9, ge=1, le=64, description="Fragments of the largest molecule.")
         max_rings: int = Field(3, ge=0, description="Rings of a molecule; of the environment atoms only.")
         dim: int = Field(64, ge=8, description="Width of the policy; a multiple of heads.")

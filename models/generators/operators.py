@@ -15,8 +15,8 @@ from functools import lru_cache
 import numpy as np
 from rdkit import Chem
 
+from data.chemistry.bounds import SpaceBounds
 from data.records import FloatArray
-from data.space import SpaceBounds
 from models.generators.editing import Piece, chain_pieces, close_molecule, join, open_molecule, ring_pieces
 
 _SINGLE, _DOUBLE, _TRIPLE = Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE

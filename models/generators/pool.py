@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from data.molecules import identity
-from data.prepared import Part, PreparedLibrary
+from data.chemistry.molecules import identity
 from data.records import Candidate, FloatArray
+from data.tables.prepared import Part, PreparedLibrary
 from models.library_options import LibraryOptions
 from models.protocols import GenerationContext, Space
 from models.registry import Component

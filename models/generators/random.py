@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
 
 from data.records import Candidate
-from models.gflownet.molecules import candidates, draw_molecules, space_environment
 from models.gflownet.policies.uniform import UniformFragments
+from models.gflownet.rewards.molecules import candidates, draw_molecules, space_environment
 from models.protocols import GenerationContext, Space
-from models.registry import Component
+from models.registry import Component, FolderPath
 
 
 class RandomGenerator(Component["RandomGenerator.Options"]):
@@ -25,7 +24,7 @@ class RandomGenerator(Component["RandomGenerator.Options"]):
     class Options(Component.Options):
         """Options of the random generator."""
 
-        vocabulary: Path | None = Field(None, description="Vocabulary file; null: the shipped one.")
+        vocabulary: FolderPath | None = Field(None, description="Vocabulary file; null: the shipped one.")
         max_fragments: int = Field(9, ge=1, le=64, description="Fragments of the largest molecule.")
 
     def __init__(self, options: RandomGenerator.Options | None = None, /, **values: Any) -> None:

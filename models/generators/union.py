@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from data.records import Candidate
 from models.protocols import Checked, GenerationContext, Generator, Space
-from models.registry import Component, build
+from models.registry import Component, ComponentError, build, located
 
 
 class Member(BaseModel):
@@ -23,6 +23,15 @@ class Member(BaseModel):
 
     generator: dict[str, Any] = Field(description="{kind: ..., option: ...} of a generator")
     share: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="its part of the candidates, relative")
+
+    @field_validator("generator")
+    @classmethod
+    def _located(cls, generator: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        base = (info.context or {}).get("base")
+        try:
+            return generator if base is None else located("generator", generator, base)
+        except ComponentError:  # told when the member is made, in its own words
+            return generator
 
 
 class Union(Component["Union.Options"]):

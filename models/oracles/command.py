@@ -22,7 +22,7 @@ from models.oracles.base import BaseOracle, OracleOptions, failed, measured
 from models.oracles.command_tables import CallFailure, Layout, values_of
 from models.oracles.source_files import files_parts, portable, program_parts, without_written
 from models.oracles.subprocesses import LARGEST_OUTPUT, Finished, run
-from models.registry import ComponentError
+from models.registry import ComponentError, FolderPath
 
 PLACES = ("python", "input", "output")
 """What stands in braces in a command and is replaced."""
@@ -71,7 +71,7 @@ class Command(BaseOracle["Command.Options"]):
                 "`match` and `value`"
             )
         )
-        folder: Path = Field(default=Path("."), description="where it runs; starts at the campaign file's folder")
+        folder: FolderPath = Field(default=Path("."), description="where it runs; starts at the campaign file's folder")
         files: tuple[str, ...] = Field(
             default=(), description="files and folders in `folder` that decide values, such as weights; content counts"
         )

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from data.molecules import identity
-from data.structures import NotStandardError
-from data.values import number
+from data.chemistry.molecules import identity
+from data.chemistry.structures import NotStandardError
+from data.tables.values import number
 
 _NUMBER = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|nan|inf|infinity)", re.IGNORECASE)
 

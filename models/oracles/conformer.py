@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
-from data.molecules import parse, quiet_rdkit
+from data.chemistry.molecules import parse, quiet_rdkit
 from data.records import FloatArray
 from models.oracles.base import MeasurementFailure
 

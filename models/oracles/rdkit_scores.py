@@ -9,7 +9,7 @@ from pydantic import Field
 from rdkit import Chem, rdBase
 from rdkit.Chem import QED, rdMolDescriptors
 
-from data.molecules import shared
+from data.chemistry.molecules import shared
 from models.oracles.base import MeasurementFailure, MoleculeOracle, OracleOptions
 from models.screens.synthetic_accessibility import synthetic_accessibility
 

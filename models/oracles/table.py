@@ -9,15 +9,15 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from data.library_file import LibraryFile, standard_smiles
-from data.merging import RULES
-from data.molecules import identity
+from data.chemistry.molecules import identity
+from data.chemistry.standardise import NotStandardError
 from data.objects import handle
-from data.readers import Row, SourceError
-from data.remarks import Remarks
-from data.shipped import provenance
-from data.standardise import NotStandardError
-from data.values import ValueRules, exact_value
+from data.tables.library_file import LibraryFile, standard_smiles
+from data.tables.merging import RULES
+from data.tables.readers import Row, SourceError
+from data.tables.remarks import Remarks
+from data.tables.shipped import provenance
+from data.tables.values import ValueRules, exact_value
 from models.library_options import LibraryOptions
 from models.oracles.base import MeasurementFailure, MoleculeOracle, OracleOptions
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.spatial.distance import cdist
 
-from data.molecules import tanimoto
+from data.chemistry.molecules import tanimoto
 from data.records import FloatArray, Prediction
 from models.featurisers.base import Features
 from models.proxies.base import BaseProxy

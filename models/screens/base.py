@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rdkit import Chem
 
-from data.molecules import shared
+from data.chemistry.molecules import shared
 from models.registry import Component, OptionsT
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data.molecules import morgan_counts, tanimoto
+from data.chemistry.molecules import morgan_counts, tanimoto
 from data.records import FloatArray
 
 _CHUNK = 1024

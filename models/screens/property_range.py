@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from rdkit import Chem
 from rdkit.Chem import Descriptors
 
-from data.molecules import quiet_rdkit
+from data.chemistry.molecules import quiet_rdkit
 from models.registry import Component
 from models.screens.base import MoleculeScreen
 

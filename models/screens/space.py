@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field
 from rdkit import Chem
 
-from data.space import SpaceBounds, outside, strained
+from data.chemistry.bounds import SpaceBounds, outside, strained
 from models.registry import Component
 from models.screens.base import MoleculeScreen
 

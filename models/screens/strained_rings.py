@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from rdkit import Chem
 
-from data.space import strained
+from data.chemistry.bounds import strained
 from models.screens.base import MoleculeScreen
 
 
 class StrainedRings(MoleculeScreen):
     """Refuse rings of more than eight atoms, cyclic cumulenes and alkynes, anti-Bredt double bonds and the like.
 
-    The rules are those of `data.space.strained`; most of what they refuse has no ETKDG geometry, and an oracle that
-    needs one would fail on it after it was paid for.
+    The rules are those of `data.chemistry.bounds.strained`; most of what they refuse has no ETKDG geometry, and an
+    oracle that needs one would fail on it after it was paid for.
     """
 
     kind = "strained_rings"

@@ -11,7 +11,7 @@ from types import ModuleType
 from pydantic import Field
 from rdkit import RDConfig
 
-from data.molecules import shared
+from data.chemistry.molecules import shared
 from models.registry import Component
 
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from data.molecules import morgan_counts
+from data.chemistry.molecules import morgan_counts
 from data.records import FloatArray, Prediction
 from models.acquisition.base import is_logarithm, scores
-from models.features import features
+from models.featurisers.cache import features
 from models.protocols import (
     Acquisition,
     Array,
@@ -96,7 +96,7 @@ def coordinates_of(
     if kind in (None, "fingerprints"):
         return morgan_counts(list(molecules)), None, morgan_counts(list(measured)) if wants_train else None
     both = [*molecules, *(measured if wants_train else ())]
-    table = _standardised(features(both).descriptors) if kind == "descriptors" else _embedded(proxy, both, kind)
+    table = _standardised(features(both).dense) if kind == "descriptors" else _embedded(proxy, both, kind)
     return None, table[: len(molecules)], table[len(molecules) :] if wants_train else None
 
 

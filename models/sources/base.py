@@ -9,12 +9,12 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, model_validator
 from typing_extensions import TypeVar
 
-from data.datasets import Library, Source, read_rows
-from data.library_file import require_file
-from data.merging import Replicates
-from data.readers import Columns
-from data.space import SpaceBounds
-from data.values import ValueRules
+from data.chemistry.bounds import SpaceBounds
+from data.tables.datasets import Library, Source, read_rows
+from data.tables.library_file import require_file
+from data.tables.merging import Replicates
+from data.tables.readers import Columns
+from data.tables.values import ValueRules
 from models.registry import Component, Options, build
 
 
@@ -28,7 +28,7 @@ def read_source(config: Mapping[str, Any], *, base: Path, space: SpaceBounds) ->
 
     Raises:
         ComponentError: the source or an option is unknown.
-        SourceError: as `data.datasets.read_rows`.
+        SourceError: as `data.tables.datasets.read_rows`.
     """
     source: Source = build("source", config)
     return read_rows(source, base=base, space=space)

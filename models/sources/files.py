@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from data.readers import Row, csv_rows, parquet_rows, sdf_rows, smiles_rows
-from data.values import ValueRules
+from data.tables.readers import Row, csv_rows, parquet_rows, sdf_rows, smiles_rows
+from data.tables.values import ValueRules
 from models.sources.base import FileSource, PathOptions, TableOptions, TableSource
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from data.readers import Columns, Row, csv_rows, zinc250k_rows
-from data.shipped import shipped_file
+from data.tables.readers import Columns, Row, csv_rows, zinc250k_rows
+from data.tables.shipped import shipped_file
 from models.registry import Component
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import bootstrap
 
 from benchmarks.selection import RANDOM, ROUNDS, Search, acquisitions, interval, sections
-from data.shipped import labelled_library
+from data.tables.shipped import labelled_library
 from models.registry import find
 
 

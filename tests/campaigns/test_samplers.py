@@ -13,7 +13,7 @@ FILES = sorted(SAMPLERS.glob("*.yaml"))
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_shipped_sampler_trains(path, bench, monkeypatch):
-    monkeypatch.setattr("models.gflownet.reward_recipes.load_tfbind8", lambda _: np.random.default_rng(0).random(4**8))
+    monkeypatch.setattr("models.gflownet.rewards.recipes.load_tfbind8", lambda _: np.random.default_rng(0).random(4**8))
     assert path.read_text().startswith("#")
     seed = load_sampler(path).seeds[0]
     few = ["training.steps=4", "training.evaluate_every=2", "training.batch_size=4", f"seeds=[{seed}]"]

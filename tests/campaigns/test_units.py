@@ -13,7 +13,7 @@ def bought(tmp_path, name, tracking, monkeypatch, answer, goal="maximise", **cha
     """The molecules that a campaign buys, in order, and the recorded values by molecule."""
     bench = Bench((tmp_path / name).absolute())
     use(bench, tracking, monkeypatch)
-    monkeypatch.setattr("tasks.report.round_figures", lambda *_: {})
+    monkeypatch.setattr("tasks.reporting.report.round_figures", lambda *_: {})
     objective = {**bench.config["objectives"][0], "goal": goal}
     bench.write_config(name=name, objectives=[objective], rounds=2, **changes)
     bench.write_oracle(answer)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data.molecules import identity
-from data.shipped import labelled_library
+from data.chemistry.molecules import identity
+from data.tables.shipped import labelled_library
 
 CAMPAIGN = Path(__file__).resolve().parent.parent.parent / "campaigns" / "virtual_screening.yaml"
 

@@ -19,7 +19,7 @@ from typing import Any
 
 def run(command: dict[str, Any], report: int) -> None:
     """Run the campaign of a command in this process; never returns to the caller's loop."""
-    import data.ledger
+    import data.ledger.ledger
     from pipelines.campaign import run_campaign
 
     os.environ.update(DISCOVER_HOME=command["home"], CALL_LOG=command["call_log"], DISCOVER_WORKERS="1")
@@ -33,7 +33,7 @@ def run(command: dict[str, Any], report: int) -> None:
         if command.get("kill") == len(moments) or command.get("kill_at") == what:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    watch(data.ledger.Ledger, moment)
+    watch(data.ledger.ledger.Ledger, moment)
     try:
         state = run_campaign(Path(command["config"]), tuple(command.get("set", ()))).state
         answer = {"state": str(state), "moments": moments}
@@ -45,7 +45,7 @@ def run(command: dict[str, Any], report: int) -> None:
 
 def watch(ledger: Any, moment: Callable[[str], None]) -> None:
     """Have `moment` called before and after each stage is recorded, and before each rename and oracle row."""
-    from data.oracle_book import OracleBook
+    from data.ledger.book import OracleBook
 
     replace, finish, complete, submit = os.replace, ledger.finish_stage, OracleBook.complete, OracleBook.submit
 
@@ -78,8 +78,8 @@ def warm_up() -> None:
         "pipelines.campaign",
     ):
         importlib.import_module(module)
-    import tasks.report
-    from data.vocabulary import default_vocabulary
+    import tasks.reporting.report
+    from data.chemistry.vocabulary import default_vocabulary
     from models.registry import GROUPS, kinds
     from models.screens.synthetic_accessibility import synthetic_accessibility
     from pipelines.validation import checked_config
@@ -89,7 +89,7 @@ def warm_up() -> None:
     default_vocabulary()
     checked_config(Path(__file__).with_name("campaign.yaml"))  # makes the space of its generator, once for all
     synthetic_accessibility("CCO")
-    tasks.report.round_figures = lambda *_: {}  # half of the time; what is drawn has tests of its own
+    tasks.reporting.report.round_figures = lambda *_: {}  # half of the time; what is drawn has tests of its own
 
 
 def serve() -> None:

@@ -39,7 +39,7 @@ class Two:
         self.gate, self.log = tmp_path / "gate", tmp_path / "calls.log"
         use(Bench(tmp_path), tracking, monkeypatch)
         monkeypatch.setenv("CALL_LOG", str(self.log))
-        monkeypatch.setattr("tasks.report.round_figures", lambda *_: {})
+        monkeypatch.setattr("tasks.reporting.report.round_figures", lambda *_: {})
 
     def bench(self, name, molecules=MOLECULES, **oracle):
         (self.home / name).mkdir(exist_ok=True)
@@ -150,6 +150,7 @@ def test_a_call_that_failed_elsewhere_is_made_here(two):
     assert set(two.origins(second)) == {"called"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", ["second", "first"])
 def test_a_call_in_doubt_of_an_unsafe_oracle_is_not_made_by_another_name_or_generation(two, other):
     first = two.bench("first", semantics="unsafe")

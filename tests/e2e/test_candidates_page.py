@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from tasks.plots import svg
-from tasks.report_page import candidates_page
+from tasks.reporting.page import candidates_page
+from tasks.reporting.plots import svg
 from tests.e2e.browser import Browser
 
 pytestmark = pytest.mark.browser

@@ -133,7 +133,7 @@ def test_a_campaign_whose_server_was_killed_still_ends_with_3_at_its_limit(stopp
     assert len(stopping.calls()) == 14
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_campaign_whose_server_was_killed_can_still_be_interrupted(stopping, run, monkeypatch, number):
     run.until("waits")
     run.server().send_signal(signal.SIGKILL)

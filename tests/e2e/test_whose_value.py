@@ -22,7 +22,7 @@ SCRIPT = '#!/bin/bash\necho smiles,value\nwhile read s k; do echo "\\"$s\\",{val
 @pytest.fixture
 def folders(tmp_path, tracking, monkeypatch):
     """Campaign folders of one workspace, by letter."""
-    monkeypatch.setattr("tasks.report.round_figures", lambda *_: {})
+    monkeypatch.setattr("tasks.reporting.report.round_figures", lambda *_: {})
     use(Bench(tmp_path), tracking, monkeypatch)
 
     def folder(letter: str, name: str, oracle: dict[str, object], **files: str) -> Bench:

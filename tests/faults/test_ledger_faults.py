@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 import psutil
 import pytest
 
-from data.campaign_lock import campaign_lock, release_lock
 from data.config import parse_config
-from data.ledger import Ledger
-from data.processes import ProcessIdentity
+from data.ledger.ledger import Ledger
+from data.ledger.lock import campaign_lock, release_lock
+from data.ledger.processes import ProcessIdentity
 from tasks.workspace import Workspace
 
 pytestmark = pytest.mark.timeout(300)
@@ -61,7 +61,7 @@ def held(bench):
 
 
 def test_a_lock_that_somebody_removes_ends_the_run_with_no_further_call(planned, monkeypatch):
-    monkeypatch.setattr("data.campaign_lock.HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr("data.ledger.lock.HEARTBEAT_SECONDS", 0.1)
     disturb(planned, f"connection = sqlite3.connect({str(planned.home / 'ledger.db')!r}, timeout=30)\n"
             "        connection.execute('DELETE FROM locks'); connection.commit(); connection.close()")  # fmt: skip
     told = planned.run()
@@ -99,7 +99,7 @@ def test_a_second_container_is_not_let_in_and_told_how_to_go_on(held):
 
 
 def test_a_busy_ledger_is_waited_for_and_said(held, monkeypatch):
-    monkeypatch.setattr("data.ledger_engine._BUSY_MILLISECONDS", 50)
+    monkeypatch.setattr("data.ledger.engine._BUSY_MILLISECONDS", 50)
     other = sqlite3.connect(held.home / "ledger.db", isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     release = threading.Timer(2.0, other.execute, ["ROLLBACK"])
@@ -113,8 +113,8 @@ def test_a_busy_ledger_is_waited_for_and_said(held, monkeypatch):
 
 
 def test_a_ledger_that_stays_busy_is_refused_after_a_while(held, monkeypatch):
-    monkeypatch.setattr("data.ledger_engine._BUSY_MILLISECONDS", 50)
-    monkeypatch.setattr("data.ledger_engine.PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr("data.ledger.engine._BUSY_MILLISECONDS", 50)
+    monkeypatch.setattr("data.ledger.engine.PATIENCE_SECONDS", 0.5)
     with closing(sqlite3.connect(held.home / "ledger.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         told = held.run("--fresh")

@@ -12,8 +12,8 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import Crippen
 
-from data.campaign_lock import release_lock
-from tasks.undelivered import UndeliveredAnswers
+from data.ledger.lock import release_lock
+from tasks.oracles.undelivered import UndeliveredAnswers
 from tasks.workspace import Workspace
 
 pytestmark = pytest.mark.timeout(120)
@@ -50,8 +50,8 @@ def logp(smiles):
 @pytest.fixture
 def unsafe(bench, monkeypatch):
     """A campaign of eight calls, one at a time, of which none may be made twice."""
-    monkeypatch.setattr("data.ledger_engine._BUSY_MILLISECONDS", 20)
-    monkeypatch.setattr("data.ledger_engine.PATIENCE_SECONDS", 2.0)
+    monkeypatch.setattr("data.ledger.engine._BUSY_MILLISECONDS", 20)
+    monkeypatch.setattr("data.ledger.engine.PATIENCE_SECONDS", 2.0)
     bench.config["objectives"][0]["oracle"] |= {"semantics": "unsafe", "chunk": 1}
     bench.write_config(rounds=0)
     return bench
@@ -133,7 +133,7 @@ def test_a_ledger_that_is_free_again_takes_the_answer_and_nothing_is_kept(held):
 def full(unsafe, monkeypatch):
     """A ledger that has no room for the answer to the third call, nor for anything after it."""
     broken = {"now": True}
-    from data.oracle_book import OracleBook
+    from data.ledger.book import OracleBook
 
     deliver = OracleBook.deliver
 

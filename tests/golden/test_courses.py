@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from data.molecules import identity
+from data.chemistry.molecules import identity
 from tests.conftest import Bench, use
 
 COURSES = Path(__file__).with_name("courses.json")
@@ -95,7 +95,7 @@ def taken() -> dict[str, list[list[Any]]]:
     """Take all courses."""
     courses = {}
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tasks.report.round_figures", lambda *_: {})
+        patch.setattr("tasks.reporting.report.round_figures", lambda *_: {})
         for generator in GENERATORS:
             for goal in GOALS:
                 bench = Bench(Path(tempfile.mkdtemp(dir=folder)))

@@ -10,7 +10,18 @@ import pytest
 from pydantic import Field
 
 from data.config import ProxyConfig
-from models.registry import GROUPS, Component, ComponentError, Options, _modules, build, find, kinds
+from models.registry import (
+    GROUPS,
+    Component,
+    ComponentError,
+    FolderPath,
+    Options,
+    _modules,
+    build,
+    find,
+    kinds,
+    located,
+)
 
 
 class Doubling(Component):
@@ -21,6 +32,18 @@ class Doubling(Component):
 
     class Options(Options):
         factor: float = Field(default=2.0, gt=0)
+
+
+class Weighed(Component):
+    """Reads a file of the user's, which has no option name known elsewhere."""
+
+    group = "acquisition"
+    kind = "weighed_for_the_registry_test"
+
+    class Options(Options):
+        weights: FolderPath
+        other: FolderPath | None = None
+        table: FolderPath = Path("table.csv")
 
 
 EVERY_KIND = [
@@ -42,6 +65,26 @@ REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
 
 def test_defining_a_class_registers_it():
     assert kinds("acquisition")[Doubling.kind] is Doubling
+
+
+def test_a_path_among_options_starts_at_the_folder_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ann")
+    spec = {"kind": Weighed.kind, "weights": "w.pt"}
+    options = build("acquisition", spec, base=tmp_path).options
+    assert (options.weights, options.other, options.table) == (tmp_path / "w.pt", None, tmp_path / "table.csv")
+    assert build("acquisition", spec).options.weights == Path("w.pt")
+    assert build("acquisition", spec | {"other": "/x"}, base=tmp_path).options.other == Path("/x")
+    assert build("acquisition", spec | {"other": "~/x"}, base=tmp_path).options.other == Path("/home/ann/x")
+    assert located("acquisition", spec, tmp_path) == spec | {
+        "weights": str(tmp_path / "w.pt"),
+        "table": str(tmp_path / "table.csv"),
+    }
+
+
+def test_a_path_of_a_member_of_a_union_starts_there_too(tmp_path):
+    member = {"generator": {"kind": "random", "vocabulary": "v.json"}}
+    union = build("generator", {"kind": "union", "members": [member]}, base=tmp_path)
+    assert union.options.members[0].generator["vocabulary"] == str(tmp_path / "v.json")
 
 
 def test_one_kind_is_found_without_importing_its_neighbours_or_the_plugins():

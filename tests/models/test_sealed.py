@@ -5,8 +5,8 @@ import logging
 import pytest
 import torch
 
-from data.library_file import LibraryFile
-from data.prepared import PreparedLibrary
+from data.tables.library_file import LibraryFile
+from data.tables.prepared import PreparedLibrary
 from models.generators.pool import PoolGenerator
 from models.protocols import GenerationContext, Space
 from models.sealed import DamagedCheckpoint, read_sealed, write_sealed

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from models.acquisition.base import round_context, rounded, scores, within_a_pool
+from models.acquisition.log_reward import AcquisitionReward
 from models.proxies.calibration import calibrated
 from models.registry import build, kinds
-from models.reward import AcquisitionReward
 from models.selectors.choice import choose
 from tests.models.proxies.problems import FAR, TEST, TRAIN, Y
 

@@ -18,7 +18,7 @@ from rdkit import Chem
 from rdkit.Chem import Crippen
 
 from data.records import FloatArray, Prediction
-from data.readers import Row
+from data.tables.readers import Row
 from models.oracles.base import MoleculeOracle, OracleOptions
 from models.proxies.gaussian_process import GaussianProcess
 from models.registry import Component, Options

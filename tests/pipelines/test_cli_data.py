@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from data.config import SpaceConfig
-from data.public_tables import TABLES
+from data.tables.public_tables import TABLES
 from models.sources.base import read_source
 from pipelines.cli import EXIT_BAD_INPUT
 
@@ -77,7 +77,7 @@ def test_a_table_that_is_there_is_found_and_a_damaged_one_named(bench, wheel, mo
     def no_network(requirement, folder):
         raise AssertionError(requirement)
 
-    monkeypatch.setattr("data.obtain.pip_download", no_network)
+    monkeypatch.setattr("data.tables.obtain.pip_download", no_network)
     assert bench.discover("data", "freesolv").exit == 0
     assert "MB to download; in the workspace" in bench.discover("data").message
     (bench.home / "data" / "freesolv.csv").write_text("name,smiles,value\n")

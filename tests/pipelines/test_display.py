@@ -1,9 +1,9 @@
 """The progress display reads a campaign's past once, however often it is drawn."""
 
 from data.config import parse_config
-from data.oracle_book import OracleBook
+from data.ledger.book import OracleBook
+from data.ledger.summary import summaries
 from data.records import Measurement
-from data.summary import summaries
 from pipelines.display import RunDisplay
 from pipelines.status import round_row
 from pipelines.terminal import Terminal

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from rdkit import Chem
 
-from data.spreadsheets import original_text, safe_text, write_csv
+from data.tables.spreadsheets import original_text, safe_text, write_csv
 from pipelines.exports import FIELDS, as_csv, as_json, as_sdf, as_smi
 from pipelines.inspection import exported
 from tasks.workspace import Workspace

@@ -3,7 +3,7 @@
 import pytest
 from prefect.exceptions import PrefectException
 
-from data.campaigns import LedgerError
+from data.ledger.campaigns import LedgerError
 from pipelines import following
 from pipelines.following import Following, following_prefect, remembering_the_end
 

@@ -4,8 +4,8 @@ import pytest
 from pydantic import Field
 
 import data.config
-from data.campaigns import parsed_config
 from data.config import CampaignConfig
+from data.ledger.campaigns import parsed_config
 from models.generators.genetic import Genetic
 from tests.conftest import Bench
 

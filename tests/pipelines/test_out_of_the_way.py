@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.oracle_pool import OraclePool
+from tasks.oracles.pool import OraclePool
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

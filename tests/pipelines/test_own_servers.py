@@ -20,6 +20,7 @@ def workspace(tmp_path, monkeypatch):
     return Workspace.open(tmp_path / "home")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["prefect", "mlflow"])
 def test_a_taken_port_is_left_alone_and_the_server_is_shared_until_the_last_has_gone(
     workspace, monkeypatch, tmp_path, name
@@ -135,6 +136,7 @@ def test_a_tracker_that_cannot_be_reached_costs_a_campaign_its_pages_only(bench,
     assert len(bench.calls()) == 12
 
 
+@pytest.mark.slow
 def test_first_opens_of_a_workspace_at_once_have_one_winner_and_no_traceback(bench, warm):
     environment = {"DISCOVER_HOME": str(bench.home), "DISCOVER_WORKERS": "1"}
     environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{bench.folder / 'mlflow.db'}"

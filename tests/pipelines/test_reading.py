@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.campaigns import LedgerError
+from data.ledger.campaigns import LedgerError
 from pipelines.cli import EXIT_BAD_INPUT
 
 LINE = (

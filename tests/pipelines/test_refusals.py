@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from data.campaign_lock import campaign_lock
+from data.ledger.lock import campaign_lock
 from tasks.workspace import Workspace
 
 DONE, BAD_INPUT, STOPPED, INTERRUPTED = 0, 2, 3, 130
@@ -280,7 +280,7 @@ def test_a_budget_in_cost_is_kept(bench):
 
 
 def test_a_limit_on_running_time_stops_between_stages_and_can_be_raised(bench, monkeypatch):
-    monkeypatch.setattr("data.campaign_lock.HEARTBEAT_SECONDS", 0.01)  # seconds are added up at each
+    monkeypatch.setattr("data.ledger.lock.HEARTBEAT_SECONDS", 0.01)  # seconds are added up at each
     told = bench.run("--set", "budget.wall_time=0.001")
     assert stopped(told, "wall_time_exhausted", "budget.wall_time")
     assert len(bench.calls()) == 8

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from models.gflownet.trainer import Trainer
+from models.gflownet.training.trainer import Trainer
 from pipelines.cli import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from tasks.progress import listening
 
@@ -36,9 +36,10 @@ SAMPLED = {"evaluation": {"max_states": 0, "held_out": 8, "draws": 2, "samples":
 def sampler(bench, request, monkeypatch):
     """Writes a sampler file of this test's own name, which names its experiment, and runs it; pictures are empty."""
     if "pictures" not in request.fixturenames:
-        monkeypatch.setattr("tasks.sampler_plots.learning", lambda _: None)
-        monkeypatch.setattr("tasks.sampler_plots.plane", lambda _: None)
-        monkeypatch.setattr("tasks.plots.png", lambda _: b"")
+        monkeypatch.setattr("tasks.samplers.plots.learning", lambda _: None)
+        monkeypatch.setattr("tasks.samplers.plots.plane", lambda _: None)
+        for module in ("train", "summary"):
+            monkeypatch.setattr(f"tasks.samplers.{module}.png", lambda _: b"")
     name = re.sub(r"\W+", "-", request.node.name)
     file = bench.folder / f"{name}.yaml"
 
@@ -142,7 +143,7 @@ def test_an_interrupted_training_goes_on_and_ends_as_if_nothing_had_happened(
         if event.done == killed_at:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("tasks.train_sampler.PUBLISH_SECONDS", 0.0)
+    monkeypatch.setattr("tasks.samplers.train.PUBLISH_SECONDS", 0.0)
     monkeypatch.setenv("DISCOVER_HOME", str(tmp_path / "undisturbed"))
     assert sampler(**keys).exit == 0
     experiment = f"{sampler.name} in {sampler.home}"  # the other workspace has the plain name

@@ -11,7 +11,7 @@ from pipelines.sampling import show_summary
 from pipelines.server_settings import auth_string, healthy
 from pipelines.services import ServiceError, prefect_server
 from pipelines.terminal import Terminal
-from tasks.sampler_summary import Summary
+from tasks.samplers.summary import Summary
 from tasks.workspace import Workspace
 
 

@@ -7,8 +7,8 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from data.campaign_lock import campaign_lock
-from data.ledger_schema import locks
+from data.ledger.lock import campaign_lock
+from data.ledger.schema import locks
 from tasks.workspace import Workspace
 
 

@@ -8,12 +8,12 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from data.campaign_lock import CampaignLocked, campaign_lock, release_lock
-from data.campaigns import CampaignState, LedgerError, StageRow
 from data.config import parse_config
-from data.ledger import Ledger
-from data.ledger_schema import metadata
-from data.oracle_book import OracleBook
+from data.ledger.book import OracleBook
+from data.ledger.campaigns import CampaignState, LedgerError, StageRow
+from data.ledger.ledger import Ledger
+from data.ledger.lock import CampaignLocked, campaign_lock, release_lock
+from data.ledger.schema import metadata
 from data.records import Measurement
 
 MINIMAL = {"name": "x", "objectives": [{"name": "affinity", "oracle": {"kind": "xtb"}}]}

@@ -56,7 +56,7 @@ def retrained_once(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         use(bench, "", patch)
         patch.delenv("MLFLOW_TRACKING_URI")
-        patch.setattr("tasks.report.round_figures", lambda *_: {})
+        patch.setattr("tasks.reporting.report.round_figures", lambda *_: {})
         assert bench.run().exit == 0
         assert bench.discover("retrain", "mv", "--plain").exit == 0
     return bench

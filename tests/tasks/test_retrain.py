@@ -9,10 +9,10 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import Crippen
 
+from data.chemistry.molecules import canonical, identity
 from data.config import parse_config
-from data.molecules import canonical, identity
 from data.wording import figure
-from tasks.components import book_of
+from tasks.oracles.booking import book_of
 from tasks.retrain import all_measurements, compare_with_champion, decide, in_holdout, promote, train_challenger
 from tasks.stages import BadInput, CampaignContext, CampaignRef
 from tasks.tracking import Tracker
@@ -37,7 +37,7 @@ class Measured:
 
     def measure(self, molecules, values):
         with self.ref.open() as context:
-            book = book_of(context.ledger, context.campaign)
+            book = book_of(context)
             book.import_values(0, [(identity(s), s, float(v)) for s, v in zip(molecules, values, strict=True)])
 
     def retrain(self):

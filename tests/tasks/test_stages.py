@@ -2,8 +2,8 @@ import shutil
 
 import pytest
 
-from data.campaigns import LedgerError
 from data.config import parse_config
+from data.ledger.campaigns import LedgerError
 from tasks.stages import CampaignContext, folder_sha256, run_stage
 from tasks.workspace import Workspace, WorkspaceError
 

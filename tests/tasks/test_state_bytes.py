@@ -1,6 +1,6 @@
 import torch
 
-from tasks.components import load_state, save_state
+from tasks.storage import load_state, save_state
 
 
 def word():

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from tasks.components import load_proxy
 from tasks.stages import CampaignContext
+from tasks.storage import load_proxy
 from tasks.tracking import CHAMPION, PUBLISHED_TAG, Tracker
 from tasks.workspace import Workspace
 

@@ -7,7 +7,7 @@ import pytest
 from data.config import ProxyConfig
 from data.records import Prediction
 from models.registry import Component
-from tasks.components import read_json
+from tasks.storage import read_json
 from tasks.train_proxy import TrainingData, trained
 from tasks.workspace import Workspace
 

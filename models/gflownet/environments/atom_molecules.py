@@ -15,8 +15,8 @@ import torch
 from rdkit import Chem
 from torch import Tensor
 
-from data.molecules import canonical as canonical_smiles
-from data.molecules import parse, quiet_rdkit
+from data.chemistry.molecules import canonical as canonical_smiles
+from data.chemistry.molecules import parse, quiet_rdkit
 from models.gflownet.environments.atom_canonical import canonical, pack
 
 _ORDERS = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}

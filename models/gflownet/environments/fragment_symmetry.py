@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from data.vocabulary import FragmentTree, Vocabulary
+from data.chemistry.vocabulary import FragmentTree, Vocabulary
 
 _PARENT = -1
 _Subtree = tuple[int, float]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import torch
 
-from data.vocabulary import Vocabulary
+from data.chemistry.vocabulary import Vocabulary
 
 NEVER = 10_000
 """Heavy atoms that no budget has."""

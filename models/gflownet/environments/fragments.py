@@ -14,18 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from data.vocabulary import DEFAULT_ELEMENTS, FragmentTree, NotInVocabulary, Vocabulary, default_vocabulary
+from data.chemistry.vocabulary import DEFAULT_ELEMENTS, FragmentTree, NotInVocabulary, Vocabulary, default_vocabulary
 from models.gflownet.environments.base import Environment, States
 from models.gflownet.environments.fragment_symmetry import TreeSymmetry
 from models.gflownet.environments.fragment_tables import NEVER, FragmentTables
-from models.registry import Component
+from models.registry import Component, FolderPath
 
 STOP = 0
 _CACHE_LIMIT = 500_000
@@ -70,7 +69,7 @@ class FragmentEnvironment(Environment[FragmentStates]):
     class Options(Component.Options):
         """Options of the fragment environment."""
 
-        vocabulary: Path | None = Field(None, description="Vocabulary file; null: the shipped one.")
+        vocabulary: FolderPath | None = Field(None, description="Vocabulary file; null: the shipped one.")
         only: tuple[str, ...] | None = Field(None, description="Use only these fragments (SMILES) of the vocabulary.")
         max_heavy_atoms: int = Field(14, ge=1)
         min_heavy_atoms: int = Field(1, ge=1)

@@ -172,7 +172,7 @@ class SequenceEnvironment(Environment[SequenceStates]):
     """Strings of `min_length` to `max_length` letters.
 
     With one length, the last letter ends a trajectory; with several, only the stop does, at the greatest length too.
-    The reward comes from outside: see `models.gflownet.rewards`.
+    The reward comes from outside: see `models.gflownet.rewards.base`.
     """
 
     kind: ClassVar[str] = "sequence"

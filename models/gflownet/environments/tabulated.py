@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.gflownet.environments.base import Environment, States
-from models.gflownet.exact import StateGraph, enumerate_graph
+from models.gflownet.judging.exact import StateGraph, enumerate_graph
 
 _CELLS = 50_000_000
 """Most entries of one table."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from models.gflownet.environments.base import Environment, States
 from models.gflownet.policies.backward import BackwardWalk
 from models.gflownet.policies.base import ON_POLICY, Policy
-from models.gflownet.trajectories import Leg, Paths, pack, sample_backward
+from models.gflownet.training.trajectories import Leg, Paths, pack, sample_backward
 from models.registry import Options
 
 S = TypeVar("S", bound=States)

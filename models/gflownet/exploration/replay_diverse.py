@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from data.molecules import morgan_counts
+from data.chemistry.molecules import morgan_counts
 from models.gflownet.environments.base import Environment, NotProvided, States
 from models.gflownet.exploration.replay import Replay, ReplayOptions
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from models.gflownet.environments.base import Environment
-from models.gflownet.trajectories import Trajectories
+from models.gflownet.training.trajectories import Trajectories
 from models.registry import Component
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from models.gflownet.objectives.base import Objective
 from models.gflownet.objectives.edges import edge_mean, last_edges
 from models.gflownet.objectives.residuals import BalanceOptions
-from models.gflownet.trajectories import Trajectories
+from models.gflownet.training.trajectories import Trajectories
 
 
 class FlowMatching(Objective):

@@ -10,7 +10,7 @@ from torch import Tensor
 from models.gflownet.objectives.base import Objective
 from models.gflownet.objectives.groups import Groups
 from models.gflownet.objectives.residuals import BalanceOptions, residual_loss
-from models.gflownet.trajectories import Trajectories
+from models.gflownet.training.trajectories import Trajectories
 
 
 class LogPartitionVariance(Objective):

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from models.gflownet.objectives.variational import PAPER, BaselineOptions, Variational, advantage, baseline_loss
-from models.gflownet.trajectories import Trajectories
+from models.gflownet.training.trajectories import Trajectories
 
 
 class ReverseWakeSleep(Variational):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.gflownet.objectives.base import Objective
 from models.gflownet.objectives.residuals import BalanceOptions, residual_loss
-from models.gflownet.trajectories import Trajectories
+from models.gflownet.training.trajectories import Trajectories
 
 _AT_ONCE = 1_000_000
 """Twice the pieces of a batch that are treated in one operation."""

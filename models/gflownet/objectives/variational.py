@@ -25,7 +25,7 @@ from torch import Tensor
 
 from models.gflownet.objectives.base import Objective
 from models.gflownet.objectives.groups import Groups
-from models.gflownet.trajectories import Trajectories
+from models.gflownet.training.trajectories import Trajectories
 from models.registry import Component
 
 Baseline = Literal["none", "local", "global"]

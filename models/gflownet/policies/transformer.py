@@ -9,7 +9,7 @@ from rdkit import Chem
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data.molecules import morgan_counts
+from data.chemistry.molecules import morgan_counts
 from models.gflownet.environments.fragments import STOP, FragmentEnvironment, FragmentStates
 from models.gflownet.policies.base import Answer, Exploration, Policy, draw, initialise
 

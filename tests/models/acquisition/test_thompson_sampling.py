@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from data.molecules import morgan_counts
+from data.chemistry.molecules import morgan_counts
 from data.records import Prediction
 from models.acquisition.thompson_sampling import ThompsonSampling
 from models.protocols import ScoringContext

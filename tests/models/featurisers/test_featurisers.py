@@ -12,7 +12,7 @@ import torch
 from rdkit import Chem
 from rdkit.Chem import Descriptors as Rdkit
 
-from data.descriptors import NAMES
+from data.chemistry.descriptors import NAMES
 from models.featurisers.base import Featuriser, featuriser_of
 from models.featurisers.graphs import ATOM_FEATURES, BOND_FEATURES, Graphs, graph
 from models.registry import ComponentError, build, kinds

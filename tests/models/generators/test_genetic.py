@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from data.molecules import identity
-from data.space import outside
+from data.chemistry.bounds import outside
+from data.chemistry.molecules import identity
 from models.protocols import GenerationContext, Generator, Space
 from models.registry import build
 

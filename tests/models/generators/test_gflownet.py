@@ -10,10 +10,10 @@ import torch
 from pydantic import ValidationError
 from rdkit import Chem
 
-from data.molecules import identity
-from data.vocabulary import VocabularyError, default_vocabulary
+from data.chemistry.molecules import identity
+from data.chemistry.vocabulary import VocabularyError, default_vocabulary
 from models.generators import gflownet as module
-from models.gflownet.molecule_spaces import fragment_space
+from models.gflownet.construction.molecules import fragment_space
 from models.protocols import GenerationContext, Generator, Space
 from models.registry import ComponentError, build
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from data.molecules import canonical
-from data.space import outside, strained
+from data.chemistry.bounds import outside, strained
+from data.chemistry.molecules import canonical
 from models.generators.editing import chain_pieces, close_molecule, join, open_molecule, ring_pieces
 from models.generators.operators import Operators, count_palette
 from models.protocols import Space

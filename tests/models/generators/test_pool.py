@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data.molecules import identity
-from data.readers import SourceError
+from data.chemistry.molecules import identity
+from data.tables.readers import SourceError
 from models.protocols import Checked, GenerationContext, Generator, Space
 from models.registry import ComponentError, build
 
@@ -157,7 +157,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def several_parts(library, monkeypatch):
-    monkeypatch.setattr("data.prepared.PART_ROWS", 4)
+    monkeypatch.setattr("data.tables.prepared.PART_ROWS", 4)
     return library
 
 
@@ -199,7 +199,7 @@ def test_standard_forms_are_kept_in_the_workspace(several_parts, tmp_path, monke
     def forbidden(*_):
         raise AssertionError("standardised again")
 
-    monkeypatch.setattr("data.prepared.standard_smiles", forbidden)
+    monkeypatch.setattr("data.tables.prepared.standard_smiles", forbidden)
     assert proposed(fitted(several_parts, place)) == first
     with pytest.raises(AssertionError, match="standardised again"):
         fitted(several_parts, replace(place, space=replace(SPACE, max_heavy_atoms=11)))

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from data.obtain import load_tfbind8, obtain
+from data.tables.obtain import load_tfbind8, obtain
 from models.gflownet.environments.fragments import FragmentEnvironment
 from models.gflownet.environments.tabulated import IndexStates, Tabulated
-from models.gflownet.exact import (
+from models.gflownet.judging.exact import (
     enumerate_graph,
     expected_reward,
     forward_log_probs,
@@ -25,8 +25,8 @@ from models.gflownet.exact import (
 )
 from models.gflownet.policies.mlp import MLP
 from models.gflownet.policies.transformer import FragmentTransformer
-from models.gflownet.rewards import EnvironmentReward, ObjectReward, RememberedReward, TableReward
-from models.gflownet.trainer import Trainer, TrainerOptions
+from models.gflownet.rewards.base import EnvironmentReward, ObjectReward, RememberedReward, TableReward
+from models.gflownet.training.trainer import Trainer, TrainerOptions
 from models.registry import build
 
 SEEDS = (0, 1, 2)

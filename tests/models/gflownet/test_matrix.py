@@ -22,7 +22,7 @@ import pytest
 import torch
 
 from models.gflownet.environments.tabulated import IndexStates, Tabulated
-from models.gflownet.exact import (
+from models.gflownet.judging.exact import (
     StateGraph,
     backward_log_probs,
     enumerate_graph,
@@ -32,10 +32,10 @@ from models.gflownet.exact import (
     terminal_law,
     total_variation,
 )
+from models.gflownet.judging.tabular import Table, backward_policy, edge_numbers, every_trajectory, forward_policy
 from models.gflownet.policies.backward import LearnedBackward
 from models.gflownet.policies.flat import FlatPolicy, Outputs
-from models.gflownet.tabular import Table, backward_policy, edge_numbers, every_trajectory, forward_policy
-from models.gflownet.trajectories import sample_forward
+from models.gflownet.training.trajectories import sample_forward
 from models.registry import build, kinds
 
 ENVIRONMENTS, OBJECTIVES, BACKWARD = (kinds(group) for group in ("environment", "objective", "backward_policy"))

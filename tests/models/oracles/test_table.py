@@ -5,8 +5,8 @@ import gzip
 import pandas as pd
 import pytest
 
-from data.readers import SourceError
-from data.shipped import labelled_library
+from data.tables.readers import SourceError
+from data.tables.shipped import labelled_library
 from models.registry import ComponentError, build
 
 TABLE = """smiles,value,other

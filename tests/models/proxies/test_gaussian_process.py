@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 from rdkit.Chem import Crippen
 
-from data.descriptors import NAMES
+from data.chemistry.descriptors import NAMES
 from models.protocols import Proxy
 from models.proxies.gaussian_process import GaussianProcess
 from models.registry import ComponentError, build

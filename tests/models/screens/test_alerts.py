@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.molecules import parse
+from data.chemistry.molecules import parse
 from models.registry import ComponentError, build
 from models.screens.alerts import alerts
 

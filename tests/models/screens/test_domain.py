@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data.molecules import morgan_counts, tanimoto
+from data.chemistry.molecules import morgan_counts, tanimoto
 from models.protocols import Screen
 from models.screens.domain import ApplicabilityDomain
 

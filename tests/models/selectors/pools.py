@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from data.molecules import tanimoto
+from data.chemistry.molecules import tanimoto
 from data.records import Prediction
 from models.protocols import Pool
 

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from data.molecules import morgan_counts
+from data.chemistry.molecules import morgan_counts
 from data.records import Prediction
 from models.acquisition.base import round_context, scores
-from models.features import features as features_of
+from models.featurisers.cache import features as features_of
 from models.protocols import Pool, ScoringContext
 from models.registry import build, kinds
 from models.selectors.choice import choose
@@ -64,7 +64,7 @@ class Round:
 
 
 def descriptors_by_hand():
-    table = features_of([*MOLECULES, *MEASURED]).descriptors
+    table = features_of([*MOLECULES, *MEASURED]).dense
     z = (table - table.mean(0)) / np.where(table.std(0) > 1e-9, table.std(0), np.inf)
     return z.clip(-5, 5)
 
@@ -232,7 +232,7 @@ def test_descriptors_are_in_deviations_of_all_that_is_looked_at_and_count_for_fi
     here.selector.options, here.selector.wants_train = SimpleNamespace(features="descriptors"), True
     here.choose(2)
     both = np.concatenate([here.selector.pool.features, here.selector.pool.train_features])
-    table = features_of([*MOLECULES, *here.context.molecules]).descriptors
+    table = features_of([*MOLECULES, *here.context.molecules]).dense
     varied = table.std(0) > 0
     z = (table[:, varied] - table[:, varied].mean(0)) / table[:, varied].std(0)
     assert np.abs(z).max() > 5.5

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.molecules import morgan_counts, tanimoto
+from data.chemistry.molecules import morgan_counts, tanimoto
 from models.selectors.geometry import Embedded, Fingerprinted, squared_distances, train_distances
 from tests.models.selectors import pools
 

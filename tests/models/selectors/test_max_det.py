@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.molecules import tanimoto
+from data.chemistry.molecules import tanimoto
 from models.protocols import Pool
 from models.selectors.max_det import MaxDet
 from tests.models.selectors.pools import assert_greedy, by_score, complete, moved, permuted, rotation

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.molecules import morgan_counts
+from data.chemistry.molecules import morgan_counts
 from models.protocols import Pool
 from models.selectors.max_min import MaxMin
 from tests.models.selectors.pools import by_score, complete, moved, rotation, squared_distances

@@ -10,7 +10,7 @@ from models.gflownet.conditioning.logit_scale import LogitScale, LogitScaledPoli
 from models.gflownet.conditioning.partition import LogPartition
 from models.gflownet.environments.hypergrid import HyperGrid
 from models.gflownet.policies.mlp import MLP
-from models.gflownet.trajectories import sample_forward
+from models.gflownet.training.trajectories import sample_forward
 
 ENV = HyperGrid(dimensions=2, height=4)
 

@@ -8,12 +8,12 @@ import torch
 
 from models.gflownet.conditioning.logit_scale import LogitScale, LogitScaledPolicy
 from models.gflownet.environments.hypergrid import HyperGrid
-from models.gflownet.exact import enumerate_graph, forward_log_probs, terminal_law
-from models.gflownet.metrics import exact_metrics
+from models.gflownet.judging.exact import enumerate_graph, forward_log_probs, terminal_law
+from models.gflownet.judging.metrics import exact_metrics
 from models.gflownet.objectives.trajectory_balance import TrajectoryBalance
 from models.gflownet.policies.backward import UniformBackward
 from models.gflownet.policies.mlp import MLP
-from models.gflownet.trainer import Trainer, TrainerOptions
+from models.gflownet.training.trainer import Trainer, TrainerOptions
 from models.registry import build
 
 ENV = HyperGrid(dimensions=2, height=6)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models.gflownet.environments.base import Environment, NotProvided
 from models.gflownet.environments.tabulated import Tabulated
-from models.gflownet.exact import StateGraph, backward_log_probs, enumerate_graph, merge, terminal_law
+from models.gflownet.judging.exact import StateGraph, backward_log_probs, enumerate_graph, merge, terminal_law
 from models.gflownet.policies.backward import UniformBackward
 from models.gflownet.policies.base import draw
 

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from data.molecules import quiet_rdkit
+from data.chemistry.molecules import quiet_rdkit
 from models.gflownet.environments.atom_canonical import canonical
 from models.gflownet.environments.atom_molecules import AtomMolecules
 from models.gflownet.environments.atom_rings import bonds_apart, ring_bonds
 from models.gflownet.environments.atoms import STOP, AtomEnvironment
 from models.gflownet.environments.tabulated import Tabulated
-from models.gflownet.exact import enumerate_graph, fixed_point, merge, target_law, terminal_law, total_variation
+from models.gflownet.judging.exact import enumerate_graph, fixed_point, merge, target_law, terminal_law, total_variation
 from models.gflownet.policies.backward import MaximumEntropyBackward, TiedBackward, UniformBackward
 from models.gflownet.policies.base import draw
 from models.registry import ComponentError, build

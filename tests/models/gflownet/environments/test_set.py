@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.gflownet.environments.sets import SetEnvironment
-from models.gflownet.exact import enumerate_graph
+from models.gflownet.judging.exact import enumerate_graph
 from models.registry import ComponentError, build
 from tests.models.gflownet.environments.properties import (
     PROPERTIES,

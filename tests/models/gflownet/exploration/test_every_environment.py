@@ -8,7 +8,7 @@ import torch
 from models.gflownet.exploration.local_search import local_search
 from models.gflownet.policies.backward import BackwardWalk, UniformBackward
 from models.gflownet.policies.flat import FlatPolicy, Outputs
-from models.gflownet.trajectories import sample_forward
+from models.gflownet.training.trajectories import sample_forward
 from models.registry import build, kinds
 
 SMALL = {kind: dict(cls.small) for kind, cls in kinds("environment").items() if getattr(cls, "small", None)}

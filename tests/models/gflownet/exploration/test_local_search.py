@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from models.gflownet.environments.hypergrid import HyperGrid
-from models.gflownet.exact import enumerate_graph, target_law
 from models.gflownet.exploration.local_search import LocalSearchOptions, local_search
+from models.gflownet.judging.exact import enumerate_graph, target_law
 from models.gflownet.policies.backward import BackwardWalk, TiedBackward, UniformBackward
 from models.gflownet.policies.base import initialise
 from models.gflownet.policies.flat import FlatPolicy, Outputs
-from models.gflownet.trajectories import sample_backward, sample_forward
+from models.gflownet.training.trajectories import sample_backward, sample_forward
 from models.registry import build
 
 SET = build("environment", {"kind": "set", "elements": 5, "chosen": 3})

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 import torch
 
-from models.gflownet.trajectories import Trajectories
+from models.gflownet.training.trajectories import Trajectories
 from models.registry import build, kinds
 
 PER_STEP = ("log_pf", "log_pb", "log_flow", "log_stop", "log_state_reward", "log_inflow")

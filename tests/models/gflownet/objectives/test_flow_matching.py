@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from models.gflownet.environments.hypergrid import HyperGrid
-from models.gflownet.exact import enumerate_graph
+from models.gflownet.judging.exact import enumerate_graph
+from models.gflownet.judging.tabular import Table, every_trajectory, forward_policy
 from models.gflownet.objectives.flow_matching import FlowMatching
-from models.gflownet.tabular import Table, every_trajectory, forward_policy
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from models.gflownet.environments.hypergrid import HyperGrid
-from models.gflownet.exact import enumerate_graph
+from models.gflownet.judging.exact import enumerate_graph
+from models.gflownet.judging.tabular import Table, backward_policy, every_trajectory, forward_policy
 from models.gflownet.objectives.forward_kl import ForwardKL
 from models.gflownet.objectives.log_partition_variance import LogPartitionVariance
 from models.gflownet.objectives.reverse_kl import ReverseKL
@@ -21,7 +22,6 @@ from models.gflownet.objectives.reverse_wake_sleep import ReverseWakeSleep
 from models.gflownet.objectives.reweighted_wake_sleep import ReweightedWakeSleep
 from models.gflownet.objectives.trajectory_balance import TrajectoryBalance
 from models.gflownet.policies.backward import LearnedBackward
-from models.gflownet.tabular import Table, backward_policy, every_trajectory, forward_policy
 
 BASELINES = ["none", "local", "global"]
 

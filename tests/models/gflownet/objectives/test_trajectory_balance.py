@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.gflownet.objectives.trajectory_balance import TrajectoryBalance
-from models.gflownet.trajectories import Trajectories
+from models.gflownet.training.trajectories import Trajectories
 from models.registry import build
 
 

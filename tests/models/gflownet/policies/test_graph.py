@@ -8,7 +8,7 @@ import torch
 
 from models.gflownet.environments.atom_canonical import pair_numbers
 from models.gflownet.environments.atoms import STOP, AtomEnvironment
-from models.gflownet.exact import (
+from models.gflownet.judging.exact import (
     backward_log_probs,
     enumerate_graph,
     fixed_point,
@@ -22,8 +22,8 @@ from models.gflownet.objectives.trajectory_balance import TrajectoryBalance
 from models.gflownet.policies.backward import TiedBackward, UniformBackward
 from models.gflownet.policies.base import ON_POLICY, Exploration
 from models.gflownet.policies.graph import AtomGIN
-from models.gflownet.trainer import Trainer, TrainerOptions
-from models.gflownet.trajectories import sample_forward
+from models.gflownet.training.trainer import Trainer, TrainerOptions
+from models.gflownet.training.trajectories import sample_forward
 
 SMILES = ("CC(=O)NC", "C1CC1C1CN1", "N#CC1=CC=CN1", "FC(F)(F)S", "C1CCCCC1", "O")
 

@@ -17,7 +17,7 @@ from models.gflownet.policies.base import Exploration, draw
 from models.gflownet.policies.mlp import MLP
 from models.gflownet.policies.transformer import FragmentTransformer
 from models.gflownet.policies.uniform import UniformFragments
-from models.gflownet.trajectories import sample_backward, sample_forward
+from models.gflownet.training.trajectories import sample_backward, sample_forward
 from models.registry import kinds
 
 ENV = FragmentEnvironment(only=("c1ccccc1", "C#N", "O", "C", "N"), max_heavy_atoms=11, max_fragments=5)

@@ -1,0 +1,1 @@
+"""What a molecule is: standard form, bounds, descriptors, fragments, drawing."""

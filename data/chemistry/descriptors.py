@@ -1,0 +1,162 @@
+"""RDKit's two-dimensional descriptors, those that are cheap: some 0.5 ms for a molecule of 14 heavy atoms.
+
+`rdkit.Chem.Descriptors` calculates each of its 217 numbers from nothing: all of them cost 12 ms for such a molecule,
+because the 10 to 14 bins of a surface-area family, say, repeat the same atomic contributions. Here a family's
+contributions are calculated once; names and values are RDKit's own (the tests compare them).
+
+Left out, with the microseconds of one alone for molecules of at most 14 heavy atoms on one core:
+
+* for their cost: `qed` (770), the eight `BCUT2D_*` (270 to 340), `BertzCT` (140), `SPS` (130), `Ipc` and `AvgIpc`
+  (100; the former also grows without bound), `BalabanJ` (50), `NumValenceElectrons` (40), `NumRadicalElectrons` (20),
+  `NumRotatableBonds` (50), `Kappa3` (30), `Phi` (15), `FpDensityMorgan2` (20, between its neighbours 1 and 3);
+* the twelve connectivity indices `Chi*` (250 together): leaving them out changed the scaffold-held-out error of a
+  Gaussian process on electron affinities by less than 1 % (training sets of 48 and 120);
+* all but 23 of the 85 fragment counts `fr_*` (4 to 17 each): most repeat another one or occur in less than 1 % of
+  ZINC, and the error of the same Gaussian process without them was the same within 1 %.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rdkit import Chem
+from rdkit.Chem import Descriptors, rdFingerprintGenerator, rdMolDescriptors, rdPartialCharges
+
+from data.chemistry.molecules import parse
+from data.records import FloatArray
+
+_SINGLES = (
+    "MolWt HeavyAtomMolWt ExactMolWt TPSA LabuteASA FractionCSP3 HallKierAlpha Kappa1 Kappa2 HeavyAtomCount "
+    "NHOHCount NOCount NumHeteroatoms NumHAcceptors NumHDonors NumAmideBonds RingCount NumAromaticRings "
+    "NumAliphaticRings NumSaturatedRings NumHeterocycles NumAromaticCarbocycles NumAliphaticCarbocycles "
+    "NumSaturatedCarbocycles NumAromaticHeterocycles NumAliphaticHeterocycles NumSaturatedHeterocycles "
+    "NumBridgeheadAtoms NumSpiroAtoms NumAtomStereoCenters NumUnspecifiedAtomStereoCenters fr_Al_OH fr_Ar_N "
+    "fr_Ar_OH fr_C_O fr_C_S fr_N_O fr_NH0 fr_NH1 fr_NH2 fr_aldehyde fr_alkyl_halide fr_aniline fr_azo fr_ester "
+    "fr_ether fr_halogen fr_imide fr_ketone fr_nitrile fr_nitro fr_quatN fr_sulfonamd fr_sulfone "
+)
+_LOGP_BINS = np.array([-0.4, -0.2, 0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6])
+_REFRACTIVITY_BINS = np.array([1.29, 1.82, 2.24, 2.45, 2.75, 3.05, 3.63, 3.8, 4.0])
+_CHARGE_BINS = np.array([-0.3, -0.25, -0.2, -0.15, -0.1, -0.05, 0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3])
+_AREA_BINS = np.array([4.78, 5.0, 5.41, 5.74, 6.0, 6.07, 6.45, 7.0, 11.0])
+_ESTATE_BINS = np.array([-0.39, 0.29, 0.717, 1.165, 1.54, 1.807, 2.05, 4.69, 9.17, 15.0])
+_LIMIT = 1e6
+"""No descriptor of a molecule that fits in a campaign comes near; what is beyond, or infinite, is set to it."""
+
+_functions: dict[str, Callable[[Chem.Mol], float]] = dict(Descriptors.descList)
+_singles = {name: _functions[name] for name in _SINGLES.split()}
+_morgan = [rdFingerprintGenerator.GetMorganGenerator(radius=radius) for radius in (1, 3)]
+_table = Chem.GetPeriodicTable()
+
+
+def _numbered(family: str, n: int) -> list[str]:
+    return [f"{family}{i}" for i in range(1, n + 1)]
+
+
+NAMES: tuple[str, ...] = (
+    *_singles,
+    *["MolLogP", "MolMR"],
+    *_numbered("SlogP_VSA", 12),
+    *_numbered("SMR_VSA", 10),
+    *_numbered("PEOE_VSA", 14),
+    *["MaxPartialCharge", "MinPartialCharge", "MaxAbsPartialCharge", "MinAbsPartialCharge"],
+    *_numbered("EState_VSA", 11),
+    *_numbered("VSA_EState", 10),
+    *["MaxEStateIndex", "MinEStateIndex", "MaxAbsEStateIndex", "MinAbsEStateIndex"],
+    *["FpDensityMorgan1", "FpDensityMorgan3"],
+)
+"""Names of the descriptors in the order of the columns; they are those of `rdkit.Chem.Descriptors`."""
+
+
+def _binned(values: NDArray[Any], weights: NDArray[Any], bins: NDArray[Any]) -> FloatArray:
+    at = np.searchsorted(bins, values, side="right")
+    return np.bincount(at, weights=weights, minlength=len(bins) + 1).astype(np.float64, copy=False)
+
+
+def _crippen(mol: Chem.Mol, areas: FloatArray) -> list[FloatArray]:
+    contributions = np.array(rdMolDescriptors._CalcCrippenContribs(Chem.AddHs(mol)))
+    heavy = contributions[: mol.GetNumAtoms()]
+    return [
+        contributions.sum(0),
+        _binned(heavy[:, 0], areas, _LOGP_BINS),
+        _binned(heavy[:, 1], areas, _REFRACTIVITY_BINS),
+    ]
+
+
+def _charges(mol: Chem.Mol, atoms: list[Chem.Atom], areas: FloatArray) -> list[FloatArray]:
+    rdPartialCharges.ComputeGasteigerCharges(mol)
+    charges = np.array([atom.GetDoubleProp("_GasteigerCharge") for atom in atoms])
+    # Gasteiger has no parameters for some elements (mercury among them) and says NaN or infinity: no charge is known.
+    charges = np.where(np.isfinite(charges), charges, 0.0)
+    low, high = charges.min(), charges.max()
+    extremes = np.array([high, low, max(abs(low), abs(high)), min(abs(low), abs(high))])
+    return [_binned(charges, areas, _CHARGE_BINS), extremes]
+
+
+@cache
+def _shell(number: int) -> tuple[float, int]:
+    """Return 4 / (principal quantum number)^2 and the outer electrons of an element."""
+    return 4.0 / (bisect_left((2, 10, 18, 36, 54, 86), number) + 1) ** 2, _table.GetNOuterElecs(number)
+
+
+def _intrinsic(atom: Chem.Atom) -> float:
+    degree = atom.GetDegree()
+    if not degree:
+        return 0.0
+    weight, outer = _shell(atom.GetAtomicNum())
+    return (weight * (outer - atom.GetTotalNumHs()) + 1.0) / degree
+
+
+def _electrotopological(mol: Chem.Mol, atoms: list[Chem.Atom], areas: FloatArray) -> list[FloatArray]:
+    """Bins and extremes of the E-state index (Hall, Mohney and Kier, J. Chem. Inf. Comput. Sci. 31, 76, 1991)."""
+    intrinsic = np.array([_intrinsic(atom) for atom in atoms])
+    distance = Chem.GetDistanceMatrix(mol) + 1.0
+    # RDKit writes 1e8 for the distance between parts that no bond connects: their weight is nought.
+    weight = np.where(distance < 1e6, 1.0 / np.square(distance), 0.0)
+    index = intrinsic * (1.0 + weight.sum(1)) - (weight * intrinsic).sum(1)
+    size = np.abs(index)
+    return [
+        _binned(index, areas, _ESTATE_BINS),
+        _binned(areas, index, _AREA_BINS),
+        np.array([index.max(), index.min(), size.max(), size.min()]),
+    ]
+
+
+def descriptors_of(mol: Chem.Mol) -> FloatArray:
+    """Return the descriptors of one molecule, shape `(len(NAMES),)`, in the order of `NAMES`.
+
+    Every value is finite: what RDKit cannot say (NaN: the charge of an atom without parameters) is 0, and values
+    beyond +-1e6 are set to that limit.
+    """
+    atoms = list(mol.GetAtoms())
+    areas = np.array(rdMolDescriptors._CalcLabuteASAContribs(mol)[0])
+    density = [len(make.GetSparseCountFingerprint(mol).GetNonzeroElements()) for make in _morgan]
+    parts: list[FloatArray] = [
+        np.array([function(mol) for function in _singles.values()], dtype=np.float64),
+        *_crippen(mol, areas),
+        *_charges(mol, atoms, areas),
+        *_electrotopological(mol, atoms, areas),
+        np.array(density) / max(mol.GetNumHeavyAtoms(), 1),
+    ]
+    out: FloatArray = np.concatenate(parts)
+    out[np.isnan(out)] = 0.0
+    return out.clip(-_LIMIT, _LIMIT)
+
+
+def descriptors(molecules: Sequence[str]) -> FloatArray:
+    """Return the descriptors of n molecules, shape `(n, len(NAMES))`, finite float64.
+
+    Raises:
+        ValueError: one of the texts is no valid molecule.
+    """
+    out = np.zeros((len(molecules), len(NAMES)))
+    for row, smiles in enumerate(molecules):
+        mol = parse(smiles)
+        if mol is None:
+            raise ValueError(f"{smiles!r} is no valid SMILES; descriptors need molecules that RDKit can read.")
+        out[row] = descriptors_of(mol)
+    return out

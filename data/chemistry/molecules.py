@@ -1,0 +1,157 @@
+"""Molecules as values: canonical SMILES, identity, scaffold, fingerprints.
+
+The text of a molecule is RDKit's canonical SMILES, and its identity is a handle of that text: tautomers, stereoisomers,
+charge states and isotopologues are different molecules, since a measurement can tell them apart. The InChIKey, which
+tautomers share, says only which of them are one compound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rdkit import Chem, RDLogger
+from rdkit.Chem import rdFingerprintGenerator
+from rdkit.Chem.Scaffolds import MurckoScaffold
+
+from data.objects import handle
+
+_SETTLING = 4
+"""Times that a canonical SMILES is read and written again until it no longer changes; one does nearly always."""
+
+FINGERPRINT_BITS = 2048
+"""Length of the folded Morgan count vectors."""
+
+_morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=FINGERPRINT_BITS)
+
+
+@contextmanager
+def quiet_rdkit() -> Iterator[None]:
+    """Silence RDKit's log for a block: what it complains about is reported as our own refusal or failure."""
+    with RDLogger.BlockLogs() if hasattr(RDLogger, "BlockLogs") else _block_logs():
+        yield
+
+
+@contextmanager
+def _block_logs() -> Iterator[None]:
+    from rdkit import rdBase
+
+    block = rdBase.BlockLogs()
+    try:
+        yield
+    finally:
+        del block
+
+
+def parse(smiles: str) -> Chem.Mol | None:
+    """Return the sanitised molecule, or None if the text is empty or no valid SMILES."""
+    if not smiles or not smiles.strip():
+        return None
+    with quiet_rdkit():
+        mol = Chem.MolFromSmiles(smiles)
+    return None if mol is None or mol.GetNumAtoms() == 0 else mol
+
+
+@lru_cache(maxsize=4096)
+def shared(smiles: str) -> Chem.Mol | None:
+    """Return what `parse` returns, from a cache: for reading only, since every caller gets the same object.
+
+    In a generator's loop each molecule goes through several screens and the features; a parse costs as much as one.
+    """
+    return parse(smiles)
+
+
+@lru_cache(maxsize=200_000)
+def canonical(smiles: str) -> str | None:
+    """Return RDKit's canonical SMILES, or None if the text is no valid molecule."""
+    mol = shared(smiles)
+    return None if mol is None else str(Chem.MolToSmiles(mol))
+
+
+@lru_cache(maxsize=200_000)
+def identity(smiles: str) -> str:
+    """Return the handle of the structure: equal exactly for texts with one canonical SMILES, 25 characters.
+
+    Raises:
+        ValueError: the text is no valid molecule.
+    """
+    for _ in range(_SETTLING):
+        text = canonical(smiles)
+        if text is None:
+            raise ValueError(f"{smiles!r} is no valid SMILES; an identity needs a molecule that RDKit can read.")
+        if text == smiles:
+            break
+        smiles = text
+    return handle(smiles)
+
+
+def compound(smiles: str) -> str:
+    """Return the InChIKey, which tautomers share: information, never an identity. Empty where InChI has none.
+
+    Raises:
+        ValueError: the text is no valid molecule.
+    """
+    mol = shared(smiles)
+    if mol is None:
+        raise ValueError(f"{smiles!r} is no valid SMILES; an InChIKey needs a molecule that RDKit can read.")
+    with quiet_rdkit():
+        return str(Chem.MolToInchiKey(mol))
+
+
+@lru_cache(maxsize=200_000)
+def scaffold(smiles: str) -> str:
+    """Return the canonical SMILES of the Bemis-Murcko scaffold; empty for acyclic molecules."""
+    mol = parse(smiles)
+    if mol is None:
+        raise ValueError(f"{smiles!r} is no valid SMILES; a scaffold needs a molecule that RDKit can read.")
+    return str(Chem.MolToSmiles(MurckoScaffold.GetScaffoldForMol(mol)))
+
+
+def morgan_counts_of(mol: Chem.Mol) -> NDArray[np.uint32]:
+    """Return the folded Morgan counts (radius 2) of one molecule, shape `(FINGERPRINT_BITS,)`."""
+    counts: NDArray[np.uint32] = _morgan.GetCountFingerprintAsNumPy(mol)
+    return counts
+
+
+def morgan_counts(molecules: Sequence[str]) -> NDArray[np.int32]:
+    """Return folded Morgan counts (radius 2), shape `(n, FINGERPRINT_BITS)`, int32.
+
+    Raises:
+        ValueError: one of the texts is no valid molecule.
+    """
+    out = np.zeros((len(molecules), FINGERPRINT_BITS), dtype=np.int32)
+    for row, smiles in enumerate(molecules):
+        mol = shared(smiles)
+        if mol is None:
+            raise ValueError(f"{smiles!r} is no valid SMILES; fingerprints need molecules that RDKit can read.")
+        out[row] = morgan_counts_of(mol)
+    return out
+
+
+def tanimoto(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the min-max (count Tanimoto) similarity of all pairs.
+
+    Args:
+        a: shape `(n, d)`, non-negative counts.
+        b: shape `(m, d)`, non-negative counts.
+
+    Returns:
+        Shape `(n, m)`, in [0, 1]; two empty rows have similarity 1. Uses min(x, y) = (x + y - |x - y|) / 2 summed, by
+        levels: sum_l [x >= l][y >= l], which is a matrix product per count level over the columns that reach it.
+    """
+    a_sum, b_sum = a.sum(1, dtype=np.float64), b.sum(1, dtype=np.float64)
+    shared = np.zeros((len(a), len(b)))
+    top = int(min(a.max(initial=0), b.max(initial=0)))
+    for level in range(1, top + 1):
+        left, right = a >= level, b >= level
+        columns = np.flatnonzero(left.any(0) & right.any(0))
+        if not len(columns):
+            break
+        shared += left[:, columns].astype(np.float32) @ right[:, columns].astype(np.float32).T
+    union = a_sum[:, None] + b_sum[None, :] - shared
+    similarity: NDArray[np.float64] = np.divide(shared, union, out=np.ones_like(shared), where=union > 0)
+    return similarity

@@ -1,0 +1,472 @@
+"""Oracle calls in the ledger: booked before the call, counted once, never lost.
+
+A row stands for one purchase: (campaign, identity of the oracle, object, fidelity, replicate). Its life is
+reserved -> submitted -> done | failed, with in_doubt for a call that was in flight when the process died and that the
+oracle forbids to repeat, and abandoned for what a person gave up.
+
+Nothing is bought twice, by whatever campaign of the ledger. A row that another campaign is buying is `awaited`: booked
+with its cost, but not made; in the end it takes the value over, or it is made here when the other call failed or its
+campaign has died (`claim`). An awaited row is no purchase, so two campaigns that wait for each other do not lock: each
+makes its own calls before it waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from data.config import digest
+from data.ledger.campaigns import LedgerError, Spent, now, slug_of
+from data.ledger.engine import clean_text, patient, repeatedly
+from data.ledger.ledger import Ledger, spent_of
+from data.ledger.lock import refuse_if_lost
+from data.ledger.processes import described_owner
+from data.ledger.schema import campaigns, candidates, locks, oracle_calls
+from data.records import CallState, JsonDict, Measurement
+
+Semantics = Literal["pure", "idempotent", "unsafe"]
+"""`pure`: call again freely, count once; `idempotent`: resend with the same key; `unsafe`: never call twice."""
+
+_CHUNK = 500
+"""Ids in one question to the database."""
+_OPEN = (CallState.RESERVED, CallState.SUBMITTED, CallState.IN_DOUBT)
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A purchase that another campaign has under way, and that this one therefore does not make.
+
+    Attributes:
+        object_id: of what.
+        campaign: the other one, by its folder's name.
+        in_doubt: whether a person must say what became of the call; else its campaign is at it.
+    """
+
+    object_id: str
+    campaign: str
+    in_doubt: bool
+
+
+class OracleBook:
+    """The calls of one campaign to one oracle.
+
+    Args:
+        ledger: open.
+        campaign_id: whose calls.
+        oracle: its name, for people.
+        version: its version, for people.
+        identity: hash of all that decides its values; None: of name and version, for oracles that are no component.
+        semantics: whether a call that nobody answered may be made again.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        campaign_id: int,
+        oracle: str,
+        version: str,
+        identity: str | None = None,
+        semantics: Semantics = "pure",
+    ) -> None:
+        self.ledger = ledger
+        self.campaign_id = campaign_id
+        self.oracle = _cut(oracle, 128)
+        self.version = _cut(version, 255)
+        self.identity = identity or digest([oracle, version])
+        self.semantics = semantics
+
+    @property
+    def _mine(self) -> sa.ColumnElement[bool]:
+        return sa.and_(oracle_calls.c.campaign_id == self.campaign_id, oracle_calls.c.identity == self.identity)
+
+    @patient
+    def reserve(
+        self,
+        round: int,
+        molecules: Sequence[tuple[str, str]],
+        *,
+        cost: float,
+        max_calls: int | None = None,
+        max_cost: float | None = None,
+    ) -> int:
+        """Book calls before they are made, as many as the budget allows, in order; return how many fitted.
+
+        A molecule that has a row is not booked again. One that any campaign of this ledger already bought from an
+        oracle of the same identity takes over that value: it counts as a call, so that a campaign's course does not
+        depend on its neighbours, but costs nothing and is not made. One that another campaign is buying is awaited.
+
+        Args:
+            round: which round buys.
+            molecules: (object id, canonical SMILES).
+            cost: of one call.
+            max_calls: limit of the campaign's calls, None for no limit.
+            max_cost: limit of the campaign's cost, None for no limit.
+        """
+        with self.ledger.write() as connection:
+            refuse_if_lost(connection, self.ledger.url, self.campaign_id)
+            spent = spent_of(connection, self.campaign_id)
+            calls, total = spent.calls, spent.cost
+            booked = self._booked(connection, [key for key, _ in molecules])
+            others = self._others(connection, [key for key, _ in molecules if key not in booked])
+            rows: list[JsonDict] = []
+            fitted = 0
+            for object_id, smiles in molecules:
+                if object_id not in booked:
+                    row = self._row(round, object_id, smiles, cost, others.get(object_id))
+                    if max_calls is not None and calls + 1 > max_calls:
+                        break
+                    if max_cost is not None and total + row["cost"] > max_cost * (1 + 1e-12):
+                        break
+                    calls, total = calls + 1, total + row["cost"]
+                    booked.add(object_id)
+                    rows.append(row)
+                fitted += 1
+            if rows:
+                connection.execute(sa.insert(oracle_calls), rows)
+                self._book(connection, calls=calls, cost=total)
+            return fitted
+
+    @patient
+    def claim(self, round: int) -> list[Elsewhere]:
+        """Decide anew who makes each call of a round that is booked and not sent; return what is left to others.
+
+        Call it before calls are made and whenever something may have changed elsewhere: values that were bought take
+        their place, calls that another campaign has under way are awaited, and what nobody makes is made here.
+        """
+        with self.ledger.write() as connection:
+            query = sa.select(
+                oracle_calls.c.id, oracle_calls.c.object_id, oracle_calls.c.origin, oracle_calls.c.cost
+            ).where(self._mine, oracle_calls.c.round == round, oracle_calls.c.state == CallState.RESERVED)
+            rows = connection.execute(query.order_by(oracle_calls.c.id)).all()
+            others = self._others(connection, [row.object_id for row in rows])
+            left = []
+            saved = 0.0
+            for row in rows:
+                other = others.get(row.object_id)
+                values: JsonDict = {"origin": "called"}
+                if isinstance(other, Elsewhere):
+                    values = {"origin": "awaited"}
+                    left.append(other)
+                elif other is not None:
+                    values = _reused(other)
+                    saved += row.cost
+                if values["origin"] != row.origin:
+                    connection.execute(sa.update(oracle_calls).where(oracle_calls.c.id == row.id).values(values))
+            if saved:
+                self._book(connection, cost=campaigns.c.cost - saved)
+            return left
+
+    @patient
+    def import_values(self, round: int, rows: Sequence[tuple[str, str, float]]) -> None:
+        """Record values that came with the data: known, never bought, not counted."""
+        with self.ledger.write() as connection:
+            booked = self._booked(connection, [object_id for object_id, _, _ in rows])
+            fresh: list[JsonDict] = []
+            for object_id, smiles, value in rows:
+                if object_id not in booked:
+                    booked.add(object_id)
+                    values = {**_reused(value), "origin": "imported"}
+                    fresh.append({**self._row(round, object_id, smiles, 0.0, None), **values})
+            if fresh:
+                connection.execute(sa.insert(oracle_calls), fresh)
+
+    def submit(self, object_ids: Sequence[str]) -> None:
+        """Mark calls as sent. Must be committed before the oracle is asked.
+
+        Raises:
+            LockLost: this process ran the campaign and its lock was removed meanwhile; nothing is sent.
+            LedgerError: one of the calls is not booked.
+        """
+        repeatedly(lambda again: self._submit(object_ids, again=again))
+
+    def _submit(self, object_ids: Sequence[str], *, again: bool) -> None:
+        these = sa.and_(self._mine, oracle_calls.c.object_id.in_(object_ids))
+        with self.ledger.write() as connection:
+            refuse_if_lost(connection, self.ledger.url, self.campaign_id)
+            if again:  # the database may have taken the first attempt and lost the connection before it could say so
+                sent = sa.select(sa.func.count()).where(these, oracle_calls.c.state == CallState.SUBMITTED)
+                if connection.scalar(sent) == len(object_ids):
+                    return
+            changed = connection.execute(
+                sa.update(oracle_calls)
+                .where(these, oracle_calls.c.state == CallState.RESERVED, oracle_calls.c.origin == "called")
+                .values(state=CallState.SUBMITTED, attempts=oracle_calls.c.attempts + 1)
+            )
+            if changed.rowcount != len(object_ids):
+                raise LedgerError(
+                    f"{len(object_ids)} calls were to be sent but {changed.rowcount} of them are reserved in the "
+                    "ledger; another process may have taken them. Look with `discover status`."
+                )
+
+    @patient
+    def complete(self, object_id: str, measurement: Measurement) -> None:
+        """Record an answer. An answer that is already recorded stays."""
+        self.deliver({object_id: measurement})
+
+    def deliver(self, answers: Mapping[str, Measurement]) -> int:
+        """Record answers by object id, all or none; return how many calls waited for theirs. The others stay.
+
+        Raises:
+            LedgerUnavailable: the database is busy or away; it is not waited for.
+        """
+        waiting = oracle_calls.c.state.in_([CallState.SUBMITTED, CallState.IN_DOUBT])
+        taken = 0
+        with self.ledger.write() as connection:
+            for object_id, measurement in answers.items():
+                values: dict[str, Any] = {
+                    "state": CallState.DONE if measurement.error is None else CallState.FAILED,
+                    "value": measurement.value,
+                    "error": measurement.error,
+                    "message": clean_text(measurement.message),
+                    "seconds": measurement.seconds,
+                    "completed_at": now(),
+                }
+                this = sa.and_(self._mine, oracle_calls.c.object_id == object_id, waiting)
+                taken += connection.execute(sa.update(oracle_calls).where(this).values(values)).rowcount
+        return taken
+
+    @patient
+    def doubt(self, object_id: str, message: str) -> None:
+        """Record that nobody knows whether a sent call was made: it timed out, or the oracle's process died."""
+        with self.ledger.write() as connection:
+            connection.execute(
+                sa.update(oracle_calls)
+                .where(self._mine, oracle_calls.c.object_id == object_id, oracle_calls.c.state == CallState.SUBMITTED)
+                .values(state=CallState.IN_DOUBT, message=clean_text(message))
+            )
+
+    @patient
+    def in_doubt(self) -> list[str]:
+        """Return the ids of the calls that wait for a person, in the order in which they were booked."""
+        with self.ledger.read() as connection:
+            return list(
+                connection.scalars(
+                    sa.select(oracle_calls.c.object_id)
+                    .where(self._mine, oracle_calls.c.state == CallState.IN_DOUBT)
+                    .order_by(oracle_calls.c.id)
+                )
+            )
+
+    @patient
+    def recover(self, semantics: Semantics) -> list[str]:
+        """Deal with calls that were in flight when a process died: call once at the start, holding the lock.
+
+        Returns:
+            The ids that are in doubt: with an `unsafe` oracle nobody knows if these were made. The others are
+            reserved again, at no further cost.
+        """
+        after = CallState.IN_DOUBT if semantics == "unsafe" else CallState.RESERVED
+        with self.ledger.write() as connection:
+            connection.execute(
+                sa.update(oracle_calls)
+                .where(self._mine, oracle_calls.c.state == CallState.SUBMITTED)
+                .values(state=after)
+            )
+        return self.in_doubt()
+
+    @patient
+    def retry_failed(self, round: int) -> int:
+        """Reserve a round's failed calls again, at no further count; return how many."""
+        with self.ledger.write() as connection:
+            return connection.execute(
+                sa.update(oracle_calls)
+                .where(self._mine, oracle_calls.c.round == round, oracle_calls.c.state == CallState.FAILED)
+                .values(state=CallState.RESERVED, origin="called", error=None, message="", completed_at=None)
+            ).rowcount
+
+    @patient
+    def settle(self, object_id: str, value: float | None) -> None:
+        """Settle a call in doubt: with its value, or as abandoned.
+
+        Raises:
+            LedgerError: no such call is in doubt.
+        """
+        _settle(self.ledger, [self.campaign_id], object_id, value)
+
+    def spent(self) -> Spent:
+        """Return what the campaign has booked; imported values are not counted."""
+        return self.ledger.spent(self.campaign_id)
+
+    def reserved(self, round: int) -> list[tuple[str, str]]:
+        """Return (object id, SMILES) of the round's booked calls that are still to be made, in batch order."""
+        return [
+            (row["object_id"], row["smiles"])
+            for row in self.rows(round)
+            if row["state"] == CallState.RESERVED and row["origin"] == "called"
+        ]
+
+    @patient
+    def rows(self, round: int | None = None) -> list[JsonDict]:
+        """Return the calls in batch order, of one round or of all."""
+        query = (
+            sa.select(oracle_calls, candidates.c.position)
+            .select_from(
+                oracle_calls.outerjoin(
+                    candidates,
+                    sa.and_(
+                        candidates.c.campaign_id == oracle_calls.c.campaign_id,
+                        candidates.c.object_id == oracle_calls.c.object_id,
+                    ),
+                )
+            )
+            .where(self._mine)
+            .order_by(oracle_calls.c.round, candidates.c.position, oracle_calls.c.id)
+        )
+        if round is not None:
+            query = query.where(oracle_calls.c.round == round)
+        with self.ledger.read() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def _book(self, connection: sa.Connection, **spent: Any) -> None:
+        """Write what the campaign has booked with all its oracles, in the transaction that books."""
+        connection.execute(sa.update(campaigns).where(campaigns.c.id == self.campaign_id).values(spent))
+
+    def _booked(self, connection: sa.Connection, object_ids: Sequence[str]) -> set[str]:
+        """Return which of these objects have a row."""
+        return {
+            key
+            for part in _chunks(object_ids)
+            for key in connection.scalars(
+                sa.select(oracle_calls.c.object_id).where(self._mine, oracle_calls.c.object_id.in_(part))
+            )
+        }
+
+    def _others(self, connection: sa.Connection, object_ids: Sequence[str]) -> dict[str, float | Elsewhere]:
+        """Return, for each object that other campaigns have to do with, its value or who is buying it.
+
+        The oldest purchase wins. A call that failed or was given up elsewhere is nobody's, and so is one that was
+        booked, or may be repeated, by a campaign that nobody runs.
+        """
+        query = (
+            sa.select(oracle_calls, campaigns.c.name, campaigns.c.generation)
+            .join(campaigns, campaigns.c.id == oracle_calls.c.campaign_id)
+            .where(
+                oracle_calls.c.identity == self.identity,
+                oracle_calls.c.campaign_id != self.campaign_id,
+                oracle_calls.c.origin == "called",
+                oracle_calls.c.state.in_([CallState.DONE, *_OPEN]),
+            )
+            .order_by(oracle_calls.c.id)
+        )
+        found: dict[str, float | Elsewhere] = {}
+        alive: dict[int, bool] = {}
+        for part in _chunks(object_ids):
+            for row in connection.execute(query.where(oracle_calls.c.object_id.in_(part))):
+                known = found.get(row.object_id)
+                if row.state == CallState.DONE:
+                    if not isinstance(known, float):
+                        found[row.object_id] = row.value
+                    continue
+                if row.campaign_id not in alive:
+                    alive[row.campaign_id] = _is_run(connection, row.campaign_id)
+                doubtful = row.state == CallState.IN_DOUBT or (
+                    row.state == CallState.SUBMITTED and self.semantics == "unsafe" and not alive[row.campaign_id]
+                )
+                if known is None and (doubtful or alive[row.campaign_id]):
+                    found[row.object_id] = Elsewhere(row.object_id, slug_of(row.name, row.generation), doubtful)
+        return found
+
+    def _row(self, round: int, object_id: str, smiles: str, cost: float, other: float | Elsewhere | None) -> JsonDict:
+        row: JsonDict = {
+            "campaign_id": self.campaign_id,
+            "round": round,
+            "oracle": self.oracle,
+            "version": self.version,
+            "identity": self.identity,
+            "object_id": object_id,
+            "smiles": smiles,
+            "origin": "awaited" if isinstance(other, Elsewhere) else "called",
+            "state": CallState.RESERVED,
+            "attempts": 0,
+            "cost": cost,
+            "value": None,
+            "message": "",
+            "seconds": 0.0,
+            "reserved_at": now(),
+            "completed_at": None,
+        }
+        return row if other is None or isinstance(other, Elsewhere) else {**row, **_reused(other)}
+
+
+def _reused(value: float) -> JsonDict:
+    """Return the columns of a row that takes over a value."""
+    return {"origin": "reused", "state": CallState.DONE, "cost": 0.0, "value": value, "completed_at": now()}
+
+
+def _is_run(connection: sa.Connection, campaign_id: int) -> bool:
+    """Return whether a process runs a campaign that is not provably dead."""
+    row = connection.execute(sa.select(locks).where(locks.c.campaign_id == campaign_id)).mappings().first()
+    return row is not None and described_owner(dict(row)) is not None
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def _chunks(ids: Iterable[str]) -> Iterator[Sequence[str]]:
+    items = list(dict.fromkeys(ids))
+    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
+
+
+def settle(ledger: Ledger, name: str, object_id: str, value: float | None) -> None:
+    """Settle a call in doubt of any generation of a campaign: with its value, or as abandoned.
+
+    Raises:
+        LedgerError: no such campaign, or no such call is in doubt.
+    """
+    generations = [campaign.id for campaign in ledger.campaigns() if campaign.name == name]
+    if not generations:
+        ledger.campaign(name)  # says which there are
+    _settle(ledger, generations, object_id, value)
+
+
+def _settle(ledger: Ledger, campaign_ids: Sequence[int], object_id: str, value: float | None) -> None:
+    state = CallState.ABANDONED if value is None else CallState.DONE
+    with ledger.write() as connection:
+        # A call that was in flight when its process died is in doubt, whether that campaign has noticed it or not.
+        dead = [campaign_id for campaign_id in campaign_ids if not _is_run(connection, campaign_id)]
+        lost = sa.and_(oracle_calls.c.state == CallState.SUBMITTED, oracle_calls.c.campaign_id.in_(dead))
+        changed = connection.execute(
+            sa.update(oracle_calls)
+            .where(
+                oracle_calls.c.campaign_id.in_(campaign_ids),
+                oracle_calls.c.object_id == object_id,
+                sa.or_(oracle_calls.c.state == CallState.IN_DOUBT, lost),
+            )
+            .values(state=state, value=value, completed_at=now())
+        )
+    if changed.rowcount == 0:
+        raise LedgerError(f"No call for {object_id!r} is in doubt. `discover candidates` shows the state of each one.")
+
+
+@patient
+def measurements(ledger: Ledger, identity: str, campaign_id: int | None = None) -> list[JsonDict]:
+    """Return every measured (object_id, smiles, value, completed_at, campaign_id) of an oracle in the whole ledger.
+
+    Labels that came with the data of a campaign are its own affair: only those of `campaign_id` are among them. Each
+    object stands once, with the campaign's own value or else the first one, ordered by object id.
+    """
+    own = oracle_calls.c.campaign_id == (-1 if campaign_id is None else campaign_id)
+    with ledger.read() as connection:
+        rows = connection.execute(
+            sa.select(
+                oracle_calls.c.object_id,
+                oracle_calls.c.smiles,
+                oracle_calls.c.value,
+                oracle_calls.c.completed_at,
+                oracle_calls.c.campaign_id,
+            )
+            .where(
+                oracle_calls.c.identity == identity,
+                oracle_calls.c.state == CallState.DONE,
+                sa.or_(oracle_calls.c.origin == "called", sa.and_(own, oracle_calls.c.origin == "imported")),
+            )
+            .order_by(sa.case((own, 0), else_=1), oracle_calls.c.id)
+        ).mappings()
+        first: dict[str, JsonDict] = {}
+        for row in rows:
+            first.setdefault(row["object_id"], dict(row))
+    return [first[key] for key in sorted(first)]

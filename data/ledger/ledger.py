@@ -1,0 +1,453 @@
+"""The ledger: campaigns, stages and candidates, in SQLite (WAL, synchronous=FULL) or PostgreSQL by URL.
+
+It is the source of truth; Prefect and MLflow are views of it. Oracle calls, which cost money, have a module of their
+own: `data/ledger/book.py`; who may write a campaign at a time is decided in `data/ledger/lock.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import weakref
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from data.chemistry.compounds import inchikey
+from data.ledger.campaigns import (
+    Campaign,
+    CampaignState,
+    LedgerError,
+    Spent,
+    StageRow,
+    campaign_of,
+    now,
+    slug_of,
+    stage_of,
+)
+from data.ledger.continuation import refuse_other_campaign, refuse_similar_name
+from data.ledger.engine import clean_text, ledger_engine, patient, patiently, repeatedly, transaction
+from data.ledger.migration import migrate
+from data.ledger.processes import described_owner
+from data.ledger.queries import (
+    BEST_VALUES,
+    BOOKED,
+    CANDIDATES,
+    COURSE,
+    LAST_ROUND,
+    LOCK,
+    NO_LAST,
+    SPENT,
+    UNCERTAIN,
+    top_queries,
+)
+from data.ledger.schema import campaigns, candidates, oracle_calls, stages
+from data.masking import masked
+from data.records import JsonDict, RoundSummary, Standing
+
+if TYPE_CHECKING:
+    from data.config import CampaignConfig
+
+
+_ANSWERED: set[str] = set()
+"""Databases that this process has worked with: if one does not answer, it is away for a while and not misnamed."""
+
+
+class Ledger:
+    """Transactions on the ledger. Every method is one transaction; concurrent readers are never blocked for long."""
+
+    def __init__(self, url: str, *, migrating: bool = True) -> None:
+        """Open the ledger, creating or migrating its tables if need be.
+
+        Args:
+            url: SQLAlchemy URL, for example `sqlite:////folder/ledger.db` or `postgresql+psycopg://user@host/name`.
+            migrating: False refuses a ledger of an earlier program instead of migrating it.
+
+        Raises:
+            LedgerError: nothing can be opened there, a newer program wrote it, or it cannot be migrated now.
+        """
+        self.url = url
+        try:
+            self.engine = ledger_engine(url)
+            weakref.finalize(self, self.engine.dispose)  # a command that ends without `close` keeps no connection
+            if url in _ANSWERED or self.engine.dialect.name == "sqlite":
+                patiently(lambda: migrate(self, allowed=migrating))  # busy, or restarting while we use it
+            else:
+                migrate(self, allowed=migrating)
+            _ANSWERED.add(url)
+        except (sa.exc.SQLAlchemyError, ImportError, ValueError) as error:  # ValueError: a port that is no number
+            raise LedgerError(_unusable(url, error)) from error
+        except LedgerError as error:
+            if isinstance(error.__cause__, sa.exc.DBAPIError):
+                raise LedgerError(_unusable(url, error.__cause__)) from error
+            raise
+
+    @classmethod
+    def at(cls, path: Path, *, migrating: bool = True) -> Ledger:
+        """Open the SQLite ledger in a file."""
+        return cls(f"sqlite:///{path}", migrating=migrating)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """One write transaction: committed whole, or not at all."""
+        with transaction(self.engine, read_only=False) as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """One read transaction: a consistent view that takes no write lock."""
+        with transaction(self.engine, read_only=True) as connection:
+            yield connection
+
+    def check(self) -> None:
+        """Look for damage: of pages, of rows that miss what they belong to. Reads the whole ledger.
+
+        Raises:
+            LedgerError: something is damaged; the message says what.
+        """
+        faults: list[str] = []
+        if self.engine.dialect.name == "sqlite":
+            with self.read() as connection:
+                faults += [str(row[0]) for row in connection.exec_driver_sql("PRAGMA quick_check(5)") if row[0] != "ok"]
+                orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(5)
+                faults += [f"row {row[1]} of {row[0]} belongs to no row of {row[2]}" for row in orphans]
+        for campaign in self.campaigns():
+            with self.read() as connection:
+                counted = connection.execute(sa.text(BOOKED), {"campaign_id": campaign.id}).one()
+                told = spent_of(connection, campaign.id)
+            if told.calls != counted.calls or abs(told.cost - counted.cost) > 1e-9 * max(told.cost, counted.cost):
+                faults.append(
+                    f"campaign {campaign.slug} says {told.calls} calls of cost {told.cost:g} and has {counted.calls} "
+                    f"of cost {counted.cost:g}"
+                )
+        if faults:
+            raise LedgerError(
+                f"The ledger {self.engine.url.render_as_string()} is damaged ({'; '.join(faults)}). Keep a copy of it "
+                "and of the files -wal and -shm beside it, and restore the last sound copy; `sqlite3 ledger.db "
+                ".recover` saves what can still be read. Do not run campaigns on it: they could buy measurements again."
+            )
+
+    # -- campaigns ---------------------------------------------------------------------------------------------------
+
+    @patient
+    def begin_campaign(
+        self, config: CampaignConfig, base: Path, *, fresh: bool = False, oracle: Mapping[str, str] | None = None
+    ) -> Campaign:
+        """Return the campaign of this name: the one that exists, with rounds and budget as now given, or a new one.
+
+        Args:
+            config: the whole configuration.
+            base: folder from which the relative paths in it start.
+            fresh: begin the name anew; the earlier generation and its measurements stay in the ledger.
+            oracle: all that decides the oracle's values, by name; None: not looked at.
+
+        Raises:
+            LedgerError: a stage of it is finished, and it was begun with another configuration, in another folder that
+                still has it, or with another oracle; or the name is new and differs from another only in case.
+        """
+        with self.write() as connection:
+            row = connection.execute(_latest(config.name)).mappings().first()
+            values: dict[str, Any] = {
+                "config": json.dumps(config.to_json()),
+                "identity": config.identity(),
+                "base": str(base),
+                "oracle": "" if oracle is None else json.dumps(oracle, sort_keys=True),
+            }
+            if row is None or fresh:
+                if row is None:
+                    refuse_similar_name(config.name, connection.scalars(sa.select(campaigns.c.name)))
+                values |= {
+                    "name": config.name,
+                    "generation": 1 if row is None else row["generation"] + 1,
+                    "state": CampaignState.RUNNING,
+                    "message": "",
+                    "seconds": 0.0,
+                    "created_at": now(),
+                }
+                connection.execute(sa.insert(campaigns).values(values))
+            else:
+                if _has_begun(connection, row["id"]):
+                    refuse_other_campaign(dict(row), config, base, oracle, _identities(connection, row["id"]))
+                connection.execute(sa.update(campaigns).where(campaigns.c.id == row["id"]).values(values))
+        return self.campaign(config.name)
+
+    @patient
+    def campaign(self, name: str) -> Campaign:
+        """Return the latest generation of a campaign.
+
+        Raises:
+            LedgerError: no campaign has this name; the message lists those that exist.
+        """
+        with self.read() as connection:
+            row = connection.execute(_latest(name)).mappings().first()
+        if row is None:
+            raise LedgerError.no_campaign(name, {campaign.name for campaign in self.campaigns()})
+        return campaign_of(row)
+
+    @patient
+    def campaign_by_id(self, campaign_id: int) -> Campaign:
+        """Return a campaign by its row id."""
+        with self.read() as connection:
+            row = connection.execute(sa.select(campaigns).where(campaigns.c.id == campaign_id)).mappings().one()
+        return campaign_of(row)
+
+    @patient
+    def campaigns(self) -> list[Campaign]:
+        """Return every campaign and generation, oldest first."""
+        with self.read() as connection:
+            rows = connection.execute(sa.select(campaigns).order_by(campaigns.c.id)).mappings().all()
+        return [campaign_of(row) for row in rows]
+
+    @patient
+    def set_state(self, campaign_id: int, state: CampaignState, message: str = "") -> None:
+        """Record where a campaign stands."""
+        with self.write() as connection:
+            connection.execute(
+                sa.update(campaigns)
+                .where(campaigns.c.id == campaign_id)
+                .values(state=state, message=clean_text(message))
+            )
+
+    @patient
+    def add_seconds(self, campaign_id: int, seconds: float) -> None:
+        """Add running time, so that a limit on wall time holds across restarts."""
+        with self.write() as connection:
+            connection.execute(
+                sa.update(campaigns).where(campaigns.c.id == campaign_id).values(seconds=campaigns.c.seconds + seconds)
+            )
+
+    @patient
+    def spent(self, campaign_id: int) -> Spent:
+        """Return what a campaign has booked with all its oracles; imported values are not counted."""
+        with self.read() as connection:
+            return spent_of(connection, campaign_id)
+
+    @patient
+    def uncertain(self) -> dict[str, int]:
+        """Return how many reused values of each campaign nobody is known to have measured, where there are some."""
+        with self.read() as connection:
+            rows = connection.execute(sa.text(UNCERTAIN)).all()
+        return {slug_of(row.name, row.generation): int(row.n) for row in rows}
+
+    @patient
+    def owner(self, campaign_id: int) -> str | None:
+        """Return a description of the living process that runs a campaign, or None."""
+        with self.read() as connection:
+            row = connection.execute(sa.text(LOCK), {"campaign_id": campaign_id}).mappings().first()
+        return None if row is None else described_owner(dict(row))
+
+    # -- stages ------------------------------------------------------------------------------------------------------
+
+    @patient
+    def stages(self, campaign_id: int) -> list[StageRow]:
+        """Return the finished stages in the order in which they ended."""
+        with self.read() as connection:
+            rows = connection.execute(
+                sa.select(stages).where(stages.c.campaign_id == campaign_id).order_by(stages.c.finished_at)
+            ).mappings()
+            return [stage_of(row) for row in rows]
+
+    @patient
+    def stage(self, campaign_id: int, round: int, name: str) -> StageRow | None:
+        """Return a finished stage, or None."""
+        with self.read() as connection:
+            row = (
+                connection.execute(
+                    sa.select(stages).where(
+                        stages.c.campaign_id == campaign_id, stages.c.round == round, stages.c.name == name
+                    )
+                )
+                .mappings()
+                .first()
+            )
+        return None if row is None else stage_of(row)
+
+    def finish_stage(self, campaign_id: int, row: StageRow) -> None:
+        """Record a stage as finished. Its results must be on disk before."""
+        repeatedly(lambda again: self._finish_stage(campaign_id, row, again=again))
+
+    def _finish_stage(self, campaign_id: int, row: StageRow, *, again: bool) -> None:
+        if again and self.stage(campaign_id, row.round, row.name) == row:
+            return  # the database took it, and the connection broke before it could say so
+        with self.write() as connection:
+            connection.execute(
+                sa.insert(stages).values(
+                    campaign_id=campaign_id,
+                    round=row.round,
+                    name=row.name,
+                    key=row.key,
+                    uri=row.uri,
+                    sha256=row.sha256,
+                    metrics=json.dumps(row.metrics, sort_keys=True),
+                    seconds=row.seconds,
+                    finished_at=now(),
+                )
+            )
+
+    # -- candidates --------------------------------------------------------------------------------------------------
+
+    @patient
+    def add_candidates(self, campaign_id: int, round: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Record the batch of a round. Given again, the same batch changes nothing.
+
+        Args:
+            campaign_id: whose.
+            round: 0 for the initial design.
+            rows: object_id, smiles, arm, source, predicted_mean, predicted_std, score, novelty; in batch order.
+
+        Raises:
+            LedgerError: the round already has another batch.
+        """
+        compounds = [inchikey(row["smiles"]) for row in rows]  # before the transaction: it takes a while
+        with self.write() as connection:
+            existing = connection.scalars(
+                sa.select(candidates.c.object_id)
+                .where(candidates.c.campaign_id == campaign_id, candidates.c.round == round)
+                .order_by(candidates.c.position)
+            ).all()
+            if existing:
+                if list(existing) != [row["object_id"] for row in rows]:
+                    raise LedgerError(
+                        f"Round {round} already has another batch of {len(existing)} in the ledger, and it may have "
+                        "been bought. This is a defect if the configuration did not change: please report it."
+                    )
+                return
+            values = [
+                {"campaign_id": campaign_id, "round": round, "position": i, "compound": compound, **row}
+                for i, (row, compound) in enumerate(zip(rows, compounds, strict=True))
+            ]
+            if values:
+                connection.execute(sa.insert(candidates), values)
+
+    @patient
+    def candidates(self, campaign_id: int, first: int = 0, last: int = NO_LAST) -> list[JsonDict]:
+        """Return the candidates of a campaign's rounds with their measurements, by round and position.
+
+        Keys: id, smiles, value (None while unmeasured), round, position, arm, source, predicted_mean, predicted_std,
+        score, novelty, state (`proposed` before its call is booked), error, message, origin, compound.
+
+        Args:
+            campaign_id: whose.
+            first: round.
+            last: round, itself included.
+        """
+        with self.read() as connection:
+            rows = connection.execute(
+                sa.text(CANDIDATES), {"campaign_id": campaign_id, "first": first, "last": last}
+            ).mappings()
+            return [dict(row) for row in rows]
+
+    @patient
+    def course(self, campaign_id: int) -> list[JsonDict]:
+        """Return what summaries and findings need of every candidate: those keys of `candidates` that are no texts."""
+        with self.read() as connection:
+            return [dict(row) for row in connection.execute(sa.text(COURSE), {"campaign_id": campaign_id}).mappings()]
+
+    @patient
+    def standing(self, campaign_id: int, *, maximise: bool) -> Standing:
+        """Return how far a campaign is and its best values, without reading its candidates."""
+        given = {"campaign_id": campaign_id, "n": RoundSummary.TOP}
+        with self.read() as connection:
+            last = connection.scalar(sa.text(LAST_ROUND), given)
+            return Standing.of(last, list(connection.scalars(sa.text(BEST_VALUES[maximise]), given)))
+
+    @patient
+    def ids_before(self, campaign_id: int, round: int) -> set[str]:
+        """Return the ids of the candidates of all rounds before one."""
+        with self.read() as connection:
+            query = sa.select(candidates.c.object_id).where(
+                candidates.c.campaign_id == campaign_id, candidates.c.round < round
+            )
+            return set(connection.scalars(query))
+
+    @patient
+    def top(self, campaign_id: int, n: int, *, maximise: bool) -> list[JsonDict]:
+        """Return the first n candidates in the order of `data.ledger.summary.ranked`, without reading all of them."""
+        found: list[JsonDict] = []
+        with self.read() as connection:
+            ids = 'COLLATE "C"' if connection.dialect.name == "postgresql" else ""
+            for query in top_queries(maximise=maximise, ids=ids):
+                if len(found) < n:
+                    given = {"campaign_id": campaign_id, "n": n - len(found)}
+                    found += [dict(row) for row in connection.execute(sa.text(query), given).mappings()]
+        return found
+
+    @patient
+    def same_compounds(self, campaign_id: int, compounds: Collection[str]) -> list[JsonDict]:
+        """Return (id, smiles, compound, and the keys that rank) of the candidates that are one of these compounds.
+
+        Rows of which an earlier revision did not write what compound they are, are all among them.
+
+        Args:
+            campaign_id: whose.
+            compounds: standard InChIKeys.
+        """
+        newest = (
+            sa.select(sa.func.max(oracle_calls.c.id))
+            .where(
+                oracle_calls.c.campaign_id == candidates.c.campaign_id,
+                oracle_calls.c.object_id == candidates.c.object_id,
+            )
+            .correlate(candidates)
+            .scalar_subquery()
+        )
+        query = (
+            sa.select(
+                candidates.c.object_id.label("id"),
+                candidates.c.smiles,
+                candidates.c.compound,
+                candidates.c.predicted_mean,
+                oracle_calls.c.value,
+                oracle_calls.c.state,
+            )
+            .select_from(candidates.outerjoin(oracle_calls, oracle_calls.c.id == newest))
+            .where(candidates.c.campaign_id == campaign_id)
+        )
+        with self.read() as connection:
+            return [
+                dict(row)  # two questions: the index answers each, and not one with an `or`
+                for wanted in (candidates.c.compound.in_(compounds), candidates.c.compound.is_(None))
+                for row in connection.execute(query.where(wanted)).mappings()
+            ]
+
+
+def _has_begun(connection: sa.Connection, campaign_id: int) -> bool:
+    """Return whether anything depends on a campaign's configuration; a first stage that refused it leaves nothing."""
+    return any(
+        connection.scalar(sa.select(sa.exists().where(table.c.campaign_id == campaign_id)))
+        for table in (stages, candidates, oracle_calls)
+    )
+
+
+def _identities(connection: sa.Connection, campaign_id: int) -> set[str]:
+    """Return the identities of the oracles that a campaign has calls of."""
+    query = sa.select(oracle_calls.c.identity).where(oracle_calls.c.campaign_id == campaign_id).distinct()
+    return set(connection.scalars(query))
+
+
+def _unusable(url: str, error: Exception) -> str:
+    try:
+        where = sa.make_url(url).render_as_string()  # without the password
+    except (sa.exc.ArgumentError, ValueError):
+        where = repr(masked(url))
+    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    return (
+        f"The ledger {where} cannot be opened ({reason}). Mend or restore it, or have DISCOVER_HOME or DISCOVER_LEDGER "
+        "name another: DISCOVER_LEDGER is a URL such as postgresql+psycopg://user@host/name."
+    )
+
+
+def spent_of(connection: sa.Connection, campaign_id: int) -> Spent:
+    """Return what a campaign has booked, as a transaction sees it."""
+    row = connection.execute(sa.text(SPENT), {"campaign_id": campaign_id}).one()
+    return Spent(calls=int(row.calls), cost=float(row.cost))
+
+
+def _latest(name: str) -> sa.Select[Any]:
+    return sa.select(campaigns).where(campaigns.c.name == name).order_by(campaigns.c.generation.desc()).limit(1)

@@ -1,0 +1,85 @@
+"""Queries that both ways into the ledger use: `ledger.py` and, for `discover status`, `view.py`."""
+
+HEAD = "0004"
+"""Revision of the tables that this code works with."""
+
+CAMPAIGNS = "SELECT * FROM campaigns ORDER BY id"
+
+_CANDIDATE = """
+SELECT c.object_id AS id, c.smiles, o.value, c.round, c.position, c.arm, c.source, c.predicted_mean, c.predicted_std,
+       c.score, c.novelty, COALESCE(o.state, 'proposed') AS state, o.error, COALESCE(o.message, '') AS message,
+       o.origin, c.compound
+"""
+# One row per candidate, its newest call: a campaign that two versions of an oracle have measured has two of some.
+_NEWEST = """
+FROM candidates c
+LEFT JOIN oracle_calls o ON o.id = (
+    SELECT MAX(x.id) FROM oracle_calls x WHERE x.campaign_id = c.campaign_id AND x.object_id = c.object_id)
+WHERE c.campaign_id = :campaign_id
+"""
+
+CANDIDATES = f"{_CANDIDATE}{_NEWEST}AND c.round BETWEEN :first AND :last ORDER BY c.round, c.position"
+
+NO_LAST = 2**31 - 1
+"""A `:last` that leaves nothing out."""
+
+COURSE = f"""
+SELECT c.object_id AS id, c.round, c.arm, c.source, c.predicted_mean, c.predicted_std, o.value,
+       COALESCE(o.state, 'proposed') AS state, o.origin
+{_NEWEST}ORDER BY c.round, c.position
+"""
+"""What summaries and findings need of the candidates, without texts."""
+
+# The same rows from the side of the calls, which has an index by value.
+_FROM_CALLS = """
+FROM oracle_calls o
+JOIN candidates c ON c.campaign_id = o.campaign_id AND c.object_id = o.object_id
+WHERE o.campaign_id = :campaign_id AND NOT EXISTS (
+    SELECT 1 FROM oracle_calls x WHERE x.campaign_id = o.campaign_id AND x.object_id = o.object_id AND x.id > o.id)
+"""
+
+LAST_ROUND = "SELECT MAX(round) AS last FROM candidates WHERE campaign_id = :campaign_id"
+
+BEST_VALUES = {
+    True: f"SELECT o.value {_FROM_CALLS} AND o.state = 'done' ORDER BY o.value DESC LIMIT :n",
+    False: f"SELECT o.value {_FROM_CALLS} AND o.state = 'done' ORDER BY o.value LIMIT :n",
+}
+"""By whether larger values are better."""
+
+STAGES = "SELECT * FROM stages WHERE campaign_id = :campaign_id ORDER BY finished_at"
+
+SPENT = "SELECT calls, cost FROM campaigns WHERE id = :campaign_id"
+
+BOOKED = """
+SELECT COUNT(*) AS calls, COALESCE(SUM(cost), 0.0) AS cost FROM oracle_calls
+WHERE campaign_id = :campaign_id AND origin <> 'imported'
+"""
+"""The same, counted: for `doctor`."""
+
+UNCERTAIN = """
+SELECT p.name, p.generation, COUNT(*) AS n FROM oracle_calls r JOIN campaigns p ON p.id = r.campaign_id
+WHERE r.origin = 'reused' AND NOT EXISTS (
+    SELECT 1 FROM oracle_calls c
+    WHERE c.identity = r.identity AND c.object_id = r.object_id AND c.origin = 'called' AND c.state = 'done')
+GROUP BY p.id, p.name, p.generation ORDER BY p.id
+"""
+"""Reused values whose measurement nobody made: an earlier version took them over from another one."""
+
+LOCK = "SELECT * FROM locks WHERE campaign_id = :campaign_id"
+
+
+def top_queries(*, maximise: bool, ids: str) -> tuple[str, ...]:
+    """Return queries of the `:n` first candidates of each group of `data.ledger.summary.ranked`, in its order.
+
+    Args:
+        maximise: whether larger values are better.
+        ids: an ordering of object ids by their bytes, in the database's words.
+    """
+    down = "DESC" if maximise else "ASC"
+    by_value, lost = f"ORDER BY o.value {down}, c.object_id {ids} LIMIT :n", "('failed', 'abandoned')"
+    by_mean = f"ORDER BY COALESCE({'-' if maximise else ''}c.predicted_mean, 0.0), c.object_id {ids} LIMIT :n"
+    return (
+        f"{_CANDIDATE}{_FROM_CALLS} AND o.state = 'done' AND o.value IS NOT NULL {by_value}",
+        f"{_CANDIDATE}{_NEWEST} AND o.value IS NULL AND COALESCE(o.state, 'proposed') NOT IN {lost} {by_mean}",
+        f"{_CANDIDATE}{_FROM_CALLS} AND o.state IN {lost} AND o.value IS NULL {by_mean}",
+    )

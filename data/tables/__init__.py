@@ -1,0 +1,1 @@
+"""Files of objects and values, read row by row; nothing is dropped without a word."""

@@ -1,0 +1,172 @@
+"""Molecule files to validated tables: every row is kept, or refused with its line and a reason; scaffold split."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import pandas as pd
+
+from data.chemistry.bounds import SpaceBounds
+from data.chemistry.molecules import identity, scaffold
+from data.chemistry.standardise import NotStandardError, heavy_atoms_in_text
+from data.records import Refusal
+from data.tables.library_file import standard_smiles
+from data.tables.merging import Kept, merge
+from data.tables.readers import Row, SourceError
+from data.tables.remarks import Remarks, reason_kind, reasons_told
+from data.tables.values import ValueRules, exact_value
+
+COLUMNS = ("id", "smiles", "value", "scaffold", "line")
+"""Columns of `Library.frame`."""
+
+
+class Source(Protocol):
+    """Where molecules come from. A source of values may also have `rules`, `replicates`, `path` and `unit_column`."""
+
+    kind: ClassVar[str]
+
+    def rows(self, base: Path) -> Iterator[Row]:
+        """Yield the rows; relative paths start at the folder `base`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """What a source gave."""
+
+    frame: pd.DataFrame
+    """Columns `COLUMNS`: identity, canonical SMILES, value (float, NaN where unmeasured), scaffold, line; by line."""
+    refused: list[Refusal]
+    """Rows that were not taken, by line."""
+    notes: list[str] = field(default_factory=list)
+    """Sentences about rows that were merged, or left out in bulk, and about columns that were not named."""
+    warnings: list[str] = field(default_factory=list)
+    """Those of the notes that say what may be wrong with the file as a whole."""
+    rows: int = 0
+    """Rows that were read: kept + merged + refused + too_large."""
+    merged: int = 0
+    """Rows that went into an earlier row of the same structure."""
+    too_large: int = 0
+    """Rows of a packaged library that were passed over for their size."""
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Reason, without what it quotes -> rows refused for it, the commonest first."""
+        reasons = Counter(reason_kind(refusal.reason) for refusal in self.refused)
+        if self.too_large:
+            reasons["too many heavy atoms"] += self.too_large
+        return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
+
+
+def read_rows(source: Source, *, base: Path, space: SpaceBounds) -> Library:
+    """Read, standardise and check every molecule of a source.
+
+    A row is refused if its SMILES cannot be read or standardised, it is outside the space, or its value is no exact
+    finite number (an empty cell is an unmeasured molecule and is kept). Rows of one structure become one: the first
+    line stays, and its value is what the option `replicates` makes of theirs. Lines of a packaged library that are too
+    large are counted in a note, not listed.
+
+    Args:
+        source: of the rows.
+        base: folder in which relative paths start.
+        space: bounds that every molecule must satisfy.
+
+    Raises:
+        SourceError: the file or a column is missing, its values are in several units
+            and none was chosen or have two marks of decimals, or every row is refused.
+    """
+    bulk = getattr(source, "bulk", False)
+    rules: ValueRules = getattr(source, "rules", ValueRules())
+    unit_column: str | None = getattr(source, "unit_column", None)
+    remarks = Remarks()
+    kept: list[Kept] = []
+    refused: list[Refusal] = []
+    too_large = total = 0
+    for row in source.rows(base):
+        total += 1
+        if bulk and heavy_atoms_in_text(row.smiles) > space.max_heavy_atoms:
+            too_large += 1
+            continue
+        remarks.see(row)
+        try:
+            value = exact_value(row, rules) if row.problem is None else math.nan
+            kept.append(Kept(standard_smiles(row, space), value, row.line))
+        except NotStandardError as error:
+            refused.append(Refusal(row.line, row.smiles, str(error)))
+        else:
+            remarks.add(row)
+    if rules.decimal == ".":
+        remarks.require_one_decimal(str(getattr(source, "path", source.kind)))
+    if unit_column is not None:
+        remarks.require_one_unit(str(getattr(source, "path", source.kind)), unit_column)
+    merged = merge(kept, getattr(source, "replicates", "mean"))
+    refused = sorted([*refused, *merged.refused], key=lambda refusal: refusal.line or 0)
+    notes = [f"{too_large} of {total} lines have more than {space.max_heavy_atoms} heavy atoms."] if too_large else []
+    warnings = [*remarks.notes(refused, unit_column), *merged.warnings]
+    library = Library(
+        _frame(merged.rows), refused, notes + warnings + merged.notes, warnings, total, merged.merged, too_large
+    )
+    if not merged.rows:
+        raise SourceError(_nothing_left(source.kind, library))
+    return library
+
+
+def _frame(rows: Iterable[Kept]) -> pd.DataFrame:
+    table = [(identity(row.smiles), row.smiles, row.value, scaffold(row.smiles), row.line) for row in rows]
+    return pd.DataFrame(table, columns=list(COLUMNS)).astype({"value": "float64", "line": "int64"})
+
+
+def _nothing_left(kind: str, library: Library) -> str:
+    if not library.rows:
+        return f"The data source {kind!r} has no rows; expected at least one molecule."
+    first = next(iter(library.refused), None)
+    example = f" The first is line {first.line}: {first.text!r}, {first.reason}." if first is not None else ""
+    return (
+        f"All {library.rows} rows of the data source {kind!r} were refused; the commonest reasons are "
+        f"{reasons_told(library.reasons)}.{example} Check the columns that the source names and the bounds of the "
+        "space."
+    )
+
+
+def scaffold_split(frame: pd.DataFrame, fraction: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split a table so that no Bemis-Murcko scaffold stands on both sides.
+
+    Scaffolds are taken into the hold-out in the order of `split_order`, whole, as long as they fit into
+    `round(fraction * n)` rows; a scaffold that does not fit is passed over. An acyclic molecule has no scaffold and is
+    a group of its own: as one group, they would make a hold-out of acyclic molecules only. The split depends on the
+    rows and the seed, not on the order of the rows.
+
+    Args:
+        frame: table with the columns `id` and `scaffold`.
+        fraction: share of the rows to hold out, in [0, 1).
+        seed: another seed, another order.
+
+    Returns:
+        (train, holdout), both in the row order of `frame`.
+
+    Raises:
+        ValueError: `fraction` is outside [0, 1).
+    """
+    if not 0 <= fraction < 1:
+        raise ValueError(f"The hold-out fraction is {fraction}; expected at least 0 and less than 1.")
+    groups = frame["scaffold"].where(frame["scaffold"] != "", frame["id"])
+    sizes = groups.value_counts()
+    room = round(fraction * len(frame))
+    held: set[str] = set()
+    for group in sorted(sizes.index, key=lambda name: split_order(str(name), seed)):
+        if sizes[group] <= room:
+            held.add(group)
+            room -= int(sizes[group])
+    mask = groups.isin(held)
+    return frame[~mask], frame[mask]
+
+
+def split_order(group: str, seed: int) -> float:
+    """Return the place of a scaffold in the order of a seed, in [0, 1): the same in every process and data set."""
+    digest = hashlib.sha256(f"{seed}/{group}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

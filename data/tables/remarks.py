@@ -1,0 +1,167 @@
+"""What is to be said of a file as a whole: mixed units, bounds, and how many rows were kept, merged and refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data.records import Refusal
+from data.tables.rows import Row, SourceError
+
+_QUOTED = r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
+_OF_THE_ROW = (
+    (re.compile(rf"\b(value|relation|unit) {_QUOTED}"), r"\1"),
+    (re.compile(r"\blines? \d+( and \d+)*"), "a line"),
+    (re.compile(r"\d+ cells where the header has"), "not as many cells as the header, which has"),
+)
+_COMMONEST = 3
+_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+([eE][+-]?[0-9]+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+")
+
+
+def reason_kind(reason: str) -> str:
+    """Return a reason without what differs from row to row while the reason does not: texts of cells, and lines."""
+    for pattern, common in _OF_THE_ROW:
+        reason = pattern.sub(common, reason)
+    return reason
+
+
+def reasons_told(reasons: Mapping[str, int]) -> str:
+    """Return the commonest reasons with their counts, and the count of the others: the counts add up to all.
+
+    Args:
+        reasons: reason -> rows refused for it.
+    """
+    ranked = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    told = [f"{reason} ({count})" for reason, count in ranked[:_COMMONEST]]
+    others = sum(count for _, count in ranked[_COMMONEST:])
+    return "; ".join([*told, f"and {others} for other reasons"] if others else told)
+
+
+@dataclass(slots=True)
+class Remarks:
+    """Counts over the rows of a source."""
+
+    units: Counter[str] = field(default_factory=Counter)
+    unit_column: str = ""
+    """The word column and the name of that of units."""
+    _comma: tuple[int, str] | None = None
+    _thousands: tuple[int, str] | None = None
+    _points: int = 0
+
+    def add(self, row: Row) -> None:
+        """Count a row that was kept."""
+        if row.value:
+            self.units[row.unit] += 1
+            self.unit_column = row.unit_column
+
+    def see(self, row: Row) -> None:
+        """Look at the mark of decimals of a row, kept or not."""
+        if "," in row.value:
+            self._comma = self._comma or ((row.line, row.value) if _COMMA.fullmatch(row.value) else None)
+        elif "." in row.value:
+            thousands = _THOUSANDS.fullmatch(row.value) is not None
+            self._points += not thousands
+            self._thousands = self._thousands or ((row.line, row.value) if thousands else None)
+
+    def require_one_decimal(self, path: str) -> None:
+        """Refuse values of which some have decimal commas, and others points that then part thousands.
+
+        Nothing is refused where another value, such as 0.5, says that points are decimal here.
+
+        Raises:
+            SourceError: they do; the message has one of each.
+        """
+        if self._comma is not None and self._thousands is not None and not self._points:
+            raise SourceError(
+                f"Line {self._comma[0]} of {path} has the value {self._comma[1]!r}, which seems a decimal comma, and "
+                f"line {self._thousands[0]} has {self._thousands[1]!r}, whose point may then part thousands: read as a "
+                "decimal point, it makes a thousandth of the value. Write all values with a decimal point, or give the "
+                "option `decimal: ','` where the component has it."
+            )
+
+    def require_known_unit(self, path: str) -> None:
+        """Refuse values of several units by a column that nobody named, for a reader that cannot warn.
+
+        Raises:
+            SourceError: there are several; the message counts them.
+        """
+        if len(self.units.keys() - {""}) > 1:
+            raise SourceError(
+                f"The values of {path} are in {len(self.units)} units by the {self.unit_column} ({self._told()}); "
+                "values of different units cannot be compared. Give the options `unit_column`, and `unit` for the one "
+                "that is to be taken, or convert them."
+            )
+
+    def require_one_unit(self, path: str, column: str | None) -> None:
+        """Refuse values of several units, where a column of units was named.
+
+        Raises:
+            SourceError: there are several; the message counts them.
+        """
+        if column is not None and len(self.units) > 1:
+            common = next(unit for unit, _ in self.units.most_common() if unit)
+            raise SourceError(
+                f"The values of {path} are in {len(self.units)} units ({self._told()} in the column {column!r}); "
+                f"values of different units cannot be compared. Give `unit: {common}` to take the rows of that unit "
+                "and refuse the others, or convert them."
+            )
+
+    def notes(self, refused: Iterable[Refusal], column: str | None) -> list[str]:
+        """Return the sentences on units and bounds."""
+        sentences = []
+        if column is None and len(self.units) > 1:
+            sentences.append(
+                f"The values are in {len(self.units)} units by the {self.unit_column} ({self._told()}); they "
+                "were taken as they stand. Give the options `unit_column`, and `unit` for the one that is to be taken."
+            )
+        bounds = sum("a bound or an estimate" in refusal.reason for refusal in refused)
+        if bounds:
+            sentences.append(f"{bounds} row(s) with a bound or an estimate for a value were refused: none is exact.")
+        return sentences
+
+    def _told(self) -> str:
+        return ", ".join(f"{unit or 'none'!r} in {count} row(s)" for unit, count in self.units.most_common(5))
+
+
+def reading_line(counts: Mapping[str, float], reasons: Mapping[str, int]) -> str:
+    """Return one line on what became of the rows of a source, such as `20 rows: 5 molecules kept, 1 row merged ...`.
+
+    Args:
+        counts: `rows`, `library` (molecules kept), `labelled`, `merged`, `refused`; of a stage's metrics.
+        reasons: reason -> rows refused for it.
+    """
+    number = {name: int(counts.get(name, 0)) for name in ("rows", "library", "labelled", "merged", "refused")}
+    line = (
+        f"{number['rows']} rows read: {number['library']} molecules kept ({number['labelled']} with a value), "
+        f"{number['merged']} rows merged into them, {number['refused']} refused"
+    )
+    return f"{line}: {reasons_told(reasons)}." if reasons else f"{line}."
+
+
+REPORT = "report.json"
+"""File of the stage `prepare_data` with the counts, the line and the warnings."""
+
+
+REFUSED = "refused.csv"
+"""File of the stage `prepare_data` with the refused rows."""
+
+
+def reading_told(folder: Path, where: str | None = None) -> list[str]:
+    """Return the line on the rows of a campaign's source, where those refused are, and what was wrong with the file.
+
+    Args:
+        folder: of the finished stage `prepare_data`; nothing is told where it is not there, or of an older program.
+        where: the file of refused rows, as it is to be told; None: its whole path.
+    """
+    try:
+        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        listed = report.get("listed", 0)
+        place = [f"The refused rows, each with its reason: {where or folder / REFUSED}"] if listed else []
+        return [str(report["line"]), *place, *map(str, report["warnings"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []

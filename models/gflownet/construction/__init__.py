@@ -1,0 +1,1 @@
+"""How objects of a space are built step by step."""

@@ -1,0 +1,1 @@
+"""What a sampler's law is worth: exact and sampled."""

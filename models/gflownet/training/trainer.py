@@ -1,0 +1,457 @@
+"""Training of a GFlowNet: sampling, replay, one packed loss, checkpoints from which training goes on bit for bit."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import torch
+from pydantic import Field, PositiveFloat
+from torch import Tensor
+
+from models.gflownet.conditioning.base import Conditioning
+from models.gflownet.conditioning.partition import LogPartition
+from models.gflownet.environments.base import Environment, States
+from models.gflownet.exploration.averaging import AveragedPolicy
+from models.gflownet.exploration.local_search import LocalSearchOptions, local_search
+from models.gflownet.exploration.replay import Replay
+from models.gflownet.exploration.schedule import Schedule
+from models.gflownet.objectives.base import Objective
+from models.gflownet.policies.backward import BackwardPolicy, BackwardWalk
+from models.gflownet.policies.base import Exploration, Policy, PolicyDiverged
+from models.gflownet.training.assessment import Assessor
+from models.gflownet.training.recorded import Recorder
+from models.gflownet.training.trajectories import Paths, Scores, Trajectories, sample_backward, sample_forward
+from models.registry import Options, build
+from models.sealed import read_sealed, write_sealed
+from models.threads import one_blas_thread
+
+S = TypeVar("S", bound=States)
+
+Reward = Callable[[S], tuple[Tensor, Sequence[Hashable]]]
+"""Terminal states -> log-rewards (B,) and the objects they are (None outside the space)."""
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Report = Callable[[int, int, Mapping[str, float]], None]
+Evaluate = Callable[[], Mapping[str, float]]
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on: something is not finite. The message names what."""
+
+
+class TrainerOptions(Options):
+    """How long and how to train."""
+
+    steps: int = Field(100, ge=1)
+    batch_size: int = Field(64, ge=2, description="Trajectories per step, replayed ones included.")
+    learning_rate: float = Field(2e-3, gt=0)
+    log_z_learning_rate: float = Field(0.1, gt=0)
+    schedule: Literal["constant", "linear", "cosine", "exponential"] = Field(
+        "linear", description="Course of the learning rates over the steps."
+    )
+    final_rate: float = Field(0.1, gt=0, le=1, description="Share of the learning rates that is left at the end.")
+    clip_norm: float = Field(10.0, gt=0)
+    epsilon: Fraction | Schedule = Field(0.05, description="Share of the actions that is uniformly at random.")
+    temperature: PositiveFloat | Schedule = Field(1.0, description="Logits are divided by it when sampling.")
+    early_stop: float = Field(0.0, ge=0, lt=1, description="Share of the actions that stops at once, where it may.")
+    sampling_decay: float = Field(
+        0.0, ge=0, lt=1, description="Decay of the averaged policy that samples; 0: the policy itself samples."
+    )
+    replay_share: float = Field(0.25, ge=0, lt=1, description="Share of the batch that comes from the replay.")
+    replay: dict[str, Any] = Field(
+        default_factory=lambda: {"kind": "prioritised", "capacity": 1000}, description="Kind of the replay."
+    )
+    local_search: LocalSearchOptions | None = Field(
+        None, description="Improve each fresh trajectory back and forth; what is tried joins the batch."
+    )
+    patience: int | None = Field(
+        None, ge=1, description="End after so many steps without a better mean loss of the last 50; null: never."
+    )
+    evaluate_every: int = Field(50, ge=1, description="Steps between evaluations, where there is one.")
+    checkpoint_every: int = Field(50, ge=1)
+
+
+@dataclass(frozen=True)
+class _Batch(Generic[S]):
+    """Trajectories with their rewards; the first `fresh` are new. `scores` are there if sampling has judged them."""
+
+    paths: Paths[S]
+    log_reward: Tensor
+    fresh: int
+    distinct: int
+    scores: Scores | None
+
+
+class _Plateau:
+    """Tells when the mean loss of the last steps has not fallen for long enough."""
+
+    window = 50
+
+    def __init__(self, patience: int | None, losses: Sequence[float]) -> None:
+        self._patience, self._sum, self._recent = patience, 0.0, deque[float]()
+        self._best, self._since = float("inf"), 0
+        for loss in losses if patience else ():
+            self.reached(loss)
+
+    def reached(self, loss: float) -> bool:
+        """Take in the loss of a step; return whether it is time to end."""
+        if self._patience is None:
+            return False
+        self._recent.append(loss)
+        if len(self._recent) > self.window:
+            self._recent.popleft()
+        mean = sum(self._recent) / len(self._recent)
+        better = len(self._recent) == self.window and mean < self._best
+        self._best = mean if better else self._best
+        self._since = 0 if better or len(self._recent) < self.window else self._since + 1
+        return self._since >= self._patience
+
+
+class Trainer(Generic[S]):
+    """Trains a policy in place. All randomness comes from `generator`; the global state is never touched.
+
+    Args:
+        env: the environment.
+        policy: the policy to train.
+        reward: of terminal states.
+        objective: the loss.
+        backward: the backward policy.
+        options: how long and how to train.
+        generator: source of all randomness.
+        backward_network: gives the logits of a backward policy with a network of its own; trained too.
+        partial: log-reward of unfinished states, for forward-looking objectives; the environment's own by default.
+        evaluate: measures the policy; its figures enter the history at every `evaluate_every`-th step.
+        conditioning: what the reward depends on besides the object; drawn anew for each trajectory.
+
+    Raises:
+        ValueError: parts do not go together; the message says which and what to use.
+    """
+
+    def __init__(
+        self,
+        env: Environment[S],
+        policy: Policy[S],
+        reward: Reward[S],
+        *,
+        objective: Objective,
+        backward: BackwardPolicy,
+        options: TrainerOptions,
+        generator: torch.Generator,
+        backward_network: Policy[S] | None = None,
+        partial: Callable[[S], Tensor] | None = None,
+        evaluate: Evaluate | None = None,
+        conditioning: Conditioning | None = None,
+    ) -> None:
+        self.env, self.policy, self.reward = env, policy, reward
+        self.objective, self.backward, self.options, self.generator = objective, backward, options, generator
+        self.evaluate, self.conditioning = evaluate, conditioning
+        self.partition = LogPartition(0 if conditioning is None else conditioning.width, generator)
+        network = self._checked(backward_network if backward.network == "own" else policy)
+        self.assessor = Assessor(
+            env, policy, backward, objective, network, self.partition, partial or env.log_partial, self._stopped
+        )
+        self._parameters = [p for p in policy.parameters() if p.requires_grad]
+        if backward.network == "own":
+            self._parameters += list(network.parameters())
+        self._all = [*self._parameters, *self.partition.parameters()]
+        self.optimizer = torch.optim.Adam(
+            [
+                {"params": self._parameters, "lr": options.learning_rate},
+                {"params": list(self.partition.parameters()), "lr": options.log_z_learning_rate},
+            ],
+            fused=True,
+        )
+        self.replay: Replay[S] = build("replay", options.replay).start(env)
+        self._average = AveragedPolicy(policy, options.sampling_decay) if options.sampling_decay else None
+        self._recorder: Recorder | None = None
+        if self._average is None and Recorder.suits(env, policy):
+            self._recorder = Recorder(env, policy, self.assessor)  # type: ignore[arg-type]
+        self._rates = Schedule.constant(1.0)
+        if options.schedule != "constant":
+            self._rates = Schedule(shape=options.schedule, start=1.0, end=options.final_rate)
+        self.done, self.ended = 0, False
+        self.history: list[dict[str, float]] = []
+
+    def _checked(self, network: Policy[S] | None) -> Policy[S]:
+        reason = self.objective.refusal(self.env)
+        if reason is not None:
+            raise ValueError(reason)
+        if network is None:
+            raise ValueError(
+                f"The backward policy {self.backward.kind!r} has a network of its own; got none. Give the trainer "
+                "`backward_network`, or use `tied`."
+            )
+        if self.objective.on_policy and (self.options.replay_share or self.options.local_search):
+            raise ValueError(
+                f"The objective {self.objective.kind!r} must know the law that trajectories were drawn from, and that "
+                f"of a replay or a local search is not known: got replay_share {self.options.replay_share} and "
+                f"local_search {self.options.local_search}, expected 0 and none."
+            )
+        return network
+
+    @property
+    def walk(self) -> BackwardWalk[S]:
+        """A sampler of backward actions."""
+        return self.assessor.walk
+
+    @property
+    def log_z(self) -> Tensor:
+        """Log Z; with conditioning, the part that all conditions share."""
+        return self.partition.value
+
+    def train(self, *, checkpoint: Path | None = None, fingerprint: str = "", report: Report | None = None) -> None:
+        """Train to the last step, going on from the checkpoint if there is one.
+
+        Args:
+            checkpoint: file to go on from and to write to, atomically; None: none.
+            fingerprint: names what is trained; a checkpoint of something else is refused.
+            report: called after every step.
+
+        Raises:
+            TrainingError: a reward, a probability, the loss or a gradient is not finite.
+            ValueError: the checkpoint belongs to another training.
+        """
+        if checkpoint is not None and checkpoint.is_file():
+            self.restore(checkpoint, fingerprint)
+        plateau = _Plateau(self.options.patience, [row["loss"] for row in self.history])
+        with one_blas_thread():
+            while not self.ended:
+                metrics = self.step()
+                self.ended = self.done == self.options.steps or plateau.reached(metrics["loss"])
+                if self.evaluate is not None and (self.done % self.options.evaluate_every == 0 or self.ended):
+                    metrics.update(self.evaluate())
+                if report is not None:
+                    report(self.done, self.options.steps, metrics)
+                if checkpoint is not None and (self.done % self.options.checkpoint_every == 0 or self.ended):
+                    self.save(checkpoint, fingerprint)
+
+    def step(self) -> dict[str, float]:
+        """Take one step of gradient descent and return its metrics."""
+        try:
+            batch = self._draw()
+        except PolicyDiverged as error:
+            raise TrainingError(f"Step {self.done}: {error}") from error
+        trajectories = self.assessor.assess(batch.paths, batch.log_reward, batch.scores)
+        if self.done == 0:
+            trajectories = self._start_log_z(trajectories)
+        loss = self.objective.loss(trajectories)
+        value = loss.item()
+        if not -torch.inf < value < torch.inf:
+            self._explain(trajectories, value)
+        self._descend(loss)
+        self.done += 1
+        metrics = {
+            "step": float(self.done),
+            "loss": value,
+            "log_z": self.log_z.item(),
+            "log_reward": batch.log_reward[: batch.fresh].mean().item(),
+            "unique": batch.distinct / batch.fresh,
+            "length": len(batch.paths.row) / len(batch.paths),
+        }
+        self.history.append(metrics)
+        return metrics
+
+    def _draw(self) -> _Batch[S]:
+        options = self.options
+        replayed = int(options.batch_size * options.replay_share) if len(self.replay) else 0
+        fresh = options.batch_size - replayed
+        raw, condition = self._conditions(options.batch_size)
+        paths, scores = self._sample(fresh, None if condition is None else condition[:fresh])
+        values, keys = self._valued(paths.terminal)
+        log_reward = self._conditioned(values, raw, slice(0, fresh))
+        more: list[Paths[S]] = []
+        rewards = [log_reward]
+        if options.local_search is not None:
+            tried, found = self._search(options.local_search, paths, log_reward, None if raw is None else raw[:fresh])
+            more, rewards = [*more, *tried], [*rewards, *found]
+        if replayed:
+            terminal, old = self.replay.sample(replayed, self.generator)
+            given = None if condition is None else condition[fresh:]
+            more.append(sample_backward(self.env, self.walk, terminal, self.generator, condition=given))
+            rewards.append(self._conditioned(old, raw, slice(fresh, None)))
+        if options.replay_share:
+            self._remember(paths.terminal, values, keys)
+        distinct = len(set(keys))
+        if more:
+            extra = Paths.cat(more)
+            scores = None if scores is None else Scores.join([scores, self.assessor.score(extra)])
+            paths, log_reward = Paths.cat([paths, extra]), torch.cat([part.to(log_reward.dtype) for part in rewards])
+        return _Batch(paths, log_reward, fresh, distinct, scores)
+
+    def _conditions(self, n: int) -> tuple[Tensor | None, Tensor | None]:
+        """Draw raw conditions (n, C0) and encode them (n, C)."""
+        if self.conditioning is None:
+            return None, None
+        raw = self.conditioning.draw(n, self.generator)
+        return raw, self.conditioning.encode(raw)
+
+    def _conditioned(self, values: Tensor, raw: Tensor | None, rows: slice) -> Tensor:
+        if self.conditioning is None or raw is None:
+            return values
+        return self.conditioning.log_reward(values, raw[rows])
+
+    def _valued(self, terminal: S) -> tuple[Tensor, Sequence[Hashable]]:
+        """Return what the reward says, before any condition.
+
+        Raises:
+            TrainingError: a log-reward is not finite.
+        """
+        values, keys = self.reward(terminal)
+        if not -torch.inf < values.sum().item() < torch.inf:
+            raise TrainingError(f"Step {self.done}: a log-reward is not finite; a reward must be a finite number.")
+        return values, keys
+
+    def _stopped(self, terminal: S, condition: Tensor | None) -> Tensor:
+        """Return the log-rewards of states as objects, for objectives that ask for them everywhere."""
+        if condition is not None:
+            raise ValueError(
+                f"The objective {self.objective.kind!r} asks for the reward of every state, which is not made for "
+                "conditioning. Use trajectory_balance or sub_trajectory_balance."
+            )
+        return self.reward(terminal)[0]
+
+    def _sample(self, n: int, condition: Tensor | None) -> tuple[Paths[S], Scores | None]:
+        exploration = self._exploration()
+        if self._recorder is not None:
+            drawn: Any = self._recorder.draw(n, self.generator, exploration=exploration, condition=condition)
+            return drawn  # type: ignore[no-any-return]
+        sampler = self.policy if self._average is None else self._average.policy
+        return sample_forward(self.env, sampler, n, self.generator, exploration=exploration, condition=condition), None
+
+    def _exploration(self) -> Exploration:
+        epsilon, temperature = (
+            value.at(self.done, self.options.steps) if isinstance(value, Schedule) else value
+            for value in (self.options.epsilon, self.options.temperature)
+        )
+        return Exploration(epsilon=epsilon, temperature=temperature, early_stop=self.options.early_stop)
+
+    def _search(
+        self, options: LocalSearchOptions, paths: Paths[S], log_reward: Tensor, raw: Tensor | None
+    ) -> tuple[list[Paths[S]], list[Tensor]]:
+        """Return the trajectories that a local search tries, and their log-rewards."""
+
+        def reward(terminal: S) -> tuple[Tensor, Sequence[Hashable]]:
+            values, keys = self._valued(terminal)
+            if self.options.replay_share:
+                self._remember(terminal, values, keys)
+            return self._conditioned(values, raw, slice(None)), keys
+
+        found = local_search(
+            self.env,
+            self.policy,
+            self.walk,
+            paths,
+            log_reward,
+            reward,
+            self.generator,
+            **options.model_dump(),
+        )
+        return [one.paths for one in found.proposals], [one.log_reward for one in found.proposals]
+
+    def _remember(self, terminal: S, log_reward: Tensor, keys: Sequence[Hashable]) -> None:
+        inside = [place for place, key in enumerate(keys) if key is not None]
+        if inside:
+            index = torch.tensor(inside, device=log_reward.device)
+            self.replay.add(terminal[index], log_reward[index], [keys[place] for place in inside])
+
+    @torch.no_grad()
+    def _start_log_z(self, trajectories: Trajectories) -> Trajectories:
+        """Set log Z to the batch mean of log R + log P_B - log P_F: from 0 it may never arrive."""
+        gap = trajectories.log_reward + (trajectories.log_pb - trajectories.log_pf).sum(0)
+        self.partition.initialise(gap.mean())
+        condition = trajectories.condition if trajectories.condition.shape[1] else None
+        with torch.enable_grad():
+            flow = torch.cat([self.partition(condition, len(trajectories))[None], trajectories.log_flow[1:]])
+        return replace(trajectories, log_flow=flow)
+
+    def _explain(self, trajectories: Trajectories, loss: float) -> None:
+        """Name what made the loss infinite or NaN.
+
+        Raises:
+            TrainingError: always.
+        """
+        for name in ("log_pf", "log_pb", "log_flow"):
+            if not bool(getattr(trajectories, name).isfinite().all()):
+                raise TrainingError(
+                    f"Step {self.done}: {name} of a transition is not finite: the policy network has diverged, or an "
+                    "action was taken that the masks forbid. Lower the learning rate, or report the environment."
+                )
+        raise TrainingError(f"Step {self.done}: the loss is {loss}; log-rewards are too far apart for it.")
+
+    def _descend(self, loss: Tensor) -> None:
+        for parameter in self._all:
+            parameter.grad = None
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradients = [parameter.grad for parameter in self._all if parameter.grad is not None]
+        norm = torch.stack(torch._foreach_norm(gradients)).norm().item()
+        if not norm < torch.inf:
+            raise TrainingError(f"Step {self.done}: the gradient is not finite. Lower the learning rate.")
+        if norm > self.options.clip_norm:
+            torch._foreach_mul_(gradients, self.options.clip_norm / norm)
+        share = self._rates.at(self.done, self.options.steps)
+        rates = (self.options.learning_rate, self.options.log_z_learning_rate)
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * share
+        self.optimizer.step()
+        if self._average is not None:
+            self._average.update(self.policy)
+
+    def save(self, path: Path, fingerprint: str) -> None:
+        """Write the checkpoint atomically: a reader sees the old one or the new one."""
+        state = {
+            "fingerprint": fingerprint,
+            "done": self.done,
+            "ended": self.ended,
+            "policy": self.policy.state_dict(),
+            "backward": self._backward_state(),
+            "average": None if self._average is None else self._average.state(),
+            "partition": self.partition.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "replay": self.replay.state(),
+            "generator": self.generator.get_state(),
+            "history": self.history,
+        }
+        write_sealed(state, path)
+
+    def restore(self, path: Path, fingerprint: str) -> None:
+        """Go back to a checkpoint.
+
+        Raises:
+            DamagedCheckpoint: it is not what was written.
+            ValueError: it belongs to another training.
+        """
+        state = read_sealed(path)
+        if state["fingerprint"] != fingerprint:
+            raise ValueError(
+                f"The checkpoint {path} belongs to another training: got {state['fingerprint']!r}, expected "
+                f"{fingerprint!r}. Remove it, or train with the options it was made with."
+            )
+        self.policy.load_state_dict(state["policy"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.partition.load_state_dict(state["partition"])
+        if state["backward"] is not None:
+            self.assessor.backward_network.load_state_dict(state["backward"])
+        if self._average is not None:
+            self._average.load_state(state["average"])
+        self.replay.load_state(state["replay"])
+        self.generator.set_state(state["generator"])
+        self.done, self.ended, self.history = state["done"], state["ended"], list(state["history"])
+
+    def _backward_state(self) -> dict[str, Tensor] | None:
+        """Return the weights of a backward policy with a network of its own."""
+        return self.assessor.backward_network.state_dict() if self.backward.network == "own" else None
+
+
+def write_atomically(state: Mapping[str, Any], path: Path) -> None:
+    """Save tensors, numbers and strings so that a kill at any moment leaves a whole file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        torch.save(dict(state), file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -1,0 +1,131 @@
+"""The components of a campaign, built from its configuration: pure; files and processes are the business of stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data.config import CampaignConfig, ControlConfig, GeneratorConfig, SpaceConfig
+from data.records import FloatArray
+from models.acquisition.base import round_context
+from models.acquisition.log_reward import AcquisitionReward
+from models.oracles.base import oracle_parts
+from models.protocols import Acquisition, EmbeddingProxy, Generator, JointProxy, Oracle, Proxy, Screen, Selector, Space
+from models.registry import ComponentError, build, located
+from models.screens.domain import ApplicabilityDomain
+from models.screens.space import SpaceScreen
+
+
+def space_of(config: CampaignConfig) -> Space:
+    """Return the bounds of the search space."""
+    space: SpaceConfig = config.space
+    return Space(space.max_heavy_atoms, space.min_heavy_atoms, space.elements)
+
+
+def screens_of(config: CampaignConfig) -> list[Screen]:
+    """Return the space's own check and the screens of the campaign, in order."""
+    return [SpaceScreen.of(config.space), *(build("screen", spec) for spec in config.screens)]
+
+
+def domain_of(config: CampaignConfig, measured: Sequence[str]) -> list[Screen]:
+    """Return the screen of what is too unlike the n measured molecules to be believed; none unless it is asked for."""
+    limit = config.proxy.domain.min_similarity
+    return [ApplicabilityDomain(measured, limit)] if limit > 0 else []
+
+
+def oracle_of(config: CampaignConfig, base: Path | None = None) -> Oracle:
+    """Return the campaign's oracle; `base` is the campaign file's folder, needed for the version of one with files."""
+    oracle: Oracle = build("oracle", config.objective.oracle, base=base)
+    return oracle
+
+
+def oracle_spec(config: CampaignConfig, base: Path) -> dict[str, Any]:
+    """Return the oracle's `{kind, option...}` for another process: its paths are absolute."""
+    return located("oracle", config.objective.oracle, base)
+
+
+def oracle_name(config: CampaignConfig) -> str:
+    """Return the oracle's name for people; what decides a value is in `oracle_parts`."""
+    oracle = oracle_of(config)
+    return str(getattr(oracle, "label", oracle.kind))  # type: ignore[attr-defined]  # every component has a kind
+
+
+def parts_of_oracle(config: CampaignConfig, base: Path) -> dict[str, str]:
+    """Return all that decides the values of the campaign's oracle, by name; `base` is the campaign file's folder.
+
+    Raises:
+        ValueError: something is not there; a complete sentence says what to change.
+    """
+    return oracle_parts(oracle_of(config, base), base)
+
+
+def acquisition_of(config: CampaignConfig) -> Acquisition:
+    """Return the campaign's acquisition."""
+    acquisition: Acquisition = build("acquisition", config.acquisition)
+    wanted = getattr(acquisition, "objectives", 1)
+    if wanted > len(config.objectives):
+        raise ComponentError(
+            f"The acquisition {config.acquisition['kind']!r} weighs at least {wanted} objectives against each other; "
+            f"this campaign has {len(config.objectives)}. Use an acquisition of one objective, such as "
+            "upper_confidence_bound."
+        )
+    return acquisition
+
+
+def selector_of(config: CampaignConfig) -> Selector:
+    """Return the campaign's batch selector.
+
+    Raises:
+        ComponentError: it is unknown, or it needs what the campaign's proxy does not have.
+    """
+    selector: Selector = build("selector", config.selector)
+    proxy = build("proxy", config.proxy.component())
+    if getattr(selector, "wants_joint", False) and not isinstance(proxy, JointProxy):
+        raise ComponentError(
+            f"The selector {config.selector['kind']!r} needs a proxy with a joint posterior; {config.proxy.kind!r} "
+            "has none. Use gaussian_process, or another selector."
+        )
+    features = features_of(selector)
+    if features in ("last_layer", "gradient") and not isinstance(proxy, EmbeddingProxy):
+        raise ComponentError(
+            f"The selector {config.selector['kind']!r} takes distances in {features}; the proxy "
+            f"{config.proxy.kind!r} is no network and has none. Use features: fingerprints or descriptors."
+        )
+    return selector
+
+
+def features_of(selector: Selector) -> str | None:
+    """Return what the selector takes distances in: its option `features`, None if it takes none."""
+    return getattr(getattr(selector, "options", None), "features", None)
+
+
+def generator_of(config: GeneratorConfig | ControlConfig, base: Path) -> Generator:
+    """Return a generator that is not trained; relative paths in its options start at the campaign file's folder."""
+    generator: Generator = build("generator", config.component(), base=base)
+    return generator
+
+
+def reward_of(
+    config: CampaignConfig, proxy: Proxy, molecules: list[str], measured: FloatArray, *, seed: int
+) -> AcquisitionReward:
+    """Return the log-reward for the generator.
+
+    Args:
+        config: of the campaign.
+        proxy: fitted.
+        molecules: n measured molecules.
+        measured: their values, shape `(n,)`.
+        seed: of acquisitions that draw; one for the whole round.
+    """
+    acquisition = acquisition_of(config)
+    maximise = config.objective.goal == "maximise"
+    return AcquisitionReward(
+        proxy,
+        acquisition,
+        [*screens_of(config), *domain_of(config, molecules)],
+        measured,
+        maximise=maximise,
+        inverse_temperature=config.generator.inverse_temperature,
+        context=round_context(acquisition, proxy, molecules, measured, maximise=maximise, seed=seed),
+    )

@@ -1,0 +1,100 @@
+"""The plots of a report: takes rows from the ledger and the stages, writes PNG files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from data.records import JsonDict
+from models.parts import oracle_of
+from tasks.reporting import plots
+from tasks.stages import CampaignContext
+from tasks.storage import read_json
+
+LIBRARY_SAMPLE = 500
+"""Library molecules drawn behind the measured ones."""
+
+
+def round_figures(context: CampaignContext, rows: Sequence[JsonDict], round: int, folder: Path) -> dict[str, Path]:
+    """Draw a campaign after a round; returns caption -> file.
+
+    Args:
+        context: the campaign.
+        rows: its candidates of the rounds so far.
+        round: the last of them.
+        folder: takes the PNG files.
+    """
+    name, unit = context.config.objective.name, oracle_of(context.config).unit
+    bought = sorted(rows, key=lambda row: (row["round"], row["position"]))
+    figures: dict[str, tuple[str, Figure]] = {
+        "best_so_far": (
+            "Best so far against calls",
+            plots.best_so_far(bought, maximise=context.maximise, objective=name, unit=unit),
+        ),
+        "chemical_space": (
+            "Chemical space",
+            plots.chemical_space(_library(context), bought, objective=name, unit=unit),
+        ),
+    }
+    if any(row["predicted_mean"] is not None for row in rows):
+        figures["predicted_against_measured"] = (
+            "Predicted against measured",
+            plots.predicted_against_measured(bought, objective=name, unit=unit),
+        )
+    splits = _held_out(context, round)
+    if splits:
+        figures["reliability"] = (
+            f"Calibration of the proxy on held-out molecules, round {round}",
+            plots.reliability_diagram(splits, unit=unit),
+        )
+    history = _history(context, round)
+    if history:
+        figures["training"] = (f"Training of the generator, round {round}", plots.training(history))
+    files = {}
+    for stem, (caption, figure) in figures.items():
+        files[caption] = folder / f"{stem}.png"
+        files[caption].write_bytes(plots.png(figure))
+    return files
+
+
+def _library(context: CampaignContext) -> list[str]:
+    stage = context.finished(0, "prepare_data")
+    if stage is None:
+        return []
+    smiles = pd.read_parquet(stage.path(context, "library.parquet"), columns=["smiles"])["smiles"]
+    drawn = np.random.default_rng(context.seed("map")).permutation(len(smiles))[:LIBRARY_SAMPLE]
+    return [str(text) for text in smiles.iloc[np.sort(drawn)]]
+
+
+def _held_out(context: CampaignContext, round: int) -> dict[str, list[JsonDict]]:
+    stage = context.finished(round, "train_proxy")
+    if stage is None:
+        return {}
+    training = read_json(stage.path(context, "training.json"))
+    by_molecule = training["split"].endswith("molecule")  # there were too few scaffolds: the two splits are one
+    names = (
+        {"random split": "random.csv"}
+        if by_molecule
+        else {"scaffold split": "heldout.csv", "random split": "random.csv"}
+    )
+    return {
+        name: [{str(k): v for k, v in row.items()} for row in pd.read_csv(stage.path(context, file)).to_dict("records")]
+        for name, file in names.items()
+    }
+
+
+def _history(context: CampaignContext, round: int) -> list[dict[str, float]]:
+    stage = context.finished(round, "train_generator")
+    if stage is None:
+        return []
+    file = stage.path(context, "history.csv")
+    if not file.read_text().strip():
+        return []
+    rows = pd.read_csv(file)
+    if "loss" not in rows:
+        return []
+    return [{str(k): float(v) for k, v in row.items()} for row in rows[rows["loss"].notna()].to_dict("records")]

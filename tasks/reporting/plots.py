@@ -1,0 +1,318 @@
+"""The campaign's pictures, from plain rows, as matplotlib figures without pyplot's global state.
+
+Colours are those of Okabe and Ito, told apart by every common form of colour vision; arms differ by marker as well.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from data.chemistry.molecules import morgan_counts, tanimoto
+from data.ledger.health import Z90, inside_text, predicted_and_measured
+from data.ledger.summary import IMPORTED, is_call
+from data.records import Arm, FloatArray, JsonDict, Prediction
+from data.wording import figure as shown_figure
+from data.wording import shown_unit
+from models.proxies.evaluation import metrics, reliability
+
+STYLE: Mapping[str, Any] = {
+    "ink": "#1b1f24",
+    "soft": "#59636e",
+    "grid": "#e3e7eb",
+    "font": 9.5,
+    "line": 1.8,
+    "size": (4.8, 3.5),
+    "dpi": 150,
+    "arms": {Arm.INITIAL: "#7f8a94", Arm.ACQUISITION: "#0072b2", Arm.CONTROL: "#d55e00"},
+    "data": "#1b1f24",
+    "markers": {Arm.INITIAL: "o", Arm.ACQUISITION: "^", Arm.CONTROL: "s"},
+    "rounds": ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000"),
+    "values": "cividis",
+}
+"""The house style of every plot."""
+
+_svg_lock = threading.Lock()
+
+
+def best_so_far(rows: Sequence[JsonDict], *, maximise: bool = True, objective: str = "value", unit: str = "") -> Figure:
+    """Draw the best measured value against the calls spent, with what the control arm alone would have found.
+
+    Values that came with the data were known before the first call: they stand at call 0.
+
+    Args:
+        rows: candidates in the order of their calls; a call that failed counts and has no value. Keys: `value`, `arm`,
+            `round` and `origin`, as `Ledger.candidates` gives them.
+        maximise: whether larger is better.
+        objective: name of the measured property.
+        unit: of the values.
+    """
+    supplied = [row for row in rows if row["origin"] == IMPORTED]
+    called = [row for row in rows if is_call(row)]
+    figure, axes = _figure(f"Calls of the oracle, {len(called)} in all", _label(objective, unit))
+    shown = [*supplied, *called]
+    calls = np.array([0] * len(supplied) + list(range(1, len(called) + 1)))
+    values = np.array([np.nan if row["value"] is None else row["value"] for row in shown], dtype=float)
+    arms = np.array([str(row["arm"]) for row in shown])
+    for before, after, call in zip(shown, shown[1:], calls[1:], strict=False):
+        if call and before["round"] != after["round"]:
+            axes.axvline(call - 0.5, color=STYLE["grid"], linewidth=1.0, zorder=0)
+            axes.annotate(f"round {after['round']}", (call - 0.5, 0.0), (2, 3), xycoords=("data", "axes fraction"),
+                          textcoords="offset points", fontsize=0.75 * STYLE["font"], color=STYLE["soft"])  # fmt: skip
+    groups = [("data", calls == 0, STYLE["data"], "D")]
+    groups += [(str(arm), (calls > 0) & (arms == arm), STYLE["arms"][arm], STYLE["markers"][arm]) for arm in Arm]
+    for name, members, colour, marker in groups:
+        here = members & np.isfinite(values)
+        axes.scatter(calls[here], values[here], s=14, marker=marker, color=colour, alpha=0.5, linewidths=0,
+                     label=f"{name} ({int(members.sum())})" if here.any() else None)  # fmt: skip
+    start = " + ".join(["data"] * bool(supplied) + ["initial"] * bool(((calls > 0) & (arms == Arm.INITIAL)).any()))
+    for excluded, included, style in ((Arm.CONTROL, Arm.ACQUISITION, "-"), (Arm.ACQUISITION, Arm.CONTROL, "--")):
+        # Without any row of the other arm the two lines are one.
+        if excluded == Arm.ACQUISITION and not (arms == Arm.CONTROL).any():
+            continue
+        line = running_best(np.where(arms == excluded, np.nan, values), maximise=maximise)
+        last = max(len(supplied) - 1, 0)  # of the supplied values only the best is known at call 0
+        name = "best: " + " + ".join(filter(None, (start, str(included))))
+        axes.step(calls[last:], line[last:], where="post", color=STYLE["arms"][included], linestyle=style,
+                  linewidth=STYLE["line"], label=name)  # fmt: skip
+    legend(axes, "best" if shown else "")
+    return settled(figure)
+
+
+def running_best(values: FloatArray, *, maximise: bool) -> FloatArray:
+    """Return the best value up to each position, NaN before the first; NaN values are skipped."""
+    accumulate = np.fmax.accumulate if maximise else np.fmin.accumulate
+    return np.asarray(accumulate(np.asarray(values, dtype=np.float64)))
+
+
+def predicted_against_measured(rows: Sequence[JsonDict], *, objective: str = "value", unit: str = "") -> Figure:
+    """Draw what was measured against what was predicted before, with 90 % intervals, coloured by round.
+
+    Args:
+        rows: candidates; those without `value` or `predicted_mean` are left out. Keys: `value`, `predicted_mean`,
+            `predicted_std`, `round`, `arm`.
+        objective: name of the measured property.
+        unit: of the values.
+    """
+    name = _label(objective, unit)
+    figure, axes = _figure(f"Predicted {name[:1].lower()}{name[1:]}", "Measured")
+    used = predicted_and_measured(rows)
+    for position, number in enumerate(sorted({row["round"] for row in used})):
+        here = [row for row in used if row["round"] == number]
+        mean, value = (np.array([row[key] for row in here], dtype=float) for key in ("predicted_mean", "value"))
+        half = Z90 * np.array([row.get("predicted_std") or 0.0 for row in here], dtype=float)
+        colour = STYLE["rounds"][position % len(STYLE["rounds"])]
+        axes.errorbar(mean, value, xerr=half, fmt="o", markersize=4, color=colour, ecolor=colour, elinewidth=0.8,
+                      alpha=0.75, markeredgewidth=0, label=f"round {number} ({len(here)})")  # fmt: skip
+    if used:
+        both = [row[key] for row in used for key in ("value", "predicted_mean")]
+        ends = [min(both), max(both)]
+        axes.plot(ends, ends, color=STYLE["soft"], linewidth=1.0, linestyle=":", zorder=0)
+        axes.set_title(inside_text(used), fontsize=0.9 * STYLE["font"], color=STYLE["soft"])
+        legend(axes, "upper left")
+    return settled(figure)
+
+
+def chemical_space(
+    library: Sequence[str], rows: Sequence[JsonDict], *, objective: str = "value", unit: str = ""
+) -> Figure:
+    """Draw the measured molecules over the library, in the two main coordinates of Tanimoto similarity.
+
+    Args:
+        library: canonical SMILES of a sample of the search space; some hundreds are enough.
+        rows: candidates. Keys: `smiles`, `value`, `arm`; those without value are drawn hollow.
+        objective: name of the measured property.
+        unit: of the values.
+    """
+    figure, axes = _figure("First coordinate", "Second coordinate")
+    place = similarity_map([*library, *[row["smiles"] for row in rows]])
+    axes.scatter(place[: len(library), 0], place[: len(library), 1], s=7, color="#c3cad1", linewidths=0, zorder=1,
+                 label=f"library ({len(library)})" if library else None)  # fmt: skip
+    own = place[len(library) :]
+    values = np.array([np.nan if row.get("value") is None else row["value"] for row in rows], dtype=float)
+    known = np.isfinite(values)
+    limits = (values[known].min(), values[known].max()) if known.any() else (0.0, 1.0)
+    shown = None
+    # The best on top: drawn last.
+    for arm in Arm:
+        here = np.array([str(row["arm"]) == arm for row in rows], dtype=bool)
+        order = sorted(np.flatnonzero(here & known).tolist(), key=lambda i: values[i])
+        style: dict[str, Any] = {
+            "marker": STYLE["markers"][arm],
+            "s": 30,
+            "linewidths": 0.5,
+            "edgecolors": "white",
+            "zorder": 3,
+        }
+        if order:
+            shown = axes.scatter(own[order, 0], own[order, 1], c=values[order], cmap=STYLE["values"], vmin=limits[0],
+                                 vmax=limits[1], label=f"{arm} ({len(order)})", **style)  # fmt: skip
+        hollow = style | {"edgecolors": STYLE["soft"]}
+        axes.scatter(own[here & ~known, 0], own[here & ~known, 1], facecolors="none", **hollow)
+    axes.set_xticklabels([])
+    axes.set_yticklabels([])
+    if shown is not None:
+        bar = figure.colorbar(shown, ax=axes, pad=0.02)
+        bar.set_label(_label(objective, unit), fontsize=STYLE["font"], color=STYLE["soft"])
+        bar.ax.tick_params(labelsize=0.9 * STYLE["font"], colors=STYLE["soft"], length=0)
+        bar.outline.set_visible(False)
+    legend(axes, "best" if len(place) else "")
+    return settled(figure)
+
+
+def similarity_map(molecules: Sequence[str]) -> FloatArray:
+    """Return two coordinates per molecule, shape `(n, 2)`, by kernel PCA of min-max similarity of Morgan counts.
+
+    The sign of a coordinate is fixed by its largest entry, so that the map does not flip between runs.
+
+    Reference: Schölkopf, Smola and Müller, Neural Computation 10, 1299 (1998).
+    """
+    if len(molecules) < 3:
+        return np.zeros((len(molecules), 2))
+    counts = morgan_counts(molecules)
+    kernel = tanimoto(counts, counts)
+    centred = kernel - kernel.mean(0) - kernel.mean(1)[:, None] + kernel.mean()
+    values, vectors = np.linalg.eigh(centred)
+    place = vectors[:, [-1, -2]] * np.sqrt(np.maximum(values[[-1, -2]], 0.0))
+    sign = np.sign(place[np.abs(place).argmax(0), [0, 1]])
+    return np.asarray(place * np.where(sign == 0, 1.0, sign))
+
+
+def reliability_diagram(splits: Mapping[str, Sequence[JsonDict]], *, unit: str = "") -> Figure:
+    """Draw, side by side, how many held-out values the central predicted intervals of each probability contain.
+
+    The grey band is where 95 % of points lie if the proxy is calibrated; below the diagonal it is too sure.
+
+    Args:
+        splits: name of the split -> n >= 2 held-out predictions, with `value`, `mean`, `std` (calibrated) and `raw_std`
+            (as the proxy gave it).
+        unit: of the values.
+
+    Reference: Kuleshov, Fenner and Ermon, ICML (2018).
+    """
+    figure = Figure(figsize=(1.35 * STYLE["size"][0], STYLE["size"][1]), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, max(len(splits), 1), sharey=True, squeeze=False)[0]
+    levels = np.linspace(0.02, 0.98, 49)
+    for axes, (name, rows) in zip(panels, splits.items(), strict=False):
+        dress(axes, "Probability of the interval", "Values inside" if axes is panels[0] else "")
+        value, mean, std, raw = (
+            np.array([row[key] for row in rows], dtype=np.float64) for key in ("value", "mean", "std", "raw_std")
+        )
+        half = 1.96 * np.sqrt(levels * (1.0 - levels) / len(rows))
+        axes.fill_between(levels, levels - half, levels + half, color=STYLE["grid"], linewidth=0, zorder=0)
+        axes.plot([0, 1], [0, 1], color=STYLE["soft"], linewidth=1.0, linestyle=":")
+        if (raw != std).any():
+            axes.plot(levels, reliability(Prediction(mean, raw), value, levels), linestyle="--",
+                      color=STYLE["arms"][Arm.CONTROL], linewidth=1.0, label="as predicted")  # fmt: skip
+        shown = Prediction(mean, std)
+        axes.plot(levels, reliability(shown, value, levels), color=STYLE["arms"][Arm.ACQUISITION],
+                  linewidth=STYLE["line"], label="calibrated" if (raw != std).any() else "as predicted")  # fmt: skip
+        found = metrics(shown, value)
+        text = f"{name} ({len(rows)})\nRMSE {shown_figure(found['rmse'])} {shown_unit(unit)}, NLL {found['nll']:.2f}"
+        axes.set_title(text, fontsize=0.9 * STYLE["font"], color=STYLE["soft"])
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+        legend(axes, "upper left")
+    return settled(figure)
+
+
+def training(history: Sequence[Mapping[str, float]]) -> Figure:
+    """Draw loss (logarithmic, with its running median) and log Z of a generator by training step.
+
+    Args:
+        history: one mapping per logged step, with `step` and any of `loss` and `log_z`.
+    """
+    figure = Figure(figsize=STYLE["size"], layout="constrained")
+    FigureCanvasAgg(figure)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    dress(upper, "", "Loss")
+    dress(lower, "Training step", "log Z")
+    loss = series(history, "loss")
+    positive = loss[1] > 0
+    upper.set_yscale("log" if positive.any() else "linear")
+    colours = STYLE["arms"]
+    upper.plot(loss[0][positive], loss[1][positive], color=colours[Arm.ACQUISITION], alpha=0.3, linewidth=0.8)
+    window = max(len(loss[0]) // 25, 1)
+    smooth = [float(np.median(loss[1][max(0, i - window) : i + window + 1])) for i in range(len(loss[1]))]
+    upper.plot(loss[0], smooth, color=colours[Arm.ACQUISITION], linewidth=STYLE["line"], label="running median")
+    lower.plot(*series(history, "log_z"), color=colours[Arm.CONTROL], linewidth=STYLE["line"])
+    if len(loss[0]):
+        legend(upper, "upper right")
+    return settled(figure)
+
+
+def png(figure: Figure) -> bytes:
+    """Return the figure as PNG; the same figure gives the same bytes."""
+    out = io.BytesIO()
+    before = figure.get_dpi()
+    figure.set_dpi(STYLE["dpi"])
+    try:  # `savefig` draws once more before it draws: the bytes are the same, and it takes 1.6 times as long
+        FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})
+    finally:
+        figure.set_dpi(before)
+    return out.getvalue()
+
+
+def svg(figure: Figure) -> str:
+    """Return the figure as SVG; the same figure gives the same text."""
+    out = io.StringIO()
+    # The salt of element ids is a global setting of matplotlib; without it ids are random.
+    with _svg_lock, matplotlib.rc_context({"svg.hashsalt": "discovery-flows"}):
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    return out.getvalue()
+
+
+def series(history: Sequence[Mapping[str, float]], key: str) -> tuple[FloatArray, FloatArray]:
+    """Return the steps and values (n,) of a metric, at the steps that have a finite one."""
+    pairs = [(row["step"], row[key]) for row in history if key in row and np.isfinite(row[key])]
+    table = np.array(pairs, dtype=np.float64).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
+
+
+def _label(objective: str, unit: str) -> str:
+    name = objective.replace("_", " ")
+    unit = shown_unit(unit)
+    return f"{name[:1].upper()}{name[1:]}" + (f" / {unit}" if unit else "")
+
+
+def settled(figure: Figure) -> Figure:
+    """Lay the figure out once and for all."""
+    # A constrained layout moves a little with every drawing; settled once, the same figure gives the same bytes.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return figure
+
+
+def _figure(x: str, y: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=STYLE["size"], layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    dress(axes, x, y)
+    return figure, axes
+
+
+def dress(axes: Axes, x: str, y: str) -> None:
+    """Label axes and give them the house style."""
+    axes.set_xlabel(x, fontsize=STYLE["font"], color=STYLE["soft"])
+    axes.set_ylabel(y, fontsize=STYLE["font"], color=STYLE["soft"])
+    axes.tick_params(which="both", labelsize=0.9 * STYLE["font"], colors=STYLE["soft"], length=0)
+    axes.grid(color=STYLE["grid"], linewidth=0.6)
+    axes.set_axisbelow(True)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def legend(axes: Axes, place: str) -> None:
+    """Add a legend of what has a label, at a place such as "upper right"; "" for none."""
+    if place and axes.get_legend_handles_labels()[0]:
+        axes.legend(loc=place, fontsize=0.8 * STYLE["font"], frameon=True, framealpha=0.85, edgecolor="none",
+                    labelcolor=STYLE["ink"], handlelength=1.6)  # fmt: skip

@@ -1,0 +1,358 @@
+"""Stage `report`, and the campaign's final report: the page of candidates, tables and plots; then MLflow's view of it.
+
+Reports are derived from the ledger and the stages, so they are made again at will; publishing them in MLflow may fail
+without harm and is made up for the next time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from data.chemistry.compounds import with_compounds
+from data.config import digest
+from data.ledger.campaigns import Campaign, CampaignState, StageRow
+from data.ledger.health import Finding, findings, worst
+from data.ledger.summary import IMPORTED, by_source, is_call, ranked, summaries, summarise
+from data.masking import masked
+from data.records import Arm, CallState, JsonDict, RoundSummary, SourceFigures
+from data.tables.remarks import REFUSED, reading_told
+from data.tables.spreadsheets import write_csv
+from data.wording import figure, shown_unit
+from models.parts import oracle_of
+from models.screens.synthetic_accessibility import synthetic_accessibility
+from tasks.reporting.figures import round_figures
+from tasks.reporting.page import candidates_page
+from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
+from tasks.storage import read_json, write_json
+from tasks.tracking import Tracker, attempt
+
+TABLE_COLUMNS = [
+    "rank", "id", "smiles", "value", "unit", "round", "arm", "source",
+    "predicted_mean", "predicted_std", "score", "novelty", "sa_score", "state", "error", "message",
+    "inchikey", "same_compound",
+]  # fmt: skip
+NOTE = 2
+"""Version of the description: a newer one is published over an older."""
+SHOWN = 300
+"""Most candidates on one page."""
+
+
+@task(name="report", task_run_name="round {round}: report", cache_policy=NO_CACHE, persist_result=False)
+def report(
+    ref: CampaignRef, round: int, dataset: StageRef, proxy: StageRef | None, generator: StageRef | None
+) -> StageRef:
+    """Report a round, and show it in MLflow.
+
+    Results: `candidates.html`, `candidates.csv`, `summary.json`, `plots/*.png`.
+    """
+    with ref.open() as context:
+        inputs: dict[str, StageRef | str] = {"dataset": dataset}
+        stage = run_stage(
+            context,
+            round,
+            "report",
+            inputs=inputs,
+            settings={},
+            compute=lambda folder: _write(context, folder, round, _rows(context, round)),
+            pinned=False,
+        )
+        tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
+        if tracker is not None:
+            attempt(
+                f"publishing round {round}", lambda: _publish_round(context, tracker, stage, dataset, proxy, generator)
+            )
+        return stage
+
+
+@task(name="final report", cache_policy=NO_CACHE, persist_result=False)
+def final_report(ref: CampaignRef) -> str:
+    """Report the campaign as the ledger has it now, whatever its state; returns the folder."""
+    with ref.open() as context:
+        folder = context.folder / "report"
+        folder.mkdir(parents=True, exist_ok=True)
+        last = context.ledger.standing(context.campaign.id, maximise=context.maximise).round
+        read = _rows(context, last)
+        _write(context, folder, last, read)
+        write_json(folder / "candidates.json", [_exported(row) for row in read])
+        tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
+        if tracker is not None:
+            attempt("publishing the campaign", lambda: _publish_campaign(context, tracker, folder, read))
+        return str(folder)
+
+
+def _write(context: CampaignContext, folder: Path, round: int, rows: list[JsonDict]) -> dict[str, float]:
+    summary = summarise(rows, round, maximise=context.maximise)
+    plots = folder / "plots"
+    plots.mkdir(exist_ok=True)
+    pictures = round_figures(context, rows, round, plots)
+    write_csv(pd.DataFrame(rows).reindex(columns=TABLE_COLUMNS), folder / "candidates.csv")
+    figures = _figures(context, rows, summary)
+    sources = by_source(rows, _stages(context, round), maximise=context.maximise)
+    health = _health(context, rows, round)
+    figures |= {"health": [{"kind": f.kind, "level": str(f.level), "message": f.message} for f in health]}
+    write_json(folder / "summary.json", figures | {"by_source": [asdict(one) for one in sources]})
+    objective = context.config.objective
+    page = candidates_page(
+        rows[:SHOWN],
+        title=context.campaign.slug,
+        subtitle=_subtitle(context, len(rows), round),
+        summary={key: value for key, value in figures.items() if key != "health"},
+        unit=oracle_of(context.config).unit,
+        objective=objective.name,
+        maximise=context.maximise,
+        plots=pictures,
+        findings=[(str(f.level), f.message) for f in health],
+        sources=[_source_texts(one) for one in sources],
+    )
+    (folder / "candidates.html").write_text(page, encoding="utf-8")
+    own = set(figures) - set(_heldout(context, round))  # those are metrics of the stage that trained the proxy
+    told = {key: float(figures[key]) for key in sorted(own) if isinstance(figures[key], int | float)}
+    return told | {f"drift_{k}": v for f in health if f.kind == "calibration_drift" for k, v in f.figures.items()}
+
+
+def _rows(context: CampaignContext, round: int) -> list[JsonDict]:
+    """Return the candidates of the rounds so far, best first, with rank, unit and synthetic accessibility."""
+    unit = oracle_of(context.config).unit
+    found = context.ledger.candidates(context.campaign.id, last=round)
+    rows = with_compounds(ranked(found, maximise=context.maximise))
+    return [
+        {**row, "rank": rank, "unit": unit, "sa_score": float(f"{synthetic_accessibility(row['smiles']):.3f}")}
+        for rank, row in enumerate(rows, start=1)
+    ]
+
+
+def _figures(context: CampaignContext, rows: list[JsonDict], summary: RoundSummary) -> dict[str, Any]:
+    best = [row["value"] for row in rows if row["arm"] == Arm.INITIAL and row["value"] is not None]
+    initial = (max(best) if context.maximise else min(best)) if best else None
+    return {
+        "best": summary.best,
+        "top10_mean": summary.top10_mean,
+        "initial_best": initial,
+        "acquisition_mean": summary.acquisition_mean,
+        "control_mean": summary.control_mean,
+        "acquisition_n": summary.acquisition.n if summary.acquisition else None,
+        "acquisition_half": summary.acquisition.half if summary.acquisition else None,
+        "control_n": summary.control.n if summary.control else None,
+        "control_half": summary.control.half if summary.control else None,
+        "calls": summary.calls,
+        "budget": context.config.budget.calls,
+        "failed": sum(row["state"] == CallState.FAILED for row in rows),
+        "rounds": summary.round,
+        **_heldout(context, summary.round),
+    }
+
+
+def _health(context: CampaignContext, rows: list[JsonDict], round: int) -> list[Finding]:
+    """Return the findings of a round."""
+    return findings(rows, _stages(context, round), maximise=context.maximise, only=round)
+
+
+def _stages(context: CampaignContext, round: int) -> list[StageRow]:
+    return [stage for stage in context.ledger.stages(context.campaign.id) if stage.round <= round]
+
+
+def _source_texts(one: SourceFigures) -> list[str]:
+    counts = ["–" if n is None else str(n) for n in (one.proposed, one.screened, one.bought)]
+    return [one.source, *counts, *("–" if value is None else figure(value) for value in (one.mean, one.best))]
+
+
+def _heldout(context: CampaignContext, round: int) -> dict[str, float]:
+    """Return how well the round's proxy predicted what it was not trained on."""
+    stage = context.finished(round, "train_proxy")
+    if stage is None:
+        return {}
+    names = {
+        "rmse": "RMSE",
+        "spearman": "Spearman",
+        "nll": "NLL",
+        "coverage_90": "coverage of 90 % intervals",
+        "enrichment_10": "enrichment of the top 10 %",
+    }
+    return {
+        f"{split} {label}": float(f"{stage.metrics[f'{prefix}_{name}']:.3g}")
+        for prefix, split in (("heldout", "held-out"), ("random", "random-split"))
+        for name, label in names.items()
+        if f"{prefix}_{name}" in stage.metrics and (prefix == "heldout" or name in ("rmse", "coverage_90"))
+    }
+
+
+def _subtitle(context: CampaignContext, count: int, round: int) -> str:
+    objective = context.config.objective
+    where = "the initial design" if round == 0 else f"{round} round{'s' if round > 1 else ''}"
+    shown = f"the best {SHOWN} of {count}" if count > SHOWN else f"{count}"
+    sentences = [f"{objective.goal.capitalize()} {objective.name.replace('_', ' ')}: {shown} candidates after {where}."]
+    data = context.finished(0, "prepare_data")
+    sentences += [] if data is None else _reading(context, context.workspace.home / data.uri)
+    return " ".join(sentences)
+
+
+def _reading(context: CampaignContext, folder: Path) -> list[str]:
+    """Return what became of the rows, the same on every machine: the page goes from hand to hand."""
+    told = reading_told(folder, f"{folder.relative_to(context.folder).as_posix()}/{REFUSED} in the campaign's folder")
+    return [sentence if sentence.endswith(".") else f"{sentence}." for sentence in told]
+
+
+def _exported(row: Mapping[str, Any]) -> JsonDict:
+    return {key: row[key] for key in TABLE_COLUMNS if key != "rank"}
+
+
+# -- MLflow ----------------------------------------------------------------------------------------------------------
+
+
+def _publish_round(
+    context: CampaignContext,
+    tracker: Tracker,
+    stage: StageRef,
+    dataset: StageRef,
+    proxy: StageRef | None,
+    generator: StageRef | None,
+) -> None:
+    round, key = stage.round, digest([stage.sha256, dataset.sha256])
+    run = tracker.run(round)
+    if tracker.published(run) == key:
+        return
+    stages = [s for s in context.ledger.stages(context.campaign.id) if s.round == round]
+    tracker.params(run, {"round": round, "seed": context.config.seed, **_components(context)})
+    tracker.metrics(run, [{f"{s.name}/{k}": v for s in stages for k, v in s.metrics.items()}])
+    tracker.metrics(run, [{f"seconds/{s.name}": s.seconds for s in stages}])
+    table = pd.read_parquet(dataset.path(context, "dataset.parquet"))
+    name = f"{context.campaign.slug} after round {round}"
+    tracker.dataset(run, name, dataset.sha256, dataset.path(context, "dataset.parquet"), len(table))
+    if generator is not None:
+        history = pd.read_csv(generator.path(context, "history.csv")) if _has_history(context, generator) else None
+        if history is not None:
+            tracker.metrics(run, [{str(k): v for k, v in row.items()} for row in history.to_dict("records")])
+        tracker.artifacts(run, generator.path(context, ""), "generator")
+    if proxy is not None:
+        training = read_json(proxy.path(context, "training.json"))
+        tracker.proxy_version(run, proxy.path(context, ""), training)
+    rows = ranked(context.ledger.course(context.campaign.id), maximise=context.maximise)
+    tracker.tags(run, _health_tags(_health(context, [row for row in rows if row["round"] <= round], round)))
+    tracker.artifacts(run, stage.path(context, ""), "report")
+    tracker.artifacts(run, dataset.path(context, ""), "data")
+    tracker.mark_published(run, key)
+
+
+def _publish_campaign(context: CampaignContext, tracker: Tracker, folder: Path, rows: list[JsonDict]) -> None:
+    run = tracker.run()
+    page = tracker.link(run, "report/candidates.html")
+    (folder / "mlflow.txt").write_text(page + "\n")
+    campaign = context.ledger.campaign_by_id(context.campaign.id)
+    key = digest([NOTE, str(campaign.state), (folder / "candidates.csv").read_text()])
+    if tracker.published(run) == key:
+        return
+    tracker.params(run, context.config.to_json())
+    for summary in summaries(rows, maximise=context.maximise):
+        values = {
+            name: getattr(summary, name)
+            for name in ("calls", "best", "top10_mean", "acquisition_mean", "control_mean", "failed")
+        }
+        tracker.metrics(run, [{"step": summary.round, **values}])
+    tracker.metrics(run, _best_by_call(rows, maximise=context.maximise), step="call")
+    spent = context.ledger.spent(campaign.id)
+    tracker.metrics(run, [{"cost": spent.cost, "running_seconds": campaign.seconds}])
+    tracker.tags(
+        run,
+        {
+            "discovery.state": str(campaign.state),
+            "discovery.message": campaign.message,
+            "discovery.page": page,
+            **_health_tags(_health(context, rows, max((row["round"] for row in rows), default=0))),
+            "mlflow.note.content": _note(context, campaign, rows, page),
+        },
+    )
+    tracker.artifacts(run, folder, "report")
+    status = {CampaignState.DONE: "FINISHED", CampaignState.FAILED: "FAILED"}.get(campaign.state, "KILLED")
+    tracker.mark_published(run, key, status)
+
+
+def _health_tags(health: list[Finding]) -> dict[str, str]:
+    """Return `discovery.health` (the gravest level) and a sentence per finding."""
+    found = {f"discovery.finding.{finding.kind}": finding.message for finding in health}
+    return {"discovery.health": str(worst(health)), **found} if health else {}
+
+
+def _has_history(context: CampaignContext, generator: StageRef) -> bool:
+    return len(generator.path(context, "history.csv").read_text().strip()) > 0
+
+
+def _components(context: CampaignContext) -> dict[str, str]:
+    config = context.config.to_json()
+    parts = {name: config[name]["kind"] for name in ("proxy", "acquisition", "generator", "selector", "control")}
+    return {**parts, "options": json.dumps({name: config[name] for name in parts}, sort_keys=True)}
+
+
+def _best_by_call(rows: list[JsonDict], *, maximise: bool) -> list[dict[str, float | None]]:
+    """Return the best value so far by number of calls, in the order of purchase; a failed call counts as a call.
+
+    Values that came with the data were known before the first call: they stand at call 0.
+    """
+    pick = max if maximise else min
+    known = [row["value"] for row in rows if row["origin"] == IMPORTED and row["value"] is not None]
+    bought = [row for row in rows if is_call(row)]
+    best: float | None = pick(known) if known else None
+    out: list[dict[str, float | None]] = [{"call": 0, "best_so_far": best}] if known else []
+    for call, row in enumerate(sorted(bought, key=lambda row: (row["round"], row["position"])), start=1):
+        if row["value"] is not None:
+            best = row["value"] if best is None else pick(best, row["value"])
+        out.append({"call": call, "best_so_far": best})
+    return out
+
+
+def _note(context: CampaignContext, campaign: Campaign, rows: list[JsonDict], page: str) -> str:
+    """Return the description of the campaign's run: what became of it, then its best candidates."""
+    unit = shown_unit(oracle_of(context.config).unit)
+    best = [row for row in rows if row["value"] is not None][:10]
+    lines = [
+        f"**{_verdict(campaign)}** {_best_text(context, best[0], unit) if best else 'Nothing was measured.'} "
+        f"{_gain_text(rows, unit, maximise=context.maximise)}",
+        "",
+        f"[Page of candidates with structures]({page})",
+        "",
+    ]
+    for place, row in enumerate(best, 1):
+        lines.append(f"{place}. **{_told(row['value'], unit)}** `{row['smiles']}` ({_where(row)})")
+    return "\n".join(lines)
+
+
+def _told(value: float, unit: str) -> str:
+    return f"{figure(value)} {unit}".rstrip()
+
+
+def _verdict(campaign: Campaign) -> str:
+    if campaign.state is CampaignState.DONE:
+        return "Done."
+    return f"Stopped: {campaign.state.value.replace('_', ' ')}. {masked(campaign.message)}".strip()
+
+
+def _best_text(context: CampaignContext, row: JsonDict, unit: str) -> str:
+    name = context.config.objective.name.replace("_", " ")
+    return f"Best {name} {_told(row['value'], unit)} ({_where(row)})."
+
+
+def _gain_text(rows: list[JsonDict], unit: str, *, maximise: bool) -> str:
+    """Return how much better what the acquisition bought is than the control, on average; a gain is positive."""
+    means = {
+        arm: [row["value"] for row in rows if row["arm"] == arm and row["value"] is not None]
+        for arm in (Arm.ACQUISITION, Arm.CONTROL)
+    }
+    bought, control = means[Arm.ACQUISITION], means[Arm.CONTROL]
+    if not bought or not control:
+        return "There is no control arm to compare with."
+    gain = (sum(bought) / len(bought) - sum(control) / len(control)) * (1 if maximise else -1)
+    return (
+        f"Gain over control {gain:+.4g} {unit}".rstrip()
+        + f" (mean of {len(bought)} chosen by the proxy against {len(control)} of the control)."
+    )
+
+
+def _where(row: JsonDict) -> str:
+    return "initial design" if row["round"] == 0 else f"round {row['round']}, {row['source']}"

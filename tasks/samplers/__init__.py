@@ -1,0 +1,1 @@
+"""Training of samplers outside campaigns, and what is shown of it."""

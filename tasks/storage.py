@@ -1,0 +1,77 @@
+"""State and figures on disk, without pickles: equal values give equal bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from data.records import JsonDict
+from models.proxies.calibration import Calibrated, calibrated
+from models.registry import build
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write tensors, numbers, strings and nests of them, atomically; read back with `load_state`.
+
+    Equal states give equal bytes, also when one of them was read back from a checkpoint.
+    """
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:  # a file object: torch writes the path's name into the archive otherwise
+        torch.save(_plain_state(dict(state)), file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def _plain_state(value: Any) -> Any:
+    """Return an equal value that shares nothing but equal strings.
+
+    The format writes an object that stands twice once, and a reference the second time: the bytes of a state would tell
+    whether it was read from a checkpoint, and a stage that was killed would have another sha256.
+    """
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone(memory_format=torch.contiguous_format)
+    if isinstance(value, dict):
+        return type(value)((_plain_state(key), _plain_state(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return [_plain_state(item) for item in value]
+    if type(value) is tuple:
+        return tuple(_plain_state(item) for item in value)
+    return sys.intern(value) if type(value) is str else value
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read what `save_state` wrote; refuses anything but plain values and tensors."""
+    state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    return state
+
+
+def load_proxy(folder: Path) -> Calibrated:
+    """Rebuild a fitted proxy from `proxy.json` and `proxy.pt`, which holds its calibration too."""
+    proxy = calibrated(build("proxy", json.loads((folder / "proxy.json").read_text())))
+    proxy.load_state(load_state(folder / "proxy.pt"))
+    return proxy
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON with sorted keys and a final newline; the same value gives the same bytes."""
+    path.write_text(json.dumps(value, sort_keys=True, indent=1, default=_plain) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> JsonDict:
+    """Read a JSON object."""
+    value: JsonDict = json.loads(path.read_text(encoding="utf-8"))
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} has no JSON form; convert it first.")

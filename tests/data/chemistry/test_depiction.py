@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from data.chemistry.depiction import _drawing, depict
+
+MOLECULES = [
+    "C",
+    "c1ccccc1",
+    "N#CC(C#N)=C(C#N)C#N",
+    "C[C@H](N)C(=O)O",
+    "FC(Cl)(Br)I",
+    "CS(=O)(=O)c1ccccc1P",
+    "[Na+].[Cl-]",
+]
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+
+
+@pytest.mark.parametrize("smiles", MOLECULES)
+def test_every_stroke_of_the_drawing_is_in_the_picture(smiles: str) -> None:
+    drawn = re.findall(r"\bd='([^']*)'", _drawing(smiles, 180, 130, 32.0))
+    svg = ElementTree.fromstring(depict(smiles))
+    kept = " ".join(path.attrib["d"] for path in svg)
+    assert sorted(map(float, NUMBER.findall(kept))) == sorted(map(float, NUMBER.findall(" ".join(drawn))))
+
+
+@pytest.mark.parametrize("smiles", MOLECULES)
+def test_the_picture_is_well_formed_compact_and_named(smiles: str) -> None:
+    text = depict(smiles)
+    svg = ElementTree.fromstring(text)
+    assert svg.attrib["aria-label"] == smiles
+    assert svg.attrib["viewBox"] == "0 0 180 130"
+    # One path per colour and kind.
+    looks = [(path.attrib["fill"], path.attrib["stroke"]) for path in svg]
+    assert len(looks) == len(set(looks))
+    assert len(text) < 6000
+    assert "rect" not in text
+
+
+def test_elements_have_the_classes_of_their_colours() -> None:
+    assert {p.attrib["class"] for p in ElementTree.fromstring(depict("N#CC(=O)Cl"))} == {
+        "mol-c",
+        "mol-n",
+        "mol-o",
+        "mol-cl",
+    }
+
+
+def test_bonds_have_one_length_in_small_and_larger_molecules() -> None:
+    def bond(smiles: str) -> float:
+        path = ElementTree.fromstring(depict(smiles))[0].attrib["d"]
+        x0, y0, x1, y1 = map(float, re.findall(r"M(\S+?),(\S+?)L(\S+?),([\d.]+)", path)[0])
+        return ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5
+
+    assert bond("CC") == pytest.approx(bond("CCCC"), abs=0.2)
+    assert bond("CC") == pytest.approx(32.0, abs=0.2)
+
+
+def test_a_text_that_is_no_molecule_is_refused() -> None:
+    with pytest.raises(ValueError, match="no valid SMILES"):
+        depict("C1CC")

@@ -1,0 +1,71 @@
+"""What is told of a campaign's candidates."""
+
+import itertools
+
+import pytest
+
+from data.ledger.summary import arm_figures, arm_text, by_source, summaries, summarise
+from data.records import Arm, CallState
+
+
+def row(origin, value, source="csv", state=CallState.DONE):
+    return {"origin": origin, "value": value, "source": source, "state": state, "arm": Arm.INITIAL, "round": 0}
+
+
+def test_labels_that_came_with_the_file_are_not_told_as_bought():
+    rows = [
+        row("imported", 5.0),
+        row("imported", 1.0),
+        row("called", 3.0),
+        row("reused", 3.0),
+        row(None, None, state="proposed"),
+    ]
+    (csv,) = by_source(rows, [], maximise=True)
+    assert csv.bought == 2
+    assert (csv.mean, csv.best) == (3.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([], "-"),
+        ([4.5], "4.500 (n 1)"),
+        ([1.0, 8.0], "4.500 (n 2)"),
+        ([1.0, 2.0, 3.0], "2.000 ± 2.5 (n 3)"),  # 4.303 / sqrt(3)
+    ],
+)
+def test_an_interval_is_told_from_three_values_on(values, told):
+    assert arm_text(arm_figures([row("called", value) for value in values], Arm.INITIAL)) == told
+
+
+def test_sources_stand_in_one_order_whatever_that_of_the_candidates():
+    rows = [
+        row("imported", 1.0),
+        row("called", 2.0) | {"source": "random", "round": 1, "arm": Arm.CONTROL},
+        row("called", 9.0) | {"source": "genetic", "round": 1, "arm": Arm.ACQUISITION},
+        row("called", 8.0) | {"source": "gflownet", "round": 2, "arm": Arm.ACQUISITION},
+    ]
+    for order in itertools.permutations(rows):
+        assert [one.source for one in by_source(order, [], maximise=True)] == ["csv", "genetic", "random", "gflownet"]
+
+
+def test_a_thousand_rounds_are_summarised_as_each_is_and_each_row_is_looked_at_once():
+    looks = 0
+
+    class Row(dict):
+        def __getitem__(self, key):
+            nonlocal looks
+            looks += key == "state"
+            return super().__getitem__(key)
+
+    rows = [Row(row("called", float((7 * i) % 1000)), round=i // 2, state=CallState.DONE) for i in range(2000)]
+    found = summaries(rows, maximise=False)
+    assert looks <= 10 * len(rows)
+    for round in (0, 1, 17, 999):
+        assert found[round] == summarise(rows, round, maximise=False)
+    measured = [row["value"] for row in rows[: 2 * 18]]
+    assert (found[17].calls, found[17].best, found[17].top10_mean) == (
+        36,
+        min(measured),
+        sum(sorted(measured)[:10]) / 10,
+    )

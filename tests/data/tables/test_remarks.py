@@ -1,0 +1,40 @@
+"""What is said of a file as a whole: counts that add up, and marks of decimals that do not contradict each other."""
+
+import pytest
+
+from data.tables.readers import SourceError
+from data.tables.remarks import reading_line, reason_kind, reasons_told
+from data.tables.values import NotStandardError, number
+from models.protocols import Space
+from models.sources.base import read_source
+
+
+def test_the_counts_of_the_reasons_add_up_to_the_refused_rows():
+    reasons = {"a": 11, "b": 4, "c": 2, "d": 2, "e": 1}
+    counts = {"rows": 30, "library": 10, "labelled": 3, "merged": 0, "refused": 20}
+    assert reading_line(counts, reasons).endswith("20 refused: a (11); b (4); c (2); and 3 for other reasons.")
+    assert reasons_told({"a": 1}) == "a (1)"
+
+
+@pytest.mark.parametrize("text", ["1,5", "it's", 'a "word"', 'it\'s "both"', "back\\'slash"])
+def test_a_kind_of_reason_has_no_text_of_a_row_and_no_gap_where_it_was(text):
+    with pytest.raises(NotStandardError) as error:
+        number(text)
+    assert reason_kind(str(error.value)).startswith("the value is not a finite number")
+
+
+def test_a_kind_of_reason_keeps_the_names_of_columns():
+    told = "the relation '>' in the column 'sign' says"
+    assert reason_kind(told) == "the relation in the column 'sign' says"
+    assert reason_kind("no property 'Ki' but one named 'KI'") == "no property 'Ki' but one named 'KI'"
+    assert reason_kind("another drawing from line 7 and 9 on") == "another drawing from a line on"
+
+
+def test_a_table_with_decimal_commas_and_points_of_thousands_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("smiles;y\nCCO;1,5\nCCN;1.234\nCCC;7\n")
+    source = {"kind": "csv", "path": "a.csv", "value": "y", "delimiter": ";"}
+    space = Space(40, 1, ("H", "C", "N", "O"))
+    with pytest.raises(SourceError, match=r"Line 2 of a.csv .*line 3 has '1.234'.*`decimal: ','`"):
+        read_source(source, base=tmp_path, space=space)
+    library = read_source(source | {"decimal": ","}, base=tmp_path, space=space)
+    assert list(library.frame["value"]) == [1.5, 7]

@@ -1,0 +1,285 @@
+"""The log-reward: the acquisition in standard deviations of what was measured, a floor for what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from rdkit import Chem
+
+from data.records import FloatArray, Prediction
+from models.acquisition.base import round_context, within_a_pool
+from models.acquisition.log_reward import LIMIT, AcquisitionReward, first_refusal
+from models.protocols import ScoringContext
+from models.registry import build, kinds
+
+MEASURED = np.array([1.0, 2.0, 3.0, 6.0])
+CENTRE, SPREAD = MEASURED.mean(), MEASURED.std()
+CHAINS = ["C" * n for n in range(1, 13)]
+
+
+class ByLength:
+    """Predicts a multiple of the number of atoms, and remembers who was asked for."""
+
+    def __init__(self, slope: float = 1.0, std: float = 0.5) -> None:
+        self.slope, self.std = slope, std
+        self.asked: list[list[str]] = []
+
+    def fit(self, molecules: Sequence[str], values: FloatArray, *, seed: int) -> None:
+        raise NotImplementedError
+
+    def predict(self, molecules: Sequence[str]) -> Prediction:
+        self.asked.append(list(molecules))
+        mean = [self.slope * Chem.MolFromSmiles(smiles).GetNumAtoms() for smiles in molecules]
+        return Prediction(np.array(mean, dtype=np.float64), np.full(len(mean), self.std))
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def load_state(self, state: Any) -> None:
+        pass
+
+
+WIDE = ByLength(1.0, 2.0)
+"""So unsure that no improvement is out of reach and no reward is clipped."""
+
+
+class NotLonger:
+    """Refuses chains of more than n atoms."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.asked: list[str] = []
+
+    def refuse(self, molecules: Sequence[str]) -> list[str | None]:
+        self.asked += molecules
+        return [f"longer than {self.n}" if len(smiles) > self.n else None for smiles in molecules]
+
+
+def reward(
+    acquisition: dict[str, Any] | None = None,
+    *,
+    proxy: Any = None,
+    screens: Sequence[Any] = (),
+    measured: FloatArray = MEASURED,
+    maximise: bool = True,
+    b: float = 1.0,
+    **options: Any,
+) -> AcquisitionReward:
+    return AcquisitionReward(
+        proxy or ByLength(),
+        build("acquisition", acquisition or {"kind": "mean"}),
+        screens,
+        measured,
+        maximise=maximise,
+        inverse_temperature=b,
+        **options,
+    )
+
+
+# Scale
+
+
+@pytest.mark.parametrize("b", [0.5, 1.0, 4.0])
+def test_it_is_the_score_in_deviations_of_what_was_measured_times_the_inverse_temperature(b: float) -> None:
+    found = reward(b=b)(CHAINS[:6])
+    np.testing.assert_allclose(found, b * (np.arange(1.0, 7.0) - CENTRE) / SPREAD, atol=1e-6)
+
+
+def test_for_a_minimum_smaller_is_better() -> None:
+    found = reward(maximise=False)(CHAINS[:6])
+    np.testing.assert_allclose(found, -(np.arange(1.0, 7.0) - CENTRE) / SPREAD, atol=1e-6)
+    assert (np.diff(found) < 0).all()
+
+
+def test_the_average_measured_molecule_has_zero() -> None:
+    assert reward()(["CCC"])[0] == pytest.approx(0.0, abs=1e-6)
+    assert reward().of_values(np.array([CENTRE]))[0] == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("maximise", [True, False])
+@pytest.mark.parametrize("acquisition", ["mean", "upper_confidence_bound", "expected_improvement"])
+def test_the_unit_of_the_target_does_not_matter(acquisition: str, maximise: bool) -> None:
+    plain = reward({"kind": acquisition}, maximise=maximise, b=2.0)
+    other = reward(
+        {"kind": acquisition}, proxy=ByLength(250.0, 125.0), measured=250.0 * MEASURED, maximise=maximise, b=2.0
+    )
+    np.testing.assert_allclose(other(CHAINS), plain(CHAINS), atol=1e-5)
+
+
+def test_measured_values_are_rewarded_by_themselves_whatever_the_acquisition() -> None:
+    for acquisition in ("mean", "upper_confidence_bound", "expected_improvement"):
+        found = reward({"kind": acquisition}, b=3.0).of_values(MEASURED)
+        np.testing.assert_allclose(found, 3.0 * (MEASURED - CENTRE) / SPREAD)
+        assert found.mean() == pytest.approx(0.0)
+        assert found.std() == pytest.approx(3.0)
+    np.testing.assert_allclose(reward(maximise=False).of_values(MEASURED), -reward(maximise=True).of_values(MEASURED))
+
+
+def test_no_prediction_is_rewarded_without_bound() -> None:
+    wild = reward(proxy=ByLength(1e9))
+    assert wild(CHAINS).max() == LIMIT
+    assert wild.of_values(np.array([1e12]))[0] == LIMIT
+    bad = reward(proxy=ByLength(-1e9), b=2.0)
+    np.testing.assert_array_equal(bad(CHAINS), -8.0)
+    assert bad.of_values(np.array([-1e12]))[0] == bad.floor == -8.0
+
+
+@pytest.mark.parametrize("measured", [np.array([2.0]), np.array([2.0, 2.0, 2.0])])
+def test_measurements_that_do_not_differ_give_finite_rewards(measured: FloatArray) -> None:
+    for acquisition in ("mean", "expected_improvement"):
+        found = reward({"kind": acquisition}, measured=measured)
+        assert np.isfinite(found(CHAINS)).all()
+        assert np.isfinite(found.of_values(measured)).all()
+        assert found(["CCC"])[0] > found(["C"])[0]
+
+
+# Logarithmic acquisitions
+
+
+@pytest.mark.parametrize("maximise", [True, False])
+@pytest.mark.parametrize("b", [1.0, 3.0])
+def test_a_logarithm_is_taken_as_it_is_above_that_of_an_average_molecule(maximise: bool, b: float) -> None:
+    acquisition = build("acquisition", {"kind": "expected_improvement"})
+    best = float(MEASURED.max() if maximise else MEASURED.min())
+    score, average = (
+        acquisition.score(prediction, best=best, maximise=maximise)
+        for prediction in (WIDE.predict(CHAINS[:8]), Prediction(np.array([CENTRE]), np.array([SPREAD])))
+    )
+    found = reward({"kind": "expected_improvement"}, proxy=WIDE, maximise=maximise, b=b)
+    np.testing.assert_allclose(found(CHAINS[:8]), np.clip(b * (score - average), found.floor, LIMIT), atol=1e-6)
+    assert (found(CHAINS[:8]) > found.floor).sum() > 3
+
+
+def test_a_logarithm_and_its_plain_form_order_molecules_alike() -> None:
+    logarithm, plain = (
+        reward({"kind": "expected_improvement", "scale": scale}, proxy=WIDE)(CHAINS[2:9]) for scale in ("log", "plain")
+    )
+    np.testing.assert_array_equal(np.argsort(logarithm), np.argsort(plain))
+    assert (np.diff(logarithm) > 0).all()
+
+
+def test_a_molecule_predicted_as_the_average_of_the_measured_has_zero_under_a_logarithm() -> None:
+    proxy = ByLength(1.0, float(SPREAD))
+    assert reward({"kind": "expected_improvement"}, proxy=proxy)(["CCC"])[0] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_logarithm_that_reads_the_molecules_is_centred_on_the_measured_ones() -> None:
+    measured = ["CC", "CCCC", "CCCCCC", "CCCCCCCC"]
+    context = ScoringContext(6.0, True, molecules=tuple(measured))
+    found = reward({"kind": "cost_aware"}, proxy=WIDE, context=context)
+    plain = reward({"kind": "expected_improvement"}, proxy=WIDE, context=context)
+    # log cost is 3 log(atoms / 10); what is common to the measured molecules is taken off.
+    atoms = np.arange(4.0, 9.0)
+    expected = -3.0 * np.log(atoms / 10.0) + 3.0 * np.log(np.array([2.0, 4.0, 6.0, 8.0]) / 10.0).mean()
+    molecules = CHAINS[3:8]
+    np.testing.assert_allclose(found(molecules) - plain(molecules), expected, atol=1e-5)
+
+
+# Acquisitions that need a context, or a pool
+
+
+def test_the_context_of_the_round_is_given_with_the_molecules_asked_for() -> None:
+    context = ScoringContext(6.0, True, molecules=("CC", "CCC"), seed=5)
+    found = reward({"kind": "thompson_sampling"}, context=context)
+    one_by_one = np.array([reward({"kind": "thompson_sampling"}, context=context)([smiles])[0] for smiles in CHAINS])
+    np.testing.assert_allclose(found(CHAINS), one_by_one, atol=1e-6)
+    other = reward({"kind": "thompson_sampling"}, context=ScoringContext(6.0, True, molecules=("CC",), seed=6))
+    assert np.abs(other(CHAINS) - found(CHAINS)).max() > 0.01
+
+
+def test_what_is_measured_best_comes_from_the_goal() -> None:
+    assert reward().best == 6.0
+    assert reward(maximise=False).best == 1.0
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind, cls in kinds("acquisition").items() if cls.__module__.startswith("models.")]
+)
+def test_every_acquisition_of_one_target_rewards_or_is_refused(kind: str) -> None:
+    acquisition = build("acquisition", {"kind": kind})
+    if getattr(acquisition, "objectives", 1) > 1:
+        return
+    context = round_context(acquisition, ByLength(), CHAINS[:4], MEASURED, maximise=True, seed=0)
+    found = reward({"kind": kind}, context=context)(CHAINS)
+    assert found.shape == (12,)
+    assert np.isfinite(found).all()
+    assert np.ptp(found) > 0
+    assert ((found >= -6.0) & (found <= LIMIT)).all()
+
+
+def test_an_acquisition_that_ranks_a_pool_is_refused_by_name() -> None:
+    relative = [kind for kind in kinds("acquisition") if within_a_pool(build("acquisition", {"kind": kind}))]
+    assert "pareto_rank" in relative
+    for kind in relative:
+        with pytest.raises(ValueError, match=f"acquisition '{kind}' ranks the members of a pool.*Use another one"):
+            reward({"kind": kind})
+
+
+def test_its_variant_that_compares_with_what_was_measured_is_not_refused() -> None:
+    assert reward({"kind": "pareto_rank", "among": "measured"}).floor == -6.0
+
+
+def test_a_strangers_acquisition_that_ranks_a_pool_is_refused_by_its_class() -> None:
+    class Strange:
+        relative = True
+
+        def score(self, prediction: Prediction, *, best: float | None, maximise: bool) -> FloatArray:
+            return prediction.mean
+
+    with pytest.raises(ValueError, match="acquisition 'Strange' ranks"):
+        AcquisitionReward(ByLength(), Strange(), [], MEASURED, maximise=True, inverse_temperature=1.0)
+
+
+# Screens
+
+
+@pytest.mark.parametrize("b", [1.0, 5.0])
+def test_what_a_screen_refuses_has_the_floor_and_is_not_predicted(b: float) -> None:
+    proxy = ByLength()
+    found = reward(proxy=proxy, screens=[NotLonger(4)], b=b)(CHAINS)
+    np.testing.assert_array_equal(found[4:], -2.0 * b - 4.0)
+    assert proxy.asked == [CHAINS[:4]]
+    assert (found[:4] > found[4:].max()).all()
+
+
+def test_a_proxy_is_not_asked_where_everything_is_refused() -> None:
+    proxy = ByLength()
+    np.testing.assert_array_equal(reward(proxy=proxy, screens=[NotLonger(0)])(CHAINS), -6.0)
+    assert proxy.asked == []
+
+
+def test_the_first_screen_that_refuses_gives_the_reason_and_spares_the_others() -> None:
+    first, second = NotLonger(5), NotLonger(3)
+    assert first_refusal([first, second], CHAINS[:7]) == [None] * 3 + ["longer than 3"] * 2 + ["longer than 5"] * 2
+    assert second.asked == CHAINS[:5]
+    assert first_refusal([], CHAINS[:2]) == [None, None]
+    assert first_refusal([first], []) == []
+
+
+# Repeats
+
+
+def test_a_molecule_is_predicted_once_and_keeps_its_reward() -> None:
+    proxy = ByLength()
+    found = reward(proxy=proxy)
+    np.testing.assert_array_equal(found(["CC", "CCC", "CC"]), found(["CC", "CCC"])[[0, 1, 0]])
+    found(["CCC", "CCCC"])
+    assert proxy.asked == [["CC", "CCC"], ["CCCC"]]
+
+
+def test_the_cache_is_bounded_and_forgetting_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.acquisition.log_reward.CACHE_SIZE", 4)
+    proxy = ByLength()
+    found = reward(proxy=proxy)
+    first = found(CHAINS[:4])
+    mixed = found([CHAINS[0], *CHAINS[4:7]])
+    assert mixed[0] == first[0]
+    np.testing.assert_array_equal(found(CHAINS), reward()(CHAINS))
+    assert len(proxy.asked) > 2
+
+
+def test_no_molecule_has_no_reward() -> None:
+    assert reward()([]).shape == (0,)

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.figure import Figure
+
+from tasks.reporting.page import candidates_page
+from tasks.reporting.plots import png, svg
+
+ACCEPTORS = ["N#CC(C#N)=C(C#N)C#N", "O=C1C=CC(=O)C=C1", "c1ccc2nsnc2c1", "N#Cc1ccc(C#N)cc1", "O=Cc1ccccc1"]
+
+
+def row(smiles: str, value: float | None = 1.0, **more: Any) -> dict[str, Any]:
+    return {
+        "id": f"ID-{smiles}", "smiles": smiles, "value": value, "unit": "eV", "round": 1, "arm": "acquisition",
+        "predicted_mean": 1.25, "predicted_std": 0.5, "source": "gflownet", "state": "done", "novelty": 0.5, "error": None,
+    } | more  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Text of each cell by row and column, and every tag with its attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.cells: list[dict[str, str]] = []
+        self.column: str | None = None
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append((tag, given))
+        if tag == "tr" and "data-state" in given:
+            self.cells.append({})
+        if tag == "td":
+            self.column = given["class"]
+            self.cells[-1][self.column] = ""
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "td":
+            self.column = None
+
+    def handle_data(self, data: str) -> None:
+        if self.column:
+            self.cells[-1][self.column] += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def page(rows: list[dict[str, Any]], **more: Any) -> Page:
+    return Page(candidates_page(rows, **{"title": "acceptors", "unit": "eV", "objective": "electron_affinity"} | more))
+
+
+def test_each_candidate_has_a_row_with_its_figures() -> None:
+    found = page([row(smiles, value=2.0 - i, novelty=0.1 * i, sa_score=3.456) for i, smiles in enumerate(ACCEPTORS)])
+    assert len(found.cells) == len(ACCEPTORS) == len([s for s in found.all("svg") if s["class"] == "mol"])
+    third = {column: text.strip() for column, text in found.cells[2].items()}
+    assert third["rank"] == "3"
+    assert third["value"] == "0 eV"
+    assert third["predicted"] == "1.250 ± 0.50"
+    assert third["novelty"] == "0.20"
+    assert third["sa_score"] == "3.46"
+    assert third["heavy_atoms"] == "9"
+    assert third["smiles"] == "c1ccc2nsnc2c1ID-c1ccc2nsnc2c1"
+    assert (third["round"], third["arm"], third["source"]) == ("1", "acquisition", "gflownet")
+
+
+def test_an_interval_of_two_values_is_not_shown() -> None:
+    arms = {"acquisition_mean": 4.5, "acquisition_half": 44.0, "control_mean": 2.0, "control_half": 2.5}
+    text = candidates_page([], title="x", unit="eV", summary=arms | {"acquisition_n": 2, "control_n": 3})
+    assert "eV (n 2)" in text
+    assert "± 2.5 eV (95 %), n 3" in text
+    assert "± 44" not in text
+
+
+def test_the_unmeasured_the_waiting_and_the_failed_say_so() -> None:
+    rows = [
+        row("CCO", None, state="proposed"),
+        row("CCN", None, state="submitted"),
+        row("CCC", None, state="failed", error="timeout", message="no answer within 60 s"),
+        row("CCF", None, state="in_doubt"),
+    ]
+    texts = [cells["value"].strip() for cells in page(rows).cells]
+    assert texts == [
+        "not measured",
+        "sent, no answer yet",
+        "failed – timeout: no answer within 60 s",
+        "in doubt",
+    ]
+
+
+def test_a_molecule_that_cannot_be_drawn_keeps_its_row() -> None:
+    cells = page([row("this is no molecule", None, state="failed", error="invalid")]).cells[0]
+    assert cells["structure"] == "not drawable"
+    assert "this is no molecule" in cells["smiles"]
+
+
+def test_hostile_strings_add_no_element() -> None:
+    hostile = "\"><script>alert(1)</script><img src=x onerror=alert(1)>'"
+    everywhere = dict.fromkeys(("id", "smiles", "arm", "source", "error", "message", "unit"), hostile)
+    found = page(
+        [row("CCO") | everywhere | {"value": None, "state": "failed"}, row("CCN")],
+        title=hostile,
+        subtitle=hostile,
+        unit=hostile,
+        objective=hostile,
+        summary={hostile: hostile, "best": 1.0},
+        extras={"novelty": hostile},
+        plots={hostile: svg(Figure(figsize=(1, 1)))},
+    )
+    assert len(found.all("script")) == 1
+    assert len(found.all("img")) == 1
+    assert not [1 for _, attributes in found.tags if any(name.startswith("on") for name in attributes)]
+    assert found.cells[0]["smiles"] == hostile * 2
+
+
+def test_the_page_needs_and_allows_nothing_from_outside() -> None:
+    text = candidates_page([row(smiles) for smiles in ACCEPTORS], title="acceptors")
+    found = Page(text)
+    assert not found.all("link")
+    assert all(image["src"].startswith("data:") for image in found.all("img"))
+    addresses = set(re.findall(r"https?://[^\s\"'<>]+", text))
+    assert addresses == {"http://www.w3.org/2000/svg"}
+    policy = next(m["content"] for m in found.all("meta") if m.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none';")
+    script = re.search(r"<script>(.*?)</script>", text, re.DOTALL).group(1)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+
+
+def test_the_figures_of_the_campaign_are_in_the_heading() -> None:
+    text = candidates_page(
+        [row("CCO", 2.0)],
+        title="acceptors",
+        unit="eV",
+        summary={
+            "best": 2.25,
+            "top10_mean": -0.5,
+            "calls": 120,
+            "budget": 200,
+            "control_mean": None,
+            "held-out rmse": 0.4,
+        },
+    )
+    heading = re.sub(r"<[^>]+>", " ", text[text.index("<header>") : text.index("</header>")])
+    assert re.sub(r"\s+", " ", heading).strip() == (
+        "acceptors Best measured 2.250 eV Mean of the ten best −0.5000 eV Oracle calls 120 of 200 Held-out rmse 0.4000"
+    )
+
+
+def test_filters_are_offered_where_there_is_a_choice() -> None:
+    found = page([row("CCO", round=2), row("CCN", round=10), row("CCC", round=1)])
+    assert [s["data-filter"] for s in found.all("select")] == ["round"]
+    assert [o["value"] for o in found.all("option")] == ["", "1", "2", "10"]
+
+
+def test_a_minimised_objective_sorts_the_small_first() -> None:
+    def first_click(maximise: bool) -> str | None:
+        buttons = page([row("CCO")], maximise=maximise).all("button")
+        return next(b["data-first"] for b in buttons if b.get("data-sort") == "value")
+
+    assert first_click(True) == "descending"
+    assert first_click(False) == "ascending"
+
+
+def test_plots_are_taken_as_files_and_as_text(tmp_path: Path) -> None:
+    figure = Figure(figsize=(1, 1))
+    (tmp_path / "a.png").write_bytes(png(figure))
+    (tmp_path / "b.svg").write_text(svg(figure), encoding="utf-8")
+    (tmp_path / "c.txt").write_text("neither", encoding="utf-8")
+    found = page([row("CCO")], plots={"a": tmp_path / "a.png", "b": str(tmp_path / "b.svg"), "c": svg(figure)})
+    kinds = [image["src"].split(";")[0] for image in found.all("img")]
+    assert kinds == ["data:image/png", "data:image/svg+xml", "data:image/svg+xml"]
+    with pytest.raises(ValueError, match="neither PNG nor SVG"):
+        page([row("CCO")], plots={"c": tmp_path / "c.txt"})
+
+
+def test_three_hundred_candidates_stay_below_two_megabytes_and_are_the_same_bytes() -> None:
+    rows = [
+        row(f"{'C' * (i % 20)}c1cc({'F' if i % 2 else 'C#N'})c(S(=O)(=O)N2CCOCC2)cc1[N+](=O)[O-]", i / 100.0)
+        for i in range(300)
+    ]
+    first = candidates_page(rows, title="many")
+    assert len(first.encode()) < 2_000_000
+    assert first == candidates_page(rows, title="many")
+
+
+def test_a_page_without_candidates_is_a_page() -> None:
+    assert page([]).cells == []

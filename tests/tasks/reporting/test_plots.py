@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+
+from data.chemistry.molecules import morgan_counts, tanimoto
+from tasks.reporting.plots import (
+    best_so_far,
+    chemical_space,
+    png,
+    predicted_against_measured,
+    running_best,
+    similarity_map,
+    svg,
+    training,
+)
+
+LIBRARY = [
+    "CCO",
+    "CCN",
+    "CCCl",
+    "c1ccccc1",
+    "c1ccncc1",
+    "Cc1ccccc1",
+    "O=C1C=CC(=O)C=C1",
+    "CC(=O)O",
+    "CCC(=O)O",
+    "C1CCCCC1",
+]
+
+
+def row(
+    value: float | None, *, round: int = 0, arm: str = "initial", smiles: str = "CCO", **more: Any
+) -> dict[str, Any]:
+    return {
+        "smiles": smiles, "value": value, "round": round, "arm": arm, "state": "failed" if value is None else "done",
+        "predicted_mean": None, "predicted_std": None, "origin": "called",
+    } | more  # fmt: skip
+
+
+ROWS = [
+    row(0.0, smiles="CCF"),
+    row(None, smiles="CCBr"),
+    row(1.0, smiles="CCC"),
+    row(3.0, round=1, arm="acquisition", smiles="N#CC=CC#N", predicted_mean=2.0, predicted_std=1.0),
+    row(0.5, round=1, arm="control", smiles="CCCC", predicted_mean=0.4, predicted_std=0.01),
+    row(2.0, round=2, arm="acquisition", smiles="N#Cc1ccccc1", predicted_mean=2.5, predicted_std=0.5),
+    row(None, round=2, arm="control", smiles="CCS", state="proposed", origin=None),
+]
+
+
+def line(figure: Figure, label: str) -> tuple[list[float], list[float]]:
+    found = next(found for found in figure.axes[0].lines if found.get_label() == label)
+    return list(found.get_xdata()), list(found.get_ydata())
+
+
+@given(st.lists(st.one_of(st.just(np.nan), st.floats(-9, 9)), max_size=20), st.booleans())
+def test_the_running_best_is_the_best_of_what_came_before(values: list[float], maximise: bool) -> None:
+    found = running_best(np.array(values, dtype=float), maximise=maximise)
+    for i in range(len(values)):
+        before = [v for v in values[: i + 1] if not np.isnan(v)]
+        expected = (max if maximise else min)(before) if before else np.nan
+        np.testing.assert_array_equal(found[i], expected)
+
+
+def test_best_so_far_counts_failed_calls_and_keeps_the_arms_apart() -> None:
+    figure = best_so_far(ROWS, objective="electron_affinity", unit="eV")
+    assert line(figure, "best: initial + acquisition") == ([1, 2, 3, 4, 5, 6], [0.0, 0.0, 1.0, 3.0, 3.0, 3.0])
+    assert line(figure, "best: initial + control") == ([1, 2, 3, 4, 5, 6], [0.0, 0.0, 1.0, 1.0, 1.0, 1.0])
+    assert figure.axes[0].get_ylabel() == "Electron affinity / eV"
+
+
+def test_values_that_came_with_the_data_stand_before_the_first_call() -> None:
+    data = [row(value, origin="imported") for value in (2.0, 4.0, 3.0)]
+    bought = [row(1.0), row(5.0, round=1, arm="acquisition"), row(4.5, round=1, arm="control", origin="reused")]
+    axes = best_so_far(data + bought).axes[0]
+    assert axes.get_xlabel() == "Calls of the oracle, 3 in all"
+    assert line(axes.figure, "best: data + initial + acquisition") == ([0, 1, 2, 3], [4.0, 4.0, 5.0, 5.0])
+    assert line(axes.figure, "best: data + initial + control") == ([0, 1, 2, 3], [4.0, 4.0, 4.0, 4.5])
+    points = {found.get_label(): found.get_offsets()[:, 0].tolist() for found in axes.collections}
+    assert points == {"data (3)": [0, 0, 0], "initial (1)": [1], "acquisition (1)": [2], "control (1)": [3]}
+    assert [text.get_text() for text in axes.texts] == ["round 1"]
+
+
+def test_data_alone_are_drawn_and_no_call_is_counted() -> None:
+    axes = best_so_far([row(2.0, origin="imported"), row(1.0, origin="imported")]).axes[0]
+    assert axes.get_xlabel() == "Calls of the oracle, 0 in all"
+    assert line(axes.figure, "best: data + acquisition") == ([0], [2.0])
+
+
+def test_best_so_far_of_a_minimised_objective_goes_down() -> None:
+    assert line(best_so_far(ROWS, maximise=False), "best: initial + acquisition")[1] == [0.0] * 6
+    rows = [row(2.0), row(1.0), row(3.0)]
+    assert line(best_so_far(rows, maximise=False), "best: initial + acquisition")[1] == [2.0, 1.0, 1.0]
+
+
+def test_parity_counts_who_is_inside_the_interval() -> None:
+    figure = predicted_against_measured(ROWS)
+    assert figure.axes[0].get_title() == "Inside the 90 % interval: acquisition 2 of 2, control 0 of 1"
+    labels = figure.axes[0].get_legend_handles_labels()[1]
+    assert labels == ["round 1 (2)", "round 2 (1)"]
+
+
+def test_the_map_puts_like_molecules_together() -> None:
+    place = similarity_map(LIBRARY)
+    counts = morgan_counts(LIBRARY)
+    near = np.linalg.norm(place[:, None] - place[None], axis=-1)
+    upper = np.triu_indices(len(LIBRARY), 1)
+    assert np.corrcoef(near[upper], 1 - tanimoto(counts, counts)[upper])[0, 1] > 0.5
+    np.testing.assert_allclose(place.mean(0), 0.0, atol=1e-9)
+
+
+def test_the_map_does_not_depend_on_the_order() -> None:
+    order = np.random.default_rng(0).permutation(len(LIBRARY))
+    np.testing.assert_allclose(similarity_map([LIBRARY[i] for i in order]), similarity_map(LIBRARY)[order], atol=1e-6)
+
+
+def test_chemical_space_colours_by_value_and_leaves_the_unmeasured_hollow() -> None:
+    figure = chemical_space(LIBRARY, ROWS, unit="eV")
+    library, *points = figure.axes[0].collections
+    assert len(library.get_offsets()) == len(LIBRARY)
+    coloured = [p for p in points if p.get_array() is not None]
+    assert sorted(v for p in coloured for v in p.get_array()) == [0.0, 0.5, 1.0, 2.0, 3.0]
+    assert sum(len(p.get_offsets()) for p in points if p.get_array() is None) == 2
+    assert figure.axes[1].get_ylabel() == "Value / eV"
+
+
+def test_training_draws_the_loss_and_log_z() -> None:
+    history = [{"step": float(s), "loss": 10.0 / (s + 1), "log_z": float(s)} for s in range(50)]
+    upper, lower = training(history).axes
+    assert upper.get_yscale() == "log"
+    assert list(lower.lines[0].get_ydata()) == [float(s) for s in range(50)]
+    np.testing.assert_allclose(upper.lines[0].get_ydata(), [10.0 / (s + 1) for s in range(50)])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: best_so_far(ROWS),
+        lambda: predicted_against_measured(ROWS),
+        lambda: chemical_space(LIBRARY, ROWS),
+        lambda: training([{"step": 1.0, "loss": 2.0, "log_z": 0.0}]),
+    ],
+)
+def test_the_same_rows_give_the_same_bytes(make: Any) -> None:
+    figure = make()
+    assert png(figure) == png(figure) == png(make())
+    assert png(figure).startswith(b"\x89PNG")
+    assert svg(figure) == svg(make())
+
+
+def test_nothing_to_draw_is_drawn_as_nothing() -> None:
+    for figure in (best_so_far([]), predicted_against_measured([]), chemical_space([], []), training([])):
+        assert png(figure).startswith(b"\x89PNG")
