@@ -43,7 +43,7 @@ is worth, yet above what another build of the linear algebra changes."""
 
 def members(config: CampaignConfig) -> tuple[list[tuple[str, str]], dict[str, Any]]:
     """Return (identity, canonical SMILES) of every member that passes the screens, and how many were refused."""
-    library = read_source(config.data.component(), base=ROOT, space=config.space)
+    library = read_source(config.data.component(), base=ROOT, space=space_of(config))
     rows = list(library.frame[["id", "smiles"]].itertuples(index=False, name=None))
     reasons = first_refusal(screens_of(config), [smiles for _, smiles in rows])
     passed = sorted(row for row, reason in zip(rows, reasons, strict=True) if reason is None)

@@ -27,11 +27,14 @@ from data.tables.library_file import LibraryFile
 from data.tables.prepared import PART_ROWS, Part, PreparedLibrary, prepared
 from data.tables.readers import Row, zinc250k_rows
 from models.acquisition.log_reward import first_refusal
-from models.protocols import GenerationContext, Space
+from models.protocols import GenerationContext
 from models.registry import build
 from models.screens.space import SpaceScreen
+from models.spaces.molecules import Molecules
 
-SPACE = Space(38, 4, ("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br", "I"))
+SPACE = Molecules(
+    max_heavy_atoms=38, min_heavy_atoms=4, elements=("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br", "I")
+)
 
 
 def timed(name: str, n: int, work: Callable[[], object]) -> object:

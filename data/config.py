@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from data.yaml_text import DEEPEST, YamlError, parse_yaml, read_yaml, shown
 
@@ -59,38 +59,25 @@ class _Open(BaseModel):
         return {"kind": self.kind, **(self.model_extra or {})}
 
 
-_ELEMENTS = re.findall(
-    "[A-Z][a-z]?",
-    "HHeLiBeBCNOFNeNaMgAlSiPSClArKCaScTiVCrMnFeCoNiCuZnGaGeAsSeBrKrRbSr"
-    "YZrNbMoTcRuRhPdAgCdInSnSbTeIXeCsBaLaCePrNdPmSmEuGdTbDyHoErTmYbLu"
-    "HfTaWReOsIrPtAuHgTlPbBiPoAtRnFrRaAcThPaUNpPuAmCmBkCfEsFmMdNoLrRfDbSgBhHsMtDsRgCnNhFlMcLvTsOg",
-)
+_WRITTEN_OUT = {
+    "max_heavy_atoms": 14,
+    "min_heavy_atoms": 3,
+    "elements": ["H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br"],
+}
+"""Defaults of the space of molecules, which ledgers have written out from when it was part of the schema."""
 
 
-class SpaceConfig(_Strict):
-    """Where to look: neutral, single-component molecules of bounded size."""
+class SpaceConfig(_Open):
+    """Where to look: a kind of objects and its bounds."""
 
-    kind: Literal["molecules"] = "molecules"
-    max_heavy_atoms: int = Field(default=14, ge=1, le=60)
-    min_heavy_atoms: int = Field(default=3, ge=1)
-    elements: tuple[str, ...] = ("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br")
+    kind: str = "molecules"
 
-    @field_validator("elements")
+    @model_validator(mode="before")
     @classmethod
-    def _are_elements(cls, elements: tuple[str, ...]) -> tuple[str, ...]:
-        for symbol in elements:
-            if symbol not in _ELEMENTS:
-                hint = nearest_spelling(symbol.capitalize(), _ELEMENTS)
-                raise ValueError(f"{shown(symbol)} is no symbol of an element; expected such as C, N or Cl.{hint}")
-        return elements
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.min_heavy_atoms > self.max_heavy_atoms:
-            raise ValueError(
-                f"min_heavy_atoms ({self.min_heavy_atoms}) is above max_heavy_atoms ({self.max_heavy_atoms})"
-            )
-        return self
+    def _without_defaults(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or raw.get("kind", "molecules") != "molecules":
+            return raw
+        return {key: value for key, value in raw.items() if key not in _WRITTEN_OUT or value != _WRITTEN_OUT[key]}
 
 
 class ObjectiveConfig(_Strict):
@@ -352,7 +339,8 @@ def _explain(model: type[BaseModel], item: Any, what: str) -> str:
     if item["type"] == "missing":
         return f"key {where!r} is missing."
     if item["type"] in _SECTION_TYPES and where:
-        keys = ", ".join(_known_keys(model, item["loc"]))
+        section = _section(model, item["loc"])
+        keys = ", ".join(sorted(section.model_fields)) + " and options of that kind" * issubclass(section, _Open)
         return f"{where}: expected a section with keys among {keys} (got {shown(item['input'])})."
     message = plain_message(item)
     return f"{where or what}: {message}" + ("" if item["type"] == "value_error" else f" (got {shown(item['input'])}).")
@@ -365,10 +353,14 @@ def nearest_spelling(word: str, known: Sequence[str]) -> str:
 
 
 def _known_keys(model: Any, loc: Sequence[Any]) -> list[str]:
+    return sorted(_section(model, loc).model_fields)
+
+
+def _section(model: Any, loc: Sequence[Any]) -> Any:
     for part in loc:
         if part not in model.model_fields:  # the number of an element, or the name of an alternative
             continue
         annotation = model.model_fields[part].annotation
         args = [arg for arg in getattr(annotation, "__args__", ()) if isinstance(arg, type)]
         model = args[0] if args else annotation
-    return sorted(model.model_fields)
+    return model

@@ -39,12 +39,14 @@ class Component(Generic[OptionsT]):
 
     Subclasses set `group`, `kind` and, where they have options, either an inner class `Options` or the parameter:
     `class Scale(Component[ScaleOptions])` and `class Scale(Component["Scale.Options"])` both type `self.options`.
-    `reference` names the paper.
+    `reference` names the paper, `spaces` the kinds of objects it can handle.
     """
 
     group: ClassVar[str] = ""
     kind: ClassVar[str] = ""
     reference: ClassVar[str] = ""
+    spaces: ClassVar[tuple[str, ...]] = ()
+    """Kinds of spaces that it is for; empty: any."""
     options: OptionsT
 
     class Options(Options):

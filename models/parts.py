@@ -6,26 +6,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data.config import CampaignConfig, ControlConfig, GeneratorConfig, SpaceConfig
+from data.config import CampaignConfig, ControlConfig, GeneratorConfig
 from data.records import FloatArray
 from models.acquisition.base import round_context
 from models.acquisition.log_reward import AcquisitionReward
 from models.oracles.base import oracle_parts
-from models.protocols import Acquisition, EmbeddingProxy, Generator, JointProxy, Oracle, Proxy, Screen, Selector, Space
+from models.protocols import Acquisition, EmbeddingProxy, Generator, JointProxy, Oracle, Proxy, Screen, Selector
 from models.registry import ComponentError, build, located
 from models.screens.domain import ApplicabilityDomain
-from models.screens.space import SpaceScreen
+from models.screens.space import InSpace
+from models.spaces.base import BaseSpace
 
 
-def space_of(config: CampaignConfig) -> Space:
-    """Return the bounds of the search space."""
-    space: SpaceConfig = config.space
-    return Space(space.max_heavy_atoms, space.min_heavy_atoms, space.elements)
+def space_of(config: CampaignConfig) -> BaseSpace[Any]:
+    """Return the search space."""
+    space: BaseSpace[Any] = build("space", config.space.component())
+    return space
 
 
 def screens_of(config: CampaignConfig) -> list[Screen]:
     """Return the space's own check and the screens of the campaign, in order."""
-    return [SpaceScreen.of(config.space), *(build("screen", spec) for spec in config.screens)]
+    return [InSpace(space_of(config)), *(build("screen", spec) for spec in config.screens)]
 
 
 def domain_of(config: CampaignConfig, measured: Sequence[str]) -> list[Screen]:

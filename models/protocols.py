@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from data.records import Candidate, FloatArray, Measurement, Prediction
+from models.spaces.base import BaseSpace
 
 Array = np.ndarray[Any, Any]
 
@@ -211,20 +212,10 @@ class Screen(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
-    """Bounds of the search space that a generator must respect."""
-
-    max_heavy_atoms: int
-    min_heavy_atoms: int
-    elements: tuple[str, ...]
-    """Symbols of the allowed elements, hydrogen included."""
-
-
-@dataclass(frozen=True, slots=True)
 class GenerationContext:
     """What a generator may know: the space, what was measured, and where to keep its checkpoint."""
 
-    space: Space
+    space: BaseSpace[Any]
     log_reward: LogReward
     seed: int
     known: tuple[str, ...] = ()
@@ -268,7 +259,7 @@ class Generator(Protocol):
 class Checked(Protocol):
     """A generator that can fail for want of a file or of members of the space: asked before anything is bought."""
 
-    def check(self, space: Space) -> None:
+    def check(self, space: BaseSpace[Any]) -> None:
         """Make what `fit` will need beside its context, and forget it.
 
         Raises:

@@ -55,6 +55,7 @@ GROUPS: Mapping[str, str] = {
     "policy": "models.gflownet.policies",
     "reward": "models.gflownet.rewards",
     "source": "models.sources",
+    "space": "models.spaces",
 }
 """Group of components -> package that holds its modules."""
 

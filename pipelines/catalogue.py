@@ -117,13 +117,14 @@ def build_vocabulary_file(
 
 def _molecules(file: Path, refused: Counter[str]) -> Iterator[str]:
     """Yield the molecules of a file in standard form, as data sources and pools read it; count the others."""
-    from data.chemistry.standardise import NotStandardError
-    from data.tables.library_file import ENDINGS, LibraryFile, ending, standard_smiles
+    from data.objects import NotStandardError
+    from data.tables.library_file import ENDINGS, LibraryFile, ending, standard_object
     from data.tables.remarks import reason_kind
+    from models.spaces.molecules import standard_molecule
 
     library = LibraryFile(file, format=None if ending(file) in ENDINGS else "smiles")
     for row in library.rows():
         try:
-            yield standard_smiles(row, None)
+            yield standard_object(row, standard_molecule)
         except NotStandardError as error:
             refused[reason_kind(str(error))] += 1

@@ -190,6 +190,7 @@ def checked_cron(cron: str) -> None:
 def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Terminal) -> int:
     """Check a campaign file and print what would be run."""
     load_config(path, overrides)  # a broken file is refused before anything heavy is imported
+    from models.parts import space_of
     from pipelines.validation import check_source, checked_config
     from tasks.stages import BadInput, CampaignStopped
 
@@ -203,7 +204,7 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
     for objective in config.objectives:
         lines.append(("objective", f"{objective.goal} {objective.name} with {objective.oracle['kind']}"))
     lines += [
-        ("space", f"molecules of {config.space.min_heavy_atoms} to {config.space.max_heavy_atoms} heavy atoms"),
+        ("space", space_of(config).told()),
         ("screens", ", ".join(spec["kind"] for spec in config.screens) or "none"),
         ("proxy", config.proxy.kind),
         ("generator", config.generator.kind),

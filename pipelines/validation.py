@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from data.chemistry.vocabulary import VocabularyError
 from data.config import CampaignConfig, ConfigError, load_config
 from models.parts import acquisition_of, generator_of, oracle_of, oracle_spec, screens_of, selector_of, space_of
 from models.protocols import Checked, CheckedOracle, Oracle
 from models.registry import ComponentError, build
+from models.spaces.base import BaseSpace, require_space
 from pipelines.catalogue import tell_plugin_problems
 from tasks.oracles.pool import OraclePool
 from tasks.prepare_data import checked_source
@@ -27,15 +29,15 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
     config = load_config(path, overrides)
     base = path.absolute().parent
     tell_plugin_problems()
+    space = space_of(config)
     oracle = oracle_of(config, base)
     if isinstance(oracle, CheckedOracle):
         oracle.check()
+    proxy, acquisition, selector = build("proxy", config.proxy.component()), acquisition_of(config), selector_of(config)
+    for component in (oracle, *screens_of(config), proxy, acquisition, selector):
+        require_space(component, space)
     _check_function(config, base, oracle)
-    screens_of(config)
-    build("proxy", config.proxy.component())
-    acquisition_of(config)
-    selector_of(config)
-    _check_generators(config, base)
+    _check_generators(config, base, space)
     _check_source(config, base)
     budget = config.budget
     if budget.calls is not None and budget.calls < config.data.initial:
@@ -87,12 +89,13 @@ def _check_function(config: CampaignConfig, base: Path, oracle: Oracle) -> None:
             pass
 
 
-def _check_generators(config: CampaignConfig, base: Path) -> None:
+def _check_generators(config: CampaignConfig, base: Path, space: BaseSpace[Any]) -> None:
     for part in (config.generator, config.control):
         generator = generator_of(part, base)
+        require_space(generator, space)
         if isinstance(generator, Checked):
             try:
-                generator.check(space_of(config))
+                generator.check(space)
             except (ComponentError, VocabularyError):
                 raise
             except ValueError as error:

@@ -20,7 +20,7 @@ from data.tables.decades import wide_span
 from data.tables.remarks import REFUSED, REPORT, reading_line
 from data.tables.spreadsheets import write_csv
 from models.acquisition.log_reward import first_refusal
-from models.parts import screens_of
+from models.parts import screens_of, space_of
 from models.registry import build
 from models.sources.base import read_source
 from tasks.oracles.booking import book_of
@@ -86,7 +86,7 @@ def _library(config: CampaignConfig, base: Path, sha256: str) -> Library:
     key = digest([settings, str(base), sha256])
     if key not in _kept:
         _kept.clear()
-        _kept[key] = read_source(config.data.component(), base=base, space=config.space)
+        _kept[key] = read_source(config.data.component(), base=base, space=space_of(config))
     return _kept[key]
 
 
@@ -110,7 +110,7 @@ def _counts(library: Library) -> dict[str, float]:
         "library": len(library.frame),
         "labelled": int(library.frame["value"].notna().sum()),
         "merged": library.merged,
-        "refused": len(library.refused) + library.too_large,
+        "refused": len(library.refused) + library.passed_over.total(),
     }
 
 

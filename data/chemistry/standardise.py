@@ -14,9 +14,8 @@ from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from data.chemistry.molecules import parse, quiet_rdkit
-from data.chemistry.structures import NotStandardError, structure
-
-__all__ = ["COUNTER_IONS", "NotStandardError", "heavy_atoms_in_text", "standardise"]
+from data.chemistry.structures import structure
+from data.objects import NotStandardError
 
 COUNTER_IONS = frozenset(
     {

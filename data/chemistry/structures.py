@@ -12,6 +12,7 @@ from rdkit import Chem
 
 from data.chemistry.axes import lost_from_text
 from data.chemistry.molecules import quiet_rdkit
+from data.objects import NotStandardError
 
 # A section is told by what it begins with; RDKit passes over those it does not know.
 _SECTIONS = re.compile(
@@ -26,10 +27,6 @@ _ALIASES = re.compile(r"_AP\d+|_R\d+|R\d*|Pol(_p)?|star_e|[AQMX]H?(_[ep])?")
 _UNUSUAL = re.compile(r"[*~$]|#0")
 """What a SMILES has if it has an unknown atom or a bond without an order; the text tells in a microsecond."""
 _BAD = re.compile(r"[^!-~]")
-
-
-class NotStandardError(ValueError):
-    """The text has no standard form; the message is a phrase that says why."""
 
 
 def split_text(text: str) -> tuple[str, str]:

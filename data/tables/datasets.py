@@ -12,11 +12,9 @@ from typing import ClassVar, Protocol
 
 import pandas as pd
 
-from data.chemistry.bounds import SpaceBounds
-from data.chemistry.molecules import identity, scaffold
-from data.chemistry.standardise import NotStandardError, heavy_atoms_in_text
+from data.objects import NotStandardError, Space
 from data.records import Refusal
-from data.tables.library_file import standard_smiles
+from data.tables.library_file import standard_object
 from data.tables.merging import Kept, merge
 from data.tables.readers import Row, SourceError
 from data.tables.remarks import Remarks, reason_kind, reasons_told
@@ -48,33 +46,31 @@ class Library:
     warnings: list[str] = field(default_factory=list)
     """Those of the notes that say what may be wrong with the file as a whole."""
     rows: int = 0
-    """Rows that were read: kept + merged + refused + too_large."""
+    """Rows that were read: kept + merged + refused + passed over."""
     merged: int = 0
     """Rows that went into an earlier row of the same structure."""
-    too_large: int = 0
-    """Rows of a packaged library that were passed over for their size."""
+    passed_over: Counter[str] = field(default_factory=Counter)
+    """Why rows of a packaged library were passed over at a glance -> how many."""
 
     @property
     def reasons(self) -> dict[str, int]:
         """Reason, without what it quotes -> rows refused for it, the commonest first."""
-        reasons = Counter(reason_kind(refusal.reason) for refusal in self.refused)
-        if self.too_large:
-            reasons["too many heavy atoms"] += self.too_large
+        reasons = self.passed_over + Counter(reason_kind(refusal.reason) for refusal in self.refused)
         return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
 
 
-def read_rows(source: Source, *, base: Path, space: SpaceBounds) -> Library:
+def read_rows(source: Source, *, base: Path, space: Space) -> Library:
     """Read, standardise and check every molecule of a source.
 
     A row is refused if its SMILES cannot be read or standardised, it is outside the space, or its value is no exact
     finite number (an empty cell is an unmeasured molecule and is kept). Rows of one structure become one: the first
-    line stays, and its value is what the option `replicates` makes of theirs. Lines of a packaged library that are too
-    large are counted in a note, not listed.
+    line stays, and its value is what the option `replicates` makes of theirs. Lines of a packaged library that are
+    outside at a glance are counted in a note, not listed.
 
     Args:
         source: of the rows.
         base: folder in which relative paths start.
-        space: bounds that every molecule must satisfy.
+        space: that every molecule must be in.
 
     Raises:
         SourceError: the file or a column is missing, its values are in several units
@@ -86,16 +82,17 @@ def read_rows(source: Source, *, base: Path, space: SpaceBounds) -> Library:
     remarks = Remarks()
     kept: list[Kept] = []
     refused: list[Refusal] = []
-    too_large = total = 0
+    passed_over: Counter[str] = Counter()
+    total = 0
     for row in source.rows(base):
         total += 1
-        if bulk and heavy_atoms_in_text(row.smiles) > space.max_heavy_atoms:
-            too_large += 1
+        if bulk and (reason := space.glance(row.smiles)) is not None:
+            passed_over[reason] += 1
             continue
         remarks.see(row)
         try:
             value = exact_value(row, rules) if row.problem is None else math.nan
-            kept.append(Kept(standard_smiles(row, space), value, row.line))
+            kept.append(Kept(standard_object(row, space.admit), value, row.line))
         except NotStandardError as error:
             refused.append(Refusal(row.line, row.smiles, str(error)))
         else:
@@ -106,18 +103,17 @@ def read_rows(source: Source, *, base: Path, space: SpaceBounds) -> Library:
         remarks.require_one_unit(str(getattr(source, "path", source.kind)), unit_column)
     merged = merge(kept, getattr(source, "replicates", "mean"))
     refused = sorted([*refused, *merged.refused], key=lambda refusal: refusal.line or 0)
-    notes = [f"{too_large} of {total} lines have more than {space.max_heavy_atoms} heavy atoms."] if too_large else []
+    notes = [f"{count} of {total} lines have {reason}." for reason, count in sorted(passed_over.items())]
     warnings = [*remarks.notes(refused, unit_column), *merged.warnings]
-    library = Library(
-        _frame(merged.rows), refused, notes + warnings + merged.notes, warnings, total, merged.merged, too_large
-    )
+    notes += warnings + merged.notes
+    library = Library(_frame(merged.rows, space), refused, notes, warnings, total, merged.merged, passed_over)
     if not merged.rows:
         raise SourceError(_nothing_left(source.kind, library))
     return library
 
 
-def _frame(rows: Iterable[Kept]) -> pd.DataFrame:
-    table = [(identity(row.smiles), row.smiles, row.value, scaffold(row.smiles), row.line) for row in rows]
+def _frame(rows: Iterable[Kept], space: Space) -> pd.DataFrame:
+    table = [(space.identity(row.smiles), row.smiles, row.value, space.family(row.smiles), row.line) for row in rows]
     return pd.DataFrame(table, columns=list(COLUMNS)).astype({"value": "float64", "line": "int64"})
 
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from rdkit import Chem
-
-from data.chemistry.bounds import SpaceBounds, outside
-from data.chemistry.standardise import NotStandardError, heavy_atoms_in_text, standardise
+from data.objects import NotStandardError
 from data.tables.readers import Columns, Row, SourceError, csv_rows, parquet_rows, sdf_rows, smiles_rows
 
 Format = Literal["smiles", "csv", "sdf", "parquet"]
@@ -130,28 +126,16 @@ def require_file(path: Path) -> None:
     raise SourceError(f"There is no file {path}.{hint}")
 
 
-_SMILES = re.compile(r"[A-Za-z0-9@+\-\[\]()=#$:/\\%.*~]+")
-
-
-def standard_smiles(row: Row, space: SpaceBounds | None) -> str:
-    """Return the canonical SMILES of a row's molecule in its standard form: the one rule for every file.
+def standard_object(row: Row, standard: Callable[[str], str]) -> str:
+    """Return the standard form of a row's object: the one rule for every file.
 
     Args:
         row: of a library file.
-        space: bounds that it must satisfy; None: none.
+        standard: standard form of a text, such as `Space.admit`, which refuses what is outside the space.
 
     Raises:
         NotStandardError: it cannot be read or standardised, or is outside the space; the message is a phrase.
     """
     if row.problem is not None:
         raise NotStandardError(row.problem)
-    if not row.smiles:
-        raise NotStandardError("no SMILES in this row")
-    # The text tells a large molecule in microseconds, RDKit in milliseconds.
-    if space is not None and heavy_atoms_in_text(row.smiles) > space.max_heavy_atoms and _SMILES.fullmatch(row.smiles):
-        raise NotStandardError(f"more than {space.max_heavy_atoms} heavy atoms")
-    mol = standardise(row.smiles)
-    reason = None if space is None else outside(mol, space)
-    if reason is not None:
-        raise NotStandardError(reason)
-    return str(Chem.MolToSmiles(mol))
+    return standard(row.smiles)

@@ -16,15 +16,13 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from data.chemistry.bounds import SpaceBounds
-from data.chemistry.standardise import NotStandardError
+from data.objects import NotStandardError, Space
 from data.records import Refusal
-from data.tables.library_file import LibraryFile, standard_smiles
+from data.tables.library_file import LibraryFile, standard_object
 from data.tables.readers import Row, SourceError
 from data.tables.remarks import reason_kind, reasons_told
 
@@ -72,25 +70,23 @@ class PreparedLibrary:
 
     Args:
         file: the library.
-        space: bounds that every molecule must satisfy.
+        space: that every molecule must be in.
         cache: folder in which parts are kept, by the content of the file; None: they are made again each time.
     """
 
-    def __init__(self, file: LibraryFile, space: SpaceBounds, cache: Path | None = None) -> None:
+    def __init__(self, file: LibraryFile, space: Space, cache: Path | None = None) -> None:
         self.file, self.space = file, space
         self._folder = None if cache is None else cache / f"library-{self.key()[:16]}"
 
     def key(self) -> str:
-        """Return a hash of all that the parts depend on: file, columns, space, rules and version of RDKit.
+        """Return a hash of all that the parts depend on: file, columns and space.
 
         Raises:
             SourceError: no such file.
         """
-        space = self.space
         told = [
-            [_FORMAT, PART_ROWS, version("rdkit")],
+            [_FORMAT, PART_ROWS, self.space.key()],
             [self.file.sha256(), self.file.kind(), self.file.smiles, self.file.delimiter],
-            [space.min_heavy_atoms, space.max_heavy_atoms, sorted(space.elements)],
         ]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
@@ -125,7 +121,7 @@ class PreparedLibrary:
         for row in self.file.rows():
             rows += 1
             try:
-                standard_smiles(row, self.space)
+                standard_object(row, self.space.admit)
             except NotStandardError as error:
                 refused[reason_kind(str(error))] += 1
                 first += [Refusal(row.line, row.smiles, str(error))] if len(first) < FIRST else []
@@ -163,14 +159,14 @@ class PreparedLibrary:
         return part
 
 
-def prepared(rows: list[Row], space: SpaceBounds) -> Part:
+def prepared(rows: list[Row], space: Space) -> Part:
     """Return the part that some rows make."""
     molecules: dict[str, None] = {}
     refused: Counter[str] = Counter()
     first: list[Refusal] = []
     for row in rows:
         try:
-            molecules[standard_smiles(row, space)] = None
+            molecules[standard_object(row, space.admit)] = None
         except NotStandardError as error:
             refused[reason_kind(str(error))] += 1
             if len(first) < FIRST:

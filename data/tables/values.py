@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from data.chemistry.structures import NotStandardError
+from data.objects import NotStandardError
 from data.records import LARGEST_VALUE
 from data.tables.neighbours import BETWEEN, EXACT, bare
 from data.tables.rows import Row

@@ -25,6 +25,7 @@ class ThompsonSampling(InformedScore):
     """
 
     kind = "thompson_sampling"
+    spaces = ("molecules",)
     reference = "Thompson, Biometrika 25, 285 (1933); Rahimi and Recht, NeurIPS (2007)"
 
     def score_in(self, prediction: Prediction, context: ScoringContext) -> FloatArray:

@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from data.chemistry.bounds import outside
-from data.chemistry.molecules import canonical, identity
 from data.records import Candidate
-from models.generators.operators import Operators, count_palette
 from models.protocols import GenerationContext
-from models.registry import Component
+from models.registry import Component, ComponentError
+from models.spaces.base import BaseSpace, Variation
 
 _SAMPLING_TRIES = 50
 """Offspring bred per missing candidate before sampling gives up."""
@@ -52,7 +50,8 @@ class Genetic(Component["Genetic.Options"]):
         self._population: dict[str, float] = {}
         self._archive: dict[str, float] = {}
         self._known: frozenset[str] = frozenset()
-        self._operators: Operators | None = None
+        self._variation: Variation | None = None
+        self._space: BaseSpace[Any] | None = None
         self._history: list[dict[str, float]] = []
 
     def fit(self, context: GenerationContext) -> None:
@@ -78,12 +77,12 @@ class Genetic(Component["Genetic.Options"]):
 
         Members of the library that are not measured count as met; measured molecules are never proposed.
         """
-        self._require_fit()
+        space, _ = self._require_fit()
         found: dict[str, Candidate] = {}
         for smiles in self._proposals(n, np.random.default_rng(seed)):
             if len(found) >= n:
                 break
-            key = identity(smiles)
+            key = space.identity(smiles)
             if key not in self._known:
                 found.setdefault(key, Candidate(id=key, smiles=smiles, source=self.kind))
         return list(found.values())
@@ -116,21 +115,29 @@ class Genetic(Component["Genetic.Options"]):
                 "The generator 'genetic' starts from measured molecules or a library; the context has neither. Add a "
                 "data source to the campaign."
             )
-        self._operators = Operators(count_palette(source, context.space), context.space)
-        self._known = frozenset(identity(smiles) for smiles in context.known)
+        self._space, self._variation = context.space, _variation(context.space, source)
+        self._known = frozenset(map(context.space.identity, context.known))
 
-    def _require_fit(self) -> Operators:
-        if self._operators is None:
+    def check(self, space: BaseSpace[Any]) -> None:
+        """Look whether objects of the space can be varied.
+
+        Raises:
+            ComponentError: the space has no edits.
+        """
+        _variation(space, ())
+
+    def _require_fit(self) -> tuple[BaseSpace[Any], Variation]:
+        if self._space is None or self._variation is None:
             raise ValueError("The generator 'genetic' has no population yet; call `fit` or `load_state` first.")
-        return self._operators
+        return self._space, self._variation
 
     def _first_population(self, context: GenerationContext, rng: np.random.Generator) -> dict[str, float]:
         elite = self.options.elite
         pairs = zip(context.known[:elite], context.known_log_reward[:elite], strict=True)
         population = {smiles: float(value) for smiles, value in pairs}
         order = rng.permutation(len(context.library))[: self.options.fresh]
-        fresh = [canonical(context.library[index]) for index in order]
-        unseen = [s for s in dict.fromkeys(fresh) if s and s not in population and not outside(s, context.space)]
+        fresh = [context.library[index] for index in order]
+        unseen = [obj for obj in dict.fromkeys(fresh) if obj not in population and not context.space.outside(obj)]
         if unseen:
             values = context.log_reward(unseen)
             scored = {smiles: float(value) for smiles, value in zip(unseen, values, strict=True)}
@@ -155,13 +162,13 @@ class Genetic(Component["Genetic.Options"]):
         return list(children)
 
     def _offspring(self, parents: Sequence[str], rng: np.random.Generator) -> str | None:
-        operators, options = self._require_fit(), self.options
+        (_, variation), options = self._require_fit(), self.options
         first = _parent(parents, rng)
         if rng.random() < options.mutation_share:
-            return operators.mutate(first, rng)
-        child = operators.crossover(first, _parent(parents, rng), rng)
+            return variation.mutate(first, rng)
+        child = variation.crossover(first, _parent(parents, rng), rng)
         if child is not None and rng.random() < options.mutate_crossover:
-            return operators.mutate(child, rng)
+            return variation.mutate(child, rng)
         return child
 
     def _evaluate(self, children: Sequence[str], context: GenerationContext) -> None:
@@ -197,3 +204,13 @@ class Genetic(Component["Genetic.Options"]):
 
 def _parent(parents: Sequence[str], rng: np.random.Generator) -> str:
     return parents[int(len(parents) * 10 ** rng.uniform(-2.5, 0))]
+
+
+def _variation(space: BaseSpace[Any], sample: Sequence[str]) -> Variation:
+    variation = space.variation(sample)
+    if variation is None:
+        raise ComponentError(
+            f"The generator 'genetic' varies objects, and the space {space.kind!r} has no edits for it. Use the "
+            "generator random, or another one of `discover components generator`."
+        )
+    return variation

@@ -27,9 +27,11 @@ from models.gflownet.policies.base import Policy
 from models.gflownet.rewards.molecules import MoleculeReward, candidates, draw_molecules, log_probabilities
 from models.gflownet.training.trainer import Trainer, TrainerOptions, TrainingError
 from models.gflownet.training.warm_up import imitate
-from models.protocols import GenerationContext, Space
+from models.protocols import GenerationContext
 from models.registry import Component, FolderPath, build
 from models.sealed import DamagedCheckpoint, read_sealed
+from models.spaces.base import BaseSpace
+from models.spaces.molecules import of_molecules
 from models.threads import single_thread
 
 logger = logging.getLogger(__name__)
@@ -65,6 +67,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
 
     group: ClassVar[str] = "generator"
     kind: ClassVar[str] = "gflownet"
+    spaces = ("molecules",)
     reference: ClassVar[str] = (
         "Bengio et al., Flow network based generative models for non-iterative diverse candidate generation, "
         "NeurIPS 2021, arXiv:2106.04399; Malkin et al., NeurIPS 2022, arXiv:2201.13259"
@@ -100,7 +103,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         self._trainer: Trainer[Any] | None = None
         self._digest = ""
 
-    def check(self, space: Space) -> None:
+    def check(self, space: BaseSpace[Any]) -> None:
         """Make what `fit` needs beside its context, and take one small step of training.
 
         Raises:
@@ -141,8 +144,8 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             trainer.train(checkpoint=checkpoint, fingerprint=fingerprint, report=report)
         self._trainer, self._digest = trainer, parts.space.digest()
 
-    def _space(self, space: Space) -> MoleculeSpace[Any]:
-        options = self.options
+    def _space(self, bounds: BaseSpace[Any]) -> MoleculeSpace[Any]:
+        options, space = self.options, of_molecules(bounds)
         if options.environment == "fragments":
             return fragment_space(space, options.vocabulary, options.max_fragments)
         if options.vocabulary is not None:
@@ -270,7 +273,8 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
 
     def _fingerprint(self, context: GenerationContext, molecules: MoleculeSpace[Any]) -> str:
         """Name the training: options, space, seed and building blocks."""
-        space = (context.space.max_heavy_atoms, context.space.min_heavy_atoms, *context.space.elements)
+        bounds = of_molecules(context.space)
+        space = (bounds.max_heavy_atoms, bounds.min_heavy_atoms, *bounds.elements)
         text = json.dumps([self.config(), space, context.seed, molecules.digest()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

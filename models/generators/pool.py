@@ -20,9 +20,10 @@ from data.chemistry.molecules import identity
 from data.records import Candidate, FloatArray
 from data.tables.prepared import Part, PreparedLibrary
 from models.library_options import LibraryOptions
-from models.protocols import GenerationContext, Space
+from models.protocols import GenerationContext
 from models.registry import Component
 from models.sealed import DamagedCheckpoint, read_sealed, write_sealed
+from models.spaces.base import BaseSpace
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
         self._candidates: list[tuple[str, str, float]] | None = None
         self._progress = _Progress()
 
-    def check(self, space: Space) -> None:
+    def check(self, space: BaseSpace[Any]) -> None:
         """Look for one molecule of the library that is inside the space.
 
         Raises:

@@ -11,8 +11,10 @@ from pydantic import Field
 from data.records import Candidate
 from models.gflownet.policies.uniform import UniformFragments
 from models.gflownet.rewards.molecules import candidates, draw_molecules, space_environment
-from models.protocols import GenerationContext, Space
+from models.protocols import GenerationContext
 from models.registry import Component, FolderPath
+from models.spaces.base import BaseSpace
+from models.spaces.molecules import of_molecules
 
 
 class RandomGenerator(Component["RandomGenerator.Options"]):
@@ -20,6 +22,7 @@ class RandomGenerator(Component["RandomGenerator.Options"]):
 
     group: ClassVar[str] = "generator"
     kind: ClassVar[str] = "random"
+    spaces = ("molecules",)
 
     class Options(Component.Options):
         """Options of the random generator."""
@@ -31,14 +34,14 @@ class RandomGenerator(Component["RandomGenerator.Options"]):
         super().__init__(options, **values)
         self._context: GenerationContext | None = None
 
-    def check(self, space: Space) -> None:
+    def check(self, space: BaseSpace[Any]) -> None:
         """Make what `fit` needs beside its context.
 
         Raises:
             VocabularyError: the vocabulary cannot be read.
             ValueError: the space is empty.
         """
-        space_environment(space, self.options.vocabulary, self.options.max_fragments)
+        space_environment(of_molecules(space), self.options.vocabulary, self.options.max_fragments)
 
     def fit(self, context: GenerationContext) -> None:
         """Keep the context.
@@ -57,7 +60,7 @@ class RandomGenerator(Component["RandomGenerator.Options"]):
         """
         if self._context is None:
             raise RuntimeError("The random generator has no space yet; call `fit` or `load_state` before `sample`.")
-        env = space_environment(self._context.space, self.options.vocabulary, self.options.max_fragments)
+        env = space_environment(of_molecules(self._context.space), self.options.vocabulary, self.options.max_fragments)
         generator = torch.Generator().manual_seed(seed)
         return candidates(draw_molecules(env, UniformFragments(env), n, generator), self.kind)
 

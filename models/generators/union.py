@@ -12,8 +12,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from data.records import Candidate
-from models.protocols import Checked, GenerationContext, Generator, Space
+from models.protocols import Checked, GenerationContext, Generator
 from models.registry import Component, ComponentError, build, located
+from models.spaces.base import BaseSpace, require_space
 
 
 class Member(BaseModel):
@@ -64,13 +65,14 @@ class Union(Component["Union.Options"]):
         self._shares = shares / shares.sum()
         self._names = [f"{index}-{member.generator['kind']}" for index, member in enumerate(self.options.members)]
 
-    def check(self, space: Space) -> None:
+    def check(self, space: BaseSpace[Any]) -> None:
         """Check every member that can be checked.
 
         Raises:
             ValueError: a member cannot be used in this space.
         """
         for member in self._members:
+            require_space(member, space)
             if isinstance(member, Checked):
                 member.check(space)
 

@@ -58,6 +58,7 @@ class Command(BaseOracle["Command.Options"]):
     """
 
     kind = "command"
+    spaces = ("molecules",)
     by_content = frozenset({"command", "folder", "files", "writes", "input"})
 
     class Options(OracleOptions):

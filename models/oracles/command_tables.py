@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from data.chemistry.molecules import identity
-from data.chemistry.structures import NotStandardError
+from data.objects import NotStandardError
 from data.tables.values import number
 
 _NUMBER = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|nan|inf|infinity)", re.IGNORECASE)

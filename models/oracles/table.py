@@ -10,9 +10,8 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from data.chemistry.molecules import identity
-from data.chemistry.standardise import NotStandardError
-from data.objects import handle
-from data.tables.library_file import LibraryFile, standard_smiles
+from data.objects import NotStandardError, handle
+from data.tables.library_file import LibraryFile, standard_object
 from data.tables.merging import RULES
 from data.tables.readers import Row, SourceError
 from data.tables.remarks import Remarks
@@ -20,6 +19,7 @@ from data.tables.shipped import provenance
 from data.tables.values import ValueRules, exact_value
 from models.library_options import LibraryOptions
 from models.oracles.base import MeasurementFailure, MoleculeOracle, OracleOptions
+from models.spaces.molecules import standard_molecule
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class Table(MoleculeOracle["Table.Options"]):
     """
 
     kind = "table"
+    spaces = ("molecules",)
     semantics = "pure"
 
     class Options(LibraryOptions, OracleOptions):
@@ -187,7 +188,7 @@ class Table(MoleculeOracle["Table.Options"]):
 
 def _identity(row: Row) -> str | None:
     try:
-        return identity(standard_smiles(row, None))
+        return identity(standard_object(row, standard_molecule))
     except (NotStandardError, ValueError):
         return None
 

@@ -44,6 +44,7 @@ class Xtb(MoleculeOracle["Xtb.Options"]):
     """
 
     kind = "xtb"
+    spaces = ("molecules",)
     reference = "Asgeirsson, Bauer, Grimme, Chem. Sci. 2017, 8, 4879 (IPEA1-xTB)"
     digits = 6
 

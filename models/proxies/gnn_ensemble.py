@@ -99,6 +99,7 @@ class GnnEnsemble(NetworkEnsemble):
     """
 
     kind = "gnn_ensemble"
+    spaces = ("molecules",)
     reference = "Hu et al., Strategies for pre-training graph neural networks, ICLR (2020)"
 
     class Options(NetworkEnsemble.Options):

@@ -15,6 +15,7 @@ class MoleculeScreen(Component[OptionsT]):
     """A screen that looks at one molecule at a time; an unreadable text is refused."""
 
     group = "screen"
+    spaces = ("molecules",)
 
     def refuse(self, molecules: Sequence[str]) -> list[str | None]:
         """Return, per molecule, None if it passes or one sentence that says why it is refused."""

@@ -1,44 +1,20 @@
-"""The search space itself as a screen: bounds and rings that can exist."""
+"""The search space itself as a screen: bounds, and what must not be bought although it may be known."""
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Sequence
+from typing import Any
 
-from pydantic import Field
-from rdkit import Chem
-
-from data.chemistry.bounds import SpaceBounds, outside, strained
-from models.registry import Component
-from models.screens.base import MoleculeScreen
+from models.spaces.base import BaseSpace
 
 
-class SpaceScreen(MoleculeScreen["SpaceScreen.Options"]):
-    """Refuse molecules outside the bounds of the space, or with rings that cannot exist in three dimensions.
+class InSpace:
+    """Refuse objects outside a space, and those that its rules forbid to buy; every campaign's first screen."""
 
-    Every campaign applies it with its own bounds before the screens of its file.
-    """
+    def __init__(self, space: BaseSpace[Any]) -> None:
+        self.space = space
 
-    kind = "space"
-
-    class Options(Component.Options):
-        """Bounds of the space."""
-
-        max_heavy_atoms: int = Field(default=14, ge=1)
-        min_heavy_atoms: int = Field(default=3, ge=1)
-        elements: tuple[str, ...] = ("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br")
-
-    options: SpaceScreen.Options
-
-    @classmethod
-    def of(cls, space: SpaceBounds) -> Self:
-        """Return the screen of a space."""
-        return cls(
-            max_heavy_atoms=space.max_heavy_atoms,
-            min_heavy_atoms=space.min_heavy_atoms,
-            elements=tuple(space.elements),
-        )
-
-    def reason(self, mol: Chem.Mol) -> str | None:
-        """Return what is outside, or None."""
-        reason = outside(mol, self.options) or strained(mol)
-        return None if reason is None else f"Outside the space: {reason}."
+    def refuse(self, molecules: Sequence[str]) -> list[str | None]:
+        """Return, per object, None if it passes or one sentence that says why it is refused."""
+        reasons = map(self.space.unfit, molecules)
+        return [None if reason is None else f"Outside the space: {reason}." for reason in reasons]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, model_validator
 from typing_extensions import TypeVar
 
-from data.chemistry.bounds import SpaceBounds
+from data.objects import Space
 from data.tables.datasets import Library, Source, read_rows
 from data.tables.library_file import require_file
 from data.tables.merging import Replicates
@@ -18,13 +18,13 @@ from data.tables.values import ValueRules
 from models.registry import Component, Options, build
 
 
-def read_source(config: Mapping[str, Any], *, base: Path, space: SpaceBounds) -> Library:
+def read_source(config: Mapping[str, Any], *, base: Path, space: Space) -> Library:
     """Read, standardise and check every molecule of a source.
 
     Args:
         config: `{kind: zinc250k | csv | parquet | sdf | smiles | shipped | a plugin's, option: ...}`.
         base: folder in which relative paths start.
-        space: bounds that every molecule must satisfy.
+        space: that every molecule must be in.
 
     Raises:
         ComponentError: the source or an option is unknown.

@@ -67,7 +67,7 @@ def test_an_override_that_is_no_yaml_is_plain_text(tmp_path, text):
         ("budget=", "budget: expected a section with keys among calls, cost, wall_time (got None)."),
         (
             "space=3",
-            "space: expected a section with keys among elements, kind, max_heavy_atoms, min_heavy_atoms (got 3)",
+            "space: expected a section with keys among kind and options of that kind (got 3)",
         ),
         ("proxy.domain=x", "proxy.domain: expected a section with keys among min_similarity (got 'x')"),
         (

@@ -8,10 +8,11 @@ import torch
 from data.tables.library_file import LibraryFile
 from data.tables.prepared import PreparedLibrary
 from models.generators.pool import PoolGenerator
-from models.protocols import GenerationContext, Space
+from models.protocols import GenerationContext
 from models.sealed import DamagedCheckpoint, read_sealed, write_sealed
+from models.spaces.molecules import Molecules
 
-SPACE = Space(9, 1, ("H", "C", "N", "O"))
+SPACE = Molecules(max_heavy_atoms=9, min_heavy_atoms=1, elements=("H", "C", "N", "O"))
 
 
 def garbled(content):

@@ -23,7 +23,7 @@ from models.gflownet.policies.flat import FlatPolicy, Outputs
 from models.gflownet.policies.transformer import FragmentTransformer
 from models.gflownet.policies.uniform import UniformFragments
 from models.gflownet.rewards.molecules import space_environment
-from models.protocols import Space
+from models.spaces.molecules import Molecules
 
 S = TypeVar("S", bound=States)
 
@@ -184,7 +184,7 @@ class UniformFlat(FlatPolicy[S], Generic[S]):
         return Outputs(zeros[:, : self.env.n_actions], zeros[:, self.env.n_actions :], zeros[:, 0])
 
 
-def fragment_space(space: Space, vocabulary: Path | None, max_fragments: int) -> FragmentSpace:
+def fragment_space(space: Molecules, vocabulary: Path | None, max_fragments: int) -> FragmentSpace:
     """Return the molecules of fragments within the bounds of a campaign.
 
     Raises:
@@ -195,7 +195,7 @@ def fragment_space(space: Space, vocabulary: Path | None, max_fragments: int) ->
 
 
 @lru_cache(maxsize=4)
-def atom_space(space: Space, max_rings: int) -> AtomSpace:
+def atom_space(space: Molecules, max_rings: int) -> AtomSpace:
     """Return the molecules that can be built atom by atom within the bounds of a campaign, up to `MAX_ATOMS` atoms.
 
     Elements of the space that the environment does not know (see `VALENCES`) do not occur in what is built.

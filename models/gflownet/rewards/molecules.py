@@ -19,7 +19,8 @@ from models.gflownet.judging.metrics import log_probability
 from models.gflownet.policies.base import Policy
 from models.gflownet.training.trainer import Trainer
 from models.gflownet.training.trajectories import sample_forward
-from models.protocols import LogReward, Space
+from models.protocols import LogReward
+from models.spaces.molecules import Molecules
 
 S = TypeVar("S", bound=States)
 
@@ -27,7 +28,7 @@ _PATIENCE = 10
 """Batches without a new molecule after which sampling ends."""
 
 
-def space_environment(space: Space, vocabulary: Path | None, max_fragments: int) -> FragmentEnvironment:
+def space_environment(space: Molecules, vocabulary: Path | None, max_fragments: int) -> FragmentEnvironment:
     """Return the fragment environment of a space; the same one for the same arguments and unchanged file.
 
     Raises:
@@ -39,7 +40,7 @@ def space_environment(space: Space, vocabulary: Path | None, max_fragments: int)
 
 
 @lru_cache(maxsize=4)
-def _environment(space: Space, vocabulary: Path | None, max_fragments: int, changed: int) -> FragmentEnvironment:
+def _environment(space: Molecules, vocabulary: Path | None, max_fragments: int, changed: int) -> FragmentEnvironment:
     del changed  # Only part of the key: a rewritten file is read again.
     return FragmentEnvironment(
         vocabulary=vocabulary,

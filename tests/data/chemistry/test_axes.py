@@ -5,12 +5,13 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import rdDepictor, rdDistGeom
 
-from data.chemistry.standardise import NotStandardError, standardise
+from data.chemistry.standardise import standardise
+from data.objects import NotStandardError
 from models.oracles.table import Table
-from models.protocols import Space
 from models.sources.base import read_source
+from models.spaces.molecules import Molecules
 
-SPACE = Space(40, 1, ("H", "C", "N", "O", "F", "Cl", "Br"))
+SPACE = Molecules(max_heavy_atoms=40, min_heavy_atoms=1, elements=("H", "C", "N", "O", "F", "Cl", "Br"))
 ALLENES = ("CC=[C@]=CC", "CC=[C@@]=CC")
 BIARYL = "Cc1cccc(Br)c1-c1c(C)cccc1Cl"
 BIARYLS = (f"{BIARYL} |wU:7.8|", f"{BIARYL} |wD:7.8|")

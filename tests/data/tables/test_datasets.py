@@ -12,11 +12,11 @@ from rdkit import Chem
 from data.chemistry.molecules import canonical, identity, scaffold
 from data.tables.datasets import COLUMNS, scaffold_split, split_order
 from data.tables.readers import SourceError
-from models.protocols import Space
 from models.registry import ComponentError
 from models.sources.base import read_source
+from models.spaces.molecules import Molecules
 
-SPACE = Space(max_heavy_atoms=14, min_heavy_atoms=2, elements=("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br"))
+SPACE = Molecules(max_heavy_atoms=14, min_heavy_atoms=2, elements=("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br"))
 
 
 def read_csv(tmp_path, text, space=SPACE, **options):
@@ -219,7 +219,7 @@ def test_an_absolute_path_ignores_the_base(tmp_path):
 
 
 def test_zinc_in_the_space_of_the_quickstart_is_neutral_small_and_of_known_size():
-    small = Space(max_heavy_atoms=11, min_heavy_atoms=2, elements=SPACE.elements)
+    small = Molecules(max_heavy_atoms=11, min_heavy_atoms=2, elements=SPACE.elements)
     library = read_source({"kind": "zinc250k"}, base=Path(), space=small)
     assert len(library.frame) > 300
     assert library.frame["id"].is_unique

@@ -9,14 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.chemistry.standardise import NotStandardError
+from data.objects import NotStandardError
 from data.tables.delimited import records
-from data.tables.library_file import LibraryFile, standard_smiles
+from data.tables.library_file import LibraryFile, standard_object
 from data.tables.readers import SourceError
-from models.protocols import Space
 from models.sources.base import read_source
+from models.spaces.molecules import Molecules
 
-SPACE = Space(40, 1, ("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br", "Si", "Al", "Se"))
+SPACE = Molecules(
+    max_heavy_atoms=40,
+    min_heavy_atoms=1,
+    elements=("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br", "Si", "Al", "Se"),
+)
 
 
 def read(folder, name, content, **options):
@@ -199,7 +203,7 @@ def test_a_drawing_that_is_no_molecule_is_refused_with_the_reason(tmp_path, reco
 def test_the_standard_form_is_the_one_people_draw(tmp_path, written, standard):
     (tmp_path / "a.smi").write_text(f"{written}\n")
     (row,) = LibraryFile(tmp_path / "a.smi").rows()
-    assert standard_smiles(row, SPACE) == standard
+    assert standard_object(row, SPACE.admit) == standard
 
 
 REFUSED = {
@@ -236,7 +240,7 @@ def test_what_is_no_molecule_is_refused_alike_in_a_list_a_table_and_a_parquet_fi
     for name in ("a.smi", "a.tsv", "a.parquet"):
         (row,) = LibraryFile(tmp_path / name).rows()
         with pytest.raises(NotStandardError, match=REFUSED[text]):
-            standard_smiles(row, SPACE)
+            standard_object(row, SPACE.admit)
 
 
 def test_a_control_character_ends_no_smiles(tmp_path):

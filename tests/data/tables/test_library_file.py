@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 from rdkit import Chem
 
-from data.chemistry.standardise import NotStandardError
-from data.tables.library_file import LibraryFile, standard_smiles
+from data.objects import NotStandardError
+from data.tables.library_file import LibraryFile, standard_object
 from data.tables.readers import Row, SourceError
-from models.protocols import Space
 from models.sources.base import read_source
+from models.spaces.molecules import Molecules
 
 MOLECULES = ["CCO", "c1ccccc1", "CC(=O)O"]
-SPACE = Space(max_heavy_atoms=8, min_heavy_atoms=1, elements=("H", "C", "N", "O"))
+SPACE = Molecules(max_heavy_atoms=8, min_heavy_atoms=1, elements=("H", "C", "N", "O"))
 
 
 def written(folder, ending):
@@ -44,7 +44,7 @@ def written(folder, ending):
 def test_every_format_gives_the_same_molecules(tmp_path, ending):
     path = written(tmp_path, ending.lower())
     rows = list(LibraryFile(path).rows())
-    assert [standard_smiles(row, SPACE) for row in rows] == MOLECULES
+    assert [standard_object(row, SPACE.admit) for row in rows] == MOLECULES
 
 
 @pytest.mark.parametrize("ending", [".csv.gz", ".tsv", ".sdf.gz", ".parquet"])
@@ -99,7 +99,7 @@ def test_text_that_is_called_compressed_is_refused(tmp_path):
 )
 def test_a_row_that_is_refused_says_why(row, reason):
     with pytest.raises(NotStandardError, match=reason):
-        standard_smiles(row, SPACE)
+        standard_object(row, SPACE.admit)
 
 
 def test_a_smiles_file_is_a_data_source(tmp_path):

@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 
 from models.oracles.table import Table
-from models.protocols import Space
 from models.sources.base import read_source
+from models.spaces.molecules import Molecules
 
-SPACE = Space(40, 1, ("H", "C", "N", "O"))
+SPACE = Molecules(max_heavy_atoms=40, min_heavy_atoms=1, elements=("H", "C", "N", "O"))
 MOLECULES = ("CCO", "CCCO", "CCN", "CCCN", "CCCC", "CCC")
 
 

@@ -2,11 +2,12 @@
 
 import pytest
 
+from data.objects import NotStandardError
 from data.tables.readers import SourceError
 from data.tables.remarks import reading_line, reason_kind, reasons_told
-from data.tables.values import NotStandardError, number
-from models.protocols import Space
+from data.tables.values import number
 from models.sources.base import read_source
+from models.spaces.molecules import Molecules
 
 
 def test_the_counts_of_the_reasons_add_up_to_the_refused_rows():
@@ -33,7 +34,7 @@ def test_a_kind_of_reason_keeps_the_names_of_columns():
 def test_a_table_with_decimal_commas_and_points_of_thousands_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text("smiles;y\nCCO;1,5\nCCN;1.234\nCCC;7\n")
     source = {"kind": "csv", "path": "a.csv", "value": "y", "delimiter": ";"}
-    space = Space(40, 1, ("H", "C", "N", "O"))
+    space = Molecules(max_heavy_atoms=40, min_heavy_atoms=1, elements=("H", "C", "N", "O"))
     with pytest.raises(SourceError, match=r"Line 2 of a.csv .*line 3 has '1.234'.*`decimal: ','`"):
         read_source(source, base=tmp_path, space=space)
     library = read_source(source | {"decimal": ","}, base=tmp_path, space=space)

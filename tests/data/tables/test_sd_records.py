@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from models.protocols import Space
 from models.sources.base import read_source
+from models.spaces.molecules import Molecules
 
-SPACE = Space(40, 1, ("H", "C", "N", "O", "F", "Cl", "Br"))
+SPACE = Molecules(max_heavy_atoms=40, min_heavy_atoms=1, elements=("H", "C", "N", "O", "F", "Cl", "Br"))
 ITEM = ">  <y>\n{}\n\n"
 
 

@@ -13,10 +13,10 @@ from data.chemistry.vocabulary import default_vocabulary
 from data.tables import shipped
 from data.tables.readers import SourceError
 from data.tables.shipped import labelled_library, provenance, shipped_file
-from models.protocols import Space
 from models.sources.base import read_source
+from models.spaces.molecules import Molecules
 
-SPACE = Space(max_heavy_atoms=14, min_heavy_atoms=4, elements=("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br"))
+SPACE = Molecules(max_heavy_atoms=14, min_heavy_atoms=4, elements=("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br"))
 
 
 @pytest.fixture(scope="module")

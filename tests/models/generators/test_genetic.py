@@ -8,10 +8,11 @@ import torch
 
 from data.chemistry.bounds import outside
 from data.chemistry.molecules import identity
-from models.protocols import GenerationContext, Generator, Space
+from models.protocols import GenerationContext, Generator
 from models.registry import build
+from models.spaces.molecules import Molecules
 
-SPACE = Space(max_heavy_atoms=10, min_heavy_atoms=2, elements=("H", "C", "N", "O", "F"))
+SPACE = Molecules(max_heavy_atoms=10, min_heavy_atoms=2, elements=("H", "C", "N", "O", "F"))
 LIBRARY = (
     "CCO",
     "CCN",

@@ -14,10 +14,11 @@ from data.chemistry.molecules import identity
 from data.chemistry.vocabulary import VocabularyError, default_vocabulary
 from models.generators import gflownet as module
 from models.gflownet.construction.molecules import fragment_space
-from models.protocols import GenerationContext, Generator, Space
+from models.protocols import GenerationContext, Generator
 from models.registry import ComponentError, build
+from models.spaces.molecules import Molecules
 
-SPACE = Space(max_heavy_atoms=12, min_heavy_atoms=4, elements=("H", "C", "N", "O"))
+SPACE = Molecules(max_heavy_atoms=12, min_heavy_atoms=4, elements=("H", "C", "N", "O"))
 SMALL = {"steps": 8, "batch_size": 16, "dim": 16, "layers": 1, "heads": 2, "checkpoint_every": 3, "warm_up_steps": 2}
 LIBRARY = ("Cc1ccccc1O", "N#Cc1ccccc1", "CC(=O)Nc1ccccc1", "COc1ccccc1", "CCOC(C)=O", "CNC(=O)C=C", "Oc1ccncc1")
 
@@ -274,7 +275,7 @@ def test_conditioned_candidates_are_drawn_at_the_highest_beta_or_at_the_one_aske
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_higher_beta_gives_better_molecules(vocabulary):
-    small = Space(max_heavy_atoms=6, min_heavy_atoms=2, elements=("H", "C", "N"))
+    small = Molecules(max_heavy_atoms=6, min_heavy_atoms=2, elements=("H", "C", "N"))
     options = {"conditioning": {**BETAS, "low": 0.1, "high": 3.0}, "dim": 32, "learning_rate": 5e-3, "max_rings": 1}
     trained = variant_of("atoms", vocabulary, **options, steps=100, batch_size=32)
     trained.fit(context_of(library=(), space=small))
@@ -385,7 +386,7 @@ def test_a_warm_start_begins_with_the_policy_of_the_round_before(vocabulary, fit
 
 def test_a_warm_start_from_another_vocabulary_is_refused(vocabulary, fitted, tmp_path):
     torch.save(fitted.state(), tmp_path / "state.pt")
-    other = Space(max_heavy_atoms=12, min_heavy_atoms=4, elements=("H", "C", "N"))
+    other = Molecules(max_heavy_atoms=12, min_heavy_atoms=4, elements=("H", "C", "N"))
     with pytest.raises(ValueError, match="another vocabulary or space"):
         generator_of(vocabulary).fit(context_of(space=other, warm_start=tmp_path / "state.pt"))
 

@@ -8,10 +8,11 @@ import pytest
 
 from data.chemistry.molecules import identity
 from data.tables.readers import SourceError
-from models.protocols import Checked, GenerationContext, Generator, Space
+from models.protocols import Checked, GenerationContext, Generator
 from models.registry import ComponentError, build
+from models.spaces.molecules import Molecules
 
-SPACE = Space(max_heavy_atoms=12, min_heavy_atoms=2, elements=("H", "C", "N", "O"))
+SPACE = Molecules(max_heavy_atoms=12, min_heavy_atoms=2, elements=("H", "C", "N", "O"))
 ALKANES = ["C" * n for n in range(2, 13)]
 
 
@@ -199,10 +200,10 @@ def test_standard_forms_are_kept_in_the_workspace(several_parts, tmp_path, monke
     def forbidden(*_):
         raise AssertionError("standardised again")
 
-    monkeypatch.setattr("data.tables.prepared.standard_smiles", forbidden)
+    monkeypatch.setattr("data.tables.prepared.standard_object", forbidden)
     assert proposed(fitted(several_parts, place)) == first
     with pytest.raises(AssertionError, match="standardised again"):
-        fitted(several_parts, replace(place, space=replace(SPACE, max_heavy_atoms=11)))
+        fitted(several_parts, replace(place, space=Molecules(max_heavy_atoms=11, min_heavy_atoms=2, elements=SPACE.elements)))
 
 
 def test_one_library_is_named():

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from models.protocols import GenerationContext, Generator, Space
+from models.protocols import GenerationContext, Generator
 from models.registry import build
+from models.spaces.molecules import Molecules
 
 
 def context_of(space):
     return GenerationContext(space=space, log_reward=lambda molecules: np.zeros(len(molecules)), seed=0)
 
 
-SPACE = Space(max_heavy_atoms=14, min_heavy_atoms=5, elements=("H", "C", "N", "O", "F", "S", "Cl"))
+SPACE = Molecules(max_heavy_atoms=14, min_heavy_atoms=5, elements=("H", "C", "N", "O", "F", "S", "Cl"))
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +50,15 @@ def test_a_restored_generator_samples_the_same(control):
 
 def test_a_small_space_gives_what_it_has():
     generator = build("generator", {"kind": "random", "max_fragments": 1})
-    generator.fit(context_of(Space(max_heavy_atoms=2, min_heavy_atoms=1, elements=("H", "C", "O"))))
+    generator.fit(context_of(Molecules(max_heavy_atoms=2, min_heavy_atoms=1, elements=("H", "C", "O"))))
     assert {c.smiles for c in generator.sample(50, seed=0)} == {"C", "O", "CC", "C=C", "C#C", "C=O"}
 
 
 def test_an_empty_space_is_refused():
     with pytest.raises(ValueError, match="the space is empty"):
-        build("generator", {"kind": "random"}).fit(context_of(Space(4, 1, ("H", "Br"))))
+        build("generator", {"kind": "random"}).fit(
+            context_of(Molecules(max_heavy_atoms=4, min_heavy_atoms=1, elements=("H", "Br")))
+        )
 
 
 def test_sampling_before_the_space_is_known_says_so():

@@ -11,10 +11,11 @@ from pydantic import Field
 
 from data.records import Candidate
 from models import registry
-from models.protocols import GenerationContext, Generator, Space
+from models.protocols import GenerationContext, Generator
 from models.registry import Component, ComponentError, build
+from models.spaces.molecules import Molecules
 
-SPACE = Space(max_heavy_atoms=10, min_heavy_atoms=2, elements=("H", "C", "N", "O"))
+SPACE = Molecules(max_heavy_atoms=10, min_heavy_atoms=2, elements=("H", "C", "N", "O"))
 
 
 class Numbers(Component):

@@ -18,7 +18,7 @@ from models.gflownet.policies.backward import UniformBackward
 from models.gflownet.policies.base import ON_POLICY
 from models.gflownet.rewards.molecules import MoleculeReward, candidates, draw_molecules, log_probabilities
 from models.gflownet.training.trainer import Trainer, TrainerOptions
-from models.protocols import Space
+from models.spaces.molecules import Molecules
 
 FRAGMENTS = FragmentSpace(
     FragmentEnvironment(
@@ -27,7 +27,7 @@ FRAGMENTS = FragmentSpace(
 )
 ATOMS = AtomSpace(AtomEnvironment(elements=("C", "N", "O"), max_atoms=7, min_atoms=2, max_rings=1))
 SPACES = pytest.mark.parametrize("space", [FRAGMENTS, ATOMS], ids=["fragments", "atoms"])
-BOUNDS = Space(max_heavy_atoms=12, min_heavy_atoms=4, elements=("H", "C", "N", "O", "Ti"))
+BOUNDS = Molecules(max_heavy_atoms=12, min_heavy_atoms=4, elements=("H", "C", "N", "O", "Ti"))
 
 
 def generator(seed=0):
@@ -109,7 +109,9 @@ def test_the_atoms_of_a_space_are_those_that_the_environment_knows():
 
 
 def test_a_space_of_larger_molecules_is_cut_off_where_the_environment_ends():
-    assert atom_space(Space(60, 4, ("H", "C")), 1).env.max_atoms == MAX_ATOMS
+    assert (
+        atom_space(Molecules(max_heavy_atoms=60, min_heavy_atoms=4, elements=("H", "C")), 1).env.max_atoms == MAX_ATOMS
+    )
     assert max(
         part.le for part in AtomEnvironment.Options.model_fields["max_atoms"].metadata if hasattr(part, "le")
     ) == (MAX_ATOMS)
@@ -118,11 +120,11 @@ def test_a_space_of_larger_molecules_is_cut_off_where_the_environment_ends():
 @pytest.mark.parametrize(
     ("space", "message"),
     [
-        (Space(12, 4, ("H", "Ti")), "got the elements H, Ti"),
-        (Space(12, 4, ("C", "N")), "expected H and some of"),
-        (Space(60, MAX_ATOMS + 1, ("H", "C")), "asks for 21 to 60"),
-        (Space(1, 1, ("H", "C")), "asks for 1 to 1"),
-        (Space(12, 4, ("H", "F", "Cl")), "the space is empty"),
+        (Molecules(max_heavy_atoms=12, min_heavy_atoms=4, elements=("H", "Ti")), "got the elements H, Ti"),
+        (Molecules(max_heavy_atoms=12, min_heavy_atoms=4, elements=("C", "N")), "expected H and some of"),
+        (Molecules(max_heavy_atoms=60, min_heavy_atoms=MAX_ATOMS + 1, elements=("H", "C")), "asks for 21 to 60"),
+        (Molecules(max_heavy_atoms=1, min_heavy_atoms=1, elements=("H", "C")), "asks for 1 to 1"),
+        (Molecules(max_heavy_atoms=12, min_heavy_atoms=4, elements=("H", "F", "Cl")), "the space is empty"),
     ],
 )
 def test_a_space_without_any_molecule_of_atoms_is_refused(space, message):

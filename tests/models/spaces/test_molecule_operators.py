@@ -8,11 +8,11 @@ from rdkit import Chem
 
 from data.chemistry.bounds import outside, strained
 from data.chemistry.molecules import canonical
-from models.generators.editing import chain_pieces, close_molecule, join, open_molecule, ring_pieces
-from models.generators.operators import Operators, count_palette
-from models.protocols import Space
+from models.spaces.molecule_editing import chain_pieces, close_molecule, join, open_molecule, ring_pieces
+from models.spaces.molecule_operators import Operators, count_palette
+from models.spaces.molecules import Molecules
 
-SPACE = Space(max_heavy_atoms=12, min_heavy_atoms=2, elements=("H", "C", "N", "O", "F", "S"))
+SPACE = Molecules(max_heavy_atoms=12, min_heavy_atoms=2, elements=("H", "C", "N", "O", "F", "S"))
 LIBRARY = [
     "O=C1C=CC(=O)C=C1",
     "N#CC(C#N)=Cc1ccccc1",

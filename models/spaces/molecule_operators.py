@@ -17,7 +17,7 @@ from rdkit import Chem
 
 from data.chemistry.bounds import SpaceBounds
 from data.records import FloatArray
-from models.generators.editing import Piece, chain_pieces, close_molecule, join, open_molecule, ring_pieces
+from models.spaces.molecule_editing import Piece, chain_pieces, close_molecule, join, open_molecule, ring_pieces
 
 _SINGLE, _DOUBLE, _TRIPLE = Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE
 _ORDERS = {_SINGLE: 1, _DOUBLE: 2, _TRIPLE: 3}

@@ -1,0 +1,111 @@
+"""What spaces share: a kind of objects, each a text, with its standard form, its identity and its bounds."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from data.config import digest
+from data.objects import NotStandardError, handle
+from models.registry import Component, ComponentError, OptionsT
+
+
+def require_space(component: object, space: BaseSpace[Any]) -> None:
+    """Refuse a component that is for other kinds of objects.
+
+    Raises:
+        ComponentError: it does not know this space; the message says which it knows.
+    """
+    kinds = getattr(component, "spaces", ())
+    if kinds and space.kind not in kinds:
+        group, kind = getattr(component, "group", "component"), getattr(component, "kind", type(component).__name__)
+        raise ComponentError(
+            f"The {group} {kind!r} is for {' and '.join(kinds)}; this campaign's space is {space.kind!r}. Leave it out, "
+            f"or take another one of `discover components {group}`."
+        )
+
+
+class Variation(Protocol):
+    """Random edits of objects that stay inside the space."""
+
+    def mutate(self, obj: str, rng: np.random.Generator, /) -> str | None:
+        """Return another object, or None where no edit was found."""
+
+    def crossover(self, first: str, second: str, rng: np.random.Generator, /) -> str | None:
+        """Return an object with parts of both, or None where they do not go together."""
+
+
+class BaseSpace(Component[OptionsT]):
+    """Base of spaces; satisfies `data.objects.Space`."""
+
+    group: ClassVar[str] = "space"
+    nouns: ClassVar[tuple[str, str]] = ("object", "objects")
+    rules: ClassVar[int] = 1
+    """Raised when the standard form or the bounds change their meaning."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BaseSpace) and type(self) is type(other) and bool(self.options == other.options)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.options))
+
+    @abstractmethod
+    def told(self) -> str:
+        """Return what is in the space, in a few words for people."""
+
+    @abstractmethod
+    def standard(self, text: str) -> str:
+        """Return the standard form of the object that a text means; that of a standard form is itself.
+
+        Raises:
+            NotStandardError: it means none; the message is a phrase.
+        """
+
+    @abstractmethod
+    def outside(self, obj: str) -> str | None:
+        """Return why an object is outside the space, a phrase; None: it is inside."""
+
+    def unfit(self, obj: str) -> str | None:
+        """Return why an object must not be bought although it may be known, a phrase; None: it may be."""
+        return self.outside(obj)
+
+    def glance(self, text: str) -> str | None:
+        """Return why a text is outside, as far as that can be told in microseconds; None: it has to be read."""
+        return None
+
+    def admit(self, text: str) -> str:
+        """Return the standard form of the object that a text means, which is inside the space.
+
+        Raises:
+            NotStandardError: it means no object, or one outside the space.
+        """
+        reason = self.glance(text)
+        if reason is None:
+            obj = self.standard(text)
+            reason = self.outside(obj)
+            if reason is None:
+                return obj
+        raise NotStandardError(reason)
+
+    def identity(self, obj: str) -> str:
+        """Return 25 characters that are equal exactly for equal objects in standard form."""
+        return handle(obj)
+
+    def family(self, obj: str) -> str:
+        """Return what objects share that must not stand on both sides of a split; empty: the object stands alone."""
+        return ""
+
+    def variation(self, sample: Sequence[str]) -> Variation | None:
+        """Return the edits of evolutionary search, adapted to a sample of the space; None: the space has none."""
+        return None
+
+    def versions(self) -> dict[str, str]:
+        """Return the libraries whose versions decide the standard form, with their versions."""
+        return {}
+
+    def key(self) -> str:
+        """Return a hash of all that the answers depend on: options, rules, versions of libraries."""
+        return digest([self.config(), self.rules, self.versions()])

@@ -1,0 +1,165 @@
+"""Molecules: neutral, of one component and bounded size; the text is RDKit's canonical SMILES."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+from rdkit import Chem
+
+from data.chemistry.bounds import outside, strained
+from data.chemistry.elements import SYMBOLS
+from data.chemistry.molecules import identity, scaffold, shared
+from data.chemistry.standardise import heavy_atoms_in_text, standardise
+from data.config import nearest_spelling
+from data.objects import NotStandardError, Space
+from data.yaml_text import shown
+from models.registry import ComponentError, Options
+from models.spaces.base import BaseSpace
+from models.spaces.molecule_operators import Operators, count_palette
+
+_SMILES = re.compile(r"[A-Za-z0-9@+\-\[\]()=#$:/\\%.*~]+")
+
+
+def standard_molecule(text: str) -> str:
+    """Return the canonical SMILES of a molecule in standard form: counter-ions off, charges settled; any size.
+
+    Raises:
+        NotStandardError: it cannot be read or standardised; the message is a phrase.
+    """
+    return str(Chem.MolToSmiles(_read(text)))
+
+
+def _read(text: str) -> Chem.Mol:
+    if not text:
+        raise NotStandardError("no SMILES in this row")
+    return standardise(text)
+
+
+class Molecules(BaseSpace["Molecules.Options"]):
+    """Neutral molecules of one component, of bounded size and given elements.
+
+    Tautomers, stereoisomers and isotopologues are different molecules. Train and test share no Bemis-Murcko scaffold.
+    """
+
+    kind = "molecules"
+    nouns = ("molecule", "molecules")
+
+    class Options(Options):
+        """Bounds of the space."""
+
+        max_heavy_atoms: int = Field(default=14, ge=1, le=60, description="most atoms other than hydrogen")
+        min_heavy_atoms: int = Field(default=3, ge=1, description="fewest atoms other than hydrogen")
+        elements: tuple[str, ...] = Field(
+            default=("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br"),
+            description="symbols of the allowed elements, hydrogen included",
+        )
+
+        @field_validator("elements")
+        @classmethod
+        def _are_elements(cls, elements: tuple[str, ...]) -> tuple[str, ...]:
+            for symbol in elements:
+                if symbol not in SYMBOLS:
+                    hint = nearest_spelling(symbol.capitalize(), SYMBOLS)
+                    raise ValueError(f"{shown(symbol)} is no symbol of an element; expected such as C, N or Cl.{hint}")
+            return elements
+
+        @model_validator(mode="after")
+        def _ordered(self) -> Self:
+            if self.min_heavy_atoms > self.max_heavy_atoms:
+                raise ValueError(
+                    f"min_heavy_atoms ({self.min_heavy_atoms}) is above max_heavy_atoms ({self.max_heavy_atoms})"
+                )
+            return self
+
+    @property
+    def max_heavy_atoms(self) -> int:
+        """Most atoms other than hydrogen."""
+        return self.options.max_heavy_atoms
+
+    @property
+    def min_heavy_atoms(self) -> int:
+        """Fewest atoms other than hydrogen."""
+        return self.options.min_heavy_atoms
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Symbols of the allowed elements, hydrogen included."""
+        return self.options.elements
+
+    def told(self) -> str:
+        """Return what is in the space, in a few words for people."""
+        return f"molecules of {self.min_heavy_atoms} to {self.max_heavy_atoms} heavy atoms"
+
+    def standard(self, text: str) -> str:
+        """Return the canonical SMILES of the standard form.
+
+        Raises:
+            NotStandardError: it cannot be read or standardised; the message is a phrase.
+        """
+        return standard_molecule(text)
+
+    def outside(self, obj: str) -> str | None:
+        """Return why a molecule is outside the bounds, a phrase; None: it is inside."""
+        return outside(obj, self)
+
+    def unfit(self, obj: str) -> str | None:
+        """Return why a molecule is outside the bounds, or its rings cannot exist in three dimensions."""
+        mol = shared(obj)
+        if mol is None:
+            return "no valid SMILES"
+        return outside(mol, self) or strained(mol)
+
+    def glance(self, text: str) -> str | None:
+        """Return whether a text has too many heavy atoms: the text tells in microseconds, RDKit in milliseconds."""
+        if heavy_atoms_in_text(text) > self.max_heavy_atoms and _SMILES.fullmatch(text):
+            return f"more than {self.max_heavy_atoms} heavy atoms"
+        return None
+
+    def admit(self, text: str) -> str:
+        """Return the canonical SMILES of a molecule in standard form inside the space; it is parsed once.
+
+        Raises:
+            NotStandardError: it cannot be read or standardised, or is outside; the message is a phrase.
+        """
+        reason = self.glance(text) if text else None
+        if reason is None:
+            mol = _read(text)
+            reason = outside(mol, self)
+            if reason is None:
+                return str(Chem.MolToSmiles(mol))
+        raise NotStandardError(reason)
+
+    def identity(self, obj: str) -> str:
+        """Return the handle of the structure: equal exactly for texts with one canonical SMILES.
+
+        Raises:
+            ValueError: the text is no valid molecule.
+        """
+        return identity(obj)
+
+    def family(self, obj: str) -> str:
+        """Return the Bemis-Murcko scaffold; empty for acyclic molecules."""
+        return scaffold(obj)
+
+    def variation(self, sample: Sequence[str]) -> Operators:
+        """Return graph edits; what they attach is counted in the sample."""
+        return Operators(count_palette(sample, self), self)
+
+    def versions(self) -> dict[str, str]:
+        """Return RDKit's version."""
+        return {"rdkit": version("rdkit")}
+
+
+def of_molecules(space: Space) -> Molecules:
+    """Return a space as that of molecules, for parts that build nothing else.
+
+    Raises:
+        ComponentError: it is of other objects.
+    """
+    if not isinstance(space, Molecules):
+        raise ComponentError(f"Molecules are asked for in a space of {space.nouns[1]}. Use another generator.")
+    return space
