@@ -149,7 +149,7 @@ class UndeliveredAnswers:
         for key, measurement in self._waiting.items():
             if key in self._kept:
                 continue
-            with suppress(OSError):
+            with suppress(OSError), uninterrupted():  # an answer that is written is known to be
                 self._write(_line(self._campaign, self._book, key, measurement))
                 os.fsync(self._descriptor)
                 self._kept.add(key)

@@ -41,7 +41,7 @@ class Weighed(Component):
     kind = "weighed_for_the_registry_test"
 
     class Options(Options):
-        weights: FolderPath
+        weights: FolderPath = Path("weights.pt")
         other: FolderPath | None = None
         table: FolderPath = Path("table.csv")
 
