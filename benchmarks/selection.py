@@ -36,15 +36,17 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a file, Python looks beside the file only
 
 from benchmarks.peers.reporting import Record, Section, pick  # noqa: E402
-from data.chemistry.molecules import morgan_counts, tanimoto  # noqa: E402
+from data.chemistry.molecules import morgan_counts  # noqa: E402
 from data.config import CampaignConfig, derive_seed  # noqa: E402
 from data.records import FloatArray, Prediction  # noqa: E402
 from data.tables.shipped import labelled_library  # noqa: E402
 from models.acquisition.base import round_context, scores  # noqa: E402
 from models.featurisers.cache import features  # noqa: E402
+from models.featurisers.nearness import min_max  # noqa: E402
 from models.protocols import Pool, Proxy  # noqa: E402
 from models.registry import build, kinds  # noqa: E402
 from models.selectors.choice import choose  # noqa: E402
+from models.spaces.molecules import Molecules  # noqa: E402
 from models.threads import one_blas_thread  # noqa: E402
 
 SHARE = 0.01
@@ -117,7 +119,18 @@ class Search:
                 seed=round_seed,
             )
             scored = scores(score_of, prediction, replace(about, molecules=tuple(names)))
-            chosen = choose(select, score_of, proxy, about, names, prediction, scored, self.batch, seed=round_seed)
+            chosen = choose(
+                select,
+                score_of,
+                proxy,
+                about,
+                names,
+                prediction,
+                scored,
+                self.batch,
+                space=Molecules(),
+                seed=round_seed,
+            )
             measured = [*measured, *(left[i] for i in chosen)]
             curve.append(self.found(measured))
         return self._record(acquisition, selector, seed, curve, measured[self.batch :], time.process_time() - begin)
@@ -139,7 +152,7 @@ class Search:
         self, acquisition: str, selector: str, seed: int, curve: list[float], bought: list[int], seconds: float
     ) -> Record:
         counts = morgan_counts([self.smiles[i] for i in bought])
-        alike = tanimoto(counts, counts)
+        alike = min_max(counts, counts)
         pairs = alike[np.triu_indices(len(bought), 1)]
         return {
             "acquisition": acquisition,

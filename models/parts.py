@@ -30,9 +30,9 @@ def screens_of(config: CampaignConfig) -> list[Screen]:
 
 
 def domain_of(config: CampaignConfig, measured: Sequence[str]) -> list[Screen]:
-    """Return the screen of what is too unlike the n measured molecules to be believed; none unless it is asked for."""
+    """Return the screen of what is too unlike the n measured objects to be believed; none unless it is asked for."""
     limit = config.proxy.domain.min_similarity
-    return [ApplicabilityDomain(measured, limit)] if limit > 0 else []
+    return [ApplicabilityDomain(measured, limit, space_of(config).nearness)] if limit > 0 else []
 
 
 def oracle_of(config: CampaignConfig, base: Path | None = None) -> Oracle:

@@ -21,11 +21,12 @@ from data.config import digest
 from data.ledger.book import measurements
 from data.ledger.campaigns import now
 from data.records import JsonDict, Prediction
-from models.parts import oracle_name
+from models.parts import oracle_name, space_of
 from models.protocols import Proxy
 from models.proxies.calibration import calibrated, fit_calibration
 from models.proxies.evaluation import metrics
 from models.registry import build
+from models.spaces.base import BaseSpace
 from tasks.oracles.booking import book_of
 from tasks.stages import BadInput, CampaignContext, CampaignRef
 from tasks.storage import load_proxy, read_json, write_json
@@ -68,7 +69,7 @@ def compare_with_champion(ref: CampaignRef, challenger: str) -> JsonDict:
             raise BadInput(f"There is no trained proxy {challenger!r} in the workspace; run `discover retrain` again.")
         base: JsonDict = {"challenger": challenger, "n_challenger": read_json(folder / "training.json")["n"]}
         if champion is None:
-            data = _training_data(folder)
+            data = _training_data(folder, space_of(context.config))
             rows = pd.read_csv(folder / "heldout.csv")
             heldout = Prediction(rows["mean"].to_numpy(), rows["std"].to_numpy())
             base |= {
@@ -133,7 +134,7 @@ def all_measurements(context: CampaignContext) -> TrainingData:
     """Return every measurement of the campaign's oracle in the ledger, and the labels that it imported itself."""
     rows = measurements(context.ledger, book_of(context).identity, context.campaign.id)
     frame = pd.DataFrame(rows, columns=["object_id", "smiles", "value"]).rename(columns={"object_id": "id"})
-    return TrainingData.of(frame)
+    return TrainingData.of(frame, space_of(context.config))
 
 
 def in_holdout(data: TrainingData) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -192,10 +193,10 @@ def decide(figures: JsonDict) -> JsonDict:
     return {"promote": verdict, "reason": ("Better: " if verdict else "Not better: ") + "; ".join(told) + "."}
 
 
-def _training_data(folder: Path) -> TrainingData:
+def _training_data(folder: Path, space: BaseSpace[Any]) -> TrainingData:
     frame = pd.read_csv(folder / "heldout.csv", dtype={"value": "str"})
     # Python's own conversion gives back the bits that were written; that of pandas 2 does not.
-    return TrainingData.of(frame.assign(value=frame["value"].map(float)))
+    return TrainingData.of(frame.assign(value=frame["value"].map(float)), space)
 
 
 def _flat_metrics(comparison: JsonDict) -> dict[str, float | None]:

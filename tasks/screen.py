@@ -13,8 +13,8 @@ from prefect.cache_policies import NO_CACHE
 from data.ledger.campaigns import CampaignState
 from data.ledger.summary import COUNTED
 from models.acquisition.log_reward import first_refusal
-from models.parts import domain_of, screens_of
-from models.screens.domain import ApplicabilityDomain
+from models.featurisers.nearness import Nearness
+from models.parts import domain_of, screens_of, space_of
 from tasks.stages import CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
 
 KNOWN = "already in the campaign"
@@ -67,16 +67,16 @@ def _screen(
         "refused": len(pd.read_parquet(folder / "proposals.parquet")) - passed["proposals"],
         "control_passed": passed["control"],
         **{f"{COUNTED}/{source}": n for source, n in sources.items()},
-        **_nearness(pd.read_parquet(folder / "proposals.parquet"), measured),
+        **_nearness(pd.read_parquet(folder / "proposals.parquet"), measured, space_of(context.config).nearness),
     }
 
 
-def _nearness(proposals: pd.DataFrame, measured: list[str]) -> dict[str, float]:
-    """Return how similar what passed is to the nearest measured molecule: the median, and the tenth below."""
+def _nearness(proposals: pd.DataFrame, measured: list[str], nearness: Nearness) -> dict[str, float]:
+    """Return how similar what passed is to the nearest measured object: the median, and the tenth below."""
     left = proposals.loc[proposals["reason"].isna(), "smiles"].tolist()
     if not left or not measured:
         return {}
-    nearest = ApplicabilityDomain(measured, 0.0).similarity(left)
+    nearest = nearness.nearest(left, nearness.features(measured))
     return {"similarity_median": float(np.median(nearest)), "similarity_low": float(np.quantile(nearest, 0.1))}
 
 

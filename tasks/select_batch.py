@@ -10,11 +10,11 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.chemistry.molecules import morgan_counts, tanimoto
 from data.records import Arm, FloatArray, Prediction
 from models.acquisition.base import round_context, rounded, scores
 from models.acquisition.constrained_bound import ConstrainedBound
-from models.parts import acquisition_of, selector_of
+from models.featurisers.nearness import Nearness
+from models.parts import acquisition_of, selector_of, space_of
 from models.protocols import Acquisition, ScoringContext
 from models.selectors.choice import choose
 from tasks.stages import BadInput, CampaignContext, CampaignRef, StageRef, run_stage
@@ -53,6 +53,7 @@ def _select(
     known = pd.read_parquet(dataset.path(context, "dataset.parquet"))
     passed = pd.read_parquet(screened.path(context, "proposals.parquet"))
     passed = passed[passed["reason"].isna()].reset_index(drop=True)
+    space = space_of(config)
     fitted, acquisition = load_proxy(proxy.path(context, "")), acquisition_of(config)
     measured: list[str] = known["smiles"].tolist()
     about = round_context(
@@ -65,7 +66,10 @@ def _select(
     )
 
     def score(frame: pd.DataFrame) -> tuple[pd.DataFrame, Prediction]:
-        return _score(frame, fitted.predict(frame["smiles"].tolist()), acquisition, about, float(known["value"].std()))
+        predicted, spread = fitted.predict(frame["smiles"].tolist()), float(known["value"].std())
+        scored, prediction = _score(frame, predicted, acquisition, about, spread)
+        far = novelty(scored["smiles"].tolist(), measured, space.nearness)
+        return scored.assign(novelty=np.round(far, 6)), prediction
 
     scored, prediction = score(passed)
     if isinstance(acquisition, ConstrainedBound) and (verdict := acquisition.verdict(prediction, about)) is not None:
@@ -79,6 +83,7 @@ def _select(
         prediction,
         scored["score"].to_numpy(dtype=np.float64),
         config.batch_size - n_control,
+        space=space,
         seed=context.seed(round, "select_batch"),
     )
     acquired = scored.iloc[chosen].assign(arm=str(Arm.ACQUISITION))
@@ -104,17 +109,15 @@ def _score(
         predicted_mean=prediction.mean,
         predicted_std=prediction.std,
         score=rounded(scores(acquisition, prediction, here), acquisition, spread),
-        novelty=np.round(novelty(molecules, list(about.molecules)), 6),
     )
     return scored, prediction
 
 
-def novelty(molecules: list[str], known: list[str]) -> FloatArray:
-    """Return 1 - the largest Tanimoto similarity (Morgan counts, radius 2) to a known molecule, shape `(n,)`."""
-    if not molecules or not known:
-        return np.ones(len(molecules))
-    nearest: FloatArray = tanimoto(morgan_counts(molecules), morgan_counts(known)).max(axis=1)
-    return 1.0 - nearest
+def novelty(objects: list[str], known: list[str], nearness: Nearness) -> FloatArray:
+    """Return 1 - the largest similarity to a known object, shape `(n,)`."""
+    if not objects or not known:
+        return np.ones(len(objects))
+    return 1.0 - nearness.nearest(objects, nearness.features(known))
 
 
 def _interleave(acquired: pd.DataFrame, control: pd.DataFrame) -> pd.DataFrame:

@@ -20,9 +20,9 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.chemistry.molecules import scaffold
 from data.config import ProxyConfig, digest
 from data.records import Arm, FloatArray, JsonDict, Prediction
+from models.parts import space_of
 from models.protocols import Proxy
 from models.proxies.calibration import (
     Calibrated,
@@ -37,6 +37,7 @@ from models.proxies.evaluation import group_folds, metrics, out_of_fold, stable_
 from models.proxies.warm_start import Fitter, refits
 from models.registry import build
 from models.screens.domain import ApplicabilityDomain
+from models.spaces.base import BaseSpace
 from tasks.stages import CODE_VERSION, BadInput, CampaignContext, CampaignRef, StageRef, folder_sha256, run_stage
 from tasks.storage import load_proxy, load_state, read_json, save_state, write_json
 from tasks.workspace import Workspace
@@ -59,26 +60,31 @@ class TrainingData:
     ids: tuple[str, ...]
     molecules: tuple[str, ...]
     values: FloatArray
+    space: BaseSpace[Any]
 
     @classmethod
-    def of(cls, frame: pd.DataFrame) -> TrainingData:
-        """Take `id`, `smiles` and `value` from a data set; rows without a value are left out."""
+    def of(cls, frame: pd.DataFrame, space: BaseSpace[Any]) -> TrainingData:
+        """Take `id`, `smiles` and `value` from a data set of a space; rows without a value are left out."""
         ordered = frame[frame["value"].notna()].sort_values("id")
-        return cls(tuple(ordered["id"]), tuple(ordered["smiles"]), ordered["value"].to_numpy(dtype=np.float64))
+        values = ordered["value"].to_numpy(dtype=np.float64)
+        return cls(tuple(ordered["id"]), tuple(ordered["smiles"]), values, space)
 
     def sha256(self) -> str:
         """Return a digest of ids, molecules and values."""
         return digest([list(self.ids), list(self.molecules), [value.hex() for value in self.values.tolist()]])
 
     def groups(self) -> list[str]:
-        """Return the scaffold of each molecule; an acyclic molecule is a group of its own."""
-        return [scaffold(smiles) or key for smiles, key in zip(self.molecules, self.ids, strict=True)]
+        """Return the family of each object, its scaffold if it is a molecule; one without is a group of its own."""
+        return [self.space.family(obj) or key for obj, key in zip(self.molecules, self.ids, strict=True)]
 
     def keep(self, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> TrainingData:
         """Return the rows where the mask `(n,)` is true."""
         chosen = np.flatnonzero(mask)
         return TrainingData(
-            tuple(self.ids[i] for i in chosen), tuple(self.molecules[i] for i in chosen), self.values[chosen]
+            tuple(self.ids[i] for i in chosen),
+            tuple(self.molecules[i] for i in chosen),
+            self.values[chosen],
+            self.space,
         )
 
     def __len__(self) -> int:
@@ -105,7 +111,7 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
     """
     with ref.open() as context:
         frame = pd.read_parquet(dataset.path(context, "dataset.parquet"))
-        data, bought = TrainingData.of(frame), purchases_of(frame)
+        data, bought = TrainingData.of(frame, space_of(context.config)), purchases_of(frame)
         inputs: dict[str, StageRef | str] = {"dataset": dataset}
         warm = previous if previous is not None and refits(build("proxy", context.config.proxy.component())) else None
         if warm is not None:
@@ -186,7 +192,9 @@ def proxy_key(
     """Return the key under which a trained proxy is kept: equal keys, equal proxies."""
     spec = build("proxy", config.component()).sparse()
     before = [] if previous is None else [read_json(previous / "training.json")["key"]]
-    return digest([CODE_VERSION, spec, config.calibration, maximise, data.sha256(), seed, *before])[:32]
+    return digest([CODE_VERSION, spec, config.calibration, maximise, data.sha256(), data.space.key(), seed, *before])[
+        :32
+    ]
 
 
 def _train(
@@ -269,7 +277,7 @@ class _HeldOut:
         similarity = np.empty(len(data))
         for k in set(split.fold):
             here = np.array(split.fold) == k
-            nearest = ApplicabilityDomain(data.keep(~here).molecules, 0.0)
+            nearest = ApplicabilityDomain(data.keep(~here).molecules, 0.0, data.space.nearness)
             similarity[here] = nearest.similarity(data.keep(here).molecules)
         return cls(prediction, split.fold, similarity)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,28 +129,3 @@ def morgan_counts(molecules: Sequence[str]) -> NDArray[np.int32]:
             raise ValueError(f"{smiles!r} is no valid SMILES; fingerprints need molecules that RDKit can read.")
         out[row] = morgan_counts_of(mol)
     return out
-
-
-def tanimoto(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the min-max (count Tanimoto) similarity of all pairs.
-
-    Args:
-        a: shape `(n, d)`, non-negative counts.
-        b: shape `(m, d)`, non-negative counts.
-
-    Returns:
-        Shape `(n, m)`, in [0, 1]; two empty rows have similarity 1. Uses min(x, y) = (x + y - |x - y|) / 2 summed, by
-        levels: sum_l [x >= l][y >= l], which is a matrix product per count level over the columns that reach it.
-    """
-    a_sum, b_sum = a.sum(1, dtype=np.float64), b.sum(1, dtype=np.float64)
-    shared = np.zeros((len(a), len(b)))
-    top = int(min(a.max(initial=0), b.max(initial=0)))
-    for level in range(1, top + 1):
-        left, right = a >= level, b >= level
-        columns = np.flatnonzero(left.any(0) & right.any(0))
-        if not len(columns):
-            break
-        shared += left[:, columns].astype(np.float32) @ right[:, columns].astype(np.float32).T
-    union = a_sum[:, None] + b_sum[None, :] - shared
-    similarity: NDArray[np.float64] = np.divide(shared, union, out=np.ones_like(shared), where=union > 0)
-    return similarity

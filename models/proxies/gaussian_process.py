@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.spatial.distance import cdist
 
-from data.chemistry.molecules import tanimoto
 from data.records import FloatArray, Prediction
 from models.featurisers.base import Features
+from models.featurisers.nearness import min_max
 from models.proxies.base import BaseProxy
 from models.proxies.checks import FEWEST_LABELS, canonical_order, checked_labels, checked_state
 from models.proxies.design import CLIP, Standardiser, Target
@@ -106,7 +106,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         if not dense and not counts:  # nothing varied: every point is like every other
             return Pairs(np.zeros((len(za), len(zb))), None)
         # cdist and the counts' similarities are calculated pair by pair or in exact integers: no batch effect here.
-        return Pairs(cdist(za, zb) if dense else None, tanimoto(ca, cb) if counts else None)
+        return Pairs(cdist(za, zb) if dense else None, min_max(ca, cb) if counts else None)
 
     def _features(self, molecules: Sequence[str]) -> Features:
         found = self.featuriser(molecules)

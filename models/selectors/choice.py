@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from data.chemistry.molecules import morgan_counts
 from data.records import FloatArray, Prediction
 from models.acquisition.base import is_logarithm, scores
-from models.featurisers.cache import features
+from models.featurisers.base import featuriser_of
 from models.protocols import (
     Acquisition,
     Array,
@@ -24,6 +24,7 @@ from models.protocols import (
     Selector,
 )
 from models.selectors.base import BatchSelector, shortlist
+from models.spaces.base import BaseSpace
 
 DESCRIPTOR_LIMIT = 5.0
 """A standardised descriptor counts for no more: one odd molecule must not be all that distances see."""
@@ -39,6 +40,7 @@ def choose(
     scored: FloatArray,
     n: int,
     *,
+    space: BaseSpace[Any],
     seed: int,
 ) -> list[int]:
     """Return at most n distinct indices into `molecules`, in the order of choice.
@@ -52,6 +54,7 @@ def choose(
         prediction: of the m candidates.
         scored: shape `(m,)`, no NaN; minus infinity forbids a candidate.
         n: size of the batch.
+        space: of the candidates.
         seed: of selectors that draw.
 
     Raises:
@@ -63,7 +66,7 @@ def choose(
     if not len(members) or n <= 0:
         return []
     names = [molecules[i] for i in members]
-    fingerprints, coordinates, known = coordinates_of(selector, proxy, names, context.molecules)
+    fingerprints, coordinates, known = coordinates_of(selector, proxy, names, context.molecules, space)
     pool = Pool(
         scores=np.asarray(scored, dtype=np.float64)[members],
         prediction=Prediction(prediction.mean[members], prediction.std[members]),
@@ -82,7 +85,7 @@ def choose(
 
 
 def coordinates_of(
-    selector: Selector, proxy: Proxy, molecules: Sequence[str], measured: Sequence[str]
+    selector: Selector, proxy: Proxy, molecules: Sequence[str], measured: Sequence[str], space: BaseSpace[Any]
 ) -> tuple[Array | None, FloatArray | None, Array | None]:
     """Return fingerprints, features and the measured molecules' features, each None where the selector looks at none.
 
@@ -94,9 +97,15 @@ def coordinates_of(
     if kind == "posterior" or (kind is None and isinstance(selector, BatchSelector)):
         return None, None, None
     if kind in (None, "fingerprints"):
-        return morgan_counts(list(molecules)), None, morgan_counts(list(measured)) if wants_train else None
+        near, known = space.nearness.features(molecules), space.nearness.features(measured) if wants_train else None
+        if near.counts.shape[1]:
+            return near.counts, None, None if known is None else known.counts
+        return None, near.dense, None if known is None else known.dense
     both = [*molecules, *(measured if wants_train else ())]
-    table = _standardised(features(both).dense) if kind == "descriptors" else _embedded(proxy, both, kind)
+    if kind == "descriptors":
+        table = _standardised(featuriser_of(space.features)(both).dense)
+    else:
+        table = _embedded(proxy, both, kind)
     return None, table[: len(molecules)], table[len(molecules) :] if wants_train else None
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from data.config import digest
 from data.objects import NotStandardError, handle
+from models.featurisers.base import featuriser_of
+from models.featurisers.nearness import Nearness
 from models.registry import Component, ComponentError, OptionsT
 
 
@@ -23,8 +26,8 @@ def require_space(component: object, space: BaseSpace[Any]) -> None:
     if kinds and space.kind not in kinds:
         group, kind = getattr(component, "group", "component"), getattr(component, "kind", type(component).__name__)
         raise ComponentError(
-            f"The {group} {kind!r} is for {' and '.join(kinds)}; this campaign's space is {space.kind!r}. Leave it out, "
-            f"or take another one of `discover components {group}`."
+            f"The {group} {kind!r} is for {' and '.join(kinds)}; this campaign's space is {space.kind!r}. Leave it "
+            f"out, or take another one of `discover components {group}`."
         )
 
 
@@ -43,6 +46,10 @@ class BaseSpace(Component[OptionsT]):
 
     group: ClassVar[str] = "space"
     nouns: ClassVar[tuple[str, str]] = ("object", "objects")
+    features: ClassVar[Mapping[str, Any]]
+    """`{kind, option...}` of the featuriser that proxies use where they are not told another."""
+    neighbours: ClassVar[Mapping[str, Any]]
+    """`{kind, option...}` of the featuriser in which nearness is taken."""
     rules: ClassVar[int] = 1
     """Raised when the standard form or the bounds change their meaning."""
 
@@ -101,6 +108,11 @@ class BaseSpace(Component[OptionsT]):
     def variation(self, sample: Sequence[str]) -> Variation | None:
         """Return the edits of evolutionary search, adapted to a sample of the space; None: the space has none."""
         return None
+
+    @cached_property
+    def nearness(self) -> Nearness:
+        """How alike two objects are, in [0, 1]."""
+        return Nearness(featuriser_of(self.neighbours))
 
     def versions(self) -> dict[str, str]:
         """Return the libraries whose versions decide the standard form, with their versions."""

@@ -47,6 +47,8 @@ class Molecules(BaseSpace["Molecules.Options"]):
 
     kind = "molecules"
     nouns = ("molecule", "molecules")
+    features = {"kind": "both"}
+    neighbours = {"kind": "morgan_counts"}
 
     class Options(Options):
         """Bounds of the space."""

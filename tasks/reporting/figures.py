@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from data.records import JsonDict
-from models.parts import oracle_of
+from models.parts import oracle_of, space_of
 from tasks.reporting import plots
 from tasks.stages import CampaignContext
 from tasks.storage import read_json
@@ -28,6 +28,7 @@ def round_figures(context: CampaignContext, rows: Sequence[JsonDict], round: int
         round: the last of them.
         folder: takes the PNG files.
     """
+    nearness = space_of(context.config).nearness
     name, unit = context.config.objective.name, oracle_of(context.config).unit
     bought = sorted(rows, key=lambda row: (row["round"], row["position"]))
     figures: dict[str, tuple[str, Figure]] = {
@@ -37,7 +38,7 @@ def round_figures(context: CampaignContext, rows: Sequence[JsonDict], round: int
         ),
         "chemical_space": (
             "Chemical space",
-            plots.chemical_space(_library(context), bought, objective=name, unit=unit),
+            plots.chemical_space(_library(context), bought, nearness, objective=name, unit=unit),
         ),
     }
     if any(row["predicted_mean"] is not None for row in rows):

@@ -16,12 +16,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from data.chemistry.molecules import morgan_counts, tanimoto
 from data.ledger.health import Z90, inside_text, predicted_and_measured
 from data.ledger.summary import IMPORTED, is_call
 from data.records import Arm, FloatArray, JsonDict, Prediction
 from data.wording import figure as shown_figure
 from data.wording import shown_unit
+from models.featurisers.nearness import Nearness
 from models.proxies.evaluation import metrics, reliability
 
 STYLE: Mapping[str, Any] = {
@@ -122,18 +122,19 @@ def predicted_against_measured(rows: Sequence[JsonDict], *, objective: str = "va
 
 
 def chemical_space(
-    library: Sequence[str], rows: Sequence[JsonDict], *, objective: str = "value", unit: str = ""
+    library: Sequence[str], rows: Sequence[JsonDict], nearness: Nearness, *, objective: str = "value", unit: str = ""
 ) -> Figure:
-    """Draw the measured molecules over the library, in the two main coordinates of Tanimoto similarity.
+    """Draw the measured objects over the library, in the two main coordinates of their similarity.
 
     Args:
-        library: canonical SMILES of a sample of the search space; some hundreds are enough.
+        library: a sample of the search space; some hundreds are enough.
         rows: candidates. Keys: `smiles`, `value`, `arm`; those without value are drawn hollow.
+        nearness: how alike two objects are.
         objective: name of the measured property.
         unit: of the values.
     """
     figure, axes = _figure("First coordinate", "Second coordinate")
-    place = similarity_map([*library, *[row["smiles"] for row in rows]])
+    place = similarity_map([*library, *[row["smiles"] for row in rows]], nearness)
     axes.scatter(place[: len(library), 0], place[: len(library), 1], s=7, color="#c3cad1", linewidths=0, zorder=1,
                  label=f"library ({len(library)})" if library else None)  # fmt: skip
     own = place[len(library) :]
@@ -168,8 +169,8 @@ def chemical_space(
     return settled(figure)
 
 
-def similarity_map(molecules: Sequence[str]) -> FloatArray:
-    """Return two coordinates per molecule, shape `(n, 2)`, by kernel PCA of min-max similarity of Morgan counts.
+def similarity_map(molecules: Sequence[str], nearness: Nearness) -> FloatArray:
+    """Return two coordinates per object, shape `(n, 2)`, by kernel PCA of their similarities.
 
     The sign of a coordinate is fixed by its largest entry, so that the map does not flip between runs.
 
@@ -177,8 +178,7 @@ def similarity_map(molecules: Sequence[str]) -> FloatArray:
     """
     if len(molecules) < 3:
         return np.zeros((len(molecules), 2))
-    counts = morgan_counts(molecules)
-    kernel = tanimoto(counts, counts)
+    kernel = nearness(molecules, molecules)
     centred = kernel - kernel.mean(0) - kernel.mean(1)[:, None] + kernel.mean()
     values, vectors = np.linalg.eigh(centred)
     place = vectors[:, [-1, -2]] * np.sqrt(np.maximum(values[[-1, -2]], 0.0))

@@ -13,6 +13,7 @@ from models.acquisition.log_reward import AcquisitionReward
 from models.proxies.calibration import calibrated
 from models.registry import build, kinds
 from models.selectors.choice import choose
+from models.spaces.molecules import Molecules
 from tests.models.proxies.problems import FAR, TEST, TRAIN, Y
 
 SHAPES = {
@@ -72,7 +73,16 @@ def batch_of(
     scored = scores(acquisition, prediction, replace(about, molecules=tuple(TEST)))
     scored = rounded(scored, acquisition, float(values.std(ddof=1)))
     chosen = choose(
-        build("selector", {"kind": selector}), acquisition, proxy, about, TEST, prediction, scored, 6, seed=2
+        build("selector", {"kind": selector}),
+        acquisition,
+        proxy,
+        about,
+        TEST,
+        prediction,
+        scored,
+        6,
+        space=Molecules(),
+        seed=2,
     )
     return [TEST[i] for i in chosen]
 

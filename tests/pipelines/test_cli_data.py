@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from data.config import SpaceConfig
 from data.tables.public_tables import TABLES
 from models.sources.base import read_source
+from models.spaces.molecules import Molecules
 from pipelines.cli import EXIT_BAD_INPUT
 
 MEMBER = b"iupac,smiles,expt,calc\r\nethanol,CCO,-5.0,-3.4\r\nmethane,C,2.0,2.5\r\n"
@@ -67,7 +67,7 @@ def test_a_table_is_obtained_and_can_be_the_source_of_a_campaign(bench, wheel):
     assert "kcal/mol" in told.message
     assert f"data: {{kind: csv, path: {path}, smiles: smiles, value: value}}" in told.message
     config = {"kind": "csv", "path": str(path), "smiles": "smiles", "value": "value"}
-    space = SpaceConfig(max_heavy_atoms=9, min_heavy_atoms=1, elements=("H", "C", "O"))
+    space = Molecules(max_heavy_atoms=9, min_heavy_atoms=1, elements=("H", "C", "O"))
     assert read_source(config, base=bench.folder, space=space).frame["value"].tolist() == [-5.0, 2.0]
 
 

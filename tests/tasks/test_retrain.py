@@ -12,6 +12,7 @@ from rdkit.Chem import Crippen
 from data.chemistry.molecules import canonical, identity
 from data.config import parse_config
 from data.wording import figure
+from models.spaces.molecules import Molecules
 from tasks.oracles.booking import book_of
 from tasks.retrain import all_measurements, compare_with_champion, decide, in_holdout, promote, train_challenger
 from tasks.stages import BadInput, CampaignContext, CampaignRef
@@ -121,7 +122,7 @@ def test_a_challenger_that_was_spoilt_is_refused_and_the_champion_stays(measured
 def holdout_of(molecules):
     """The molecules in the order of their ids, and which of them are held out."""
     frame = pd.DataFrame({"id": [identity(s) for s in molecules], "smiles": molecules, "value": 0.0})
-    data = TrainingData.of(frame)
+    data = TrainingData.of(frame, Molecules())
     return data.molecules, in_holdout(data)
 
 

@@ -7,6 +7,7 @@ import pytest
 from data.config import ProxyConfig
 from data.records import Prediction
 from models.registry import Component
+from models.spaces.molecules import Molecules
 from tasks.storage import read_json
 from tasks.train_proxy import TrainingData, trained
 from tasks.workspace import Workspace
@@ -48,7 +49,7 @@ class Remembering(Component):
 
 def data(n):
     rows = [(f"ID{i:03d}", smiles, float(i)) for i, smiles in enumerate(MOLECULES[:n])]
-    return TrainingData.of(pd.DataFrame(rows, columns=["id", "smiles", "value"]))
+    return TrainingData.of(pd.DataFrame(rows, columns=["id", "smiles", "value"]), Molecules())
 
 
 @pytest.fixture
@@ -109,7 +110,11 @@ def test_a_campaign_whose_network_replays_runs_and_resumes(bench):
 )
 def test_a_damaged_proxy_in_the_store_is_trained_again_to_the_same_bytes(tmp_path, damage):
     frame = pd.DataFrame({"id": MOLECULES[:12], "smiles": MOLECULES[:12], "value": np.arange(12.0)})
-    workspace, config, data = Workspace(tmp_path), ProxyConfig(kind="gaussian_process"), TrainingData.of(frame)
+    workspace, config, data = (
+        Workspace(tmp_path),
+        ProxyConfig(kind="gaussian_process"),
+        TrainingData.of(frame, Molecules()),
+    )
     folder = trained(workspace, config, data, 3)
     whole = {file.name: file.read_bytes() for file in folder.iterdir()}
     assert {"proxy.pt", "proxy.json", "training.json"} <= set(whole)

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.chemistry.molecules import morgan_counts, tanimoto
+from data.chemistry.molecules import morgan_counts
 from data.records import FloatArray
+from models.featurisers.nearness import min_max
 from models.gflownet.environments.base import Environment, States
 from models.gflownet.judging import exact
 from models.gflownet.policies.backward import BackwardWalk
@@ -174,7 +175,7 @@ def _log_ratio(
 
 def tanimoto_distance(a: Sequence[str], b: Sequence[str]) -> FloatArray:
     """Return 1 - Tanimoto similarity (n, m) of the Morgan fingerprints (radius 2, 2048 bits) of SMILES."""
-    return 1.0 - tanimoto((morgan_counts(a) > 0).astype(np.int8), (morgan_counts(b) > 0).astype(np.int8))
+    return 1.0 - min_max((morgan_counts(a) > 0).astype(np.int8), (morgan_counts(b) > 0).astype(np.int8))
 
 
 def hamming_distance(a: Sequence[Sequence[Any]], b: Sequence[Sequence[Any]]) -> FloatArray:

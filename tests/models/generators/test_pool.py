@@ -203,7 +203,10 @@ def test_standard_forms_are_kept_in_the_workspace(several_parts, tmp_path, monke
     monkeypatch.setattr("data.tables.prepared.standard_object", forbidden)
     assert proposed(fitted(several_parts, place)) == first
     with pytest.raises(AssertionError, match="standardised again"):
-        fitted(several_parts, replace(place, space=Molecules(max_heavy_atoms=11, min_heavy_atoms=2, elements=SPACE.elements)))
+        fitted(
+            several_parts,
+            replace(place, space=Molecules(max_heavy_atoms=11, min_heavy_atoms=2, elements=SPACE.elements)),
+        )
 
 
 def test_one_library_is_named():

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from data.chemistry.molecules import tanimoto
 from data.records import Prediction
+from models.featurisers.nearness import min_max
 from models.protocols import Pool
 
 
@@ -89,7 +89,7 @@ def permuted(pool, order):
 
 def squared_distances(a, b, *, fingerprints=False):
     """Return all squared distances: Euclidean, or 2 (1 - Tanimoto) of counts."""
-    return 2.0 - 2.0 * tanimoto(a, b) if fingerprints else np.square(a[:, None] - b[None]).sum(2)
+    return 2.0 - 2.0 * min_max(a, b) if fingerprints else np.square(a[:, None] - b[None]).sum(2)
 
 
 def by_score(pool, limit=None):

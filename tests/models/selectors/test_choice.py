@@ -16,6 +16,7 @@ from models.featurisers.cache import features as features_of
 from models.protocols import Pool, ScoringContext
 from models.registry import build, kinds
 from models.selectors.choice import choose
+from models.spaces.molecules import Molecules
 
 MEASURED = ["CCO", "CCCCO", "c1ccccc1O", "CC(=O)O", "CCN", "c1ccncc1", "CCCl", "CC#N", "OCC(O)CO", "CCCCCC"]
 VALUES = np.array([-0.0, 0.8, 1.4, 0.1, -0.0, 1.1, 1.2, 0.5, -1.7, 2.6])
@@ -49,7 +50,7 @@ class Round:
 
     def choose(self, n, *, seed=0):
         given = self.context, MOLECULES, self.prediction, self.scored, n
-        return choose(self.selector, self.acquisition, self.proxy, *given, seed=seed)
+        return choose(self.selector, self.acquisition, self.proxy, *given, space=Molecules(), seed=seed)
 
     def pool(self, **parts):
         """A pool of all molecules, made by hand."""
@@ -167,7 +168,10 @@ def test_a_belief_raises_the_predicted_best_even_below_a_lucky_measurement(maxim
     scored = scores(acquisition, prediction, context)
     assert np.argsort(-scored).tolist() == [0, 1, 2, 3]
     believer = build("selector", {"kind": "kriging_believer"})
-    assert choose(believer, acquisition, proxy, context, some, prediction, scored, 2, seed=0) == [0, 2]
+    assert choose(believer, acquisition, proxy, context, some, prediction, scored, 2, space=Molecules(), seed=0) == [
+        0,
+        2,
+    ]
 
 
 @pytest.mark.parametrize("kind", kinds("selector"))
@@ -195,7 +199,7 @@ def test_nothing_asked_for_and_nothing_offered_give_nothing(kind):
     assert here.choose(0) == []
     nothing = Prediction(np.zeros(0), np.ones(0))
     given = here.context, [], nothing, np.zeros(0), 3
-    assert choose(here.selector, here.acquisition, here.proxy, *given, seed=0) == []
+    assert choose(here.selector, here.acquisition, here.proxy, *given, space=Molecules(), seed=0) == []
 
 
 @pytest.mark.parametrize("kind", kinds("selector"))
@@ -255,6 +259,8 @@ def test_the_proxy_is_asked_about_the_shortlist_and_the_measured_only():
         build("acquisition", UCB),
     )
     context = ScoringContext(1.0, True, molecules=("CCO",))
-    chosen = choose(selector, acquisition, proxy, context, MOLECULES, proxy.predict(MOLECULES), mean, 3, seed=0)
+    chosen = choose(
+        selector, acquisition, proxy, context, MOLECULES, proxy.predict(MOLECULES), mean, 3, space=Molecules(), seed=0
+    )
     assert set(chosen) < {9, 10, 11, 12}
     assert asked == [*MOLECULES[9:], "CCO"]

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.chemistry.molecules import morgan_counts, tanimoto
+from data.chemistry.molecules import morgan_counts
+from models.featurisers.nearness import min_max
 from models.selectors.geometry import Embedded, Fingerprinted, squared_distances, train_distances
 from tests.models.selectors import pools
 
@@ -20,7 +21,7 @@ def geometry_of(sort, seed, m, t):
     if sort == "fingerprints":
         both = rng.integers(0, 5, (m + t, 6)) * rng.integers(0, 2, (m + t, 6))
         made = Fingerprinted(both[:m], both[m:])
-        return made, tanimoto(both, both), pools.squared_distances(both, both, fingerprints=True)
+        return made, min_max(both, both), pools.squared_distances(both, both, fingerprints=True)
     both = rng.normal(size=(m + t, 4))
     made = Embedded(both[:m].copy(), both[m:], centre=sort == "centred")
     shifted = both - both[:m].mean(0) if sort == "centred" and m else both
@@ -48,7 +49,7 @@ def test_rows_and_blocks_are_those_of_the_whole_matrix(sort, seed, m, t):
 
 def test_fingerprints_of_molecules_have_their_tanimoto_similarities_to_the_last_bit():
     counts = morgan_counts(["CCO", "CCCO", "c1ccccc1", "CCO", "OCC(O)CO", "C"])
-    geometry, exact = Fingerprinted(counts, counts[:2]), tanimoto(counts, counts)
+    geometry, exact = Fingerprinted(counts, counts[:2]), min_max(counts, counts)
     for i in range(6):
         np.testing.assert_array_equal(geometry.row(i), exact[i])
     np.testing.assert_array_equal(geometry.train_block(0, 2), exact[:, :2])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.chemistry.molecules import tanimoto
+from models.featurisers.nearness import min_max
 from models.protocols import Pool
 from models.selectors.max_det import MaxDet
 from tests.models.selectors.pools import assert_greedy, by_score, complete, moved, permuted, rotation
@@ -25,7 +25,7 @@ def kernel_of(pool, features, train):
         points = pool.fingerprints if features == "fingerprints" else pool.features
         known = pool.train_features if train and pool.train_features is not None else points[:0]
         both = np.concatenate([points, known])
-        kernel = tanimoto(both, both) if features == "fingerprints" else both @ both.T
+        kernel = min_max(both, both) if features == "fingerprints" else both @ both.T
     seen = by_score(pool) + list(range(len(pool), len(kernel)))
     return kernel / kernel.diagonal()[seen].mean()
 

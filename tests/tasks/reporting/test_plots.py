@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from data.chemistry.molecules import morgan_counts, tanimoto
+from models.spaces.molecules import Molecules
 from tasks.reporting.plots import (
     best_so_far,
     chemical_space,
@@ -20,6 +21,7 @@ from tasks.reporting.plots import (
     training,
 )
 
+NEARNESS = Molecules().nearness
 LIBRARY = [
     "CCO",
     "CCN",
@@ -107,7 +109,7 @@ def test_parity_counts_who_is_inside_the_interval() -> None:
 
 
 def test_the_map_puts_like_molecules_together() -> None:
-    place = similarity_map(LIBRARY)
+    place = similarity_map(LIBRARY, NEARNESS)
     counts = morgan_counts(LIBRARY)
     near = np.linalg.norm(place[:, None] - place[None], axis=-1)
     upper = np.triu_indices(len(LIBRARY), 1)
@@ -117,11 +119,13 @@ def test_the_map_puts_like_molecules_together() -> None:
 
 def test_the_map_does_not_depend_on_the_order() -> None:
     order = np.random.default_rng(0).permutation(len(LIBRARY))
-    np.testing.assert_allclose(similarity_map([LIBRARY[i] for i in order]), similarity_map(LIBRARY)[order], atol=1e-6)
+    np.testing.assert_allclose(
+        similarity_map([LIBRARY[i] for i in order], NEARNESS), similarity_map(LIBRARY, NEARNESS)[order], atol=1e-6
+    )
 
 
 def test_chemical_space_colours_by_value_and_leaves_the_unmeasured_hollow() -> None:
-    figure = chemical_space(LIBRARY, ROWS, unit="eV")
+    figure = chemical_space(LIBRARY, ROWS, NEARNESS, unit="eV")
     library, *points = figure.axes[0].collections
     assert len(library.get_offsets()) == len(LIBRARY)
     coloured = [p for p in points if p.get_array() is not None]
@@ -143,7 +147,7 @@ def test_training_draws_the_loss_and_log_z() -> None:
     [
         lambda: best_so_far(ROWS),
         lambda: predicted_against_measured(ROWS),
-        lambda: chemical_space(LIBRARY, ROWS),
+        lambda: chemical_space(LIBRARY, ROWS, NEARNESS),
         lambda: training([{"step": 1.0, "loss": 2.0, "log_z": 0.0}]),
     ],
 )
@@ -155,5 +159,5 @@ def test_the_same_rows_give_the_same_bytes(make: Any) -> None:
 
 
 def test_nothing_to_draw_is_drawn_as_nothing() -> None:
-    for figure in (best_so_far([]), predicted_against_measured([]), chemical_space([], []), training([])):
+    for figure in (best_so_far([]), predicted_against_measured([]), chemical_space([], [], NEARNESS), training([])):
         assert png(figure).startswith(b"\x89PNG")
