@@ -29,7 +29,7 @@ from data.tables.readers import Row, zinc250k_rows
 from models.acquisition.log_reward import first_refusal
 from models.protocols import GenerationContext
 from models.registry import build
-from models.screens.space import SpaceScreen
+from models.screens.space import InSpace
 from models.spaces.molecules import Molecules
 
 SPACE = Molecules(
@@ -55,7 +55,7 @@ def phases(rows: Sequence[Row], labels: int) -> None:
     values = np.array([len(set(smiles)) + 0.1 * len(smiles) for smiles in molecules])
     proxy = build("proxy", {"kind": "gaussian_process"})
     proxy.fit(molecules[:labels], values[:labels], seed=0)
-    screens = [SpaceScreen.of(SPACE), build("screen", {"kind": "synthetic_accessibility"})]
+    screens = [InSpace(SPACE), build("screen", {"kind": "synthetic_accessibility"})]
     screens += [build("screen", {"kind": "alerts"})]
     new = molecules[labels:]
     timed("screens of the quickstart", len(new), lambda: first_refusal(screens, new))

@@ -143,7 +143,8 @@ def in_holdout(data: TrainingData) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 
 def _compare(context: CampaignContext, champion: Path, challenger: Path) -> JsonDict:
-    everything, before = _training_data(challenger), _training_data(champion)
+    space = space_of(context.config)
+    everything, before = _training_data(challenger, space), _training_data(champion, space)
     held = everything.keep(in_holdout(everything))
     seed, maximise = proxy_seed(context), context.maximise
     figures: JsonDict = {}

@@ -192,9 +192,8 @@ def proxy_key(
     """Return the key under which a trained proxy is kept: equal keys, equal proxies."""
     spec = build("proxy", config.component()).sparse()
     before = [] if previous is None else [read_json(previous / "training.json")["key"]]
-    return digest([CODE_VERSION, spec, config.calibration, maximise, data.sha256(), data.space.key(), seed, *before])[
-        :32
-    ]
+    what = [data.sha256(), data.space.key()]
+    return digest([CODE_VERSION, spec, config.calibration, maximise, *what, seed, *before])[:32]
 
 
 def _train(

@@ -54,7 +54,7 @@ def test_the_limit_itself_passes_and_what_is_below_is_refused_with_the_limit():
     assert 0.2 < nearest < 0.9
     assert domain_of(TRAINING, nearest).refuse(["CCCO"]) == [None]
     (reason,) = domain_of(TRAINING, np.nextafter(nearest, 1.0)).refuse(["CCCO"])
-    assert reason == f"Outside the proxy's domain: no measured molecule is as similar as {nearest:g}."
+    assert reason == f"Outside the proxy's domain: nothing measured is as similar as {nearest:g}."
 
 
 def test_more_measurements_widen_the_domain():
