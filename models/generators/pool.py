@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from data.chemistry.molecules import identity
 from data.records import Candidate, FloatArray
 from data.tables.prepared import Part, PreparedLibrary
 from models.library_options import LibraryOptions
@@ -223,12 +222,12 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
 
     def _identified(self, context: GenerationContext) -> list[tuple[str, str, float]]:
         """Return (identity, SMILES, log-reward) of what is kept, one form of each molecule, none measured."""
-        measured = {identity(smiles) for smiles in context.known}
+        measured = set(map(context.space.identity, context.known))
         found: dict[str, tuple[str, float]] = {}
         for smiles, (_, reward) in self._progress.kept.items():
             if len(found) == self.options.keep:
                 break
-            key = identity(smiles)
+            key = context.space.identity(smiles)
             if key not in measured:
                 found.setdefault(key, (smiles, reward))
         return [(key, smiles, reward) for key, (smiles, reward) in found.items()]

@@ -9,9 +9,9 @@ from pydantic import Field
 from rdkit import Chem, rdBase
 from rdkit.Chem import QED, rdMolDescriptors
 
+from data.chemistry.accessibility import synthetic_accessibility
 from data.chemistry.molecules import shared
 from models.oracles.base import MeasurementFailure, MoleculeOracle, OracleOptions
-from models.screens.synthetic_accessibility import synthetic_accessibility
 
 Property = Literal["qed", "logp", "synthetic_accessibility"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
@@ -31,6 +32,21 @@ def require_space(component: object, space: BaseSpace[Any]) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A number about an object that people want beside it.
+
+    Attributes:
+        label: heading of its column.
+        digits: behind the decimal point.
+        note: a sentence for the foot of the page; empty where the label says it.
+    """
+
+    label: str
+    digits: int = 2
+    note: str = ""
+
+
 class Variation(Protocol):
     """Random edits of objects that stay inside the space."""
 
@@ -50,6 +66,12 @@ class BaseSpace(Component[OptionsT]):
     """`{kind, option...}` of the featuriser that proxies use where they are not told another."""
     neighbours: ClassVar[Mapping[str, Any]]
     """`{kind, option...}` of the featuriser in which nearness is taken."""
+    text_name: ClassVar[str] = "Object"
+    """What the text of an object is called, for headings."""
+    likeness: ClassVar[str] = "similarity"
+    """What nearness is called, for people."""
+    facts: ClassVar[Mapping[str, Fact]] = {}
+    """Key -> what `facts_of` tells under it, in the order of columns."""
     rules: ClassVar[int] = 1
     """Raised when the standard form or the bounds change their meaning."""
 
@@ -113,6 +135,14 @@ class BaseSpace(Component[OptionsT]):
     def nearness(self) -> Nearness:
         """How alike two objects are, in [0, 1]."""
         return Nearness(featuriser_of(self.neighbours))
+
+    def facts_of(self, obj: str) -> Mapping[str, float]:
+        """Return the numbers about an object, by the keys of `facts`; one that cannot be told is left out."""
+        return {}
+
+    def draw(self, obj: str) -> str | None:
+        """Return an inline SVG of an object; None: its text says all."""
+        return None
 
     def versions(self) -> dict[str, str]:
         """Return the libraries whose versions decide the standard form, with their versions."""

@@ -10,7 +10,9 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 from rdkit import Chem
 
+from data.chemistry.accessibility import synthetic_accessibility
 from data.chemistry.bounds import outside, strained
+from data.chemistry.depiction import depict
 from data.chemistry.elements import SYMBOLS
 from data.chemistry.molecules import identity, scaffold, shared
 from data.chemistry.standardise import heavy_atoms_in_text, standardise
@@ -18,7 +20,7 @@ from data.config import nearest_spelling
 from data.objects import NotStandardError, Space
 from data.yaml_text import shown
 from models.registry import ComponentError, Options
-from models.spaces.base import BaseSpace
+from models.spaces.base import BaseSpace, Fact
 from models.spaces.molecule_operators import Operators, count_palette
 
 _SMILES = re.compile(r"[A-Za-z0-9@+\-\[\]()=#$:/\\%.*~]+")
@@ -49,6 +51,12 @@ class Molecules(BaseSpace["Molecules.Options"]):
     nouns = ("molecule", "molecules")
     features = {"kind": "both"}
     neighbours = {"kind": "morgan_counts"}
+    text_name = "SMILES"
+    likeness = "Tanimoto similarity (Morgan counts, radius 2)"
+    facts = {
+        "sa_score": Fact("SA score", note="SA score: synthetic accessibility, 1 (easy) to 10 (hard)."),
+        "heavy_atoms": Fact("Heavy atoms", digits=0),
+    }
 
     class Options(Options):
         """Bounds of the space."""
@@ -150,6 +158,17 @@ class Molecules(BaseSpace["Molecules.Options"]):
     def variation(self, sample: Sequence[str]) -> Operators:
         """Return graph edits; what they attach is counted in the sample."""
         return Operators(count_palette(sample, self), self)
+
+    def facts_of(self, obj: str) -> dict[str, float]:
+        """Return synthetic accessibility and the number of heavy atoms; nothing of what is no molecule."""
+        mol = shared(obj)
+        if mol is None:
+            return {}
+        return {"sa_score": float(f"{synthetic_accessibility(obj):.3f}"), "heavy_atoms": float(mol.GetNumHeavyAtoms())}
+
+    def draw(self, obj: str) -> str | None:
+        """Return the structural formula as an inline SVG."""
+        return None if shared(obj) is None else depict(obj)
 
     def versions(self) -> dict[str, str]:
         """Return RDKit's version."""

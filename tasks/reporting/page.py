@@ -19,11 +19,10 @@ from typing import Any, TypeGuard
 import jinja2
 from markupsafe import Markup
 
-from data.chemistry.depiction import depict
-from data.chemistry.molecules import parse
 from data.ledger.summary import FEWEST
 from data.records import Arm, CallState, JsonDict
 from data.wording import DIGITS, figure, shown_unit
+from models.spaces.base import BaseSpace, Fact
 
 _FIGURES = {
     "best": "Best measured",
@@ -79,6 +78,7 @@ class _Scale:
 def candidates_page(
     rows: Sequence[JsonDict],
     *,
+    space: BaseSpace[Any],
     title: str,
     subtitle: str = "",
     summary: Mapping[str, Any] | None = None,
@@ -86,7 +86,6 @@ def candidates_page(
     objective: str = "value",
     maximise: bool = True,
     plots: Mapping[str, str | Path] | None = None,
-    extras: Mapping[str, str] | None = None,
     findings: Sequence[tuple[str, str]] = (),
     sources: Sequence[Sequence[str]] = (),
 ) -> str:
@@ -95,7 +94,9 @@ def candidates_page(
     Args:
         rows: candidates, the best first: their order is the rank. Keys: `id`, `smiles`, `value` (None while
             unmeasured), `round`, `arm`, `source`, `predicted_mean`, `predicted_std`, `novelty`, `state`, `error`;
-            optional `message`, `unit` and whatever `extras` names.
+            optional `message`, `unit` and the facts of the space, shown where any row has
+            them.
+        space: of the candidates: draws them and says what its facts are called.
         title: heading, usually the campaign's name.
         subtitle: one sentence below it.
         summary: figures of the heading by name: `best`, `top10_mean`, `initial_best`, `acquisition_mean`,
@@ -105,15 +106,13 @@ def candidates_page(
         objective: name of the measured property, the heading of its column.
         maximise: whether larger is better: the direction of the first click on the value.
         plots: caption -> path of a PNG or SVG file, or the text of an SVG.
-        extras: key of further numeric columns -> heading; shown where a row has it. Default: `sa_score`.
         findings: (`good`, `unknown` or `warning`; what was found and what to do) of the campaign's health.
         sources: a row of texts per generator: name, proposed, screened, bought, mean, best.
 
     Raises:
         ValueError: a plot is neither PNG nor SVG.
     """
-    extras = {"sa_score": "SA score"} if extras is None else extras
-    shown = {key: label for key, label in extras.items() if any(_finite(row.get(key)) for row in rows)}
+    facts = {key: fact for key, fact in space.facts.items() if any(_finite(row.get(key)) for row in rows)}
     scale, unit = _Scale.of(rows), shown_unit(unit)
     script = Markup(_resource("candidates.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -124,17 +123,18 @@ def candidates_page(
         sources=sources,
         findings=findings,
         plots=[{"caption": caption, "uri": _data_uri(caption, plot)} for caption, plot in (plots or {}).items()],
-        columns=_columns(objective.replace("_", " "), unit, maximise, shown),
-        rows=[_row(rank, row, scale, unit, shown) for rank, row in enumerate(rows, start=1)],
+        columns=_columns(objective.replace("_", " "), unit, maximise, facts, space.text_name),
+        rows=[_row(rank, row, scale, unit, facts, space) for rank, row in enumerate(rows, start=1)],
         filters=_filters(rows),
-        footer=_footer(unit),
+        footer=_footer(unit, space),
+        text_name=space.text_name,
         style=Markup(_resource("candidates.css")),
         script=script,
         script_hash=f"sha256-{digest}",
     )
 
 
-def _columns(objective: str, unit: str, maximise: bool, extras: Mapping[str, str]) -> list[_Column]:
+def _columns(objective: str, unit: str, maximise: bool, facts: Mapping[str, Fact], text_name: str) -> list[_Column]:
     best_first = "descending" if maximise else "ascending"
     return [
         _Column("rank", "#", "ascending"),
@@ -143,19 +143,20 @@ def _columns(objective: str, unit: str, maximise: bool, extras: Mapping[str, str
         _Column("predicted", "Predicted", best_first, unit),
         _Column("strip-cell", "Measured on predicted", ""),
         _Column("novelty", "Novelty"),
-        *[_Column(key, label, "ascending") for key, label in extras.items()],
-        _Column("heavy_atoms", "Heavy atoms", "ascending"),
+        *[_Column(key, fact.label, "ascending") for key, fact in facts.items()],
         _Column("round", "Round"),
         _Column("arm", "Arm", "ascending"),
         _Column("source", "Source", "ascending"),
-        _Column("smiles", "SMILES and id", "ascending"),
+        _Column("smiles", f"{text_name} and id", "ascending"),
     ]
 
 
-def _row(rank: int, row: JsonDict, scale: _Scale, unit: str, extras: Mapping[str, str]) -> dict[str, Any]:
+def _row(
+    rank: int, row: JsonDict, scale: _Scale, unit: str, facts: Mapping[str, Fact], space: BaseSpace[Any]
+) -> dict[str, Any]:
     smiles = str(row["smiles"])
-    mol = parse(smiles)
-    picture = Markup(depict(smiles)) if mol is not None else Markup('<span class="missing">not drawable</span>')
+    drawn = space.draw(smiles)
+    picture = Markup(drawn) if drawn is not None else _missing("not drawable")
     arm = str(row.get("arm") or "")
     cells = {
         "rank": _Cell(str(rank), Markup(str(rank))),
@@ -164,12 +165,11 @@ def _row(rank: int, row: JsonDict, scale: _Scale, unit: str, extras: Mapping[str
         "predicted": _predicted(row),
         "strip-cell": _Cell("", _strip(row, scale)),
         "novelty": _number(row.get("novelty"), "{:.2f}".format),
-        "heavy_atoms": _number(None if mol is None else mol.GetNumHeavyAtoms(), "{:.0f}".format),
         "round": _number(row.get("round"), "{:.0f}".format),
         "arm": _Cell(arm, Markup('<span class="arm-{0}">{0}</span>').format(arm) if arm else _missing("–")),
         "source": _Cell(str(row.get("source") or ""), Markup("{}").format(row.get("source") or "–")),
         "smiles": _Cell(smiles, _identity(row)),
-        **{key: _number(row.get(key), "{:.2f}".format) for key in extras},
+        **{key: _number(row.get(key), f"{{:.{fact.digits}f}}".format) for key, fact in facts.items()},
     }
     facets = {key: "" if row.get(key) is None else str(row[key]) for key in _FILTERS if key != "state"}
     return {"rank": rank, "state": str(row.get("state") or ""), "facets": facets, "cells": cells}
@@ -276,13 +276,14 @@ def _filters(rows: Sequence[JsonDict]) -> list[dict[str, Any]]:
     return found
 
 
-def _footer(unit: str) -> str:
+def _footer(unit: str, space: BaseSpace[Any]) -> str:
+    notes = [fact.note for fact in space.facts.values() if fact.note]
     return (
         "Predicted: mean ± standard deviation of a new measurement, by the proxy that the candidate was chosen with"
         f"{f', in {unit}' if unit else ''}. In the strip the bar is that interval, the tick its mean, the dot the "
-        "measured value. Novelty: 1 − the largest Tanimoto similarity (Morgan counts, radius 2) to what was "
-        "known when the candidate was proposed. SA score: synthetic accessibility, 1 (easy) to 10 (hard)."
-    )
+        f"measured value. Novelty: 1 − the largest {space.likeness} to what was known when the candidate was proposed. "
+        + " ".join(notes)
+    ).rstrip()
 
 
 def _data_uri(caption: str, plot: str | Path) -> str:

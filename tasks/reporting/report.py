@@ -26,18 +26,16 @@ from data.records import Arm, CallState, JsonDict, RoundSummary, SourceFigures
 from data.tables.remarks import REFUSED, reading_told
 from data.tables.spreadsheets import write_csv
 from data.wording import figure, shown_unit
-from models.parts import oracle_of
-from models.screens.synthetic_accessibility import synthetic_accessibility
+from models.parts import oracle_of, space_of
 from tasks.reporting.figures import round_figures
 from tasks.reporting.page import candidates_page
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.storage import read_json, write_json
 from tasks.tracking import Tracker, attempt
 
-TABLE_COLUMNS = [
+_COLUMNS = [
     "rank", "id", "smiles", "value", "unit", "round", "arm", "source",
-    "predicted_mean", "predicted_std", "score", "novelty", "sa_score", "state", "error", "message",
-    "inchikey", "same_compound",
+    "predicted_mean", "predicted_std", "score", "novelty", "state", "error", "message", "inchikey", "same_compound",
 ]  # fmt: skip
 NOTE = 2
 """Version of the description: a newer one is published over an older."""
@@ -81,7 +79,8 @@ def final_report(ref: CampaignRef) -> str:
         last = context.ledger.standing(context.campaign.id, maximise=context.maximise).round
         read = _rows(context, last)
         _write(context, folder, last, read)
-        write_json(folder / "candidates.json", [_exported(row) for row in read])
+        columns = _table_columns(context)
+        write_json(folder / "candidates.json", [_exported(row, columns) for row in read])
         tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
         if tracker is not None:
             attempt("publishing the campaign", lambda: _publish_campaign(context, tracker, folder, read))
@@ -93,7 +92,7 @@ def _write(context: CampaignContext, folder: Path, round: int, rows: list[JsonDi
     plots = folder / "plots"
     plots.mkdir(exist_ok=True)
     pictures = round_figures(context, rows, round, plots)
-    write_csv(pd.DataFrame(rows).reindex(columns=TABLE_COLUMNS), folder / "candidates.csv")
+    write_csv(pd.DataFrame(rows).reindex(columns=_table_columns(context)), folder / "candidates.csv")
     figures = _figures(context, rows, summary)
     sources = by_source(rows, _stages(context, round), maximise=context.maximise)
     health = _health(context, rows, round)
@@ -102,6 +101,7 @@ def _write(context: CampaignContext, folder: Path, round: int, rows: list[JsonDi
     objective = context.config.objective
     page = candidates_page(
         rows[:SHOWN],
+        space=space_of(context.config),
         title=context.campaign.slug,
         subtitle=_subtitle(context, len(rows), round),
         summary={key: value for key, value in figures.items() if key != "health"},
@@ -119,14 +119,18 @@ def _write(context: CampaignContext, folder: Path, round: int, rows: list[JsonDi
 
 
 def _rows(context: CampaignContext, round: int) -> list[JsonDict]:
-    """Return the candidates of the rounds so far, best first, with rank, unit and synthetic accessibility."""
-    unit = oracle_of(context.config).unit
+    """Return the candidates of the rounds so far, best first, with rank, unit and the facts of the space."""
+    unit, space = oracle_of(context.config).unit, space_of(context.config)
     found = context.ledger.candidates(context.campaign.id, last=round)
     rows = with_compounds(ranked(found, maximise=context.maximise))
     return [
-        {**row, "rank": rank, "unit": unit, "sa_score": float(f"{synthetic_accessibility(row['smiles']):.3f}")}
-        for rank, row in enumerate(rows, start=1)
+        {**row, "rank": rank, "unit": unit, **space.facts_of(row["smiles"])} for rank, row in enumerate(rows, start=1)
     ]
+
+
+def _table_columns(context: CampaignContext) -> list[str]:
+    place = _COLUMNS.index("novelty") + 1
+    return [*_COLUMNS[:place], *space_of(context.config).facts, *_COLUMNS[place:]]
 
 
 def _figures(context: CampaignContext, rows: list[JsonDict], summary: RoundSummary) -> dict[str, Any]:
@@ -200,8 +204,8 @@ def _reading(context: CampaignContext, folder: Path) -> list[str]:
     return [sentence if sentence.endswith(".") else f"{sentence}." for sentence in told]
 
 
-def _exported(row: Mapping[str, Any]) -> JsonDict:
-    return {key: row[key] for key in TABLE_COLUMNS if key != "rank"}
+def _exported(row: Mapping[str, Any], columns: list[str]) -> JsonDict:
+    return {key: row.get(key) for key in columns if key != "rank"}
 
 
 # -- MLflow ----------------------------------------------------------------------------------------------------------

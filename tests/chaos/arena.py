@@ -79,9 +79,9 @@ def warm_up() -> None:
     ):
         importlib.import_module(module)
     import tasks.reporting.report
+    from data.chemistry.accessibility import synthetic_accessibility
     from data.chemistry.vocabulary import default_vocabulary
     from models.registry import GROUPS, kinds
-    from models.screens.synthetic_accessibility import synthetic_accessibility
     from pipelines.validation import checked_config
 
     for group in GROUPS:

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
+from data.chemistry.accessibility import synthetic_accessibility
 from models.registry import ComponentError, build, kinds
-from models.screens.synthetic_accessibility import synthetic_accessibility
 
 
 def refuse(molecules, **config):

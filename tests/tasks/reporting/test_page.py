@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
+from models.spaces.molecules import Molecules
 from tasks.reporting.page import candidates_page
 from tasks.reporting.plots import png, svg
 
@@ -55,11 +56,20 @@ class Page(HTMLParser):
 
 
 def page(rows: list[dict[str, Any]], **more: Any) -> Page:
-    return Page(candidates_page(rows, **{"title": "acceptors", "unit": "eV", "objective": "electron_affinity"} | more))
+    return Page(
+        candidates_page(
+            rows, **{"space": Molecules(), "title": "acceptors", "unit": "eV", "objective": "electron_affinity"} | more
+        )
+    )
 
 
 def test_each_candidate_has_a_row_with_its_figures() -> None:
-    found = page([row(smiles, value=2.0 - i, novelty=0.1 * i, sa_score=3.456) for i, smiles in enumerate(ACCEPTORS)])
+    found = page(
+        [
+            row(smiles, value=2.0 - i, novelty=0.1 * i, sa_score=3.456, heavy_atoms=9)
+            for i, smiles in enumerate(ACCEPTORS)
+        ]
+    )
     assert len(found.cells) == len(ACCEPTORS) == len([s for s in found.all("svg") if s["class"] == "mol"])
     third = {column: text.strip() for column, text in found.cells[2].items()}
     assert third["rank"] == "3"
@@ -74,7 +84,9 @@ def test_each_candidate_has_a_row_with_its_figures() -> None:
 
 def test_an_interval_of_two_values_is_not_shown() -> None:
     arms = {"acquisition_mean": 4.5, "acquisition_half": 44.0, "control_mean": 2.0, "control_half": 2.5}
-    text = candidates_page([], title="x", unit="eV", summary=arms | {"acquisition_n": 2, "control_n": 3})
+    text = candidates_page(
+        [], space=Molecules(), title="x", unit="eV", summary=arms | {"acquisition_n": 2, "control_n": 3}
+    )
     assert "eV (n 2)" in text
     assert "± 2.5 eV (95 %), n 3" in text
     assert "± 44" not in text
@@ -112,7 +124,6 @@ def test_hostile_strings_add_no_element() -> None:
         unit=hostile,
         objective=hostile,
         summary={hostile: hostile, "best": 1.0},
-        extras={"novelty": hostile},
         plots={hostile: svg(Figure(figsize=(1, 1)))},
     )
     assert len(found.all("script")) == 1
@@ -122,7 +133,7 @@ def test_hostile_strings_add_no_element() -> None:
 
 
 def test_the_page_needs_and_allows_nothing_from_outside() -> None:
-    text = candidates_page([row(smiles) for smiles in ACCEPTORS], title="acceptors")
+    text = candidates_page([row(smiles) for smiles in ACCEPTORS], space=Molecules(), title="acceptors")
     found = Page(text)
     assert not found.all("link")
     assert all(image["src"].startswith("data:") for image in found.all("img"))
@@ -138,6 +149,7 @@ def test_the_page_needs_and_allows_nothing_from_outside() -> None:
 def test_the_figures_of_the_campaign_are_in_the_heading() -> None:
     text = candidates_page(
         [row("CCO", 2.0)],
+        space=Molecules(),
         title="acceptors",
         unit="eV",
         summary={
@@ -187,9 +199,9 @@ def test_three_hundred_candidates_stay_below_two_megabytes_and_are_the_same_byte
         row(f"{'C' * (i % 20)}c1cc({'F' if i % 2 else 'C#N'})c(S(=O)(=O)N2CCOCC2)cc1[N+](=O)[O-]", i / 100.0)
         for i in range(300)
     ]
-    first = candidates_page(rows, title="many")
+    first = candidates_page(rows, space=Molecules(), title="many")
     assert len(first.encode()) < 2_000_000
-    assert first == candidates_page(rows, title="many")
+    assert first == candidates_page(rows, space=Molecules(), title="many")
 
 
 def test_a_page_without_candidates_is_a_page() -> None:

@@ -1,0 +1,38 @@
+"""Synthetic accessibility score (Ertl and Schuffenhauer, J. Cheminformatics 2009, 1, 8), as RDKit ships it."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from rdkit import RDConfig
+
+from data.chemistry.molecules import shared
+
+
+@cache
+def _scorer() -> ModuleType:
+    # Loaded from its file: the Contrib folder is no package, and putting it on sys.path would expose all of it.
+    path = Path(RDConfig.RDContribDir) / "SA_Score" / "sascorer.py"
+    spec = importlib.util.spec_from_file_location("_rdkit_sascorer", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise FileNotFoundError(
+            f"RDKit's synthetic accessibility scorer is not at {path}; install the `rdkit` wheel, which ships it."
+        )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def synthetic_accessibility(smiles: str) -> float:
+    """Return the score of a molecule, from 1 (easy to make) to 10 (hard).
+
+    Raises:
+        ValueError: the text is no valid SMILES.
+    """
+    mol = shared(smiles)
+    if mol is None:
+        raise ValueError(f"{smiles!r} is no valid SMILES; the score needs a molecule that RDKit can read.")
+    return float(_scorer().calculateScore(mol))
