@@ -1,0 +1,125 @@
+"""A campaign over objects of another kind: the space is one class, and nothing else knows of it."""
+
+import json
+
+import numpy as np
+import pytest
+from pydantic import Field
+
+from data.objects import NotStandardError
+from models.registry import Options
+from models.spaces.base import BaseSpace, Fact
+
+LETTERS = {"kind": "one_hot", "alphabet": "ABC", "length": 8}
+
+ORACLE = """
+from pathlib import Path
+LOG = Path(__file__).with_name("calls.log")
+def measure(words):
+    with LOG.open("a") as file:
+        file.writelines(word + "\\n" for word in words)
+    return [word.count("A") - 0.5 * word.count("BB") for word in words]
+"""
+
+
+class _Edits:
+    def mutate(self, obj, rng):
+        place = int(rng.integers(len(obj)))
+        return obj[:place] + str(rng.choice(list("ABC"))) + obj[place + 1 :]
+
+    def crossover(self, first, second, rng):
+        place = int(rng.integers(min(len(first), len(second))))
+        return first[:place] + second[place:]
+
+
+class Words(BaseSpace["Words.Options"]):
+    """Words of A, B and C, upper case."""
+
+    kind = "words_of_a_test"
+    nouns = ("word", "words")
+    features = LETTERS
+    neighbours = LETTERS
+    text_name = "Word"
+    facts = {"length": Fact("Length", digits=0)}
+
+    class Options(Options):
+        longest: int = Field(default=8, ge=1)
+
+    def told(self):
+        return f"words of up to {self.options.longest} letters"
+
+    def standard(self, text):
+        if set(text.upper()) - set("ABC") or not text:
+            raise NotStandardError("letters other than A, B and C")
+        return text.upper()
+
+    def outside(self, obj):
+        return "a word that is too long" if len(obj) > self.options.longest else None
+
+    def variation(self, sample):
+        return _Edits()
+
+    def facts_of(self, obj):
+        return {"length": float(len(obj))}
+
+
+@pytest.fixture
+def words(bench):
+    rng = np.random.default_rng(0)
+    rows = ["".join(rng.choice(list("ABC"), size=6)) for _ in range(60)]
+    bench.write_library(*rows, "ABX", "ABCABCABCABC", rows[0].lower(), header="word")
+    (bench.folder / "word_oracle.py").write_text(ORACLE)
+    bench.write_config(
+        name="words",
+        space={"kind": Words.kind, "longest": 8},
+        objectives=[{"name": "score", "oracle": {"kind": "python", "function": "word_oracle:measure"}}],
+        data={"kind": "csv", "path": "library.csv", "smiles": "word", "initial": 8},
+        screens=[],
+        proxy={"kind": "gaussian_process", "features": LETTERS},
+        control={"kind": "genetic", "fraction": 0.25},
+        rounds=2,
+    )
+    return bench
+
+
+def test_a_campaign_over_words_reads_buys_reports_and_goes_on(words):
+    checked = words.discover("validate", str(words.file))
+    assert checked.exit == 0, checked.message
+    assert "words of up to 8 letters" in checked.message
+    told = words.run("--set", "rounds=1")
+    assert told.exit == 0, told.message
+    told = words.run()
+    assert told.exit == 0, told.message
+    assert "letters other than A, B and C (1)" in told.message
+    assert "a word that is too long (1)" in told.message
+    assert len(words.calls()) == len(set(words.calls())) == 16
+    rows = words.candidates()
+    assert {row["smiles"]: row["value"] for row in rows} == {
+        word: word.count("A") - 0.5 * word.count("BB") for word in words.calls()
+    }
+    assert all(0 <= row["novelty"] <= 1 for row in rows if row["round"] > 0)
+    report = words.home / "campaigns" / "words" / "report"
+    page = (report / "candidates.html").read_text()
+    assert "Word and id" in page
+    assert "Length" in page
+    assert "SA score" not in page
+    assert {row["length"] for row in json.loads((report / "candidates.json").read_text())} <= {6.0, 7.0, 8.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"screens": [{"kind": "alerts"}]}, "The screen 'alerts' is for molecules"),
+        ({"control": {"kind": "random"}}, "The generator 'random' is for molecules"),
+        ({"generator": {"kind": "gflownet"}}, "The generator 'gflownet' is for molecules"),
+        ({"objectives": [{"name": "x", "oracle": {"kind": "xtb"}}]}, "The oracle 'xtb' is for molecules"),
+        ({"space": {"kind": "words_of_a_test", "longest": 0}}, "Option 'longest' of space"),
+        ({"space": {"kind": "words_of_the_test"}}, "Did you mean 'words_of_a_test'?"),
+    ],
+)
+def test_parts_of_other_objects_are_refused_before_anything_is_bought(words, change, told):
+    words.write_config(**change)
+    refused = words.run()
+    assert refused.exit == 2
+    assert told in refused.message
+    assert words.calls() == []
