@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data.config import CampaignConfig, ControlConfig, GeneratorConfig
+from data.config import CampaignConfig, ControlConfig, GeneratorConfig, ProxyConfig
 from data.records import FloatArray
 from models.acquisition.base import round_context
 from models.acquisition.log_reward import AcquisitionReward
 from models.oracles.base import oracle_parts
 from models.protocols import Acquisition, EmbeddingProxy, Generator, JointProxy, Oracle, Proxy, Screen, Selector
-from models.registry import ComponentError, build, located
+from models.registry import ComponentError, build, find, located
 from models.screens.domain import ApplicabilityDomain
 from models.screens.space import InSpace
 from models.spaces.base import BaseSpace
@@ -74,6 +74,15 @@ def acquisition_of(config: CampaignConfig) -> Acquisition:
     return acquisition
 
 
+def proxy_spec(config: ProxyConfig, space: BaseSpace[Any]) -> dict[str, Any]:
+    """Return the proxy's `{kind, option...}`; where the file names no features, they are the space's."""
+    spec = config.component()
+    features = find("proxy", spec["kind"]).Options.model_fields.get("features")
+    if features is None or "features" in spec or dict(space.features) == {"kind": features.default}:
+        return spec
+    return {**spec, "features": dict(space.features)}
+
+
 def selector_of(config: CampaignConfig) -> Selector:
     """Return the campaign's batch selector.
 
@@ -81,7 +90,7 @@ def selector_of(config: CampaignConfig) -> Selector:
         ComponentError: it is unknown, or it needs what the campaign's proxy does not have.
     """
     selector: Selector = build("selector", config.selector)
-    proxy = build("proxy", config.proxy.component())
+    proxy = build("proxy", proxy_spec(config.proxy, space_of(config)))
     if getattr(selector, "wants_joint", False) and not isinstance(proxy, JointProxy):
         raise ComponentError(
             f"The selector {config.selector['kind']!r} needs a proxy with a joint posterior; {config.proxy.kind!r} "

@@ -94,6 +94,9 @@ FORMS: Mapping[str, Callable[[Sequence[JsonDict]], str]] = {
 }
 """Format -> its text; a format is the ending of its files."""
 
+OF_MOLECULES = ("sdf", "smi")
+"""Formats that hold nothing but molecules."""
+
 
 def form_of(format: str | None, name: str) -> Callable[[Sequence[JsonDict]], str]:
     """Return what writes a file: of the format that is asked for, else of the name's ending, CSV where it has none.

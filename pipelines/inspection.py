@@ -12,7 +12,7 @@ from data.ledger.campaigns import Campaign
 from data.ledger.summary import ranked
 from data.records import JsonDict
 from data.wording import figure, labelled, spread
-from pipelines.exports import FIELDS, FORMS, form_of
+from pipelines.exports import FIELDS, FORMS, OF_MOLECULES, form_of
 from pipelines.terminal import Terminal
 from tasks.workspace import Workspace, WorkspaceError, writing
 
@@ -56,6 +56,15 @@ def export_candidates(
     if out is not None:
         _refuse_precious(workspace, name, out)
     form = None if out is None else form_of(None if format == "table" else format, str(out))
+    kind = workspace.ledger().campaign(name).config.space.kind
+    only_molecules = [FORMS[one] for one in OF_MOLECULES]
+    if kind != "molecules" and (format in OF_MOLECULES or form in only_molecules):
+        from data.config import ConfigError
+
+        raise ConfigError(
+            f"The formats {' and '.join(OF_MOLECULES)} are for molecules; campaign {name} is of {kind}. Take csv or "
+            "json."
+        )
     rows = exported(workspace, name, top)
     if out is not None and form is not None:
         with writing(out):

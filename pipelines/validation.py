@@ -7,7 +7,16 @@ from typing import Any
 
 from data.chemistry.vocabulary import VocabularyError
 from data.config import CampaignConfig, ConfigError, load_config
-from models.parts import acquisition_of, generator_of, oracle_of, oracle_spec, screens_of, selector_of, space_of
+from models.parts import (
+    acquisition_of,
+    generator_of,
+    oracle_of,
+    oracle_spec,
+    proxy_spec,
+    screens_of,
+    selector_of,
+    space_of,
+)
 from models.protocols import Checked, CheckedOracle, Oracle
 from models.registry import ComponentError, build
 from models.spaces.base import BaseSpace, require_space
@@ -33,8 +42,8 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
     oracle = oracle_of(config, base)
     if isinstance(oracle, CheckedOracle):
         oracle.check()
-    proxy, acquisition, selector = build("proxy", config.proxy.component()), acquisition_of(config), selector_of(config)
-    for component in (oracle, *screens_of(config), proxy, acquisition, selector):
+    proxy = build("proxy", proxy_spec(config.proxy, space))
+    for component in (oracle, *screens_of(config), proxy, acquisition_of(config), selector_of(config)):
         require_space(component, space)
     _check_function(config, base, oracle)
     _check_generators(config, base, space)

@@ -181,12 +181,18 @@ def initial_design(config: CampaignConfig, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _book(context: CampaignContext, initial: pd.DataFrame) -> None:
     """Put the initial design into the ledger: labels as imported values, the others as candidates to be bought."""
-    config = context.config
+    config, space = context.config, space_of(context.config)
     labelled = initial[initial["value"].notna()]
     book = book_of(context)
     book.import_values(0, list(labelled[["id", "smiles", "value"]].itertuples(index=False, name=None)))
     rows = [
-        {"object_id": row.id, "smiles": row.smiles, "arm": str(Arm.INITIAL), "source": config.data.kind}
+        {
+            "object_id": row.id,
+            "smiles": row.smiles,
+            "arm": str(Arm.INITIAL),
+            "source": config.data.kind,
+            "compound": space.compound(str(row.smiles)),
+        }
         for row in initial.itertuples()
     ]
     context.ledger.add_candidates(context.campaign.id, 0, rows)

@@ -40,6 +40,8 @@ def select_batch(ref: CampaignRef, round: int, dataset: StageRef, proxy: StageRe
             compute=lambda folder: _select(context, folder, round, dataset, proxy, screened),
         )
         batch = pd.read_parquet(stage.path(context, "batch.parquet")).rename(columns={"id": "object_id"})
+        space = space_of(context.config)
+        batch = batch.assign(compound=[space.compound(obj) for obj in batch["smiles"]])
         rows = [{str(k): v for k, v in row.items()} for row in batch.to_dict("records")]
         context.ledger.add_candidates(context.campaign.id, round, rows)
         return stage

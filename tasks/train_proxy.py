@@ -22,7 +22,7 @@ from prefect.cache_policies import NO_CACHE
 
 from data.config import ProxyConfig, digest
 from data.records import Arm, FloatArray, JsonDict, Prediction
-from models.parts import space_of
+from models.parts import proxy_spec, space_of
 from models.protocols import Proxy
 from models.proxies.calibration import (
     Calibrated,
@@ -113,7 +113,11 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
         frame = pd.read_parquet(dataset.path(context, "dataset.parquet"))
         data, bought = TrainingData.of(frame, space_of(context.config)), purchases_of(frame)
         inputs: dict[str, StageRef | str] = {"dataset": dataset}
-        warm = previous if previous is not None and refits(build("proxy", context.config.proxy.component())) else None
+        warm = (
+            previous
+            if previous is not None and refits(build("proxy", proxy_spec(context.config.proxy, data.space)))
+            else None
+        )
         if warm is not None:
             inputs["previous"] = warm
         return run_stage(
@@ -190,7 +194,7 @@ def proxy_key(
     config: ProxyConfig, data: TrainingData, seed: int, *, maximise: bool = True, previous: Path | None = None
 ) -> str:
     """Return the key under which a trained proxy is kept: equal keys, equal proxies."""
-    spec = build("proxy", config.component()).sparse()
+    spec = build("proxy", proxy_spec(config, data.space)).sparse()
     before = [] if previous is None else [read_json(previous / "training.json")["key"]]
     what = [data.sha256(), data.space.key()]
     return digest([CODE_VERSION, spec, config.calibration, maximise, *what, seed, *before])[:32]
@@ -200,7 +204,7 @@ def _train(
     folder: Path, config: ProxyConfig, data: TrainingData, seed: int, maximise: bool, previous: Path | None
 ) -> JsonDict:
     def make() -> Proxy:
-        proxy: Proxy = build("proxy", config.component())
+        proxy: Proxy = build("proxy", proxy_spec(config, data.space))
         return proxy
 
     fitter = Fitter(make, seed=seed, previous=None if previous is None else load_state(previous / MODELS))

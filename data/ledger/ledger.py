@@ -299,12 +299,14 @@ class Ledger:
         Args:
             campaign_id: whose.
             round: 0 for the initial design.
-            rows: object_id, smiles, arm, source, predicted_mean, predicted_std, score, novelty; in batch order.
+            rows: object_id, smiles, arm, source, predicted_mean, predicted_std, score, novelty, and the compound that
+                their space tells; in batch order.
 
         Raises:
             LedgerError: the round already has another batch.
         """
-        compounds = [inchikey(row["smiles"]) for row in rows]  # before the transaction: it takes a while
+        # Before the transaction: it takes a while.
+        compounds = [row["compound"] if "compound" in row else inchikey(row["smiles"]) for row in rows]
         with self.write() as connection:
             existing = connection.scalars(
                 sa.select(candidates.c.object_id)
@@ -319,7 +321,7 @@ class Ledger:
                     )
                 return
             values = [
-                {"campaign_id": campaign_id, "round": round, "position": i, "compound": compound, **row}
+                {"campaign_id": campaign_id, "round": round, "position": i, **row, "compound": compound}
                 for i, (row, compound) in enumerate(zip(rows, compounds, strict=True))
             ]
             if values:

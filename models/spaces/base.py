@@ -23,6 +23,9 @@ def require_space(component: object, space: BaseSpace[Any]) -> None:
     Raises:
         ComponentError: it does not know this space; the message says which it knows.
     """
+    featuriser = getattr(component, "featuriser", None)
+    if featuriser is not None:
+        require_space(featuriser, space)
     kinds = getattr(component, "spaces", ())
     if kinds and space.kind not in kinds:
         group, kind = getattr(component, "group", "component"), getattr(component, "kind", type(component).__name__)
@@ -135,6 +138,10 @@ class BaseSpace(Component[OptionsT]):
     def nearness(self) -> Nearness:
         """How alike two objects are, in [0, 1]."""
         return Nearness(featuriser_of(self.neighbours))
+
+    def compound(self, obj: str) -> str:
+        """Return what different objects share that people take for one thing, such as tautomers; empty: nothing."""
+        return ""
 
     def facts_of(self, obj: str) -> Mapping[str, float]:
         """Return the numbers about an object, by the keys of `facts`; one that cannot be told is left out."""

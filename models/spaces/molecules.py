@@ -12,6 +12,7 @@ from rdkit import Chem
 
 from data.chemistry.accessibility import synthetic_accessibility
 from data.chemistry.bounds import outside, strained
+from data.chemistry.compounds import inchikey
 from data.chemistry.depiction import depict
 from data.chemistry.elements import SYMBOLS
 from data.chemistry.molecules import identity, scaffold, shared
@@ -158,6 +159,10 @@ class Molecules(BaseSpace["Molecules.Options"]):
     def variation(self, sample: Sequence[str]) -> Operators:
         """Return graph edits; what they attach is counted in the sample."""
         return Operators(count_palette(sample, self), self)
+
+    def compound(self, obj: str) -> str:
+        """Return the standard InChIKey, which tautomers share; empty where InChI has none."""
+        return inchikey(obj)
 
     def facts_of(self, obj: str) -> dict[str, float]:
         """Return synthetic accessibility and the number of heavy atoms; nothing of what is no molecule."""

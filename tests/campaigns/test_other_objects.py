@@ -1,14 +1,17 @@
 """A campaign over objects of another kind: the space is one class, and nothing else knows of it."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from pydantic import Field
 
+import tasks.select_batch
 from data.objects import NotStandardError
 from models.registry import Options
 from models.spaces.base import BaseSpace, Fact
+from tests.conftest import Bench
 
 LETTERS = {"kind": "one_hot", "alphabet": "ABC", "length": 8}
 
@@ -75,7 +78,6 @@ def words(bench):
         objectives=[{"name": "score", "oracle": {"kind": "python", "function": "word_oracle:measure"}}],
         data={"kind": "csv", "path": "library.csv", "smiles": "word", "initial": 8},
         screens=[],
-        proxy={"kind": "gaussian_process", "features": LETTERS},
         control={"kind": "genetic", "fraction": 0.25},
         rounds=2,
     )
@@ -123,3 +125,38 @@ def test_parts_of_other_objects_are_refused_before_anything_is_bought(words, cha
     assert refused.exit == 2
     assert told in refused.message
     assert words.calls() == []
+
+
+def test_words_are_exported_as_words(words, tmp_path):
+    assert words.run("--set", "rounds=1").exit == 0
+    for format in ("csv", "json", "table"):
+        told = words.discover("candidates", "words", "--format", format)
+        assert told.exit == 0, told.message
+        assert all(word in told.out for word in words.calls())
+        assert "UHFFFAOYSA" not in told.out  # the words that are SMILES too have no InChIKey here
+    for arguments in (["--format", "sdf"], ["--out", str(tmp_path / "best.smi")]):
+        refused = words.discover("candidates", "words", *arguments)
+        assert refused.exit == 2
+        assert "are for molecules; campaign words is of words_of_a_test" in refused.message
+
+
+def test_a_campaign_over_words_that_is_broken_off_ends_as_one_that_was_not(words, tmp_path, monkeypatch):
+    assert words.run().exit == 0
+    whole = [{key: row[key] for key in ("id", "smiles", "value", "round", "arm")} for row in words.candidates()]
+    again = tmp_path / "again"
+    shutil.copytree(words.folder, again, ignore=shutil.ignore_patterns("home", "calls.log"))
+    monkeypatch.setenv("DISCOVER_HOME", str(again / "home"))
+    other = Bench(again, words.config)
+    (again / "library.csv").write_text((words.folder / "library.csv").read_text())
+    measured = "tasks.select_batch._select"
+    select, broken = tasks.select_batch._select, [True]
+
+    def once(*given):
+        if broken.pop() if broken else False:
+            raise KeyboardInterrupt
+        return select(*given)
+
+    monkeypatch.setattr(measured, once)
+    assert other.run().exit == 130
+    assert other.run().exit == 0
+    assert [{key: row[key] for key in ("id", "smiles", "value", "round", "arm")} for row in other.candidates()] == whole
