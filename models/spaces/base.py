@@ -147,6 +147,10 @@ class BaseSpace(Component[OptionsT]):
         """Return the numbers about an object, by the keys of `facts`; one that cannot be told is left out."""
         return {}
 
+    def draws(self) -> bool:
+        """Return whether objects of the space can be drawn at all."""
+        return type(self).draw is not BaseSpace.draw
+
     def draw(self, obj: str) -> str | None:
         """Return an inline SVG of an object; None: its text says all."""
         return None

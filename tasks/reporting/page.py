@@ -123,7 +123,7 @@ def candidates_page(
         sources=sources,
         findings=findings,
         plots=[{"caption": caption, "uri": _data_uri(caption, plot)} for caption, plot in (plots or {}).items()],
-        columns=_columns(objective.replace("_", " "), unit, maximise, facts, space.text_name),
+        columns=_columns(objective.replace("_", " "), unit, maximise, facts, space),
         rows=[_row(rank, row, scale, unit, facts, space) for rank, row in enumerate(rows, start=1)],
         filters=_filters(rows),
         footer=_footer(unit, space),
@@ -134,11 +134,13 @@ def candidates_page(
     )
 
 
-def _columns(objective: str, unit: str, maximise: bool, facts: Mapping[str, Fact], text_name: str) -> list[_Column]:
+def _columns(
+    objective: str, unit: str, maximise: bool, facts: Mapping[str, Fact], space: BaseSpace[Any]
+) -> list[_Column]:
     best_first = "descending" if maximise else "ascending"
     return [
         _Column("rank", "#", "ascending"),
-        _Column("structure", "Structure", ""),
+        *([_Column("structure", "Structure", "")] if space.draws() else []),
         _Column("value", objective[:1].upper() + objective[1:], best_first, unit),
         _Column("predicted", "Predicted", best_first, unit),
         _Column("strip-cell", "Measured on predicted", ""),
@@ -147,7 +149,7 @@ def _columns(objective: str, unit: str, maximise: bool, facts: Mapping[str, Fact
         _Column("round", "Round"),
         _Column("arm", "Arm", "ascending"),
         _Column("source", "Source", "ascending"),
-        _Column("smiles", f"{text_name} and id", "ascending"),
+        _Column("smiles", f"{space.text_name} and id", "ascending"),
     ]
 
 

@@ -105,6 +105,8 @@ def test_a_campaign_over_words_reads_buys_reports_and_goes_on(words):
     assert "Word and id" in page
     assert "Length" in page
     assert "SA score" not in page
+    assert "Structure" not in page
+    assert "not drawable" not in page
     assert {row["length"] for row in json.loads((report / "candidates.json").read_text())} <= {6.0, 7.0, 8.0}
 
 
