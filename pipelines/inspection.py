@@ -39,6 +39,16 @@ def unit_of(workspace: Workspace, campaign: Campaign) -> str:
     return str(build("oracle", campaign.config.objective.oracle).unit)
 
 
+def text_name_of(workspace: Workspace, name: str) -> str:
+    """Return what the texts of a campaign's objects are called."""
+    config = workspace.ledger().campaign(name).config
+    if config.space.kind == "molecules":
+        return "SMILES"
+    from models.registry import find
+
+    return str(find("space", config.space.kind).text_name)  # type: ignore[attr-defined]  # every space has a name for it
+
+
 def export_candidates(
     workspace: Workspace, name: str, top: int | None, format: str, out: Path | None, console: Terminal
 ) -> None:
@@ -71,7 +81,7 @@ def export_candidates(
             out.write_text(form(rows), encoding="utf-8", newline="")
         console.say(f"{len(rows)} candidates written to {out}")
     elif format == "table":
-        show_candidates(rows, console)
+        show_candidates(rows, console, text_name_of(workspace, name))
     else:
         console.raw(FORMS[format](rows))
 
@@ -116,11 +126,11 @@ def _is_of_campaign(file: Path, campaign: Campaign) -> bool:
     return file.suffix.lower() in sources and file.is_relative_to(campaign.base.resolve())
 
 
-def show_candidates(rows: list[JsonDict], console: Terminal) -> None:
+def show_candidates(rows: list[JsonDict], console: Terminal, text_name: str = "SMILES") -> None:
     """Print candidates as a table, or as blocks of lines where a table does not fit; ids where there is room."""
     unit = rows[0]["unit"] if rows else ""
     ranks = {row["id"]: rank for rank, row in enumerate(rows, start=1)}
-    headers = ["", labelled("value", unit), "predicted", "round", "arm", "source", "id", "SMILES", "note"]
+    headers = ["", labelled("value", unit), "predicted", "round", "arm", "source", "id", text_name, "note"]
     lines = []
     for rank, row in enumerate(rows, start=1):
         value = row["state"].replace("_", " ") if row["value"] is None else figure(row["value"])

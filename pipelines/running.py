@@ -17,7 +17,7 @@ from data.ledger.campaigns import Campaign, CampaignState
 from data.wording import figure
 from pipelines.display import RunDisplay
 from pipelines.following import following_prefect
-from pipelines.inspection import exported, show_candidates
+from pipelines.inspection import exported, show_candidates, text_name_of
 from pipelines.pages import mlflow_page, prefect_page, tell_of_mlflow, teller
 from pipelines.services import prefect_server, wait_for_prefect
 from pipelines.status import show_reading
@@ -49,12 +49,14 @@ def run_in_terminal(
 
 
 def _tell(workspace: Workspace, campaign: Campaign, console: Terminal) -> int:
-    show_candidates(exported(workspace, campaign.name, BEST_SHOWN), console)
+    shown = exported(workspace, campaign.name, BEST_SHOWN)
+    show_candidates(shown, console, text_name_of(workspace, campaign.name))
     folder = workspace.campaign_folder(campaign)
     show_reading(workspace, workspace.ledger().stages(campaign.id), console)
     console.say(f"Report      {(folder / 'report' / 'candidates.html').as_uri()}")
     console.say(f"MLflow      {mlflow_page(workspace, folder)}")
-    console.say(f"Export      `discover candidates {shlex.quote(campaign.name)} --format sdf --out best.sdf`")
+    form = "sdf" if campaign.config.space.kind == "molecules" else "csv"
+    console.say(f"Export      `discover candidates {shlex.quote(campaign.name)} --format {form} --out best.{form}`")
     if campaign.state is CampaignState.DONE:
         console.say((f"Campaign {campaign.name} is done.", "green"))
         return 0

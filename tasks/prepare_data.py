@@ -23,6 +23,7 @@ from models.acquisition.log_reward import first_refusal
 from models.parts import screens_of, space_of
 from models.registry import build
 from models.sources.base import read_source
+from models.spaces.base import BaseSpace
 from tasks.oracles.booking import book_of
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, file_sha256, run_stage
 from tasks.storage import write_json
@@ -75,7 +76,7 @@ def checked_source(config: CampaignConfig, base: Path) -> JsonDict:
     """
     library = _library(config, base, source_sha256(config.data.component(), base))
     initial_design(config, library.frame)
-    return _report(library)
+    return _report(library, space_of(config))
 
 
 _kept: dict[str, Library] = {}
@@ -100,7 +101,7 @@ def _prepare(context: CampaignContext, folder: Path, sha256: str) -> dict[str, f
     write_csv(refused, folder / REFUSED)
     initial = initial_design(context.config, library.frame)
     initial.to_parquet(folder / "initial.parquet", index=False)
-    write_json(folder / REPORT, _report(library))
+    write_json(folder / REPORT, _report(library, space_of(context.config)))
     return {**_counts(library), "initial": len(initial)}
 
 
@@ -114,7 +115,7 @@ def _counts(library: Library) -> dict[str, float]:
     }
 
 
-def _report(library: Library) -> JsonDict:
+def _report(library: Library, space: BaseSpace[Any]) -> JsonDict:
     counts = _counts(library)
     span = wide_span(library.frame["value"].dropna().tolist())
     return {
@@ -124,7 +125,7 @@ def _report(library: Library) -> JsonDict:
         "merged": library.merged,
         "refused": counts["refused"],
         "listed": len(library.refused),
-        "line": reading_line(counts, library.reasons),
+        "line": reading_line(counts, library.reasons, space.nouns[1]),
         "warnings": [*library.warnings, *([] if span is None else [span])],
         "notes": library.notes,
         "reasons": library.reasons,

@@ -128,16 +128,17 @@ class Remarks:
         return ", ".join(f"{unit or 'none'!r} in {count} row(s)" for unit, count in self.units.most_common(5))
 
 
-def reading_line(counts: Mapping[str, float], reasons: Mapping[str, int]) -> str:
+def reading_line(counts: Mapping[str, float], reasons: Mapping[str, int], nouns: str = "molecules") -> str:
     """Return one line on what became of the rows of a source, such as `20 rows: 5 molecules kept, 1 row merged ...`.
 
     Args:
-        counts: `rows`, `library` (molecules kept), `labelled`, `merged`, `refused`; of a stage's metrics.
+        counts: `rows`, `library` (objects kept), `labelled`, `merged`, `refused`; of a stage's metrics.
         reasons: reason -> rows refused for it.
+        nouns: what the objects of the space are called.
     """
     number = {name: int(counts.get(name, 0)) for name in ("rows", "library", "labelled", "merged", "refused")}
     line = (
-        f"{number['rows']} rows read: {number['library']} molecules kept ({number['labelled']} with a value), "
+        f"{number['rows']} rows read: {number['library']} {nouns} kept ({number['labelled']} with a value), "
         f"{number['merged']} rows merged into them, {number['refused']} refused"
     )
     return f"{line}: {reasons_told(reasons)}." if reasons else f"{line}."

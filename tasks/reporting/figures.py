@@ -28,7 +28,7 @@ def round_figures(context: CampaignContext, rows: Sequence[JsonDict], round: int
         round: the last of them.
         folder: takes the PNG files.
     """
-    nearness = space_of(context.config).nearness
+    space = space_of(context.config)
     name, unit = context.config.objective.name, oracle_of(context.config).unit
     bought = sorted(rows, key=lambda row: (row["round"], row["position"]))
     figures: dict[str, tuple[str, Figure]] = {
@@ -38,7 +38,7 @@ def round_figures(context: CampaignContext, rows: Sequence[JsonDict], round: int
         ),
         "chemical_space": (
             "Chemical space",
-            plots.chemical_space(_library(context), bought, nearness, objective=name, unit=unit),
+            plots.chemical_space(_library(context), bought, space.nearness, objective=name, unit=unit),
         ),
     }
     if any(row["predicted_mean"] is not None for row in rows):
@@ -49,7 +49,7 @@ def round_figures(context: CampaignContext, rows: Sequence[JsonDict], round: int
     splits = _held_out(context, round)
     if splits:
         figures["reliability"] = (
-            f"Calibration of the proxy on held-out molecules, round {round}",
+            f"Calibration of the proxy on held-out {space.nouns[1]}, round {round}",
             plots.reliability_diagram(splits, unit=unit),
         )
     history = _history(context, round)

@@ -92,6 +92,8 @@ def test_a_campaign_over_words_reads_buys_reports_and_goes_on(words):
     assert told.exit == 0, told.message
     told = words.run()
     assert told.exit == 0, told.message
+    assert "words kept" in told.message
+    assert not {"SMILES", "molecules", "best.sdf"} & set(told.message.replace("`", " ").split())
     assert "letters other than A, B and C (1)" in told.message
     assert "a word that is too long (1)" in told.message
     assert len(words.calls()) == len(set(words.calls())) == 16
