@@ -124,7 +124,9 @@ def test_a_part_for_other_objects_is_refused_by_name():
 
     with pytest.raises(ComponentError, match="The screen 'alerts' is for molecules; this campaign's space is 'letters"):
         require_space(build("screen", {"kind": "alerts"}), Letters())
-    require_space(build("proxy", {"kind": "gaussian_process"}), Letters())
+    with pytest.raises(ComponentError, match="The featuriser 'both' is for molecules"):
+        require_space(build("proxy", {"kind": "gaussian_process"}), Letters())
+    require_space(build("proxy", {"kind": "gaussian_process", "features": "one_hot"}), Letters())
 
 
 def test_every_part_that_reads_molecules_says_so():
