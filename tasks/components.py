@@ -1,4 +1,4 @@
-"""Where model versions of before find `load_proxy`: MLflow keeps the `proxy_model.py` that they were registered with."""
+"""Where earlier model versions find `load_proxy`: MLflow keeps the `proxy_model.py` that they were registered with."""
 
 from tasks.storage import load_proxy
 
