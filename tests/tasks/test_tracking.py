@@ -147,3 +147,9 @@ def test_a_database_that_was_lost_is_filled_again_by_the_same_command(finished, 
     assert finished.run().exit == 0
     assert points(fresh, "finished") == before
     assert finished.calls() == calls
+
+
+def test_a_model_version_of_before_finds_what_its_code_imports():
+    from tasks.components import load_proxy as imported_by_earlier_versions
+
+    assert imported_by_earlier_versions is load_proxy
