@@ -1,8 +1,13 @@
-"""Objects as values: a text, what its space knows of it, and its handle; made without knowing any kind of object."""
+"""Objects as values: a text, what its space knows of it, and its handle; made without knowing any kind of object.
+
+An object that is told by several named values, such as a row of a table, is the text `name=value, name=value`.
+"""
 
 from __future__ import annotations
 
+import json
 from base64 import b32encode
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Protocol
 
@@ -24,6 +29,21 @@ class Space(Protocol):
     @property
     def nouns(self) -> tuple[str, str]:
         """One object and several, such as ("molecule", "molecules"), for messages and pages."""
+
+    @property
+    def column(self) -> str:
+        """Name of the column of a table that has the texts, where no other is named."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the columns of a table that tell an object together; empty: one column has its text."""
+
+    def standard(self, text: str) -> str:
+        """Return the standard form of the object that a text means, inside the space or outside.
+
+        Raises:
+            NotStandardError: it means none.
+        """
 
     def glance(self, text: str) -> str | None:
         """Return why a text is outside, as far as that can be told in microseconds; None: it has to be read."""
@@ -60,3 +80,63 @@ def handle(text: str) -> str:
     stay the pure function of the text that it is.
     """
     return "m" + b32encode(blake2b(text.encode(), digest_size=15).digest()).decode("ascii").lower()
+
+
+def joined(names: Sequence[str], cells: Sequence[str]) -> str:
+    """Return the text of an object that is told by named cells: `name=cell, name=cell`.
+
+    A cell that would be read otherwise (a comma, a quotation mark, blanks at its ends) stands in quotation marks, as in
+    JSON; so does a name, which may have an equals sign in it besides.
+    """
+    return ", ".join(f"{_quoted(name, ',=')}={_quoted(cell, ',')}" for name, cell in zip(names, cells, strict=True))
+
+
+def split(text: str) -> dict[str, str]:
+    """Return the cells by name of a text that `joined` made; blanks around commas and equals signs may differ.
+
+    Raises:
+        NotStandardError: it is no such text, or a name stands there twice.
+    """
+    if '"' not in text:
+        pairs = [part.partition("=") for part in text.split(",")]
+        if not all(sign for _, sign, _ in pairs):
+            raise NotStandardError("a text that is not `name=value, name=value`")
+        cells = {name.strip(): cell.strip() for name, _, cell in pairs}
+    else:
+        pairs, cells = [], {}
+        at = 0
+        while at < len(text):
+            name, at = _word(text, at, "=")
+            cell, at = _word(text, at, ",")
+            pairs.append((name, "=", cell))
+            cells[name] = cell
+    if len(cells) < len(pairs):
+        raise NotStandardError("a name that stands there twice")
+    return cells
+
+
+def _quoted(word: str, marks: str) -> str:
+    plain = word == word.strip() and word.isprintable() and not any(mark in word for mark in marks + '"')
+    return word if plain and word else json.dumps(word, ensure_ascii=not word.isprintable())
+
+
+def _word(text: str, at: int, end: str) -> tuple[str, int]:
+    """Return the word that begins at a place, and the place behind the mark that ends it."""
+    while at < len(text) and text[at] == " ":
+        at += 1
+    if text[at : at + 1] == '"':
+        try:
+            word, behind = json.JSONDecoder().raw_decode(text, at)
+        except ValueError as error:
+            raise NotStandardError("a quotation mark that is not closed") from error
+        while behind < len(text) and text[behind] == " ":
+            behind += 1
+        if behind < len(text) and text[behind] != end:
+            raise NotStandardError("a text behind a closed quotation mark")
+    else:
+        found = text.find(end, at)
+        behind = len(text) if found < 0 else found
+        word = text[at:behind].strip()
+    if behind == len(text) and end == "=":
+        raise NotStandardError("a text that is not `name=value, name=value`")
+    return word, behind + 1

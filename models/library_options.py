@@ -6,13 +6,29 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from data.objects import Space
 from data.tables.library_file import Format, LibraryFile
 from data.tables.shipped import SHIPPED, shipped_file
 from models.registry import FolderPath, Options
 
+OBJECT = (
+    "column of the objects' texts, of any space; null: the space's own, such as `smiles` or `sequence`, or one column "
+    "for each of its variables"
+)
+
+
+def require_one_name(smiles: str | None, obj: str | None) -> None:
+    """Refuse two names for the column of objects.
+
+    Raises:
+        ValueError: both are given.
+    """
+    if smiles is not None and obj is not None:
+        raise ValueError(f"`smiles` ({smiles}) and `object` ({obj}) both name the column of objects; give one of them")
+
 
 class LibraryOptions(Options):
-    """Where a library is and which of its columns has the molecules."""
+    """Where a library is and which of its columns has the objects."""
 
     source: str | None = Field(default=None, description=f"a shipped table: {', '.join(SHIPPED)}; or give `path`")
     path: FolderPath | None = Field(
@@ -22,12 +38,14 @@ class LibraryOptions(Options):
     smiles: str | None = Field(
         default=None, description="column of SMILES; null: `smiles`, in an SD file the drawn structure"
     )
+    object: str | None = Field(default=None, description=OBJECT)
     delimiter: str | None = Field(
         default=None, min_length=1, max_length=1, description="between cells; null: a comma, in .tsv a tabulator"
     )
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
+        require_one_name(self.smiles, self.object)
         if (self.source is None) == (self.path is None):
             raise ValueError("give either `source`, the name of a shipped table, or `path`, a file; not both")
         if self.source is not None and self.source not in SHIPPED:
@@ -39,8 +57,8 @@ class LibraryOptions(Options):
         """What the library is called in messages and versions."""
         return self.source if self.path is None else self.path.name  # type: ignore[return-value]  # one is given
 
-    def library(self, **columns: Any) -> LibraryFile:
-        """Return the library.
+    def library(self, space: Space, **columns: Any) -> LibraryFile:
+        """Return the library, whose objects are of a space.
 
         Raises:
             SourceError: the shipped table was altered.
@@ -48,4 +66,5 @@ class LibraryOptions(Options):
         if self.source is not None:
             return LibraryFile(shipped_file(self.source), **columns)
         assert self.path is not None
-        return LibraryFile(self.path.expanduser(), self.smiles, delimiter=self.delimiter, format=self.format, **columns)
+        columns |= {"delimiter": self.delimiter, "format": self.format, "fields": space.fields, "usual": space.column}
+        return LibraryFile(self.path.expanduser(), self.object or self.smiles, **columns)

@@ -19,6 +19,7 @@ from models.parts import (
 )
 from models.protocols import Checked, CheckedOracle, Oracle
 from models.registry import ComponentError, build
+from models.sources.base import source_of
 from models.spaces.base import BaseSpace, require_space
 from pipelines.catalogue import tell_plugin_problems
 from tasks.oracles.pool import OraclePool
@@ -75,8 +76,9 @@ def check_source(config: CampaignConfig, base: Path) -> list[str]:
     Raises:
         BadInput, SourceError, CampaignStopped: as `tasks.prepare_data.prepare_data`.
     """
-    source = build("source", config.data.component())
+    source = source_of(config.data.component(), space_of(config))
     size = source.file(base).stat().st_size if hasattr(source, "file") else None
+    size = 0 if getattr(source, "ordered", False) else size  # it has been drawn
     if size is None or size > LARGEST_READ:
         why = "is no single file" if size is None else f"has {size / 1e6:.0f} MB"
         return [
@@ -112,6 +114,6 @@ def _check_generators(config: CampaignConfig, base: Path, space: BaseSpace[Any])
 
 
 def _check_source(config: CampaignConfig, base: Path) -> None:
-    source = build("source", config.data.component())
+    source = source_of(config.data.component(), space_of(config))
     if hasattr(source, "file"):
         next(iter(source.rows(base)), None)  # opens the file and looks for its columns

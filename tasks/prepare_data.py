@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,14 @@ from prefect.cache_policies import NO_CACHE
 from data.config import CampaignConfig, derive_seed, digest
 from data.ledger.campaigns import CampaignState
 from data.records import Arm, JsonDict
-from data.tables.datasets import Library
+from data.tables.datasets import Library, read_rows
 from data.tables.decades import wide_span
 from data.tables.remarks import REFUSED, REPORT, reading_line
 from data.tables.spreadsheets import write_csv
 from models.acquisition.log_reward import first_refusal
 from models.parts import screens_of, space_of
-from models.registry import build
-from models.sources.base import read_source
+from models.registry import find
+from models.sources.base import source_of
 from models.spaces.base import BaseSpace
 from tasks.oracles.booking import book_of
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, file_sha256, run_stage
@@ -42,7 +41,7 @@ def prepare_data(ref: CampaignRef) -> StageRef:
     """
     with ref.open() as context:
         config = context.config
-        sha256 = source_sha256(config.data.component(), context.campaign.base)
+        sha256 = source_sha256(config, context.campaign.base)
         stage = run_stage(
             context,
             0,
@@ -56,14 +55,18 @@ def prepare_data(ref: CampaignRef) -> StageRef:
         return stage
 
 
-def source_sha256(spec: Mapping[str, Any], base: Path) -> str:
+def source_sha256(config: CampaignConfig, base: Path) -> str:
     """Return what changes when the rows of a source do: its fingerprint, its file's sha256, or that of its rows."""
-    source = build("source", spec)
+    source = _source(config)
     if hasattr(source, "fingerprint"):
         return str(source.fingerprint(base))
     if hasattr(source, "file"):
         return file_sha256(source.file(base))
     return digest([[str(cell) for cell in astuple(row)] for row in source.rows(base)])
+
+
+def _source(config: CampaignConfig) -> Any:
+    return source_of(config.data.component(), space_of(config), seed=derive_seed(config.seed, "source"))
 
 
 def checked_source(config: CampaignConfig, base: Path) -> JsonDict:
@@ -74,7 +77,7 @@ def checked_source(config: CampaignConfig, base: Path) -> JsonDict:
     Raises:
         BadInput, SourceError, CampaignStopped: as `prepare_data`.
     """
-    library = _library(config, base, source_sha256(config.data.component(), base))
+    library = _library(config, base, source_sha256(config, base))
     initial_design(config, library.frame)
     return _report(library, space_of(config))
 
@@ -87,7 +90,7 @@ def _library(config: CampaignConfig, base: Path, sha256: str) -> Library:
     key = digest([settings, str(base), sha256])
     if key not in _kept:
         _kept.clear()
-        _kept[key] = read_source(config.data.component(), base=base, space=space_of(config))
+        _kept[key] = read_rows(_source(config), base=base, space=space_of(config))
     return _kept[key]
 
 
@@ -133,7 +136,9 @@ def _report(library: Library, space: BaseSpace[Any]) -> JsonDict:
 
 
 def initial_design(config: CampaignConfig, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return all labelled molecules, and `data.initial` unlabelled ones drawn at random from those that pass.
+    """Return all labelled objects, and `data.initial` unlabelled ones drawn at random from those that pass.
+
+    A source that says it is ordered gives its first ones.
 
     Args:
         config: of the campaign.
@@ -147,6 +152,8 @@ def initial_design(config: CampaignConfig, frame: pd.DataFrame) -> pd.DataFrame:
     pool = frame[frame["value"].isna()]
     wanted = config.data.initial
     order = np.random.default_rng(derive_seed(config.seed, "initial design")).permutation(len(pool))
+    if getattr(find("source", config.data.kind), "ordered", False):
+        order = np.arange(len(pool))
     screens = screens_of(config)
     chosen: list[int] = []
     for start in range(0, len(order), 256):

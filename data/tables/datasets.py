@@ -86,7 +86,7 @@ def read_rows(source: Source, *, base: Path, space: Space) -> Library:
     total = 0
     for row in source.rows(base):
         total += 1
-        if bulk and (reason := space.glance(row.smiles)) is not None:
+        if bulk and (reason := space.glance(row.text)) is not None:
             passed_over[reason] += 1
             continue
         remarks.see(row)
@@ -94,7 +94,7 @@ def read_rows(source: Source, *, base: Path, space: Space) -> Library:
             value = exact_value(row, rules) if row.problem is None else math.nan
             kept.append(Kept(standard_object(row, space.admit), value, row.line))
         except NotStandardError as error:
-            refused.append(Refusal(row.line, row.smiles, str(error)))
+            refused.append(Refusal(row.line, row.text, str(error)))
         else:
             remarks.add(row)
     if rules.decimal == ".":
@@ -113,7 +113,7 @@ def read_rows(source: Source, *, base: Path, space: Space) -> Library:
 
 
 def _frame(rows: Iterable[Kept], space: Space) -> pd.DataFrame:
-    table = [(space.identity(row.smiles), row.smiles, row.value, space.family(row.smiles), row.line) for row in rows]
+    table = [(space.identity(row.text), row.text, row.value, space.family(row.text), row.line) for row in rows]
     return pd.DataFrame(table, columns=list(COLUMNS)).astype({"value": "float64", "line": "int64"})
 
 

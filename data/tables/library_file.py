@@ -35,21 +35,25 @@ class LibraryFile:
 
     Attributes:
         path: the file.
-        smiles: column of SMILES; None: `smiles` in a table, the drawn structure in an SD file.
+        text: column of the objects' texts; None: `usual` in a table, the drawn structure in an SD file.
         value: column of values; None: none.
         delimiter: one character between the cells of a table of text; None: a tabulator in `.tsv`, else a comma.
         format: None: told by the ending of the name.
         relation: column of `=`, `>` and their kind before the values; None: looked for by names and signs.
         unit: column of units; None: looked for by its name.
+        fields: columns that tell an object together, where `text` is None.
+        usual: column of the texts where none is named.
     """
 
     path: Path
-    smiles: str | None = None
+    text: str | None = None
     value: str | None = None
     delimiter: str | None = None
     format: Format | None = None
     relation: str | None = None
     unit: str | None = None
+    fields: tuple[str, ...] = ()
+    usual: str = "smiles"
 
     def kind(self) -> Format:
         """Return the format.
@@ -81,10 +85,11 @@ class LibraryFile:
                     f"{self.path} is a SMILES file and has no column {self.value!r}; values need a table."
                 )
             return smiles_rows(self.path)
-        columns = Columns(self.smiles, self.value, self.relation, self.unit)
+        fields = self.fields if self.text is None else ()
+        columns = Columns(self.text, fields, self.value, self.relation, self.unit)
         if kind == "sdf":
             return sdf_rows(self.path, columns)
-        columns = replace(columns, smiles=self.smiles or "smiles")
+        columns = columns if fields else replace(columns, text=self.text or self.usual)
         if kind == "parquet":
             return parquet_rows(self.path, columns)
         return csv_rows(self.path, columns, self.delimiter or ("\t" if ending(self.path) == ".tsv" else ","))
@@ -138,4 +143,4 @@ def standard_object(row: Row, standard: Callable[[str], str]) -> str:
     """
     if row.problem is not None:
         raise NotStandardError(row.problem)
-    return standard(row.smiles)
+    return standard(row.text)

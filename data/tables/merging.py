@@ -21,8 +21,8 @@ FAR_APART = 10.0
 class Kept:
     """A row that is in order."""
 
-    smiles: str
-    """Canonical SMILES of the standard form: rows of one text are one object."""
+    text: str
+    """Standard form of its object: rows of one text are one object."""
     value: float
     """NaN where unmeasured."""
     line: int
@@ -67,18 +67,18 @@ def merge(kept: Iterable[Kept], rule: Replicates) -> Merged:
     """
     groups: dict[str, list[Kept]] = {}
     for row in kept:
-        groups.setdefault(row.smiles, []).append(row)
+        groups.setdefault(row.text, []).append(row)
     result = Merged([], merged=sum(len(rows) - 1 for rows in groups.values()))
     apart = refused = 0
     for rows in groups.values():
         values = [row.value for row in rows if math.isfinite(row.value)]
         if len(values) > 1 and rule == "geometric_mean" and min(values) <= 0:
             reason = "replicates of which one is not positive have no geometric mean"
-            result.refused.extend(Refusal(row.line, row.smiles, reason) for row in rows)
+            result.refused.extend(Refusal(row.line, row.text, reason) for row in rows)
             refused += len(rows) - 1
             continue
         value = RULES[rule](values) if values else math.nan
-        result.rows.append(Kept(rows[0].smiles, value, rows[0].line))
+        result.rows.append(Kept(rows[0].text, value, rows[0].line))
         if len(rows) > 1:
             result.notes.append(_note(rows, values, rule))
             apart += _far_apart(values)
@@ -106,4 +106,4 @@ def _note(rows: Sequence[Kept], values: Sequence[float], rule: str) -> str:
     spread = f", from {min(values)} to {max(values)}" if len(set(values)) > 1 else ""
     outcome = f"kept the {_words(rule)} of {len(values)} values{spread}" if values else "no value"
     outcome = "kept the only value" if len(values) == 1 else outcome
-    return f"Lines {lines} are one molecule, {rows[0].smiles}: {outcome}."
+    return f"Lines {lines} are one molecule, {rows[0].text}: {outcome}."

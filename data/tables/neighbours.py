@@ -71,7 +71,7 @@ class Neighbours:
 
     def _look_for_relations(self, columns: Columns) -> None:
         assert columns.value is not None
-        others = [at for at, name in enumerate(self._names) if name not in (columns.value, columns.smiles)]
+        others = [at for at, name in enumerate(self._names) if name not in (columns.value, *columns.reads())]
         found = [at for at in others if _RELATION.search(self._names[at])]
         sure = [at for at in found if not _MAY_BE_PEOPLE.search(self._names[at])]
         own = [at for at in sure if _named_after(self._names[at], _RELATION, columns.value)]
@@ -86,12 +86,12 @@ class Neighbours:
         """Return the places of the columns that are read whatever their cells hold."""
         return [*self._relations, *self._signs, *self._units]
 
-    def row(self, line: int, smiles: str, value: str, problem: str | None, cells: Sequence[str]) -> Row:
+    def row(self, line: int, text: str, value: str, problem: str | None, cells: Sequence[str]) -> Row:
         """Return a row with its relation and its unit.
 
         Args:
             line: where it stands.
-            smiles: its molecule.
+            text: of its object.
             value: its value.
             problem: why it cannot be read.
             cells: texts of all columns, as many as there are names.
@@ -102,7 +102,7 @@ class Neighbours:
         unit_column = " and ".join(repr(self._names[place]) for place in self._units)
         unit_column = f"column{'s' if len(told) > 1 else ''} {unit_column}"
         relation_column = None if at is None or self.chosen else self._names[at]
-        return Row(line, smiles, value, problem, relation, unit, relation_column, unit_column)
+        return Row(line, text, value, problem, relation, unit, relation_column, unit_column)
 
     def _relation(self, cells: Sequence[str]) -> tuple[int | None, str]:
         for at in self._relations:

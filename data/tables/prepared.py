@@ -86,7 +86,12 @@ class PreparedLibrary:
         """
         told = [
             [_FORMAT, PART_ROWS, self.space.key()],
-            [self.file.sha256(), self.file.kind(), self.file.smiles, self.file.delimiter],
+            [
+                self.file.sha256(),
+                self.file.kind(),
+                self.file.text or list(self.file.fields) or None,
+                self.file.delimiter,
+            ],
         ]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
@@ -124,7 +129,7 @@ class PreparedLibrary:
                 standard_object(row, self.space.admit)
             except NotStandardError as error:
                 refused[reason_kind(str(error))] += 1
-                first += [Refusal(row.line, row.smiles, str(error))] if len(first) < FIRST else []
+                first += [Refusal(row.line, row.text, str(error))] if len(first) < FIRST else []
             else:
                 return
         raise SourceError(nothing_left(self.file.path, rows, refused, first))
@@ -170,7 +175,7 @@ def prepared(rows: list[Row], space: Space) -> Part:
         except NotStandardError as error:
             refused[reason_kind(str(error))] += 1
             if len(first) < FIRST:
-                first.append(Refusal(row.line, row.smiles[:200], str(error)))
+                first.append(Refusal(row.line, row.text[:200], str(error)))
     return Part(tuple(molecules), len(rows), dict(refused), tuple(first))
 
 

@@ -11,7 +11,7 @@ import json
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import IO, Any
 
@@ -100,9 +100,10 @@ def csv_rows(path: Path, columns: Columns, delimiter: str = ",") -> Iterator[Row
             _look_for_columns(path, delimiter, columns.wanted())
         require_columns(path, names, columns.wanted())
         neighbours = Neighbours(columns, names)
-        places = [names.index(name) if name else None for name in (columns.smiles, columns.value)]
+        text_at = [names.index(name) for name in columns.reads()]
+        value_at = names.index(columns.value) if columns.value is not None else None
         for row in rows:
-            yield _csv_row(row, len(names), places, neighbours)
+            yield _csv_row(row, len(names), columns, text_at, value_at, neighbours)
 
 
 def _look_for_columns(path: Path, delimiter: str, wanted: Sequence[str]) -> None:
@@ -128,13 +129,16 @@ def _look_for_columns(path: Path, delimiter: str, wanted: Sequence[str]) -> None
                 )
 
 
-def _csv_row(row: Cells, width: int, places: Sequence[int | None], neighbours: Neighbours) -> Row:
+def _csv_row(
+    row: Cells, width: int, columns: Columns, text_at: Sequence[int], value_at: int | None, neighbours: Neighbours
+) -> Row:
     cells = row.cells
     if row.problem is not None or len(cells) != width:
         problem = row.problem or f"{len(cells)} cells where the header has {width}"
         return Row(row.line, ",".join(cells), "", problem)
-    smiles, value = ("" if at is None else cells[at].strip() for at in places)
-    return neighbours.row(row.line, smiles, value, None, cells)
+    text = columns.text_of([cells[at].strip() for at in text_at])
+    value = "" if value_at is None else cells[value_at].strip()
+    return neighbours.row(row.line, text, value, None, cells)
 
 
 def smiles_rows(path: Path) -> Iterator[Row]:
@@ -172,21 +176,22 @@ def parquet_rows(path: Path, columns: Columns) -> Iterator[Row]:
         with parquet.ParquetFile(path) as file:
             schema = file.schema_arrow
             require_columns(path, list(schema.names), columns.wanted())
-            asked = {name for name in (columns.smiles, columns.value) if name}
+            asked = {*columns.reads(), *([columns.value] if columns.value else [])}
             asked |= {schema.names[at] for at in Neighbours(columns, schema.names).places()}
             # Signs of relations are texts: of the other columns, those of numbers need not be read.
-            texts = columns.value is not None and columns.relation is None
-            asked |= {field.name for field in schema if texts and _is_text(field.type)}
+            signs = columns.value is not None and columns.relation is None
+            asked |= {field.name for field in schema if signs and _is_text(field.type)}
             names = [name for name in schema.names if name in asked and schema.names.count(name) == 1]
             neighbours = Neighbours(columns, names)
             line = 2
             for batch in file.iter_batches(batch_size=_BATCH, columns=names):
                 told = {name: list(map(_cell, batch.column(name).to_pylist())) for name in names}
                 empty = [""] * batch.num_rows
-                smiles, values = (told[name] if name else empty for name in (columns.smiles, columns.value))
+                values = told[columns.value] if columns.value else empty
+                texts = zip(*(told[name] for name in columns.reads()), strict=True) if columns.reads() else repeat(())
                 cells = zip(*told.values(), strict=True)
-                for row in zip(smiles, values, cells, strict=True):
-                    yield neighbours.row(line, row[0], row[1], None, row[2])
+                for text, value, all_cells in zip(texts, values, cells, strict=False):
+                    yield neighbours.row(line, columns.text_of(text), value, None, all_cells)
                     line += 1
     except (ArrowException, OSError) as error:
         raise SourceError(f"{path} cannot be read as a parquet table: {error}.") from error
@@ -204,7 +209,7 @@ def _cell(content: object) -> str:
 
 
 def sdf_rows(path: Path, columns: Columns) -> Iterator[Row]:
-    """Yield the records of an SD file: the drawn structure, or the property `columns.smiles` where that is named.
+    """Yield the records of an SD file: the drawn structure, or the property `columns.text` where that is named.
 
     Raises:
         SourceError: no record of the file has a named property.
@@ -224,11 +229,11 @@ def _sdf_row(record: Record, columns: Columns, names: Sequence[str], neighbours:
     cells = [record.items.get(name, "") for name in names]
     value = record.items.get(columns.value, "") if columns.value else ""
     smiles, problem = "", None
-    if columns.smiles is None:
+    if columns.text is None:
         smiles, problem = _drawn(record)
     else:
-        smiles = record.items.get(columns.smiles, "")
-    needed = [name for name in (columns.smiles, columns.value) if name]
+        smiles = record.items.get(columns.text, "")
+    needed = [name for name in (columns.text, columns.value) if name]
     needed += [names[at] for at in neighbours.places()]
     twice = sorted(record.twice.intersection(needed))
     if twice:
@@ -236,7 +241,7 @@ def _sdf_row(record: Record, columns: Columns, names: Sequence[str], neighbours:
     loose = next(((name, record.loose[name]) for name in needed if name in record.loose), None)
     if loose is not None:
         problem = f"a text in line {loose[1]}, behind the empty line that ends the property {loose[0]!r}"
-    missing = [name for name in (columns.smiles, columns.value) if name and name not in record.items]
+    missing = [name for name in (columns.text, columns.value) if name and name not in record.items]
     if record.cut and missing and problem is None:
         problem = f"no property {missing[0]!r} before a line $$$$ that stands inside a text"
     alike = [(name, other) for name in missing for other in record.items if other.casefold() == name.casefold()]

@@ -1,4 +1,4 @@
-"""What every reader of molecule files gives: rows with their lines, and the columns that were asked for."""
+"""What every reader of files gives: rows with their lines, and the columns that were asked for."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.objects import joined
+
 
 class SourceError(ValueError):
-    """A source of molecules cannot be used: a complete sentence says what to change."""
+    """A source of objects cannot be used: a complete sentence says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +20,8 @@ class Row:
 
     line: int
     """The header of a table is line 1; the record of an SD file counts from its first line."""
-    smiles: str
-    """SMILES or CXSMILES; empty where the row has none."""
+    text: str
+    """What it says of its object, such as a SMILES; empty where it says nothing."""
     value: str
     """Text of the value, empty where the row or the source has none."""
     problem: str | None = None
@@ -41,14 +43,28 @@ class Columns:
     Columns of relations and units that nobody named are looked for beside a column of values (`neighbours.py`).
     """
 
-    smiles: str | None = None
+    text: str | None = None
+    """The one that has the texts of objects."""
+    fields: tuple[str, ...] = ()
+    """Those that tell an object together; instead of `text`."""
     value: str | None = None
     relation: str | None = None
     unit: str | None = None
 
     def wanted(self) -> list[str]:
         """Return the names that must be there."""
-        return [name for name in (self.smiles, self.value, self.relation, self.unit) if name is not None]
+        others = (self.text, self.value, self.relation, self.unit)
+        return [*self.fields, *(name for name in others if name is not None)]
+
+    def reads(self) -> list[str]:
+        """Return the names whose cells make the text of an object."""
+        return list(self.fields) if self.text is None else [self.text]
+
+    def text_of(self, cells: Sequence[str]) -> str:
+        """Return the text of an object, of the cells of `reads`; empty where every cell is."""
+        if not self.fields:
+            return cells[0] if cells else ""
+        return joined(self.fields, cells) if any(cells) else ""
 
 
 def require_columns(path: Path, names: Sequence[str], wanted: Sequence[str], what: str = "column") -> None:

@@ -109,7 +109,7 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
         Raises:
             SourceError: the file cannot be read, or none of its rows is such a molecule.
         """
-        PreparedLibrary(self.options.library(), space).require_molecule()
+        PreparedLibrary(self.options.library(space), space).require_molecule()
 
     def fit(self, context: GenerationContext) -> None:
         """Go through the library; killed and called again with the same context, it goes on from its checkpoint.
@@ -117,7 +117,7 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
         Raises:
             SourceError: the file cannot be read, or none of its rows is a molecule inside the space.
         """
-        library = PreparedLibrary(self.options.library(), context.space, context.cache)
+        library = PreparedLibrary(self.options.library(context.space), context.space, context.cache)
         known = frozenset(context.known)
         key = _key(library, context.seed, self.config(), context.known)
         self._progress = progress = _load(context.checkpoint, key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from pydantic import Field
 
@@ -18,16 +19,19 @@ from models.spaces.molecules import of_molecules
 
 
 class RandomGenerator(Component["RandomGenerator.Options"]):
-    """Uniform random trajectories in the fragment environment: a property of the space; nothing is trained."""
+    """Random members of the space; nothing is trained.
+
+    Of a space that draws by itself they are draws of it. Molecules are uniform random trajectories in the environment
+    of fragments.
+    """
 
     group: ClassVar[str] = "generator"
     kind: ClassVar[str] = "random"
-    spaces = ("molecules",)
 
     class Options(Component.Options):
         """Options of the random generator."""
 
-        vocabulary: FolderPath | None = Field(None, description="Vocabulary file; null: the shipped one.")
+        vocabulary: FolderPath | None = Field(None, description="Vocabulary file of molecules; null: the shipped one.")
         max_fragments: int = Field(9, ge=1, le=64, description="Fragments of the largest molecule.")
 
     def __init__(self, options: RandomGenerator.Options | None = None, /, **values: Any) -> None:
@@ -41,7 +45,8 @@ class RandomGenerator(Component["RandomGenerator.Options"]):
             VocabularyError: the vocabulary cannot be read.
             ValueError: the space is empty.
         """
-        space_environment(of_molecules(space), self.options.vocabulary, self.options.max_fragments)
+        if space.random(1, 0) is None:
+            space_environment(of_molecules(space), self.options.vocabulary, self.options.max_fragments)
 
     def fit(self, context: GenerationContext) -> None:
         """Keep the context.
@@ -60,7 +65,11 @@ class RandomGenerator(Component["RandomGenerator.Options"]):
         """
         if self._context is None:
             raise RuntimeError("The random generator has no space yet; call `fit` or `load_state` before `sample`.")
-        env = space_environment(of_molecules(self._context.space), self.options.vocabulary, self.options.max_fragments)
+        space = self._context.space
+        drawn = space.random(n, seed)
+        if drawn is not None:
+            return [Candidate(id=space.identity(obj), smiles=obj, source=self.kind) for obj in drawn]
+        env = space_environment(of_molecules(space), self.options.vocabulary, self.options.max_fragments)
         generator = torch.Generator().manual_seed(seed)
         return candidates(draw_molecules(env, UniformFragments(env), n, generator), self.kind)
 
@@ -76,3 +85,14 @@ class RandomGenerator(Component["RandomGenerator.Options"]):
     def history(self) -> list[dict[str, float]]:
         """Return nothing: nothing is trained."""
         return []
+
+
+def random_objects(space: BaseSpace[Any], n: int, seed: int) -> list[str]:
+    """Return up to n distinct random members of a space, as the generator draws them.
+
+    Raises:
+        ValueError: the space is empty.
+    """
+    generator = RandomGenerator()
+    generator.fit(GenerationContext(space, lambda objects: np.zeros(len(objects)), seed=seed))
+    return [candidate.smiles for candidate in generator.sample(n, seed=seed)]

@@ -19,7 +19,7 @@ from data.tables.shipped import provenance
 from data.tables.values import ValueRules, exact_value
 from models.library_options import LibraryOptions
 from models.oracles.base import MeasurementFailure, MoleculeOracle, OracleOptions
-from models.spaces.molecules import standard_molecule
+from models.spaces.molecules import Molecules, standard_molecule
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,9 @@ class Table(MoleculeOracle["Table.Options"]):
 
     def _library(self) -> LibraryFile:
         options = self.options
-        file: LibraryFile = options.library(value=options.value, relation=options.relation, unit=options.unit_column)
+        file: LibraryFile = options.library(
+            Molecules(), value=options.value, relation=options.relation, unit=options.unit_column
+        )
         return file
 
     def _rows(self) -> Iterator[tuple[str | None, Row]]:
@@ -194,7 +196,7 @@ def _identity(row: Row) -> str | None:
 
 
 def _trusted(row: Row) -> str:
-    return handle(row.smiles)
+    return handle(row.text)
 
 
 def _add(entry: _Entry, row: Row, rules: ValueRules) -> bool:

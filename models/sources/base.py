@@ -1,4 +1,4 @@
-"""What sources of molecules share: a file beside the campaign file, columns, and how values are read."""
+"""What sources of objects share: a file beside the campaign file, columns, and how values are read."""
 
 from __future__ import annotations
 
@@ -15,22 +15,38 @@ from data.tables.library_file import require_file
 from data.tables.merging import Replicates
 from data.tables.readers import Columns
 from data.tables.values import ValueRules
+from models.library_options import OBJECT, require_one_name
 from models.registry import Component, Options, build
+from models.spaces.base import BaseSpace, require_space
 
 
-def read_source(config: Mapping[str, Any], *, base: Path, space: Space) -> Library:
-    """Read, standardise and check every molecule of a source.
+def source_of(config: Mapping[str, Any], space: BaseSpace[Any], *, seed: int = 0) -> Any:
+    """Return a source of objects of a space.
 
     Args:
-        config: `{kind: zinc250k | csv | parquet | sdf | smiles | shipped | a plugin's, option: ...}`.
-        base: folder in which relative paths start.
-        space: that every molecule must be in.
+        config: `{kind: zinc250k | csv | parquet | sdf | smiles | shipped | random | a plugin's, option: ...}`.
+        space: that its objects are in.
+        seed: of what is drawn.
 
     Raises:
-        ComponentError: the source or an option is unknown.
+        ComponentError: the source or an option is unknown, or it is for other objects.
+    """
+    source = build("source", config)
+    require_space(source, space)
+    prepare = getattr(source, "prepare", None)
+    if prepare is not None:
+        prepare(space, seed)
+    return source
+
+
+def read_source(config: Mapping[str, Any], *, base: Path, space: BaseSpace[Any], seed: int = 0) -> Library:
+    """Read, standardise and check every object of a source; arguments as `source_of`.
+
+    Raises:
+        ComponentError: as `source_of`.
         SourceError: as `data.tables.datasets.read_rows`.
     """
-    source: Source = build("source", config)
+    source: Source = source_of(config, space, seed=seed)
     return read_rows(source, base=base, space=space)
 
 
@@ -43,7 +59,8 @@ class PathOptions(Options):
 class TableOptions(PathOptions):
     """Options of sources that are a file with columns."""
 
-    smiles: str | None = Field(default="smiles", description="name of the column of SMILES")
+    smiles: str | None = Field(default=None, description="name of the column of SMILES")
+    object: str | None = Field(default=None, description=OBJECT)
     value: str | None = Field(default=None, description="name of the column of measured values; null: none")
     relation: str | None = Field(
         default=None,
@@ -51,10 +68,11 @@ class TableOptions(PathOptions):
     )
     unit_column: str | None = Field(default=None, description="column of the values' units; one unit is taken only")
     unit: str | None = Field(default=None, description="the unit that is taken, others are refused by row")
-    replicates: Replicates = Field(default="mean", description="what several values of one molecule become")
+    replicates: Replicates = Field(default="mean", description="what several values of one object become")
 
     @model_validator(mode="after")
     def _of_values(self) -> Self:
+        require_one_name(self.smiles, self.object)
         if self.value is None and (self.relation or self.unit_column):
             raise ValueError("`relation` and `unit_column` belong to a column of values; give `value` too")
         if self.unit is not None and self.unit_column is None:
@@ -94,14 +112,27 @@ class FileSource(Component[PathT]):
 class TableSource(FileSource[TableT]):
     """Base of sources that are a file with columns, of which one may have values."""
 
+    usual: str | None = "smiles"
+    """Column of the objects where none is named; None: no column at all, such as the drawing of an SD file."""
+    fields: tuple[str, ...] = ()
+    """Columns that tell an object together, where none is named."""
+
     class Options(TableOptions):
         """Options of sources that are a file with columns."""
+
+    def prepare(self, space: Space, seed: int) -> None:
+        """Take the columns of a space where the options name none."""
+        del seed
+        self.usual, self.fields = space.column, space.fields
 
     @property
     def columns(self) -> Columns:
         """The columns that are read."""
         options = self.options
-        return Columns(options.smiles, options.value, options.relation, options.unit_column)
+        named = options.object or options.smiles
+        fields = self.fields if named is None else ()
+        text = named or (None if fields else self.usual)
+        return Columns(text, fields, options.value, options.relation, options.unit_column)
 
     @property
     def rules(self) -> ValueRules:
@@ -115,5 +146,5 @@ class TableSource(FileSource[TableT]):
 
     @property
     def replicates(self) -> Replicates:
-        """What several values of one molecule become."""
+        """What several values of one object become."""
         return self.options.replicates

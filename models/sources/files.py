@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from data.objects import Space
 from data.tables.readers import Row, csv_rows, parquet_rows, sdf_rows, smiles_rows
 from data.tables.values import ValueRules
 from models.sources.base import FileSource, PathOptions, TableOptions, TableSource
@@ -21,7 +22,6 @@ class Csv(TableSource["Csv.Options"]):
     class Options(TableOptions):
         """Options of the source `csv`."""
 
-        smiles: str = Field(default="smiles", description="name of the column of SMILES")
         delimiter: str = Field(default=",", min_length=1, max_length=1, description="one character between cells")
         decimal: Literal[".", ","] = Field(default=".", description="mark of decimals in the values")
 
@@ -35,15 +35,10 @@ class Csv(TableSource["Csv.Options"]):
         return ValueRules(self.options.decimal, self.options.unit)
 
 
-class Parquet(TableSource["Parquet.Options"]):
-    """A parquet table with a column of SMILES."""
+class Parquet(TableSource[TableOptions]):
+    """A parquet table."""
 
     kind = "parquet"
-
-    class Options(TableOptions):
-        """Options of the source `parquet`."""
-
-        smiles: str = Field(default="smiles", description="name of the column of SMILES")
 
     def rows(self, base: Path) -> Iterator[Row]:
         """Yield the rows."""
@@ -54,11 +49,16 @@ class Sdf(TableSource["Sdf.Options"]):
     """An SD file; `smiles: null` takes the drawn structure, a name takes that property."""
 
     kind = "sdf"
+    spaces = ("molecules",)
+    usual = None
 
     class Options(TableOptions):
         """Options of the source `sdf`."""
 
         smiles: str | None = Field(default=None, description="property that holds a SMILES; null: the drawn structure")
+
+    def prepare(self, space: Space, seed: int) -> None:
+        """Leave the drawn structure for what is read where no property is named."""
 
     def rows(self, base: Path) -> Iterator[Row]:
         """Yield the rows."""
@@ -69,6 +69,7 @@ class Smiles(FileSource[PathOptions]):
     """A SMILES file: one molecule a line, a name after a blank is passed over; no values."""
 
     kind = "smiles"
+    spaces = ("molecules",)
 
     def rows(self, base: Path) -> Iterator[Row]:
         """Yield the rows."""

@@ -18,6 +18,7 @@ class Zinc250k(Component):
 
     group = "source"
     kind = "zinc250k"
+    spaces = ("molecules",)
     reference = "Sterling and Irwin, J. Chem. Inf. Model. 2015, 55, 2324"
     bulk = True
     """Rows that are too large are counted, not listed."""
@@ -36,6 +37,7 @@ class Shipped(Component["Shipped.Options"]):
 
     group = "source"
     kind = "shipped"
+    spaces = ("molecules",)
 
     class Options(Component.Options):
         """Options of the source `shipped`."""
@@ -53,4 +55,4 @@ class Shipped(Component["Shipped.Options"]):
 
     def rows(self, base: Path) -> Iterator[Row]:
         """Yield the rows."""
-        return csv_rows(self.file(base), Columns("smiles", "value" if self.options.labelled else None))
+        return csv_rows(self.file(base), Columns("smiles", value="value" if self.options.labelled else None))

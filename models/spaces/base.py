@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
@@ -12,6 +12,7 @@ import numpy as np
 
 from data.config import digest
 from data.objects import NotStandardError, handle
+from data.records import JsonDict
 from models.featurisers.base import featuriser_of
 from models.featurisers.nearness import Nearness
 from models.registry import Component, ComponentError, OptionsT
@@ -33,6 +34,10 @@ def require_space(component: object, space: BaseSpace[Any]) -> None:
             f"The {group} {kind!r} is for {' and '.join(kinds)}; this campaign's space is {space.kind!r}. Leave it "
             f"out, or take another one of `discover components {group}`."
         )
+
+
+Exporter = Callable[[Sequence[JsonDict]], str]
+"""The text of a file of candidates: rows with the keys of `pipelines.exports.FIELDS`, best first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +74,14 @@ class BaseSpace(Component[OptionsT]):
     """`{kind, option...}` of the featuriser that proxies use where they are not told another."""
     neighbours: ClassVar[Mapping[str, Any]]
     """`{kind, option...}` of the featuriser in which nearness is taken."""
+    column: ClassVar[str] = "object"
+    """Column of a table that has the texts, where no other is named."""
     text_name: ClassVar[str] = "Object"
     """What the text of an object is called, for headings."""
     likeness: ClassVar[str] = "similarity"
     """What nearness is called, for people."""
+    exports: ClassVar[Mapping[str, Exporter]] = {}
+    """Format -> what writes exported candidates in it, beside CSV and JSON; a format is the ending of its files."""
     facts: ClassVar[Mapping[str, Fact]] = {}
     """Key -> what `facts_of` tells under it, in the order of columns."""
     rules: ClassVar[int] = 1
@@ -83,6 +92,11 @@ class BaseSpace(Component[OptionsT]):
 
     def __hash__(self) -> int:
         return hash((type(self), self.options))
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the columns of a table that tell an object together (`data.objects.joined`); empty: one column."""
+        return ()
 
     @abstractmethod
     def told(self) -> str:
@@ -129,6 +143,18 @@ class BaseSpace(Component[OptionsT]):
     def family(self, obj: str) -> str:
         """Return what objects share that must not stand on both sides of a split; empty: the object stands alone."""
         return ""
+
+    def value(self, obj: str) -> Any:
+        """Return what a user's function gets for an object, JSON-able: the text, or numbers by name, or members."""
+        return obj
+
+    def random(self, n: int, seed: int) -> Sequence[str] | None:
+        """Return up to n distinct objects drawn at random; fewer: there are no more. None: the space cannot draw."""
+        return None
+
+    def design(self, n: int, seed: int) -> Sequence[str] | None:
+        """Return up to n distinct objects that spread over the space, for a first measurement; None: it cannot draw."""
+        return self.random(n, seed)
 
     def variation(self, sample: Sequence[str]) -> Variation | None:
         """Return the edits of evolutionary search, adapted to a sample of the space; None: the space has none."""

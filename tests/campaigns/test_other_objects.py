@@ -9,7 +9,7 @@ from pydantic import Field
 
 import tasks.select_batch
 from data.objects import NotStandardError
-from models.registry import Options
+from models.registry import Options, build
 from models.spaces.base import BaseSpace, Fact
 from tests.conftest import Bench
 
@@ -58,6 +58,11 @@ class Words(BaseSpace["Words.Options"]):
 
     def outside(self, obj):
         return "a word that is too long" if len(obj) > self.options.longest else None
+
+    def random(self, n, seed):
+        rng = np.random.default_rng(seed)
+        drawn = ("".join(rng.choice(list("ABC"), size=rng.integers(1, self.options.longest + 1))) for _ in range(4 * n))
+        return list(dict.fromkeys(drawn))[:n]
 
     def variation(self, sample):
         return _Edits()
@@ -116,7 +121,7 @@ def test_a_campaign_over_words_reads_buys_reports_and_goes_on(words):
     ("change", "told"),
     [
         ({"screens": [{"kind": "alerts"}]}, "The screen 'alerts' is for molecules"),
-        ({"control": {"kind": "random"}}, "The generator 'random' is for molecules"),
+        ({"data": {"kind": "shipped", "initial": 8}}, "The source 'shipped' is for molecules"),
         ({"generator": {"kind": "gflownet"}}, "The generator 'gflownet' is for molecules"),
         ({"objectives": [{"name": "x", "oracle": {"kind": "xtb"}}]}, "The oracle 'xtb' is for molecules"),
         ({"space": {"kind": "words_of_a_test", "longest": 0}}, "Option 'longest' of space"),
@@ -164,3 +169,23 @@ def test_a_campaign_over_words_that_is_broken_off_ends_as_one_that_was_not(words
     assert other.run().exit == 130
     assert other.run().exit == 0
     assert [{key: row[key] for key in ("id", "smiles", "value", "round", "arm")} for row in other.candidates()] == whole
+
+
+def test_without_a_library_the_first_design_is_drawn_from_the_space(words):
+    words.write_config(data={"kind": "random", "initial": 8, "size": 30}, control={"kind": "random", "fraction": 0.25})
+    checked = words.discover("validate", str(words.file))
+    assert checked.exit == 0, checked.message
+    told = words.run("--set", "rounds=1")
+    assert told.exit == 0, told.message
+    drawn = build("space", {"kind": Words.kind, "longest": 8}).random(100, 0)
+    assert len(words.calls()) == len(set(words.calls())) > 8
+    assert {len(word) for word in words.calls()} <= {len(word) for word in drawn}
+
+
+def test_a_library_may_name_its_column_of_objects(words):
+    words.write_config(data={"kind": "csv", "path": "library.csv", "object": "word", "initial": 8})
+    assert words.run("--set", "rounds=1").exit == 0
+    words.write_config(data={"kind": "csv", "path": "library.csv", "object": "word", "smiles": "word", "initial": 8})
+    refused = words.discover("validate", str(words.file))
+    assert refused.exit == 2
+    assert "`smiles` (word) and `object` (word) both name the column" in refused.message
