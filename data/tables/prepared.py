@@ -84,12 +84,13 @@ class PreparedLibrary:
         Raises:
             SourceError: no such file.
         """
+        named = self.file.text or list(self.file.fields) or None
         told = [
             [_FORMAT, PART_ROWS, self.space.key()],
             [
                 self.file.sha256(),
                 self.file.kind(),
-                self.file.text or list(self.file.fields) or None,
+                named,
                 self.file.delimiter,
             ],
         ]

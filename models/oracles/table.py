@@ -175,9 +175,8 @@ class Table(MoleculeOracle["Table.Options"]):
 
     def _library(self) -> LibraryFile:
         options = self.options
-        file: LibraryFile = options.library(
-            Molecules(), value=options.value, relation=options.relation, unit=options.unit_column
-        )
+        columns = {"value": options.value, "relation": options.relation, "unit": options.unit_column}
+        file: LibraryFile = options.library(Molecules(), **columns)
         return file
 
     def _rows(self) -> Iterator[tuple[str | None, Row]]:
