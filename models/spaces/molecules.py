@@ -52,6 +52,7 @@ class Molecules(BaseSpace["Molecules.Options"]):
     nouns = ("molecule", "molecules")
     features = {"kind": "both"}
     neighbours = {"kind": "morgan_counts"}
+    construction = {"kind": "fragments"}
     column = "smiles"
     text_name = "SMILES"
     likeness = "Tanimoto similarity (Morgan counts, radius 2)"
