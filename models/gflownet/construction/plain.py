@@ -68,16 +68,32 @@ class BoundFlat(Bound[S], Generic[S]):
 
     def _admitted(self, item: Any) -> str | None:
         try:
-            return self.space.admit(self.space.text(item))
+            return self.space.admit(self.text(item))
         except NotStandardError:
             return None
+
+    def text(self, item: Any) -> str:
+        """Return the text of an object of the environment.
+
+        Raises:
+            NotStandardError: it is no object of the space.
+        """
+        return self.space.text(item)
+
+    def item(self, obj: str) -> Any:
+        """Return an object as the environment has it.
+
+        Raises:
+            ValueError: the environment has no such object.
+        """
+        return self.space.value(obj)
 
     def members(self, objects: Iterable[str]) -> list[Member]:
         """Return the objects that the environment builds."""
         members, generator = [], torch.Generator().manual_seed(0)
         for obj in objects:
             try:
-                state = self.env.states_of([self.space.value(obj)], generator)
+                state = self.env.states_of([self.item(obj)], generator)
             except ValueError:
                 continue
             (name,) = self.decode(state)
@@ -105,8 +121,8 @@ class BoundFlat(Bound[S], Generic[S]):
         return hash_of([str(self.env.config())])
 
     def partial(self, log_reward: Callable[[Sequence[str]], FloatArray]) -> Callable[[S], Tensor] | None:
-        """Return the log-reward of unfinished states as objects, where every one of them may stop; else None."""
-        if not self.env.every_state_stops:
+        """Return the log-reward of unfinished states as objects, 0 where they are none; None where none can stop."""
+        if self.env.stop is None:
             return None
 
         def judged(states: S) -> Tensor:
