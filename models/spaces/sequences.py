@@ -46,6 +46,7 @@ class Sequences(BaseSpace["Sequences.Options"]):
     nouns = ("sequence", "sequences")
     column = "sequence"
     text_name = "Sequence"
+    construction = {"kind": "letters"}
 
     class Options(Options):
         """Alphabet, lengths and pattern."""

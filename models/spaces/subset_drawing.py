@@ -84,4 +84,5 @@ class GraphDrawing:
             length = np.maximum(np.sqrt((move**2).sum(1)), 1e-9)
             at = at + move * (np.minimum(length, 0.15 * (1 - step / _STEPS)) / length)[:, None]
         at = at - at.min(0)
-        return _MARGIN + at / np.maximum(at.max(0), 1e-9) * (_SIDE - 2 * _MARGIN)
+        places: FloatArray = _MARGIN + at / np.maximum(at.max(0), 1e-9) * (_SIDE - 2 * _MARGIN)
+        return places

@@ -38,9 +38,9 @@ class Rules:
     def free(self, members: Iterable[int]) -> NDArray[np.intp]:
         """Return the places of the items that could be added, ascending."""
         chosen = list(members)
-        allowed = np.ones(self.items, dtype=bool)
+        allowed: NDArray[np.bool_] = np.ones(self.items, dtype=bool)
         if self.excluded is not None and chosen:
-            allowed = ~self.excluded[chosen].any(0)
+            allowed = ~np.any(self.excluded[chosen], axis=0)
         allowed[chosen] = False
         return np.flatnonzero(allowed)
 

@@ -33,6 +33,7 @@ class Subsets(BaseSpace["Subsets.Options"]):
     column = "subset"
     text_name = "Subset"
     likeness = "Jaccard similarity of members"
+    construction = {"kind": "elements"}
 
     class Options(Options):
         """Items, sizes and what the graph forbids."""
@@ -94,8 +95,10 @@ class Subsets(BaseSpace["Subsets.Options"]):
         made = self.options
         self.graph = _graph_of(made)
         """Items and edges."""
-        self._places = {name: place for place, name in enumerate(self.graph.items)}
-        n = len(self.graph.items)
+        self.items: tuple[str, ...] = self.graph.items
+        """Names of the items, in order."""
+        self._places = {name: place for place, name in enumerate(self.items)}
+        n = len(self.items)
         smallest = made.size if made.size is not None else 1 if made.min_size is None else made.min_size
         largest = made.size if made.size is not None else n if made.max_size is None else min(made.max_size, n)
         if smallest > n:
@@ -106,14 +109,15 @@ class Subsets(BaseSpace["Subsets.Options"]):
         for first, second in self.graph.edges:
             self._joined[first, second] = self._joined[second, first] = True
         excluded = {"any": None, "independent_set": self._joined, "clique": ~self._joined & ~np.eye(n, dtype=bool)}
-        self.rules_of_choice = Rules(n, smallest, largest, excluded[made.constraint])
-        """What may be chosen."""
+        self.min_size, self.max_size = smallest, largest
+        self.choice = Rules(n, smallest, largest, excluded[made.constraint])
+        """What may be chosen together."""
         self._drawing: GraphDrawing | None = None
 
     @property
     def features(self) -> Mapping[str, Any]:  # type: ignore[override]  # they depend on the options
         """One count per item."""
-        return {"kind": "membership", "items": list(self.graph.items)}
+        return {"kind": "membership", "items": list(self.items)}
 
     @property
     def neighbours(self) -> Mapping[str, Any]:  # type: ignore[override]  # they depend on the options
@@ -123,8 +127,7 @@ class Subsets(BaseSpace["Subsets.Options"]):
     @property
     def facts(self) -> Mapping[str, Fact]:  # type: ignore[override]  # they depend on the options
         """Size, where it varies, and edges between members, where the constraint does not fix them."""
-        bounds = self.rules_of_choice
-        facts = {"size": Fact("Size", digits=0)} if bounds.smallest < bounds.largest else {}
+        facts = {"size": Fact("Size", digits=0)} if self.min_size < self.max_size else {}
         if self.graph.edges and self.options.constraint == "any":
             facts["edges"] = Fact("Edges inside", digits=0)
         return facts
@@ -136,8 +139,8 @@ class Subsets(BaseSpace["Subsets.Options"]):
 
     def told(self) -> str:
         """Return what is in the space, in a few words for people."""
-        bounds, graph = self.rules_of_choice, self.graph
-        sizes = str(bounds.largest) if bounds.smallest == bounds.largest else f"{bounds.smallest} to {bounds.largest}"
+        graph = self.graph
+        sizes = str(self.max_size) if self.min_size == self.max_size else f"{self.min_size} to {self.max_size}"
         told = f"subsets of {sizes} of {len(graph.items)} items"
         if graph.edges:
             twice = f", {graph.repeated} given again" if graph.repeated else ""
@@ -183,26 +186,25 @@ class Subsets(BaseSpace["Subsets.Options"]):
         return tuple(sorted(places))
 
     def _text(self, members: Members) -> str:
-        return listed([self.graph.items[place] for place in members])
+        return listed([self.items[place] for place in members])
 
     def _outside(self, members: Members) -> str | None:
-        bounds = self.rules_of_choice
-        if not bounds.smallest <= len(members) <= bounds.largest:
-            many = len(members) > bounds.largest
-            least = f"more than {bounds.largest}" if many else f"fewer than {bounds.smallest}"
-            return f"{len(members)} {'member' if len(members) == 1 else 'members'}, {least}"
-        if bounds.excluded is not None:
+        if not self.min_size <= len(members) <= self.max_size:
+            limit = f"more than {self.max_size}" if len(members) > self.max_size else f"fewer than {self.min_size}"
+            return f"{len(members)} {'member' if len(members) == 1 else 'members'}, {limit}"
+        excluded = self.choice.excluded
+        if excluded is not None:
             places = list(members)
-            pairs = np.argwhere(np.triu(bounds.excluded[np.ix_(places, places)]))
+            pairs = np.argwhere(np.triu(excluded[np.ix_(places, places)]))
             if len(pairs):
-                first, second = (self.graph.items[places[at]] for at in pairs[0])
+                first, second = (self.items[places[at]] for at in pairs[0])
                 why = "which an edge joins" if self.options.constraint == "independent_set" else "which no edge joins"
                 return f"the items {first!r} and {second!r}, {why}"
         return None
 
     def value(self, obj: str) -> list[str]:
         """Return the names of the members."""
-        return [self.graph.items[place] for place in self._read(obj)]
+        return [self.items[place] for place in self._read(obj)]
 
     def text(self, value: Any) -> str:
         """Return the text of a list of names.
@@ -221,11 +223,11 @@ class Subsets(BaseSpace["Subsets.Options"]):
         all being equally likely, and random items are added that fit, until it is reached or none fits; subsets that
         stay below the smallest size are thrown away. Items with many conflicts are rarer in these than among all.
         """
-        return [self._text(one) for one in self.rules_of_choice.drawn(n, np.random.default_rng(seed), by_size=False)]
+        return [self._text(one) for one in self.choice.drawn(n, np.random.default_rng(seed), by_size=False)]
 
     def design(self, n: int, seed: int) -> Sequence[str]:
         """Return up to n distinct subsets of which a size is drawn first, so that small ones are seen too."""
-        return [self._text(one) for one in self.rules_of_choice.drawn(n, np.random.default_rng(seed), by_size=True)]
+        return [self._text(one) for one in self.choice.drawn(n, np.random.default_rng(seed), by_size=True)]
 
     def variation(self, sample: Sequence[str]) -> SubsetEdits:
         """Return exchanging, adding and dropping of members, and crossover; nothing is learnt of the sample."""
@@ -248,17 +250,22 @@ class Subsets(BaseSpace["Subsets.Options"]):
         """Return whether the graph is small enough to be drawn."""
         return GraphDrawing(self.graph).possible
 
+    def excluded(self) -> list[tuple[int, int]]:
+        """Return the pairs of places of items that must not both be members, each once, in order."""
+        pairs = () if self.choice.excluded is None else np.argwhere(np.triu(self.choice.excluded))
+        return [(int(first), int(second)) for first, second in pairs]
+
     def _graphml(self, rows: Sequence[JsonDict]) -> str:
         return as_graphml(rows, self.graph, self._read)
 
     def content(self) -> str:
         """Return a hash of items and edges; empty where no file tells them."""
-        return "" if self.options.graph is None else digest([self.graph.items, self.graph.edges])
+        return "" if self.options.graph is None else digest([self.items, self.graph.edges])
 
     def key(self) -> str:
         """Return a hash of items, edges, sizes and constraint, wherever the file of the graph is."""
-        bounds = (self.rules_of_choice.smallest, self.rules_of_choice.largest)
-        return digest([self.kind, self.rules, self.graph.items, self.graph.edges, bounds, self.options.constraint])
+        bounds = (self.min_size, self.max_size)
+        return digest([self.kind, self.rules, self.items, self.graph.edges, bounds, self.options.constraint])
 
 
 class SubsetEdits:
@@ -269,18 +276,18 @@ class SubsetEdits:
 
     def mutate(self, obj: str, rng: np.random.Generator) -> str | None:
         """Return a subset with one member exchanged, added or dropped."""
-        return self._told(self._space.rules_of_choice.mutated(self._space._read(obj), rng))
+        return self._told(self._space.choice.mutated(self._space._read(obj), rng))
 
     def crossover(self, first: str, second: str, rng: np.random.Generator) -> str | None:
         """Return a subset of the union of two, repaired where members of both do not go together."""
         read = self._space._read
-        return self._told(self._space.rules_of_choice.crossed(read(first), read(second), rng))
+        return self._told(self._space.choice.crossed(read(first), read(second), rng))
 
     def _told(self, members: Members | None) -> str | None:
         return None if members is None else self._space._text(members)
 
 
-def _graph_of(options: Subsets.Options) -> Graph:
+def _graph_of(options: Any) -> Graph:
     if options.graph is not None:
         return read_graph(options.graph, options.columns, options.items, options.nodes, options.node_column)
     return Graph(options.items or tuple(str(place) for place in range(options.n or 0)))
