@@ -40,6 +40,11 @@ Exporter = Callable[[Sequence[JsonDict]], str]
 """The text of a file of candidates: rows with the keys of `pipelines.exports.FIELDS`, best first."""
 
 
+def text_of(row: JsonDict) -> str:
+    """Return the text of the object of an exported candidate."""
+    return str(row["object"] if "object" in row else row["smiles"])
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """A number about an object that people want beside it.
@@ -196,6 +201,10 @@ class BaseSpace(Component[OptionsT]):
     def versions(self) -> dict[str, str]:
         """Return the libraries whose versions decide the standard form, with their versions."""
         return {}
+
+    def content(self) -> str:
+        """Return a hash of the files that options lead to, which a campaign must find as it left them; empty: none."""
+        return ""
 
     def key(self) -> str:
         """Return a hash of all that the answers depend on: options, rules, versions of libraries."""
