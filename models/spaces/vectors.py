@@ -126,7 +126,7 @@ class Vectors(BaseSpace["Vectors.Options"]):
         Raises:
             NotStandardError: a variable has no value or an unreadable one, or is none of the space's.
         """
-        return self.text(self.point(text))
+        return self.written(self.point(text))
 
     def outside(self, obj: str) -> str | None:
         """Return why a vector is outside, a phrase with the variable, its value and its range."""
@@ -163,7 +163,7 @@ class Vectors(BaseSpace["Vectors.Options"]):
         values = tuple([(known.get(cell) or _learn(cell, variable, known)).value for cell, variable, known in found])
         return Point(values, () if self.mixture is None else tuple(self.mixture.read(cells[len(values) :])))
 
-    def text(self, point: Point) -> str:
+    def written(self, point: Point) -> str:
         """Return the standard form of a vector."""
         told = [_quoted(variable, value) for variable, value in zip(self.variables, point.values, strict=True)]
         if self.mixture is not None:
@@ -182,6 +182,16 @@ class Vectors(BaseSpace["Vectors.Options"]):
             told += [float(self.mixture.written(one)) for one in point.units]
         return {name: told[at] for name, at in zip(self._fields, self._order, strict=True)}
 
+    def text(self, value: Any) -> str:
+        """Return the vector of what `value` returned.
+
+        Raises:
+            NotStandardError: it is no mapping of names to numbers and words, or as `standard`.
+        """
+        if not isinstance(value, Mapping):
+            raise NotStandardError(f"a {type(value).__name__} that is no mapping of names to values")
+        return self.standard(joined(list(map(str, value)), list(map(str, value.values()))))
+
     def random(self, n: int, seed: int) -> list[str]:
         """Return up to n distinct vectors, uniform over the space."""
         rng = np.random.default_rng(seed)
@@ -191,7 +201,7 @@ class Vectors(BaseSpace["Vectors.Options"]):
         found: dict[str, None] = {}
         for _ in range(_ROUNDS):
             for row in rng.random((n, len(self.variables))).tolist():
-                found[self.text(Point(self._values(row), self._random_units(rng)))] = None
+                found[self.written(Point(self._values(row), self._random_units(rng)))] = None
             if len(found) >= n:
                 break
         return list(found)[:n]
@@ -212,7 +222,7 @@ class Vectors(BaseSpace["Vectors.Options"]):
             for row in sobol.random(2**size).tolist():
                 units = self._units_at(row[len(self.variables) :])
                 if units is not None and len(found) < n:
-                    found[self.text(Point(self._values(row), units))] = None
+                    found[self.written(Point(self._values(row), units))] = None
             if len(found) == n:
                 return list(found)
         return list(dict.fromkeys([*found, *self.random(2 * n, seed)]))[:n]
@@ -271,7 +281,7 @@ class Vectors(BaseSpace["Vectors.Options"]):
     def _all(self) -> list[str]:
         """Return every vector of a space whose variables have few values."""
         values = ([one.drawn((i + 0.5) / one.count) for i in range(int(one.count))] for one in self.variables)
-        return [self.text(Point(one, ())) for one in product(*values)]
+        return [self.written(Point(one, ())) for one in product(*values)]
 
     def _values(self, row: Sequence[float]) -> tuple[Value, ...]:
         return tuple(one.drawn(u) for one, u in zip(self.variables, row, strict=False))
@@ -304,7 +314,7 @@ class Steps:
                 for one, value, move in zip(self._space.variables, point.values, moved, strict=False)
             )
             units = tuple(mixture.changed(point.units, rng)) if mixture is not None and moved[-1] else point.units
-            made = self._space.text(Point(values, units))
+            made = self._space.written(Point(values, units))
             if made != obj:
                 return made
         return None
@@ -317,7 +327,7 @@ class Steps:
         pairs = zip(self._space.variables, one.values, other.values, strict=True)
         values = tuple(variable.between(a, b, rng) for variable, a, b in pairs)
         units = one.units if mixture is None else tuple(mixture.between(one.units, other.units, rng))
-        return self._space.text(Point(values, units))
+        return self._space.written(Point(values, units))
 
 
 _TRIES = 20
