@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from data.yaml_text import DEEPEST, YamlError, parse_yaml, read_yaml, shown
 
@@ -165,6 +165,19 @@ class CampaignConfig(_Strict):
     batch_size: int = Field(default=24, ge=1)
     budget: BudgetConfig = BudgetConfig()
 
+    _folder: Path | None = PrivateAttr(default=None)
+
+    def of_folder(self, folder: Path) -> Self:
+        """Return the same configuration, of a file in a folder: where relative paths start. It is no part of it."""
+        made = self.model_copy()
+        made._folder = folder
+        return made
+
+    @property
+    def folder(self) -> Path | None:
+        """The campaign file's folder, where that is known."""
+        return self._folder
+
     @model_validator(mode="after")
     def _one_objective(self) -> Self:
         if len(self.objectives) > 1:
@@ -210,7 +223,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> CampaignConfig:
     Raises:
         ConfigError: the file is missing, no YAML mapping, or breaks the schema; the message names key and spelling.
     """
-    return parse_config(read_mapping(path, overrides), source=path.name)
+    return parse_config(read_mapping(path, overrides), source=path.name).of_folder(path.absolute().parent)
 
 
 def read_mapping(path: Path, overrides: Sequence[str] = (), *, what: str = "campaign") -> dict[str, Any]:
