@@ -7,8 +7,8 @@ TABLE is the file of `discover data tfbind8 --out TABLE`. All begin with the sam
 * `genetic alone`: mutants and crossings of the best 200 that are measured, bought as they come, no surrogate;
 * `random`.
 
-Told are the mean of the best 128 bought, the best, novelty (mean distance in letters to the nearest known at the start),
-diversity (mean distance within the 128), and the CPU seconds of the campaign's process. `--seeds 3`, `--rounds 8`.
+Told are the mean of the best 128 bought, the best, novelty (mean distance in letters to the nearest one known at the
+start), diversity (mean distance within the 128), and CPU seconds of the campaign. `--seeds 3`, `--rounds 8`.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def require_space(component: object, space: BaseSpace[Any]) -> None:
 
 
 Exporter = Callable[[Sequence[JsonDict]], str]
-"""The text of a file of candidates: rows with the keys of `pipelines.exports.FIELDS`, best first."""
+"""The text of a file of candidates: rows with the keys of `models.spaces.columns.columns_of`, best first."""
 
 
 def text_of(row: JsonDict) -> str:
@@ -83,6 +83,12 @@ class BaseSpace(Component[OptionsT]):
     """Column of a table that has the texts, where no other is named."""
     text_name: ClassVar[str] = "Object"
     """What the text of an object is called, for headings."""
+    compound_column: ClassVar[str] = ""
+    """Column of files that has what `compound` tells; empty: none has it."""
+    compound_name: ClassVar[str] = "compound"
+    """What objects of one `compound` are called, for people."""
+    suffix: ClassVar[str] = "txt"
+    """Ending of a file with one text a line, as programs expect it."""
     likeness: ClassVar[str] = "similarity"
     """What nearness is called, for people."""
     exports: ClassVar[Mapping[str, Exporter]] = {}
@@ -147,6 +153,22 @@ class BaseSpace(Component[OptionsT]):
         """Return 25 characters that are equal exactly for equal objects in standard form."""
         return handle(obj)
 
+    def named(self, text: str) -> str:
+        """Return the identity of the object that a text means, as another program or a table of values writes it.
+
+        Raises:
+            ValueError: the text means no object.
+        """
+        return self.identity(self.standard(text))
+
+    def reading(self) -> str:
+        """Return what decides, besides its text, what an object means to an oracle: it tells purchases apart.
+
+        Bounds do not belong to it, or what was measured within narrower ones would be bought again. A space whose
+        options change what one text means says so here.
+        """
+        return digest([self.kind, self.rules, self.versions()])
+
     def family(self, obj: str) -> str:
         """Return what objects share that must not stand on both sides of a split; empty: the object stands alone."""
         return ""
@@ -184,6 +206,10 @@ class BaseSpace(Component[OptionsT]):
 
     def compound(self, obj: str) -> str:
         """Return what different objects share that people take for one thing, such as tautomers; empty: nothing."""
+        return ""
+
+    def sketch(self, obj: str) -> str:
+        """Return a text, made in microseconds, that objects of one compound share."""
         return ""
 
     def facts_of(self, obj: str) -> Mapping[str, float]:

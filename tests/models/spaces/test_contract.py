@@ -34,6 +34,35 @@ EXAMPLES = {
         "nothing": ["", "h", "a, a", "a,,b", "a b", "e,f", '"e,f'],
         "texts": st.lists(st.sampled_from(["a", "b", '"c d"', '"e,f"', '"{}"', '"=g"']), unique=True).map(", ".join),
     },
+    "vectors": {
+        "space": {
+            "variables": {
+                "temperature": [20, 120],
+                "cycles": {"integer": [1, 9]},
+                "solvent": ["water", "dmf", "2,2-dmb"],
+            },
+            "fractions": {"resin": [0.2, 0.8], "oil": [0.1, 0.7]},
+        },
+        "inside": [
+            "temperature=80, cycles=3, solvent=dmf, resin=0.4, oil=0.6",
+            "oil=0.600, resin=.4, solvent=DMF, cycles=3.0, temperature=80.01",
+            "temperature=20, cycles=1, solvent=water, resin=0.8, oil=0.2",
+            'temperature=120, cycles=9, solvent="2,2-dmb", resin=0.666, oil=0.33',
+        ],
+        "outside": [
+            "temperature=19, cycles=3, solvent=dmf, resin=0.4, oil=0.6",
+            "temperature=80, cycles=2.5, solvent=dmf, resin=0.4, oil=0.6",
+            "temperature=80, cycles=3, solvent=acetone, resin=0.4, oil=0.6",
+            "temperature=80, cycles=3, solvent=dmf, resin=0.4, oil=0.4",
+            "temperature=80, cycles=3, solvent=dmf, resin=0.1, oil=0.9",
+        ],
+        "nothing": [
+            "",
+            "80",
+            "temperature=warm, cycles=3, solvent=dmf, resin=0.4, oil=0.6",
+            "temperature=80, cycles=3",
+        ],
+    },
 }
 """By kind: options, texts inside (some may mean one object), texts of objects outside, texts without an object.
 
