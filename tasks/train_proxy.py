@@ -213,7 +213,8 @@ def _train(
     calibration = fit_calibration(config.calibration, held.prediction, data.values)
     across = calibrate_across(config.calibration, held.prediction, data.values, split.fold)
     drawn, shuffled, by_molecule = held, across, split
-    if split.by != "molecule":
+    # Where every object stands alone (a space without families), both splits are one.
+    if split.by != "molecule" and data.groups() != list(data.ids):
         by_molecule = _split(data, seed, {"molecule": list(data.ids)}, stable=split.stable)
         drawn = _HeldOut.of(fitter, data, by_molecule)
         shuffled = calibration(drawn.prediction)
