@@ -136,7 +136,7 @@ class Study:
         counted = self.graph is None or self.evaluation.mode_reward is not None
         seen = self._seen() if counted else None
         with refusing(), single_thread():
-            trainer = self._trainer(seed, self.options, seen or self.reward)
+            trainer = self._trainer(seed, self.options, self.reward if seen is None else seen)
             evaluator = self._evaluator(trainer, seen)
         trainer.evaluate = evaluator
         return Session(trainer, evaluator, seen)
