@@ -14,7 +14,7 @@ def measure(rows: list[dict]) -> list[float]:
     return [strength(**{name: cell for name, cell in row.items() if name != "alloy"}) for row in rows]
 
 
-def strength(Si: float, Cu: float, Mg: float, Zn: float, temper: str, ageing_h: float | None) -> float:  # noqa: N803
+def strength(Si: float, Cu: float, Mg: float, Zn: float, temper: str, ageing_h: float | None) -> float:
     """Return the strength in MPa; contents in per cent by weight, ageing in hours (12 where it is not known)."""
     hours = 12.0 if ageing_h is None else ageing_h
     mg2si = min(Si / 0.366, Mg / 0.634)
