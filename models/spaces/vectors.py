@@ -15,7 +15,8 @@ from data.yaml_text import shown
 from models.registry import Options
 from models.spaces.base import BaseSpace
 from models.spaces.mixtures import Fraction, Mixture
-from models.spaces.variables import Value, Variable, long_form
+from models.spaces.variable_forms import long_form
+from models.spaces.variables import Value, Variable
 
 _ENUMERATED = 4096
 """Spaces of at most so many vectors are listed, not drawn from."""
