@@ -179,7 +179,7 @@ class Table(BaseSpace["Table.Options"]):
             distance[at] = -1.0
             at = int(np.argmax(distance))
             chosen.append(at)
-        return [names[i] for i in chosen]
+        return [names[i] for i in chosen[:n]]
 
     def variation(self, sample: Sequence[str]) -> Neighbourhood:
         """Return steps to near rows."""

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
-from scipy.stats import qmc
 
 from data.objects import NotStandardError, handle, joined, split
 from data.yaml_text import shown
 from models.registry import Options
 from models.spaces.base import BaseSpace
 from models.spaces.mixtures import Fraction, Mixture
-from models.spaces.variables import Value, Variable, long_form
+from models.spaces.variable_forms import long_form
+from models.spaces.variables import Value, Variable
 
 _ENUMERATED = 4096
 """Spaces of at most so many vectors are listed, not drawn from."""
@@ -213,6 +213,8 @@ class Vectors(BaseSpace["Vectors.Options"]):
         """
         if self._size() <= min(_ENUMERATED, 4 * n):
             return self.random(n, seed)
+        from scipy.stats import qmc  # half a second, which only a design needs
+
         rng = np.random.default_rng(seed)
         parts = 0 if self.mixture is None else len(self.mixture.names) - 1
         sobol = qmc.Sobol(len(self.variables) + parts, scramble=True, rng=rng)

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,6 +14,7 @@ from data.objects import NotStandardError
 from models.registry import ComponentError, build, kinds
 from models.spaces.base import BaseSpace, require_space
 
+CAMPAIGNS = Path(__file__).resolve().parent.parent.parent.parent / "campaigns"
 EXAMPLES = {
     "molecules": {
         "space": {"max_heavy_atoms": 12},
@@ -62,6 +64,22 @@ EXAMPLES = {
             "temperature=warm, cycles=3, solvent=dmf, resin=0.4, oil=0.6",
             "temperature=80, cycles=3",
         ],
+    },
+    "table": {
+        "space": {
+            "path": str(CAMPAIGNS / "rows" / "alloys.csv"),
+            "key": "alloy",
+            "columns": ["Si", "Cu", "Mg", "Zn", "temper", "ageing_h"],
+        },
+        "inside": ["A001", " A002 ", "A003", "A004", "A005"],
+        "outside": ["A000", "a001"],
+        "nothing": ["", "A201"],
+    },
+    "compositions": {
+        "space": {"elements": ["Fe", "Ca", "Ti", "H", "O", "S"], "max_count": 6},
+        "inside": ["Fe2O3", "O6Fe4", "Ca(OH)2", "CaTiO3", "Fe3O4", "FeS", "TiO2", "CaO"],
+        "outside": ["FeO7", "NaCl", "CaO2", "Fe", "CaFeTiO5H2"],
+        "nothing": ["", "Xx2O", "fe2o3", "Fe2(O3", "Fe0.5O", "FeO)"],
     },
 }
 """By kind: options, texts inside (some may mean one object), texts of objects outside, texts without an object.

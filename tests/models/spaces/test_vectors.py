@@ -1,0 +1,166 @@
+"""Vectors of named variables: ranges, whole numbers, choices, and fractions that sum to one."""
+
+import time
+
+import numpy as np
+import pytest
+
+from data.objects import NotStandardError
+from models.registry import ComponentError, build
+
+
+def vectors(variables=None, **options):
+    return build("space", {"kind": "vectors", "variables": variables or {}, **options})
+
+
+@pytest.fixture
+def process():
+    return vectors(
+        {
+            "temperature": [20, 120],
+            "ratio": [0, 1],
+            "cycles": {"integer": [1, 10]},
+            "solvent": ["water", "ethanol", "dmf"],
+        }
+    )
+
+
+@pytest.fixture
+def blend():
+    return vectors(fractions={"resin": [0.2, 0.8], "filler": [0, 0.5], "oil": [0, 0.6]})
+
+
+@pytest.mark.parametrize(
+    ("text", "standard"),
+    [
+        ("temperature=80.0, ratio=0.350, cycles=3, solvent=dmf", "temperature=80, ratio=0.35, cycles=3, solvent=dmf"),
+        ("solvent=DMF,cycles=3.0,ratio=.35,temperature=8e1", "temperature=80, ratio=0.35, cycles=3, solvent=dmf"),
+        ("temperature=80.04, ratio=-0.0001, cycles=3, solvent=dmf", "temperature=80, ratio=0, cycles=3, solvent=dmf"),
+    ],
+)
+def test_one_vector_has_one_text(process, text, standard):
+    assert process.admit(text) == standard
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("temperature=130, ratio=0, cycles=3, solvent=dmf", "temperature=130 is outside 20 to 120"),
+        ("temperature=80, ratio=0, cycles=2.5, solvent=dmf", "cycles=2.5 is no whole number"),
+        ("temperature=80, ratio=0, cycles=3, solvent=acetone", "solvent=acetone is none of water, ethanol, dmf"),
+        ('temperature="80,5", ratio=0, cycles=3, solvent=dmf', "temperature=80,5 is no number (decimals have a point)"),
+        ("temperature=80, ratio=0, cycles=3", "no value of solvent"),
+        ("temperature=80, ratio=0, cycles=3, solvent=dmf, pH=7", "pH is none of the variables"),
+        ("temperature=, ratio=0, cycles=3, solvent=dmf", "no value of temperature"),
+    ],
+)
+def test_what_is_no_vector_of_the_space_is_refused_by_name_value_and_range(process, text, told):
+    with pytest.raises(NotStandardError) as refused:
+        process.admit(text)
+    assert told in str(refused.value)
+
+
+def test_a_step_and_digits_and_a_logarithm_decide_which_numbers_there_are():
+    stepped = vectors({"x": {"low": 0, "high": 1, "step": 0.25}})
+    assert sorted(stepped.random(99, 0)) == ["x=0", "x=0.25", "x=0.5", "x=0.75", "x=1"]
+    with pytest.raises(NotStandardError, match=r"x=0\.3 is no step of 0\.25 from 0"):
+        stepped.admit("x=0.3")
+    assert vectors({"x": {"low": 0, "high": 1000, "digits": -2}}).admit("x=449") == "x=400"
+    assert vectors({"x": {"low": 1e-6, "high": 1, "log": True}}).admit("x=1.23456e-5") == "x=1.235e-05"
+
+
+def test_fractions_sum_to_one_exactly(blend):
+    assert blend.admit("resin=0.33, filler=0.33, oil=0.33") == "resin=0.333, filler=0.334, oil=0.333"
+    for obj in [*blend.random(200, 0), *blend.design(200, 0)]:
+        told = blend.value(obj)
+        assert round(1000 * sum(told.values())) == 1000
+        assert 0.2 <= told["resin"] <= 0.8
+    with pytest.raises(NotStandardError, match=r"sum to 0\.9 instead of 1"):
+        blend.admit("resin=0.4, filler=0.3, oil=0.2")
+    with pytest.raises(NotStandardError, match=r"sum to 100 instead of 1 \(write 0\.2 for 20 %\)"):
+        blend.admit("resin=40, filler=30, oil=30")
+
+
+def test_edits_keep_the_sum_of_fractions(blend):
+    variation, rng = blend.variation([]), np.random.default_rng(0)
+    parents = blend.random(20, 1)
+    made = [variation.mutate(one, rng) for one in parents] + [variation.crossover(*parents[:2], rng) for _ in range(20)]
+    assert {round(1000 * sum(blend.value(obj).values())) for obj in made} == {1000}
+    assert [obj for obj in made if blend.outside(obj)] == []
+
+
+def test_a_function_gets_numbers_and_words_by_name_in_order(process):
+    obj = process.admit("solvent=water, temperature=20, ratio=0.5, cycles=2")
+    assert list(process.value(obj).items()) == [
+        ("temperature", 20.0),
+        ("ratio", 0.5),
+        ("cycles", 2),
+        ("solvent", "water"),
+    ]
+    assert process.text(process.value(obj)) == obj
+
+
+def test_ranges_are_features_between_zero_and_one_and_two_words_are_one_apart(process):
+    ends = ["temperature=20, ratio=0, cycles=1, solvent=water", "temperature=120, ratio=1, cycles=10, solvent=water"]
+    other = "temperature=20, ratio=0, cycles=1, solvent=dmf"
+    dense = process.nearness.features([*ends, other]).dense
+    assert np.linalg.norm(dense[0] - dense[1]) == pytest.approx(3**0.5)
+    assert np.linalg.norm(dense[0] - dense[2]) == pytest.approx(1)
+    assert process.nearness(ends[:1], [other])[0, 0] == pytest.approx(0.5)
+
+
+def test_the_design_is_spread_evenly_and_follows_its_seed(process):
+    design = process.design(64, 3)
+    assert design == process.design(64, 3) != process.design(64, 4)
+    assert len(set(design)) == 64
+    cold = [process.value(obj)["temperature"] for obj in design]
+    # Of 64 points of a Sobol sequence each eighth of every range has eight, up to the last one that is left out.
+    assert set(np.histogram(cold, bins=8, range=(20, 120))[0]) <= {7, 8, 9}
+    assert {process.value(obj)["solvent"] for obj in design} == {"water", "ethanol", "dmf"}
+
+
+def test_a_small_space_is_drawn_whole():
+    space = vectors({"cycles": {"integer": [1, 3]}, "solvent": ["water", "dmf"], "load": {"choices": [5, 10]}})
+    assert len(space.random(100, 0)) == len(space.design(100, 0)) == 3 * 2 * 2
+
+
+def test_the_order_of_declaration_is_that_of_the_text_and_changes_no_identity():
+    one, other = vectors({"a": [0, 1], "b": [0, 1]}), vectors({"b": [0, 1], "a": [0, 1]})
+    assert other.admit("a=0.1, b=0.2") == "b=0.2, a=0.1"
+    assert one.identity("a=0.1, b=0.2") == other.identity("b=0.2, a=0.1") != one.identity("a=0.2, b=0.1")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"variables": {"x": [5, 5]}}, "the range of 'x' goes from 5 to 5, which leaves nothing to vary"),
+        ({"variables": {"x": [9, 1]}}, "the range of 'x' goes from 9 to 1"),
+        ({"variables": {"x": ["water"]}}, "'x' has one choice only"),
+        ({"variables": {"x": ["water", "water"]}}, "the choice 'water' twice"),
+        ({"variables": {"x": [True, False]}}, "put the words in quotation marks"),
+        ({"variables": {"x": {"low": 1}}}, "expected a range [low, high], a list of words"),
+        ({"variables": {"x": {"low": 0, "high": 1, "steps": 3}}}, "the variable 'x' has no 'steps'"),
+        ({"variables": {"x": {"low": 0, "high": 1, "step": 0.3}}}, "set high to 0.9 or 1.2"),
+        ({"variables": {"x": {"low": 0, "high": 1, "log": True}}}, "its low must be above 0"),
+        ({"variables": {"x": {"low": 0.55, "high": 1, "digits": 1}}}, "give more digits or rounder bounds"),
+        ({}, "has variables or fractions"),
+        ({"fractions": {"a": [0, 1]}}, "one alone ('a') cannot vary"),
+        ({"fractions": {"a": [0, 0.3], "b": [0, 0.4]}}, "their largest shares sum to 0.7"),
+        ({"fractions": {"a": [0.5, 1], "b": [0.6, 0.7]}}, "their least shares sum to 1.1"),
+        (
+            {"variables": {"a": [0, 1]}, "fractions": {"a": [0, 1], "b": [0, 1]}},
+            "the name 'a' stands for two variables",
+        ),
+    ],
+)
+def test_a_space_in_which_nothing_can_vary_is_refused_with_a_sentence(options, told):
+    with pytest.raises(ComponentError) as refused:
+        build("space", {"kind": "vectors", **options})
+    assert told in str(refused.value)
+
+
+def test_vectors_are_admitted_fast(process):
+    objects = process.random(10_000, 0)
+    begin = time.process_time()
+    assert [process.admit(obj) for obj in objects] == objects
+    assert time.process_time() - begin < 0.5  # 0.06 s on an idle core
