@@ -78,6 +78,8 @@ class BaseSpace(Component[OptionsT]):
     """Column of a table that has the texts, where no other is named."""
     text_name: ClassVar[str] = "Object"
     """What the text of an object is called, for headings."""
+    suffix: ClassVar[str] = "txt"
+    """Ending of a file with one text a line, as programs expect it."""
     likeness: ClassVar[str] = "similarity"
     """What nearness is called, for people."""
     exports: ClassVar[Mapping[str, Exporter]] = {}
@@ -139,6 +141,22 @@ class BaseSpace(Component[OptionsT]):
     def identity(self, obj: str) -> str:
         """Return 25 characters that are equal exactly for equal objects in standard form."""
         return handle(obj)
+
+    def named(self, text: str) -> str:
+        """Return the identity of the object that a text means, as another program or a table of values writes it.
+
+        Raises:
+            ValueError: the text means no object.
+        """
+        return self.identity(self.standard(text))
+
+    def reading(self) -> str:
+        """Return what decides, besides its text, what an object means to an oracle: it tells purchases apart.
+
+        Bounds do not belong to it, or what was measured within narrower ones would be bought again. A space whose
+        options change what one text means says so here.
+        """
+        return digest([self.kind, self.rules, self.versions()])
 
     def family(self, obj: str) -> str:
         """Return what objects share that must not stand on both sides of a split; empty: the object stands alone."""

@@ -54,6 +54,7 @@ class Molecules(BaseSpace["Molecules.Options"]):
     neighbours = {"kind": "morgan_counts"}
     column = "smiles"
     text_name = "SMILES"
+    suffix = "smi"
     likeness = "Tanimoto similarity (Morgan counts, radius 2)"
     facts = {
         "sa_score": Fact("SA score", note="SA score: synthetic accessibility, 1 (easy) to 10 (hard)."),
@@ -152,6 +153,18 @@ class Molecules(BaseSpace["Molecules.Options"]):
             ValueError: the text is no valid molecule.
         """
         return identity(obj)
+
+    def named(self, text: str) -> str:
+        """Return the identity of the structure as it is written: its salts and charges are not settled.
+
+        Raises:
+            ValueError: the text is no valid molecule.
+        """
+        return identity(text)
+
+    def reading(self) -> str:
+        """Return nothing: the canonical SMILES says all."""
+        return ""
 
     def family(self, obj: str) -> str:
         """Return the Bemis-Murcko scaffold; empty for acyclic molecules."""
