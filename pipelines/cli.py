@@ -78,7 +78,7 @@ def candidates(
     name: str,
     *,
     top: int | None = None,
-    format: Literal["table", "csv", "sdf", "json", "smi"] = "table",
+    format: str = "table",
     out: Path | None = None,
     wide: bool = False,
 ) -> int:
@@ -87,7 +87,8 @@ def candidates(
     Args:
         name: of the campaign.
         top: only the best so many.
-        format: table for the terminal; csv, sdf, json and smi (SMILES and ids) for other programs.
+        format: table for the terminal; csv, json and those of the campaign's space for other programs (of molecules:
+            sdf, and smi, SMILES and ids).
         out: file to write, of the format asked for or of its ending; without it the candidates are printed.
         wide: lines as long as they are, ids included, as into a pipe.
     """

@@ -37,7 +37,7 @@ def require_space(component: object, space: BaseSpace[Any]) -> None:
 
 
 Exporter = Callable[[Sequence[JsonDict]], str]
-"""The text of a file of candidates: rows with the keys of `pipelines.exports.FIELDS`, best first."""
+"""The text of a file of candidates: rows with the keys of `models.spaces.columns.columns_of`, best first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,10 @@ class BaseSpace(Component[OptionsT]):
     """Column of a table that has the texts, where no other is named."""
     text_name: ClassVar[str] = "Object"
     """What the text of an object is called, for headings."""
+    compound_column: ClassVar[str] = ""
+    """Column of files that has what `compound` tells; empty: none has it."""
+    compound_name: ClassVar[str] = "compound"
+    """What objects of one `compound` are called, for people."""
     suffix: ClassVar[str] = "txt"
     """Ending of a file with one text a line, as programs expect it."""
     likeness: ClassVar[str] = "similarity"
@@ -185,6 +189,10 @@ class BaseSpace(Component[OptionsT]):
 
     def compound(self, obj: str) -> str:
         """Return what different objects share that people take for one thing, such as tautomers; empty: nothing."""
+        return ""
+
+    def sketch(self, obj: str) -> str:
+        """Return a text, made in microseconds, that objects of one compound share."""
         return ""
 
     def facts_of(self, obj: str) -> Mapping[str, float]:

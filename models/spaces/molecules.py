@@ -12,7 +12,7 @@ from rdkit import Chem
 
 from data.chemistry.accessibility import synthetic_accessibility
 from data.chemistry.bounds import outside, strained
-from data.chemistry.compounds import inchikey
+from data.chemistry.compounds import inchikey, letters
 from data.chemistry.depiction import depict
 from data.chemistry.elements import SYMBOLS
 from data.chemistry.molecules import identity, scaffold, shared
@@ -22,6 +22,7 @@ from data.objects import NotStandardError, Space
 from data.yaml_text import shown
 from models.registry import ComponentError, Options
 from models.spaces.base import BaseSpace, Fact
+from models.spaces.molecule_exports import as_sdf, as_smi
 from models.spaces.molecule_operators import Operators, count_palette
 
 _SMILES = re.compile(r"[A-Za-z0-9@+\-\[\]()=#$:/\\%.*~]+")
@@ -54,7 +55,10 @@ class Molecules(BaseSpace["Molecules.Options"]):
     neighbours = {"kind": "morgan_counts"}
     column = "smiles"
     text_name = "SMILES"
+    compound_column = "inchikey"
+    compound_name = "compound (InChIKey)"
     suffix = "smi"
+    exports = {"sdf": as_sdf, "smi": as_smi}
     likeness = "Tanimoto similarity (Morgan counts, radius 2)"
     facts = {
         "sa_score": Fact("SA score", note="SA score: synthetic accessibility, 1 (easy) to 10 (hard)."),
@@ -177,6 +181,10 @@ class Molecules(BaseSpace["Molecules.Options"]):
     def compound(self, obj: str) -> str:
         """Return the standard InChIKey, which tautomers share; empty where InChI has none."""
         return inchikey(obj)
+
+    def sketch(self, obj: str) -> str:
+        """Return the letters of a SMILES in order."""
+        return letters(obj)
 
     def facts_of(self, obj: str) -> dict[str, float]:
         """Return synthetic accessibility and the number of heavy atoms; nothing of what is no molecule."""

@@ -7,7 +7,6 @@ without harm and is made up for the next time.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.chemistry.compounds import with_compounds
 from data.config import digest
 from data.ledger.campaigns import Campaign, CampaignState, StageRow
 from data.ledger.health import Finding, findings, worst
@@ -27,6 +25,7 @@ from data.tables.remarks import REFUSED, reading_told
 from data.tables.spreadsheets import write_csv
 from data.wording import figure, shown_unit
 from models.parts import oracle_of, space_of
+from models.spaces.columns import COMPOUND, TEXT, columns_of, exported, with_compounds
 from tasks.reporting.figures import round_figures
 from tasks.reporting.page import candidates_page
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
@@ -34,8 +33,8 @@ from tasks.storage import read_json, write_json
 from tasks.tracking import Tracker, attempt
 
 _COLUMNS = [
-    "rank", "id", "smiles", "value", "unit", "round", "arm", "source",
-    "predicted_mean", "predicted_std", "score", "novelty", "state", "error", "message", "inchikey", "same_compound",
+    "rank", "id", TEXT, "value", "unit", "round", "arm", "source",
+    "predicted_mean", "predicted_std", "score", "novelty", "state", "error", "message", COMPOUND, "same_compound",
 ]  # fmt: skip
 NOTE = 2
 """Version of the description: a newer one is published over an older."""
@@ -79,8 +78,7 @@ def final_report(ref: CampaignRef) -> str:
         last = context.ledger.standing(context.campaign.id, maximise=context.maximise).round
         read = _rows(context, last)
         _write(context, folder, last, read)
-        columns = _table_columns(context)
-        write_json(folder / "candidates.json", [_exported(row, columns) for row in read])
+        write_json(folder / "candidates.json", [_exported(context, row, ranked=False) for row in read])
         tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
         if tracker is not None:
             attempt("publishing the campaign", lambda: _publish_campaign(context, tracker, folder, read))
@@ -92,7 +90,9 @@ def _write(context: CampaignContext, folder: Path, round: int, rows: list[JsonDi
     plots = folder / "plots"
     plots.mkdir(exist_ok=True)
     pictures = round_figures(context, rows, round, plots)
-    write_csv(pd.DataFrame(rows).reindex(columns=_table_columns(context)), folder / "candidates.csv")
+    columns = columns_of(_table_columns(context), space_of(context.config))
+    table = pd.DataFrame([_exported(context, row, ranked=True) for row in rows], columns=columns)
+    write_csv(table, folder / "candidates.csv")
     figures = _figures(context, rows, summary)
     sources = by_source(rows, _stages(context, round), maximise=context.maximise)
     health = _health(context, rows, round)
@@ -122,7 +122,7 @@ def _rows(context: CampaignContext, round: int) -> list[JsonDict]:
     """Return the candidates of the rounds so far, best first, with rank, unit and the facts of the space."""
     unit, space = oracle_of(context.config).unit, space_of(context.config)
     found = context.ledger.candidates(context.campaign.id, last=round)
-    rows = with_compounds(ranked(found, maximise=context.maximise))
+    rows = with_compounds(ranked(found, maximise=context.maximise), space)
     return [
         {**row, "rank": rank, "unit": unit, **space.facts_of(row["smiles"])} for rank, row in enumerate(rows, start=1)
     ]
@@ -204,8 +204,9 @@ def _reading(context: CampaignContext, folder: Path) -> list[str]:
     return [sentence if sentence.endswith(".") else f"{sentence}." for sentence in told]
 
 
-def _exported(row: Mapping[str, Any], columns: list[str]) -> JsonDict:
-    return {key: row.get(key) for key in columns if key != "rank"}
+def _exported(context: CampaignContext, row: JsonDict, *, ranked: bool) -> JsonDict:
+    columns = _table_columns(context)[0 if ranked else 1 :]
+    return exported(row, columns, space_of(context.config))
 
 
 # -- MLflow ----------------------------------------------------------------------------------------------------------
