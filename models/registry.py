@@ -47,6 +47,7 @@ GROUPS: Mapping[str, str] = {
     "selector": "models.selectors",
     "oracle": "models.oracles",
     "screen": "models.screens",
+    "construction": "models.gflownet.construction",
     "environment": "models.gflownet.environments",
     "objective": "models.gflownet.objectives",
     "backward_policy": "models.gflownet.policies",

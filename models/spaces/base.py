@@ -90,6 +90,8 @@ class BaseSpace(Component[OptionsT]):
     """Format -> what writes exported candidates in it, beside CSV and JSON; a format is the ending of its files."""
     facts: ClassVar[Mapping[str, Fact]] = {}
     """Key -> what `facts_of` tells under it, in the order of columns."""
+    construction: ClassVar[Mapping[str, Any] | None] = None
+    """`{kind, option...}` of how a GFlowNet builds the objects where it is not told another; None: it is not known."""
     rules: ClassVar[int] = 1
     """Raised when the standard form or the bounds change their meaning."""
 
@@ -169,6 +171,16 @@ class BaseSpace(Component[OptionsT]):
     def value(self, obj: str) -> Any:
         """Return what a user's function gets for an object, JSON-able: the text, or numbers by name, or members."""
         return obj
+
+    def text(self, value: Any) -> str:
+        """Return the text of what `value` returned.
+
+        Raises:
+            NotStandardError: it is no such value.
+        """
+        if not isinstance(value, str):
+            raise NotStandardError(f"a {type(value).__name__} that is no text")
+        return value
 
     def random(self, n: int, seed: int) -> Sequence[str] | None:
         """Return up to n distinct objects drawn at random; fewer: there are no more. None: the space cannot draw."""

@@ -53,6 +53,7 @@ class Molecules(BaseSpace["Molecules.Options"]):
     nouns = ("molecule", "molecules")
     features = {"kind": "both"}
     neighbours = {"kind": "morgan_counts"}
+    construction = {"kind": "fragments"}
     column = "smiles"
     text_name = "SMILES"
     compound_column = "inchikey"

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from pydantic import Field
 
@@ -124,7 +125,7 @@ def test_a_campaign_over_words_reads_buys_reports_and_goes_on(words):
     [
         ({"screens": [{"kind": "alerts"}]}, "The screen 'alerts' is for molecules"),
         ({"data": {"kind": "shipped", "initial": 8}}, "The source 'shipped' is for molecules"),
-        ({"generator": {"kind": "gflownet"}}, "The generator 'gflownet' is for molecules"),
+        ({"generator": {"kind": "gflownet"}}, "does not say how a GFlowNet builds its words"),
         ({"objectives": [{"name": "x", "oracle": {"kind": "xtb"}}]}, "The oracle 'xtb' is for molecules"),
         ({"space": {"kind": "words_of_a_test", "longest": 0}}, "Option 'longest' of space"),
         ({"space": {"kind": "words_of_the_test"}}, "Did you mean 'words_of_a_test'?"),
@@ -197,3 +198,26 @@ def test_a_library_may_name_its_column_of_objects(words):
     refused = words.discover("validate", str(words.file))
     assert refused.exit == 2
     assert "`smiles` (word) and `object` (word) both name the column" in refused.message
+
+
+def test_a_gflownet_builds_words_and_is_judged_exactly(words):
+    letters = {"kind": "sequence", "alphabet": "ABC", "min_length": 1, "max_length": 4}
+    words.write_config(
+        space={"kind": Words.kind, "longest": 4},
+        data={"kind": "random", "initial": 12, "size": 40},
+        generator={
+            "kind": "gflownet",
+            "construction": {"kind": "plain", "environment": letters, "policy": {"kind": "mlp", "hidden": [32]}},
+            "max_states": 1000,
+            "steps": 40,
+            "proposals": 60,
+        },
+        rounds=1,
+    )
+    told = words.run()
+    assert told.exit == 0, told.message
+    (history,) = words.home.rglob("train_generator/**/history.csv")
+    last = pd.read_csv(history).iloc[-1]
+    assert 0 <= last["tv"] < 1
+    assert last["kl"] >= 0
+    assert {row["source"] for row in words.candidates()} == {"random", "gflownet", "genetic"}
