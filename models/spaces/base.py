@@ -13,6 +13,7 @@ import numpy as np
 from data.config import digest
 from data.objects import NotStandardError, handle
 from data.records import JsonDict
+from data.tables.library_file import Format
 from models.featurisers.base import featuriser_of
 from models.featurisers.nearness import Nearness
 from models.registry import Component, ComponentError, OptionsT
@@ -88,6 +89,8 @@ class BaseSpace(Component[OptionsT]):
     """What nearness is called, for people."""
     exports: ClassVar[Mapping[str, Exporter]] = {}
     """Format -> what writes exported candidates in it, beside CSV and JSON; a format is the ending of its files."""
+    files: ClassVar[Mapping[str, Format]] = {}
+    """Format -> what reads library files in it, beside tables."""
     facts: ClassVar[Mapping[str, Fact]] = {}
     """Key -> what `facts_of` tells under it, in the order of columns."""
     construction: ClassVar[Mapping[str, Any] | None] = None

@@ -15,6 +15,7 @@ from data.chemistry.bounds import outside, strained
 from data.chemistry.compounds import inchikey, letters
 from data.chemistry.depiction import depict
 from data.chemistry.elements import SYMBOLS
+from data.chemistry.files.readers import FORMATS
 from data.chemistry.molecules import identity, scaffold, shared
 from data.chemistry.standardise import heavy_atoms_in_text, standardise
 from data.config import nearest_spelling
@@ -59,6 +60,7 @@ class Molecules(BaseSpace["Molecules.Options"]):
     compound_column = "inchikey"
     compound_name = "compound (InChIKey)"
     suffix = "smi"
+    files = FORMATS
     exports = {"sdf": as_sdf, "smi": as_smi}
     likeness = "Tanimoto similarity (Morgan counts, radius 2)"
     facts = {
