@@ -50,16 +50,13 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
     _check_function(config, base, oracle)
     _check_generators(config, base, space)
     _check_source(config, base)
-    budget = config.budget
+    budget, first = config.budget, f"the initial design of {config.data.initial} {space.nouns[1]}"
     if budget.calls is not None and budget.calls < config.data.initial:
-        raise ConfigError(
-            f"budget.calls is {budget.calls}, smaller than the initial design of {config.data.initial} molecules. "
-            "Raise it, or lower data.initial."
-        )
+        raise ConfigError(f"budget.calls is {budget.calls}, smaller than {first}. Raise it, or lower data.initial.")
     if budget.cost is not None and budget.cost < config.data.initial * oracle.cost:
         raise ConfigError(
-            f"budget.cost is {budget.cost:g}; the initial design of {config.data.initial} molecules at {oracle.cost:g} "
-            f"each costs {config.data.initial * oracle.cost:g}. Raise it, or lower data.initial."
+            f"budget.cost is {budget.cost:g}; {first} at {oracle.cost:g} each costs "
+            f"{config.data.initial * oracle.cost:g}. Raise it, or lower data.initial."
         )
     return config
 

@@ -14,8 +14,6 @@ from itertools import islice, repeat
 from pathlib import Path
 from typing import IO, Any
 
-import pandas as pd
-
 from data.tables.delimited import Cells, records
 from data.tables.neighbours import Neighbours
 from data.tables.rows import Columns, Row, SourceError, require_columns
@@ -177,4 +175,4 @@ def _is_text(kind: Any) -> bool:
 
 
 def _cell(content: object) -> str:
-    return "" if content is None or content is pd.NA or content != content else str(content).strip()
+    return "" if content is None or content != content else str(content).strip()
