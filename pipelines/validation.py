@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from data.chemistry.vocabulary import VocabularyError
 from data.config import CampaignConfig, ConfigError, load_config
 from models.parts import (
     acquisition_of,
@@ -18,10 +17,11 @@ from models.parts import (
     space_of,
 )
 from models.protocols import Checked, CheckedOracle, Oracle
-from models.registry import ComponentError, build
+from models.registry import build
 from models.sources.base import source_of
 from models.spaces.base import BaseSpace, require_space
 from pipelines.catalogue import tell_plugin_problems
+from pipelines.refusals import is_refusal
 from tasks.oracles.pool import OraclePool
 from tasks.prepare_data import checked_source
 
@@ -105,9 +105,9 @@ def _check_generators(config: CampaignConfig, base: Path, space: BaseSpace[Any])
         if isinstance(generator, Checked):
             try:
                 generator.check(space)
-            except (ComponentError, VocabularyError):
-                raise
             except ValueError as error:
+                if is_refusal(error):
+                    raise
                 raise ConfigError(f"The generator {part.kind!r} cannot be used: {error}") from error
 
 

@@ -38,9 +38,9 @@ def round_figures(context: CampaignContext, rows: Sequence[JsonDict], round: int
             "Best so far against calls",
             plots.best_so_far(bought, maximise=context.maximise, objective=name, unit=unit),
         ),
-        "chemical_space": (
+        "space_map": (
             space.map_name,
-            plots.chemical_space(_library(context), bought, space.nearness, objective=name, unit=unit),
+            plots.space_map(_library(context), bought, space.nearness, objective=name, unit=unit),
         ),
     }
     if any(row["predicted_mean"] is not None for row in rows):
