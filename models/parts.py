@@ -19,8 +19,8 @@ from models.spaces.base import BaseSpace
 
 
 def space_of(config: CampaignConfig) -> BaseSpace[Any]:
-    """Return the search space."""
-    space: BaseSpace[Any] = build("space", config.space.component())
+    """Return the search space; relative paths in its options start at the campaign file's folder."""
+    space: BaseSpace[Any] = build("space", config.space.component(), base=config.folder)
     return space
 
 

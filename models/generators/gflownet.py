@@ -200,7 +200,10 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             )
         return {"kind": kind, **{name: value for name, value in former.items() if name in known}}
 
-    def _assemble(self, context: GenerationContext, options: GFlowNetGenerator.Options) -> _Parts:
+    def _assemble(
+        self, context: GenerationContext, options: GFlowNetGenerator.Options, *, asked: bool = True
+    ) -> _Parts:
+        """Return the parts; the reward of a table is asked for every object at once, unless it will not be asked."""
         construction = construction_of(self._construction(), context.space)
         bound, graph = tabulated(construction.bind(context.space), options.max_states)
         conditioning = self._conditioning()
@@ -222,7 +225,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
                 f"{objective.kind.removeprefix('forward_looking_')!r}."
             )
         seen = Seen(
-            RememberedReward(bound.env, reward) if isinstance(bound.env, Tabulated) else reward,
+            RememberedReward(bound.env, reward) if asked and isinstance(bound.env, Tabulated) else reward,
             top_k=_TOP,
             distance=lambda a, b: 1.0 - bound.space.nearness(a, b),
             cutoff=_MODE_DISTANCE,
@@ -371,7 +374,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         Raises:
             ValueError: it was trained on another vocabulary or space, or with another network.
         """
-        parts = self._assemble(context, self.options)
+        parts = self._assemble(context, self.options, asked=False)
         _load_networks(state, parts.trainer, parts.bound, "The state")
         parts.trainer.partition.load_state_dict(state["partition"])
         parts.trainer.history = list(state["history"])

@@ -237,6 +237,10 @@ class BaseSpace(Component[OptionsT]):
         """Return the libraries whose versions decide the standard form, with their versions."""
         return {}
 
+    def content(self) -> str:
+        """Return a hash of the files that options lead to, which a campaign must find as it left them; empty: none."""
+        return ""
+
     def key(self) -> str:
         """Return a hash of all that the answers depend on: options, rules, versions of libraries."""
         return digest([self.config(), self.rules, self.versions()])

@@ -107,7 +107,7 @@ class SelectionEnvironment(Environment[SelectionStates]):
 
     def step(self, states: SelectionStates, actions: Tensor) -> SelectionStates:
         """Take legal forward actions (S,)."""
-        return SelectionStates(actions == self.stop, states.member | self._unit[actions])
+        return SelectionStates(actions.eq(len(self._item)), states.member | self._unit[actions])
 
     def backstep(self, states: SelectionStates, actions: Tensor) -> SelectionStates:
         """Take legal backward actions (S,)."""

@@ -81,7 +81,8 @@ def test_words_outside_the_space_are_not_proposed():
     generator = generator_of(steps=400)
     generator.fit(context_of(space=Palindromes(strict=True)))
     drawn = [candidate.smiles for candidate in generator.sample(30, seed=0)]
-    assert set(drawn) == {word for length in (1, 2, 3) for word in _words(length) if word == word[::-1]}
+    palindromes = {word for length in (1, 2, 3) for word in _words(length) if word == word[::-1]}
+    assert {"A", "AA", "AAA"} <= set(drawn) <= palindromes
     assert generator.history()[-1]["tv"] < 0.2
 
 
