@@ -214,7 +214,8 @@ def _train(
     calibration = fit_calibration(config.calibration, held.prediction, data.values)
     across = calibrate_across(config.calibration, held.prediction, data.values, split.fold)
     drawn, shuffled, random_split = held, across, split
-    if split.by not in alone:
+    # Where every object stands alone (a space without families), both splits are one.
+    if split.by not in alone and data.groups() != list(data.ids):
         random_split = _split(data, seed, alone, stable=split.stable)
         drawn = _HeldOut.of(fitter, data, random_split)
         shuffled = calibration(drawn.prediction)

@@ -54,6 +54,7 @@ class AtomEnvironment(Environment[AtomStates]):
     """Molecules of a few elements, atom by atom; see the module's text for what makes it exact."""
 
     kind: ClassVar[str] = "atoms"
+    distance = "tanimoto"
     reference: ClassVar[str] = (
         "Atom by atom: Jain et al., ICML 2023, arXiv:2210.12765; canonical states and equivalent actions: Ma et al., "
         "NeurIPS AI4Science 2023, arXiv:2406.05426"

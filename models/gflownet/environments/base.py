@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -68,6 +68,8 @@ class Environment(Component, Generic[S]):
     """Whether `stop` is legal in every state that is not terminal."""
     n_features: int = 0
     """Values of `k_hot`; 0 where the environment has no such features."""
+    distance: ClassVar[Literal["tanimoto", "hamming", "overlap"]] = "hamming"
+    """How far apart its objects are: of molecules, by place, or by what they have in common, whatever its order."""
     small: ClassVar[Mapping[str, Any]] = {}
     """Options of an instance small enough to enumerate, for the exact test matrix."""
 

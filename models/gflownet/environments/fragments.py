@@ -58,6 +58,7 @@ class FragmentEnvironment(Environment[FragmentStates]):
     """Trees of fragments within a number of heavy atoms; see the module's text for what makes it exact."""
 
     kind: ClassVar[str] = "fragments"
+    distance = "tanimoto"
     stop = STOP
     small: ClassVar[Mapping[str, Any]] = {
         "only": ("c1ccccc1", "C#N", "O"),

@@ -38,6 +38,7 @@ class SelectionEnvironment(Environment[SelectionStates]):
     """
 
     kind: ClassVar[str] = "selection"
+    distance = "overlap"
     reference: ClassVar[str] = (
         "Zhang et al., Let the flows tell: solving graph combinatorial problems with GFlowNets, NeurIPS 2023, "
         "arXiv:2305.17010"

@@ -18,10 +18,7 @@ from data.config import ConfigError, derive_seed, digest, validated
 from data.sampler_config import EvaluationConfig, SamplerConfig
 from data.tables.obtain import ObtainError
 from models.gflownet.conditioning.base import Conditioning
-from models.gflownet.environments.atoms import AtomEnvironment
 from models.gflownet.environments.base import Environment
-from models.gflownet.environments.fragments import FragmentEnvironment
-from models.gflownet.environments.sets import SetEnvironment
 from models.gflownet.environments.tabulated import Tabulated
 from models.gflownet.judging import metrics
 from models.gflownet.judging.evaluation import (
@@ -319,12 +316,12 @@ def _enumerated(config: str, limit: int) -> _Enumerated | None:
 
 
 def _distance(name: str, env: Environment[Any]) -> metrics.Distance:
-    if name == "tanimoto" or (name == "auto" and isinstance(env, AtomEnvironment | FragmentEnvironment)):
+    chosen = env.distance if name == "auto" else name
+    if chosen == "tanimoto":
         return metrics.tanimoto_distance
-    if name == "hamming":
-        return metrics.hamming_distance
-    unordered = name == "auto" and isinstance(env, SetEnvironment)
-    return overlap_distance if name == "overlap" or unordered else _hamming_or_overlap
+    if chosen == "overlap":
+        return overlap_distance
+    return metrics.hamming_distance if name == "hamming" else _hamming_or_overlap
 
 
 def _hamming_or_overlap(a: Any, b: Any) -> Any:
