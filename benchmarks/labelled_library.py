@@ -25,9 +25,9 @@ from typing import Any
 
 from rdkit import rdBase
 
+from data.chemistry.files.readers import zinc250k_rows
 from data.config import CampaignConfig, digest, load_config
 from data.records import Measurement
-from data.tables.readers import zinc250k_rows
 from models.acquisition.log_reward import first_refusal
 from models.parts import oracle_of, screens_of, space_of
 from models.sources.base import read_source

@@ -37,11 +37,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a file, Python looks beside the file only
 
 from benchmarks.peers.reporting import Record, Section, pick  # noqa: E402
+from data.chemistry.files.readers import zinc250k_rows  # noqa: E402
 from data.chemistry.molecules import canonical, scaffold  # noqa: E402
 from data.config import CampaignConfig, derive_seed  # noqa: E402
 from data.records import FloatArray  # noqa: E402
 from data.tables.obtain import load_freesolv, obtain  # noqa: E402
-from data.tables.readers import zinc250k_rows  # noqa: E402
 from data.tables.shipped import labelled_library  # noqa: E402
 from models.featurisers.cache import FeatureCache  # noqa: E402
 from models.protocols import Proxy  # noqa: E402

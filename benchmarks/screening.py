@@ -21,11 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
+from data.chemistry.files.readers import FORMATS, zinc250k_rows
 from data.chemistry.molecules import identity
 from data.records import FloatArray
 from data.tables.library_file import LibraryFile
 from data.tables.prepared import PART_ROWS, Part, PreparedLibrary, prepared
-from data.tables.readers import Row, zinc250k_rows
+from data.tables.readers import Row
 from models.acquisition.log_reward import first_refusal
 from models.protocols import GenerationContext
 from models.registry import build
@@ -75,7 +76,7 @@ def stream(n: int) -> None:
         texts = [row.smiles for row in zinc250k_rows()]
         with path.open("w") as file:
             file.writelines(f"{texts[i % len(texts)]} {i}\n" for i in range(n))
-        kept = PreparedLibrary(LibraryFile(path), SPACE, cache)
+        kept = PreparedLibrary(LibraryFile(path, more=FORMATS), SPACE, cache)
         for number, begin in enumerate(range(0, n, PART_ROWS)):
             block = [_distinct(texts[i % len(texts)], i // len(texts)) for i in range(begin, min(begin + PART_ROWS, n))]
             kept._write(number, Part(tuple(block), len(block)))

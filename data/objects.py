@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from base64 import b32encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import Protocol
+from typing import Any, Protocol
 
 HANDLE_LENGTH = 25
 """Characters of a handle."""
@@ -37,6 +37,10 @@ class Space(Protocol):
     @property
     def fields(self) -> tuple[str, ...]:
         """Names of the columns of a table that tell an object together; empty: one column has its text."""
+
+    @property
+    def files(self) -> Mapping[str, Any]:
+        """Formats of library files of such objects beside tables: name -> `data.tables.library_file.Format`."""
 
     def standard(self, text: str) -> str:
         """Return the standard form of the object that a text means, inside the space or outside.

@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from data.objects import Space
-from data.tables.library_file import Format, LibraryFile
+from data.tables.library_file import LibraryFile
 from data.tables.shipped import SHIPPED, provenance, shipped_file
 from models.registry import ComponentError, FolderPath, Options
 
@@ -34,7 +34,11 @@ class LibraryOptions(Options):
     path: FolderPath | None = Field(
         default=None, description="a file, also .gz; a relative path starts at the campaign file's folder"
     )
-    format: Format | None = Field(default=None, description="null: told by the ending of the file's name")
+    format: str | None = Field(
+        default=None,
+        description="csv, parquet, or one of the space's own (of molecules: smiles, sdf); null: told by the ending of "
+        "the file's name",
+    )
     smiles: str | None = Field(
         default=None, description="column of SMILES; null: `smiles`, in an SD file the drawn structure"
     )
@@ -73,5 +77,6 @@ class LibraryOptions(Options):
                 )
             return LibraryFile(shipped_file(self.source), **columns)
         assert self.path is not None
-        columns |= {"delimiter": self.delimiter, "format": self.format, "fields": space.fields, "usual": space.column}
+        columns |= {"delimiter": self.delimiter, "format": self.format, "fields": space.fields}
+        columns |= {"usual": space.column, "more": space.files}
         return LibraryFile(self.path.expanduser(), self.object or self.smiles, **columns)

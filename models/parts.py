@@ -142,5 +142,7 @@ def reward_of(
         measured,
         maximise=maximise,
         inverse_temperature=config.generator.inverse_temperature,
-        context=round_context(acquisition, proxy, molecules, measured, maximise=maximise, seed=seed),
+        context=round_context(
+            acquisition, proxy, molecules, measured, maximise=maximise, seed=seed, space=space_of(config)
+        ),
     )

@@ -119,6 +119,8 @@ class ScoringContext:
     """Whether each objective is maximised, one per objective."""
     measured: FloatArray | None = None
     """Measured values, shape `(t, K)`."""
+    space: BaseSpace[Any] | None = None
+    """Of the objects; None: molecules."""
 
 
 @runtime_checkable

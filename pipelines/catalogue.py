@@ -117,12 +117,18 @@ def build_vocabulary_file(
 
 def _molecules(file: Path, refused: Counter[str]) -> Iterator[str]:
     """Yield the molecules of a file in standard form, as data sources and pools read it; count the others."""
+    from data.chemistry.files.readers import FORMATS
     from data.objects import NotStandardError
-    from data.tables.library_file import ENDINGS, LibraryFile, ending, standard_object
+    from data.tables.library_file import LibraryFile, standard_object
     from data.tables.remarks import reason_kind
+    from data.tables.rows import SourceError
     from models.spaces.molecules import standard_molecule
 
-    library = LibraryFile(file, format=None if ending(file) in ENDINGS else "smiles")
+    library = LibraryFile(file, more=FORMATS)
+    try:
+        library.kind()
+    except SourceError:  # a list of SMILES under any name
+        library = LibraryFile(file, format="smiles", more=FORMATS)
     for row in library.rows():
         try:
             yield standard_object(row, standard_molecule)

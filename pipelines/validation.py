@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from data.chemistry.vocabulary import VocabularyError
 from data.config import CampaignConfig, ConfigError, load_config
 from models.parts import (
     acquisition_of,
@@ -18,10 +17,11 @@ from models.parts import (
     space_of,
 )
 from models.protocols import Checked, CheckedOracle, Oracle
-from models.registry import ComponentError, build
+from models.registry import build
 from models.sources.base import source_of
 from models.spaces.base import BaseSpace, require_space
 from pipelines.catalogue import tell_plugin_problems
+from pipelines.refusals import is_refusal
 from tasks.oracles.pool import OraclePool
 from tasks.prepare_data import checked_source
 
@@ -50,16 +50,13 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
     _check_function(config, base, oracle)
     _check_generators(config, base, space)
     _check_source(config, base)
-    budget = config.budget
+    budget, first = config.budget, f"the initial design of {config.data.initial} {space.nouns[1]}"
     if budget.calls is not None and budget.calls < config.data.initial:
-        raise ConfigError(
-            f"budget.calls is {budget.calls}, smaller than the initial design of {config.data.initial} molecules. "
-            "Raise it, or lower data.initial."
-        )
+        raise ConfigError(f"budget.calls is {budget.calls}, smaller than {first}. Raise it, or lower data.initial.")
     if budget.cost is not None and budget.cost < config.data.initial * oracle.cost:
         raise ConfigError(
-            f"budget.cost is {budget.cost:g}; the initial design of {config.data.initial} molecules at {oracle.cost:g} "
-            f"each costs {config.data.initial * oracle.cost:g}. Raise it, or lower data.initial."
+            f"budget.cost is {budget.cost:g}; {first} at {oracle.cost:g} each costs "
+            f"{config.data.initial * oracle.cost:g}. Raise it, or lower data.initial."
         )
     return config
 
@@ -108,9 +105,9 @@ def _check_generators(config: CampaignConfig, base: Path, space: BaseSpace[Any])
         if isinstance(generator, Checked):
             try:
                 generator.check(space)
-            except (ComponentError, VocabularyError):
-                raise
             except ValueError as error:
+                if is_refusal(error):
+                    raise
                 raise ConfigError(f"The generator {part.kind!r} cannot be used: {error}") from error
 
 

@@ -125,9 +125,10 @@ def _check_enough(context: CampaignContext, round: int, rows: list[JsonDict]) ->
     """Stop before the stage is finished, so that the failed calls can still be made again."""
     measured = sum(row["state"] == CallState.DONE for row in rows)
     if measured < MINIMUM_LABELS and round < context.config.rounds:
+        nouns = space_of(context.config).nouns[1]
         raise CampaignStopped(
             CampaignState.ORACLE_FAILING,
-            f"Round {round}: only {measured} molecules are measured, {len(rows) - measured} failed; a proxy needs at "
+            f"Round {round}: only {measured} {nouns} are measured, {len(rows) - measured} failed; a proxy needs at "
             f"least {MINIMUM_LABELS}. Mend what the oracle needs and give the same command with --retry-failed; "
             "with other code of it, begin anew with --fresh.",
         )

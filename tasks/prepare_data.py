@@ -33,7 +33,7 @@ from tasks.train_proxy import MINIMUM_LABELS
 def prepare_data(ref: CampaignRef) -> StageRef:
     """Read the campaign's source, report what was refused row by row, and book the initial design.
 
-    Results: `library.parquet` (id, smiles, value, scaffold), `refused.csv` (line, text, reason), `initial.parquet`.
+    Results: `library.parquet` (id, smiles, value, family), `refused.csv` (line, text, reason), `initial.parquet`.
 
     Raises:
         BadInput: the source cannot be read, no row is usable, or the budget is smaller than the initial design.
@@ -152,7 +152,7 @@ def initial_design(config: CampaignConfig, frame: pd.DataFrame) -> pd.DataFrame:
     """
     labelled = frame[frame["value"].notna()]
     pool = frame[frame["value"].isna()]
-    wanted = config.data.initial
+    wanted, nouns = config.data.initial, space_of(config).nouns[1]
     order = np.random.default_rng(derive_seed(config.seed, "initial design")).permutation(len(pool))
     if getattr(find("source", config.data.kind), "ordered", False):
         order = np.arange(len(pool))
@@ -168,22 +168,22 @@ def initial_design(config: CampaignConfig, frame: pd.DataFrame) -> pd.DataFrame:
     if wanted and not chosen and len(pool):
         raise CampaignStopped(
             CampaignState.NO_CANDIDATES,
-            f"The screens refuse all {len(pool)} molecules of the source, so there is nothing to begin with. "
+            f"The screens refuse all {len(pool)} {nouns} of the source, so there is nothing to begin with. "
             "Loosen `screens`, or give another source.",
         )
     if len(chosen) < wanted:
         raise BadInput(
-            f"data.initial asks for {wanted} molecules, but only {len(chosen)} unlabelled ones of the source are "
-            f"inside the space and pass the screens. Set data.initial to {len(chosen)} or less, or give more molecules."
+            f"data.initial asks for {wanted} {nouns}, but only {len(chosen)} unlabelled ones of the source are "
+            f"inside the space and pass the screens. Set data.initial to {len(chosen)} or less, or give more {nouns}."
         )
     if not len(chosen) + len(labelled):
         raise BadInput(
-            f"There is nothing to measure: none of the {len(frame)} molecules of the source has a value, and "
+            f"There is nothing to measure: none of the {len(frame)} {nouns} of the source has a value, and "
             "data.initial is 0. Raise data.initial, or name the column that holds the values as data.value."
         )
     if len(chosen) + len(labelled) < MINIMUM_LABELS and config.rounds:
         raise BadInput(
-            f"The campaign would begin with {len(chosen) + len(labelled)} measured molecules; a proxy needs at least "
+            f"The campaign would begin with {len(chosen) + len(labelled)} measured {nouns}; a proxy needs at least "
             f"{MINIMUM_LABELS}. Raise data.initial, or give a source with more values."
         )
     return pd.concat([labelled, pool.iloc[chosen]], ignore_index=True)

@@ -1,7 +1,7 @@
 """Retraining: a challenger on every measurement in the ledger against the champion, promoted only if it is better.
 
-Two comparisons, both on molecules that neither side saw:
-* the fixed scaffold hold-out: a fifth of all scaffolds, by hash, so that a molecule never changes sides as data grow;
+Two comparisons, both on objects that neither side saw:
+* the fixed hold-out: a fifth of all families, by hash, so that an object never changes sides as data grow;
   both sides are refitted without it;
 * the newest measurements, which the champion was not trained on: the champion as it is, the challenger out of fold.
 The challenger is better if its negative log-likelihood is lower on the hold-out and not higher on the newest.
@@ -34,10 +34,10 @@ from tasks.tracking import Tracker, required
 from tasks.train_proxy import MINIMUM_LABELS, TrainingData, proxy_seed, stored_proxy, trained
 
 HOLDOUT_PARTS = 5
-"""One scaffold in this many is held out."""
+"""One family in this many is held out."""
 
 MINIMUM = 5
-"""Molecules without which a comparison says nothing, and a proxy learns nothing."""
+"""Objects without which a comparison says nothing, and a proxy learns nothing."""
 
 
 @task(name="train challenger", cache_policy=NO_CACHE, persist_result=False)
@@ -138,7 +138,7 @@ def all_measurements(context: CampaignContext) -> TrainingData:
 
 
 def in_holdout(data: TrainingData) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return which molecules `(n,)` are held out for good: by the hash of their scaffold."""
+    """Return which objects `(n,)` are held out for good: by the hash of their family."""
     return np.array([int(digest(["holdout", group])[:8], 16) % HOLDOUT_PARTS == 0 for group in data.groups()])
 
 

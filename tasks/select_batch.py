@@ -65,6 +65,7 @@ def _select(
         known["value"].to_numpy(dtype=np.float64),
         maximise=context.maximise,
         seed=context.seed(round, "acquisition"),
+        space=space,
     )
 
     def score(frame: pd.DataFrame) -> tuple[pd.DataFrame, Prediction]:

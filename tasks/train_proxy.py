@@ -74,7 +74,7 @@ class TrainingData:
         return digest([list(self.ids), list(self.molecules), [value.hex() for value in self.values.tolist()]])
 
     def groups(self) -> list[str]:
-        """Return the family of each object, its scaffold if it is a molecule; one without is a group of its own."""
+        """Return the family of each object; one without is a group of its own."""
         return [self.space.family(obj) or key for obj, key in zip(self.molecules, self.ids, strict=True)]
 
     def keep(self, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> TrainingData:
@@ -106,7 +106,7 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
     """Train the proxy of a round on all measurements so far; a network with `refit: replay` goes on from `previous`.
 
     Results: `proxy.json` (configuration), `proxy.pt` (state, calibration included), `heldout.csv` and `random.csv`
-    (out-of-fold predictions of the scaffold and the random split), `training.json`; with `refit: replay` also
+    (out-of-fold predictions of the split by family and the random one), `training.json`; with `refit: replay` also
     `models.pt`, what the next round goes on from.
     """
     with ref.open() as context:
@@ -208,15 +208,16 @@ def _train(
         return proxy
 
     fitter = Fitter(make, seed=seed, previous=None if previous is None else load_state(previous / MODELS))
-    split = _split(data, seed, {"scaffold": data.groups(), "molecule": list(data.ids)}, stable=refits(make()))
+    alone = {data.space.nouns[0]: list(data.ids)}
+    split = _split(data, seed, {data.space.family_name: data.groups(), **alone}, stable=refits(make()))
     held = _HeldOut.of(fitter, data, split)
     calibration = fit_calibration(config.calibration, held.prediction, data.values)
     across = calibrate_across(config.calibration, held.prediction, data.values, split.fold)
-    drawn, shuffled, by_molecule = held, across, split
+    drawn, shuffled, random_split = held, across, split
     # Where every object stands alone (a space without families), both splits are one.
-    if split.by != "molecule" and data.groups() != list(data.ids):
-        by_molecule = _split(data, seed, {"molecule": list(data.ids)}, stable=split.stable)
-        drawn = _HeldOut.of(fitter, data, by_molecule)
+    if split.by not in alone and data.groups() != list(data.ids):
+        random_split = _split(data, seed, alone, stable=split.stable)
+        drawn = _HeldOut.of(fitter, data, random_split)
         shuffled = calibration(drawn.prediction)
     proxy = calibrated(fitter.fit("all", data.ids, data.molecules, data.values), calibration)
     save_state(folder / "proxy.pt", proxy.state())
@@ -234,7 +235,7 @@ def _train(
         "random": metrics(shuffled, data.values, maximise=maximise),
         "calibration": {"method": config.calibration, "knots": calibration.knots.tolist()},
         "split": str(split),
-        "random_split": str(by_molecule),
+        "random_split": str(random_split),
     }
 
 
@@ -243,9 +244,9 @@ class _Split:
     """What is held out together.
 
     Attributes:
-        by: what stays together: `scaffold` or `molecule`.
+        by: what stays together: a family, by its name, or one object, by its noun.
         fold: n numbers of folds.
-        stable: whether a molecule's fold stays the same when others come.
+        stable: whether an object's fold stays the same when others come.
     """
 
     by: str
@@ -315,7 +316,7 @@ class _HeldOut:
 def _split(data: TrainingData, seed: int, ways: Mapping[str, list[str]], *, stable: bool) -> _Split:
     """Return what is held out together.
 
-    The first way that leaves enough for training: a series of one scaffold is held out by molecule. Folds are equally
+    The first way that leaves enough for training: a series of one family is held out one by one. Folds are equally
     large; with `stable` they are kept from round to round, where that leaves enough for training too: a model that
     goes on from the last round must not have seen what it is tested on.
     """
@@ -332,8 +333,8 @@ def _split(data: TrainingData, seed: int, ways: Mapping[str, list[str]], *, stab
                 if len(data) - max(Counter(fold).values()) >= MINIMUM_LABELS - 1:
                     return _Split(by, fold, stable=False)
     raise BadInput(
-        f"There are {len(data)} measured molecules; a proxy needs at least {MINIMUM_LABELS}. Enlarge the initial "
-        "design."
+        f"There are {len(data)} measured {data.space.nouns[1]}; a proxy needs at least {MINIMUM_LABELS}. Enlarge "
+        "the initial design."
     )
 
 

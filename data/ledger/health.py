@@ -262,7 +262,7 @@ def _held_out(round: int, promised: Mapping[str, float]) -> list[Finding]:
             round,
             "calibration",
             Level.WARNING,
-            f"Round {round}: {_percent(share)} of {n} held-out molecules lie inside their 90 % intervals. The proxy is "
+            f"Round {round}: {_percent(share)} of {n} held-out values lie inside their 90 % intervals. The proxy is "
             "surer than it should be before a candidate is bought: set `proxy.calibration` to variance or isotonic, or "
             "enlarge the initial design, and begin anew with --fresh (measurements are kept).",
             {"n": float(n), "coverage_90": share},

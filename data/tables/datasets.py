@@ -1,8 +1,7 @@
-"""Molecule files to validated tables: every row is kept, or refused with its line and a reason; scaffold split."""
+"""Files of objects to validated tables: every row is kept, or refused with its line and a reason."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,12 +20,12 @@ from data.tables.readers import Row, SourceError
 from data.tables.remarks import Remarks, reason_kind, reasons_told
 from data.tables.values import ValueRules, exact_value
 
-COLUMNS = ("id", "smiles", "value", "scaffold", "line")
+COLUMNS = ("id", "smiles", "value", "family", "line")
 """Columns of `Library.frame`."""
 
 
 class Source(Protocol):
-    """Where molecules come from. A source of values may also have `rules`, `replicates`, `path` and `unit_column`."""
+    """Where objects come from. A source of values may also have `rules`, `replicates`, `path` and `unit_column`."""
 
     kind: ClassVar[str]
 
@@ -47,7 +46,7 @@ class Library:
     """What a source gave."""
 
     frame: pd.DataFrame
-    """Columns `COLUMNS`: identity, canonical SMILES, value (float, NaN where unmeasured), scaffold, line; by line."""
+    """Columns `COLUMNS`: identity, text, value (float, NaN where unmeasured), family, line; by line."""
     refused: list[Refusal]
     """Rows that were not taken, by line."""
     notes: list[str] = field(default_factory=list)
@@ -57,7 +56,7 @@ class Library:
     rows: int = 0
     """Rows that were read: kept + merged + refused + passed over."""
     merged: int = 0
-    """Rows that went into an earlier row of the same structure."""
+    """Rows that went into an earlier row of the same object."""
     passed_over: Counter[str] = field(default_factory=Counter)
     """Why rows of a packaged library were passed over at a glance -> how many."""
 
@@ -69,17 +68,17 @@ class Library:
 
 
 def read_rows(source: Source, *, base: Path, space: Space) -> Library:
-    """Read, standardise and check every molecule of a source.
+    """Read, standardise and check every object of a source.
 
-    A row is refused if its SMILES cannot be read or standardised, it is outside the space, or its value is no exact
-    finite number (an empty cell is an unmeasured molecule and is kept). Rows of one structure become one: the first
+    A row is refused if its text cannot be read or standardised, it is outside the space, or its value is no exact
+    finite number (an empty cell is an unmeasured object and is kept). Rows of one object become one: the first
     line stays, and its value is what the option `replicates` makes of theirs. Lines of a packaged library that are
     outside at a glance are counted in a note, not listed.
 
     Args:
         source: of the rows.
         base: folder in which relative paths start.
-        space: that every molecule must be in.
+        space: that every object must be in.
 
     Raises:
         SourceError: the file or a column is missing, its values are in several units
@@ -110,7 +109,7 @@ def read_rows(source: Source, *, base: Path, space: Space) -> Library:
         remarks.require_one_decimal(str(getattr(source, "path", source.kind)))
     if unit_column is not None:
         remarks.require_one_unit(str(getattr(source, "path", source.kind)), unit_column)
-    merged = merge(kept, getattr(source, "replicates", "mean"))
+    merged = merge(kept, getattr(source, "replicates", "mean"), space.nouns[0])
     if isinstance(source, PartialSource):
         part = source.part(merged.rows)
         merged = replace(merged, rows=part.rows)
@@ -121,7 +120,7 @@ def read_rows(source: Source, *, base: Path, space: Space) -> Library:
     notes += warnings + merged.notes
     library = Library(_frame(merged.rows, space), refused, notes, warnings, total, merged.merged, passed_over)
     if not merged.rows:
-        raise SourceError(_nothing_left(source.kind, library))
+        raise SourceError(_nothing_left(source.kind, library, space))
     return library
 
 
@@ -130,9 +129,9 @@ def _frame(rows: Iterable[Kept], space: Space) -> pd.DataFrame:
     return pd.DataFrame(table, columns=list(COLUMNS)).astype({"value": "float64", "line": "int64"})
 
 
-def _nothing_left(kind: str, library: Library) -> str:
+def _nothing_left(kind: str, library: Library, space: Space) -> str:
     if not library.rows:
-        return f"The data source {kind!r} has no rows; expected at least one molecule."
+        return f"The data source {kind!r} has no rows; expected at least one {space.nouns[0]}."
     first = next(iter(library.refused), None)
     example = f" The first is line {first.line}: {first.text!r}, {first.reason}." if first is not None else ""
     return (
@@ -140,42 +139,3 @@ def _nothing_left(kind: str, library: Library) -> str:
         f"{reasons_told(library.reasons)}.{example} Check the columns that the source names and the bounds of the "
         "space."
     )
-
-
-def scaffold_split(frame: pd.DataFrame, fraction: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split a table so that no Bemis-Murcko scaffold stands on both sides.
-
-    Scaffolds are taken into the hold-out in the order of `split_order`, whole, as long as they fit into
-    `round(fraction * n)` rows; a scaffold that does not fit is passed over. An acyclic molecule has no scaffold and is
-    a group of its own: as one group, they would make a hold-out of acyclic molecules only. The split depends on the
-    rows and the seed, not on the order of the rows.
-
-    Args:
-        frame: table with the columns `id` and `scaffold`.
-        fraction: share of the rows to hold out, in [0, 1).
-        seed: another seed, another order.
-
-    Returns:
-        (train, holdout), both in the row order of `frame`.
-
-    Raises:
-        ValueError: `fraction` is outside [0, 1).
-    """
-    if not 0 <= fraction < 1:
-        raise ValueError(f"The hold-out fraction is {fraction}; expected at least 0 and less than 1.")
-    groups = frame["scaffold"].where(frame["scaffold"] != "", frame["id"])
-    sizes = groups.value_counts()
-    room = round(fraction * len(frame))
-    held: set[str] = set()
-    for group in sorted(sizes.index, key=lambda name: split_order(str(name), seed)):
-        if sizes[group] <= room:
-            held.add(group)
-            room -= int(sizes[group])
-    mask = groups.isin(held)
-    return frame[~mask], frame[mask]
-
-
-def split_order(group: str, seed: int) -> float:
-    """Return the place of a scaffold in the order of a seed, in [0, 1): the same in every process and data set."""
-    digest = hashlib.sha256(f"{seed}/{group}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64

@@ -1,41 +1,38 @@
-"""A library file of any size: its format told by its name, its rows streamed, its molecules in standard form."""
+"""A library file of any size: its format told by its name, its rows streamed, its objects in standard form."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 from data.objects import NotStandardError
-from data.tables.readers import Columns, Row, SourceError, csv_rows, parquet_rows, sdf_rows, smiles_rows
+from data.tables.readers import Columns, Row, SourceError, csv_rows, parquet_rows
 
-Format = Literal["smiles", "csv", "sdf", "parquet"]
 
-ENDINGS: Mapping[str, Format] = {
-    ".smi": "smiles",
-    ".smiles": "smiles",
-    ".ism": "smiles",
-    ".txt": "smiles",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".sdf": "sdf",
-    ".sd": "sdf",
-    ".parquet": "parquet",
-}
-"""Ending of a file's name, a `.gz` taken off -> its format."""
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format of library files.
+
+    Attributes:
+        endings: of the files' names, a `.gz` taken off.
+        rows: what reads them.
+    """
+
+    endings: tuple[str, ...]
+    rows: Callable[[LibraryFile], Iterator[Row]]
 
 
 @dataclass(frozen=True, slots=True)
 class LibraryFile:
-    """A file of molecules and the columns that are read from it.
+    """A file of objects and the columns that are read from it.
 
     Attributes:
         path: the file.
-        text: column of the objects' texts; None: `usual` in a table, the drawn structure in an SD file.
+        text: column of the objects' texts; None: `usual` in a table, what a format of its own has in it.
         value: column of values; None: none.
         delimiter: one character between the cells of a table of text; None: a tabulator in `.tsv`, else a comma.
         format: None: told by the ending of the name.
@@ -43,33 +40,47 @@ class LibraryFile:
         unit: column of units; None: looked for by its name.
         fields: columns that tell an object together, where `text` is None.
         usual: column of the texts where none is named.
+        more: formats beside tables, by name, such as those of the objects' space.
     """
 
     path: Path
     text: str | None = None
     value: str | None = None
     delimiter: str | None = None
-    format: Format | None = None
+    format: str | None = None
     relation: str | None = None
     unit: str | None = None
     fields: tuple[str, ...] = ()
     usual: str = "smiles"
+    more: Mapping[str, Format] = field(default_factory=dict, compare=False)
 
-    def kind(self) -> Format:
-        """Return the format.
+    def kind(self) -> str:
+        """Return the name of the format.
 
         Raises:
-            SourceError: the name of the file does not tell.
+            SourceError: the name of the file does not tell, or there is no such format of these objects.
         """
+        formats = {**self.more, **TABLES}
         if self.format is not None:
+            if self.format not in formats:
+                raise SourceError(
+                    f"There is no format {self.format!r} of {self.path}; expected one of {', '.join(formats)}."
+                )
             return self.format
-        name_ends = ending(self.path)
-        if name_ends not in ENDINGS:
+        found = next((name for name, one in formats.items() if ending(self.path) in one.endings), None)
+        if found is None:
+            endings = ", ".join(known for one in formats.values() for known in one.endings)
             raise SourceError(
-                f"The name of {self.path} does not tell its format; expected one of {', '.join(ENDINGS)} (also with "
-                f".gz), or `format`: {', '.join(dict.fromkeys(ENDINGS.values()))}."
+                f"The name of {self.path} does not tell its format; expected one of {endings} (also with "
+                f".gz), or `format`: {', '.join(formats)}."
             )
-        return ENDINGS[name_ends]
+        return found
+
+    @property
+    def columns(self) -> Columns:
+        """The columns that are named."""
+        fields = self.fields if self.text is None else ()
+        return Columns(self.text, fields, self.value, self.relation, self.unit)
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows.
@@ -78,21 +89,7 @@ class LibraryFile:
             SourceError: no such file, it cannot be read, or a named column is missing.
         """
         require_file(self.path)
-        kind = self.kind()
-        if kind == "smiles":
-            if self.value is not None:
-                raise SourceError(
-                    f"{self.path} is a SMILES file and has no column {self.value!r}; values need a table."
-                )
-            return smiles_rows(self.path)
-        fields = self.fields if self.text is None else ()
-        columns = Columns(self.text, fields, self.value, self.relation, self.unit)
-        if kind == "sdf":
-            return sdf_rows(self.path, columns)
-        columns = columns if fields else replace(columns, text=self.text or self.usual)
-        if kind == "parquet":
-            return parquet_rows(self.path, columns)
-        return csv_rows(self.path, columns, self.delimiter or ("\t" if ending(self.path) == ".tsv" else ","))
+        return {**self.more, **TABLES}[self.kind()].rows(self)
 
     def sha256(self) -> str:
         """Return the sha256 of the file's bytes.
@@ -103,6 +100,27 @@ class LibraryFile:
         require_file(self.path)
         stat = self.path.stat()
         return _sha256(self.path, stat.st_size, stat.st_mtime_ns)
+
+
+def _table_columns(file: LibraryFile) -> Columns:
+    columns = file.columns
+    return columns if columns.fields else replace(columns, text=file.text or file.usual)
+
+
+def _delimited(file: LibraryFile) -> Iterator[Row]:
+    delimiter = file.delimiter or ("\t" if ending(file.path) == ".tsv" else ",")
+    return csv_rows(file.path, _table_columns(file), delimiter)
+
+
+def _parquet(file: LibraryFile) -> Iterator[Row]:
+    return parquet_rows(file.path, _table_columns(file))
+
+
+TABLES: Mapping[str, Format] = {
+    "csv": Format((".csv", ".tsv"), _delimited),
+    "parquet": Format((".parquet",), _parquet),
+}
+"""Formats of library files that hold any objects."""
 
 
 def ending(path: Path) -> str:

@@ -60,7 +60,7 @@ RULES: Mapping[str, Callable[[Sequence[float]], float]] = {
 """Name of a rule -> what it makes of the values in the order of the file."""
 
 
-def merge(kept: Iterable[Kept], rule: Replicates) -> Merged:
+def merge(kept: Iterable[Kept], rule: Replicates, noun: str = "object") -> Merged:
     """Make one row of all rows of one structure; the first line stays.
 
     A structure whose replicates have no geometric mean (one is not positive) is refused, all its lines.
@@ -80,11 +80,11 @@ def merge(kept: Iterable[Kept], rule: Replicates) -> Merged:
         value = RULES[rule](values) if values else math.nan
         result.rows.append(Kept(rows[0].text, value, rows[0].line))
         if len(rows) > 1:
-            result.notes.append(_note(rows, values, rule))
+            result.notes.append(_note(rows, values, rule, noun))
             apart += _far_apart(values)
     if apart:
         result.warnings.append(
-            f"The replicates of {apart} molecule(s) differ more than {FAR_APART:g}-fold; their {_words(rule)} was "
+            f"The replicates of {apart} {noun}(s) differ more than {FAR_APART:g}-fold; their {_words(rule)} was "
             "kept. The option `replicates` chooses mean, median, geometric_mean or first."
         )
     return replace(result, merged=result.merged - refused)
@@ -101,9 +101,9 @@ def _words(rule: str) -> str:
     return "first value" if rule == "first" else rule.replace("_", " ")
 
 
-def _note(rows: Sequence[Kept], values: Sequence[float], rule: str) -> str:
+def _note(rows: Sequence[Kept], values: Sequence[float], rule: str, noun: str) -> str:
     lines = ", ".join(str(row.line) for row in rows)
     spread = f", from {min(values)} to {max(values)}" if len(set(values)) > 1 else ""
     outcome = f"kept the {_words(rule)} of {len(values)} values{spread}" if values else "no value"
     outcome = "kept the only value" if len(values) == 1 else outcome
-    return f"Lines {lines} are one molecule, {rows[0].text}: {outcome}."
+    return f"Lines {lines} are one {noun}, {rows[0].text}: {outcome}."

@@ -133,7 +133,7 @@ class PreparedLibrary:
                 first += [Refusal(row.line, row.text, str(error))] if len(first) < FIRST else []
             else:
                 return
-        raise SourceError(nothing_left(self.file.path, rows, refused, first))
+        raise SourceError(nothing_left(self.file.path, rows, refused, first, self.space))
 
     def _first_kept(self) -> Iterator[Part]:
         kept = self._read(0)
@@ -180,13 +180,13 @@ def prepared(rows: list[Row], space: Space) -> Part:
     return Part(tuple(molecules), len(rows), dict(refused), tuple(first))
 
 
-def nothing_left(path: Path, rows: int, refused: Counter[str], first: list[Refusal]) -> str:
+def nothing_left(path: Path, rows: int, refused: Counter[str], first: list[Refusal], space: Space) -> str:
     """Return the sentence for a library without one usable row."""
     if not rows:
-        return f"The library {path} has no rows; expected at least one molecule."
+        return f"The library {path} has no rows; expected at least one {space.nouns[0]}."
     named = "; ".join(f"line {item.line}: {item.text[:60]!r}, {item.reason}" for item in first)
     return (
-        f"None of the {rows} rows of the library {path} is a molecule inside the space; the commonest reasons are "
-        f"{reasons_told(refused)}. The first are {named}. Check its format, the column of SMILES and the bounds of the "
-        "space."
+        f"None of the {rows} rows of the library {path} is a {space.nouns[0]} inside the space; the commonest reasons "
+        f"are {reasons_told(refused)}. The first are {named}. Check its format, the column of {space.column} and the "
+        "bounds of the space."
     )

@@ -12,6 +12,8 @@ import numpy as np
 from data.records import FloatArray, Prediction
 from models.protocols import Acquisition, InformedAcquisition, JointProxy, Proxy, ScoringContext
 from models.registry import Component, ComponentError, build
+from models.spaces.base import BaseSpace
+from models.spaces.usual import usual_space
 
 
 def scores(acquisition: Acquisition, prediction: Prediction, context: ScoringContext) -> FloatArray:
@@ -43,6 +45,7 @@ def round_context(
     *,
     maximise: bool,
     seed: int,
+    space: BaseSpace[Any] | None = None,
 ) -> ScoringContext:
     """Return what a score may know in a round, about the measured molecules; replace `molecules` by those to score.
 
@@ -53,10 +56,16 @@ def round_context(
         values: shape `(n,)`, in the unit of the target.
         maximise: goal of the target.
         seed: of the round.
+        space: of the objects; None: molecules.
     """
     pick = np.max if maximise else np.min
     context = ScoringContext(
-        float(pick(values)), maximise, molecules=tuple(molecules), seed=seed, measured=np.asarray(values)[:, None]
+        float(pick(values)),
+        maximise,
+        molecules=tuple(molecules),
+        seed=seed,
+        measured=np.asarray(values)[:, None],
+        space=space,
     )
     if not wants_predicted_best(acquisition):
         return context
@@ -106,6 +115,11 @@ class InformedScore(Component):
     def score_in(self, prediction: Prediction, context: ScoringContext) -> FloatArray:
         """Return `(n,)` scores."""
         raise NotImplementedError
+
+    @staticmethod
+    def space_of(context: ScoringContext) -> BaseSpace[Any]:
+        """Return the space of the objects that are scored."""
+        return usual_space() if context.space is None else context.space
 
     def lacks(self, what: str, step: str) -> ValueError:
         """Return the error for a context without a part."""

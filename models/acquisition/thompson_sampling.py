@@ -1,23 +1,26 @@
-"""One draw of the function per round, the same for every molecule asked about in it."""
+"""One draw of the function per round, the same for every object asked about in it."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
 
-from data.chemistry.molecules import morgan_counts
 from data.records import FloatArray, Prediction
 from models.acquisition.base import InformedScore
 from models.protocols import ScoringContext
+
+_DIRECTIONS = 256
 
 
 class ThompsonSampling(InformedScore):
     """`mean(x) + std(x) g(x)` with g one draw of a Gaussian process that has unit variance everywhere.
 
-    A generator asks for the score of any molecule at any time, so the draw must be a function: `g(x) = w . phi(x)` with
-    phi the molecule's Morgan counts, square-rooted and of length 1, and w standard normal, drawn from the round's seed.
-    Every molecule then has exactly the proxy's marginal law over seeds, and like molecules share their luck, by the
-    cosine of their fingerprints. The posterior's own correlations, which also know what was measured, are used where a
+    A generator asks for the score of any object at any time, so the draw must be a function: `g(x) = w . phi(x)` with
+    phi of length 1 and w standard normal, drawn from the round's seed. phi is made of the features in which the space
+    takes nearness: their counts (those of Morgan for molecules), square-rooted and of length 1; where nothing is
+    counted, cosines and sines of 256 random directions of the coordinates. Every object then has exactly the proxy's
+    marginal law over seeds, and like objects share their luck: by the cosine of their fingerprints, or about as
+    exp(-d^2 / 2) at distance d. The posterior's own correlations, which also know what was measured, are used where a
     batch is drawn: the selector `thompson`.
 
     Reference: Thompson, Biometrika 25 (1933); the draw as a linear function of features: Rahimi and Recht,
@@ -25,28 +28,32 @@ class ThompsonSampling(InformedScore):
     """
 
     kind = "thompson_sampling"
-    spaces = ("molecules",)
     reference = "Thompson, Biometrika 25, 285 (1933); Rahimi and Recht, NeurIPS (2007)"
 
     def score_in(self, prediction: Prediction, context: ScoringContext) -> FloatArray:
         """Return `(n,)` scores in the unit of the target.
 
         Raises:
-            ValueError: the context does not name the molecules.
+            ValueError: the context does not name the objects.
         """
         if len(context.molecules) != len(prediction):
             raise self.lacks(
                 f"the {len(prediction)} molecules that were predicted",
-                "Score through `models.acquisition.base.scores` with their SMILES in the context.",
+                "Score through `models.acquisition.base.scores` with them in the context.",
             )
         direction = 1.0 if context.maximise else -1.0
-        return np.asarray(direction * prediction.mean + prediction.std * self.draw(context.molecules, context.seed))
+        return np.asarray(direction * prediction.mean + prediction.std * self._draw(context))
 
-    @staticmethod
-    def draw(molecules: tuple[str, ...], seed: int) -> FloatArray:
-        """Return g of n molecules, shape `(n,)`: standard normal over seeds, a function of the molecule for one."""
-        counts = morgan_counts(molecules)
-        weights = np.random.default_rng(seed).standard_normal((counts.shape[1],))
-        phi = sparse.csr_array(np.sqrt(counts.astype(np.float64)))
+    def _draw(self, context: ScoringContext) -> FloatArray:
+        """Return g of n objects, shape `(n,)`: standard normal over seeds, a function of the object for one."""
+        features = self.space_of(context).nearness.features(context.molecules)
+        rng = np.random.default_rng(context.seed)
+        counts = features.counts
+        if not counts.shape[1]:
+            angles = features.dense @ rng.standard_normal((features.dense.shape[1], _DIRECTIONS))
+            phi = np.hstack([np.cos(angles), np.sin(angles)]) / np.sqrt(_DIRECTIONS)
+            return np.asarray(phi @ rng.standard_normal(2 * _DIRECTIONS))
+        weights = rng.standard_normal((counts.shape[1],))
+        roots = sparse.csr_array(np.sqrt(counts.astype(np.float64)))
         length = np.sqrt(counts.sum(1, dtype=np.float64))
-        return np.asarray((phi @ weights) / np.maximum(length, 1.0))
+        return np.asarray((roots @ weights) / np.maximum(length, 1.0))

@@ -6,7 +6,6 @@ import json
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from time import perf_counter  # bound before other people's modules can put another clock in its place
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -19,7 +18,7 @@ from data.records import LARGEST_VALUE, Measurement
 from models.oracles.function_worker import LONGEST_MESSAGE, short
 from models.oracles.libraries import content
 from models.oracles.source_files import class_parts
-from models.registry import Component, Options, build
+from models.registry import Component, Options
 
 if TYPE_CHECKING:  # importing it takes half a second, which a process that measures need not spend
     from models.spaces.base import BaseSpace
@@ -53,13 +52,6 @@ class OracleOptions(Options):
     chunk: int = Field(default=1, ge=1, description="objects per call")
 
 
-@cache
-def usual_space() -> BaseSpace[Any]:
-    """Return the space of oracles that no campaign has bound to another: molecules."""
-    space: BaseSpace[Any] = build("space", {"kind": "molecules"})
-    return space
-
-
 OracleOptionsT = TypeVar("OracleOptionsT", bound=OracleOptions, default=Any)
 """Options of an oracle."""
 
@@ -89,7 +81,11 @@ class BaseOracle(Component[OracleOptionsT]):
     @property
     def space(self) -> BaseSpace[Any]:
         """The space of the objects that are asked for."""
-        return usual_space() if self._space is None else self._space
+        if self._space is None:
+            from models.spaces.usual import usual_space
+
+            return usual_space()
+        return self._space
 
     def question(self, obj: str) -> Any:
         """Return what the process that measures is sent for an object, JSON-able: its text."""

@@ -134,8 +134,8 @@ class DistanceSelector(BatchSelector):
 
         features: FeatureName = Field(
             "fingerprints",
-            description="where distances are taken: Tanimoto of Morgan counts, or Euclidean in descriptors or in the "
-            "proxy's last layer or sketched gradients",
+            description="where distances are taken: fingerprints (what the space takes nearness by), or Euclidean in "
+            "descriptors or in the proxy's last layer or sketched gradients",
         )
 
     def _part(self, pool: Pool, members: Indices) -> Pool:
@@ -166,7 +166,7 @@ def geometry_of(selector: Component, features: str, pool: Pool, *, train: bool, 
     known: Array | None = pool.train_features if train else None
     if features == "fingerprints":
         if pool.fingerprints is None:
-            raise ValueError(needs(selector, "fingerprints", "Give the pool Morgan counts."))
+            raise ValueError(needs(selector, "fingerprints", "Give the pool counts."))
         return Fingerprinted(pool.fingerprints, known)
     if pool.features is None:
         raise ValueError(needs(selector, f"features ({features})", "Give the pool the features that the option names."))

@@ -38,7 +38,7 @@ class MaxDet(BatchSelector):
 
         features: FeatureName | Literal["posterior"] = Field(
             "fingerprints",
-            description="kernel: min-max of Morgan counts, inner product of descriptors or of the proxy's last layer "
+            description="kernel: min-max of counts, inner product of descriptors or of the proxy's last layer "
             "or sketched gradients, or the proxy's posterior covariance",
         )
         noise: float = Field(0.01, gt=0, description="noise variance, in units of the kernel's mean diagonal")

@@ -13,6 +13,7 @@ import numpy as np
 from data.config import digest
 from data.objects import NotStandardError, handle
 from data.records import JsonDict
+from data.tables.library_file import Format
 from models.featurisers.base import featuriser_of
 from models.featurisers.nearness import Nearness
 from models.registry import Component, ComponentError, OptionsT
@@ -24,9 +25,12 @@ def require_space(component: object, space: BaseSpace[Any]) -> None:
     Raises:
         ComponentError: it does not know this space; the message says which it knows.
     """
-    featuriser = getattr(component, "featuriser", None)
-    if featuriser is not None:
-        require_space(featuriser, space)
+    for inner in (getattr(component, "featuriser", None), getattr(component, "inner", None)):
+        if inner is not None:
+            require_space(inner, space)
+    check = getattr(component, "check_space", None)
+    if check is not None:
+        check(space)
     kinds = getattr(component, "spaces", ())
     if kinds and space.kind not in kinds:
         group, kind = getattr(component, "group", "component"), getattr(component, "kind", type(component).__name__)
@@ -38,11 +42,6 @@ def require_space(component: object, space: BaseSpace[Any]) -> None:
 
 Exporter = Callable[[Sequence[JsonDict]], str]
 """The text of a file of candidates: rows with the keys of `models.spaces.columns.columns_of`, best first."""
-
-
-def text_of(row: JsonDict) -> str:
-    """Return the text of the object of an exported candidate."""
-    return str(row["object"] if "object" in row else row["smiles"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +88,16 @@ class BaseSpace(Component[OptionsT]):
     """What objects of one `compound` are called, for people."""
     suffix: ClassVar[str] = "txt"
     """Ending of a file with one text a line, as programs expect it."""
+    family_name: ClassVar[str] = "family"
+    """What a `family` is called, for people."""
+    map_name: ClassVar[str] = "Map of the space"
+    """Caption of the plot in which like objects lie near each other."""
     likeness: ClassVar[str] = "similarity"
     """What nearness is called, for people."""
     exports: ClassVar[Mapping[str, Exporter]] = {}
     """Format -> what writes exported candidates in it, beside CSV and JSON; a format is the ending of its files."""
+    files: ClassVar[Mapping[str, Format]] = {}
+    """Format -> what reads library files in it, beside tables."""
     facts: ClassVar[Mapping[str, Fact]] = {}
     """Key -> what `facts_of` tells under it, in the order of columns."""
     construction: ClassVar[Mapping[str, Any] | None] = None
@@ -215,6 +220,10 @@ class BaseSpace(Component[OptionsT]):
     def facts_of(self, obj: str) -> Mapping[str, float]:
         """Return the numbers about an object, by the keys of `facts`; one that cannot be told is left out."""
         return {}
+
+    def fact(self, obj: str, key: str) -> float | None:
+        """Return one of the numbers about an object, None where it cannot be told."""
+        return self.facts_of(obj).get(key)
 
     def draws(self) -> bool:
         """Return whether objects of the space can be drawn at all."""

@@ -15,6 +15,7 @@ from data.chemistry.bounds import outside, strained
 from data.chemistry.compounds import inchikey, letters
 from data.chemistry.depiction import depict
 from data.chemistry.elements import SYMBOLS
+from data.chemistry.files.readers import FORMATS
 from data.chemistry.molecules import identity, scaffold, shared
 from data.chemistry.standardise import heavy_atoms_in_text, standardise
 from data.config import nearest_spelling
@@ -59,7 +60,10 @@ class Molecules(BaseSpace["Molecules.Options"]):
     compound_column = "inchikey"
     compound_name = "compound (InChIKey)"
     suffix = "smi"
+    files = FORMATS
     exports = {"sdf": as_sdf, "smi": as_smi}
+    family_name = "scaffold"
+    map_name = "Chemical space"
     likeness = "Tanimoto similarity (Morgan counts, radius 2)"
     facts = {
         "sa_score": Fact("SA score", note="SA score: synthetic accessibility, 1 (easy) to 10 (hard)."),
@@ -193,6 +197,11 @@ class Molecules(BaseSpace["Molecules.Options"]):
         if mol is None:
             return {}
         return {"sa_score": float(f"{synthetic_accessibility(obj):.3f}"), "heavy_atoms": float(mol.GetNumHeavyAtoms())}
+
+    def fact(self, obj: str, key: str) -> float | None:
+        """Return one of the numbers about a molecule: the number of atoms in microseconds."""
+        mol = shared(obj)
+        return float(mol.GetNumHeavyAtoms()) if key == "heavy_atoms" and mol is not None else super().fact(obj, key)
 
     def draw(self, obj: str) -> str | None:
         """Return the structural formula as an inline SVG."""

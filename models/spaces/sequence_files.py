@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from data.records import JsonDict
-from models.spaces.base import text_of
 
 _WIDTH = 60
 """Letters of a line."""
@@ -18,7 +17,7 @@ def as_fasta(rows: Sequence[JsonDict]) -> str:
     """
     parts = []
     for row in rows:
-        sequence = text_of(row)
+        sequence = str(row["sequence"])
         told = [
             f"{key}={' '.join(str(row[key]).split())}" for key in ("value", "unit") if row.get(key) not in (None, "")
         ]

@@ -21,11 +21,12 @@ from time import perf_counter  # bound before a plugin can put another clock in 
 from typing import Any
 
 from data.records import Measurement
-from models.oracles.base import bound, failed, measured, usual_space
+from models.oracles.base import bound, failed, measured
 from models.oracles.function_answers import WrongAnswer, numbers_of
 from models.oracles.function_worker import die_with_parent, send, take_streams
 from models.registry import build
 from models.spaces.base import BaseSpace
+from models.spaces.usual import usual_space
 
 
 def main(parent: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 
 from data.records import JsonDict
 from models.parts import oracle_of, space_of
+from models.spaces.base import BaseSpace
 from tasks.reporting import plots
 from tasks.stages import CampaignContext
 from tasks.storage import read_json
@@ -36,9 +38,9 @@ def round_figures(context: CampaignContext, rows: Sequence[JsonDict], round: int
             "Best so far against calls",
             plots.best_so_far(bought, maximise=context.maximise, objective=name, unit=unit),
         ),
-        "chemical_space": (
-            "Chemical space",
-            plots.chemical_space(_library(context), bought, space.nearness, objective=name, unit=unit),
+        "space_map": (
+            space.map_name,
+            plots.space_map(_library(context), bought, space.nearness, objective=name, unit=unit),
         ),
     }
     if any(row["predicted_mean"] is not None for row in rows):
@@ -46,7 +48,7 @@ def round_figures(context: CampaignContext, rows: Sequence[JsonDict], round: int
             "Predicted against measured",
             plots.predicted_against_measured(bought, objective=name, unit=unit),
         )
-    splits = _held_out(context, round)
+    splits = _held_out(context, round, space)
     if splits:
         figures["reliability"] = (
             f"Calibration of the proxy on held-out {space.nouns[1]}, round {round}",
@@ -71,17 +73,14 @@ def _library(context: CampaignContext) -> list[str]:
     return [str(text) for text in smiles.iloc[np.sort(drawn)]]
 
 
-def _held_out(context: CampaignContext, round: int) -> dict[str, list[JsonDict]]:
+def _held_out(context: CampaignContext, round: int, space: BaseSpace[Any]) -> dict[str, list[JsonDict]]:
     stage = context.finished(round, "train_proxy")
     if stage is None:
         return {}
     training = read_json(stage.path(context, "training.json"))
-    by_molecule = training["split"].endswith("molecule")  # there were too few scaffolds: the two splits are one
-    names = (
-        {"random split": "random.csv"}
-        if by_molecule
-        else {"scaffold split": "heldout.csv", "random split": "random.csv"}
-    )
+    by_family = training["split"].endswith(f"by {space.family_name}")  # else there were too few: the splits are one
+    names = {f"{space.family_name} split": "heldout.csv"} if by_family else {}
+    names["random split"] = "random.csv"
     return {
         name: [{str(k): v for k, v in row.items()} for row in pd.read_csv(stage.path(context, file)).to_dict("records")]
         for name, file in names.items()

@@ -121,7 +121,7 @@ def predicted_against_measured(rows: Sequence[JsonDict], *, objective: str = "va
     return settled(figure)
 
 
-def chemical_space(
+def space_map(
     library: Sequence[str], rows: Sequence[JsonDict], nearness: Nearness, *, objective: str = "value", unit: str = ""
 ) -> Figure:
     """Draw the measured objects over the library, in the two main coordinates of their similarity.

@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 
+from data.chemistry.files.readers import FORMATS
 from data.tables.library_file import LibraryFile
 from data.tables.prepared import PreparedLibrary
 from models.generators.pool import PoolGenerator
@@ -47,7 +48,7 @@ def library(tmp_path):
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_parts_of_a_prepared_library_are_made_again(tmp_path, library, damage, caplog):
-    prepared = PreparedLibrary(LibraryFile(library), SPACE, tmp_path / "cache")
+    prepared = PreparedLibrary(LibraryFile(library, more=FORMATS), SPACE, tmp_path / "cache")
     expected = list(prepared.parts())
     files = sorted((tmp_path / "cache").rglob("part-*.json"))
     whole = [file.read_bytes() for file in files]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from data.chemistry.molecules import morgan_counts
+from models.featurisers.base import Featuriser, featuriser_of
 from models.gflownet.environments.base import Environment, NotProvided, States
 from models.gflownet.exploration.replay import Replay, ReplayOptions
 
@@ -25,29 +25,33 @@ class DiverseReplay(Replay[S]):
     A new object enters if it is better than all that are nearer, and takes their place; then none is nearer, and the
     worst of the buffer goes if it is full. Objects of one batch are offered best first. The distance of k-hot features
     is the number of ones of the one state that the other lacks (the Hamming distance of strings and coordinates); that
-    of molecules is one minus the Tanimoto similarity of Morgan fingerprints, whose SMILES must be the keys.
+    of a featuriser, which reads the keys, is one minus the Tanimoto similarity of what it counts.
     """
 
     kind: ClassVar[str] = "diverse"
     reference: ClassVar[str] = "Lahlou et al., torchgfn: a PyTorch GFlowNet library, 2023, arXiv:2305.14594"
 
     _features: Features[Any] | None = None
+    _counted: Featuriser | None = None
 
     class Options(ReplayOptions):
         """Capacity and distance."""
 
-        features: Literal["k_hot", "morgan"] = Field(
-            "k_hot", description="k_hot: features of the environment, Hamming. morgan: fingerprints, Tanimoto."
+        features: str = Field(
+            "k_hot",
+            description="k_hot: features of the environment, Hamming. Else a featuriser that counts, Tanimoto: "
+            "morgan_counts (or morgan) for molecules.",
         )
         min_distance: float | None = Field(
-            None, gt=0, description="Least distance of two objects; by default 2 with k_hot and 0.3 with morgan."
+            None, gt=0, description="Least distance of two objects; by default 2 with k_hot, else 0.3."
         )
 
     def start(self, env: Environment[S], features: Features[S] | None = None) -> Self:
         """Return an empty buffer; `features` stand in for the k-hot ones of the environment.
 
         Raises:
-            NotProvided: the environment has no k-hot features, and no others were given.
+            NotProvided: the environment has no k-hot features, and no others were given; or nothing is counted.
+            ComponentError: there is no such featuriser.
         """
         if features is None and self.options.features == "k_hot" and not env.n_features:
             raise NotProvided(
@@ -56,6 +60,12 @@ class DiverseReplay(Replay[S]):
             )
         buffer = super().start(env)
         buffer._features = features
+        named = self.options.features
+        if named != "k_hot":
+            counted = featuriser_of("morgan_counts" if named == "morgan" else named)
+            if not counted([]).counts.shape[1]:
+                raise NotProvided(f"The replay 'diverse' needs a featuriser that counts; {named!r} makes coordinates.")
+            buffer._counted = counted
         return buffer
 
     @property
@@ -82,8 +92,8 @@ class DiverseReplay(Replay[S]):
         """Return the features (n, F) of terminal states and of the objects they are, float32 on the CPU."""
         if self._features is not None:
             return self._features(terminal).detach().float().cpu()
-        if self.options.features == "morgan":
-            return torch.from_numpy((morgan_counts([str(key) for key in keys]) > 0).astype(np.float32))
+        if self._counted is not None:
+            return torch.from_numpy((self._counted([str(key) for key in keys]).counts > 0).astype(np.float32))
         places = self._env.k_hot(terminal).cpu()
         return torch.zeros(len(terminal), self._env.n_features + 1).scatter_(1, places, 1.0)[:, :-1]
 

@@ -243,7 +243,7 @@ def test_promises_are_the_held_out_figures_of_the_stage():
 def test_a_proxy_surer_than_its_held_out_errors_is_told_so_before_anything_is_bought():
     first, second = campaign(GOOD, heldout_coverage_90=0.6, heldout_n=60.0)
     assert (first.kind, first.level) == ("calibration", Level.WARNING)
-    assert "60 % of 60 held-out molecules lie inside their 90 % intervals" in first.message
+    assert "60 % of 60 held-out values lie inside their 90 % intervals" in first.message
     assert "set `proxy.calibration` to variance or isotonic, or enlarge the initial design" in first.message
     assert second.kind == "calibration_drift"
 

@@ -1,16 +1,14 @@
-"""Data preparation: what is kept, what is refused and with which line and reason, and the scaffold split."""
+"""Data preparation: what is kept, what is refused and with which line and reason."""
 
 import math
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from rdkit import Chem
 
-from data.chemistry.molecules import canonical, identity, scaffold
-from data.tables.datasets import COLUMNS, scaffold_split, split_order
+from data.chemistry.molecules import canonical, identity
+from data.tables.datasets import COLUMNS
 from data.tables.readers import SourceError
 from models.registry import ComponentError
 from models.sources.base import read_source
@@ -28,7 +26,7 @@ def reasons(library):
     return {refusal.line: refusal.reason for refusal in library.refused}
 
 
-def test_a_csv_becomes_a_table_with_identity_scaffold_value_and_line(tmp_path):
+def test_a_csv_becomes_a_table_with_identity_family_value_and_line(tmp_path):
     library = read_csv(tmp_path, "name,smiles,ea\nbenzoquinone,C1=CC(=O)C=CC1=O,1.91\nethanol,OCC,-2\n", value="ea")
     assert tuple(library.frame.columns) == COLUMNS
     first, second = library.frame.to_dict("records")
@@ -36,10 +34,10 @@ def test_a_csv_becomes_a_table_with_identity_scaffold_value_and_line(tmp_path):
         "id": identity("O=C1C=CC(=O)C=C1"),
         "smiles": "O=C1C=CC(=O)C=C1",
         "value": 1.91,
-        "scaffold": "O=C1C=CC(=O)C=C1",
+        "family": "O=C1C=CC(=O)C=C1",
         "line": 2,
     }
-    assert (second["smiles"], second["scaffold"], second["line"]) == ("CCO", "", 3)
+    assert (second["smiles"], second["family"], second["line"]) == ("CCO", "", 3)
     assert (library.refused, library.notes) == ([], [])
 
 
@@ -238,55 +236,3 @@ def test_zinc_of_at_most_14_heavy_atoms_loses_37_ions_only_to_their_charge():
     assert library.notes[0].startswith("242665 of 249456 lines")
     assert sum(refusal.reason == "a net charge" for refusal in library.refused) == 37
     assert len(library.frame) > 6500
-
-
-def table(molecules):
-    return pd.DataFrame(
-        {"id": [identity(s) for s in molecules], "smiles": molecules, "scaffold": [scaffold(s) for s in molecules]}
-    )
-
-
-MOLECULES = [
-    "CCO",
-    "CCN",
-    "CCC",
-    "CCCC",
-    *["C" * n + "c1ccccc1" for n in range(5)],
-    "C1CCCCC1",
-    "CC1CCCCC1",
-    "c1ccncc1",
-]
-
-
-@settings(deadline=None)
-@given(st.floats(0, 0.99), st.integers(0, 2**31), st.permutations(MOLECULES))
-def test_a_scaffold_stands_on_one_side_and_the_split_ignores_the_order_of_rows(fraction, seed, molecules):
-    train, holdout = scaffold_split(table(molecules), fraction, seed)
-    assert sorted([*train["id"], *holdout["id"]]) == sorted(identity(s) for s in MOLECULES)
-    assert not (set(train["scaffold"]) & set(holdout["scaffold"])) - {""}
-    assert len(holdout) <= round(fraction * len(molecules))
-    again = scaffold_split(table(MOLECULES), fraction, seed)[1]
-    assert set(again["id"]) == set(holdout["id"])
-
-
-def test_acyclic_molecules_are_split_one_by_one():
-    chains = ["C" * n for n in range(2, 14)]
-    train, holdout = scaffold_split(table(chains), 0.25, seed=1)
-    assert (len(train), len(holdout)) == (9, 3)
-
-
-def test_seeds_give_different_holdouts():
-    assert len({frozenset(scaffold_split(table(MOLECULES), 0.3, seed)[1]["id"]) for seed in range(20)}) > 3
-
-
-@pytest.mark.parametrize("fraction", [-0.1, 1.0, 2.0])
-def test_a_fraction_that_is_none_is_refused(fraction):
-    with pytest.raises(ValueError, match="at least 0 and less than 1"):
-        scaffold_split(table(["CCO"]), fraction, seed=0)
-
-
-def test_the_order_of_scaffolds_is_uniform():
-    places = [split_order(str(i), seed=3) for i in range(2000)]
-    assert 0.47 < sum(places) / 2000 < 0.53
-    assert 0 <= min(places) < 0.01
-    assert 0.99 < max(places) < 1

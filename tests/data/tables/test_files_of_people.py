@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.chemistry.files.readers import FORMATS
 from data.objects import NotStandardError
 from data.tables.delimited import records
 from data.tables.library_file import LibraryFile, standard_object
@@ -202,7 +203,7 @@ def test_a_drawing_that_is_no_molecule_is_refused_with_the_reason(tmp_path, reco
 )
 def test_the_standard_form_is_the_one_people_draw(tmp_path, written, standard):
     (tmp_path / "a.smi").write_text(f"{written}\n")
-    (row,) = LibraryFile(tmp_path / "a.smi").rows()
+    (row,) = LibraryFile(tmp_path / "a.smi", more=FORMATS).rows()
     assert standard_object(row, SPACE.admit) == standard
 
 
@@ -238,7 +239,7 @@ def test_what_is_no_molecule_is_refused_alike_in_a_list_a_table_and_a_parquet_fi
     (tmp_path / "a.tsv").write_text(f"smiles\n{text}\n")
     pd.DataFrame({"smiles": [text]}).to_parquet(tmp_path / "a.parquet")
     for name in ("a.smi", "a.tsv", "a.parquet"):
-        (row,) = LibraryFile(tmp_path / name).rows()
+        (row,) = LibraryFile(tmp_path / name, more=FORMATS).rows()
         with pytest.raises(NotStandardError, match=REFUSED[text]):
             standard_object(row, SPACE.admit)
 

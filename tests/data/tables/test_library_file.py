@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from rdkit import Chem
 
+from data.chemistry.files.readers import FORMATS
 from data.objects import NotStandardError
 from data.tables.library_file import LibraryFile, standard_object
 from data.tables.readers import Row, SourceError
@@ -43,20 +44,20 @@ def written(folder, ending):
 )
 def test_every_format_gives_the_same_molecules(tmp_path, ending):
     path = written(tmp_path, ending.lower())
-    rows = list(LibraryFile(path).rows())
+    rows = list(LibraryFile(path, more=FORMATS).rows())
     assert [standard_object(row, SPACE.admit) for row in rows] == MOLECULES
 
 
 @pytest.mark.parametrize("ending", [".csv.gz", ".tsv", ".sdf.gz", ".parquet"])
 def test_values_come_along_where_they_are_asked_for(tmp_path, ending):
     path = written(tmp_path, ending)
-    assert [float(row.value) for row in LibraryFile(path, value="energy").rows()] == [1.5] * 3
+    assert [float(row.value) for row in LibraryFile(path, value="energy", more=FORMATS).rows()] == [1.5] * 3
     with pytest.raises(SourceError, match=r"'enrgy'; it has .* Did you mean 'energy'"):
-        list(LibraryFile(path, value="enrgy").rows())
+        list(LibraryFile(path, value="enrgy", more=FORMATS).rows())
 
 
 def test_lines_are_those_of_the_file(tmp_path):
-    assert [row.line for row in LibraryFile(written(tmp_path, ".smi")).rows()] == [3, 4, 5]
+    assert [row.line for row in LibraryFile(written(tmp_path, ".smi"), more=FORMATS).rows()] == [3, 4, 5]
 
 
 def test_a_long_file_needs_no_more_memory_than_a_short_one(tmp_path):
@@ -65,7 +66,7 @@ def test_a_long_file_needs_no_more_memory_than_a_short_one(tmp_path):
         file.write("smiles\n")
         file.writelines(f"{'C' * (1 + i % 40)}\n" for i in range(200_000))
     tracemalloc.start()
-    count = sum(1 for _ in itertools.islice(LibraryFile(path).rows(), 100_000))
+    count = sum(1 for _ in itertools.islice(LibraryFile(path, more=FORMATS).rows(), 100_000))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 100_000
@@ -77,14 +78,14 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path, ending):
     path = written(tmp_path, ending)
     path.write_bytes(path.read_bytes()[:-12])
     with pytest.raises(SourceError, match="cannot be unpacked"):
-        list(LibraryFile(path).rows())
+        list(LibraryFile(path, more=FORMATS).rows())
 
 
 def test_text_that_is_called_compressed_is_refused(tmp_path):
     path = tmp_path / "plain.csv.gz"
     path.write_text("smiles\nCCO\n")
     with pytest.raises(SourceError, match=r"take `\.gz` off its name"):
-        list(LibraryFile(path).rows())
+        list(LibraryFile(path, more=FORMATS).rows())
 
 
 @pytest.mark.parametrize(
@@ -113,6 +114,6 @@ def test_a_smiles_file_is_a_data_source(tmp_path):
 
 def test_a_changed_file_has_another_checksum(tmp_path):
     path = written(tmp_path, ".smi")
-    before = LibraryFile(path).sha256()
+    before = LibraryFile(path, more=FORMATS).sha256()
     path.write_text("CC\n")
-    assert LibraryFile(path).sha256() != before
+    assert LibraryFile(path, more=FORMATS).sha256() != before

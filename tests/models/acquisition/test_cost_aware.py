@@ -6,7 +6,9 @@ import pytest
 from data.records import Prediction
 from models.acquisition.cost_aware import CostAware
 from models.acquisition.expected_improvement import ExpectedImprovement
+from models.component import ComponentError
 from models.protocols import ScoringContext
+from models.spaces.base import BaseSpace, Fact, require_space
 
 PREDICTION = Prediction(np.array([0.0, 1.5, -1.0]), np.array([1.0, 0.5, 2.0]))
 COST = np.array([1.0, 8.0, 0.5])
@@ -52,3 +54,33 @@ def test_neither_costs_nor_molecules_is_refused():
 def test_costs_that_are_none_are_refused(cost):
     with pytest.raises(ValueError, match="Costs must be 3 positive finite numbers"):
         CostAware().score_in(PREDICTION, context(cost=np.array(cost)))
+
+
+class Words(BaseSpace):
+    """Words, of which people want to know the length."""
+
+    kind = "words_of_the_cost_test"
+    nouns = ("word", "words")
+    facts = {"length": Fact("Length")}
+
+    def told(self):
+        return "words"
+
+    def standard(self, text):
+        return text
+
+    def outside(self, obj):
+        return None
+
+    def facts_of(self, obj):
+        return {"length": float(len(obj))}
+
+
+def test_the_size_that_a_cost_grows_with_is_a_fact_of_the_space():
+    about = context(molecules=("ABC", "ABCDEFGHIJ", "A"), space=Words())
+    value = CostAware(size="length").score_in(PREDICTION, about)
+    np.testing.assert_allclose(np.exp(value), GAIN / np.array([0.3, 1.0, 0.1]) ** 3)
+    told = "takes the fact 'heavy_atoms' for the size of words; those of the space 'words_of_the_cost_test' are length"
+    for refused in (lambda: CostAware().score_in(PREDICTION, about), lambda: require_space(CostAware(), Words())):
+        with pytest.raises(ComponentError, match=told):
+            refused()

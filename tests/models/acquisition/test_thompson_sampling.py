@@ -7,7 +7,9 @@ from scipy.stats import kstest
 from data.chemistry.molecules import morgan_counts
 from data.records import Prediction
 from models.acquisition.thompson_sampling import ThompsonSampling
+from models.featurisers.base import Features, Featuriser
 from models.protocols import ScoringContext
+from models.spaces.base import BaseSpace
 
 MOLECULES = ("CCO", "CCCO", "c1ccccc1O", "O=C(O)c1ccccc1", "C")
 PREDICTION = Prediction(np.array([1.0, 2.0, -1.0, 0.0, 3.0]), np.array([0.5, 1.0, 2.0, 0.1, 1.0]))
@@ -58,3 +60,40 @@ def test_the_molecules_must_be_named():
         ThompsonSampling().score(PREDICTION, best=0.0, maximise=True)
     with pytest.raises(ValueError, match="needs the 5 molecules"):
         scored(0, MOLECULES[:3])
+
+
+class Points(BaseSpace):
+    """Numbers on a line, told apart by where they lie."""
+
+    kind = "points_of_the_thompson_test"
+    neighbours = {"kind": "line_of_the_thompson_test"}
+
+    def told(self):
+        return "objects"
+
+    def standard(self, text):
+        return text
+
+    def outside(self, obj):
+        return None
+
+
+class Line(Featuriser):
+    kind = "line_of_the_thompson_test"
+
+    def __call__(self, objects):
+        return Features(np.array([[float(text)] for text in objects]), np.zeros((len(objects), 0), dtype=np.int32))
+
+
+def test_where_nothing_is_counted_luck_is_shared_by_distance():
+    points, one = ("0", "0.5", "3"), Prediction(np.zeros(3), np.ones(3))
+    draws = np.array(
+        [
+            ThompsonSampling().score_in(one, ScoringContext(0.0, True, molecules=points, seed=seed, space=Points()))
+            for seed in range(1000)
+        ]
+    )
+    for i in range(3):
+        assert kstest(draws[:, i], "norm").pvalue > 1e-3
+    expected = np.exp(-np.square(np.subtract.outer([0, 0.5, 3], [0, 0.5, 3])) / 2)
+    assert np.abs(np.corrcoef(draws.T) - expected).max() < 5 / np.sqrt(1000)

@@ -86,3 +86,15 @@ def test_a_space_is_written_in_its_own_formats_and_no_others():
         format_of("sdf", None, RUNS)
     with pytest.raises(ConfigError, match=r"'\.sdf' names no format in which runs are written"):
         format_of(None, "best.sdf", RUNS)
+
+
+@pytest.mark.parametrize(
+    ("config", "format", "text", "told"),
+    [
+        ({"kind": "sequences", "alphabet": "DNA", "max_length": 8}, "fasta", "ACGT", ">m1 value=1.5\nACGT\n"),
+        ({"kind": "molecules"}, "smi", "CCO", "CCO\tm1\n"),
+    ],
+)
+def test_exported_rows_are_what_the_formats_of_a_shipped_space_read(config, format, text, told):
+    space = build("space", config)
+    assert written([exported(row(text, value=1.5), COLUMNS, space)], format, space) == told

@@ -257,7 +257,7 @@ def test_a_part_for_other_objects_is_refused_by_name():
 
 
 def test_every_part_that_reads_molecules_says_so():
-    """Whoever imports the room of chemistry is for molecules, or a room where molecules are not yet moved out of."""
+    """Whoever imports the room of chemistry is for molecules."""
     silent = []
     for group in ("screen", "oracle", "featuriser", "proxy", "generator", "acquisition", "selector"):
         for kind, cls in kinds(group).items():
@@ -268,4 +268,4 @@ def test_every_part_that_reads_molecules_says_so():
                 and "molecules" not in cls.spaces
             ):
                 silent.append(f"{group} {kind}")
-    assert silent == ["acquisition cost_aware"]
+    assert silent == []

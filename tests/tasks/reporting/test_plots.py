@@ -13,11 +13,11 @@ from models.featurisers.nearness import min_max
 from models.spaces.molecules import Molecules
 from tasks.reporting.plots import (
     best_so_far,
-    chemical_space,
     png,
     predicted_against_measured,
     running_best,
     similarity_map,
+    space_map,
     svg,
     training,
 )
@@ -125,8 +125,8 @@ def test_the_map_does_not_depend_on_the_order() -> None:
     )
 
 
-def test_chemical_space_colours_by_value_and_leaves_the_unmeasured_hollow() -> None:
-    figure = chemical_space(LIBRARY, ROWS, NEARNESS, unit="eV")
+def test_the_map_of_a_space_colours_by_value_and_leaves_the_unmeasured_hollow() -> None:
+    figure = space_map(LIBRARY, ROWS, NEARNESS, unit="eV")
     library, *points = figure.axes[0].collections
     assert len(library.get_offsets()) == len(LIBRARY)
     coloured = [p for p in points if p.get_array() is not None]
@@ -148,7 +148,7 @@ def test_training_draws_the_loss_and_log_z() -> None:
     [
         lambda: best_so_far(ROWS),
         lambda: predicted_against_measured(ROWS),
-        lambda: chemical_space(LIBRARY, ROWS, NEARNESS),
+        lambda: space_map(LIBRARY, ROWS, NEARNESS),
         lambda: training([{"step": 1.0, "loss": 2.0, "log_z": 0.0}]),
     ],
 )
@@ -160,5 +160,5 @@ def test_the_same_rows_give_the_same_bytes(make: Any) -> None:
 
 
 def test_nothing_to_draw_is_drawn_as_nothing() -> None:
-    for figure in (best_so_far([]), predicted_against_measured([]), chemical_space([], [], NEARNESS), training([])):
+    for figure in (best_so_far([]), predicted_against_measured([]), space_map([], [], NEARNESS), training([])):
         assert png(figure).startswith(b"\x89PNG")

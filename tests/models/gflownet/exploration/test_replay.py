@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import io
 import math
+from string import ascii_uppercase
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.featurisers.base import Features, Featuriser
 from models.gflownet.environments.base import NotProvided
 from models.gflownet.environments.fragments import FragmentEnvironment
 from models.gflownet.environments.hypergrid import GridStates, HyperGrid
 from models.registry import build, kinds
+
+
+class Letters(Featuriser):
+    kind = "letters_of_a_test"
+
+    def __call__(self, objects):
+        counts = np.array([[text.count(letter) for letter in ascii_uppercase] for text in objects], dtype=np.int32)
+        return Features(np.zeros((len(objects), 0)), counts.reshape(len(objects), 26))
+
 
 ENV = HyperGrid(dimensions=2, height=10)
 KINDS = sorted(kinds("replay"))
@@ -211,6 +223,14 @@ def test_a_diverse_replay_of_molecules_tells_them_apart_by_fingerprints():
     states = fragments.source(3)
     replay.add(states, torch.tensor([1.0, 2.0, 3.0]), ["CCCCCCCC", "CCCCCCCCC", "c1ccncc1"])
     assert replay.keys == ["c1ccncc1", "CCCCCCCCC"]
+
+
+def test_a_diverse_replay_tells_objects_apart_by_any_featuriser_that_counts():
+    letters = build("replay", {"kind": "diverse", "features": "letters_of_a_test", "min_distance": 0.6}).start(ENV)
+    letters.add(grid((0, 0), (2, 0), (3, 0)), torch.tensor([1.0, 2.0, 3.0]), ["ABC", "ABD", "XYZ"])
+    assert letters.keys == ["XYZ", "ABD"]  # ABC and ABD have two letters of four in common: a distance of a half
+    with pytest.raises(NotProvided, match="needs a featuriser that counts; 'one_hot' makes coordinates"):
+        build("replay", {"kind": "diverse", "features": "one_hot"}).start(ENV)
 
 
 def test_a_diverse_replay_says_what_to_use_where_states_have_no_features():
