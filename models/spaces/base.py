@@ -40,9 +40,9 @@ Exporter = Callable[[Sequence[JsonDict]], str]
 """The text of a file of candidates: rows with the keys of `models.spaces.columns.columns_of`, best first."""
 
 
-def text_of(row: JsonDict) -> str:
-    """Return the text of the object of an exported candidate."""
-    return str(row["object"] if "object" in row else row["smiles"])
+def text_of(row: JsonDict, column: str) -> str:
+    """Return the text of the object of an exported candidate, which stands under its space's `column`."""
+    return str(row[column] if column in row else row["smiles"])
 
 
 @dataclass(frozen=True, slots=True)

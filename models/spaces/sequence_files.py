@@ -18,7 +18,7 @@ def as_fasta(rows: Sequence[JsonDict]) -> str:
     """
     parts = []
     for row in rows:
-        sequence = text_of(row)
+        sequence = text_of(row, "sequence")
         told = [
             f"{key}={' '.join(str(row[key]).split())}" for key in ("value", "unit") if row.get(key) not in (None, "")
         ]

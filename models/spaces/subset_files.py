@@ -23,7 +23,7 @@ def as_graphml(rows: Sequence[JsonDict], graph: Graph, members: Callable[[str], 
             f'<key id="c{number}" for="node" attr.name={quoteattr(str(row["id"]))} attr.type="boolean">'
             f"<desc>{escape(_told(row))}</desc><default>false</default></key>"
         )
-        for place in members(text_of(row)):
+        for place in members(text_of(row, "subset")):
             chosen[place].append(f'<data key="c{number}">true</data>')
     nodes = [
         f"<node id={quoteattr(name)}>{''.join(marks)}</node>" for name, marks in zip(graph.items, chosen, strict=True)
@@ -48,4 +48,4 @@ def as_graphml(rows: Sequence[JsonDict], graph: Graph, members: Callable[[str], 
 def _told(row: JsonDict) -> str:
     unit = f" {row['unit']}" if row.get("unit") else ""
     value = "not measured" if row.get("value") is None else f"{row['value']}{unit}"
-    return f"{text_of(row)}: {value}"
+    return f"{text_of(row, 'subset')}: {value}"
