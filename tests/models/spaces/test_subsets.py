@@ -104,10 +104,10 @@ def test_a_graph_file_that_cannot_be_used_is_refused_with_its_line(
 
 def test_an_edge_to_what_is_no_item_is_refused_with_its_line(folder: Path) -> None:
     (folder / "graph.csv").write_text(PATH + "\ne,g\n")
-    with pytest.raises(ComponentError, match="Line 7 of .* has an edge to 'g', which is not among the 6 items"):
+    with pytest.raises(ComponentError, match=r"Line 7 of .* has an edge to 'g', which is not among the 6 items"):
         on_path(folder)
     (folder / "nodes.csv").write_text(NODES + "c,2\n")
-    with pytest.raises(ComponentError, match="Line 8 of .* has 'c' again, as line 4"):
+    with pytest.raises(ComponentError, match=r"Line 8 of .* has 'c' again, as line 4"):
         on_path(folder)
 
 
