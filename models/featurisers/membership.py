@@ -45,8 +45,8 @@ class Membership(Featuriser):
             for name in unlisted(text):
                 if name not in self._places:
                     raise ValueError(
-                        f"The featuriser membership knows {len(self._places)} items; got {name!r} in {text!r}, which is "
-                        "none of them. Set its option `items`."
+                        f"The featuriser membership knows {len(self._places)} items; got {name!r} in {text!r}, none "
+                        "of them. Set its option `items`."
                     )
                 counts[row, self._places[name]] = 1
         return Features(no_dense(len(objects)), counts)

@@ -97,13 +97,12 @@ def _graph(path: Path, edges: Iterable[_Edge], items: tuple[str, ...]) -> Graph:
         unknown = next((end for end in edge.ends if end not in places), None)
         if unknown is not None:
             raise SourceError(
-                f"Line {edge.line} of {path} has an edge to {unknown!r}, which is not among the {len(items)} items. Add "
-                "it to them, or delete the edge."
+                f"Line {edge.line} of {path} has an edge to {unknown!r}, which is not among the {len(items)} items. "
+                "Add it to them, or delete the edge."
             )
         if first == second:
             raise SourceError(
-                f"Line {edge.line} of {path} joins {first!r} to itself; an item neither conflicts nor goes with itself. "
-                "Delete the line."
+                f"Line {edge.line} of {path} joins {first!r} to itself; an item has no edge to itself. Delete the line."
             )
         found.add((min(places[first], places[second]), max(places[first], places[second])))
         number += 1

@@ -70,15 +70,13 @@ class Sequences(BaseSpace["Sequences.Options"]):
                 raise ValueError(f"an alphabet has two letters or more, or is one of {', '.join(ALPHABETS)}")
             twice = next((letter for letter in alphabet if alphabet.count(letter) > 1), None)
             if twice is not None:
-                raise ValueError(
-                    f"the letter {shown(twice)} stands twice in the alphabet; give each letter once.{near}"
-                )
+                raise ValueError(f"the letter {shown(twice)} stands twice in the alphabet; give each once.{near}")
             odd = next((letter for letter in alphabet if not letter.isprintable() or letter.isspace()), None)
             if odd is not None:
                 raise ValueError(f"the alphabet has {odd!r}; letters can be seen and are no blanks")
             if near:
                 raise ValueError(
-                    f"the alphabet is nearly a name, and it is not clear which is meant.{near} If its letters are, give "
+                    f"the alphabet is nearly a name; it is not clear which is meant.{near} If its letters are, give "
                     "them in another order"
                 )
             return alphabet

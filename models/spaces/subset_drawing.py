@@ -12,8 +12,9 @@ from data.records import FloatArray
 from models.spaces.graph_file import Graph
 
 _MOST_ITEMS, _MOST_EDGES = 60, 240
-_SIDE, _MARGIN = 180, 14
-_STEPS = 200
+_WIDE, _HIGH, _MARGIN = 180, 130, 14
+_STEPS = 300
+_PULL = 2.5
 
 
 class GraphDrawing:
@@ -49,10 +50,10 @@ class GraphDrawing:
         named = "".join(self._name(place) for place in sorted(chosen))
         names = ", ".join(self._graph.items[place] for place in sorted(chosen))
         return (
-            f'<svg class="mol" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_SIDE} {_SIDE}" role="img" '
+            f'<svg class="mol" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDE} {_HIGH}" role="img" '
             f'aria-label="{escape(names)}"><g stroke="currentColor" stroke-opacity="0.3">{lines}</g>'
             f'<g fill="currentColor" fill-opacity="0.45">{others}</g><g fill="#2f6fdb">{marked}</g>'
-            f'<g fill="currentColor" font-size="9" text-anchor="middle">{named}</g></svg>'
+            f'<g fill="currentColor" font-family="sans-serif" font-size="9" text-anchor="middle">{named}</g></svg>'
         )
 
     def _name(self, place: int) -> str:
@@ -60,7 +61,7 @@ class GraphDrawing:
         x, y = self._places[place]
         short = name if len(name) <= 10 else f"{name[:9]}…"
         half = 2.6 * len(short)
-        return f'<text x="{min(max(x, half), _SIDE - half):.1f}" y="{max(y - 7, 8):.1f}">{escape(short)}</text>'
+        return f'<text x="{min(max(x, half), _WIDE - half):.1f}" y="{max(y - 7, 8):.1f}">{escape(short)}</text>'
 
     @cached_property
     def _places(self) -> FloatArray:
@@ -69,8 +70,7 @@ class GraphDrawing:
         Reference: Fruchterman and Reingold, Softw. Pract. Exper. 1991, 21, 1129.
         """
         n = len(self._graph.items)
-        angle = 2 * np.pi * np.arange(n) / n
-        at = np.column_stack([np.cos(angle), np.sin(angle)])
+        at = np.random.default_rng(0).normal(size=(n, 2))
         joined = np.zeros((n, n))
         for first, second in self._graph.edges:
             joined[first, second] = joined[second, first] = 1.0
@@ -79,10 +79,10 @@ class GraphDrawing:
             apart = at[:, None] - at[None]
             distance = np.maximum(np.sqrt((apart**2).sum(2)), 0.01)
             force = spring**2 / distance**2 - joined * distance / spring
-            # A weak pull to the middle keeps parts that no edge joins on the page.
-            move = (apart * force[:, :, None]).sum(1) - at * 0.3
+            # A pull to the middle keeps parts that no edge joins on the page.
+            move = (apart * force[:, :, None]).sum(1) - at * _PULL
             length = np.maximum(np.sqrt((move**2).sum(1)), 1e-9)
             at = at + move * (np.minimum(length, 0.15 * (1 - step / _STEPS)) / length)[:, None]
         at = at - at.min(0)
-        places: FloatArray = _MARGIN + at / np.maximum(at.max(0), 1e-9) * (_SIDE - 2 * _MARGIN)
+        places: FloatArray = _MARGIN + at / np.maximum(at.max(0), 1e-9) * (np.array([_WIDE, _HIGH]) - 2 * _MARGIN)
         return places

@@ -58,6 +58,8 @@ REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
     ("oracle", "command"): {"command": ["python", "measure.py"]},
     ("generator", "pool"): {"source": "electron_affinities"},
     **{("source", kind): {"path": "molecules"} for kind in ("csv", "parquet", "sdf", "smiles")},
+    ("space", "sequences"): {"alphabet": "dna", "length": 8},
+    ("space", "subsets"): {"n": 5},
     ("generator", "union"): {"members": [{"share": 1.0, "generator": {"kind": "random"}}]},
 }
 """Options without which a kind cannot be built."""
