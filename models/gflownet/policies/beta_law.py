@@ -27,6 +27,10 @@ class BetaLaw:
     alpha: Tensor
     beta: Tensor
 
+    def at(self, rows: Tensor) -> BetaLaw:
+        """Return the mixtures at some rows (P',)."""
+        return BetaLaw(self.logits[rows], self.alpha[rows], self.beta[rows])
+
     def log_density(self, z: Tensor) -> Tensor:
         """Return (P,) float64 of numbers (P,), differentiably in the parameters."""
         low = z.clamp(min=_EDGE).log()[:, None]
@@ -44,10 +48,10 @@ class BetaLaw:
         """
         if exploration.epsilon == 0.0 and exploration.temperature == 1.0:
             return self
-        t, epsilon = exploration.temperature, self.logits.new_tensor(exploration.epsilon)
-        weights = (self.logits / t).log_softmax(1) + (-epsilon).log1p()
+        t, epsilon = exploration.temperature, exploration.epsilon
+        shares = ((self.logits / t).softmax(1) * (1.0 - epsilon), torch.full_like(self.logits[:, :1], epsilon))
         return BetaLaw(
-            torch.cat([weights, epsilon.log().expand(len(weights), 1)], 1),
+            torch.cat(shares, 1).log(),
             torch.cat([1.0 + (self.alpha - 1.0) / t, self.alpha[:, :1]], 1),
             torch.cat([1.0 + (self.beta - 1.0) / t, self.beta[:, :1]], 1),
         )

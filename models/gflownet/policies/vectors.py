@@ -28,6 +28,35 @@ class VectorOutputs:
     log_flow: Tensor
 
 
+@dataclass(frozen=True)
+class _Reals:
+    """The laws of the states whose next number is real: `rows` (P,), P mixtures, and the upper ends (P,)."""
+
+    rows: Tensor
+    law: BetaLaw
+    room: Tensor
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        return self.law.draw(generator) * self.room
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        return self.law.log_density((actions / self.room).clamp(max=1.0)) - self.room.log()
+
+
+@dataclass(frozen=True)
+class _Levels:
+    """The laws of the states whose next number is a level: `rows` (P,), log-probabilities (P, L)."""
+
+    rows: Tensor
+    law: Tensor
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        return draw(self.law, generator).double()
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        return self.law.gather(1, actions.long()[:, None])[:, 0]
+
+
 class VectorPolicy(Policy[VectorStates]):
     """Densities of reals and probabilities of levels, exact: one trajectory leads to each object."""
 
@@ -43,10 +72,11 @@ class VectorPolicy(Policy[VectorStates]):
     def score(
         self, before: VectorStates, actions: Tensor, after: VectorStates | None, condition: Tensor | None = None
     ) -> Answer:
-        """Return log-densities of reals, log-probabilities of levels; there is but one backward action."""
+        """Return log-densities of reals, log-probabilities of levels, float64; there is but one backward action."""
         out = self.outputs(before, condition)
-        log_pf = self._log_prob(before, out, actions, ON_POLICY)
-        return Answer(log_pf, out.log_flow.double(), None if after is None else self.backward_logits(after))
+        found = [(part.rows, part.log_prob(actions[part.rows])) for part in self._laws(before, out, ON_POLICY)]
+        backward = None if after is None else self.backward_logits(after)
+        return Answer(_joined(found, len(before)), out.log_flow.double(), backward)
 
     @torch.no_grad()
     def sample(
@@ -56,17 +86,12 @@ class VectorPolicy(Policy[VectorStates]):
         exploration: Exploration,
         condition: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Draw the next numbers (S,), explored, with their log-densities or log-probabilities (S,)."""
-        out = self.outputs(states, condition)
-        actions = torch.zeros(len(states), dtype=torch.float64)
-        real, level = self._kinds(states)
-        if len(real):
-            share = _rows(out.law, real).explored(exploration).draw(generator)
-            actions[real] = share * self.env.room(states[real])
-        if len(level):
-            law = behaviour(self._legal(states, out, level), exploration)
-            actions[level] = draw(law, generator).double()
-        log_prob = self._log_prob(states, out, actions, exploration)
+        """Draw the next numbers (S,), explored, with their log-densities or log-probabilities (S,), float64."""
+        laws = self._laws(states, self.outputs(states, condition), exploration)
+        drawn = [part.draw(generator) for part in laws]
+        n = len(states)
+        actions = _joined([(part.rows, here) for part, here in zip(laws, drawn, strict=True)], n)
+        log_prob = _joined([(part.rows, part.log_prob(here)) for part, here in zip(laws, drawn, strict=True)], n)
         return (actions if self.env.continuous else actions.long()), log_prob
 
     def backward_logits(self, states: VectorStates, condition: Tensor | None = None) -> Tensor:
@@ -74,32 +99,31 @@ class VectorPolicy(Policy[VectorStates]):
         del condition
         return torch.zeros((len(states), 1))
 
-    def _kinds(self, states: VectorStates) -> tuple[Tensor, Tensor]:
-        """Return the places of the states whose next number is real, and of the others."""
-        real = self.env.levels[states.step] == 0
-        return real.nonzero()[:, 0], (~real).nonzero()[:, 0]
-
-    def _legal(self, states: VectorStates, out: VectorOutputs, rows: Tensor) -> Tensor:
-        beyond = torch.arange(self.most) >= self.env.levels[states.step[rows]][:, None]
-        return out.logits[rows].double().masked_fill(beyond, -torch.inf)
-
-    def _log_prob(self, states: VectorStates, out: VectorOutputs, actions: Tensor, how: Exploration) -> Tensor:
-        log_prob = torch.zeros(len(states), dtype=torch.float64)
-        real, level = self._kinds(states)
-        if len(real):
-            room = self.env.room(states[real])
-            density = _rows(out.law, real).explored(how).log_density((actions[real] / room).clamp(max=1.0))
-            log_prob = log_prob.index_copy(0, real, density - room.log())
-        if len(level):
-            law = behaviour(self._legal(states, out, level), how)
-            log_prob = log_prob.index_copy(0, level, law.gather(1, actions[level].long()[:, None])[:, 0])
-        return log_prob
+    def _laws(self, states: VectorStates, out: VectorOutputs, how: Exploration) -> list[_Reals | _Levels]:
+        levels = self.env.levels[states.step]
+        real = levels == 0
+        parts: list[_Reals | _Levels] = []
+        for rows in (real.nonzero()[:, 0], (~real).nonzero()[:, 0]):
+            if not len(rows):
+                continue
+            if levels[rows[0]] == 0:
+                law = out.law if len(rows) == len(states) else out.law.at(rows)
+                parts.append(_Reals(rows, law.explored(how), self.env.room(states)[rows]))
+            else:
+                beyond = torch.arange(self.most) >= levels[rows][:, None]
+                logits = out.logits[rows].double().masked_fill(beyond, -torch.inf)
+                parts.append(_Levels(rows, behaviour(logits, how)))
+        return parts
 
 
-def _rows(law: BetaLaw, rows: Tensor) -> BetaLaw:
-    if len(rows) == len(law.logits):
-        return law
-    return BetaLaw(law.logits[rows], law.alpha[rows], law.beta[rows])
+def _joined(parts: list[tuple[Tensor, Tensor]], n: int) -> Tensor:
+    """Return (n,) float64: values at their rows."""
+    if len(parts) == 1:
+        return parts[0][1]
+    out = torch.zeros(n, dtype=torch.float64)
+    for rows, values in parts:
+        out = out.index_copy(0, rows, values)
+    return out
 
 
 class UniformVectors(VectorPolicy):
