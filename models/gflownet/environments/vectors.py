@@ -206,6 +206,22 @@ class Vectors(Environment[VectorStates]):
         step = self.levels.new_full((len(parts),), self.width)
         return VectorStates(torch.ones_like(step, dtype=torch.bool), value, step)
 
+    def grid(self, cells: int) -> VectorStates | None:
+        """Return terminal states at the midpoints of up to `cells` equal cells, all levels crossed.
+
+        None where there is no such grid: with fractions, or where it would have fewer than 16 midpoints of a real.
+        """
+        reals = sum(isinstance(variable, Real) for variable in self.variables)
+        levels = math.prod(variable.n for variable in self.variables if isinstance(variable, Levels))
+        most = int((cells / levels) ** (1.0 / reals) + 1e-9) if reals else 1
+        if self._fractions or most < min(16, 16 * reals) or levels > cells:
+            return None
+        midpoints = ((torch.arange(most) + 0.5) / most).double()
+        axes = [torch.arange(v.n).double() if isinstance(v, Levels) else midpoints for v in self.variables]
+        value = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, self.width).to(self.after.device)
+        step = self.levels.new_full((len(value),), self.width)
+        return VectorStates(torch.ones_like(step, dtype=torch.bool), value, step)
+
     def _steps(self, row: Sequence[float]) -> list[float]:
         if len(row) != self.numbers:
             raise ValueError(f"The row {tuple(row)} has {len(row)} numbers; expected {self.numbers}, one per variable.")

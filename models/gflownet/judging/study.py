@@ -119,6 +119,8 @@ class Study:
 
     def judged_by(self) -> str:
         """Return in words how a policy is judged."""
+        if self.base.continuous:
+            return "from samples and exact densities: the space has real variables"
         if self.graph is None:
             return (
                 f"from samples: the space has more than {self.evaluation.max_states:,} states"
@@ -136,7 +138,7 @@ class Study:
         counted = self.graph is None or self.evaluation.mode_reward is not None
         seen = self._seen() if counted else None
         with refusing(), single_thread():
-            trainer = self._trainer(seed, self.options, seen or self.reward)
+            trainer = self._trainer(seed, self.options, self.reward if seen is None else seen)
             evaluator = self._evaluator(trainer, seen)
         trainer.evaluate = evaluator
         return Session(trainer, evaluator, seen)
@@ -316,6 +318,8 @@ def _enumerated(config: str, limit: int) -> _Enumerated | None:
 
 
 def _distance(name: str, env: Environment[Any]) -> metrics.Distance:
+    if name == "auto" and env.continuous:
+        return metrics.euclidean_distance
     chosen = env.distance if name == "auto" else name
     if chosen == "tanimoto":
         return metrics.tanimoto_distance
