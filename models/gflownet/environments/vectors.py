@@ -101,7 +101,9 @@ class Vectors(Environment[VectorStates]):
         super().__init__(options, **values)
         self.variables: tuple[Real | Levels | Fractions, ...] = self.options.variables
         self.starts: list[int] = []
-        levels, after, group = [], [], []
+        levels: list[int] = []
+        after: list[float] = []
+        group: list[int] = []
         for number, variable in enumerate(self.variables):
             self.starts.append(len(levels))
             steps = variable.n - 1 if isinstance(variable, Fractions) else 1
@@ -233,7 +235,9 @@ class Vectors(Environment[VectorStates]):
             place += n
             if isinstance(variable, Levels):
                 if part[0] not in range(variable.n):
-                    raise ValueError(f"A level of {tuple(row)} is {part[0]}; expected an integer 0 .. {variable.n - 1}.")
+                    raise ValueError(
+                        f"A level of {tuple(row)} is {part[0]}; expected an integer 0 .. {variable.n - 1}."
+                    )
             elif not all(0.0 <= number <= 1.0 for number in part):
                 raise ValueError(f"The row {tuple(row)} has {part}; expected numbers from 0 to 1.")
             if isinstance(variable, Fractions):
@@ -269,11 +273,11 @@ class Vectors(Environment[VectorStates]):
                 total = variable.n * (variable.n + 1) / 2
                 first, second = first + ((variable.n - x) / total).log(), second + ((x + 1) / total).log()
                 continue
-            n, powers = 2, _PEAK
+            powers: tuple[float, ...] = _PEAK
             parts = x[:, None]
             if isinstance(variable, Fractions):
-                n, powers = variable.n, (6.0, *[2.0] * (variable.n - 1))
-                parts = states.value[:, start : start + n - 1]
+                powers = (6.0, *[2.0] * (variable.n - 1))
+                parts = states.value[:, start : start + variable.n - 1]
             parts = torch.cat([parts, 1.0 - parts.sum(1, keepdim=True)], 1).clamp(min=_EDGE)
             first, second = first + _dirichlet(parts, powers), second + _dirichlet(parts, powers[::-1])
         return torch.logaddexp(first, second)

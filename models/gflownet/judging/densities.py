@@ -16,7 +16,7 @@ from models.gflownet.training.trainer import Trainer
 from models.gflownet.training.trajectories import Paths
 
 CELLS = 4096
-"""Most cells of the grid on which two laws are compared; a real has 64."""
+"""Most cells of the grid on which two laws are compared: 64 x 64 for two reals."""
 
 
 class DensityFigures:
@@ -25,7 +25,8 @@ class DensityFigures:
     * `log_z_sampled`: log of the mean of R / q over fresh samples, whose expectation is Z exactly;
     * `effective_share`: (sum w)^2 / (n sum w^2) of these weights, 1 where the policy is the target;
     * `log_z_error`: of the log Z that was learnt, where log Z is known;
-    * `grid_tv`: total variation of q and R / Z by the midpoint rule, where there are at most two reals and no fractions.
+    * `grid_tv`: total variation of q and R / Z by the midpoint rule, where `CELLS` are at least 16 midpoints of each
+      real for each combination of levels, and there are no fractions.
 
     Args:
         trainer: what is judged; its environment is continuous.

@@ -59,7 +59,7 @@ class BetaLaw:
     def draw(self, generator: torch.Generator) -> Tensor:
         """Return (P,) float64, one number of each mixture.
 
-        `torch` draws Betas from the global state only; numpy's exact sampler takes a seed, which comes from `generator`.
+        `torch` draws Betas from the global state only; numpy's exact sampler takes a seed, drawn from `generator`.
 
         Raises:
             PolicyDiverged: a parameter is not finite.

@@ -20,8 +20,8 @@ from models.gflownet.policies.vectors import VectorOutputs, VectorPolicy
 from models.registry import Component
 
 NARROW = (0.1, 1e4)
-"""Bounds of the concentration c: Beta(1 + m c, 1 + (1 - m) c) has the mode m, and at most about c + 1 as its density's
-standard deviation to the power -2."""
+"""Bounds of the concentration c: Beta(1 + m c, 1 + (1 - m) c) has the mode m, and about the variance m (1 - m) / c; a
+standard deviation of 0.005 at the least in the middle."""
 
 
 class BetaMixture(VectorPolicy):
@@ -104,7 +104,8 @@ class BetaMixture(VectorPolicy):
         if not len(self._real):
             nothing = head.new_zeros((len(states), 0), dtype=torch.float64)
             return BetaLaw(nothing, nothing, nothing)
-        weights, mode, narrow = head[:, : 3 * k + 1].double().split((k + 1, k, k), 1)
+        head = head.double()
+        weights, mode, narrow = head[:, : k + 1], head[:, k + 1 : 2 * k + 1], head[:, 2 * k + 1 : 3 * k + 1]
         low, high = map(math.log, NARROW)
         mode, c = mode.sigmoid(), (low + (high - low) * narrow.sigmoid()).exp()
         uniform = self.env.after[states.step][:, None]
@@ -131,7 +132,7 @@ class BetaMixtureRecipe(PolicyRecipe):
         """Return an untrained network."""
         if not isinstance(env, Vectors):
             raise ValueError(
-                f"The policy {self.kind!r} is made for environments of kind 'vectors'; got {env.kind!r}. Use the policy "
-                "'mlp', or the one that is made for it."
+                f"The policy {self.kind!r} is made for environments of kind 'vectors'; got {env.kind!r}. Use the "
+                "policy 'mlp', or the one that is made for it."
             )
         return BetaMixture(env, generator=generator, conditions=conditions, **self.options.model_dump())
