@@ -17,8 +17,9 @@ from tasks.tracking import SamplerTracker, attempt
 
 COSTS = ("cpu_seconds", "trajectories_per_cpu_second")
 
-ORDER = ("tv", "l1_sum", "jsd", "kl", "spearman", "pearson", "expected_reward", "expected_reward_error", "mean_reward",
-         "unique_share", "modes", "reward_calls", "top_reward", "top_diversity", "log_z", "log_z_error")  # fmt: skip
+ORDER = ("tv", "grid_tv", "l1_sum", "jsd", "kl", "spearman", "pearson", "expected_reward", "expected_reward_error",
+         "mean_reward", "unique_share", "modes", "reward_calls", "top_reward", "top_diversity", "log_z", "log_z_error",
+         "log_z_sampled", "effective_share")  # fmt: skip
 """Figures in the order in which they are told."""
 
 

@@ -1,8 +1,11 @@
-"""What an environment promises: batched states, flat integer actions, masks, and steps in both directions.
+"""What an environment promises: batched states, flat actions, masks, and steps in both directions.
 
 The states of an environment form a directed acyclic graph from one source to the terminal states, whose `done` is set.
 Where an object may end at several points of a trajectory, an action of its own ("stop") leads to its terminal state;
 where all objects have one length, the last building action may do so itself. S is the number of states of a batch.
+
+Actions are integers (S,) int64; in an environment that is `continuous` they are numbers (S,) float64, the values that
+variables get, and what a policy says of them are densities. Backward actions are integers always.
 """
 
 from __future__ import annotations
@@ -70,6 +73,10 @@ class Environment(Component, Generic[S]):
     """Values of `k_hot`; 0 where the environment has no such features."""
     distance: ClassVar[Literal["tanimoto", "hamming", "overlap"]] = "hamming"
     """How far apart its objects are: of molecules, by place, or by what they have in common, whatever its order."""
+    continuous: bool = False
+    """Whether actions are float64 numbers with densities: there is no forward mask, and nothing can be enumerated."""
+    log_partition: float | None = None
+    """Log of the sum or integral of the environment's own reward, where it is known."""
     small: ClassVar[Mapping[str, Any]] = {}
     """Options of an instance small enough to enumerate, for the exact test matrix."""
 

@@ -22,6 +22,7 @@ from data.records import FloatArray
 from models.gflownet.conditioning.base import Conditioning
 from models.gflownet.conditioning.inverse_temperature import InverseTemperature
 from models.gflownet.judging import metrics
+from models.gflownet.judging.densities import DensityFigures
 from models.gflownet.judging.exact import StateGraph, forward_log_probs, target_law, terminal_law
 from models.gflownet.policies.base import Exploration
 from models.gflownet.rewards.base import Judged
@@ -138,21 +139,13 @@ class ExactEvaluator:
         out: dict[str, float] = {}
         for case in self.cases:
             log_reward = case.log_reward(self.values).numpy()
-            found = metrics.exact_metrics(self._law(case), log_reward, self.objects, self._log_z(case))
+            found = metrics.exact_metrics(self._law(case), log_reward, self.objects, _learnt_log_z(self.trainer, case))
             out.update({f"{name}{case.name}": value for name, value in found.items()})
         return out if self.seen is None else {**out, **self.seen.figures()}
 
     def _law(self, case: Case) -> FloatArray:
         encoded = None if case.encoded is None else case.encoded[0]
         return terminal_law(self.graph, forward_log_probs(self.graph, self.trainer.policy, encoded))
-
-    def _log_z(self, case: Case) -> float | None:
-        partition = self.trainer.partition
-        gradient = partition.value.grad
-        if gradient is None or not bool(gradient.any()):  # the loss does not depend on it
-            return None
-        with torch.no_grad():
-            return float(partition(case.encoded, 1))
 
     def laws(self) -> list[Law]:
         """Return the law under each condition."""
@@ -162,12 +155,23 @@ class ExactEvaluator:
         ]
 
 
+def _learnt_log_z(trainer: Trainer[Any], case: Case) -> float | None:
+    """Return log Z under a condition, None where the loss does not depend on it."""
+    partition = trainer.partition
+    gradient = partition.value.grad
+    if gradient is None or not bool(gradient.any()):
+        return None
+    with torch.no_grad():
+        return float(partition(case.encoded, 1))
+
+
 class SampledEvaluator:
     """Figures for spaces that are not enumerated.
 
     * `spearman` and `pearson` of estimates of log p(x) against log R(x), over held-out objects that are spread evenly
       over the log-rewards of random ones, and the same for all seeds of a file;
     * `mean_reward` and `unique_share` of fresh samples of the policy;
+    * where objects have densities, `DensityFigures`;
     * what training has found so far (`Seen.figures`).
 
     Args:
@@ -195,6 +199,7 @@ class SampledEvaluator:
     ) -> None:
         self.trainer, self.reward, self.cases, self.seen, self.held_out = trainer, reward, cases, seen, held_out
         self.draws, self.samples, self.seed = draws, samples, seed
+        self.densities = DensityFigures(trainer, reward) if samples and trainer.env.continuous else None
 
     def __call__(self) -> dict[str, float]:
         """Return the figures of the policy as it is."""
@@ -226,7 +231,12 @@ class SampledEvaluator:
         )
         values, objects = self.reward(paths.terminal)
         inside = [key for key in objects if key is not None]
-        return {"mean_reward": float(values.exp().mean()), "unique_share": len(set(inside)) / self.samples}
+        found = {"mean_reward": float(values.exp().mean()), "unique_share": len(set(inside)) / self.samples}
+        if self.densities is None:
+            return found
+        found |= self.densities.of_samples(paths, case.log_reward(values))
+        found |= self.densities.of_grid(case.log_reward, case.encoded, generator)
+        return found | (self.densities.of_log_z(_learnt_log_z(trainer, case)) if case.conditioning is None else {})
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,13 @@ def enumerate_graph(env: Environment[S], *, limit: int = 200_000) -> StateGraph[
     """Walk an environment from its source.
 
     Raises:
-        TooManyStates: there are more than `limit` states.
+        TooManyStates: there are more than `limit` states; infinitely many if a variable is real.
     """
+    if env.continuous:
+        raise TooManyStates(
+            f"The environment {env.kind!r} has real variables: its states cannot be enumerated, and are judged from "
+            "samples."
+        )
     frontier = env.source(1)
     number: dict[Hashable, int] = {env.keys(frontier)[0]: 0}
     ids, parts = torch.zeros(1, dtype=torch.int64), [frontier]

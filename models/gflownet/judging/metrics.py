@@ -178,6 +178,12 @@ def tanimoto_distance(a: Sequence[str], b: Sequence[str]) -> FloatArray:
     return 1.0 - min_max((morgan_counts(a) > 0).astype(np.int8), (morgan_counts(b) > 0).astype(np.int8))
 
 
+def euclidean_distance(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> FloatArray:
+    """Return the distances (n, m) of rows of numbers, all of one length."""
+    x, y = (np.array(items, dtype=np.float64) for items in (a, b))
+    return np.stack([np.sqrt(((row - y) ** 2).sum(1)) for row in x])
+
+
 def hamming_distance(a: Sequence[Sequence[Any]], b: Sequence[Sequence[Any]]) -> FloatArray:
     """Return the number of different places (n, m) of strings or tuples, all of one length.
 

@@ -119,6 +119,8 @@ class Study:
 
     def judged_by(self) -> str:
         """Return in words how a policy is judged."""
+        if self.base.continuous:
+            return "from samples and exact densities: the space has real variables"
         if self.graph is None:
             return (
                 f"from samples: the space has more than {self.evaluation.max_states:,} states"
@@ -316,6 +318,8 @@ def _enumerated(config: str, limit: int) -> _Enumerated | None:
 
 
 def _distance(name: str, env: Environment[Any]) -> metrics.Distance:
+    if name == "auto" and env.continuous:
+        return metrics.euclidean_distance
     chosen = env.distance if name == "auto" else name
     if chosen == "tanimoto":
         return metrics.tanimoto_distance

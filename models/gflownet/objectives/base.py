@@ -34,6 +34,11 @@ class Objective(Component):
                 f"The objective {self.kind!r} needs an environment in which every state may stop; {env.kind!r} is not "
                 "one. Use trajectory_balance, detailed_balance or sub_trajectory_balance."
             )
+        if "log_inflow" in self.needs and env.continuous:
+            return (
+                f"The objective {self.kind!r} sums over all parents of a state, and {env.kind!r} has real variables "
+                "here. Use detailed_balance, which on a tree says the same, or trajectory_balance."
+            )
         return None
 
     @abstractmethod
