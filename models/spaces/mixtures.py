@@ -156,10 +156,18 @@ class Mixture:
         Generation, 1986, V.2); what is left of the whole beyond all least shares is divided by them.
         """
         ends = [0.0, *sorted(uniform), 1.0]
-        gaps = [after - before for before, after in pairwise(ends)]
-        spare = self.whole - sum(self.low)
-        units = self._settled([(low + gap * spare) / self.whole for low, gap in zip(self.low, gaps, strict=True)])
+        units = self.spread([after - before for before, after in pairwise(ends)])
         return units if self.outside(units) is None else None
+
+    def spread(self, parts: Sequence[float]) -> list[int]:
+        """Return the mixture, which may be outside, in which parts that sum to one divide what is beyond all lows."""
+        spare = self.whole - sum(self.low)
+        return self._settled([(low + part * spare) / self.whole for low, part in zip(self.low, parts, strict=True)])
+
+    def parts(self, units: Sequence[int]) -> list[float]:
+        """Return the parts of what is beyond all lows, which sum to one."""
+        spare = self.whole - sum(self.low)
+        return [(one - low) / spare for one, low in zip(units, self.low, strict=True)]
 
     def random(self, rng: np.random.Generator) -> list[int]:
         """Return a mixture that is uniform inside the bounds; where hardly any draw is inside, one is moved in."""

@@ -42,6 +42,7 @@ class Vectors(BaseSpace["Vectors.Options"]):
     """
 
     kind = "vectors"
+    construction = {"kind": "betas"}
     nouns = ("vector", "vectors")
     column = "vector"
     text_name = "Vector"

@@ -208,6 +208,15 @@ class Vectors(Environment[VectorStates]):
         step = self.levels.new_full((len(parts),), self.width)
         return VectorStates(torch.ones_like(step, dtype=torch.bool), value, step)
 
+    def states_of(self, objects: Sequence[Sequence[float]], generator: torch.Generator) -> VectorStates:
+        """Return the terminal states of rows of numbers; nothing is drawn.
+
+        Raises:
+            ValueError: as `encode`.
+        """
+        del generator
+        return self.encode(objects)
+
     def grid(self, cells: int) -> VectorStates | None:
         """Return terminal states at the midpoints of up to `cells` equal cells, all levels crossed.
 
