@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,18 +50,41 @@ class CallState(StrEnum):
     """Given up by a person."""
 
 
+Named = TypeVar("Named")
+
+
+def _also_smiles(record: type[Named]) -> type[Named]:
+    """Let `smiles` name the field `object` too, for reading and making: parts outside this repository say so."""
+    make = record.__init__
+
+    @wraps(make)
+    def either(self: Named, *given: Any, **named: Any) -> None:
+        if "smiles" in named:
+            named["object"] = named.pop("smiles")
+        make(self, *given, **named)
+
+    record.__init__ = either  # type: ignore[assignment, method-assign]  # takes what the other takes
+    return record
+
+
+@_also_smiles
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A proposed object before it is bought."""
+    """A proposed object before it is bought. `smiles` is an earlier name of `object`."""
 
     id: str
     """Identity of the object: the handle of its canonical text."""
-    smiles: str
-    """Canonical SMILES."""
+    object: str
+    """Its text, in standard form."""
     source: str
     """Kind of the generator that proposed it."""
     log_prob: float | None = None
     """Log-probability under the generator, where it is known."""
+
+    @property
+    def smiles(self) -> str:
+        """The object, by its earlier name."""
+        return self.object
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +109,15 @@ class Prediction:
         return len(self.mean)
 
 
+@_also_smiles
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Answer of an oracle for one object: a finite value, or the class of its failure and a message."""
+    """Answer of an oracle for one object: a finite value, or the class of its failure and a message.
 
-    smiles: str
+    `smiles` is an earlier name of `object`.
+    """
+
+    object: str
     value: float | None
     error: str | None = None
     """Class of the failure (`invalid`, `embedding`, `calculation`, `timeout`, `not_finite` ...), None if measured."""
@@ -101,8 +129,13 @@ class Measurement:
         if (self.value is None) == (self.error is None):
             raise ValueError(
                 f"A Measurement has either a value or an error; got value={self.value!r} and error={self.error!r} "
-                f"for {self.smiles}."
+                f"for {self.object}."
             )
+
+    @property
+    def smiles(self) -> str:
+        """The object, by its earlier name."""
+        return self.object
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ def exported(workspace: Workspace, name: str, top: int | None = None) -> list[Js
         rows = ledger.top(campaign.id, top, maximise=campaign.maximise)
         same = ledger.same_compounds(campaign.id, {compound_of(row) for row in rows} - {""})
         told = with_compounds(rows, ranked(same, maximise=campaign.maximise))
-    return [{key: {**row, "unit": unit}.get(key) for key in FIELDS} for row in told]
+    return [{key: {**row, "smiles": row["object"], "unit": unit}.get(key) for key in FIELDS} for row in told]
 
 
 def unit_of(workspace: Workspace, campaign: Campaign) -> str:

@@ -24,7 +24,7 @@ from tasks.progress import Event, emit
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
 from tasks.train_proxy import MINIMUM_LABELS
 
-DATASET_COLUMNS = ["id", "smiles", "value", "unit", "round", "arm", "source", "predicted_mean", "predicted_std"]
+DATASET_COLUMNS = ["id", "object", "value", "unit", "round", "arm", "source", "predicted_mean", "predicted_std"]
 
 WAIT_SECONDS = 0.5
 """Between two looks at what another campaign is buying."""
@@ -71,7 +71,7 @@ def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, fl
     if in_doubt:
         raise CampaignStopped(CampaignState.IN_DOUBT, _doubt(context, in_doubt))
     rows = context.ledger.candidates(context.campaign.id, round, round)
-    wanted = [(row["id"], row["smiles"]) for row in rows]
+    wanted = [(row["id"], row["object"]) for row in rows]
     fitted = book.reserve(
         round,
         wanted,

@@ -25,7 +25,7 @@ from models.sources.base import source_of
 from models.spaces.base import BaseSpace
 from tasks.oracles.booking import book_of
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, file_sha256, run_stage
-from tasks.storage import write_json
+from tasks.storage import read_table, write_json
 from tasks.train_proxy import MINIMUM_LABELS
 
 
@@ -33,7 +33,7 @@ from tasks.train_proxy import MINIMUM_LABELS
 def prepare_data(ref: CampaignRef) -> StageRef:
     """Read the campaign's source, report what was refused row by row, and book the initial design.
 
-    Results: `library.parquet` (id, smiles, value, scaffold), `refused.csv` (line, text, reason), `initial.parquet`.
+    Results: `library.parquet` (id, object, value, scaffold), `refused.csv` (line, text, reason), `initial.parquet`.
 
     Raises:
         BadInput: the source cannot be read, no row is usable, or the budget is smaller than the initial design.
@@ -50,7 +50,7 @@ def prepare_data(ref: CampaignRef) -> StageRef:
             settings=context.settings("space", "data", "screens"),
             compute=lambda folder: _prepare(context, folder, sha256),
         )
-        initial = pd.read_parquet(stage.path(context, "initial.parquet"))
+        initial = read_table(stage.path(context, "initial.parquet"))
         _book(context, initial)
         return stage
 
@@ -160,7 +160,7 @@ def initial_design(config: CampaignConfig, frame: pd.DataFrame) -> pd.DataFrame:
         if len(chosen) >= wanted:
             break
         block = order[start : start + 256]
-        reasons = first_refusal(screens, pool["smiles"].iloc[block].tolist())
+        reasons = first_refusal(screens, pool["object"].iloc[block].tolist())
         chosen += [int(i) for i, reason in zip(block, reasons, strict=True) if reason is None]
     chosen = chosen[:wanted]
     if wanted and not chosen and len(pool):
@@ -192,14 +192,14 @@ def _book(context: CampaignContext, initial: pd.DataFrame) -> None:
     config, space = context.config, space_of(context.config)
     labelled = initial[initial["value"].notna()]
     book = book_of(context)
-    book.import_values(0, list(labelled[["id", "smiles", "value"]].itertuples(index=False, name=None)))
+    book.import_values(0, list(labelled[["id", "object", "value"]].itertuples(index=False, name=None)))
     rows = [
         {
             "object_id": row.id,
-            "smiles": row.smiles,
+            "object": row.object,
             "arm": str(Arm.INITIAL),
             "source": config.data.kind,
-            "compound": space.compound(str(row.smiles)),
+            "compound": space.compound(str(row.object)),
         }
         for row in initial.itertuples()
     ]

@@ -29,7 +29,7 @@ from models.registry import build
 from models.spaces.base import BaseSpace
 from tasks.oracles.booking import book_of
 from tasks.stages import BadInput, CampaignContext, CampaignRef
-from tasks.storage import load_proxy, read_json, write_json
+from tasks.storage import load_proxy, read_json, with_objects, write_json
 from tasks.tracking import Tracker, required
 from tasks.train_proxy import MINIMUM_LABELS, TrainingData, proxy_seed, stored_proxy, trained
 
@@ -133,7 +133,7 @@ def _nothing_new(context: CampaignContext, tracker: Tracker, comparison: JsonDic
 def all_measurements(context: CampaignContext) -> TrainingData:
     """Return every measurement of the campaign's oracle in the ledger, and the labels that it imported itself."""
     rows = measurements(context.ledger, book_of(context).identity, context.campaign.id)
-    frame = pd.DataFrame(rows, columns=["object_id", "smiles", "value"]).rename(columns={"object_id": "id"})
+    frame = pd.DataFrame(rows, columns=["object_id", "object", "value"]).rename(columns={"object_id": "id"})
     return TrainingData.of(frame, space_of(context.config))
 
 
@@ -195,7 +195,7 @@ def decide(figures: JsonDict) -> JsonDict:
 
 
 def _training_data(folder: Path, space: BaseSpace[Any]) -> TrainingData:
-    frame = pd.read_csv(folder / "heldout.csv", dtype={"value": "str"})
+    frame = with_objects(pd.read_csv(folder / "heldout.csv", dtype="str", keep_default_na=False))  # `NA` is a text too
     # Python's own conversion gives back the bits that were written; that of pandas 2 does not.
     return TrainingData.of(frame.assign(value=frame["value"].map(float)), space)
 

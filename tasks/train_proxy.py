@@ -39,7 +39,7 @@ from models.registry import build
 from models.screens.domain import ApplicabilityDomain
 from models.spaces.base import BaseSpace
 from tasks.stages import CODE_VERSION, BadInput, CampaignContext, CampaignRef, StageRef, folder_sha256, run_stage
-from tasks.storage import load_proxy, load_state, read_json, save_state, write_json
+from tasks.storage import load_proxy, load_state, read_json, read_table, save_state, write_json
 from tasks.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -64,10 +64,10 @@ class TrainingData:
 
     @classmethod
     def of(cls, frame: pd.DataFrame, space: BaseSpace[Any]) -> TrainingData:
-        """Take `id`, `smiles` and `value` from a data set of a space; rows without a value are left out."""
+        """Take `id`, `object` and `value` from a data set of a space; rows without a value are left out."""
         ordered = frame[frame["value"].notna()].sort_values("id")
         values = ordered["value"].to_numpy(dtype=np.float64)
-        return cls(tuple(ordered["id"]), tuple(ordered["smiles"]), values, space)
+        return cls(tuple(ordered["id"]), tuple(ordered["object"]), values, space)
 
     def sha256(self) -> str:
         """Return a digest of ids, molecules and values."""
@@ -110,7 +110,7 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
     `models.pt`, what the next round goes on from.
     """
     with ref.open() as context:
-        frame = pd.read_parquet(dataset.path(context, "dataset.parquet"))
+        frame = read_table(dataset.path(context, "dataset.parquet"))
         data, bought = TrainingData.of(frame, space_of(context.config)), purchases_of(frame)
         inputs: dict[str, StageRef | str] = {"dataset": dataset}
         warm = (
@@ -289,7 +289,7 @@ class _HeldOut:
         return pd.DataFrame(
             {
                 "id": data.ids,
-                "smiles": data.molecules,
+                "object": data.molecules,
                 "value": data.values,
                 "mean": shown.mean,
                 "std": shown.std,

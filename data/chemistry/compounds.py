@@ -34,20 +34,20 @@ def _atoms(smiles: str) -> str:
 def compound_of(row: JsonDict) -> str:
     """Return the InChIKey of a row: the one it was written with, as far as there is one in it."""
     known = row.get("compound")
-    return inchikey(row["smiles"]) if known is None else str(known)
+    return inchikey(row["object"]) if known is None else str(known)
 
 
 def with_compounds(rows: Sequence[JsonDict], shown: Iterable[JsonDict] | None = None) -> list[JsonDict]:
     """Return rows with `inchikey` and `same_compound`: the ids of the other rows of that compound, with blanks between.
 
     Args:
-        rows: mappings with `id` and `smiles`, each object once.
+        rows: mappings with `id` and `object`, each object once.
         shown: among which others are looked for; all rows, if left out.
     """
     ids: dict[str, list[str]] = {}
-    likely = {_atoms(row["smiles"]) for row in rows}
+    likely = {_atoms(row["object"]) for row in rows}
     for row in rows if shown is None else shown:
-        if shown is not None and _atoms(row["smiles"]) not in likely:
+        if shown is not None and _atoms(row["object"]) not in likely:
             continue
         key = compound_of(row)
         if key and row["id"] not in ids.setdefault(key, []):

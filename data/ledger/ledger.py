@@ -299,14 +299,14 @@ class Ledger:
         Args:
             campaign_id: whose.
             round: 0 for the initial design.
-            rows: object_id, smiles, arm, source, predicted_mean, predicted_std, score, novelty, and the compound that
+            rows: object_id, object, arm, source, predicted_mean, predicted_std, score, novelty, and the compound that
                 their space tells; in batch order.
 
         Raises:
             LedgerError: the round already has another batch.
         """
         # Before the transaction: it takes a while.
-        compounds = [row["compound"] if "compound" in row else inchikey(row["smiles"]) for row in rows]
+        compounds = [row["compound"] if "compound" in row else inchikey(row["object"]) for row in rows]
         with self.write() as connection:
             existing = connection.scalars(
                 sa.select(candidates.c.object_id)
@@ -331,7 +331,7 @@ class Ledger:
     def candidates(self, campaign_id: int, first: int = 0, last: int = NO_LAST) -> list[JsonDict]:
         """Return the candidates of a campaign's rounds with their measurements, by round and position.
 
-        Keys: id, smiles, value (None while unmeasured), round, position, arm, source, predicted_mean, predicted_std,
+        Keys: id, object, value (None while unmeasured), round, position, arm, source, predicted_mean, predicted_std,
         score, novelty, state (`proposed` before its call is booked), error, message, origin, compound.
 
         Args:
@@ -382,7 +382,7 @@ class Ledger:
 
     @patient
     def same_compounds(self, campaign_id: int, compounds: Collection[str]) -> list[JsonDict]:
-        """Return (id, smiles, compound, and the keys that rank) of the candidates that are one of these compounds.
+        """Return (id, object, compound, and the keys that rank) of the candidates that are one of these compounds.
 
         Rows of which an earlier revision did not write what compound they are, are all among them.
 
@@ -402,7 +402,7 @@ class Ledger:
         query = (
             sa.select(
                 candidates.c.object_id.label("id"),
-                candidates.c.smiles,
+                candidates.c.object,
                 candidates.c.compound,
                 candidates.c.predicted_mean,
                 oracle_calls.c.value,

@@ -1,12 +1,12 @@
 """Queries that both ways into the ledger use: `ledger.py` and, for `discover status`, `view.py`."""
 
-HEAD = "0004"
+HEAD = "0005"
 """Revision of the tables that this code works with."""
 
 CAMPAIGNS = "SELECT * FROM campaigns ORDER BY id"
 
 _CANDIDATE = """
-SELECT c.object_id AS id, c.smiles, o.value, c.round, c.position, c.arm, c.source, c.predicted_mean, c.predicted_std,
+SELECT c.object_id AS id, c.object, o.value, c.round, c.position, c.arm, c.source, c.predicted_mean, c.predicted_std,
        c.score, c.novelty, COALESCE(o.state, 'proposed') AS state, o.error, COALESCE(o.message, '') AS message,
        o.origin, c.compound
 """

@@ -20,7 +20,7 @@ from data.tables.readers import Row, SourceError
 from data.tables.remarks import Remarks, reason_kind, reasons_told
 from data.tables.values import ValueRules, exact_value
 
-COLUMNS = ("id", "smiles", "value", "scaffold", "line")
+COLUMNS = ("id", "object", "value", "scaffold", "line")
 """Columns of `Library.frame`."""
 
 
@@ -38,7 +38,7 @@ class Library:
     """What a source gave."""
 
     frame: pd.DataFrame
-    """Columns `COLUMNS`: identity, canonical SMILES, value (float, NaN where unmeasured), scaffold, line; by line."""
+    """Columns `COLUMNS`: identity, standard text, value (float, NaN where unmeasured), scaffold, line; by line."""
     refused: list[Refusal]
     """Rows that were not taken, by line."""
     notes: list[str] = field(default_factory=list)

@@ -26,7 +26,7 @@ CACHE_SIZE = 500_000
 
 
 class AcquisitionReward:
-    """Log-reward of molecules, cached by canonical SMILES."""
+    """Log-reward of molecules, cached by standard text."""
 
     def __init__(
         self,
@@ -78,13 +78,13 @@ class AcquisitionReward:
 
     def __call__(self, molecules: Sequence[str]) -> FloatArray:
         """Return the log-reward of n molecules, shape `(n,)`."""
-        new = [smiles for smiles in dict.fromkeys(molecules) if smiles not in self._cache]
+        new = [obj for obj in dict.fromkeys(molecules) if obj not in self._cache]
         if len(self._cache) + len(new) > CACHE_SIZE:
             self._cache.clear()
             new = list(dict.fromkeys(molecules))
         if new:
             self._cache.update(zip(new, self._evaluate(new).tolist(), strict=True))
-        return np.array([self._cache[smiles] for smiles in molecules], dtype=np.float64)
+        return np.array([self._cache[obj] for obj in molecules], dtype=np.float64)
 
     def of_values(self, values: FloatArray) -> FloatArray:
         """Return the log-reward of measured values, shape `(n,)`: b (value - m) / s, whatever the acquisition.

@@ -79,12 +79,12 @@ class Genetic(Component["Genetic.Options"]):
         """
         space, _ = self._require_fit()
         found: dict[str, Candidate] = {}
-        for smiles in self._proposals(n, np.random.default_rng(seed)):
+        for obj in self._proposals(n, np.random.default_rng(seed)):
             if len(found) >= n:
                 break
-            key = space.identity(smiles)
+            key = space.identity(obj)
             if key not in self._known:
-                found.setdefault(key, Candidate(id=key, smiles=smiles, source=self.kind))
+                found.setdefault(key, Candidate(id=key, object=obj, source=self.kind))
         return list(found.values())
 
     def state(self) -> dict[str, Any]:
@@ -134,13 +134,13 @@ class Genetic(Component["Genetic.Options"]):
     def _first_population(self, context: GenerationContext, rng: np.random.Generator) -> dict[str, float]:
         elite = self.options.elite
         pairs = zip(context.known[:elite], context.known_log_reward[:elite], strict=True)
-        population = {smiles: float(value) for smiles, value in pairs}
+        population = {obj: float(value) for obj, value in pairs}
         order = rng.permutation(len(context.library))[: self.options.fresh]
         fresh = [context.library[index] for index in order]
         unseen = [obj for obj in dict.fromkeys(fresh) if obj not in population and not context.space.outside(obj)]
         if unseen:
             values = context.log_reward(unseen)
-            scored = {smiles: float(value) for smiles, value in zip(unseen, values, strict=True)}
+            scored = {obj: float(value) for obj, value in zip(unseen, values, strict=True)}
             self._archive.update(scored)
             population.update(scored)
         if not population:
@@ -175,7 +175,7 @@ class Genetic(Component["Genetic.Options"]):
         if not children:
             return
         values = context.log_reward(children)
-        scored = {smiles: float(value) for smiles, value in zip(children, values, strict=True)}
+        scored = {obj: float(value) for obj, value in zip(children, values, strict=True)}
         self._archive.update(scored)
         self._population = self._fittest({**self._population, **scored})
 
@@ -194,7 +194,7 @@ class Genetic(Component["Genetic.Options"]):
         }
 
     def _proposals(self, n: int, rng: np.random.Generator) -> Iterator[str]:
-        yield from sorted(self._archive, key=lambda smiles: (-self._archive[smiles], smiles))
+        yield from sorted(self._archive, key=lambda obj: (-self._archive[obj], obj))
         parents = list(self._population)
         for _ in range(_SAMPLING_TRIES * n):
             child = self._offspring(parents, rng)

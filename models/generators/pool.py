@@ -79,7 +79,7 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
       probabilities proportional to the rewards, over the whole library and not only over what is kept;
     * `draw: uniform`: Gumbel noise alone; no reward is computed. Meant for the control arm.
 
-    The noise of a molecule is a hash of the seed and its SMILES: it does not depend on the order of the file, nor on
+    The noise of a molecule is a hash of the seed and its text: it does not depend on the order of the file, nor on
     how often a molecule occurs in it. `sample` returns the first n of what was kept, whatever its seed: the draw was
     made by `fit`. Identity is asked only of what is kept; a second form of one molecule is dropped there.
 
@@ -140,14 +140,14 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
         del seed
         if self._candidates is None:
             raise RuntimeError("The generator 'pool' has not read its library; call `fit` or `load_state` first.")
-        return [Candidate(id=key, smiles=smiles, source=self.kind) for key, smiles, _ in self._candidates[:n]]
+        return [Candidate(id=key, object=obj, source=self.kind) for key, obj, _ in self._candidates[:n]]
 
     def state(self) -> dict[str, Any]:
         """Return the kept molecules with identity and log-reward, the counts of refused rows and the history."""
         kept = self._candidates or []
         return {
             "ids": [key for key, _, _ in kept],
-            "molecules": [smiles for _, smiles, _ in kept],
+            "molecules": [obj for _, obj, _ in kept],
             "log_reward": torch.tensor([value for _, _, value in kept], dtype=torch.float64),
             "counts": dict(self._progress.counts),
             "refused": dict(self._progress.refused),
@@ -178,7 +178,7 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
 
     def _take(self, part: Part, known: frozenset[str], context: GenerationContext) -> None:
         progress = self._progress
-        new = [smiles for smiles in part.molecules if smiles not in known and smiles not in progress.kept]
+        new = [obj for obj in part.molecules if obj not in known and obj not in progress.kept]
         for begin in range(0, len(new), CHUNK):
             self._score(new[begin : begin + CHUNK], context)
         progress.parts += 1
@@ -187,7 +187,7 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
         progress.counts.update(
             rows=part.rows,
             refused=sum(part.refused.values()),
-            known=sum(smiles in known for smiles in part.molecules),
+            known=sum(obj in known for obj in part.molecules),
             scored=len(new),
         )
         progress.history.append(self._metrics())
@@ -196,7 +196,7 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
         rewards = self._rewards(molecules, context)
         noise = np.zeros(len(molecules))
         if self.options.draw != "best":
-            noise = np.array([gumbel(context.seed, smiles) for smiles in molecules])
+            noise = np.array([gumbel(context.seed, obj) for obj in molecules])
         priority = (noise if self.options.draw == "uniform" else rewards + noise).tolist()
         # Two forms of one molecule are told apart only at the end, and measured ones may stand in another form too.
         room = self.options.keep + self.options.keep // 20 + len(context.known) + 16
@@ -221,16 +221,16 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
         return row
 
     def _identified(self, context: GenerationContext) -> list[tuple[str, str, float]]:
-        """Return (identity, SMILES, log-reward) of what is kept, one form of each molecule, none measured."""
+        """Return (identity, object, log-reward) of what is kept, one form of each molecule, none measured."""
         measured = set(map(context.space.identity, context.known))
         found: dict[str, tuple[str, float]] = {}
-        for smiles, (_, reward) in self._progress.kept.items():
+        for obj, (_, reward) in self._progress.kept.items():
             if len(found) == self.options.keep:
                 break
-            key = context.space.identity(smiles)
+            key = context.space.identity(obj)
             if key not in measured:
-                found.setdefault(key, (smiles, reward))
-        return [(key, smiles, reward) for key, (smiles, reward) in found.items()]
+                found.setdefault(key, (obj, reward))
+        return [(key, obj, reward) for key, (obj, reward) in found.items()]
 
     def _tell(self, library: PreparedLibrary) -> None:
         counts, refused = self._progress.counts, self._progress.refused
@@ -243,9 +243,9 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
         )
 
 
-def gumbel(seed: int, smiles: str) -> float:
+def gumbel(seed: int, obj: str) -> float:
     """Return a standard Gumbel number that belongs to a molecule under a seed, the same in every process."""
-    digest = hashlib.blake2b(smiles.encode(), digest_size=8, key=str(seed).encode()).digest()
+    digest = hashlib.blake2b(obj.encode(), digest_size=8, key=str(seed).encode()).digest()
     uniform = (int.from_bytes(digest, "big") + 0.5) / 2**64
     # The nearest number to 1 would give infinity.
     return -math.log(max(-math.log(uniform), 2.0**-65))

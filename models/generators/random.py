@@ -68,7 +68,7 @@ class RandomGenerator(Component["RandomGenerator.Options"]):
         space = self._context.space
         drawn = space.random(n, seed)
         if drawn is not None:
-            return [Candidate(id=space.identity(obj), smiles=obj, source=self.kind) for obj in drawn]
+            return [Candidate(id=space.identity(obj), object=obj, source=self.kind) for obj in drawn]
         env = space_environment(of_molecules(space), self.options.vocabulary, self.options.max_fragments)
         generator = torch.Generator().manual_seed(seed)
         return candidates(draw_molecules(env, UniformFragments(env), n, generator), self.kind)
@@ -95,4 +95,4 @@ def random_objects(space: BaseSpace[Any], n: int, seed: int) -> list[str]:
     """
     generator = RandomGenerator()
     generator.fit(GenerationContext(space, lambda objects: np.zeros(len(objects)), seed=seed))
-    return [candidate.smiles for candidate in generator.sample(n, seed=seed)]
+    return [candidate.object for candidate in generator.sample(n, seed=seed)]

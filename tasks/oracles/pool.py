@@ -21,7 +21,7 @@ from tasks.oracles.child import Child, ChildDied, OracleStartError, uninterrupte
 __all__ = ["OraclePool", "OracleStartError"]
 
 Job = tuple[str, str]
-"""(idempotency key, canonical SMILES)."""
+"""(idempotency key, object)."""
 OnSubmit = Callable[[list[str]], None]
 OnResult = Callable[[str, Measurement], None]
 
@@ -115,7 +115,7 @@ class OraclePool:
         replaced in both cases.
 
         Args:
-            jobs: (key, SMILES) pairs.
+            jobs: (key, object) pairs.
             on_submit: called with the keys of a chunk before it is sent.
             on_result: called with key and measurement as soon as each answer is there.
             on_left: called with what had arrived, and not been told to its end, when the run was interrupted.
@@ -173,7 +173,7 @@ class OraclePool:
 
     def _submit(self, run: _Run) -> None:
         jobs = run.waiting.popleft()
-        keys, molecules = [key for key, _ in jobs], [smiles for _, smiles in jobs]
+        keys, molecules = [key for key, _ in jobs], [obj for _, obj in jobs]
         run.on_submit(keys)
         child = self._idle.pop()
         self._busy.append(child)
@@ -209,7 +209,7 @@ class OraclePool:
         self._busy.remove(call.child)
         seconds = time.monotonic() - call.started
         unanswered = call.jobs[len(call.arrived) :]
-        call.arrived += [Measurement(smiles, None, error, message, seconds) for _, smiles in unanswered]
+        call.arrived += [Measurement(obj, None, error, message, seconds) for _, obj in unanswered]
 
     def _deliver(self, run: _Run, call: _Call) -> None:
         """Tell the caller what has arrived; a call that is complete frees its process."""
@@ -274,12 +274,12 @@ class OraclePool:
 
 def _measurements(call: _Call, answers: Sequence[Mapping[str, Any]]) -> list[Measurement]:
     found = []
-    for (_, smiles), answer in zip(call.jobs[len(call.arrived) :], answers, strict=False):
+    for (_, obj), answer in zip(call.jobs[len(call.arrived) :], answers, strict=False):
         if answer.get("call") != call.number:
             told = f"The process answered {answer!r}; expected an answer to call {call.number}."
             raise ChildDied(printable(told))
         try:
-            found.append(usable(smiles, answer))
+            found.append(usable(obj, answer))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ChildDied(printable(f"The process sent what is no answer, {answer!r}: {error}.")) from error
     return found

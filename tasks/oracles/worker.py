@@ -63,41 +63,41 @@ def usable_measurements(oracle: Any, molecules: Sequence[str], keys: Sequence[st
     """Yield exactly one usable measurement per molecule, also from an oracle that does not keep its promise."""
     started = perf_counter()
     answers: Iterator[Measurement] | None = None
-    for position, smiles in enumerate(molecules):
+    for position, obj in enumerate(molecules):
         try:
             if answers is None:  # lists of its own: one that it sorts is not the one that is gone through here
                 answers = iter(oracle.evaluate(list(molecules), keys=list(keys)))
             measurement = next(answers, None)
-            checked = measurement if measurement is None else _checked(smiles, measurement, started)
+            checked = measurement if measurement is None else _checked(obj, measurement, started)
         except BaseException as error:  # a call of sys.exit is a failure of its molecules, and not of all that follow
             message = f"{type(error).__name__}: {error}"
             yield from (failed(rest, "raised", message, started) for rest in molecules[position:])
             return
         if checked is None:
-            yield failed(smiles, "wrong_answer", f"The oracle answered only {position} of {len(molecules)}.", started)
+            yield failed(obj, "wrong_answer", f"The oracle answered only {position} of {len(molecules)}.", started)
         else:
             yield checked
 
 
-def _checked(smiles: str, measurement: Any, started: float) -> Measurement:
+def _checked(obj: str, measurement: Any, started: float) -> Measurement:
     """Return what an oracle yielded for a molecule, or the failure that it is no measurement of this molecule."""
     if not isinstance(measurement, Measurement):
         told = f"The oracle yielded a {type(measurement).__name__}; expected a Measurement for each molecule, in order."
-        return failed(smiles, "wrong_answer", told, started)
-    if measurement.smiles != smiles and identity(measurement.smiles) != identity(smiles):
+        return failed(obj, "wrong_answer", told, started)
+    if measurement.object != obj and identity(measurement.object) != identity(obj):
         told = (
-            f"The oracle answered for {measurement.smiles!r} where {smiles!r} was asked; expected a Measurement for "
+            f"The oracle answered for {measurement.object!r} where {obj!r} was asked; expected a Measurement for "
             "each molecule, in the order of the list that it was given."
         )
-        return failed(smiles, "wrong_answer", told, started)
+        return failed(obj, "wrong_answer", told, started)
     seconds = float(measurement.seconds)
     if measurement.value is None:
-        return Measurement(smiles, None, str(measurement.error), str(measurement.message), seconds)
-    (value,) = numbers_of([measurement.value], [smiles], [""])
+        return Measurement(obj, None, str(measurement.error), str(measurement.message), seconds)
+    (value,) = numbers_of([measurement.value], [obj], [""])
     if isinstance(value, WrongAnswer) or value is None:
-        return failed(smiles, "wrong_answer", f"The oracle answered {value or 'no value'}", started)
-    found = measured(smiles, value, started)
-    return found if found.error else Measurement(smiles, value, seconds=seconds)
+        return failed(obj, "wrong_answer", f"The oracle answered {value or 'no value'}", started)
+    found = measured(obj, value, started)
+    return found if found.error else Measurement(obj, value, seconds=seconds)
 
 
 def _answer(measurement: Measurement) -> dict[str, Any]:

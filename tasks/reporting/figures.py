@@ -13,7 +13,7 @@ from data.records import JsonDict
 from models.parts import oracle_of, space_of
 from tasks.reporting import plots
 from tasks.stages import CampaignContext
-from tasks.storage import read_json
+from tasks.storage import read_json, read_table
 
 LIBRARY_SAMPLE = 500
 """Library molecules drawn behind the measured ones."""
@@ -66,9 +66,9 @@ def _library(context: CampaignContext) -> list[str]:
     stage = context.finished(0, "prepare_data")
     if stage is None:
         return []
-    smiles = pd.read_parquet(stage.path(context, "library.parquet"), columns=["smiles"])["smiles"]
-    drawn = np.random.default_rng(context.seed("map")).permutation(len(smiles))[:LIBRARY_SAMPLE]
-    return [str(text) for text in smiles.iloc[np.sort(drawn)]]
+    objects = read_table(stage.path(context, "library.parquet"), ["object"])["object"]
+    drawn = np.random.default_rng(context.seed("map")).permutation(len(objects))[:LIBRARY_SAMPLE]
+    return [str(text) for text in objects.iloc[np.sort(drawn)]]
 
 
 def _held_out(context: CampaignContext, round: int) -> dict[str, list[JsonDict]]:

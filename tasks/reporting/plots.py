@@ -128,13 +128,13 @@ def chemical_space(
 
     Args:
         library: a sample of the search space; some hundreds are enough.
-        rows: candidates. Keys: `smiles`, `value`, `arm`; those without value are drawn hollow.
+        rows: candidates. Keys: `object`, `value`, `arm`; those without value are drawn hollow.
         nearness: how alike two objects are.
         objective: name of the measured property.
         unit: of the values.
     """
     figure, axes = _figure("First coordinate", "Second coordinate")
-    place = similarity_map([*library, *[row["smiles"] for row in rows]], nearness)
+    place = similarity_map([*library, *[row["object"] for row in rows]], nearness)
     axes.scatter(place[: len(library), 0], place[: len(library), 1], s=7, color="#c3cad1", linewidths=0, zorder=1,
                  label=f"library ({len(library)})" if library else None)  # fmt: skip
     own = place[len(library) :]

@@ -30,11 +30,11 @@ from models.parts import oracle_of, space_of
 from tasks.reporting.figures import round_figures
 from tasks.reporting.page import candidates_page
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
-from tasks.storage import read_json, write_json
+from tasks.storage import read_json, read_table, write_json
 from tasks.tracking import Tracker, attempt
 
 _COLUMNS = [
-    "rank", "id", "smiles", "value", "unit", "round", "arm", "source",
+    "rank", "id", "object", "value", "unit", "round", "arm", "source",
     "predicted_mean", "predicted_std", "score", "novelty", "state", "error", "message", "inchikey", "same_compound",
 ]  # fmt: skip
 NOTE = 2
@@ -79,8 +79,8 @@ def final_report(ref: CampaignRef) -> str:
         last = context.ledger.standing(context.campaign.id, maximise=context.maximise).round
         read = _rows(context, last)
         _write(context, folder, last, read)
-        columns = _table_columns(context)
-        write_json(folder / "candidates.json", [_exported(row, columns) for row in read])
+        told = [_exported(row, context) for row in read]
+        write_json(folder / "candidates.json", [{k: v for k, v in row.items() if k != "rank"} for row in told])
         tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
         if tracker is not None:
             attempt("publishing the campaign", lambda: _publish_campaign(context, tracker, folder, read))
@@ -92,7 +92,10 @@ def _write(context: CampaignContext, folder: Path, round: int, rows: list[JsonDi
     plots = folder / "plots"
     plots.mkdir(exist_ok=True)
     pictures = round_figures(context, rows, round, plots)
-    write_csv(pd.DataFrame(rows).reindex(columns=_table_columns(context)), folder / "candidates.csv")
+    write_csv(
+        pd.DataFrame([_exported(row, context) for row in rows], columns=list(_table_columns(context).values())),
+        folder / "candidates.csv",
+    )
     figures = _figures(context, rows, summary)
     sources = by_source(rows, _stages(context, round), maximise=context.maximise)
     health = _health(context, rows, round)
@@ -124,13 +127,15 @@ def _rows(context: CampaignContext, round: int) -> list[JsonDict]:
     found = context.ledger.candidates(context.campaign.id, last=round)
     rows = with_compounds(ranked(found, maximise=context.maximise))
     return [
-        {**row, "rank": rank, "unit": unit, **space.facts_of(row["smiles"])} for rank, row in enumerate(rows, start=1)
+        {**row, "rank": rank, "unit": unit, **space.facts_of(row["object"])} for rank, row in enumerate(rows, start=1)
     ]
 
 
-def _table_columns(context: CampaignContext) -> list[str]:
-    place = _COLUMNS.index("novelty") + 1
-    return [*_COLUMNS[:place], *space_of(context.config).facts, *_COLUMNS[place:]]
+def _table_columns(context: CampaignContext) -> dict[str, str]:
+    """Return the columns of the table of candidates in order: key of a row -> what the space's tables call it."""
+    space, place = space_of(context.config), _COLUMNS.index("novelty") + 1
+    keys = [*_COLUMNS[:place], *space.facts, *_COLUMNS[place:]]
+    return {key: space.column if key == "object" else key for key in keys}
 
 
 def _figures(context: CampaignContext, rows: list[JsonDict], summary: RoundSummary) -> dict[str, Any]:
@@ -204,8 +209,8 @@ def _reading(context: CampaignContext, folder: Path) -> list[str]:
     return [sentence if sentence.endswith(".") else f"{sentence}." for sentence in told]
 
 
-def _exported(row: Mapping[str, Any], columns: list[str]) -> JsonDict:
-    return {key: row.get(key) for key in columns if key != "rank"}
+def _exported(row: Mapping[str, Any], context: CampaignContext) -> JsonDict:
+    return {name: row.get(key) for key, name in _table_columns(context).items()}
 
 
 # -- MLflow ----------------------------------------------------------------------------------------------------------
@@ -227,7 +232,7 @@ def _publish_round(
     tracker.params(run, {"round": round, "seed": context.config.seed, **_components(context)})
     tracker.metrics(run, [{f"{s.name}/{k}": v for s in stages for k, v in s.metrics.items()}])
     tracker.metrics(run, [{f"seconds/{s.name}": s.seconds for s in stages}])
-    table = pd.read_parquet(dataset.path(context, "dataset.parquet"))
+    table = read_table(dataset.path(context, "dataset.parquet"))
     name = f"{context.campaign.slug} after round {round}"
     tracker.dataset(run, name, dataset.sha256, dataset.path(context, "dataset.parquet"), len(table))
     if generator is not None:
@@ -323,7 +328,7 @@ def _note(context: CampaignContext, campaign: Campaign, rows: list[JsonDict], pa
         "",
     ]
     for place, row in enumerate(best, 1):
-        lines.append(f"{place}. **{_told(row['value'], unit)}** `{row['smiles']}` ({_where(row)})")
+        lines.append(f"{place}. **{_told(row['value'], unit)}** `{row['object']}` ({_where(row)})")
     return "\n".join(lines)
 
 

@@ -41,7 +41,7 @@ def test_the_migrations_make_the_tables_that_the_code_expects(ledger):
 
 def test_a_call_lives_from_booking_to_answer(ledger, campaign):
     book = OracleBook(ledger, campaign.id, "o", "1")
-    row = {"object_id": "A", "smiles": "C", "arm": "initial", "source": "zinc250k"}
+    row = {"object_id": "A", "object": "C", "arm": "initial", "source": "zinc250k"}
     ledger.add_candidates(campaign.id, 0, [row])
     assert book.reserve(0, [("A", "C"), ("B", "CC")], cost=1.0, max_calls=1) == 1
     book.submit(["A"])
@@ -66,7 +66,7 @@ def test_an_answer_is_kept_whatever_its_text_and_its_oracle_s_name(ledger, campa
 
 
 def test_a_candidate_s_source_may_have_any_length(ledger, campaign):
-    ledger.add_candidates(campaign.id, 0, [{"object_id": "A", "smiles": "C", "arm": "initial", "source": LONG}])
+    ledger.add_candidates(campaign.id, 0, [{"object_id": "A", "object": "C", "arm": "initial", "source": LONG}])
     assert ledger.candidates(campaign.id)[0]["source"] == LONG
 
 

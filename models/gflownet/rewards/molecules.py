@@ -147,6 +147,6 @@ def candidates(
     """Return drawn molecules as candidates."""
     values = [None] * len(found) if log_probs is None else log_probs.tolist()
     return [
-        Candidate(id=key, smiles=smiles, source=source, log_prob=value)
+        Candidate(id=key, object=smiles, source=source, log_prob=value)
         for (key, (smiles, _)), value in zip(found.items(), values, strict=True)
     ]

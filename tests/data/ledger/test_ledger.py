@@ -21,7 +21,7 @@ def ledger(tmp_path):
 
 
 def candidate(object_id: str, **more: object) -> dict[str, object]:
-    return {"object_id": object_id, "smiles": "C", "arm": "initial", "source": "zinc250k", **more}
+    return {"object_id": object_id, "object": "C", "arm": "initial", "source": "zinc250k", **more}
 
 
 def test_the_migrations_make_the_tables_that_the_code_expects(ledger):

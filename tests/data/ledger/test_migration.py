@@ -88,7 +88,7 @@ TAUTOMERS = {
 def test_rows_spend_and_values_come_out_whole_and_objects_are_named_by_their_text(old):
     ledger = Ledger.at(old(**TAUTOMERS))
     rows = ledger.candidates(1)
-    assert [(row["id"], row["smiles"], row["value"]) for row in rows] == [
+    assert [(row["id"], row["object"], row["value"]) for row in rows] == [
         (handle(PYRIDINOL), PYRIDINOL, 2.28),
         (handle("CCO"), "CCO", 1.0),
     ]
@@ -102,7 +102,7 @@ def test_rows_spend_and_values_come_out_whole_and_objects_are_named_by_their_tex
 def test_a_value_of_a_tautomer_is_counted_marked_and_not_taken_over_again(old, tmp_path):
     ledger = Ledger.at(old(**TAUTOMERS))
     assert ledger.uncertain() == {"second": 1}
-    messages = {row["smiles"]: row["message"] for row in ledger.candidates(2)}
+    messages = {row["object"]: row["message"] for row in ledger.candidates(2)}
     assert "not certainly" in messages[PYRIDONE]
     assert messages["CCO"] == ""
     third = ledger.begin_campaign(
@@ -111,7 +111,7 @@ def test_a_value_of_a_tautomer_is_counted_marked_and_not_taken_over_again(old, t
     oracle = build("oracle", XTB)
     book = OracleBook(ledger, third.id, "xtb", oracle.version, oracle.identity())
     book.reserve(0, [(handle(s), s) for s in (PYRIDINOL, PYRIDONE, "CCO")], cost=1.0)
-    assert {row["smiles"]: row["value"] for row in book.rows()} == {PYRIDINOL: 2.28, PYRIDONE: None, "CCO": 1.0}
+    assert {row["object"]: row["value"] for row in book.rows()} == {PYRIDINOL: 2.28, PYRIDONE: None, "CCO": 1.0}
     ledger.close()
 
 

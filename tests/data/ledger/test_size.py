@@ -106,7 +106,7 @@ def mixed(tmp_path):
         rows = [
             {
                 "object_id": f"m{(7 * i) % 20:02d}-{round}",
-                "smiles": ("Oc1ccccn1", "O=c1cccc[nH]1", "CCO")[(i + round) % 3],
+                "object": ("Oc1ccccn1", "O=c1cccc[nH]1", "CCO")[(i + round) % 3],
                 "arm": ("acquisition", "control")[i % 2],
                 "source": "g",
                 "predicted_mean": None if i % 5 == 0 else float(i % 4) - 1.5,

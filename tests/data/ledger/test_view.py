@@ -17,7 +17,7 @@ def both(tmp_path):
     """A ledger with a campaign in it, and a view of its file."""
     ledger = Ledger.at(tmp_path / "ledger.db")
     campaign = ledger.begin_campaign(parse_config(MINIMAL), tmp_path)
-    rows = [{"object_id": key, "smiles": "C", "arm": "initial", "source": "csv"} for key in "ABC"]
+    rows = [{"object_id": key, "object": "C", "arm": "initial", "source": "csv"} for key in "ABC"]
     ledger.add_candidates(campaign.id, 0, rows)
     book = OracleBook(ledger, campaign.id, "xtb", "1")
     book.import_values(0, [("C", "C", 0.5)])

@@ -41,7 +41,7 @@ def row(
     value: float | None, *, round: int = 0, arm: str = "initial", smiles: str = "CCO", **more: Any
 ) -> dict[str, Any]:
     return {
-        "smiles": smiles, "value": value, "round": round, "arm": arm, "state": "failed" if value is None else "done",
+        "object": smiles, "value": value, "round": round, "arm": arm, "state": "failed" if value is None else "done",
         "predicted_mean": None, "predicted_std": None, "origin": "called",
     } | more  # fmt: skip
 
