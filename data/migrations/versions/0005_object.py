@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from data.ledger.campaigns import LedgerError
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -19,7 +21,10 @@ def upgrade() -> None:
         op.execute(f"ALTER TABLE {table} RENAME COLUMN smiles TO object")
     after = _counts(connection)
     if after != before:
-        raise RuntimeError(f"The migration would change what the ledger holds: {before} before, {after} after.")
+        raise LedgerError(
+            f"The ledger is not brought up to date, since that would change what it holds: {before} before, {after} "
+            "after. Nothing was changed. Look with the earlier discovery-flows and `discover doctor`."
+        )
 
 
 def downgrade() -> None:
