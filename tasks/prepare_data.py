@@ -37,7 +37,7 @@ def prepare_data(ref: CampaignRef) -> StageRef:
 
     Raises:
         BadInput: the source cannot be read, no row is usable, or the budget is smaller than the initial design.
-        CampaignStopped: the screens refuse every molecule of the source.
+        CampaignStopped: the screens refuse every object of the source.
     """
     with ref.open() as context:
         config = context.config
@@ -142,11 +142,11 @@ def initial_design(config: CampaignConfig, frame: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         config: of the campaign.
-        frame: the molecules of the source, `data.tables.datasets.COLUMNS`.
+        frame: the objects of the source, `data.tables.datasets.COLUMNS`.
 
     Raises:
-        BadInput: there are too few molecules for the initial design, or too few values for a proxy.
-        CampaignStopped: the screens refuse every molecule of the source.
+        BadInput: there are too few objects for the initial design, or too few values for a proxy.
+        CampaignStopped: the screens refuse every object of the source.
     """
     labelled = frame[frame["value"].notna()]
     pool = frame[frame["value"].isna()]

@@ -1,7 +1,7 @@
 """Retraining: a challenger on every measurement in the ledger against the champion, promoted only if it is better.
 
-Two comparisons, both on molecules that neither side saw:
-* the fixed scaffold hold-out: a fifth of all scaffolds, by hash, so that a molecule never changes sides as data grow;
+Two comparisons, both on objects that neither side saw:
+* the fixed scaffold hold-out: a fifth of all scaffolds, by hash, so that an object never changes sides as data grow;
   both sides are refitted without it;
 * the newest measurements, which the champion was not trained on: the champion as it is, the challenger out of fold.
 The challenger is better if its negative log-likelihood is lower on the hold-out and not higher on the newest.
@@ -37,7 +37,7 @@ HOLDOUT_PARTS = 5
 """One scaffold in this many is held out."""
 
 MINIMUM = 5
-"""Molecules without which a comparison says nothing, and a proxy learns nothing."""
+"""Objects without which a comparison says nothing, and a proxy learns nothing."""
 
 
 @task(name="train challenger", cache_policy=NO_CACHE, persist_result=False)
@@ -138,7 +138,7 @@ def all_measurements(context: CampaignContext) -> TrainingData:
 
 
 def in_holdout(data: TrainingData) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return which molecules `(n,)` are held out for good: by the hash of their scaffold."""
+    """Return which objects `(n,)` are held out for good: by the hash of their scaffold."""
     return np.array([int(digest(["holdout", group])[:8], 16) % HOLDOUT_PARTS == 0 for group in data.groups()])
 
 
@@ -152,12 +152,12 @@ def _compare(context: CampaignContext, champion: Path, challenger: Path) -> Json
     if min(len(held), *(len(seen) for seen in seen_by.values())) >= MINIMUM:
         for side, folder in (("champion", champion), ("challenger", challenger)):
             proxy = _refitted(folder, seen_by[side], seed)
-            figures[f"holdout_{side}"] = metrics(proxy.predict(held.molecules), held.values, maximise=maximise)
+            figures[f"holdout_{side}"] = metrics(proxy.predict(held.objects), held.values, maximise=maximise)
     is_new = np.array([key not in set(before.ids) for key in everything.ids])
     newest = everything.keep(is_new)
     if len(newest) >= MINIMUM:
         out_of_fold = pd.read_csv(challenger / "heldout.csv")[is_new]
-        theirs = load_proxy(champion).predict(newest.molecules)
+        theirs = load_proxy(champion).predict(newest.objects)
         ours = Prediction(out_of_fold["mean"].to_numpy(), out_of_fold["std"].to_numpy())
         figures |= {
             "newest_champion": metrics(theirs, newest.values, maximise=maximise),
@@ -167,7 +167,7 @@ def _compare(context: CampaignContext, champion: Path, challenger: Path) -> Json
 
 
 def _refitted(folder: Path, seen: TrainingData, seed: int) -> Proxy:
-    """Return the stored kind of proxy, trained and calibrated on some of its molecules only."""
+    """Return the stored kind of proxy, trained and calibrated on some of its objects only."""
     rows = pd.read_csv(folder / "heldout.csv")
     rows = rows[rows["id"].isin(set(seen.ids))]
     # A proxy of before there was calibration has none.
@@ -175,7 +175,7 @@ def _refitted(folder: Path, seen: TrainingData, seed: int) -> Proxy:
     heldout = Prediction(rows["mean"].to_numpy(), rows["std" if method == "none" else "raw_std"].to_numpy())
     calibration = fit_calibration(method, heldout, rows["value"].to_numpy())
     proxy = calibrated(build("proxy", read_json(folder / "proxy.json")), calibration)
-    proxy.fit(seen.molecules, seen.values, seed=seed)
+    proxy.fit(seen.objects, seen.values, seed=seed)
     return proxy
 
 

@@ -105,8 +105,8 @@ def _select(
 def _score(
     frame: pd.DataFrame, prediction: Prediction, acquisition: Acquisition, about: ScoringContext, spread: float
 ) -> tuple[pd.DataFrame, Prediction]:
-    molecules: list[str] = frame["object"].tolist()
-    here = replace(about, molecules=tuple(molecules))
+    objects: list[str] = frame["object"].tolist()
+    here = replace(about, objects=tuple(objects))
     scored = frame.assign(
         predicted_mean=prediction.mean,
         predicted_std=prediction.std,

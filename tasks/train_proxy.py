@@ -50,15 +50,15 @@ MODELS = "models.pt"
 """File of what a network goes on from in the next round."""
 
 MINIMUM_LABELS = 6
-"""Measured molecules without which no proxy is trained: the 5 that a proxy needs, and one to hold out."""
+"""Measured objects without which no proxy is trained: the 5 that a proxy needs, and one to hold out."""
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Measured molecules in the order of their ids, so that equal data are equal whatever the order of purchase."""
+    """Measured objects in the order of their ids, so that equal data are equal whatever the order of purchase."""
 
     ids: tuple[str, ...]
-    molecules: tuple[str, ...]
+    objects: tuple[str, ...]
     values: FloatArray
     space: BaseSpace[Any]
 
@@ -70,19 +70,19 @@ class TrainingData:
         return cls(tuple(ordered["id"]), tuple(ordered["object"]), values, space)
 
     def sha256(self) -> str:
-        """Return a digest of ids, molecules and values."""
-        return digest([list(self.ids), list(self.molecules), [value.hex() for value in self.values.tolist()]])
+        """Return a digest of ids, objects and values."""
+        return digest([list(self.ids), list(self.objects), [value.hex() for value in self.values.tolist()]])
 
     def groups(self) -> list[str]:
-        """Return the family of each object, its scaffold if it is a molecule; one without is a group of its own."""
-        return [self.space.family(obj) or key for obj, key in zip(self.molecules, self.ids, strict=True)]
+        """Return the family of each object, its scaffold if it is an object; one without is a group of its own."""
+        return [self.space.family(obj) or key for obj, key in zip(self.objects, self.ids, strict=True)]
 
     def keep(self, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> TrainingData:
         """Return the rows where the mask `(n,)` is true."""
         chosen = np.flatnonzero(mask)
         return TrainingData(
             tuple(self.ids[i] for i in chosen),
-            tuple(self.molecules[i] for i in chosen),
+            tuple(self.objects[i] for i in chosen),
             self.values[chosen],
             self.space,
         )
@@ -217,7 +217,7 @@ def _train(
         by_molecule = _split(data, seed, {"molecule": list(data.ids)}, stable=split.stable)
         drawn = _HeldOut.of(fitter, data, by_molecule)
         shuffled = calibration(drawn.prediction)
-    proxy = calibrated(fitter.fit("all", data.ids, data.molecules, data.values), calibration)
+    proxy = calibrated(fitter.fit("all", data.ids, data.objects, data.values), calibration)
     save_state(folder / "proxy.pt", proxy.state())
     write_json(folder / "proxy.json", proxy.config())
     if refits(make()):
@@ -242,9 +242,9 @@ class _Split:
     """What is held out together.
 
     Attributes:
-        by: what stays together: `scaffold` or `molecule`.
+        by: what stays together: `scaffold` or `object`.
         fold: n numbers of folds.
-        stable: whether a molecule's fold stays the same when others come.
+        stable: whether an object's fold stays the same when others come.
     """
 
     by: str
@@ -260,9 +260,9 @@ class _HeldOut:
     """Out-of-fold predictions as the proxy makes them, not calibrated.
 
     Attributes:
-        prediction: of the n measured molecules.
+        prediction: of the n measured objects.
         fold: n numbers of folds.
-        similarity: of each molecule to the nearest one outside its fold, shape `(n,)`.
+        similarity: of each object to the nearest one outside its fold, shape `(n,)`.
     """
 
     prediction: Prediction
@@ -272,24 +272,24 @@ class _HeldOut:
     @classmethod
     def of(cls, fitter: Fitter, data: TrainingData, split: _Split) -> _HeldOut:
         def train(k: int, rows: list[int]) -> Proxy:
-            ids, molecules = [data.ids[i] for i in rows], [data.molecules[i] for i in rows]
+            ids, objects = [data.ids[i] for i in rows], [data.objects[i] for i in rows]
             name = f"{split.by} {k}" if split.stable else None
-            return fitter.fit(name, ids, molecules, data.values[rows])
+            return fitter.fit(name, ids, objects, data.values[rows])
 
-        prediction = out_of_fold(train, data.molecules, split.fold)
+        prediction = out_of_fold(train, data.objects, split.fold)
         similarity = np.empty(len(data))
         for k in set(split.fold):
             here = np.array(split.fold) == k
-            nearest = ApplicabilityDomain(data.keep(~here).molecules, 0.0, data.space.nearness)
-            similarity[here] = nearest.similarity(data.keep(here).molecules)
+            nearest = ApplicabilityDomain(data.keep(~here).objects, 0.0, data.space.nearness)
+            similarity[here] = nearest.similarity(data.keep(here).objects)
         return cls(prediction, split.fold, similarity)
 
     def table(self, data: TrainingData, shown: Prediction) -> pd.DataFrame:
-        """Return a row per molecule: measured, predicted, deviation calibrated and as the proxy gave it."""
+        """Return a row per object: measured, predicted, deviation calibrated and as the proxy gave it."""
         return pd.DataFrame(
             {
                 "id": data.ids,
-                "object": data.molecules,
+                "object": data.objects,
                 "value": data.values,
                 "mean": shown.mean,
                 "std": shown.std,
@@ -314,7 +314,7 @@ class _HeldOut:
 def _split(data: TrainingData, seed: int, ways: Mapping[str, list[str]], *, stable: bool) -> _Split:
     """Return what is held out together.
 
-    The first way that leaves enough for training: a series of one scaffold is held out by molecule. Folds are equally
+    The first way that leaves enough for training: a series of one scaffold is held out by object. Folds are equally
     large; with `stable` they are kept from round to round, where that leaves enough for training too: a model that
     goes on from the last round must not have seen what it is tested on.
     """

@@ -86,7 +86,7 @@ class OracleBook:
     def reserve(
         self,
         round: int,
-        molecules: Sequence[tuple[str, str]],
+        objects: Sequence[tuple[str, str]],
         *,
         cost: float,
         max_calls: int | None = None,
@@ -94,13 +94,13 @@ class OracleBook:
     ) -> int:
         """Book calls before they are made, as many as the budget allows, in order; return how many fitted.
 
-        A molecule that has a row is not booked again. One that any campaign of this ledger already bought from an
+        An object that has a row is not booked again. One that any campaign of this ledger already bought from an
         oracle of the same identity takes over that value: it counts as a call, so that a campaign's course does not
         depend on its neighbours, but costs nothing and is not made. One that another campaign is buying is awaited.
 
         Args:
             round: which round buys.
-            molecules: (object id, standard text).
+            objects: (object id, standard text).
             cost: of one call.
             max_calls: limit of the campaign's calls, None for no limit.
             max_cost: limit of the campaign's cost, None for no limit.
@@ -109,11 +109,11 @@ class OracleBook:
             refuse_if_lost(connection, self.ledger.url, self.campaign_id)
             spent = spent_of(connection, self.campaign_id)
             calls, total = spent.calls, spent.cost
-            booked = self._booked(connection, [key for key, _ in molecules])
-            others = self._others(connection, [key for key, _ in molecules if key not in booked])
+            booked = self._booked(connection, [key for key, _ in objects])
+            others = self._others(connection, [key for key, _ in objects if key not in booked])
             rows: list[JsonDict] = []
             fitted = 0
-            for object_id, obj in molecules:
+            for object_id, obj in objects:
                 if object_id not in booked:
                     row = self._row(round, object_id, obj, cost, others.get(object_id))
                     if max_calls is not None and calls + 1 > max_calls:

@@ -53,8 +53,8 @@ class CostAware(LogWrapper):
     def _cost(self, prediction: Prediction, context: ScoringContext) -> FloatArray:
         if context.cost is not None:
             return np.asarray(context.cost, dtype=np.float64)
-        if len(context.molecules) != len(prediction):
+        if len(context.objects) != len(prediction):
             raise self.lacks("costs, or the molecules to estimate them from", "Give one of them with the context.")
-        found = [shared(smiles) for smiles in context.molecules]
+        found = [shared(smiles) for smiles in context.objects]
         atoms = [0 if mol is None else mol.GetNumHeavyAtoms() for mol in found]
         return np.asarray(np.power(np.array(atoms, dtype=np.float64) / 10.0, self.options.size_exponent))

@@ -34,18 +34,18 @@ class ThompsonSampling(InformedScore):
         Raises:
             ValueError: the context does not name the molecules.
         """
-        if len(context.molecules) != len(prediction):
+        if len(context.objects) != len(prediction):
             raise self.lacks(
                 f"the {len(prediction)} molecules that were predicted",
                 "Score through `models.acquisition.base.scores` with their SMILES in the context.",
             )
         direction = 1.0 if context.maximise else -1.0
-        return np.asarray(direction * prediction.mean + prediction.std * self.draw(context.molecules, context.seed))
+        return np.asarray(direction * prediction.mean + prediction.std * self.draw(context.objects, context.seed))
 
     @staticmethod
-    def draw(molecules: tuple[str, ...], seed: int) -> FloatArray:
+    def draw(objects: tuple[str, ...], seed: int) -> FloatArray:
         """Return g of n molecules, shape `(n,)`: standard normal over seeds, a function of the molecule for one."""
-        counts = morgan_counts(molecules)
+        counts = morgan_counts(objects)
         weights = np.random.default_rng(seed).standard_normal((counts.shape[1],))
         phi = sparse.csr_array(np.sqrt(counts.astype(np.float64)))
         length = np.sqrt(counts.sum(1, dtype=np.float64))

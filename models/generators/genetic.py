@@ -1,4 +1,4 @@
-"""A genetic algorithm on molecular graphs: crossover and mutation of the best molecules known."""
+"""A genetic algorithm on molecular graphs: crossover and mutation of the best objects known."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SAMPLING_TRIES = 50
 
 
 class Genetic(Component["Genetic.Options"]):
-    """Evolve a population towards a high log-reward and propose the best molecules it met that are not measured.
+    """Evolve a population towards a high log-reward and propose the best objects it met that are not measured.
 
-    The population starts from the best measured molecules and a sample of the library. In each generation parents are
+    The population starts from the best measured objects and a sample of the library. In each generation parents are
     drawn log-uniformly in rank, `floor(N * 10^U(-2.5, 0))`; a share `mutation_share` of the offspring are mutants of
     one parent, the others crossovers, of which a share `mutate_crossover` are mutated too; the best `population` of
     parents and offspring go on. `fit` is a pure function of its context, so it needs no checkpoint. Stereochemistry is
@@ -58,7 +58,7 @@ class Genetic(Component["Genetic.Options"]):
         """Evolve the population under `context.log_reward`; deterministic under `context.seed`.
 
         Raises:
-            ValueError: the context has neither a measured molecule nor a library to start from.
+            ValueError: the context has neither a measured object nor a library to start from.
         """
         self._prepare(context)
         rng = np.random.default_rng(context.seed)
@@ -75,7 +75,7 @@ class Genetic(Component["Genetic.Options"]):
     def sample(self, n: int, *, seed: int) -> list[Candidate]:
         """Return up to n candidates: the best that the search met, then, if those are too few, new offspring.
 
-        Members of the library that are not measured count as met; measured molecules are never proposed.
+        Members of the library that are not measured count as met; measured objects are never proposed.
         """
         space, _ = self._require_fit()
         found: dict[str, Candidate] = {}
@@ -105,7 +105,7 @@ class Genetic(Component["Genetic.Options"]):
         self._history = [dict(row) for row in state["history"]]
 
     def history(self) -> list[dict[str, float]]:
-        """Return, per generation: step, best and mean log-reward of the population, new molecules, evaluated in all."""
+        """Return, per generation: step, best and mean log-reward of the population, new objects, evaluated in all."""
         return [dict(row) for row in self._history]
 
     def _prepare(self, context: GenerationContext) -> None:
@@ -151,7 +151,7 @@ class Genetic(Component["Genetic.Options"]):
         return self._fittest(population)
 
     def _breed(self, n: int, rng: np.random.Generator) -> list[str]:
-        """Return up to n distinct new molecules; a population that is exhausted gives fewer."""
+        """Return up to n distinct new objects; a population that is exhausted gives fewer."""
         parents, children = list(self._population), dict[str, None]()
         for _ in range(4 * n):
             if len(children) == n:
@@ -179,8 +179,8 @@ class Genetic(Component["Genetic.Options"]):
         self._archive.update(scored)
         self._population = self._fittest({**self._population, **scored})
 
-    def _fittest(self, molecules: Mapping[str, float]) -> dict[str, float]:
-        ranked = sorted(molecules.items(), key=lambda item: (-item[1], item[0]))
+    def _fittest(self, objects: Mapping[str, float]) -> dict[str, float]:
+        ranked = sorted(objects.items(), key=lambda item: (-item[1], item[0]))
         return dict(ranked[: self.options.population])
 
     def _metrics(self, generation: int, children: int) -> dict[str, float]:

@@ -110,7 +110,7 @@ class OraclePool:
     ) -> None:
         """Measure every job; return when each has been answered once.
 
-        A chunk is killed after `timeout` seconds per molecule in it, and its unanswered molecules fail with class
+        A chunk is killed after `timeout` seconds per object in it, and its unanswered objects fail with class
         `timeout`; if its process dies they fail with class `crashed` and the end of what it printed. The process is
         replaced in both cases.
 
@@ -173,14 +173,14 @@ class OraclePool:
 
     def _submit(self, run: _Run) -> None:
         jobs = run.waiting.popleft()
-        keys, molecules = [key for key, _ in jobs], [obj for _, obj in jobs]
+        keys, objects = [key for key, _ in jobs], [obj for _, obj in jobs]
         run.on_submit(keys)
         child = self._idle.pop()
         self._busy.append(child)
         self._calls += 1
         now = time.monotonic()
         run.flying[child] = _Call(child, self._calls, jobs, now, now + self._timeout * len(jobs))
-        child.send({"call": self._calls, "keys": keys, "molecules": molecules})
+        child.send({"call": self._calls, "keys": keys, "molecules": objects})
 
     def _collect(self, run: _Run) -> None:
         """Wait for the next answers or the next deadline."""
@@ -203,7 +203,7 @@ class OraclePool:
                 self._lose(call, "timeout", f"No answer within {limit}; the process was killed.")
 
     def _lose(self, call: _Call, error: str, message: str) -> None:
-        """Kill the process of a call; its unanswered molecules have failed."""
+        """Kill the process of a call; its unanswered objects have failed."""
         call.lost = True  # first: an interruption must not listen to a process that is gone
         call.child.kill()
         self._busy.remove(call.child)

@@ -3,8 +3,8 @@
 It is spoken to in JSON lines, as is the process in which a user's function runs (`models/oracles/function_worker.py`).
 
 The first line on standard input is `{"oracle": config, "search_path": [folder, ...]}`; the answer is `{"ready": true}`
-or `{"error": sentence}`. Each later line is a call, `{"call": n, "keys": [...], "molecules": [...]}`; it is answered
-by one line per molecule, in order: `{"call": n, "value": ..., "error": ..., "message": ..., "seconds": ...}`. The end
+or `{"error": sentence}`. Each later line is a call, `{"call": n, "keys": [...], "objects": [...]}`; it is answered
+by one line per object, in order: `{"call": n, "value": ..., "error": ..., "message": ..., "seconds": ...}`. The end
 of standard input ends the process. What the oracle prints goes to standard error, where it is not taken for an answer.
 
 The process is a child that must not outlive its parent: on Linux the kernel kills it when the parent dies.
@@ -59,28 +59,28 @@ def _start(request: Mapping[str, Any]) -> Any:
     return oracle
 
 
-def usable_measurements(oracle: Any, molecules: Sequence[str], keys: Sequence[str]) -> Iterator[Measurement]:
-    """Yield exactly one usable measurement per molecule, also from an oracle that does not keep its promise."""
+def usable_measurements(oracle: Any, objects: Sequence[str], keys: Sequence[str]) -> Iterator[Measurement]:
+    """Yield exactly one usable measurement per object, also from an oracle that does not keep its promise."""
     started = perf_counter()
     answers: Iterator[Measurement] | None = None
-    for position, obj in enumerate(molecules):
+    for position, obj in enumerate(objects):
         try:
             if answers is None:  # lists of its own: one that it sorts is not the one that is gone through here
-                answers = iter(oracle.evaluate(list(molecules), keys=list(keys)))
+                answers = iter(oracle.evaluate(list(objects), keys=list(keys)))
             measurement = next(answers, None)
             checked = measurement if measurement is None else _checked(obj, measurement, started)
-        except BaseException as error:  # a call of sys.exit is a failure of its molecules, and not of all that follow
+        except BaseException as error:  # a call of sys.exit is a failure of its objects, and not of all that follow
             message = f"{type(error).__name__}: {error}"
-            yield from (failed(rest, "raised", message, started) for rest in molecules[position:])
+            yield from (failed(rest, "raised", message, started) for rest in objects[position:])
             return
         if checked is None:
-            yield failed(obj, "wrong_answer", f"The oracle answered only {position} of {len(molecules)}.", started)
+            yield failed(obj, "wrong_answer", f"The oracle answered only {position} of {len(objects)}.", started)
         else:
             yield checked
 
 
 def _checked(obj: str, measurement: Any, started: float) -> Measurement:
-    """Return what an oracle yielded for a molecule, or the failure that it is no measurement of this molecule."""
+    """Return what an oracle yielded for an object, or the failure that it is no measurement of this object."""
     if not isinstance(measurement, Measurement):
         told = f"The oracle yielded a {type(measurement).__name__}; expected a Measurement for each molecule, in order."
         return failed(obj, "wrong_answer", told, started)

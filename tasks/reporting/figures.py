@@ -16,7 +16,7 @@ from tasks.stages import CampaignContext
 from tasks.storage import read_json, read_table
 
 LIBRARY_SAMPLE = 500
-"""Library molecules drawn behind the measured ones."""
+"""Library objects drawn behind the measured ones."""
 
 
 def round_figures(context: CampaignContext, rows: Sequence[JsonDict], round: int, folder: Path) -> dict[str, Path]:

@@ -169,16 +169,16 @@ def chemical_space(
     return settled(figure)
 
 
-def similarity_map(molecules: Sequence[str], nearness: Nearness) -> FloatArray:
+def similarity_map(objects: Sequence[str], nearness: Nearness) -> FloatArray:
     """Return two coordinates per object, shape `(n, 2)`, by kernel PCA of their similarities.
 
     The sign of a coordinate is fixed by its largest entry, so that the map does not flip between runs.
 
     Reference: Schölkopf, Smola and Müller, Neural Computation 10, 1299 (1998).
     """
-    if len(molecules) < 3:
-        return np.zeros((len(molecules), 2))
-    kernel = nearness(molecules, molecules)
+    if len(objects) < 3:
+        return np.zeros((len(objects), 2))
+    kernel = nearness(objects, objects)
     centred = kernel - kernel.mean(0) - kernel.mean(1)[:, None] + kernel.mean()
     values, vectors = np.linalg.eigh(centred)
     place = vectors[:, [-1, -2]] * np.sqrt(np.maximum(values[[-1, -2]], 0.0))
