@@ -10,7 +10,7 @@ from data.chemistry.compounds import compound_of, with_compounds
 from data.ledger.book import settle
 from data.ledger.campaigns import Campaign
 from data.ledger.summary import ranked
-from data.records import JsonDict
+from data.records import CandidateRow, JsonDict
 from data.wording import figure, labelled, spread
 from pipelines.exports import FIELDS, FORMS, OF_MOLECULES, form_of
 from pipelines.terminal import Terminal
@@ -29,7 +29,12 @@ def exported(workspace: Workspace, name: str, top: int | None = None) -> list[Js
         rows = ledger.top(campaign.id, top, maximise=campaign.maximise)
         same = ledger.same_compounds(campaign.id, {compound_of(row) for row in rows} - {""})
         told = with_compounds(rows, ranked(same, maximise=campaign.maximise))
-    return [{key: {**row, "smiles": row["object"], "unit": unit}.get(key) for key in FIELDS} for row in told]
+    return [_exported(row, unit) for row in told]
+
+
+def _exported(row: CandidateRow, unit: str) -> JsonDict:
+    told = {**row._asdict(), "smiles": row.object, "inchikey": row.compound, "unit": unit}
+    return {key: told[key] for key in FIELDS}
 
 
 def unit_of(workspace: Workspace, campaign: Campaign) -> str:

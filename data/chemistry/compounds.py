@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from data.records import JsonDict
+from data.records import CandidateRow
 
 _HYDROGEN = re.compile(r"H\d*")
 _NO_LETTERS = {code: None for code in range(128) if not chr(code).isalpha()}
@@ -31,30 +31,30 @@ def _atoms(smiles: str) -> str:
     return "".join(sorted(_HYDROGEN.sub("", smiles).upper().translate(_NO_LETTERS)))
 
 
-def compound_of(row: JsonDict) -> str:
+def compound_of(row: CandidateRow) -> str:
     """Return the InChIKey of a row: the one it was written with, as far as there is one in it."""
-    known = row.get("compound")
-    return inchikey(row["object"]) if known is None else str(known)
+    known = row.compound
+    return inchikey(row.object) if known is None else str(known)
 
 
-def with_compounds(rows: Sequence[JsonDict], shown: Iterable[JsonDict] | None = None) -> list[JsonDict]:
-    """Return rows with `inchikey` and `same_compound`: the ids of the other rows of that compound, with blanks between.
+def with_compounds(rows: Sequence[CandidateRow], shown: Iterable[CandidateRow] | None = None) -> list[CandidateRow]:
+    """Return rows with their compound and the ids of the other rows of it.
 
     Args:
-        rows: mappings with `id` and `object`, each object once.
+        rows: candidates, each object once.
         shown: among which others are looked for; all rows, if left out.
     """
     ids: dict[str, list[str]] = {}
-    likely = {_atoms(row["object"]) for row in rows}
+    likely = {_atoms(row.object) for row in rows}
     for row in rows if shown is None else shown:
-        if shown is not None and _atoms(row["object"]) not in likely:
+        if shown is not None and _atoms(row.object) not in likely:
             continue
         key = compound_of(row)
-        if key and row["id"] not in ids.setdefault(key, []):
-            ids[key].append(row["id"])
+        if key and row.id not in ids.setdefault(key, []):
+            ids[key].append(row.id)
     out = []
     for row in rows:
         key = compound_of(row)
-        others = [other for other in ids.get(key, ()) if other != row["id"]]
-        out.append({**row, "inchikey": key, "same_compound": " ".join(others)})
+        others = [other for other in ids.get(key, ()) if other != row.id]
+        out.append(row._replace(compound=key, same_compound=" ".join(others)))
     return out

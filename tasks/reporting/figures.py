@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from data.records import JsonDict
+from data.records import CandidateRow, JsonDict
 from models.parts import oracle_of, space_of
 from tasks.reporting import plots
 from tasks.stages import CampaignContext
@@ -19,7 +19,7 @@ LIBRARY_SAMPLE = 500
 """Library objects drawn behind the measured ones."""
 
 
-def round_figures(context: CampaignContext, rows: Sequence[JsonDict], round: int, folder: Path) -> dict[str, Path]:
+def round_figures(context: CampaignContext, rows: Sequence[CandidateRow], round: int, folder: Path) -> dict[str, Path]:
     """Draw a campaign after a round; returns caption -> file.
 
     Args:
@@ -30,7 +30,7 @@ def round_figures(context: CampaignContext, rows: Sequence[JsonDict], round: int
     """
     space = space_of(context.config)
     name, unit = context.config.objective.name, oracle_of(context.config).unit
-    bought = sorted(rows, key=lambda row: (row["round"], row["position"]))
+    bought = sorted(rows, key=lambda row: (row.round, row.position))
     figures: dict[str, tuple[str, Figure]] = {
         "best_so_far": (
             "Best so far against calls",
@@ -41,7 +41,7 @@ def round_figures(context: CampaignContext, rows: Sequence[JsonDict], round: int
             plots.chemical_space(_library(context), bought, space.nearness, objective=name, unit=unit),
         ),
     }
-    if any(row["predicted_mean"] is not None for row in rows):
+    if any(row.predicted_mean is not None for row in rows):
         figures["predicted_against_measured"] = (
             "Predicted against measured",
             plots.predicted_against_measured(bought, objective=name, unit=unit),

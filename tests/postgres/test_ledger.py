@@ -87,7 +87,7 @@ def test_a_call_lives_from_booking_to_answer(ledger, campaign):
     assert book.reserve(0, [("A", "C"), ("B", "CC")], cost=1.0, max_calls=1) == 1
     book.submit(["A"])
     book.complete("A", Measurement("C", 1.5))
-    assert [(row["id"], row["state"], row["value"]) for row in ledger.candidates(campaign.id)] == [("A", "done", 1.5)]
+    assert [(row.id, row.state, row.value) for row in ledger.candidates(campaign.id)] == [("A", "done", 1.5)]
     assert ledger.spent(campaign.id).calls == 1
 
 
@@ -108,7 +108,7 @@ def test_an_answer_is_kept_whatever_its_text_and_its_oracle_s_name(ledger, campa
 
 def test_a_candidate_s_source_may_have_any_length(ledger, campaign):
     ledger.add_candidates(campaign.id, 0, [{"object_id": "A", "object": "C", "arm": "initial", "source": LONG}])
-    assert ledger.candidates(campaign.id)[0]["source"] == LONG
+    assert ledger.candidates(campaign.id)[0].source == LONG
 
 
 def test_one_process_holds_a_campaign_at_a_time(ledger, campaign):

@@ -108,7 +108,7 @@ TAUTOMERS = {
 def test_rows_spend_and_values_come_out_whole_and_objects_are_named_by_their_text(old):
     ledger = Ledger.at(old(**TAUTOMERS))
     rows = ledger.candidates(1)
-    assert [(row["id"], row["object"], row["value"]) for row in rows] == [
+    assert [(row.id, row.object, row.value) for row in rows] == [
         (handle(PYRIDINOL), PYRIDINOL, 2.28),
         (handle("CCO"), "CCO", 1.0),
     ]
@@ -143,7 +143,7 @@ def test_every_row_of_the_last_revision_is_kept_as_it_is_under_the_new_name(old)
 def test_a_value_of_a_tautomer_is_counted_marked_and_not_taken_over_again(old, tmp_path):
     ledger = Ledger.at(old(**TAUTOMERS))
     assert ledger.uncertain() == {"second": 1}
-    messages = {row["object"]: row["message"] for row in ledger.candidates(2)}
+    messages = {row.object: row.message for row in ledger.candidates(2)}
     assert "not certainly" in messages[PYRIDONE]
     assert messages["CCO"] == ""
     third = ledger.begin_campaign(

@@ -160,7 +160,7 @@ def test_the_same_compound_is_looked_for_among_all_candidates(mixed, written):
     same = ledger.same_compounds(campaign_id, {compound_of(row) for row in top})
     told = with_compounds(top, ranked(same, maximise=True))
     assert told == with_compounds(every[:3], every)
-    assert all(len(row["same_compound"].split()) >= 19 for row in told)
+    assert all(len(row.same_compound.split()) >= 19 for row in told)
 
 
 def test_what_was_booked_is_what_the_calls_add_up_to(mixed):

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 
 from data.config import parse_config
@@ -35,7 +33,11 @@ def test_the_view_shows_what_the_ledger_shows(both):
     assert view.campaigns() == ledger.campaigns()
     assert view.campaign("x") == campaign
     assert view.candidates(campaign.id) == ledger.candidates(campaign.id)
-    assert json.dumps(view.candidates(campaign.id))
+    (bought, waiting, imported) = view.candidates(campaign.id)
+    assert (bought.id, bought.object, bought.value, bought.state, bought.origin) == ("A", "C", 1.5, "done", "called")
+    assert (waiting.id, waiting.value, waiting.state, waiting.message) == ("B", None, "reserved", "")
+    assert (imported.id, imported.value, imported.position, imported.source) == ("C", 0.5, 2, "csv")
+    assert view.course(campaign.id) == [row._replace(object="", compound=None) for row in (bought, waiting, imported)]
     assert view.spent(campaign.id) == ledger.spent(campaign.id)
     assert (view.spent(campaign.id).calls, view.spent(campaign.id).cost) == (2, 4.0)
     assert view.owner(campaign.id) is None is ledger.owner(campaign.id)
