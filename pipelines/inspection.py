@@ -5,36 +5,35 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from data.chemistry.compounds import compound_of, with_compounds
 from data.ledger.book import settle
 from data.ledger.campaigns import Campaign
 from data.ledger.summary import ranked
-from data.records import CandidateRow, JsonDict
+from data.records import JsonDict
 from data.wording import figure, labelled, spread
-from pipelines.exports import FIELDS, FORMS, OF_MOLECULES, form_of
+from models.parts import space_of
+from models.spaces.base import BaseSpace
+from models.spaces.columns import COLUMNS, compound_of, with_compounds
+from models.spaces.columns import exported as exported_row
+from pipelines.exports import format_of, written
 from pipelines.terminal import Terminal
 from tasks.workspace import Workspace, WorkspaceError, writing
 
 
 def exported(workspace: Workspace, name: str, top: int | None = None) -> list[JsonDict]:
-    """Return a campaign's candidates best first, as mappings with the keys `FIELDS`."""
+    """Return a campaign's candidates best first, with the columns of its space."""
     ledger = workspace.ledger()
     campaign = ledger.campaign(name)
-    unit = unit_of(workspace, campaign)
+    unit, space = unit_of(workspace, campaign), space_of(campaign.config)
     if top is None:
         rows = ranked(ledger.candidates(campaign.id), maximise=campaign.maximise)
-        told = with_compounds(rows)
+        told = with_compounds(rows, space)
     else:
         rows = ledger.top(campaign.id, top, maximise=campaign.maximise)
-        same = ledger.same_compounds(campaign.id, {compound_of(row) for row in rows} - {""})
-        told = with_compounds(rows, ranked(same, maximise=campaign.maximise))
-    return [_exported(row, unit) for row in told]
-
-
-def _exported(row: CandidateRow, unit: str) -> JsonDict:
-    told = {**row._asdict(), "smiles": row.object, "inchikey": row.compound, "unit": unit}
-    return {key: told[key] for key in FIELDS}
+        same = ledger.same_compounds(campaign.id, {compound_of(row, space) for row in rows} - {""})
+        told = with_compounds(rows, space, ranked(same, maximise=campaign.maximise))
+    return [exported_row({**row._asdict(), "unit": unit}, COLUMNS, space) for row in told]
 
 
 def unit_of(workspace: Workspace, campaign: Campaign) -> str:
@@ -44,23 +43,13 @@ def unit_of(workspace: Workspace, campaign: Campaign) -> str:
     return str(build("oracle", campaign.config.objective.oracle).unit)
 
 
-def text_name_of(workspace: Workspace, name: str) -> str:
-    """Return what the texts of a campaign's objects are called."""
-    config = workspace.ledger().campaign(name).config
-    if config.space.kind == "molecules":
-        return "SMILES"
-    from models.registry import find
-
-    return str(find("space", config.space.kind).text_name)  # type: ignore[attr-defined]  # every space has a name for it
-
-
 def export_candidates(
     workspace: Workspace, name: str, top: int | None, format: str, out: Path | None, console: Terminal
 ) -> None:
     """Print or write a campaign's candidates; a file is of the format that is asked for, else of its name's ending.
 
     Raises:
-        ConfigError: `top` is not positive, or the name of the file asks for another format.
+        ConfigError: `top` is not positive, or the campaign's objects are not written in the format that is asked for.
         LedgerError: no such campaign.
         WorkspaceError: the file cannot be written, or is one that must not be overwritten.
     """
@@ -70,25 +59,17 @@ def export_candidates(
         raise ConfigError(f"--top is {top}; expected at least 1, or leave it out to have all candidates.")
     if out is not None:
         _refuse_precious(workspace, name, out)
-    form = None if out is None else form_of(None if format == "table" else format, str(out))
-    kind = workspace.ledger().campaign(name).config.space.kind
-    only_molecules = [FORMS[one] for one in OF_MOLECULES]
-    if kind != "molecules" and (format in OF_MOLECULES or form in only_molecules):
-        from data.config import ConfigError
-
-        raise ConfigError(
-            f"The formats {' and '.join(OF_MOLECULES)} are for molecules; campaign {name} is of {kind}. Take csv or "
-            "json."
-        )
+    space = space_of(workspace.ledger().campaign(name).config)
+    form = format_of(None if format == "table" else format, None if out is None else str(out), space)
     rows = exported(workspace, name, top)
-    if out is not None and form is not None:
+    if out is not None:
         with writing(out):
-            out.write_text(form(rows), encoding="utf-8", newline="")
+            out.write_text(written(rows, form, space), encoding="utf-8", newline="")
         console.say(f"{len(rows)} candidates written to {out}")
     elif format == "table":
-        show_candidates(rows, console, text_name_of(workspace, name))
+        show_candidates(rows, console, space)
     else:
-        console.raw(FORMS[format](rows))
+        console.raw(written(rows, form, space))
 
 
 def _refuse_precious(workspace: Workspace, name: str, out: Path) -> None:
@@ -131,19 +112,18 @@ def _is_of_campaign(file: Path, campaign: Campaign) -> bool:
     return file.suffix.lower() in sources and file.is_relative_to(campaign.base.resolve())
 
 
-def show_candidates(rows: list[JsonDict], console: Terminal, text_name: str = "SMILES") -> None:
+def show_candidates(rows: list[JsonDict], console: Terminal, space: BaseSpace[Any]) -> None:
     """Print candidates as a table, or as blocks of lines where a table does not fit; ids where there is room."""
     unit = rows[0]["unit"] if rows else ""
     ranks = {row["id"]: rank for rank, row in enumerate(rows, start=1)}
-    headers = ["", labelled("value", unit), "predicted", "round", "arm", "source", "id", text_name, "note"]
+    headers = ["", labelled("value", unit), "predicted", "round", "arm", "source", "id", space.text_name, "note"]
     lines = []
     for rank, row in enumerate(rows, start=1):
         value = row["state"].replace("_", " ") if row["value"] is None else figure(row["value"])
         predicted = spread(row["predicted_mean"], row["predicted_std"])
         note = "; ".join(filter(None, (_reason(row), _same_compound(row, ranks))))
-        lines.append(
-            [str(rank), value, predicted, str(row["round"]), row["arm"], row["source"], row["id"], row["smiles"], note]
-        )
+        text = row[space.column]
+        lines.append([str(rank), value, predicted, str(row["round"]), row["arm"], row["source"], row["id"], text, note])
     left_out = set() if any(line[_NOTE] for line in lines) else {_NOTE}
     columns = _columns(headers, lines, left_out | {_ID})
     every = _columns(headers, lines, left_out)
@@ -153,7 +133,7 @@ def show_candidates(rows: list[JsonDict], console: Terminal, text_name: str = "S
     console.records(*every, numbers=(0, 1, 2, 3))
 
 
-_ID, _SMILES, _NOTE = 6, 7, 8
+_ID, _TEXT, _NOTE = 6, 7, 8
 
 
 def _columns(
@@ -161,7 +141,7 @@ def _columns(
 ) -> tuple[list[str], list[list[str]], list[int]]:
     """Return headers and rows without some columns, and the positions of the columns that may wrap."""
     kept = [position for position in range(len(headers)) if position not in left_out]
-    long = [place for place, position in enumerate(kept) if position in (_SMILES, _NOTE)]
+    long = [place for place, position in enumerate(kept) if position in (_TEXT, _NOTE)]
     return [headers[i] for i in kept], [[line[i] for i in kept] for line in lines], long
 
 

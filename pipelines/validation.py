@@ -41,10 +41,11 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
     tell_plugin_problems()
     space = space_of(config)
     oracle = oracle_of(config, base)
+    require_space(oracle, space)
     if isinstance(oracle, CheckedOracle):
         oracle.check()
     proxy = build("proxy", proxy_spec(config.proxy, space))
-    for component in (oracle, *screens_of(config), proxy, acquisition_of(config), selector_of(config)):
+    for component in (*screens_of(config), proxy, acquisition_of(config), selector_of(config)):
         require_space(component, space)
     _check_function(config, base, oracle)
     _check_generators(config, base, space)
@@ -96,7 +97,7 @@ def _check_function(config: CampaignConfig, base: Path, oracle: Oracle) -> None:
         OracleStartError: it cannot be imported.
     """
     if getattr(oracle, "worker", None) is not None:
-        with OraclePool(oracle_spec(config, base), workers=1, search_path=[base]):
+        with OraclePool(oracle_spec(config, base), space_of(config), workers=1, search_path=[base]):
             pass
 
 

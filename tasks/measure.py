@@ -15,7 +15,7 @@ from data.ledger.book import Elsewhere, OracleBook
 from data.ledger.campaigns import CampaignState
 from data.records import CallState, CandidateRow, JsonDict, Measurement
 from data.tables.spreadsheets import write_csv
-from models.parts import oracle_of, oracle_spec, parts_of_oracle
+from models.parts import oracle_of, oracle_spec, parts_of_oracle, space_of
 from models.protocols import Oracle
 from tasks.oracles.booking import book_of
 from tasks.oracles.pool import OraclePool
@@ -161,7 +161,7 @@ def _call(context: CampaignContext, book: OracleBook, oracle: Oracle, round: int
         if failed > limit:  # the tolerated rate cannot be kept any more: the rest of the batch is not bought
             raise _Enough
 
-    spec = oracle_spec(context.config, context.campaign.base)
+    spec, space = oracle_spec(context.config, context.campaign.base), space_of(context.config)
 
     def on_submit(keys: list[str]) -> None:
         _refuse_changed_oracle(context, book)
@@ -175,7 +175,7 @@ def _call(context: CampaignContext, book: OracleBook, oracle: Oracle, round: int
     try:
         with (
             UndeliveredAnswers(context, book, min(side_by_side * oracle.chunk, len(jobs))) as answers,
-            OraclePool(spec, workers=side_by_side, search_path=[context.campaign.base]) as pool,
+            OraclePool(spec, space, workers=side_by_side, search_path=[context.campaign.base]) as pool,
         ):
             pool.run(jobs, on_submit=on_submit, on_result=on_result, on_left=on_left)
     except _Enough:  # the calls that were in flight have been answered too

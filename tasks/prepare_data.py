@@ -42,11 +42,12 @@ def prepare_data(ref: CampaignRef) -> StageRef:
     with ref.open() as context:
         config = context.config
         sha256 = source_sha256(config, context.campaign.base)
+        content = space_of(config).content()  # only where there is one: campaigns without go on under their old keys
         stage = run_stage(
             context,
             0,
             "prepare_data",
-            inputs={"source": sha256},
+            inputs={"source": sha256} | ({"space": content} if content else {}),
             settings=context.settings("space", "data", "screens"),
             compute=lambda folder: _prepare(context, folder, sha256),
         )
@@ -87,10 +88,11 @@ _kept: dict[str, Library] = {}
 
 def _library(config: CampaignConfig, base: Path, sha256: str) -> Library:
     settings = config.model_dump(mode="json", include={"data", "space"})
-    key = digest([settings, str(base), sha256])
+    space = space_of(config)
+    key = digest([settings, str(base), sha256, space.key()])
     if key not in _kept:
         _kept.clear()
-        _kept[key] = read_rows(_source(config), base=base, space=space_of(config))
+        _kept[key] = read_rows(_source(config), base=base, space=space)
     return _kept[key]
 
 

@@ -59,7 +59,7 @@ class Campaign:
     @property
     def config(self) -> CampaignConfig:
         """The configuration."""
-        return parsed_config(self.stored, self.name)
+        return parsed_config(self.stored, self.name).beside(self.base)
 
     @property
     def maximise(self) -> bool:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from data.chemistry.compounds import inchikey
 from data.ledger.campaigns import (
     Campaign,
     CampaignState,
@@ -305,8 +304,6 @@ class Ledger:
         Raises:
             LedgerError: the round already has another batch.
         """
-        # Before the transaction: it takes a while.
-        compounds = [row["compound"] if "compound" in row else inchikey(row["object"]) for row in rows]
         with self.write() as connection:
             existing = connection.scalars(
                 sa.select(candidates.c.object_id)
@@ -321,8 +318,8 @@ class Ledger:
                     )
                 return
             values = [
-                {"campaign_id": campaign_id, "round": round, "position": i, **row, "compound": compound}
-                for i, (row, compound) in enumerate(zip(rows, compounds, strict=True))
+                {"campaign_id": campaign_id, "round": round, "position": i, "compound": None, **row}
+                for i, row in enumerate(rows)
             ]
             if values:
                 connection.execute(sa.insert(candidates), values)
@@ -384,7 +381,7 @@ class Ledger:
 
         Args:
             campaign_id: whose.
-            compounds: standard InChIKeys.
+            compounds: as the space of the objects tells them.
         """
         newest = (
             sa.select(sa.func.max(oracle_calls.c.id))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -16,6 +16,7 @@ from data.objects import NotStandardError, Space
 from data.records import Refusal
 from data.tables.library_file import standard_object
 from data.tables.merging import Kept, merge
+from data.tables.parts import Part
 from data.tables.readers import Row, SourceError
 from data.tables.remarks import Remarks, reason_kind, reasons_told
 from data.tables.values import ValueRules, exact_value
@@ -31,6 +32,14 @@ class Source(Protocol):
 
     def rows(self, base: Path) -> Iterator[Row]:
         """Yield the rows; relative paths start at the folder `base`."""
+
+
+@runtime_checkable
+class PartialSource(Protocol):
+    """A source of which a part is taken."""
+
+    def part(self, rows: Sequence[Kept]) -> Part:
+        """Return the objects that are taken, and why others are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +111,12 @@ def read_rows(source: Source, *, base: Path, space: Space) -> Library:
     if unit_column is not None:
         remarks.require_one_unit(str(getattr(source, "path", source.kind)), unit_column)
     merged = merge(kept, getattr(source, "replicates", "mean"))
+    if isinstance(source, PartialSource):
+        part = source.part(merged.rows)
+        merged = replace(merged, rows=part.rows)
+        passed_over += part.left_out
     refused = sorted([*refused, *merged.refused], key=lambda refusal: refusal.line or 0)
-    notes = [f"{count} of {total} lines have {reason}." for reason, count in sorted(passed_over.items())]
+    notes = [f"{count} of {total} lines have {reason}." for reason, count in sorted(passed_over.items()) if bulk]
     warnings = [*remarks.notes(refused, unit_column), *merged.warnings]
     notes += warnings + merged.notes
     library = Library(_frame(merged.rows, space), refused, notes, warnings, total, merged.merged, passed_over)

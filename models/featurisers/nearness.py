@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from data.records import FloatArray
 from models.featurisers.base import Features, Featuriser
@@ -58,6 +57,8 @@ class Nearness:
         """Return the similarity of n to m objects by their features, shape `(n, m)`."""
         if a.counts.shape[1]:
             return min_max(a.counts, b.counts)
+        from scipy.spatial.distance import cdist  # half a second, which counts never need
+
         nearness: FloatArray = 1.0 / (1.0 + cdist(a.dense, b.dense))
         return nearness
 

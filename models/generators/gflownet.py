@@ -1,4 +1,4 @@
-"""A GFlowNet over molecules: proposes them in proportion to their reward."""
+"""A GFlowNet over the objects of a space: proposes them in proportion to their reward."""
 
 from __future__ import annotations
 
@@ -8,40 +8,51 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
 
+from data.config import Spec
 from data.records import Candidate
 from models.gflownet.conditioning.base import Conditioning
 from models.gflownet.conditioning.inverse_temperature import InverseTemperature
-from models.gflownet.construction.molecules import Member, MoleculeSpace, atom_space, fragment_space
+from models.gflownet.construction.base import Bound, Member, construction_of
+from models.gflownet.construction.drawing import candidates, draw_objects, log_probabilities
+from models.gflownet.construction.plain import tabulated
 from models.gflownet.environments.base import NotProvided
-from models.gflownet.judging.molecules import Discoveries, MoleculeEvaluation
+from models.gflownet.environments.tabulated import Tabulated
+from models.gflownet.judging.evaluation import Case, ExactEvaluator, HeldOut, SampledEvaluator, Seen
+from models.gflownet.judging.exact import StateGraph
 from models.gflownet.objectives.base import Objective
 from models.gflownet.policies.backward import BackwardPolicy
 from models.gflownet.policies.base import Policy
-from models.gflownet.rewards.molecules import MoleculeReward, candidates, draw_molecules, log_probabilities
+from models.gflownet.rewards.base import ObjectReward, RememberedReward
 from models.gflownet.training.trainer import Trainer, TrainerOptions, TrainingError
 from models.gflownet.training.warm_up import imitate
 from models.protocols import GenerationContext
-from models.registry import Component, FolderPath, build
+from models.registry import Component, FolderPath, build, find
 from models.sealed import DamagedCheckpoint, read_sealed
 from models.spaces.base import BaseSpace
-from models.spaces.molecules import of_molecules
 from models.threads import single_thread
 
 logger = logging.getLogger(__name__)
 
 _FLOOR_MARGIN = 5.0
-"""Nats below the worst reference molecule at which the log-reward is cut off."""
+"""Nats below the worst reference object at which the log-reward is cut off."""
 _RANDOM = 64
-"""Random members of the space among the reference molecules."""
+"""Random members of the space among the reference objects."""
 _MODE_QUANTILE = 0.9
-"""A mode is as good as the best tenth of the measured molecules, or of the held-out ones if none is measured."""
+"""A mode is as good as the best tenth of the measured objects, or of the held-out ones if none is measured."""
+_MODE_DISTANCE = 0.3
+"""Distance (one minus the nearness of the space) beyond which two objects are different modes."""
+_AMONG = 500
+"""Most objects among which modes are looked for."""
+_TOP = 20
+"""Objects whose mean log-reward and diversity are told."""
+_DRAWS = 2
+"""Backward trajectories per held-out object."""
 _TRIAL_BATCH = 8
 
 
@@ -49,17 +60,27 @@ _TRIAL_BATCH = 8
 class _Parts:
     """What is trained, and what it is trained on."""
 
-    space: MoleculeSpace[Any]
+    bound: Bound[Any]
+    graph: StateGraph[Any] | None
+    """All states, where there are few enough."""
     trainer: Trainer[Any]
-    reward: MoleculeReward[Any]
-    found: Discoveries[Any]
+    reward: ObjectReward
+    seen: Seen
     known: list[Member]
     random: dict[str, Any]
-    """Random members of the space: SMILES -> one terminal state."""
+    """Random members of the space: text -> one terminal state."""
+
+
+_FORMER = "Former place of the option `{}` of the construction ({})."
+_FORMER_NAMES = ("vocabulary", "max_fragments", "max_rings", "dim", "layers", "heads", "prior")
 
 
 class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
-    """GFlowNet over fragments or atoms, trained on the log-reward by an objective of choice, trajectory balance first.
+    """GFlowNet that builds the objects of the space, trained on the log-reward, by trajectory balance first.
+
+    How objects are built is the `construction`: the space's own (fragments of molecules, letters of sequences ...) or
+    another. A space of up to `max_states` states is trained on as a table of itself and judged exactly: the history
+    then has the total variation between the policy and the reward of the round.
 
     With the conditioning `inverse_temperature` one policy is trained for R^beta of a range of beta; candidates are
     drawn at `sample_beta`, and so is what evaluations report. In the history `log_reward` is then beta log R.
@@ -67,23 +88,31 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
 
     group: ClassVar[str] = "generator"
     kind: ClassVar[str] = "gflownet"
-    spaces = ("molecules",)
     reference: ClassVar[str] = (
         "Bengio et al., Flow network based generative models for non-iterative diverse candidate generation, "
         "NeurIPS 2021, arXiv:2106.04399; Malkin et al., NeurIPS 2022, arXiv:2201.13259"
     )
 
     class Options(TrainerOptions):
-        """Options of the molecular GFlowNet."""
+        """Options of the GFlowNet."""
 
-        environment: Literal["fragments", "atoms"] = Field("fragments", description="What molecules are built of.")
-        vocabulary: FolderPath | None = Field(None, description="Vocabulary file of fragments; null: the shipped one.")
-        max_fragments: int = Field(9, ge=1, le=64, description="Fragments of the largest molecule.")
-        max_rings: int = Field(3, ge=0, description="Rings of a molecule; of the environment atoms only.")
-        dim: int = Field(64, ge=8, description="Width of the policy; a multiple of heads.")
-        layers: int = Field(3, ge=1)
-        heads: int = Field(4, ge=1, description="Attention heads; of the environment fragments only.")
-        prior: float = Field(0.5, ge=0, description="Weight of the fragments' frequencies in the untrained policy.")
+        construction: Spec | None = Field(
+            None, description="{kind, option...}: how objects are built; null: the space's."
+        )
+        max_states: int = Field(
+            0,
+            ge=0,
+            description="Spaces of up to so many states are enumerated: the reward is asked for every object, and the "
+            "policy is judged exactly. 0: none is.",
+        )
+        environment: str | None = Field(None, description=_FORMER.format("kind", "fragments or atoms"))
+        vocabulary: FolderPath | None = Field(None, description=_FORMER.format("vocabulary", "fragments"))
+        max_fragments: int | None = Field(None, ge=1, le=64, description=_FORMER.format("max_fragments", "fragments"))
+        max_rings: int | None = Field(None, ge=0, description=_FORMER.format("max_rings", "atoms"))
+        dim: int | None = Field(None, ge=8, description=_FORMER.format("dim", "both"))
+        layers: int | None = Field(None, ge=1, description=_FORMER.format("layers", "both"))
+        heads: int | None = Field(None, ge=1, description=_FORMER.format("heads", "fragments"))
+        prior: float | None = Field(None, ge=0, description=_FORMER.format("prior", "fragments"))
         objective: dict[str, Any] = Field(default_factory=lambda: {"kind": "trajectory_balance"})
         backward: dict[str, Any] = Field(default_factory=lambda: {"kind": "uniform"})
         conditioning: dict[str, Any] | None = Field(
@@ -92,16 +121,18 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         sample_beta: float | None = Field(
             None, gt=0, description="Beta at which candidates are drawn, with conditioning; null: the highest."
         )
-        library_molecules: int = Field(500, ge=0, description="Library members to imitate and to start the replay.")
+        library_molecules: int = Field(
+            500, ge=0, description="Library members to imitate and to start the replay; any objects."
+        )
         warm_up_steps: int = Field(30, ge=0, description="Maximum-likelihood steps on the library, in the first round.")
         held_out_molecules: int = Field(
-            64, ge=0, description="Molecules, not learnt from, on which probabilities are compared with rewards."
+            64, ge=0, description="Objects, not learnt from, on which probabilities are compared with rewards."
         )
 
     def __init__(self, options: GFlowNetGenerator.Options | None = None, /, **values: Any) -> None:
         super().__init__(options, **values)
         self._trainer: Trainer[Any] | None = None
-        self._digest = ""
+        self._bound: Bound[Any] | None = None
 
     def check(self, space: BaseSpace[Any]) -> None:
         """Make what `fit` needs beside its context, and take one small step of training.
@@ -112,7 +143,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             ValueError: the space is empty, or the parts do not go together; the message says which and what to use.
         """
         options = self.options.model_copy(update={"batch_size": min(self.options.batch_size, _TRIAL_BATCH)})
-        context = GenerationContext(space, lambda molecules: np.zeros(len(molecules)), seed=0)
+        context = GenerationContext(space, lambda objects: np.zeros(len(objects)), seed=0)
         with single_thread():
             trainer = self._assemble(context, options).trainer
             try:
@@ -132,67 +163,88 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             trainer, checkpoint = parts.trainer, context.checkpoint
             order = np.random.default_rng(context.seed).permutation(len(context.library)).tolist()
             shuffled = [context.library[place] for place in order]
-            library = parts.space.members(shuffled[: self.options.library_molecules])
-            fingerprint = self._fingerprint(context, parts.space)
-            if checkpoint is not None and _usable(checkpoint):
+            library = parts.bound.members(shuffled[: self.options.library_molecules])
+            fingerprint = self._fingerprint(context, parts.bound)
+            if checkpoint is not None and _usable(checkpoint, fingerprint):
                 trainer.restore(checkpoint, fingerprint)
-                parts.found.restore(_beside(checkpoint), trainer.done)
+                parts.reward.remember(parts.seen.restore(_beside(checkpoint), trainer.done))
             else:
                 self._prepare(context, parts, library)
             trainer.evaluate = self._evaluation(context, parts, library, shuffled[self.options.library_molecules :])
-            report = _Report(context, trainer, parts.found)
+            report = _Report(context, trainer, parts.seen)
             trainer.train(checkpoint=checkpoint, fingerprint=fingerprint, report=report)
-        self._trainer, self._digest = trainer, parts.space.digest()
+        self._trainer, self._bound = trainer, parts.bound
 
-    def _space(self, bounds: BaseSpace[Any]) -> MoleculeSpace[Any]:
-        options, space = self.options, of_molecules(bounds)
-        if options.environment == "fragments":
-            return fragment_space(space, options.vocabulary, options.max_fragments)
-        if options.vocabulary is not None:
+    def _construction(self) -> dict[str, Any] | None:
+        """Return `{kind, option...}` of the construction, None for the space's own.
+
+        Raises:
+            ValueError: it is told in two places, or an option is not one of it.
+        """
+        options = self.options
+        former = {name: getattr(options, name) for name in _FORMER_NAMES if getattr(options, name) is not None}
+        if options.environment is None and not former:
+            return options.construction
+        if options.construction is not None:
+            told = ", ".join(["environment"] * (options.environment is not None) + list(former))
             raise ValueError(
-                f"The environment 'atoms' has no fragments and cannot use the vocabulary {options.vocabulary}. Leave "
-                "`vocabulary` out, or use the environment 'fragments'."
+                f"How objects are built is told twice: by `construction` and by the generator's own {told}. Move these "
+                "into `construction`."
             )
-        return atom_space(space, options.max_rings)
+        kind = options.environment or "fragments"
+        known = find("construction", kind).Options.model_fields
+        if "vocabulary" in former and "vocabulary" not in known:
+            raise ValueError(
+                f"The construction {kind!r} has no fragments and cannot use the vocabulary {former['vocabulary']}. "
+                "Leave `vocabulary` out, or use the construction 'fragments'."
+            )
+        return {"kind": kind, **{name: value for name, value in former.items() if name in known}}
 
-    def _assemble(self, context: GenerationContext, options: GFlowNetGenerator.Options) -> _Parts:
-        space = self._space(context.space)
+    def _assemble(
+        self, context: GenerationContext, options: GFlowNetGenerator.Options, *, asked: bool = True
+    ) -> _Parts:
+        """Return the parts; the reward of a table is asked for every object at once, unless it will not be asked."""
+        construction = construction_of(self._construction(), context.space)
+        bound, graph = tabulated(construction.bind(context.space), options.max_states)
         conditioning = self._conditioning()
         generator = torch.Generator().manual_seed(context.seed)
 
         def network() -> Policy[Any]:
-            return space.policy(
-                dim=options.dim,
-                layers=options.layers,
-                heads=options.heads,
-                prior=options.prior,
-                conditions=0 if conditioning is None else conditioning.width,
-                generator=generator,
-            )
+            return bound.policy(conditions=0 if conditioning is None else conditioning.width, generator=generator)
 
         objective: Objective = build("objective", options.objective)
-        if objective.forward_looking:
-            raise ValueError(
-                f"The objective {objective.kind!r} needs a reward of unfinished molecules, and a campaign's reward is "
-                f"of whole ones. Use {objective.kind.removeprefix('forward_looking_')!r}."
-            )
         backward: BackwardPolicy = build("backward_policy", options.backward)
         policy = network()
-        known = space.members(context.known)
-        reward, random = _reward(context, space, known)
-        found = Discoveries(reward)
+        known = bound.members(context.known)
+        reward, random = _reward(context, bound, known)
+        partial = bound.partial(lambda objects: reward.evaluate(objects).clip(min=reward.floor))
+        if objective.forward_looking and partial is None:
+            raise ValueError(
+                f"The objective {objective.kind!r} needs a reward of unfinished {bound.space.nouns[1]}, which "
+                f"the construction {construction.kind!r} does not have here: not all of them are objects. Use "
+                f"{objective.kind.removeprefix('forward_looking_')!r}."
+            )
+        seen = Seen(
+            RememberedReward(bound.env, reward) if asked and isinstance(bound.env, Tabulated) else reward,
+            top_k=_TOP,
+            distance=lambda a, b: 1.0 - bound.space.nearness(a, b),
+            cutoff=_MODE_DISTANCE,
+            most=_AMONG,
+            passed_over=reward.known,
+        )
         trainer = Trainer(
-            space.env,
+            bound.env,
             policy,
-            found,
+            seen,
             objective=objective,
             backward=backward,
             options=options,
             generator=generator,
             backward_network=network() if backward.network == "own" else None,
+            partial=partial,
             conditioning=conditioning,
         )
-        return _Parts(space, trainer, reward, found, known, random)
+        return _Parts(bound, graph, trainer, reward, seen, known, random)
 
     def _conditioning(self) -> Conditioning | None:
         """Return the conditioning, None without.
@@ -222,91 +274,97 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             )
         return conditioning
 
-    def _condition(self, conditioning: Conditioning | None) -> Tensor | None:
-        """Return the encoded condition (1, C) that candidates are drawn under."""
+    def _case(self, conditioning: Conditioning | None) -> Case:
+        """Return the condition that evaluations are made under."""
         if not isinstance(conditioning, InverseTemperature):
-            return None
+            return Case()
         beta = self.options.sample_beta or conditioning.options.high
-        return conditioning.encode(torch.tensor([[beta]], dtype=torch.float64))
+        raw = torch.tensor([[beta]], dtype=torch.float64)
+        return Case("", raw, conditioning.encode(raw), conditioning)
 
     def _prepare(self, context: GenerationContext, parts: _Parts, library: list[Member]) -> None:
-        """Start the policy from the round before or from the library, and the replay from known molecules."""
-        space, trainer = parts.space, parts.trainer
+        """Start the policy from the round before or from the library, and the replay from known objects."""
+        bound, trainer = parts.bound, parts.trainer
         if context.warm_start is not None:
             state = torch.load(context.warm_start, weights_only=True)
-            _load_networks(state, trainer, space, str(context.warm_start))
+            _load_networks(state, trainer, bound, str(context.warm_start))
         elif library and self.options.warm_up_steps:
-            imitate(trainer, space, library, self.options.warm_up_steps, trainer.generator)
-        seeds = {member.smiles: member for member in [*parts.known, *library]}
+            imitate(trainer, bound, library, self.options.warm_up_steps, trainer.generator)
+        seeds = {member.object: member for member in [*parts.known, *library]}
         if seeds:
-            terminal = space.states(list(seeds.values()), trainer.generator)
+            terminal = bound.states(list(seeds.values()), trainer.generator)
             values, names = parts.reward(terminal)
             inside = torch.tensor([name is not None for name in names])
             trainer.replay.add(terminal[inside], values[inside], [name for name in names if name is not None])
 
     def _evaluation(
         self, context: GenerationContext, parts: _Parts, library: list[Member], rest: list[str]
-    ) -> MoleculeEvaluation[Any]:
-        """Return the evaluation on molecules that are not learnt from: of the library's rest, then random ones."""
-        learnt = {member.smiles for member in [*parts.known, *library]}
+    ) -> ExactEvaluator | SampledEvaluator:
+        """Return the exact evaluation, or one on objects not learnt from: of the library's rest, then random ones."""
+        trainer, reward = parts.trainer, parts.reward
+        cases = [self._case(trainer.conditioning)]
+        if parts.graph is not None:
+            judged = parts.seen.reward(parts.graph.states[parts.graph.terminal])
+            parts.seen.expect(_threshold(reward, judged[0].tolist()))
+            return ExactEvaluator(parts.graph, judged, trainer, cases, parts.seen)
+        learnt = {member.object for member in [*parts.known, *library]}
         wanted, chosen = self.options.held_out_molecules, dict[str, Member]()
-        for smiles in rest:
+        for obj in rest:
             if len(chosen) == wanted:
                 break
-            chosen.update({m.smiles: m for m in parts.space.members([smiles]) if m.smiles not in learnt})
-        held_out = parts.space.states(list(chosen.values()), torch.Generator().manual_seed(context.seed))
-        spare = {smiles: state for smiles, state in parts.random.items() if smiles not in {*learnt, *chosen}}
+            chosen.update({m.object: m for m in parts.bound.members([obj]) if m.object not in learnt})
+        states = parts.bound.states(list(chosen.values()), torch.Generator().manual_seed(context.seed))
+        spare = {obj: state for obj, state in parts.random.items() if obj not in {*learnt, *chosen}}
         more = list(spare.items())[: wanted - len(chosen)]
-        held_out = type(held_out).cat([held_out, *(state for _, state in more)])
-        names = [*chosen, *(smiles for smiles, _ in more)]
-        values = parts.reward.evaluate(names).clip(min=parts.reward.floor)
-        reference = list(parts.reward.known.values()) or values.tolist() or [0.0]
-        return MoleculeEvaluation(
-            parts.trainer,
-            parts.found,
-            threshold=float(np.quantile(reference, _MODE_QUANTILE)),
-            held_out=held_out,
-            log_reward=values.tolist(),
-            condition=self._condition(parts.trainer.conditioning),
+        states = type(states).cat([states, *(state for _, state in more)])
+        values = reward.evaluate([*chosen, *(obj for obj, _ in more)]).clip(min=reward.floor)
+        parts.seen.expect(_threshold(reward, values.tolist()))
+        held_out = HeldOut(states, torch.from_numpy(values), float(values.max(initial=-np.inf)))
+        return SampledEvaluator(
+            trainer,
+            parts.seen.reward,
+            cases,
+            parts.seen,
+            held_out=held_out if len(states) > 1 else None,
+            draws=_DRAWS,
+            samples=0,
             seed=context.seed,
         )
 
-    def _fingerprint(self, context: GenerationContext, molecules: MoleculeSpace[Any]) -> str:
+    def _fingerprint(self, context: GenerationContext, bound: Bound[Any]) -> str:
         """Name the training: options, space, seed and building blocks."""
-        bounds = of_molecules(context.space)
-        space = (bounds.max_heavy_atoms, bounds.min_heavy_atoms, *bounds.elements)
-        text = json.dumps([self.config(), space, context.seed, molecules.digest()], sort_keys=True)
+        text = json.dumps([self.config(), context.space.config(), context.seed, bound.digest()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _fitted(self) -> Trainer[Any]:
-        if self._trainer is None:
+    def _fitted(self) -> tuple[Trainer[Any], Bound[Any]]:
+        if self._trainer is None or self._bound is None:
             raise RuntimeError("The GFlowNet is not trained yet; call `fit` or `load_state` first.")
-        return self._trainer
+        return self._trainer, self._bound
 
     def sample(self, n: int, *, seed: int) -> list[Candidate]:
         """Return up to n distinct candidates with estimates of their log-probability, deterministic under `seed`."""
-        trainer = self._fitted()
+        trainer, bound = self._fitted()
         generator = torch.Generator().manual_seed(seed)
-        condition = self._condition(trainer.conditioning)
+        condition = self._case(trainer.conditioning).encoded
         with single_thread():
-            found = draw_molecules(trainer.env, trainer.policy, n, generator, condition)
-            if not found:
+            drawn = draw_objects(bound, trainer.policy, n, generator, condition)
+            if not drawn:
                 return []
-            states = [state for _, state in found.values()]
+            states = [state for _, state in drawn.values()]
             terminal = type(states[0]).cat(states)
-            log_probs = log_probabilities(trainer, terminal, generator, condition=condition)
-            return candidates(found, self.kind, log_probs)
+            log_probs = log_probabilities(trainer, terminal, generator, draws=_DRAWS, condition=condition)
+            return candidates(drawn, self.kind, log_probs)
 
     def state(self) -> dict[str, Any]:
         """Return the networks, log Z, a hash of the building blocks, and the history."""
-        trainer = self._fitted()
+        trainer, bound = self._fitted()
         own = trainer.backward.network == "own"
         return {
             "policy": trainer.policy.state_dict(),
             "backward": trainer.assessor.backward_network.state_dict() if own else None,
             "log_z": trainer.log_z.detach(),
             "partition": trainer.partition.state_dict(),
-            "blocks": self._digest,
+            "blocks": bound.digest(),
             "history": trainer.history,
         }
 
@@ -316,16 +374,17 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         Raises:
             ValueError: it was trained on another vocabulary or space, or with another network.
         """
-        parts = self._assemble(context, self.options)
-        _load_networks(state, parts.trainer, parts.space, "The state")
+        parts = self._assemble(context, self.options, asked=False)
+        _load_networks(state, parts.trainer, parts.bound, "The state")
         parts.trainer.partition.load_state_dict(state["partition"])
         parts.trainer.history = list(state["history"])
-        self._trainer, self._digest = parts.trainer, parts.space.digest()
+        self._trainer, self._bound = parts.trainer, parts.bound
 
     def history(self) -> list[dict[str, float]]:
         """Return step, loss, log_z, mean log-reward, unique share and mean length of each training step.
 
-        Every `evaluate_every`-th row and the last one have the figures of `MoleculeEvaluation` too.
+        Every `evaluate_every`-th row and the last one have the figures of an evaluation too: those of
+        `judging.metrics.exact_metrics` where the space is enumerated, else of `SampledEvaluator`; and of `Seen`.
         """
         return [] if self._trainer is None else list(self._trainer.history)
 
@@ -333,19 +392,23 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
 class _Report:
     """Passes progress on, and keeps on disk what the checkpoint of the trainer lacks, always before that is written."""
 
-    def __init__(self, context: GenerationContext, trainer: Trainer[Any], found: Discoveries[Any]) -> None:
-        self._context, self._trainer, self._found = context, trainer, found
+    def __init__(self, context: GenerationContext, trainer: Trainer[Any], seen: Seen) -> None:
+        self._context, self._trainer, self._seen = context, trainer, seen
 
     def __call__(self, done: int, total: int, metrics: Mapping[str, float]) -> None:
-        self._found.end_step()
+        self._seen.end_step()
         trainer, checkpoint = self._trainer, self._context.checkpoint
         if checkpoint is not None and (done % trainer.options.checkpoint_every == 0 or trainer.ended):
-            self._found.save(_beside(checkpoint))
+            self._seen.save(_beside(checkpoint))
         self._context.progress(done, total, metrics)
 
 
-def _usable(checkpoint: Path) -> bool:
-    """Return whether there is a checkpoint; one that is damaged is said to be so and removed: training begins anew."""
+def _usable(checkpoint: Path, fingerprint: str) -> bool:
+    """Return whether there is a checkpoint of the training.
+
+    One that is damaged, or of another training (other options, older code), is said to be so and removed: training
+    begins anew.
+    """
     if not checkpoint.is_file():
         return False
     try:
@@ -356,6 +419,10 @@ def _usable(checkpoint: Path) -> bool:
         logger.warning("The checkpoint %s is damaged; the training begins anew.", file)
         checkpoint.unlink()  # what stands beside it is written anew with it
         return False
+    if read_sealed(checkpoint)["fingerprint"] != fingerprint:
+        logger.warning("The checkpoint %s is of another training; this one begins anew.", checkpoint)
+        checkpoint.unlink()
+        return False
     return True
 
 
@@ -363,16 +430,16 @@ def _beside(checkpoint: Path) -> Path:
     return checkpoint.with_name(f"{checkpoint.name}.found")
 
 
-def _load_networks(state: Mapping[str, Any], trainer: Trainer[Any], space: MoleculeSpace[Any], name: str) -> None:
+def _load_networks(state: Mapping[str, Any], trainer: Trainer[Any], bound: Bound[Any], name: str) -> None:
     """Put trained networks in place of untrained ones.
 
     Raises:
         ValueError: they do not fit.
     """
-    if state["blocks"] != space.digest():
+    if state["blocks"] != bound.digest():
         raise ValueError(
             f"{name} was trained on another vocabulary or space: got building blocks {state['blocks'][:12]}, expected "
-            f"{space.digest()[:12]}. Use the vocabulary and space it was trained with, or start anew."
+            f"{bound.digest()[:12]}. Use the vocabulary and space it was trained with, or start anew."
         )
     own = trainer.backward.network == "own"
     if own != (state["backward"] is not None):
@@ -391,19 +458,22 @@ def _load_networks(state: Mapping[str, Any], trainer: Trainer[Any], space: Molec
         ) from error
 
 
-def _reward(
-    context: GenerationContext, space: MoleculeSpace[Any], known: list[Member]
-) -> tuple[MoleculeReward[Any], dict[str, Any]]:
-    """Return the reward, its floor below all reference molecules (known and random ones), and the random ones."""
+def _threshold(reward: ObjectReward, others: list[float]) -> float:
+    """Return the least log-reward of a mode: of measured objects, else of others."""
+    return float(np.quantile(list(reward.known.values()) or others or [0.0], _MODE_QUANTILE))
+
+
+def _reward(context: GenerationContext, bound: Bound[Any], known: list[Member]) -> tuple[ObjectReward, dict[str, Any]]:
+    """Return the reward, its floor below all reference objects (known and random ones), and the random ones."""
     measured: dict[str, float] = {}
     values = context.known_log_reward.tolist()
-    places = {smiles: place for place, smiles in reversed(list(enumerate(context.known)))}
+    places = {obj: place for place, obj in reversed(list(enumerate(context.known)))}
     for member in known:
         # Best first: of several stereoisomers the best stands for their flat formula.
-        measured.setdefault(member.smiles, values[places[member.given]])
+        measured.setdefault(member.object, values[places[member.given]])
     generator = torch.Generator().manual_seed(context.seed)
-    random = dict(draw_molecules(space.env, space.uniform, _RANDOM, generator).values())
-    reward = MoleculeReward(space.env, context.log_reward, measured, -np.inf)
+    random = dict(draw_objects(bound, bound.uniform, _RANDOM, generator).values())
+    reward = ObjectReward(bound.decode, context.log_reward, floor=-np.inf, known=measured, dtype=torch.float32)
     sample = reward.evaluate(list(random))
     finite = [value for value in [*measured.values(), *sample.tolist()] if np.isfinite(value)]
     reward.floor = min(finite, default=0.0) - _FLOOR_MARGIN

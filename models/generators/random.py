@@ -10,19 +10,18 @@ import torch
 from pydantic import Field
 
 from data.records import Candidate
-from models.gflownet.policies.uniform import UniformFragments
-from models.gflownet.rewards.molecules import candidates, draw_molecules, space_environment
+from models.gflownet.construction.base import Bound, construction_of
+from models.gflownet.construction.drawing import candidates, draw_objects
 from models.protocols import GenerationContext
 from models.registry import Component, FolderPath
 from models.spaces.base import BaseSpace
-from models.spaces.molecules import of_molecules
 
 
 class RandomGenerator(Component["RandomGenerator.Options"]):
     """Random members of the space; nothing is trained.
 
-    Of a space that draws by itself they are draws of it. Molecules are uniform random trajectories in the environment
-    of fragments.
+    Of a space that draws by itself they are its draws; of others, such as molecules, uniform random trajectories of
+    their construction.
     """
 
     group: ClassVar[str] = "generator"
@@ -31,31 +30,33 @@ class RandomGenerator(Component["RandomGenerator.Options"]):
     class Options(Component.Options):
         """Options of the random generator."""
 
-        vocabulary: FolderPath | None = Field(None, description="Vocabulary file of molecules; null: the shipped one.")
-        max_fragments: int = Field(9, ge=1, le=64, description="Fragments of the largest molecule.")
+        vocabulary: FolderPath | None = Field(
+            None, description="Vocabulary file of the construction 'fragments'; null: the shipped one."
+        )
+        max_fragments: int | None = Field(None, ge=1, le=64, description="Fragments of the largest molecule; null: 9.")
 
     def __init__(self, options: RandomGenerator.Options | None = None, /, **values: Any) -> None:
         super().__init__(options, **values)
-        self._context: GenerationContext | None = None
+        self._space: BaseSpace[Any] | None = None
 
     def check(self, space: BaseSpace[Any]) -> None:
         """Make what `fit` needs beside its context.
 
         Raises:
-            VocabularyError: the vocabulary cannot be read.
-            ValueError: the space is empty.
+            ComponentError: nothing says how objects of the space are drawn.
+            ValueError: the space is empty, or a file cannot be read.
         """
         if space.random(1, 0) is None:
-            space_environment(of_molecules(space), self.options.vocabulary, self.options.max_fragments)
+            self._bound(space)
 
     def fit(self, context: GenerationContext) -> None:
-        """Keep the context.
+        """Keep the space.
 
         Raises:
-            ValueError: the space is empty.
+            ComponentError, ValueError: as `check`.
         """
         self.check(context.space)
-        self._context = context
+        self._space = context.space
 
     def sample(self, n: int, *, seed: int) -> list[Candidate]:
         """Return up to n distinct random members of the space, deterministic under `seed`.
@@ -63,22 +64,25 @@ class RandomGenerator(Component["RandomGenerator.Options"]):
         Raises:
             RuntimeError: `fit` was not called.
         """
-        if self._context is None:
+        space = self._space
+        if space is None:
             raise RuntimeError("The random generator has no space yet; call `fit` or `load_state` before `sample`.")
-        space = self._context.space
         drawn = space.random(n, seed)
         if drawn is not None:
-            return [Candidate(id=space.identity(obj), object=obj, source=self.kind) for obj in drawn]
-        env = space_environment(of_molecules(space), self.options.vocabulary, self.options.max_fragments)
-        generator = torch.Generator().manual_seed(seed)
-        return candidates(draw_molecules(env, UniformFragments(env), n, generator), self.kind)
+            return [Candidate(space.identity(obj), obj, source=self.kind) for obj in drawn]
+        bound = self._bound(space)
+        return candidates(draw_objects(bound, bound.uniform, n, torch.Generator().manual_seed(seed)), self.kind)
+
+    def _bound(self, space: BaseSpace[Any]) -> Bound[Any]:
+        named = self.options.model_dump(exclude_none=True)
+        return construction_of({"kind": "fragments", **named} if named else None, space).bind(space)
 
     def state(self) -> dict[str, Any]:
         """Return an empty state."""
         return {}
 
     def load_state(self, state: Mapping[str, Any], context: GenerationContext) -> None:
-        """Keep the context."""
+        """Keep the space."""
         del state
         self.fit(context)
 
@@ -91,7 +95,7 @@ def random_objects(space: BaseSpace[Any], n: int, seed: int) -> list[str]:
     """Return up to n distinct random members of a space, as the generator draws them.
 
     Raises:
-        ValueError: the space is empty.
+        ComponentError, ValueError: as `RandomGenerator.check`.
     """
     generator = RandomGenerator()
     generator.fit(GenerationContext(space, lambda objects: np.zeros(len(objects)), seed=seed))

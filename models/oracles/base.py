@@ -1,4 +1,4 @@
-"""What every oracle shares: cost, timeout and chunk as options, and one measurement per molecule, whatever happens."""
+"""What every oracle shares: cost, timeout and chunk as options, and one measurement per object, whatever happens."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from time import perf_counter  # bound before other people's modules can put another clock in its place
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 from typing_extensions import TypeVar
@@ -18,7 +19,10 @@ from data.records import LARGEST_VALUE, Measurement
 from models.oracles.function_worker import LONGEST_MESSAGE, short
 from models.oracles.libraries import content
 from models.oracles.source_files import class_parts
-from models.registry import Component, Options
+from models.registry import Component, Options, build
+
+if TYPE_CHECKING:  # importing it takes half a second, which a process that measures need not spend
+    from models.spaces.base import BaseSpace
 
 SPEED = frozenset({"cost", "timeout", "chunk", "retries", "wait", "workers"})
 """Options that say how dear or how fast a measurement is, and nothing about its value."""
@@ -29,7 +33,7 @@ LONGEST_ERROR = 32
 
 
 class MeasurementFailure(Exception):
-    """One molecule could not be measured.
+    """One object could not be measured.
 
     Args:
         error: the class of the failure, a word: `invalid`, `embedding`, `calculation`, `not_finite` ...
@@ -45,8 +49,15 @@ class OracleOptions(Options):
     """Options of every oracle."""
 
     cost: float = Field(default=1.0, ge=0, description="cost of one call, in the unit of the campaign's budget")
-    timeout: float = Field(default=60.0, gt=0, description="seconds that one molecule may take")
-    chunk: int = Field(default=1, ge=1, description="molecules per call")
+    timeout: float = Field(default=60.0, gt=0, description="seconds that one object may take")
+    chunk: int = Field(default=1, ge=1, description="objects per call")
+
+
+@cache
+def usual_space() -> BaseSpace[Any]:
+    """Return the space of oracles that no campaign has bound to another: molecules."""
+    space: BaseSpace[Any] = build("space", {"kind": "molecules"})
+    return space
 
 
 OracleOptionsT = TypeVar("OracleOptionsT", bound=OracleOptions, default=Any)
@@ -59,13 +70,30 @@ class BaseOracle(Component[OracleOptionsT]):
     `parts` names all that decides a value, `identity` is its hash: two oracles of one identity give one object one
     value, wherever their files are. Options count as far as they differ from their defaults (so that a new option with
     a default changes nothing) and are not in `SPEED`; an option that is a path counts by the content of the file. The
-    module of an oracle from another distribution counts as well.
+    module of an oracle from another distribution counts as well, and what the space says of the meaning of texts.
+
+    A campaign binds its oracle to its space; one that is not bound is asked for molecules.
     """
 
     group = "oracle"
     version: str = "1"
     by_content: ClassVar[frozenset[str]] = frozenset()
     """Options that do not count as text, since `contents` tells what they lead to."""
+    _space: BaseSpace[Any] | None = None
+
+    def bind(self, space: BaseSpace[Any]) -> Self:
+        """Take the space of the objects that are asked for; returns the oracle."""
+        self._space = space
+        return self
+
+    @property
+    def space(self) -> BaseSpace[Any]:
+        """The space of the objects that are asked for."""
+        return usual_space() if self._space is None else self._space
+
+    def question(self, obj: str) -> Any:
+        """Return what the process that measures is sent for an object, JSON-able: its text."""
+        return obj
 
     @property
     def label(self) -> str:
@@ -117,11 +145,21 @@ def oracle_parts(oracle: Any, base: Path) -> dict[str, str]:
         if issubclass(cls, Component) and cls.__module__.partition(".")[0] != "models"
     ]
     parts |= class_parts(foreign)
-    return parts | oracle.contents(base) if isinstance(oracle, BaseOracle) else parts
+    if not isinstance(oracle, BaseOracle):
+        return parts
+    reading = oracle.space.reading()
+    if reading:
+        parts["meaning of objects"] = reading
+    return parts | oracle.contents(base)
 
 
-class MoleculeOracle(BaseOracle[OracleOptionsT]):
-    """Base of oracles that measure one molecule at a time; `measure` either returns a value or raises.
+def bound(oracle: Any, space: BaseSpace[Any]) -> Any:
+    """Return an oracle that has been given its space, also one that is only a `Component` and asks for none."""
+    return oracle.bind(space) if isinstance(oracle, BaseOracle) else oracle
+
+
+class ObjectOracle(BaseOracle[OracleOptionsT]):
+    """Base of oracles that measure one object at a time; `measure` either returns a value or raises.
 
     An oracle whose unit is fixed may round to `digits` decimals of it, so that its values do not depend on the number
     of threads or the machine's summation order. The others answer to the last digit: a value in mol/l may be 1e-12.
@@ -141,12 +179,12 @@ class MoleculeOracle(BaseOracle[OracleOptionsT]):
 
     @property
     def timeout(self) -> float:
-        """Seconds that one molecule may take."""
+        """Seconds that one object may take."""
         return float(self.options.timeout)
 
     @property
     def chunk(self) -> int:
-        """Molecules per call of `evaluate`."""
+        """Objects per call of `evaluate`."""
         return int(self.options.chunk)
 
     def prepare(self) -> None:
@@ -157,42 +195,48 @@ class MoleculeOracle(BaseOracle[OracleOptionsT]):
         """
 
     @abstractmethod
-    def measure(self, smiles: str) -> float:
-        """Return the value of one molecule.
+    def measure(self, obj: str) -> float:
+        """Return the value of one object.
 
         Raises:
             MeasurementFailure: it cannot be measured.
         """
 
-    def evaluate(self, molecules: Sequence[str], *, keys: Sequence[str]) -> Iterator[Measurement]:
-        """Yield one Measurement per molecule, in order; a molecule that fails has an error and ends nothing."""
-        for smiles in molecules:
+    def evaluate(self, objects: Sequence[str], *, keys: Sequence[str]) -> Iterator[Measurement]:
+        """Yield one Measurement per object, in order; an object that fails has an error and ends nothing."""
+        for obj in objects:
             started = perf_counter()
             try:
-                value = self.measure(smiles)
+                value = self.measure(obj)
             except MeasurementFailure as failure:
-                yield failed(smiles, failure.error, str(failure), started)
-            except Exception as error:  # a fault of a library on one molecule is that molecule's result
-                yield failed(smiles, "calculation", f"{type(error).__name__}: {error}", started)
+                yield failed(obj, failure.error, str(failure), started)
+            except Exception as error:  # a fault of a library on one object is that object's result
+                yield failed(obj, "calculation", f"{type(error).__name__}: {error}", started)
             else:
-                yield measured(smiles, value, started, self.digits)
+                yield measured(obj, value, started, self.digits)
 
 
-def measured(smiles: str, value: float, started: float, digits: int | None = None) -> Measurement:
+class MoleculeOracle(ObjectOracle[OracleOptionsT]):
+    """Base of oracles that measure one molecule at a time, a SMILES."""
+
+    spaces = ("molecules",)
+
+
+def measured(obj: str, value: float, started: float, digits: int | None = None) -> Measurement:
     """Return the measurement of a value; one that is not finite or too large becomes the failure `not_finite`."""
     if not abs(value) <= LARGEST_VALUE:
         message = f"The oracle answered {value}; expected a finite number of at most {LARGEST_VALUE:g}."
-        return failed(smiles, "not_finite", message, started)
+        return failed(obj, "not_finite", message, started)
     value = value if digits is None else round(value, digits)
-    return Measurement(smiles, value, seconds=perf_counter() - started)
+    return Measurement(obj, value, seconds=perf_counter() - started)
 
 
-def failed(smiles: str, error: str, message: str, started: float) -> Measurement:
+def failed(obj: str, error: str, message: str, started: float) -> Measurement:
     """Return the measurement of a failure."""
-    return Measurement(smiles, None, error=error, message=message, seconds=perf_counter() - started)
+    return Measurement(obj, None, error=error, message=message, seconds=perf_counter() - started)
 
 
-def usable(smiles: str, answer: Mapping[str, Any]) -> Measurement:
+def usable(obj: str, answer: Mapping[str, Any]) -> Measurement:
     """Return the measurement that a process answered as `{"value", "error", "message", "seconds"}`.
 
     A value that is not finite or too large becomes the failure `not_finite`, seconds that no clock gives become 0; the
@@ -207,11 +251,9 @@ def usable(smiles: str, answer: Mapping[str, Any]) -> Measurement:
     seconds = seconds if math.isfinite(seconds) and seconds >= 0 else 0.0
     if value is not None and not abs(value) <= LARGEST_VALUE:
         told = f"The oracle answered {short(str(value), 80)}; expected a finite number of at most {LARGEST_VALUE:g}."
-        return Measurement(smiles, None, "not_finite", told, seconds)
+        return Measurement(obj, None, "not_finite", told, seconds)
     error = None if error is None else printable(error, LONGEST_ERROR) or "unnamed"
-    return Measurement(
-        smiles, None if value is None else float(value), error, printable(str(answer["message"])), seconds
-    )
+    return Measurement(obj, None if value is None else float(value), error, printable(str(answer["message"])), seconds)
 
 
 def printable(text: str, longest: int = LONGEST_MESSAGE) -> str:

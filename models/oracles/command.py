@@ -1,4 +1,4 @@
-"""A measurement by any program: SMILES in, a CSV of values out."""
+"""A measurement by any program: texts of objects in, a CSV of values out."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ PLACES = ("python", "input", "output")
 """What stands in braces in a command and is replaced."""
 
 _OVERHEAD = 5.0
-"""Seconds per molecule beyond the command's own, so that its end is told by us and not by a killed process."""
+"""Seconds per object beyond the command's own, so that its end is told by us and not by a killed process."""
 
 _SAID = 600
 """Characters of standard error in a message: its end, where programs say what went wrong."""
 
 
 class Command(BaseOracle["Command.Options"]):
-    """Run a program: a SMILES per line on stdin or in {input}; a CSV smiles,value on stdout or in {output}.
+    """Run a program: an object per line on stdin or in {input}; a CSV with their values on stdout or in {output}.
 
-    It gets one line per molecule, without a header, on standard input, or in a file whose path takes the place of
-    `{input}` in the command. A line is the SMILES alone or, with `input: smiles_key`, the SMILES, a blank and the
-    idempotency key. It answers with a CSV with a header on standard output, or in a file whose path takes the place of
-    `{output}`. `{python}` is the interpreter that runs the campaign. No shell is involved, and the program runs in
-    `folder`, by default the campaign file's. Rows are told apart by SMILES (`match: smiles`, as text or, where the
-    program writes it in another way, by identity), by key (`match: key`) or by their order.
+    It gets one line per object, without a header, on standard input, or in a file whose path takes the place of
+    `{input}` in the command. A line is the object's text alone (a SMILES, letters, `name=value, name=value`) or, with
+    `input: object_key`, the text, a blank and the idempotency key. It answers with a CSV with a header on standard
+    output, or in a file whose path takes the place of `{output}`. `{python}` is the interpreter that runs the campaign.
+    No shell is involved, and the program runs in `folder`, by default the campaign file's. Rows are told apart by the
+    object (`match: object`, by its text or, where the program writes it in another way, by identity; where several
+    columns tell an object, they may stand in the place of its text), by key (`match: key`) or by their order.
 
-    A failed call is made again `retries` times, unless the oracle is `unsafe`. A call with several molecules that still
-    fails and is `pure` is then made once more for each molecule alone, so that one bad molecule costs only itself.
-    What the program started is killed with it.
+    A failed call is made again `retries` times, unless the oracle is `unsafe`. A call with several objects that still
+    fails and is `pure` is then made once more for each object alone, so that one bad object costs only itself. What the
+    program started is killed with it.
 
     Values are known by content: of the program's file, of argument files, and of the scripts and modules that these
     name (read, not run; `models/oracles/source_files.py` says how). Other files that decide values are named by the
     option `files`. Where the folder is does not matter.
 
     Failure classes: `exit_code` (not 0), `timeout`, `crashed` (killed from outside, or it wrote without end),
-    `not_started`, `wrong_answer` (no table, no row of the molecule, no number in it), `not_finite`. The message has the
+    `not_started`, `wrong_answer` (no table, no row of the object, no number in it), `not_finite`. The message has the
     end of standard error.
     """
 
     kind = "command"
-    spaces = ("molecules",)
     by_content = frozenset({"command", "folder", "files", "writes", "input"})
 
     class Options(OracleOptions):
@@ -67,7 +67,7 @@ class Command(BaseOracle["Command.Options"]):
         command: tuple[str, ...] = Field(
             description=(
                 "program and arguments, a list or one line of text; no shell. {python}: the interpreter; {input}: path "
-                "of a file with a molecule per line, no header (without {input} it comes on standard input); {output}: "
+                "of a file with an object per line, no header (without {input} it comes on standard input); {output}: "
                 "path for the answer (without {output} it is standard output), a CSV with a header and the columns of "
                 "`match` and `value`"
             )
@@ -80,18 +80,21 @@ class Command(BaseOracle["Command.Options"]):
             default=(),
             description="files, folders or patterns (`*.json`) it writes itself, which decide nothing",
         )
-        match: Literal["smiles", "key", "order"] = Field(
-            default="smiles", description="what tells whose value a row is; `order`: as many rows as molecules"
+        match: Literal["smiles", "object", "key", "order"] = Field(
+            default="smiles",
+            description="what tells whose value a row is; object (or smiles): its text; order: as many rows as objects",
         )
-        input: Literal["smiles", "smiles_key"] | None = Field(
+        input: Literal["smiles", "smiles_key", "object", "object_key"] | None = Field(
             default=None,
             description=(
-                "a line of input; smiles: the SMILES alone; smiles_key: SMILES, a blank, the idempotency key; null: "
-                "smiles_key if `match` is key or `semantics` not pure, else smiles"
+                "a line of input; object (or smiles): its text alone; object_key (or smiles_key): text, a blank, the "
+                "idempotency key; null: object_key if `match` is key or `semantics` not pure, else object"
             ),
         )
-        column: str | None = Field(default=None, description="column to match by; null: `smiles` or `key`")
-        value: str = Field(default="value", description="column of values; an empty cell is a failure of its molecule")
+        column: str | None = Field(
+            default=None, description="column to match by; null: the space's own, such as `smiles`, or `key`"
+        )
+        value: str = Field(default="value", description="column of values; an empty cell is a failure of its object")
         delimiter: str = Field(default=",", min_length=1, max_length=1, description="between cells")
         retries: int = Field(default=0, ge=0, le=20, description="how often a failed call is made again")
         wait: float = Field(default=1.0, ge=0, le=3600, description="seconds before a call is made again")
@@ -103,6 +106,12 @@ class Command(BaseOracle["Command.Options"]):
             default="pure",
             description="pure: may be called again freely; idempotent: again with the same key; unsafe: never twice",
         )
+
+        @field_validator("match", "input", mode="before")
+        @classmethod
+        def _older_words(cls, word: Any) -> Any:
+            # Identities of oracles were made with these words, before objects were of any other kind.
+            return {"object": "smiles", "object_key": "smiles_key"}.get(word, word) if isinstance(word, str) else word
 
         @field_validator("command", mode="before")
         @classmethod
@@ -129,7 +138,7 @@ class Command(BaseOracle["Command.Options"]):
         @model_validator(mode="after")
         def _keys_to_match(self) -> Self:
             if self.match == "key" and self.input == "smiles":
-                raise ValueError("`match: key` needs the keys; leave out `input`, or give `input: smiles_key`")
+                raise ValueError("`match: key` needs the keys; leave out `input`, or give `input: object_key`")
             return self
 
         @model_validator(mode="after")
@@ -196,38 +205,38 @@ class Command(BaseOracle["Command.Options"]):
         """
         self.check()
 
-    def evaluate(self, molecules: Sequence[str], *, keys: Sequence[str]) -> Iterator[Measurement]:
-        """Yield one Measurement per molecule, in order; a call that fails is an error of each and ends nothing."""
+    def evaluate(self, objects: Sequence[str], *, keys: Sequence[str]) -> Iterator[Measurement]:
+        """Yield one Measurement per object, in order; a call that fails is an error of each and ends nothing."""
         started = perf_counter()
         try:
-            values = self._repeated(molecules, keys, self.options.retries)
+            values = self._repeated(objects, keys, self.options.retries)
         except CallFailure as failure:
-            if self.semantics == "pure" and len(molecules) > 1 and failure.error in ("exit_code", "wrong_answer"):
-                for smiles, key in zip(molecules, keys, strict=True):
-                    yield self._alone(smiles, key)
+            if self.semantics == "pure" and len(objects) > 1 and failure.error in ("exit_code", "wrong_answer"):
+                for obj, key in zip(objects, keys, strict=True):
+                    yield self._alone(obj, key)
                 return
-            yield from (failed(smiles, failure.error, str(failure), started) for smiles in molecules)
+            yield from (failed(obj, failure.error, str(failure), started) for obj in objects)
             return
-        for smiles, value in zip(molecules, values, strict=True):
-            yield self._measurement(smiles, value, started)
+        for obj, value in zip(objects, values, strict=True):
+            yield self._measurement(obj, value, started)
 
-    def _alone(self, smiles: str, key: str) -> Measurement:
+    def _alone(self, obj: str, key: str) -> Measurement:
         started = perf_counter()
         try:
-            (value,) = self._call([smiles], [key])
+            (value,) = self._call([obj], [key])
         except CallFailure as failure:
-            return failed(smiles, failure.error, str(failure), started)
-        return self._measurement(smiles, value, started)
+            return failed(obj, failure.error, str(failure), started)
+        return self._measurement(obj, value, started)
 
-    def _measurement(self, smiles: str, value: float | str, started: float) -> Measurement:
+    def _measurement(self, obj: str, value: float | str, started: float) -> Measurement:
         if isinstance(value, str):
-            return failed(smiles, "wrong_answer", value, started)
-        return measured(smiles, value, started)
+            return failed(obj, "wrong_answer", value, started)
+        return measured(obj, value, started)
 
-    def _repeated(self, molecules: Sequence[str], keys: Sequence[str], retries: int) -> list[float | str]:
+    def _repeated(self, objects: Sequence[str], keys: Sequence[str], retries: int) -> list[float | str]:
         for left in range(retries, -1, -1):
             try:
-                return self._call(molecules, keys)
+                return self._call(objects, keys)
             except CallFailure as failure:
                 if not left or failure.error == "not_started":
                     tries = f" (tried {retries + 1} times)" if retries else ""
@@ -235,28 +244,32 @@ class Command(BaseOracle["Command.Options"]):
                 time.sleep(self.options.wait)
         raise AssertionError("a loop over at least one try")
 
-    def _call(self, molecules: Sequence[str], keys: Sequence[str]) -> list[float | str]:
-        """Return, per molecule, its value or why it has none.
+    def _call(self, objects: Sequence[str], keys: Sequence[str]) -> list[float | str]:
+        """Return, per object, its value or why it has none.
 
         Raises:
             CallFailure: the call as a whole gave nothing.
         """
-        lines = [f"{smiles} {key}" for smiles, key in zip(molecules, keys, strict=True)]
-        text = "".join(f"{line}\n" for line in (lines if self._names_keys else molecules)).encode()
+        lines = [f"{obj} {key}" for obj, key in zip(objects, keys, strict=True)]
+        text = "".join(f"{line}\n" for line in (lines if self._names_keys else objects)).encode()
         with tempfile.TemporaryDirectory(prefix="discover-oracle-") as scratch:
-            places = {"input": str(Path(scratch) / "input.smi"), "output": str(Path(scratch) / "output.csv")}
+            places = {
+                "input": str(Path(scratch) / f"input.{self.space.suffix}"),
+                "output": str(Path(scratch) / "output.csv"),
+            }
             Path(places["input"]).write_bytes(text)
             ended = run(
                 self._words(places),
                 given=b"" if self._mentions("{input}") else text,
                 folder=self.options.folder.expanduser(),
-                seconds=self.options.timeout * len(molecules),
+                seconds=self.options.timeout * len(objects),
             )
             _require_success(ended)
             table = _read(Path(places["output"]), ended) if self._mentions("{output}") else ended.output
         options = self.options
-        layout = Layout(options.match, options.column, options.value, options.delimiter)
-        return values_of(table, layout, molecules, keys, _said(ended))
+        match = "object" if options.match == "smiles" else options.match
+        layout = Layout(match, options.column, options.value, options.delimiter, self.space)
+        return values_of(table, layout, objects, keys, _said(ended))
 
     @property
     def _names_keys(self) -> bool:

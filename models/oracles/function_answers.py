@@ -1,4 +1,4 @@
-"""What a user's function may answer: one number per molecule, and nothing that could be read as another's.
+"""What a user's function may answer: one number per object, and nothing that could be read as another's.
 
 Used in the process of the function too (`function_worker.py`): on the standard library alone; libraries are known by
 what their objects look like.
@@ -17,22 +17,30 @@ from typing import Any
 
 
 class WrongAnswer(Exception):
-    """A function answered what is not one number per molecule; the message says what."""
+    """A function answered what is not one number per object; the message says what."""
 
 
-def numbers_of(answers: Any, molecules: Sequence[str], keys: Sequence[str]) -> list[float | WrongAnswer | None]:
-    """Return, per molecule, the number, None where the function has none, or what is wrong with the answer.
+def numbers_of(
+    answers: Any, objects: Sequence[Any], keys: Sequence[str], nouns: Sequence[str] = ("molecule", "molecules")
+) -> list[float | WrongAnswer | None]:
+    """Return, per object, the number, None where the function has none, or what is wrong with the answer.
 
-    Numbers belong to molecules by position: a list, tuple, array, tensor or Series of one dimension, or an iterator.
+    Numbers belong to objects by position: a list, tuple, array, tensor or Series of one dimension, or an iterator.
+
+    Args:
+        answers: what the function returned.
+        objects: n that were asked.
+        keys: their n idempotency keys.
+        nouns: one of them and several, for messages.
 
     Raises:
-        WrongAnswer: it is not one value per molecule as a whole.
+        WrongAnswer: it is not one value per object as a whole.
     """
-    expected = f"expected a list of {len(molecules)} number(s), one per molecule"
-    values = _listed(answers, molecules, keys, expected)
-    if len(values) != len(molecules):
-        more = " or more" if isinstance(answers, Iterator) and len(values) > len(molecules) else ""
-        raise WrongAnswer(f"{len(values)}{more} values for {len(molecules)} molecules; expected one value each.")
+    expected = f"expected a list of {len(objects)} number(s), one per {nouns[0]}"
+    values = _listed(answers, objects, keys, expected, nouns[1])
+    if len(values) != len(objects):
+        more = " or more" if isinstance(answers, Iterator) and len(values) > len(objects) else ""
+        raise WrongAnswer(f"{len(values)}{more} values for {len(objects)} {nouns[1]}; expected one value each.")
     numbers: list[float | WrongAnswer | None] = []
     for value in values:
         try:
@@ -42,15 +50,15 @@ def numbers_of(answers: Any, molecules: Sequence[str], keys: Sequence[str]) -> l
     return numbers
 
 
-def _listed(answers: Any, molecules: Sequence[str], keys: Sequence[str], expected: str) -> Sequence[Any]:
-    """Return an answer as a list of what it has per molecule.
+def _listed(answers: Any, objects: Sequence[Any], keys: Sequence[str], expected: str, nouns: str) -> Sequence[Any]:
+    """Return an answer as a list of what it has per object.
 
     Raises:
         WrongAnswer: it is none; `expected` says what would be one.
     """
     name = _type_name(answers)
     if answers is None:
-        raise WrongAnswer(f"None for {len(molecules)} molecules; {expected}. Does it lack a `return`?")
+        raise WrongAnswer(f"None for {len(objects)} {nouns}; {expected}. Does it lack a `return`?")
     if isinstance(answers, Coroutine | AsyncIterator):
         if isinstance(answers, Coroutine):
             answers.close()
@@ -60,20 +68,20 @@ def _listed(answers: Any, molecules: Sequence[str], keys: Sequence[str], expecte
     if _is_quantity(answers):
         raise WrongAnswer(f"a {name} with a unit; {expected}, without it.")
     if isinstance(answers, str | bytes | bytearray | memoryview | Mapping | type):
-        raise WrongAnswer(f"a {name} for {len(molecules)} molecules; {expected}.")
+        raise WrongAnswer(f"a {name} for {len(objects)} {nouns}; {expected}.")
     shape = getattr(answers, "shape", None)
     if shape is not None:
         if len(shape) != 1:
             hint = " Return one column, as in `list(frame['score'])`." if hasattr(answers, "columns") else ""
             raise WrongAnswer(f"a {name} of shape {tuple(shape)}; {expected}.{hint}")
-        return _elements(answers, molecules, keys, expected)
+        return _elements(answers, objects, keys, expected, nouns)
     if not isinstance(answers, Iterable):
-        raise WrongAnswer(f"a {name} for {len(molecules)} molecules; {expected}.")
+        raise WrongAnswer(f"a {name} for {len(objects)} {nouns}; {expected}.")
     # A generator runs, and raises, only when it is gone through; an endless one is not gone through.
-    return answers if isinstance(answers, Sequence) else list(islice(answers, len(molecules) + 1))
+    return answers if isinstance(answers, Sequence) else list(islice(answers, len(objects) + 1))
 
 
-def _elements(array: Any, molecules: Sequence[str], keys: Sequence[str], expected: str) -> list[Any]:
+def _elements(array: Any, objects: Sequence[Any], keys: Sequence[str], expected: str, nouns: str) -> list[Any]:
     """Return the elements of an array, tensor or Series of one dimension.
 
     Raises:
@@ -83,12 +91,12 @@ def _elements(array: Any, molecules: Sequence[str], keys: Sequence[str], expecte
     if kind in "mMcSUV":
         raise WrongAnswer(f"a {_type_name(array)} of {array.dtype}; {expected}.")
     index = getattr(array, "index", None)
-    if index is not None and not callable(index) and len(array) == len(molecules):
+    if index is not None and not callable(index) and len(array) == len(objects):
         labels = list(index)
-        if labels not in (list(range(len(molecules))), list(molecules), list(keys)):
+        if labels not in (list(range(len(objects))), list(objects), list(keys)):
             raise WrongAnswer(
                 f"a {_type_name(array)} with the index {reprlib.repr(labels)}; {expected}. A Series is read by "
-                "position where its index is 0, 1, 2 ... or the molecules, in order. Was this one sorted?"
+                f"position where its index is 0, 1, 2 ... or the {nouns}, in order. Was this one sorted?"
             )
     array = array.detach() if hasattr(array, "detach") else array
     elements = array.tolist() if hasattr(array, "tolist") else list(array)

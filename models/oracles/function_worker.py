@@ -6,10 +6,11 @@ on `sys.path` and as working directory, an empty standard input, `sys.argv` with
 to standard error.
 
 The first line on standard input is `{"oracle": {"function": "module:function", "semantics": ..., ...}, "search_path":
-[folder, ...]}`; the answer is `{"ready": true}` or `{"error": sentence}`. Each later line is a call, `{"call": n,
-"keys": [...], "molecules": [...]}`; it is answered by one line per molecule, in order: `{"call": n, "value": ...,
-"error": ..., "message": ..., "seconds": ...}`. The end of standard input ends the process, and so does, on Linux, the
-death of the process PARENT.
+[folder, ...], "nouns": ["molecule", "molecules"]}`; the answer is `{"ready": true}` or `{"error": sentence}`. Each
+later line is a call, `{"call": n, "keys": [...], "objects": [...]}`, an object being a text, numbers by name or a list,
+as its space has it. It is answered by one line per object, in order: `{"call": n, "value": ..., "error": ...,
+"message": ..., "seconds": ...}`. The end of standard input ends the process, and so does, on Linux, the death of the
+process PARENT.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from functools import partial
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import module_from_spec, spec_from_file_location
@@ -53,7 +55,7 @@ _MARK = os.path.join("models", "oracles", os.path.basename(__file__))
 _PR_SET_PDEATHSIG = 1
 
 Answer = dict[str, Any]
-"""`{"value", "error", "message", "seconds"}` of one molecule."""
+"""`{"value", "error", "message", "seconds"}` of one object."""
 
 
 class OthersOnly:
@@ -81,13 +83,15 @@ class Function:
 
     Args:
         name: `module:function`.
-        pure: whether it may be called again freely: a call with several molecules that raises is then made once more
-            for each molecule alone.
+        pure: whether it may be called again freely: a call with several objects that raises is then made once more
+            for each object alone.
+        nouns: one of what it is asked for and several, for messages.
     """
 
-    def __init__(self, name: str, *, pure: bool) -> None:
+    def __init__(self, name: str, *, pure: bool, nouns: Sequence[str] = ("molecule", "molecules")) -> None:
         self.name = name
         self._pure = pure
+        self._nouns = nouns
         self._function: Callable[..., Any] | None = None
         self._takes_keys = False
 
@@ -130,22 +134,22 @@ class Function:
         self._function = function
         self._takes_keys = _has_keys(function)
 
-    def answers(self, molecules: Sequence[str], keys: Sequence[str]) -> Iterator[Answer]:
-        """Yield one answer per molecule, in order; nothing that the function raises or answers ends anything.
+    def answers(self, objects: Sequence[Any], keys: Sequence[str]) -> Iterator[Answer]:
+        """Yield one answer per object, in order; nothing that the function raises or answers ends anything.
 
-        Failure classes: `raised`, `wrong_answer` (not one number per molecule), `not_finite`.
+        Failure classes: `raised`, `wrong_answer` (not one number per object), `not_finite`.
         """
         started = perf_counter()
         try:
-            numbers = self._numbers(molecules, keys)
+            numbers = self._numbers(objects, keys)
         except WrongAnswer as wrong:
-            yield from (_failed("wrong_answer", f"{self.name} answered {wrong}", started) for _ in molecules)
+            yield from (_failed("wrong_answer", f"{self.name} answered {wrong}", started) for _ in objects)
         except BaseException as error:  # sys.exit in a function is its failure, and not the end of the process
-            if self._pure and len(molecules) > 1:
-                for smiles, key in zip(molecules, keys, strict=True):
-                    yield from self.answers([smiles], [key])
+            if self._pure and len(objects) > 1:
+                for obj, key in zip(objects, keys, strict=True):
+                    yield from self.answers([obj], [key])
                 return
-            yield from (_failed("raised", _told(error), started) for _ in molecules)
+            yield from (_failed("raised", _told(error), started) for _ in objects)
         else:
             for number in numbers:
                 if isinstance(number, WrongAnswer):
@@ -156,31 +160,33 @@ class Function:
                 else:
                     yield {"value": number, "error": None, "message": "", "seconds": perf_counter() - started}
 
-    def _numbers(self, molecules: Sequence[str], keys: Sequence[str]) -> list[Any]:
-        """Call the function and return what its answer is per molecule.
+    def _numbers(self, objects: Sequence[Any], keys: Sequence[str]) -> list[Any]:
+        """Call the function and return what its answer is per object.
 
         Raises:
-            WrongAnswer: it is not one value per molecule, or whose its values are is not certain.
+            WrongAnswer: it is not one value per object, or whose its values are is not certain.
         """
         assert self._function is not None
-        lists = {"molecules": list(molecules), "keys": list(keys)}
+        noun, nouns = self._nouns
+        own = deepcopy(list(objects))  # what it does to a dictionary must not reach a second call
+        lists = {nouns: list(own), "keys": list(keys)}
         extra = {"keys": lists["keys"]} if self._takes_keys else {}
-        answer = self._function(lists["molecules"], **extra)
-        numbers = numbers_of(answer, molecules, keys)  # a generator runs only here
-        for name, given in (("molecules", molecules), ("keys", keys)):
-            if not _same_texts(lists[name], given):
+        answer = self._function(lists[nouns], **extra)
+        numbers = numbers_of(answer, objects, keys, self._nouns)  # a generator runs only here
+        for name, given in ((nouns, own), ("keys", keys)):
+            if not _same(lists[name], given):
                 raise WrongAnswer(
                     f"after changing its list of {name} in place, so that nobody can tell which value belongs to "
-                    f"which molecule; expected values in the order of the list that it was given. Work on a copy of "
+                    f"which {noun}; expected values in the order of the list that it was given. Work on a copy of "
                     f"it: `list({name})`, or `sorted({name})` where the list was sorted."
                 )
         return numbers
 
 
-def _same_texts(texts: Sequence[Any], given: Sequence[str]) -> bool:
-    # Of their own types only: what a function put into the list may compare in any way.
-    return len(texts) == len(given) and all(
-        type(text) is str and text == other for text, other in zip(texts, given, strict=True)
+def _same(objects: Sequence[Any], given: Sequence[Any]) -> bool:
+    # Texts of their own type only: what a function put into the list may compare in any way.
+    return len(objects) == len(given) and all(
+        obj is other or (type(obj) is str and obj == other) for obj, other in zip(objects, given, strict=True)
     )
 
 
@@ -275,7 +281,8 @@ def main(parent: int) -> int:
     own = os.getpid()
     try:
         folder = _enter(start["search_path"])
-        function = Function(start["oracle"]["function"], pure=start["oracle"].get("semantics", "pure") == "pure")
+        pure = start["oracle"].get("semantics", "pure") == "pure"
+        function = Function(start["oracle"]["function"], pure=pure, nouns=start.get("nouns", ("molecule", "molecules")))
         function.load(folder)
         ready: dict[str, Any] = {"ready": True}
     except ImportError as error:
@@ -291,7 +298,7 @@ def main(parent: int) -> int:
     for line in requests:
         call = json.loads(line)
         restore(here)
-        for answer in function.answers(call["molecules"], call["keys"]):
+        for answer in function.answers(call["objects"], call["keys"]):
             if os.getpid() != own:
                 os._exit(0)
             send(answers, {"call": call["call"], **answer})

@@ -1,4 +1,4 @@
-"""A measurement that the user wrote: `module:function`, from a list of SMILES to a list of values."""
+"""A measurement that the user wrote: `module:function`, from a list of objects to a list of values."""
 
 from __future__ import annotations
 
@@ -18,19 +18,22 @@ from models.oracles.source_files import files_parts, module_parts, without_writt
 
 
 class PythonFunction(BaseOracle["PythonFunction.Options"]):
-    """Call a Python function with a list of SMILES; it returns one number per molecule, None where it has none.
+    """Call a Python function with a list of objects; it returns one number per object, None where it has none.
+
+    It gets what the space makes of an object: its text (a SMILES, a sequence), a dictionary by name where it is told by
+    several values (`{"temperature": 350.0, "solvent": "water"}`), or a list of names where it is a choice of them.
 
     The module is imported in the process that measures (`worker`), which looks in the campaign file's folder first,
     works in it, and sees no package of discovery-flows: a person's `models.py` is theirs. A function with a parameter
-    `keys` also gets the list of idempotency keys. If a call with several molecules raises and the
-    function is declared `pure`, each molecule is asked again alone, so that one bad molecule costs only itself.
+    `keys` also gets the list of idempotency keys. If a call with several objects raises and the
+    function is declared `pure`, each object is asked again alone, so that one bad object costs only itself.
 
     Values are known by content: of the module, and of all that it imports from the campaign file's folder (read, not
     run; `models/oracles/source_files.py` says how). Libraries count by their versions. Data files that decide values,
     such as weights, are named by the option `files`. A folder that is copied or moved is the same oracle; the same file
     with another content is another.
 
-    Failure classes: `raised` (the function raised), `wrong_answer` (not one number per molecule), `not_finite` (None
+    Failure classes: `raised` (the function raised), `wrong_answer` (not one number per object), `not_finite` (None
     is one of them).
     """
 
@@ -42,7 +45,7 @@ class PythonFunction(BaseOracle["PythonFunction.Options"]):
     class Options(OracleOptions):
         """Options of the oracle `python`."""
 
-        function: str = Field(description="module:function, from a list of SMILES to a list of values")
+        function: str = Field(description="module:function, from a list of objects to a list of values")
         files: tuple[str, ...] = Field(
             default=(), description="data files and folders that decide values, such as weights; their content counts"
         )
@@ -91,6 +94,10 @@ class PythonFunction(BaseOracle["PythonFunction.Options"]):
         parts = module_parts(self.options.function.partition(":")[0], base)
         return without_written(parts, self.options.writes) | files_parts(self.options.files, base)
 
+    def question(self, obj: str) -> Any:
+        """Return what the function gets for an object: made here, since its process has none of our packages."""
+        return self.space.value(obj)
+
     def prepare(self) -> None:
         """Import the function.
 
@@ -98,12 +105,12 @@ class PythonFunction(BaseOracle["PythonFunction.Options"]):
             ImportError: the module cannot be imported, or has no such function.
         """
         _forget_namesakes(self.options.function.partition(":")[0].partition(".")[0])
-        function = Function(self.options.function, pure=self.semantics == "pure")
+        function = Function(self.options.function, pure=self.semantics == "pure", nouns=self.space.nouns)
         function.load()
         self._function = function
 
-    def evaluate(self, molecules: Sequence[str], *, keys: Sequence[str]) -> Iterator[Measurement]:
-        """Yield one Measurement per molecule, in order; a call that fails has an error per molecule and ends nothing.
+    def evaluate(self, objects: Sequence[str], *, keys: Sequence[str]) -> Iterator[Measurement]:
+        """Yield one Measurement per object, in order; a call that fails has an error per object and ends nothing.
 
         Campaigns do not call it: their functions run in processes of `worker`, with the same code.
 
@@ -113,8 +120,9 @@ class PythonFunction(BaseOracle["PythonFunction.Options"]):
         if self._function is None:
             self.prepare()
         assert self._function is not None
-        for smiles, answer in zip(molecules, self._function.answers(molecules, keys), strict=True):
-            yield usable(smiles, answer)
+        questions = [self.question(obj) for obj in objects]
+        for obj, answer in zip(objects, self._function.answers(questions, keys), strict=True):
+            yield usable(obj, answer)
 
 
 def _forget_namesakes(top: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data.chemistry.molecules import identity
 from data.objects import NotStandardError, handle
 from data.tables.library_file import LibraryFile, standard_object
 from data.tables.merging import RULES
@@ -18,31 +18,30 @@ from data.tables.remarks import Remarks
 from data.tables.shipped import provenance
 from data.tables.values import ValueRules, exact_value
 from models.library_options import LibraryOptions
-from models.oracles.base import MeasurementFailure, MoleculeOracle, OracleOptions
-from models.spaces.molecules import Molecules, standard_molecule
+from models.oracles.base import MeasurementFailure, ObjectOracle, OracleOptions
+from models.spaces.base import BaseSpace
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What a table has of one molecule: values by line, and lines without a usable one with the reason."""
+    """What a table has of one object: values by line, and lines without a usable one with the reason."""
 
     values: list[tuple[int, float]] = field(default_factory=list)
     without: list[tuple[int, str]] = field(default_factory=list)
 
 
-class Table(MoleculeOracle["Table.Options"]):
-    """Answer with the value that a table has of the molecule.
+class Table(ObjectOracle["Table.Options"]):
+    """Answer with the value that a table has of the object.
 
-    A molecule is found by its structure in standard form, however the table writes it; another tautomer is another
-    molecule. Several rows of one molecule are replicates: the answer is their mean, or the replicate of the given
-    number. The file's content is part of the version: values of a table that was changed are not taken for those of
-    the old one.
+    An object is found by its standard form, however the table writes it (a molecule by its structure: another tautomer
+    is another molecule). Several rows of one object are replicates: the answer is their mean, or the replicate of the
+    given number. The file's content is part of the version: values of a table that was changed are not taken for those
+    of the old one.
 
-    Failure classes: `missing` (no row, or no usable value in it), `invalid` (no molecule).
+    Failure classes: `missing` (no row, or no usable value in it), `invalid` (no object of the space).
     """
 
     kind = "table"
-    spaces = ("molecules",)
     semantics = "pure"
 
     class Options(LibraryOptions, OracleOptions):
@@ -52,7 +51,7 @@ class Table(MoleculeOracle["Table.Options"]):
         unit: str | None = Field(default=None, description="unit of the values; null: that of a shipped table")
         replicate: int | Literal["mean", "median", "geometric_mean"] = Field(
             default="mean",
-            description="of several rows of one molecule: their mean, median, geometric mean, or the row of this "
+            description="of several rows of one object: their mean, median, geometric mean, or the row of this "
             "number, from 0",
         )
         relation: str | None = Field(
@@ -61,7 +60,7 @@ class Table(MoleculeOracle["Table.Options"]):
         )
         unit_column: str | None = Field(default=None, description="column of units; other rows are left out")
         decimal: Literal[".", ","] = Field(default=".", description="mark of decimals in the values")
-        chunk: int = Field(default=256, ge=1, description="molecules per call")
+        chunk: int = Field(default=256, ge=1, description="objects per call")
 
         @model_validator(mode="after")
         def _replicate_in_range(self) -> Table.Options:
@@ -92,6 +91,15 @@ class Table(MoleculeOracle["Table.Options"]):
         chosen += f"/{options.decimal}" if options.decimal != "." else ""
         return f"{self._library().sha256()[:16]}/{options.value}/{options.replicate}{chosen}"
 
+    def bind(self, space: BaseSpace[Any]) -> Self:
+        """Take the space of the objects that are asked for; returns the oracle."""
+        self._entries = None
+        return super().bind(space)
+
+    def contents(self, base: Path) -> dict[str, str]:
+        """Return what the space makes of the rows, where texts alone do not tell: values of one object are merged."""
+        return {"meaning of rows": self.space.key()} if self.space.reading() else {}
+
     @property
     def label(self) -> str:
         """Short name for people."""
@@ -101,6 +109,7 @@ class Table(MoleculeOracle["Table.Options"]):
         """Open the table and look for its columns.
 
         Raises:
+            ComponentError: the shipped table is of other objects.
             SourceError: the file cannot be read, or a column is missing.
         """
         next(iter(self._rows()), None)
@@ -110,7 +119,7 @@ class Table(MoleculeOracle["Table.Options"]):
 
         Raises:
             SourceError: the file cannot be read, a column is missing, its values are in several units or have two marks
-                of decimals, or no row has a molecule with a value.
+                of decimals, or no row has an object with a value.
         """
         entries: dict[str, _Entry] = {}
         rows, remarks = 0, Remarks()
@@ -127,13 +136,16 @@ class Table(MoleculeOracle["Table.Options"]):
         remarks.require_known_unit(options.name)
         if not any(entry.values for entry in entries.values()):
             raise SourceError(
-                f"The table {self.options.name} has no molecule with a value in its {rows} rows. Check the columns "
-                f"of SMILES and {self.options.value!r}, and the delimiter."
+                f"The table {self.options.name} has no {self.space.nouns[0]} with a value in its {rows} rows. Check "
+                f"the columns of {self._told_columns()} and {self.options.value!r}, and the delimiter."
             )
         self._entries = entries
 
-    def measure(self, smiles: str) -> float:
-        """Return the value of one molecule.
+    def _told_columns(self) -> str:
+        return ", ".join(self.space.fields) or self.space.text_name
+
+    def measure(self, obj: str) -> float:
+        """Return the value of one object.
 
         Raises:
             MeasurementFailure: `missing` or `invalid`.
@@ -142,15 +154,16 @@ class Table(MoleculeOracle["Table.Options"]):
             self.prepare()
         assert self._entries is not None
         try:
-            key = identity(smiles)
+            key = self.space.named(obj)
         except ValueError as error:
             raise MeasurementFailure("invalid", str(error)) from error
         entry = self._entries.get(key)
         if entry is None:
             raise MeasurementFailure(
-                "missing", f"{self.options.name} has no row of {smiles} among its {len(self._entries)} molecules."
+                "missing",
+                f"{self.options.name} has no row of {obj} among its {len(self._entries)} {self.space.nouns[1]}.",
             )
-        return self._value(entry, smiles)
+        return self._value(entry, obj)
 
     def _value(self, entry: _Entry, looked_up: str) -> float:
         wanted = self.options.replicate
@@ -176,22 +189,21 @@ class Table(MoleculeOracle["Table.Options"]):
     def _library(self) -> LibraryFile:
         options = self.options
         columns = {"value": options.value, "relation": options.relation, "unit": options.unit_column}
-        file: LibraryFile = options.library(Molecules(), **columns)
+        file: LibraryFile = options.library(self.space, **columns)
         return file
 
     def _rows(self) -> Iterator[tuple[str | None, Row]]:
-        """Yield identity and row; no identity where the row has no molecule, which then cannot be asked for."""
-        # The texts of a shipped table, whose checksum is looked at, are canonical: no molecule need be built.
-        identify = _identity if self.options.source is None else _trusted
+        """Yield identity and row; no identity where the row has no object, which then cannot be asked for."""
+        # The texts of a shipped table, whose checksum is looked at, are canonical: they need not be read.
+        identify = self._identity if self.options.source is None else _trusted
         for row in self._library().rows():
             yield identify(row), row
 
-
-def _identity(row: Row) -> str | None:
-    try:
-        return identity(standard_object(row, standard_molecule))
-    except (NotStandardError, ValueError):
-        return None
+    def _identity(self, row: Row) -> str | None:
+        try:
+            return self.space.identity(standard_object(row, self.space.standard))
+        except ValueError:
+            return None
 
 
 def _trusted(row: Row) -> str:
@@ -199,7 +211,7 @@ def _trusted(row: Row) -> str:
 
 
 def _add(entry: _Entry, row: Row, rules: ValueRules) -> bool:
-    """Add a row to what the table has of its molecule; tells whether it has a value."""
+    """Add a row to what the table has of its object; tells whether it has a value."""
     try:
         value = exact_value(row, rules)
     except NotStandardError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,7 +12,8 @@ from typing_extensions import TypeVar
 from data.objects import Space
 from data.tables.datasets import Library, Source, read_rows
 from data.tables.library_file import require_file
-from data.tables.merging import Replicates
+from data.tables.merging import Kept, Replicates
+from data.tables.parts import Part, part_of
 from data.tables.readers import Columns
 from data.tables.values import ValueRules
 from models.library_options import OBJECT, require_one_name
@@ -69,6 +70,10 @@ class TableOptions(PathOptions):
     unit_column: str | None = Field(default=None, description="column of the values' units; one unit is taken only")
     unit: str | None = Field(default=None, description="the unit that is taken, others are refused by row")
     replicates: Replicates = Field(default="mean", description="what several values of one object become")
+    below_quantile: float | None = Field(
+        default=None, gt=0, lt=1, description="objects with values above this quantile are left out, as if unknown"
+    )
+    sample: int | None = Field(default=None, ge=1, description="so many objects, drawn at random; null: all")
 
     @model_validator(mode="after")
     def _of_values(self) -> Self:
@@ -77,6 +82,8 @@ class TableOptions(PathOptions):
             raise ValueError("`relation` and `unit_column` belong to a column of values; give `value` too")
         if self.unit is not None and self.unit_column is None:
             raise ValueError("`unit` says which rows of `unit_column` are taken; give `unit_column` too")
+        if self.value is None and self.below_quantile is not None:
+            raise ValueError("`below_quantile` is of a column of values; give `value` too")
         return self
 
 
@@ -116,14 +123,15 @@ class TableSource(FileSource[TableT]):
     """Column of the objects where none is named; None: no column at all, such as the drawing of an SD file."""
     fields: tuple[str, ...] = ()
     """Columns that tell an object together, where none is named."""
+    seed: int = 0
+    """Of the sample."""
 
     class Options(TableOptions):
         """Options of sources that are a file with columns."""
 
     def prepare(self, space: Space, seed: int) -> None:
         """Take the columns of a space where the options name none."""
-        del seed
-        self.usual, self.fields = space.column, space.fields
+        self.usual, self.fields, self.seed = space.column, space.fields, seed
 
     @property
     def columns(self) -> Columns:
@@ -143,6 +151,10 @@ class TableSource(FileSource[TableT]):
     def unit_column(self) -> str | None:
         """The column of units."""
         return self.options.unit_column
+
+    def part(self, rows: Sequence[Kept]) -> Part:
+        """Return the objects that the options `below_quantile` and `sample` leave."""
+        return part_of(rows, below_quantile=self.options.below_quantile, sample=self.options.sample, seed=self.seed)
 
     @property
     def replicates(self) -> Replicates:

@@ -59,6 +59,7 @@ class Sdf(TableSource["Sdf.Options"]):
 
     def prepare(self, space: Space, seed: int) -> None:
         """Leave the drawn structure for what is read where no property is named."""
+        self.seed = seed
 
     def rows(self, base: Path) -> Iterator[Row]:
         """Yield the rows."""

@@ -37,7 +37,12 @@ def require_space(component: object, space: BaseSpace[Any]) -> None:
 
 
 Exporter = Callable[[Sequence[JsonDict]], str]
-"""The text of a file of candidates: rows with the keys of `pipelines.exports.FIELDS`, best first."""
+"""The text of a file of candidates: rows with the keys of `models.spaces.columns.columns_of`, best first."""
+
+
+def text_of(row: JsonDict) -> str:
+    """Return the text of the object of an exported candidate."""
+    return str(row["object"] if "object" in row else row["smiles"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +83,20 @@ class BaseSpace(Component[OptionsT]):
     """Column of a table that has the texts, where no other is named."""
     text_name: ClassVar[str] = "Object"
     """What the text of an object is called, for headings."""
+    compound_column: ClassVar[str] = ""
+    """Column of files that has what `compound` tells; empty: none has it."""
+    compound_name: ClassVar[str] = "compound"
+    """What objects of one `compound` are called, for people."""
+    suffix: ClassVar[str] = "txt"
+    """Ending of a file with one text a line, as programs expect it."""
     likeness: ClassVar[str] = "similarity"
     """What nearness is called, for people."""
     exports: ClassVar[Mapping[str, Exporter]] = {}
     """Format -> what writes exported candidates in it, beside CSV and JSON; a format is the ending of its files."""
     facts: ClassVar[Mapping[str, Fact]] = {}
     """Key -> what `facts_of` tells under it, in the order of columns."""
+    construction: ClassVar[Mapping[str, Any] | None] = None
+    """`{kind, option...}` of how a GFlowNet builds the objects where it is not told another; None: it is not known."""
     rules: ClassVar[int] = 1
     """Raised when the standard form or the bounds change their meaning."""
 
@@ -140,6 +153,22 @@ class BaseSpace(Component[OptionsT]):
         """Return 25 characters that are equal exactly for equal objects in standard form."""
         return handle(obj)
 
+    def named(self, text: str) -> str:
+        """Return the identity of the object that a text means, as another program or a table of values writes it.
+
+        Raises:
+            ValueError: the text means no object.
+        """
+        return self.identity(self.standard(text))
+
+    def reading(self) -> str:
+        """Return what decides, besides its text, what an object means to an oracle: it tells purchases apart.
+
+        Bounds do not belong to it, or what was measured within narrower ones would be bought again. A space whose
+        options change what one text means says so here.
+        """
+        return digest([self.kind, self.rules, self.versions()])
+
     def family(self, obj: str) -> str:
         """Return what objects share that must not stand on both sides of a split; empty: the object stands alone."""
         return ""
@@ -147,6 +176,16 @@ class BaseSpace(Component[OptionsT]):
     def value(self, obj: str) -> Any:
         """Return what a user's function gets for an object, JSON-able: the text, or numbers by name, or members."""
         return obj
+
+    def text(self, value: Any) -> str:
+        """Return the text of what `value` returned.
+
+        Raises:
+            NotStandardError: it is no such value.
+        """
+        if not isinstance(value, str):
+            raise NotStandardError(f"a {type(value).__name__} that is no text")
+        return value
 
     def random(self, n: int, seed: int) -> Sequence[str] | None:
         """Return up to n distinct objects drawn at random; fewer: there are no more. None: the space cannot draw."""
@@ -169,6 +208,10 @@ class BaseSpace(Component[OptionsT]):
         """Return what different objects share that people take for one thing, such as tautomers; empty: nothing."""
         return ""
 
+    def sketch(self, obj: str) -> str:
+        """Return a text, made in microseconds, that objects of one compound share."""
+        return ""
+
     def facts_of(self, obj: str) -> Mapping[str, float]:
         """Return the numbers about an object, by the keys of `facts`; one that cannot be told is left out."""
         return {}
@@ -184,6 +227,10 @@ class BaseSpace(Component[OptionsT]):
     def versions(self) -> dict[str, str]:
         """Return the libraries whose versions decide the standard form, with their versions."""
         return {}
+
+    def content(self) -> str:
+        """Return a hash of the files that options lead to, which a campaign must find as it left them; empty: none."""
+        return ""
 
     def key(self) -> str:
         """Return a hash of all that the answers depend on: options, rules, versions of libraries."""

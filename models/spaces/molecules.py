@@ -12,7 +12,7 @@ from rdkit import Chem
 
 from data.chemistry.accessibility import synthetic_accessibility
 from data.chemistry.bounds import outside, strained
-from data.chemistry.compounds import inchikey
+from data.chemistry.compounds import inchikey, letters
 from data.chemistry.depiction import depict
 from data.chemistry.elements import SYMBOLS
 from data.chemistry.molecules import identity, scaffold, shared
@@ -22,6 +22,7 @@ from data.objects import NotStandardError, Space
 from data.yaml_text import shown
 from models.registry import ComponentError, Options
 from models.spaces.base import BaseSpace, Fact
+from models.spaces.molecule_exports import as_sdf, as_smi
 from models.spaces.molecule_operators import Operators, count_palette
 
 _SMILES = re.compile(r"[A-Za-z0-9@+\-\[\]()=#$:/\\%.*~]+")
@@ -52,8 +53,13 @@ class Molecules(BaseSpace["Molecules.Options"]):
     nouns = ("molecule", "molecules")
     features = {"kind": "both"}
     neighbours = {"kind": "morgan_counts"}
+    construction = {"kind": "fragments"}
     column = "smiles"
     text_name = "SMILES"
+    compound_column = "inchikey"
+    compound_name = "compound (InChIKey)"
+    suffix = "smi"
+    exports = {"sdf": as_sdf, "smi": as_smi}
     likeness = "Tanimoto similarity (Morgan counts, radius 2)"
     facts = {
         "sa_score": Fact("SA score", note="SA score: synthetic accessibility, 1 (easy) to 10 (hard)."),
@@ -153,6 +159,18 @@ class Molecules(BaseSpace["Molecules.Options"]):
         """
         return identity(obj)
 
+    def named(self, text: str) -> str:
+        """Return the identity of the structure as it is written: its salts and charges are not settled.
+
+        Raises:
+            ValueError: the text is no valid molecule.
+        """
+        return identity(text)
+
+    def reading(self) -> str:
+        """Return nothing: the canonical SMILES says all."""
+        return ""
+
     def family(self, obj: str) -> str:
         """Return the Bemis-Murcko scaffold; empty for acyclic molecules."""
         return scaffold(obj)
@@ -164,6 +182,10 @@ class Molecules(BaseSpace["Molecules.Options"]):
     def compound(self, obj: str) -> str:
         """Return the standard InChIKey, which tautomers share; empty where InChI has none."""
         return inchikey(obj)
+
+    def sketch(self, obj: str) -> str:
+        """Return the letters of a SMILES in order."""
+        return letters(obj)
 
     def facts_of(self, obj: str) -> dict[str, float]:
         """Return synthetic accessibility and the number of heavy atoms; nothing of what is no molecule."""

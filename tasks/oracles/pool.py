@@ -14,14 +14,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from data.records import Measurement
-from models.oracles.base import printable, usable
+from models.oracles.base import bound, printable, usable
 from models.registry import build
+from models.spaces.base import BaseSpace
 from tasks.oracles.child import Child, ChildDied, OracleStartError, uninterrupted
 
 __all__ = ["OraclePool", "OracleStartError"]
 
 Job = tuple[str, str]
-"""(idempotency key, object)."""
+"""(idempotency key, text of an object in standard form)."""
 OnSubmit = Callable[[list[str]], None]
 OnResult = Callable[[str, Measurement], None]
 
@@ -60,6 +61,7 @@ class OraclePool:
 
     Args:
         oracle_config: `{kind: ..., option: ...}` of an oracle.
+        space: of the objects that are asked for; None: molecules.
         workers: processes; started together on entry.
         search_path: folders in which a worker looks for the user's modules first (the campaign file's folder).
         start_timeout: seconds in which a worker must have loaded the oracle.
@@ -72,6 +74,7 @@ class OraclePool:
     def __init__(
         self,
         oracle_config: Mapping[str, Any],
+        space: BaseSpace[Any] | None = None,
         *,
         workers: int,
         search_path: Sequence[Path] = (),
@@ -83,6 +86,12 @@ class OraclePool:
         self._chunk = int(oracle.chunk)
         self._timeout = float(oracle.timeout)
         self._start = {"oracle": dict(oracle_config), "search_path": [str(path.resolve()) for path in search_path]}
+        self._nouns = ("molecule", "molecules")
+        if space is not None:
+            bound(oracle, space)
+            self._nouns = space.nouns
+            self._start |= {"space": space.config(), "nouns": space.nouns}
+        self._question: Callable[[str], Any] = getattr(oracle, "question", str)
         self._program: Path | None = getattr(oracle, "worker", None)
         self._workers = workers
         self._start_timeout = start_timeout
@@ -115,7 +124,7 @@ class OraclePool:
         replaced in both cases.
 
         Args:
-            jobs: (key, object) pairs.
+            jobs: (key, text of the object) pairs.
             on_submit: called with the keys of a chunk before it is sent.
             on_result: called with key and measurement as soon as each answer is there.
             on_left: called with what had arrived, and not been told to its end, when the run was interrupted.
@@ -173,14 +182,14 @@ class OraclePool:
 
     def _submit(self, run: _Run) -> None:
         jobs = run.waiting.popleft()
-        keys, objects = [key for key, _ in jobs], [obj for _, obj in jobs]
+        keys, objects = [key for key, _ in jobs], [self._question(obj) for _, obj in jobs]
         run.on_submit(keys)
         child = self._idle.pop()
         self._busy.append(child)
         self._calls += 1
         now = time.monotonic()
         run.flying[child] = _Call(child, self._calls, jobs, now, now + self._timeout * len(jobs))
-        child.send({"call": self._calls, "keys": keys, "molecules": objects})
+        child.send({"call": self._calls, "keys": keys, "objects": objects})
 
     def _collect(self, run: _Run) -> None:
         """Wait for the next answers or the next deadline."""
@@ -199,7 +208,7 @@ class OraclePool:
         now = time.monotonic()
         for call in calls:
             if not call.lost and call.deadline <= now and len(call.arrived) < len(call.jobs):
-                limit = f"{self._timeout * len(call.jobs):g} s for {len(call.jobs)} molecule(s)"
+                limit = f"{self._timeout * len(call.jobs):g} s for {len(call.jobs)} {self._nouns[0]}(s)"
                 self._lose(call, "timeout", f"No answer within {limit}; the process was killed.")
 
     def _lose(self, call: _Call, error: str, message: str) -> None:

@@ -170,20 +170,20 @@ def _row(
         "round": _number(row.get("round"), "{:.0f}".format),
         "arm": _Cell(arm, Markup('<span class="arm-{0}">{0}</span>').format(arm) if arm else _missing("–")),
         "source": _Cell(str(row.get("source") or ""), Markup("{}").format(row.get("source") or "–")),
-        "smiles": _Cell(obj, _identity(row)),
+        "smiles": _Cell(obj, _identity(row, space)),
         **{key: _number(row.get(key), f"{{:.{fact.digits}f}}".format) for key, fact in facts.items()},
     }
     facets = {key: "" if row.get(key) is None else str(row[key]) for key in _FILTERS if key != "state"}
     return {"rank": rank, "state": str(row.get("state") or ""), "facets": facets, "cells": cells}
 
 
-def _identity(row: JsonDict) -> Markup:
-    """Return text and id, the InChIKey where the row has one, and which other rows are the same compound."""
+def _identity(row: JsonDict, space: BaseSpace[Any]) -> Markup:
+    """Return text and id, the compound where the space names it, and which other rows are the same compound."""
     parts = Markup("<code>{}</code><code>{}</code>").format(row["object"], row.get("id") or "")
-    if row.get("inchikey") and row["inchikey"] != row.get("id"):
-        parts += Markup("<code>{}</code>").format(row["inchikey"])
+    if space.compound_column and row.get("compound") and row["compound"] != row.get("id"):
+        parts += Markup("<code>{}</code>").format(row["compound"])
     if row.get("same_compound"):
-        parts += Markup('<span class="same">Same compound (InChIKey) as {}</span>').format(row["same_compound"])
+        parts += Markup('<span class="same">Same {} as {}</span>').format(space.compound_name, row["same_compound"])
     return parts
 
 

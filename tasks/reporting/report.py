@@ -7,7 +7,6 @@ without harm and is made up for the next time.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.chemistry.compounds import with_compounds
 from data.config import digest
 from data.ledger.campaigns import Campaign, CampaignState, StageRow
 from data.ledger.health import Finding, findings, worst
@@ -27,6 +25,7 @@ from data.tables.remarks import REFUSED, reading_told
 from data.tables.spreadsheets import write_csv
 from data.wording import figure, shown_unit
 from models.parts import oracle_of, space_of
+from models.spaces.columns import COMPOUND, TEXT, columns_of, exported, with_compounds
 from tasks.reporting.figures import round_figures
 from tasks.reporting.page import candidates_page
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
@@ -34,8 +33,8 @@ from tasks.storage import read_json, read_table, write_json
 from tasks.tracking import Tracker, attempt
 
 _COLUMNS = [
-    "rank", "id", "object", "value", "unit", "round", "arm", "source",
-    "predicted_mean", "predicted_std", "score", "novelty", "state", "error", "message", "inchikey", "same_compound",
+    "rank", "id", TEXT, "value", "unit", "round", "arm", "source",
+    "predicted_mean", "predicted_std", "score", "novelty", "state", "error", "message", COMPOUND, "same_compound",
 ]  # fmt: skip
 NOTE = 2
 """Version of the description: a newer one is published over an older."""
@@ -80,8 +79,7 @@ def final_report(ref: CampaignRef) -> str:
         read = _rows(context, last)
         table = _table(context, read)
         _write(context, folder, last, read, table)
-        told = [_exported(row, context) for row in table]
-        write_json(folder / "candidates.json", [{k: v for k, v in row.items() if k != "rank"} for row in told])
+        write_json(folder / "candidates.json", [_exported(context, row, ranked=False) for row in table])
         tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
         if tracker is not None:
             attempt("publishing the campaign", lambda: _publish_campaign(context, tracker, folder, read))
@@ -100,10 +98,9 @@ def _write(
     plots = folder / "plots"
     plots.mkdir(exist_ok=True)
     pictures = round_figures(context, rows, round, plots)
-    write_csv(
-        pd.DataFrame([_exported(row, context) for row in table], columns=list(_table_columns(context).values())),
-        folder / "candidates.csv",
-    )
+    columns = columns_of(_table_columns(context), space_of(context.config))
+    told = [_exported(context, row, ranked=True) for row in table]
+    write_csv(pd.DataFrame(told, columns=columns), folder / "candidates.csv")
     figures = _figures(context, rows, summary)
     sources = by_source(rows, _stages(context, round), maximise=context.maximise)
     health = _health(context, rows, round)
@@ -132,23 +129,21 @@ def _write(
 def _rows(context: CampaignContext, round: int) -> list[CandidateRow]:
     """Return the candidates of the rounds so far, best first."""
     found = context.ledger.candidates(context.campaign.id, last=round)
-    return with_compounds(ranked(found, maximise=context.maximise))
+    return with_compounds(ranked(found, maximise=context.maximise), space_of(context.config))
 
 
 def _table(context: CampaignContext, rows: list[CandidateRow]) -> list[JsonDict]:
     """Return them for the page and the tables, with rank, unit and the facts of the space."""
     unit, space = oracle_of(context.config).unit, space_of(context.config)
     return [
-        {**row._asdict(), "inchikey": row.compound, "rank": rank, "unit": unit, **space.facts_of(row.object)}
+        {**row._asdict(), "rank": rank, "unit": unit, **space.facts_of(row.object)}
         for rank, row in enumerate(rows, start=1)
     ]
 
 
-def _table_columns(context: CampaignContext) -> dict[str, str]:
-    """Return the columns of the table of candidates in order: key of a row -> what the space's tables call it."""
-    space, place = space_of(context.config), _COLUMNS.index("novelty") + 1
-    keys = [*_COLUMNS[:place], *space.facts, *_COLUMNS[place:]]
-    return {key: space.column if key == "object" else key for key in keys}
+def _table_columns(context: CampaignContext) -> list[str]:
+    place = _COLUMNS.index("novelty") + 1
+    return [*_COLUMNS[:place], *space_of(context.config).facts, *_COLUMNS[place:]]
 
 
 def _figures(context: CampaignContext, rows: list[CandidateRow], summary: RoundSummary) -> dict[str, Any]:
@@ -222,8 +217,9 @@ def _reading(context: CampaignContext, folder: Path) -> list[str]:
     return [sentence if sentence.endswith(".") else f"{sentence}." for sentence in told]
 
 
-def _exported(row: Mapping[str, Any], context: CampaignContext) -> JsonDict:
-    return {name: row.get(key) for key, name in _table_columns(context).items()}
+def _exported(context: CampaignContext, row: JsonDict, *, ranked: bool) -> JsonDict:
+    columns = _table_columns(context)[0 if ranked else 1 :]
+    return exported(row, columns, space_of(context.config))
 
 
 # -- MLflow ----------------------------------------------------------------------------------------------------------

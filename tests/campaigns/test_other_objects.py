@@ -1,9 +1,12 @@
 """A campaign over objects of another kind: the space is one class, and nothing else knows of it."""
 
+import csv
+import io
 import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from pydantic import Field
 
@@ -103,7 +106,7 @@ def test_a_campaign_over_words_reads_buys_reports_and_goes_on(words):
     assert "a word that is too long (1)" in told.message
     assert len(words.calls()) == len(set(words.calls())) == 16
     rows = words.candidates()
-    assert {row["smiles"]: row["value"] for row in rows} == {
+    assert {row["object"]: row["value"] for row in rows} == {
         word: word.count("A") - 0.5 * word.count("BB") for word in words.calls()
     }
     assert all(0 <= row["novelty"] <= 1 for row in rows if row["round"] > 0)
@@ -122,7 +125,7 @@ def test_a_campaign_over_words_reads_buys_reports_and_goes_on(words):
     [
         ({"screens": [{"kind": "alerts"}]}, "The screen 'alerts' is for molecules"),
         ({"data": {"kind": "shipped", "initial": 8}}, "The source 'shipped' is for molecules"),
-        ({"generator": {"kind": "gflownet"}}, "The generator 'gflownet' is for molecules"),
+        ({"generator": {"kind": "gflownet"}}, "does not say how a GFlowNet builds its words"),
         ({"objectives": [{"name": "x", "oracle": {"kind": "xtb"}}]}, "The oracle 'xtb' is for molecules"),
         ({"space": {"kind": "words_of_a_test", "longest": 0}}, "Option 'longest' of space"),
         ({"space": {"kind": "words_of_the_test"}}, "Did you mean 'words_of_a_test'?"),
@@ -143,15 +146,21 @@ def test_words_are_exported_as_words(words, tmp_path):
         assert told.exit == 0, told.message
         assert all(word in told.out for word in words.calls())
         assert "UHFFFAOYSA" not in told.out  # the words that are SMILES too have no InChIKey here
-    for arguments in (["--format", "sdf"], ["--out", str(tmp_path / "best.smi")]):
+    table = list(csv.DictReader(io.StringIO(words.discover("candidates", "words", "--format", "csv").out)))
+    assert {row["object"] for row in table} == set(words.calls())
+    assert not {"smiles", "inchikey"} & set(table[0])
+    for arguments, told in (
+        (["--format", "sdf"], "There is no --format sdf for words; expected table, csv, json."),
+        (["--out", str(tmp_path / "best.smi")], "its ending '.smi' names no format in which words are written"),
+    ):
         refused = words.discover("candidates", "words", *arguments)
         assert refused.exit == 2
-        assert "are for molecules; campaign words is of words_of_a_test" in refused.message
+        assert told in refused.message
 
 
 def test_a_campaign_over_words_that_is_broken_off_ends_as_one_that_was_not(words, tmp_path, monkeypatch):
     assert words.run().exit == 0
-    whole = [{key: row[key] for key in ("id", "smiles", "value", "round", "arm")} for row in words.candidates()]
+    whole = [{key: row[key] for key in ("id", "object", "value", "round", "arm")} for row in words.candidates()]
     again = tmp_path / "again"
     shutil.copytree(words.folder, again, ignore=shutil.ignore_patterns("home", "calls.log"))
     monkeypatch.setenv("DISCOVER_HOME", str(again / "home"))
@@ -168,7 +177,7 @@ def test_a_campaign_over_words_that_is_broken_off_ends_as_one_that_was_not(words
     monkeypatch.setattr(measured, once)
     assert other.run().exit == 130
     assert other.run().exit == 0
-    assert [{key: row[key] for key in ("id", "smiles", "value", "round", "arm")} for row in other.candidates()] == whole
+    assert [{key: row[key] for key in ("id", "object", "value", "round", "arm")} for row in other.candidates()] == whole
 
 
 def test_without_a_library_the_first_design_is_drawn_from_the_space(words):
@@ -189,3 +198,26 @@ def test_a_library_may_name_its_column_of_objects(words):
     refused = words.discover("validate", str(words.file))
     assert refused.exit == 2
     assert "`smiles` (word) and `object` (word) both name the column" in refused.message
+
+
+def test_a_gflownet_builds_words_and_is_judged_exactly(words):
+    letters = {"kind": "sequence", "alphabet": "ABC", "min_length": 1, "max_length": 4}
+    words.write_config(
+        space={"kind": Words.kind, "longest": 4},
+        data={"kind": "random", "initial": 12, "size": 40},
+        generator={
+            "kind": "gflownet",
+            "construction": {"kind": "plain", "environment": letters, "policy": {"kind": "mlp", "hidden": [32]}},
+            "max_states": 1000,
+            "steps": 40,
+            "proposals": 60,
+        },
+        rounds=1,
+    )
+    told = words.run()
+    assert told.exit == 0, told.message
+    (history,) = words.home.rglob("train_generator/**/history.csv")
+    last = pd.read_csv(history).iloc[-1]
+    assert 0 <= last["tv"] < 1
+    assert last["kl"] >= 0
+    assert {row["source"] for row in words.candidates()} == {"random", "gflownet", "genetic"}

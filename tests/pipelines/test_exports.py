@@ -10,7 +10,9 @@ import pytest
 from rdkit import Chem
 
 from data.tables.spreadsheets import original_text, safe_text, write_csv
-from pipelines.exports import FIELDS, as_csv, as_json, as_sdf, as_smi
+from models.spaces.columns import COLUMNS
+from models.spaces.molecule_exports import as_sdf, as_smi
+from pipelines.exports import as_csv, as_json
 from pipelines.inspection import exported
 from tasks.workspace import Workspace
 
@@ -19,7 +21,7 @@ MOLECULES = ["C[C@H](O)F", "C/C=C/C", "CC=CC", "[H]/N=C/C", "C[S@](=O)CC", "C1CC
 
 
 def row(smiles: str = "CCO", **more):
-    return dict.fromkeys(FIELDS) | {"id": "m1", "smiles": smiles, "value": 0.1 + 0.2} | more
+    return dict.fromkeys(COLUMNS) | {"id": "m1", "smiles": smiles, "value": 0.1 + 0.2} | more
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -79,7 +81,7 @@ def test_a_file_whose_ending_names_another_format_is_refused(finished, tmp_path,
     refused = finished.discover("candidates", "finished", "--format", format, "--out", str(tmp_path / name))
     assert refused.exit == 2
     assert told in refused.message
-    assert ".csv, .sdf, .json, .smi" in refused.message
+    assert ".csv, .json, .sdf, .smi" in refused.message
     assert not list(tmp_path.iterdir())
 
 

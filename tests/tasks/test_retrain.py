@@ -123,7 +123,7 @@ def holdout_of(molecules):
     """The molecules in the order of their ids, and which of them are held out."""
     frame = pd.DataFrame({"id": [identity(s) for s in molecules], "object": molecules, "value": 0.0})
     data = TrainingData.of(frame, Molecules())
-    return data.molecules, in_holdout(data)
+    return data.objects, in_holdout(data)
 
 
 def test_a_molecule_never_changes_sides_as_data_grow():

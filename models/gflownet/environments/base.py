@@ -114,6 +114,15 @@ class Environment(Component, Generic[S]):
     def decode(self, states: S) -> list[Any]:
         """Return the object of each terminal state; None for an object that is not in the space."""
 
+    def states_of(self, objects: Sequence[Any], generator: torch.Generator) -> S:
+        """Return terminal states of objects, as `decode` gives them; of several states of one, `generator` draws.
+
+        Raises:
+            NotProvided: the environment cannot say how an object is built.
+            ValueError: it does not build one of them.
+        """
+        raise NotProvided(f"The environment {self.kind!r} cannot say how an object is built.")
+
     def codes(self, states: S) -> Tensor:
         """Return (S,) int64 that are equal exactly where `keys` are equal, within this call."""
         number: dict[Hashable, int] = {}

@@ -297,6 +297,15 @@ class SequenceEnvironment(Environment[SequenceStates]):
         """Return the strings."""
         return strings(self._text, states.letter)
 
+    def states_of(self, objects: Sequence[str], generator: torch.Generator) -> SequenceStates:
+        """Return the terminal states of strings; nothing is drawn.
+
+        Raises:
+            ValueError: as `encode`.
+        """
+        del generator
+        return self.encode(objects)
+
     def encode(self, texts: Sequence[str]) -> SequenceStates:
         """Return the terminal states of strings.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -96,6 +96,10 @@ class Tabulated(Environment[IndexStates]):
             before = [number[key] for key in self.base.keys(self.base.backstep(states, back))]
             self._before[after, back] = torch.tensor(before)
             self._redo[after, back] = self.base.redo(states, back)
+
+    def indexed(self) -> StateGraph[IndexStates]:
+        """Return the state graph with states of this table in place of the environment's own."""
+        return replace(self.graph, states=IndexStates(self.done, torch.arange(len(self.done))))
 
     def source(self, n: int) -> IndexStates:
         """Return n copies of the source state."""

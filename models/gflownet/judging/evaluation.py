@@ -6,10 +6,12 @@ Rows of an evaluation are plain numbers by name. Under conditioning the name of 
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from models.gflownet.policies.base import Exploration
 from models.gflownet.rewards.base import Judged
 from models.gflownet.training.trainer import Trainer
 from models.gflownet.training.trajectories import sample_forward
+from models.sealed import read_sealed, write_sealed
 
 POOL = 8
 """Random objects drawn for each held-out one."""
@@ -172,9 +175,9 @@ class SampledEvaluator:
         reward: of its terminal states; calls of it are not counted.
         cases: under which conditions.
         seen: what training has found.
-        held_out: states whose log p(x) is estimated, with their log-rewards.
+        held_out: states whose log p(x) is estimated, with their log-rewards; None: nothing is correlated.
         draws: backward trajectories per held-out state.
-        samples: fresh samples per condition.
+        samples: fresh samples per condition; 0: none, and no figures of them.
         seed: of what is drawn for an evaluation.
     """
 
@@ -185,7 +188,7 @@ class SampledEvaluator:
         cases: Sequence[Case],
         seen: Seen,
         *,
-        held_out: HeldOut,
+        held_out: HeldOut | None,
         draws: int,
         samples: int,
         seed: int,
@@ -201,9 +204,11 @@ class SampledEvaluator:
             generator = torch.Generator().manual_seed(self.seed + self.trainer.done)
             found = {**self._correlations(case, generator), **self._drawn(case, generator)}
             out.update({f"{name}{case.name}": value for name, value in found.items()})
-        return {**out, **self.seen.figures()}
+        return finite({**out, **self.seen.figures()})
 
     def _correlations(self, case: Case, generator: torch.Generator) -> dict[str, float]:
+        if self.held_out is None:
+            return {}
         trainer, states = self.trainer, self.held_out.states
         given = case.spread(len(states))
         log_p = metrics.log_probability(
@@ -214,6 +219,8 @@ class SampledEvaluator:
 
     def _drawn(self, case: Case, generator: torch.Generator) -> dict[str, float]:
         trainer = self.trainer
+        if not self.samples:
+            return {}
         paths = sample_forward(
             trainer.env, trainer.policy, self.samples, generator, condition=case.spread(self.samples)
         )
@@ -281,33 +288,51 @@ def _spread(values: Tensor, n: int) -> Tensor:
 
 
 class Seen:
-    """A reward that remembers which objects it was asked for: unique calls, modes, the best of them.
+    """A reward that remembers which objects it was asked for, and when: unique calls, modes, the best of them.
 
     Args:
         reward: of terminal states.
         top_k: how many of the best are told of.
         distance: of objects, for the diversity of the best and between modes.
         cutoff: modes are further apart than this; None: every object with the reward is a mode.
+        most: modes are looked for among so many of the best, when figures are asked for, which a search in the square
+            of their number asks for; None: among all.
+        passed_over: objects that count as known, such as measured ones.
 
     Attributes:
         fresh: objects with their log-rewards since the last `drain`.
     """
 
     def __init__(
-        self, reward: Callable[[Any], Judged], *, top_k: int, distance: metrics.Distance, cutoff: float | None
+        self,
+        reward: Callable[[Any], Judged],
+        *,
+        top_k: int,
+        distance: metrics.Distance,
+        cutoff: float | None,
+        most: int | None = None,
+        passed_over: Iterable[Hashable] = (),
     ) -> None:
         self.reward, self.top_k, self.distance = reward, top_k, distance
-        self._cutoff = cutoff
-        self.modes = metrics.Modes(math.inf)
-        self.fresh: list[tuple[Hashable, float]] = []
-        self._known: set[Hashable] = set()
-        self._best: list[tuple[Hashable, float]] = []
+        self._cutoff, self._most, self._passed_over = cutoff, most, frozenset(passed_over)
+        self.begin(math.inf)
 
     def begin(self, threshold: float) -> None:
         """Forget everything; a mode is an object with a log-reward of at least `threshold`, but for rounding."""
-        separated = {} if self._cutoff is None else {"distance": self.distance, "cutoff": self._cutoff}
-        self.modes = metrics.Modes(threshold - 1e-9, **separated)  # type: ignore[arg-type]
-        self.fresh, self._known, self._best = [], set(), []
+        self._threshold = threshold
+        self.modes = self._no_modes()
+        self.fresh: list[tuple[Hashable, float]] = []
+        self._known: dict[Hashable, float] = {}
+        self._counts: list[int] = []
+
+    def expect(self, threshold: float) -> None:
+        """Set the least log-reward of a mode, for figures to come."""
+        self._threshold = threshold
+
+    def _no_modes(self) -> metrics.Modes:
+        if self._cutoff is None:
+            return metrics.Modes(self._threshold - 1e-9)
+        return metrics.Modes(self._threshold - 1e-9, distance=self.distance, cutoff=self._cutoff)
 
     def __call__(self, states: Any) -> Judged:
         """Judge terminal states, and remember."""
@@ -315,34 +340,86 @@ class Seen:
         self.take(objects, values.tolist())
         return values, objects
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def take(self, objects: Sequence[Hashable], log_reward: Sequence[float]) -> None:
         """Remember objects with their log-rewards; None, and what is known, are passed over."""
-        new = {
-            key: value
-            for key, value in zip(objects, log_reward, strict=True)
-            if key is not None and key not in self._known
-        }
+        new: dict[Hashable, float] = {}
+        for key, value in zip(objects, log_reward, strict=True):
+            if key is not None and key not in self._known and key not in self._passed_over:
+                new.setdefault(key, value)
         if not new:
             return
         self._known.update(new)
         self.fresh.extend(new.items())
-        self._best = sorted([*self._best, *new.items()], key=lambda item: -item[1])[: self.top_k]
-        self.modes.update(list(new), np.array(list(new.values())))
+        if self._most is None:
+            self.modes.update(list(new), np.array(list(new.values())))
 
     def drain(self) -> list[tuple[Hashable, float]]:
         """Return the objects with their log-rewards since the last call."""
         out, self.fresh = self.fresh, []
         return out
 
+    def best(self, n: int) -> dict[Hashable, float]:
+        """Return the n best objects with their log-rewards, best first; of equal ones the first seen."""
+        return dict(heapq.nsmallest(n, self._known.items(), key=lambda item: -item[1]))
+
     def figures(self) -> dict[str, float]:
-        """Return `modes`, `reward_calls` (distinct objects asked for), `top_reward` and `top_diversity` of the best."""
-        out = {"modes": float(len(self.modes)), "reward_calls": float(len(self._known))}
-        if self._best:
-            out["top_reward"] = math.fsum(math.exp(value) for _, value in self._best) / len(self._best)
-        if len(self._best) > 1:
-            best = [key for key, _ in self._best]
-            out["top_diversity"] = float(self.distance(best, best)[np.triu_indices(len(best), 1)].mean())
-        return out
+        """Return `modes`, `reward_calls` (distinct objects asked for), and of the best `top_k` what there is.
+
+        `top_reward` is their mean reward, left out where it is no finite number, `top_log_reward` the mean of its
+        logarithm, `top_diversity` the mean distance of pairs.
+        """
+        modes = self.modes
+        if self._most is not None:
+            among = self.best(self._most)
+            modes = self._no_modes()
+            modes.update(list(among), np.array(list(among.values())))
+        out = {"modes": float(len(modes)), "reward_calls": float(len(self._known))}
+        best = self.best(self.top_k)
+        if best:
+            with np.errstate(over="ignore"):
+                out["top_reward"] = float(np.exp(list(best.values())).mean())
+            out["top_log_reward"] = math.fsum(best.values()) / len(best)
+        if len(best) > 1:
+            names = list(best)
+            out["top_diversity"] = float(self.distance(names, names)[np.triu_indices(len(names), 1)].mean())
+        return finite(out)
+
+    def end_step(self) -> None:
+        """Note that a training step is over."""
+        self._counts.append(len(self._known))
+
+    def save(self, path: Path) -> None:
+        """Write atomically what was seen in the steps that are over."""
+        state = {"objects": list(self._known), "values": list(self._known.values()), "counts": self._counts}
+        write_sealed(state, path)
+
+    def restore(self, path: Path, steps: int) -> dict[Hashable, float]:
+        """Go back to the end of a training step: what was seen later is forgotten. Return what was seen until then.
+
+        Raises:
+            DamagedCheckpoint: the file is not what was written.
+            ValueError: the file is missing, or it was written before that step.
+        """
+        state = read_sealed(path) if path.is_file() else {"counts": []}
+        if len(state["counts"]) < steps:
+            raise ValueError(
+                f"The checkpoint is of step {steps}, but {path} has {len(state['counts'])} steps of what was found "
+                "until then. Remove the checkpoint to train anew."
+            )
+        counts = list(state["counts"][:steps])
+        many = counts[-1] if steps else 0
+        self.begin(self._threshold)
+        self.take(state["objects"][:many], state["values"][:many])
+        self._counts, self.fresh = counts, []
+        return dict(self._known)
+
+
+def finite(figures: Mapping[str, float]) -> dict[str, float]:
+    """Return the figures that exist: a correlation of equal rewards does not."""
+    return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
 def overlap_distance(a: Sequence[Sequence[Any]], b: Sequence[Sequence[Any]]) -> FloatArray:

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from models.gflownet.environments.atoms import AtomEnvironment
 from models.gflownet.environments.base import Environment
 from models.gflownet.environments.fragments import FragmentEnvironment
 from models.gflownet.environments.sets import SetEnvironment
-from models.gflownet.environments.tabulated import IndexStates, Tabulated
+from models.gflownet.environments.tabulated import Tabulated
 from models.gflownet.judging import metrics
 from models.gflownet.judging.evaluation import (
     Case,
@@ -291,7 +291,7 @@ def _space(
     if not recipe.reads_tables or len(found.graph.states) * own.n_actions > TABLE_CELLS:
         return found.env, found.graph
     table = found.table()
-    return table, replace(found.graph, states=IndexStates(table.done, torch.arange(len(table.done))))
+    return table, table.indexed()
 
 
 @dataclass

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 import torch
 from torch import Tensor
 
+from models.gflownet.environments.base import States
 from models.gflownet.environments.fragments import STOP, FragmentEnvironment, FragmentStates
 from models.gflownet.policies.base import Answer, Exploration, Policy, draw
+from models.gflownet.policies.flat import FlatPolicy, Outputs
+
+S = TypeVar("S", bound=States)
 
 
 class UniformFragments(Policy[FragmentStates]):
@@ -58,6 +64,16 @@ class UniformFragments(Policy[FragmentStates]):
         """Return zeros (S, n_backward)."""
         del condition
         return torch.zeros((len(states), self._env.n_backward))
+
+
+class UniformFlat(FlatPolicy[S], Generic[S]):
+    """Uniform over the legal flat actions, forwards and backwards."""
+
+    def network(self, states: S, condition: Tensor | None = None) -> Outputs:
+        """Return zeros."""
+        del condition
+        zeros = torch.zeros((len(states), self.env.n_actions + self.env.n_backward), device=states.done.device)
+        return Outputs(zeros[:, : self.env.n_actions], zeros[:, self.env.n_actions :], zeros[:, 0])
 
 
 def _logits(mask: Tensor) -> Tensor:

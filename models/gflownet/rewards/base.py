@@ -6,7 +6,7 @@ where an object is outside the space.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,46 +63,89 @@ class TensorReward:
 
 
 class ObjectReward:
-    """A function of decoded objects; equal objects of a batch are judged once, None never.
+    """A function of decoded objects, asked once for each; what is known is not asked, and None has the least reward.
 
     Args:
-        env: the environment of the states.
-        function: n distinct objects -> (n,) rewards.
-        log: whether it returns log-rewards.
-        floor: least reward, and the reward of terminal states that are no object of the space.
+        decode: terminal states -> their objects, None outside the space.
+        log_reward: of n distinct objects, (n,).
+        floor: least log-reward, and that of terminal states that are no object of the space.
+        known: log-rewards that are known already.
+        dtype: of the log-rewards.
     """
 
     def __init__(
         self,
-        env: Environment[Any],
-        function: Callable[[list[Any]], Sequence[float] | FloatArray],
+        decode: Callable[[Any], Sequence[Any]],
+        log_reward: Callable[[list[Any]], Sequence[float] | FloatArray],
         *,
-        log: bool = False,
-        floor: float = 1e-8,
+        floor: float,
+        known: Mapping[Any, float] | None = None,
+        dtype: torch.dtype = torch.float64,
     ) -> None:
-        if floor <= 0:
-            raise ValueError(f"The floor of a reward of objects must be above 0, got {floor}: its logarithm is taken.")
-        self.env, self.function, self.log, self.floor = env, function, log, floor
+        self.decode, self.floor, self.known = decode, floor, dict(known or {})
+        self._log_reward, self._dtype = log_reward, dtype
+        self._values: dict[Any, float] = dict(self.known)
 
     def __call__(self, states: Any) -> Judged:
         """Judge terminal states.
 
         Raises:
-            ValueError: the function returned another number of values, or one that is not finite.
+            ValueError: as `evaluate`.
         """
-        objects = self.env.decode(states)
-        known = list(dict.fromkeys(item for item in objects if item is not None))
-        values = np.asarray(self.function(known), dtype=np.float64) if known else np.zeros(0)
-        if values.shape != (len(known),):
-            raise ValueError(
-                f"The reward function returned values of shape {values.shape} for {len(known)} objects; expected one "
-                "value per object."
-            )
-        judged = _finite(_logarithm(torch.from_numpy(values), self.log, self.floor)).tolist()
-        log_reward = dict(zip(known, judged, strict=True))
-        lowest = float(np.log(self.floor))
-        out = [lowest if item is None else log_reward[item] for item in objects]
-        return torch.tensor(out, dtype=torch.float64, device=states.done.device), objects
+        objects = list(self.decode(states))
+        self.evaluate([item for item in objects if item is not None])
+        values = [self.floor if item is None else self._values[item] for item in objects]
+        return torch.tensor(values, dtype=self._dtype, device=states.done.device).clamp(min=self.floor), objects
+
+    def remember(self, values: Mapping[Any, float]) -> None:
+        """Take in log-rewards that were evaluated before."""
+        self._values = {**values, **self._values}
+
+    def evaluate(self, objects: Sequence[Any]) -> FloatArray:
+        """Return the log-rewards (n,) of objects, without the floor.
+
+        Raises:
+            ValueError: the function returned another number of values.
+        """
+        new = [item for item in dict.fromkeys(objects) if item not in self._values]
+        if new:
+            values = np.asarray(self._log_reward(new), dtype=np.float64)
+            if values.shape != (len(new),):
+                raise ValueError(
+                    f"The reward function returned values of shape {values.shape} for {len(new)} objects; expected one "
+                    "value per object."
+                )
+            self._values.update(zip(new, values.tolist(), strict=True))
+        return np.array([self._values[item] for item in objects])
+
+
+def object_reward(
+    env: Environment[Any],
+    function: Callable[[list[Any]], Sequence[float] | FloatArray],
+    *,
+    log: bool = False,
+    floor: float = 1e-8,
+) -> ObjectReward:
+    """Return the reward of a function of n distinct objects of an environment, (n,).
+
+    Args:
+        env: decodes the states.
+        function: of the objects.
+        log: whether it returns log-rewards.
+        floor: least reward, above 0.
+
+    Raises:
+        ValueError: the floor is not above 0; when it is asked, a value is not finite.
+    """
+    if floor <= 0:
+        raise ValueError(f"The floor of a reward of objects must be above 0, got {floor}: its logarithm is taken.")
+
+    def log_reward(objects: list[Any]) -> FloatArray:
+        values = np.asarray(function(objects), dtype=np.float64)
+        logarithms: FloatArray = _finite(_logarithm(torch.from_numpy(values), log, floor)).numpy()
+        return logarithms
+
+    return ObjectReward(env.decode, log_reward, floor=float(np.log(floor)))
 
 
 class TableReward:

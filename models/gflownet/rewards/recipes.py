@@ -19,7 +19,7 @@ from data.tables.public_tables import TABLES
 from models.gflownet.environments.base import Environment
 from models.gflownet.environments.sequence import SequenceEnvironment
 from models.gflownet.environments.tabulated import Tabulated
-from models.gflownet.rewards.base import EnvironmentReward, Judged, ObjectReward, TableReward
+from models.gflownet.rewards.base import EnvironmentReward, Judged, TableReward, object_reward
 from models.registry import Component, nearest
 
 
@@ -147,7 +147,7 @@ class PythonRewardRecipe(RewardRecipe):
                 f"The module {module.__file__} has no function {name!r}; it has {', '.join(known) or 'none'}."
                 + nearest(name, known)
             )
-        return ObjectReward(env, self._guarded(function), log=self.options.log, floor=self.options.floor)
+        return object_reward(env, self._guarded(function), log=self.options.log, floor=self.options.floor)
 
     def _guarded(self, function: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]:
         """Return the function; what it raises names it and what it was asked."""

@@ -1,4 +1,4 @@
-"""Maximum-likelihood warm-up: let the policy imitate known molecules before it sees a reward."""
+"""Maximum-likelihood warm-up: let the policy imitate known objects before it sees a reward."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from models.gflownet.construction.molecules import Member, MoleculeSpace
+from models.gflownet.construction.base import Bound, Member
 from models.gflownet.environments.base import States
 from models.gflownet.policies.backward import BackwardWalk, UniformBackward
 from models.gflownet.training.trainer import Trainer
@@ -18,7 +18,7 @@ S = TypeVar("S", bound=States)
 
 
 def imitate(
-    trainer: Trainer[S], space: MoleculeSpace[S], members: Sequence[Member], steps: int, generator: torch.Generator
+    trainer: Trainer[S], bound: Bound[S], members: Sequence[Member], steps: int, generator: torch.Generator
 ) -> list[float]:
     """Maximise the likelihood of molecules along uniform backward trajectories; return the losses in nats.
 
@@ -26,23 +26,23 @@ def imitate(
 
     Args:
         trainer: its policy is trained, with an optimiser of its own that is forgotten afterwards.
-        space: of the trainer's environment.
-        members: molecules of the space, at least one.
+        bound: construction with the trainer's environment.
+        members: objects that it builds, at least one.
         steps: steps of one batch each.
         generator: source of all randomness.
 
     Raises:
-        ValueError: there is no molecule to imitate.
+        ValueError: there is no object to imitate.
     """
     if not members:
-        raise ValueError("There is no molecule to imitate: got none, expected at least one member of the space.")
+        raise ValueError("There is no object to imitate: got none, expected at least one member of the space.")
     options, policy, conditioning = trainer.options, trainer.policy, trainer.conditioning
     walk = BackwardWalk(trainer.env, policy, UniformBackward())
     optimizer = torch.optim.Adam(policy.parameters(), lr=options.learning_rate, fused=True)
     losses = []
     for _ in range(steps):
         index = torch.randint(len(members), (options.batch_size,), generator=generator).tolist()
-        terminal = space.states([members[place] for place in index], generator)
+        terminal = bound.states([members[place] for place in index], generator)
         condition = None
         if conditioning is not None:
             condition = conditioning.encode(conditioning.draw(len(terminal), generator))

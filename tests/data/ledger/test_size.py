@@ -10,7 +10,6 @@ import pytest
 import sqlalchemy as sa
 
 from benchmarks.ledger import fill
-from data.chemistry.compounds import compound_of, with_compounds
 from data.config import parse_config
 from data.ledger.book import OracleBook
 from data.ledger.campaigns import LedgerError
@@ -18,7 +17,10 @@ from data.ledger.ledger import Ledger
 from data.ledger.summary import ranked, summaries
 from data.ledger.view import LedgerView
 from data.records import Measurement
+from models.spaces.columns import compound_of, with_compounds
+from models.spaces.molecules import Molecules
 
+MOLECULES = Molecules()
 ROWS = 20_000
 STEPS = 20_000
 """Allowed per question: less than one for each row that there is twice."""
@@ -109,6 +111,7 @@ def mixed(tmp_path):
                 "object": ("Oc1ccccn1", "O=c1cccc[nH]1", "CCO")[(i + round) % 3],
                 "arm": ("acquisition", "control")[i % 2],
                 "source": "g",
+                "compound": MOLECULES.compound(("Oc1ccccn1", "O=c1cccc[nH]1", "CCO")[(i + round) % 3]),
                 "predicted_mean": None if i % 5 == 0 else float(i % 4) - 1.5,
                 "predicted_std": None if i % 5 == 0 else 1.0,
             }
@@ -157,9 +160,9 @@ def test_the_same_compound_is_looked_for_among_all_candidates(mixed, written):
         connection.exec_driver_sql(f"UPDATE candidates SET compound = NULL WHERE {older}")
     every = ranked(ledger.candidates(campaign_id), maximise=True)
     top = ledger.top(campaign_id, 3, maximise=True)
-    same = ledger.same_compounds(campaign_id, {compound_of(row) for row in top})
-    told = with_compounds(top, ranked(same, maximise=True))
-    assert told == with_compounds(every[:3], every)
+    same = ledger.same_compounds(campaign_id, {compound_of(row, MOLECULES) for row in top})
+    told = with_compounds(top, MOLECULES, ranked(same, maximise=True))
+    assert told == with_compounds(every[:3], MOLECULES, every)
     assert all(len(row.same_compound.split()) >= 19 for row in told)
 
 

@@ -21,11 +21,13 @@ KINDS = kinds("featuriser")
 OBJECTS: dict[str, Any] = {
     "molecules": ["CCO", "c1ccccc1", "N#Cc1ccc(C#N)cc1", "CC(=O)Nc1ccccc1", "[Xe]", "C[N+](C)(C)C.[Cl-]", "C" * 40],
     "sequences": ["ACGT", "", "TTTTTTTT", "A", "GATTACA"],
+    "subsets": ["{}", "0", "3, 1", "1, 4", "0, 1, 2, 3, 4, 5, 6, 7, 8, 9", "9", "5, 7, 9"],
     "arrays": np.random.default_rng(0).normal(size=(7, 3)),
 }
 NONSENSE: dict[str, tuple[Any, str]] = {
     "molecules": (["CCO", "not a molecule"], "'not a molecule' is no valid SMILES"),
     "sequences": (["ACGT", "ACXT"], "got 'X' in 'ACXT'"),
+    "subsets": (["0", "1, a"], "got 'a' in '1, a'"),
     "arrays": ([[0.0, 1.0], [np.nan, 1.0]], "the first is row 1"),
 }
 every = pytest.mark.parametrize("kind", list(KINDS))
@@ -188,6 +190,49 @@ def test_letters_are_those_of_the_alphabet_and_no_others() -> None:
 def test_an_alphabet_or_length_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ComponentError, match=f"Option '{next(iter(options))}'"):
         made("one_hot", **options)
+
+
+def test_one_hot_fills_the_block_that_is_asked_for_with_the_same_columns() -> None:
+    sequences = OBJECTS["sequences"]
+    dense, counted = made("one_hot", length=9)(sequences), made("one_hot", length=9, counted=True)(sequences)
+    np.testing.assert_array_equal(dense.dense, counted.counts)
+    assert dense.counts.shape == counted.dense.shape == (len(sequences), 0)
+
+
+def test_letters_of_any_script_and_in_any_order_find_their_column() -> None:
+    found = made("one_hot", alphabet="βα\U0001f9ecb", length=2)(["b", "αβ", "\U0001f9ec"])
+    np.testing.assert_array_equal(
+        found.dense, [[0, 0, 0, 1, 0, 0, 0, 0], [0, 1, 0, 0, 1, 0, 0, 0], [0, 0, 1] + 5 * [0]]
+    )
+    with pytest.raises(ValueError, match="got '\\\\x00'"):
+        made("one_hot")(["A\0"])
+
+
+def test_k_mers_are_counted_wherever_they_stand() -> None:
+    found = made("k_mers", alphabet="ab", k=2)(["aab", "", "b", "bbbb"])
+    # Columns: a, b, aa, ab, ba, bb.
+    np.testing.assert_array_equal(
+        found.counts, [[2, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0], [0, 4, 0, 0, 0, 3]]
+    )
+
+
+def test_k_mers_are_those_of_a_count_by_hand() -> None:
+    rng = np.random.default_rng(3)
+    sequences = ["".join(rng.choice(list("ACGT"), length)) for length in (1, 3, 9, 17)]
+    counts = made("k_mers", k=3)(sequences).counts
+    for sequence, row in zip(sequences, counts, strict=True):
+        assert row.sum() == sum(max(len(sequence) - k + 1, 0) for k in (1, 2, 3))
+        word = "GCA"
+        column = 4 + 16 + "ACGT".index("G") * 16 + "ACGT".index("C") * 4 + "ACGT".index("A")
+        assert row[column] == sum(sequence[at : at + 3] == word for at in range(len(sequence)))
+
+
+# Subsets
+
+
+def test_members_have_a_one_and_others_none() -> None:
+    found = made("membership", items=("x", "y,z", "w"))(['"y,z", x', "{}"])
+    np.testing.assert_array_equal(found.counts, [[1, 1, 0], [0, 0, 0]])
 
 
 # Arrays

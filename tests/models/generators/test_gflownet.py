@@ -13,7 +13,7 @@ from rdkit import Chem
 from data.chemistry.molecules import identity
 from data.chemistry.vocabulary import VocabularyError, default_vocabulary
 from models.generators import gflownet as module
-from models.gflownet.construction.molecules import fragment_space
+from models.gflownet.construction.fragments import Fragments
 from models.protocols import GenerationContext, Generator
 from models.registry import ComponentError, build
 from models.spaces.molecules import Molecules
@@ -221,16 +221,16 @@ def test_only_a_learned_backward_policy_has_a_network_of_its_own_and_training_mo
 def test_evaluations_stand_at_their_steps_and_at_the_end(variant):
     _, generator = variant
     history = generator.history()
-    figures = {"spearman", "pearson", "modes", "reward_calls", "top20_log_reward", "top20_diversity"}
+    figures = {"spearman", "pearson", "modes", "reward_calls", "top_reward", "top_log_reward", "top_diversity"}
     assert [row["step"] for row in history if figures <= set(row)] == [4.0, 8.0]
     assert [row["step"] for row in history if figures & set(row)] == [4.0, 8.0]
     first, last = history[3], history[7]
     assert 20 <= first["reward_calls"] < last["reward_calls"]
     assert first["modes"] <= last["modes"] <= last["reward_calls"]
-    assert first["top20_log_reward"] <= last["top20_log_reward"]
+    assert first["top_log_reward"] <= last["top_log_reward"]
     for row in (first, last):
         assert -1 <= row["spearman"] <= 1
-        assert 0 < row["top20_diversity"] < 1
+        assert 0 < row["top_diversity"] < 1
 
 
 def test_what_is_evaluated_changes_nothing_in_training(vocabulary):
@@ -246,16 +246,16 @@ def test_what_is_evaluated_changes_nothing_in_training(vocabulary):
 def test_held_out_molecules_are_never_imitated_or_replayed(vocabulary, monkeypatch):
     seen, given = {}, []
     monkeypatch.setattr(
-        module, "MoleculeEvaluation", lambda trainer, found, **values: seen.update(values, trainer=trainer) or dict
+        module, "SampledEvaluator", lambda trainer, *given, **values: seen.update(values, trainer=trainer) or dict
     )
-    monkeypatch.setattr(module, "imitate", lambda trainer, space, members, *rest: given.extend(members))
+    monkeypatch.setattr(module, "imitate", lambda trainer, bound, members, *rest: given.extend(members))
     generator = generator_of(vocabulary, library_molecules=3, held_out_molecules=6, steps=1)
     generator.fit(context_of(known=KNOWN, known_log_reward=nitrogens(KNOWN)))
-    held_out = set(seen["trainer"].env.decode(seen["held_out"]))
-    assert len(held_out) == len(seen["log_reward"]) == 6
+    held_out = set(seen["trainer"].env.decode(seen["held_out"].states))
+    assert len(held_out) == len(seen["held_out"].log_reward) == 6
     assert len(given) == 3
     assert held_out & set(LIBRARY)
-    assert not held_out & {member.smiles for member in given}
+    assert not held_out & {member.object for member in given}
     assert not held_out & set(KNOWN)
 
 
@@ -288,9 +288,9 @@ def test_a_higher_beta_gives_better_molecules(vocabulary):
 
 
 def test_fragments_under_different_conditions_are_told_apart(vocabulary):
-    space = fragment_space(SPACE, vocabulary, 4)
+    space = Fragments(vocabulary=vocabulary, max_fragments=4, dim=16, layers=1, heads=2, prior=0.0).bind(SPACE)
     noise = torch.Generator().manual_seed(0)
-    policy = space.policy(dim=16, layers=1, heads=2, prior=0.0, conditions=2, generator=noise)
+    policy = space.policy(conditions=2, generator=noise)
     roots = space.env.tables.root_ok.nonzero()[:2, 0]
     states = space.env.step(space.env.source(2), 1 + roots)
     conditions = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
@@ -308,7 +308,7 @@ REFUSED = {
     ),
     "a forward-looking objective": (
         {"objective": {"kind": "forward_looking_detailed_balance"}},
-        "reward of unfinished molecules.*Use 'detailed_balance'",
+        "reward of unfinished molecules, which .*Use 'detailed_balance'",
     ),
     "an objective that stops everywhere": ({"objective": {"kind": "modified_detailed_balance"}}, "every state may"),
     "an objective that compares, with conditioning": (

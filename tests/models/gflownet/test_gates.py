@@ -25,7 +25,7 @@ from models.gflownet.judging.exact import (
 )
 from models.gflownet.policies.mlp import MLP
 from models.gflownet.policies.transformer import FragmentTransformer
-from models.gflownet.rewards.base import EnvironmentReward, ObjectReward, RememberedReward, TableReward
+from models.gflownet.rewards.base import EnvironmentReward, RememberedReward, TableReward, object_reward
 from models.gflownet.training.trainer import Trainer, TrainerOptions
 from models.registry import build
 
@@ -124,7 +124,7 @@ def test_molecular_graphs_are_learnt_over_molecules(backward):
     config = {"kind": "atoms", "elements": ("C", "N", "O"), "max_atoms": 4, "max_rings": 2}
     env = Tabulated(build("environment", config))
     assert sum("1" in smiles for smiles in env.graph.objects) > 50
-    reward = RememberedReward(env, ObjectReward(env, judge_molecules, log=True))
+    reward = RememberedReward(env, object_reward(env, judge_molecules, log=True))
     options = {"steps": 800, "batch_size": 128, "backward": backward}
     assert median_of(lambda seed: trainer_of(env, reward, seed, **options), total_variation) <= 0.05
 
@@ -134,7 +134,7 @@ def test_molecular_graphs_are_learnt_over_molecules(backward):
 @pytest.mark.parametrize("backward", ["uniform", "tied"])
 def test_fragment_trees_are_learnt_over_molecules(backward):
     env = FragmentEnvironment(only=("c1ccccc1", "C#N", "O"), max_heavy_atoms=10, max_fragments=4)
-    graph, reward = enumerate_graph(env), ObjectReward(env, judge_molecules, log=True)
+    graph, reward = enumerate_graph(env), object_reward(env, judge_molecules, log=True)
     found = []
     for seed in SEEDS:
         generator = torch.Generator().manual_seed(seed)

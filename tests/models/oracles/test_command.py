@@ -76,7 +76,7 @@ def test_a_program_that_takes_its_whole_line_for_the_molecule_is_right_or_refuse
         measurements = ask(oracle(tmp_path, code, **options), "C", "CCO")
         assert [(m.value, m.error) for m in measurements] == [(None, "wrong_answer")] * 2
         assert "'C key-0' as a SMILES in line 2" in measurements[0].message
-        assert "`input: smiles`" in measurements[0].message
+        assert "`input: object`" in measurements[0].message
 
 
 def test_keys_are_matched_only_where_they_were_given(tmp_path):

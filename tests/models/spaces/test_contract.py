@@ -1,9 +1,13 @@
 """What every space promises, whatever its objects are; a new kind is put in by its examples."""
 
 import inspect
+import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data.objects import NotStandardError
 from models.registry import ComponentError, build, kinds
@@ -16,8 +20,54 @@ EXAMPLES = {
         "outside": ["C" * 13, "[Xe]CC", "CC.c1ccccc1"],
         "nothing": ["", "no molecule", "C1CC", "C" * 13 + "("],
     },
+    "sequences": {
+        "space": {"alphabet": "dna", "min_length": 3, "max_length": 9, "pattern": "[ACGT]*A[ACGT]*"},
+        "inside": ["ACGT", "acgt", " GATTACA ", "TTTTTTTTA", "AAA", "CCA", "GATTACAGA"],
+        "outside": ["AC", "ACGTACGTAC", "TTTT", "A"],
+        "nothing": ["", "  ", "ACXT", "AC GT", "AC-T", "ACGU"],
+        "texts": st.text("acgtACGT", min_size=3, max_size=9),
+    },
+    "subsets": {
+        "space": {"items": ["a", "b", "c d", "e,f", "{}", "=g"], "max_size": 3},
+        "inside": ["a", "b, a", "a,b", '"e,f", b', '"{}"', '=g, "c d"', "c d, =g", "a, b, c d"],
+        "outside": ["{}", 'a, b, c d, "e,f"'],
+        "nothing": ["", "h", "a, a", "a,,b", "a b", "e,f", '"e,f'],
+        "texts": st.lists(st.sampled_from(["a", "b", '"c d"', '"e,f"', '"{}"', '"=g"']), unique=True).map(", ".join),
+    },
+    "vectors": {
+        "space": {
+            "variables": {
+                "temperature": [20, 120],
+                "cycles": {"integer": [1, 9]},
+                "solvent": ["water", "dmf", "2,2-dmb"],
+            },
+            "fractions": {"resin": [0.2, 0.8], "oil": [0.1, 0.7]},
+        },
+        "inside": [
+            "temperature=80, cycles=3, solvent=dmf, resin=0.4, oil=0.6",
+            "oil=0.600, resin=.4, solvent=DMF, cycles=3.0, temperature=80.01",
+            "temperature=20, cycles=1, solvent=water, resin=0.8, oil=0.2",
+            'temperature=120, cycles=9, solvent="2,2-dmb", resin=0.666, oil=0.33',
+        ],
+        "outside": [
+            "temperature=19, cycles=3, solvent=dmf, resin=0.4, oil=0.6",
+            "temperature=80, cycles=2.5, solvent=dmf, resin=0.4, oil=0.6",
+            "temperature=80, cycles=3, solvent=acetone, resin=0.4, oil=0.6",
+            "temperature=80, cycles=3, solvent=dmf, resin=0.4, oil=0.4",
+            "temperature=80, cycles=3, solvent=dmf, resin=0.1, oil=0.9",
+        ],
+        "nothing": [
+            "",
+            "80",
+            "temperature=warm, cycles=3, solvent=dmf, resin=0.4, oil=0.6",
+            "temperature=80, cycles=3",
+        ],
+    },
 }
-"""By kind: options, texts inside (some may mean one object), texts of objects outside, texts without an object."""
+"""By kind: options, texts inside (some may mean one object), texts of objects outside, texts without an object.
+
+`texts` is what hypothesis makes texts by, inside and outside; without it, it takes those inside.
+"""
 
 
 def test_every_space_that_is_shipped_has_examples():
@@ -50,6 +100,26 @@ def test_equal_objects_have_one_identity_and_others_another(space, objects):
     assert len(set(names)) == len(objects)
     assert names == [space.identity(obj) for obj in objects]
     assert all(0 < len(name) <= 64 for name in names)
+
+
+@pytest.mark.parametrize("kind", sorted(EXAMPLES))
+def test_identities_are_equal_exactly_for_equal_objects(kind):
+    about = EXAMPLES[kind]
+    space = build("space", {"kind": kind, **about["space"]})
+    texts = about.get("texts", st.sampled_from(about["inside"]))
+
+    @settings(max_examples=100, deadline=None, derandomize=True)
+    @given(texts, texts)
+    def judge(one, other):
+        try:
+            first, second = space.admit(one), space.admit(other)
+        except NotStandardError:
+            return
+        assert space.standard(first) == first
+        same = space.value(first) == space.value(second)
+        assert same == (first == second) == (space.identity(first) == space.identity(second))
+
+    judge()
 
 
 def test_what_is_outside_is_refused_with_a_phrase(space, about):
@@ -93,6 +163,45 @@ def test_variation_stays_inside_and_changes_something(space, objects):
     made = [obj for obj in (*mutants, *children) if obj is not None]
     assert len(set(made) - set(objects)) > len(objects)
     assert [obj for obj in made if space.outside(obj) is not None or space.standard(obj) != obj] == []
+
+
+def test_random_objects_are_inside_without_repeats_and_the_same_under_one_seed(space):
+    for draw in (space.random, space.design):
+        drawn = draw(40, 5)
+        if drawn is None:
+            continue
+        assert len(drawn) == len(set(drawn)) == 40
+        assert [space.admit(obj) for obj in drawn] == list(drawn)
+        assert list(draw(40, 5)) == list(drawn)
+        assert list(draw(40, 6)) != list(drawn)
+        assert list(draw(0, 5)) == []
+
+
+def test_a_value_leads_back_to_its_object(space, objects):
+    assert [space.text(json.loads(json.dumps(space.value(obj)))) for obj in objects] == objects
+
+
+def test_a_drawing_is_well_formed_and_names_what_it_shows(space, objects):
+    for obj in objects:
+        drawn = space.draw(obj)
+        if drawn is not None:
+            root = ElementTree.fromstring(drawn)
+            assert root.tag == "{http://www.w3.org/2000/svg}svg"
+            assert root.get("aria-label")
+
+
+def test_facts_are_numbers_under_the_keys_that_are_announced(space, objects):
+    for obj in objects:
+        facts = space.facts_of(obj)
+        assert list(facts) == list(space.facts)
+        assert all(isinstance(fact, float) and np.isfinite(fact) for fact in facts.values())
+
+
+def test_proxies_and_nearness_get_features_of_every_object(space, objects):
+    for spec in (space.features, space.neighbours):
+        features = build("featuriser", json.loads(json.dumps(dict(spec))))(objects)
+        assert len(features) == len(objects)
+        assert features.dense.shape[1] + features.counts.shape[1] > 0
 
 
 def test_equal_options_make_equal_spaces_with_one_key(space, about):

@@ -279,7 +279,7 @@ if {layout == "a finder"}:
 
     def told(function):
         start = json.dumps({"oracle": {"function": function}, "search_path": [str(theirs)]})
-        call = json.dumps({"call": 1, "keys": ["k"], "molecules": ["C"]})
+        call = json.dumps({"call": 1, "keys": ["k"], "objects": ["C"]})
         done = subprocess.run(
             [sys.executable, "-P", str(worker), str(os.getpid())],
             input=f"{start}\n{call}\n",

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from data.records import Measurement
-from tasks.oracles.worker import usable_measurements
+from models.registry import build
+from tasks.oracles.worker import usable_measurements as checked
+
+
+def usable_measurements(oracle, molecules, keys):
+    return checked(oracle, molecules, keys, build("space", {"kind": "molecules"}))
 
 
 class Scripted:
@@ -83,7 +88,7 @@ def test_the_end_of_input_ends_the_process():
     import os
 
     start = json.dumps({"oracle": {"kind": "rdkit", "property": "logp"}, "search_path": []})
-    call = json.dumps({"call": 1, "keys": ["k"], "molecules": ["c1ccccc1"]})
+    call = json.dumps({"call": 1, "keys": ["k"], "objects": ["c1ccccc1"]})
     done = worker(os.getpid(), f"{start}\n{call}\n")
     ready, answer = [json.loads(line) for line in done.stdout.splitlines()]
     assert ready == {"ready": True}

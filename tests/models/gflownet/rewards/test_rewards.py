@@ -12,7 +12,7 @@ from models.gflownet.environments.base import NotProvided
 from models.gflownet.environments.hypergrid import HyperGrid
 from models.gflownet.environments.sequence import SequenceEnvironment
 from models.gflownet.environments.tabulated import Tabulated
-from models.gflownet.rewards.base import EnvironmentReward, ObjectReward, RememberedReward, TableReward, TensorReward
+from models.gflownet.rewards.base import EnvironmentReward, RememberedReward, TableReward, TensorReward, object_reward
 
 WORDS = SequenceEnvironment(alphabet="ACGT", max_length=3, mode="prepend_append")
 TEXTS = ["AAA", "ACT", "TTT", "ACT"]
@@ -89,21 +89,21 @@ def test_object_reward_judges_each_distinct_object_once():
         asked.extend(objects)
         return np.array([text.count("A") / 3 for text in objects])
 
-    log_reward, objects = ObjectReward(WORDS, share_of_a, floor=0.01)(WORDS.encode(TEXTS))
+    log_reward, objects = object_reward(WORDS, share_of_a, floor=0.01)(WORDS.encode(TEXTS))
     assert asked == ["AAA", "ACT", "TTT"]
     assert log_reward.exp().tolist() == pytest.approx([1.0, 1 / 3, 0.01, 1 / 3])
     assert objects == TEXTS
 
 
 def test_object_reward_of_log_values_and_lists():
-    reward = ObjectReward(WORDS, lambda objects: [-float(len(set(text))) for text in objects], log=True)
+    reward = object_reward(WORDS, lambda objects: [-float(len(set(text))) for text in objects], log=True)
     assert reward(WORDS.encode(TEXTS))[0].tolist() == [-1.0, -3.0, -1.0, -3.0]
 
 
 def test_terminal_states_outside_the_space_get_the_floor_and_no_name():
     env = Holes(alphabet="ACGT", max_length=3)
     asked = []
-    reward = ObjectReward(env, lambda objects: asked.extend(objects) or [2.0] * len(objects), floor=0.5)
+    reward = object_reward(env, lambda objects: asked.extend(objects) or [2.0] * len(objects), floor=0.5)
     log_reward, objects = reward(env.encode(TEXTS))
     assert objects == ["AAA", None, None, None]
     assert log_reward.exp().tolist() == pytest.approx([2.0, 0.5, 0.5, 0.5])
@@ -114,13 +114,13 @@ def test_terminal_states_outside_the_space_get_the_floor_and_no_name():
 
 def test_object_reward_of_another_number_of_values_is_refused():
     with pytest.raises(ValueError, match=r"shape \(2,\) for 3 objects"):
-        ObjectReward(WORDS, lambda objects: [1.0, 2.0])(WORDS.encode(TEXTS))
+        object_reward(WORDS, lambda objects: [1.0, 2.0])(WORDS.encode(TEXTS))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
 def test_a_value_that_is_no_reward_is_refused(value):
     with pytest.raises(ValueError, match="finite numbers above 0"):
-        ObjectReward(WORDS, lambda objects: [value] * len(objects))(WORDS.encode(TEXTS))
+        object_reward(WORDS, lambda objects: [value] * len(objects))(WORDS.encode(TEXTS))
 
 
 def test_tensor_reward_reads_states():
@@ -141,7 +141,7 @@ def test_floors_below_what_they_must_be_are_refused():
     with pytest.raises(ValueError, match="negative"):
         TensorReward(WORDS, lambda s: s.length, floor=-1.0)
     with pytest.raises(ValueError, match="above 0"):
-        ObjectReward(WORDS, len, floor=0.0)
+        object_reward(WORDS, len, floor=0.0)
 
 
 def test_environment_reward_is_the_one_it_is_known_for():

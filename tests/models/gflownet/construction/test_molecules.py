@@ -1,4 +1,4 @@
-"""Spaces of molecules behind one face, their rewards, and what an evaluation says of a sampler."""
+"""Constructions of molecules behind one face, their rewards, and what an evaluation says of a sampler."""
 
 from __future__ import annotations
 
@@ -8,24 +8,37 @@ import torch
 from rdkit import Chem
 
 from data.chemistry.molecules import canonical, identity
-from models.gflownet.construction.molecules import MAX_ATOMS, AtomSpace, FragmentSpace, UniformFlat, atom_space
+from models.gflownet.construction.atoms import MAX_ATOMS, Atoms, BoundAtoms, atom_environment
+from models.gflownet.construction.drawing import candidates, draw_objects, log_probabilities
+from models.gflownet.construction.fragments import BoundFragments, Fragments
 from models.gflownet.environments.atoms import AtomEnvironment
 from models.gflownet.environments.fragments import FragmentEnvironment
+from models.gflownet.judging.evaluation import Case, HeldOut, SampledEvaluator, Seen
 from models.gflownet.judging.metrics import Modes, tanimoto_distance
-from models.gflownet.judging.molecules import MODE_DISTANCE, Discoveries, MoleculeEvaluation
 from models.gflownet.objectives.trajectory_balance import TrajectoryBalance
 from models.gflownet.policies.backward import UniformBackward
 from models.gflownet.policies.base import ON_POLICY
-from models.gflownet.rewards.molecules import MoleculeReward, candidates, draw_molecules, log_probabilities
+from models.gflownet.policies.uniform import UniformFlat
+from models.gflownet.rewards.base import ObjectReward
 from models.gflownet.training.trainer import Trainer, TrainerOptions
 from models.spaces.molecules import Molecules
 
-FRAGMENTS = FragmentSpace(
-    FragmentEnvironment(
-        only=("c1ccccc1", "C#N", "O", "C", "N", "CC", "CCC", "CCCC"), max_heavy_atoms=10, max_fragments=4
+SPACE = Molecules(max_heavy_atoms=10)
+
+
+def fragments(**options):
+    return BoundFragments(
+        FragmentEnvironment(max_heavy_atoms=10, max_fragments=4, **options), SPACE, Fragments.Options()
     )
-)
-ATOMS = AtomSpace(AtomEnvironment(elements=("C", "N", "O"), max_atoms=7, min_atoms=2, max_rings=1))
+
+
+def atoms(*elements):
+    env = AtomEnvironment(elements=elements, max_atoms=7, min_atoms=2, max_rings=1)
+    return BoundAtoms(env, SPACE, Atoms.Options(dim=16, layers=1))
+
+
+FRAGMENTS = fragments(only=("c1ccccc1", "C#N", "O", "C", "N", "CC", "CCC", "CCCC"))
+ATOMS = atoms("C", "N", "O")
 SPACES = pytest.mark.parametrize("space", [FRAGMENTS, ATOMS], ids=["fragments", "atoms"])
 BOUNDS = Molecules(max_heavy_atoms=12, min_heavy_atoms=4, elements=("H", "C", "N", "O", "Ti"))
 
@@ -50,14 +63,14 @@ def test_members_become_terminal_states_that_decode_to_their_names(space):
     assert not {"nonsense", "[Na+].[Cl-]", "CCCCCCCCCCCCCCC"} & {member.given for member in members}
     states = space.states(members, generator())
     assert states.done.all()
-    assert space.env.decode(states) == [member.smiles for member in members]
-    assert all(member.smiles == canonical(member.given) for member in members)
+    assert space.env.decode(states) == [member.object for member in members]
+    assert all(member.object == canonical(member.given) for member in members)
 
 
 @SPACES
 def test_stereoisomers_share_the_name_of_their_flat_formula(space):
     left, right = space.members(["C[C@H](N)O", "C[C@@H](N)O"])
-    assert left.smiles == right.smiles == "CC(N)O"
+    assert left.object == right.object == "CC(N)O"
 
 
 @SPACES
@@ -68,18 +81,19 @@ def test_no_members_are_no_states(space):
 
 @SPACES
 def test_the_digest_is_that_of_the_building_blocks(space):
-    assert space.digest() == type(space)(space.env).digest()
-    others = {
-        FRAGMENTS: FragmentSpace(FragmentEnvironment(only=("C", "N", "O"), max_heavy_atoms=10, max_fragments=4)),
-        ATOMS: AtomSpace(AtomEnvironment(elements=("C", "O", "N"), max_atoms=7, min_atoms=2, max_rings=1)),
+    same = {
+        FRAGMENTS: fragments(only=("c1ccccc1", "C#N", "O", "C", "N", "CC", "CCC", "CCCC")),
+        ATOMS: atoms("C", "N", "O"),
     }
+    others = {FRAGMENTS: fragments(only=("C", "N", "O")), ATOMS: atoms("C", "O", "N")}
+    assert space.digest() == same[space].digest()
     assert space.digest() != others[space].digest()
 
 
 @SPACES
 def test_random_molecules_are_distinct_members_and_the_seed_decides(space):
-    found = draw_molecules(space.env, space.uniform, 30, generator(3))
-    assert list(found) == list(draw_molecules(space.env, space.uniform, 30, generator(3)))
+    found = draw_objects(space, space.uniform, 30, generator(3))
+    assert list(found) == list(draw_objects(space, space.uniform, 30, generator(3)))
     assert len(found) == 30
     for key, (smiles, state) in found.items():
         assert key == identity(smiles)
@@ -99,19 +113,19 @@ def test_the_uniform_policy_takes_every_legal_action_alike():
 
 
 def test_the_atoms_of_a_space_are_those_that_the_environment_knows():
-    env = atom_space(BOUNDS, 2).env
+    bound = Atoms(max_rings=2).bind(BOUNDS)
+    env = bound.env
     assert env.options.elements == ("C", "N", "O")
     assert (env.max_atoms, env.min_atoms, env.options.max_rings) == (12, 4, 2)
-    for smiles, _ in draw_molecules(env, UniformFlat(env), 20, generator()).values():
+    for smiles, _ in draw_objects(bound, bound.uniform, 20, generator()).values():
         mol = Chem.MolFromSmiles(smiles)
         assert 4 <= mol.GetNumHeavyAtoms() <= 12
         assert {atom.GetSymbol() for atom in mol.GetAtoms()} <= {"C", "N", "O"}
 
 
 def test_a_space_of_larger_molecules_is_cut_off_where_the_environment_ends():
-    assert (
-        atom_space(Molecules(max_heavy_atoms=60, min_heavy_atoms=4, elements=("H", "C")), 1).env.max_atoms == MAX_ATOMS
-    )
+    large = Molecules(max_heavy_atoms=60, min_heavy_atoms=4, elements=("H", "C"))
+    assert atom_environment(large, 1).max_atoms == MAX_ATOMS
     assert max(
         part.le for part in AtomEnvironment.Options.model_fields["max_atoms"].metadata if hasattr(part, "le")
     ) == (MAX_ATOMS)
@@ -129,10 +143,18 @@ def test_a_space_of_larger_molecules_is_cut_off_where_the_environment_ends():
 )
 def test_a_space_without_any_molecule_of_atoms_is_refused(space, message):
     with pytest.raises(ValueError, match=message):
-        atom_space(space, 1)
+        Atoms(max_rings=1).bind(space)
 
 
 # -- rewards ---------------------------------------------------------------------------------------------------------
+
+
+def reward_of(space, log_reward, *, known=None, floor):
+    return ObjectReward(space.decode, log_reward, known=known, floor=floor, dtype=torch.float32)
+
+
+def seen_of(reward):
+    return Seen(reward, top_k=20, distance=tanimoto_distance, cutoff=0.3, most=500, passed_over=reward.known)
 
 
 @SPACES
@@ -143,7 +165,7 @@ def test_a_reward_asks_once_keeps_what_is_known_and_has_a_floor(space):
         asked.extend(molecules)
         return nitrogens(molecules)
 
-    reward = MoleculeReward(space.env, log_reward, {"CCO": 7.0}, -0.35)
+    reward = reward_of(space, log_reward, known={"CCO": 7.0}, floor=-0.35)
     states = space.states(space.members(["CCO", "CCN", "CCC", "CCN"]), generator())
     values, names = reward(states)
     assert names == ["CCO", "CCN", "CCC", "CCN"]
@@ -155,8 +177,8 @@ def test_a_reward_asks_once_keeps_what_is_known_and_has_a_floor(space):
 
 
 def test_a_log_reward_of_another_length_is_refused():
-    reward = MoleculeReward(ATOMS.env, lambda molecules: np.zeros(3), {}, 0.0)
-    with pytest.raises(ValueError, match=r"shape \(3,\) for 1 molecules"):
+    reward = reward_of(ATOMS, lambda molecules: np.zeros(3), floor=0.0)
+    with pytest.raises(ValueError, match=r"shape \(3,\) for 1 objects"):
         reward.evaluate(["CCO"])
 
 
@@ -164,7 +186,7 @@ def test_a_log_reward_of_another_length_is_refused():
 
 
 def discoveries():
-    return Discoveries(MoleculeReward(ATOMS.env, nitrogens, {"CCO": 7.0}, -9.0))
+    return seen_of(reward_of(ATOMS, nitrogens, known={"CCO": 7.0}, floor=-9.0))
 
 
 def states_of(*molecules):
@@ -204,8 +226,9 @@ def test_restored_discoveries_are_not_judged_again(tmp_path):
     def never(molecules):
         raise AssertionError(molecules)
 
-    again = Discoveries(MoleculeReward(ATOMS.env, never, {}, -9.0))
-    again.restore(path, 1)
+    reward = reward_of(ATOMS, never, floor=-9.0)
+    again = seen_of(reward)
+    reward.remember(again.restore(path, 1))
     assert torch.equal(again(states_of("CCN", "CCC"))[0], expected)
 
 
@@ -229,7 +252,7 @@ def trainer_of(reward):
     noise = generator()
     return Trainer(
         ATOMS.env,
-        ATOMS.policy(dim=16, layers=1, heads=1, prior=0.0, conditions=0, generator=noise),
+        ATOMS.policy(conditions=0, generator=noise),
         reward,
         objective=TrajectoryBalance(),
         backward=UniformBackward(),
@@ -240,10 +263,11 @@ def trainer_of(reward):
 
 def evaluation_of(log_reward, *, found=None):
     """An evaluation of an untrained policy on ten molecules with given log-rewards."""
-    reward = Discoveries(MoleculeReward(ATOMS.env, nitrogens, {}, -20.0)) if found is None else found
-    held_out = states_of(*HELD_OUT)
-    return MoleculeEvaluation(
-        trainer_of(reward), reward, threshold=1.0, held_out=held_out, log_reward=log_reward, condition=None, seed=4
+    seen = seen_of(reward_of(ATOMS, nitrogens, floor=-20.0)) if found is None else found
+    seen.expect(1.0)
+    held_out = HeldOut(states_of(*HELD_OUT), torch.as_tensor(log_reward), 0.0)
+    return SampledEvaluator(
+        trainer_of(seen), seen.reward, [Case()], seen, held_out=held_out, draws=2, samples=0, seed=4
     )
 
 
@@ -272,15 +296,15 @@ def test_a_correlation_that_does_not_exist_is_left_out():
 
 
 def test_modes_and_the_best_molecules_are_those_found_so_far():
-    found = Discoveries(MoleculeReward(ATOMS.env, nitrogens, {}, -20.0))
+    found = seen_of(reward_of(ATOMS, nitrogens, floor=-20.0))
     evaluation = evaluation_of(nitrogens(HELD_OUT), found=found)
     assert {"reward_calls": 0.0, "modes": 0.0}.items() <= evaluation().items()
-    drawn = [smiles for smiles, _ in draw_molecules(ATOMS.env, ATOMS.uniform, 40, generator()).values()]
+    drawn = [smiles for smiles, _ in draw_objects(ATOMS, ATOMS.uniform, 40, generator()).values()]
     found(states_of(*drawn))
     figures = evaluation()
     values = nitrogens(drawn)
-    modes = Modes(1.0, distance=tanimoto_distance, cutoff=MODE_DISTANCE)
+    modes = Modes(1.0, distance=tanimoto_distance, cutoff=0.3)
     assert figures["modes"] == modes.update(drawn, values) > 0
     assert figures["reward_calls"] == 40
-    assert figures["top20_log_reward"] == pytest.approx(np.sort(values)[-20:].mean(), abs=1e-6)
-    assert 0 < figures["top20_diversity"] <= 1
+    assert figures["top_log_reward"] == pytest.approx(np.sort(values)[-20:].mean(), abs=1e-6)
+    assert 0 < figures["top_diversity"] <= 1
