@@ -44,7 +44,7 @@ is worth, yet above what another build of the linear algebra changes."""
 def members(config: CampaignConfig) -> tuple[list[tuple[str, str]], dict[str, Any]]:
     """Return (identity, canonical SMILES) of every member that passes the screens, and how many were refused."""
     library = read_source(config.data.component(), base=ROOT, space=space_of(config))
-    rows = list(library.frame[["id", "smiles"]].itertuples(index=False, name=None))
+    rows = list(library.frame[["id", "object"]].itertuples(index=False, name=None))
     reasons = first_refusal(screens_of(config), [smiles for _, smiles in rows])
     passed = sorted(row for row, reason in zip(rows, reasons, strict=True) if reason is None)
     lines = sum(1 for _ in zinc250k_rows())
@@ -103,7 +103,7 @@ def measure(config: CampaignConfig, jobs: list[tuple[str, str]], work: Path, wor
 
         def on_result(key: str, answer: Measurement) -> None:
             nonlocal done
-            row = {"id": key, "smiles": answer.smiles, "value": answer.value, "error": answer.error}
+            row = {"id": key, "smiles": answer.object, "value": answer.value, "error": answer.error}
             file.write(json.dumps(row | {"message": answer.message}) + "\n")
             file.flush()
             done += 1

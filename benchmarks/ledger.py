@@ -34,7 +34,7 @@ def fill(ledger: Ledger, campaign_id: int, rows: int) -> None:
     numbers = _NUMBERS.format(rows=rows)
     with ledger.write() as connection:
         connection.exec_driver_sql(
-            f"{numbers} INSERT INTO candidates (campaign_id, round, position, object_id, smiles, arm, source, "
+            f"{numbers} INSERT INTO candidates (campaign_id, round, position, object_id, object, arm, source, "
             f"predicted_mean, predicted_std, score, novelty, compound) SELECT {campaign_id}, i / {BATCH}, i % {BATCH}, "
             "printf('m%024d', (i * 7919) % 1000003 + i * 1000003), 'C1=CC=CC=C1', 'acquisition', 'genetic', "
             "abs(random() % 1000) / 100.0, 1.0, 0.5, 0.5, printf('K%026d', i / 2) FROM n"
@@ -43,8 +43,8 @@ def fill(ledger: Ledger, campaign_id: int, rows: int) -> None:
         identity = ("identity, ", "'" + "0" * 64 + "', ") if "identity" in names else ("", "")
         connection.exec_driver_sql(
             f"INSERT INTO oracle_calls (campaign_id, round, oracle, version, {identity[0]}object_id, fidelity, "
-            "replicate, smiles, origin, state, attempts, cost, value, message, seconds, reserved_at, completed_at) "
-            f"SELECT campaign_id, round, 'o', '1', {identity[1]}object_id, '', 0, smiles, 'called', 'done', 1, 1.0, "
+            "replicate, object, origin, state, attempts, cost, value, message, seconds, reserved_at, completed_at) "
+            f"SELECT campaign_id, round, 'o', '1', {identity[1]}object_id, '', 0, object, 'called', 'done', 1, 1.0, "
             "predicted_mean, '', 0.1, '2026-01-01', '2026-01-01' FROM candidates WHERE id % 2 = 0 "
             f"AND campaign_id = {campaign_id}"
         )
@@ -107,7 +107,7 @@ def rounds(folder: Path, count: int) -> dict[str, float]:
     for number in range(count):
         started = time.perf_counter()
         batch = [(f"m{number}-{i}", "C") for i in range(BATCH)]
-        rows = [{"object_id": key, "smiles": text, "arm": "initial", "source": "x"} for key, text in batch]
+        rows = [{"object_id": key, "object": text, "arm": "initial", "source": "x"} for key, text in batch]
         ledger.add_candidates(campaign.id, number, rows)
         book.reserve(number, batch, cost=1.0)
         book.submit([key for key, _ in batch])

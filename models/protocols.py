@@ -1,6 +1,6 @@
 """What each exchangeable part promises. Every method is a pure function of its arguments and the part's state.
 
-A "molecule" below is a canonical SMILES string. Arrays are numpy float64 unless said; n is the number of objects.
+An object is a text in the standard form of its space. Arrays are numpy float64 unless said; n is the number of objects.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from models.spaces.base import BaseSpace
 Array = np.ndarray[Any, Any]
 
 LogReward = Callable[[Sequence[str]], FloatArray]
-"""Log-reward of n molecules, shape `(n,)`, finite; larger is better; same molecule, same value (to 1e-6)."""
+"""Log-reward of n objects, shape `(n,)`, finite; larger is better; same object, same value (to 1e-6)."""
 
 Progress = Callable[[int, int, Mapping[str, float]], None]
 """Called with (steps done, steps in all, metrics of the step)."""
@@ -28,12 +28,12 @@ Progress = Callable[[int, int, Mapping[str, float]], None]
 class Proxy(Protocol):
     """Surrogate of an expensive measurement."""
 
-    def fit(self, molecules: Sequence[str], values: FloatArray, *, seed: int) -> None:
+    def fit(self, objects: Sequence[str], values: FloatArray, *, seed: int) -> None:
         """Train from nothing on n >= 5 finite values in the unit of the target. Deterministic under `seed`."""
 
-    def predict(self, molecules: Sequence[str]) -> Prediction:
-        """Predict n molecules; an empty list gives an empty prediction. Values do not depend on the company a
-        molecule is predicted in, to 1e-6 of the target's scale.
+    def predict(self, objects: Sequence[str]) -> Prediction:
+        """Predict n objects; an empty list gives an empty prediction. Values do not depend on the company an
+        object is predicted in, to 1e-6 of the target's scale.
         """
 
     def state(self) -> dict[str, Any]:
@@ -47,8 +47,8 @@ class Proxy(Protocol):
 class JointProxy(Protocol):
     """A proxy that says how its errors go together: what a batch rule or a joint draw needs."""
 
-    def joint(self, molecules: Sequence[str]) -> tuple[FloatArray, FloatArray]:
-        """Return mean `(n,)` and covariance `(n, n)` of the function at n molecules, without measurement noise.
+    def joint(self, objects: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+        """Return mean `(n,)` and covariance `(n, n)` of the function at n objects, without measurement noise.
 
         The mean is that of `predict`; the covariance is symmetric, positive semi-definite to rounding, in the squared
         unit of the target.
@@ -62,24 +62,24 @@ class RefittableProxy(Protocol):
     def refit(
         self,
         previous_state: Mapping[str, Any],
-        molecules: Sequence[str],
+        objects: Sequence[str],
         values: FloatArray,
         new_mask: np.ndarray[Any, np.dtype[np.bool_]],
         *,
         seed: int,
     ) -> None:
-        """Train on n molecules, of which `new_mask` `(n,)` marks those that the previous state has not seen."""
+        """Train on n objects, of which `new_mask` `(n,)` marks those that the previous state has not seen."""
 
 
 @runtime_checkable
 class EmbeddingProxy(Protocol):
     """A proxy that has learnt coordinates, in which distances mean something for the target."""
 
-    def embed(self, molecules: Sequence[str], kind: Literal["last_layer", "gradient"] = "last_layer") -> FloatArray:
-        """Return `(n, d)` coordinates, d at most 512, the same for a molecule in any company.
+    def embed(self, objects: Sequence[str], kind: Literal["last_layer", "gradient"] = "last_layer") -> FloatArray:
+        """Return `(n, d)` coordinates, d at most 512, the same for an object in any company.
 
         Args:
-            molecules: n canonical SMILES.
+            objects: n objects.
             kind: `last_layer` takes the activations before the output, `gradient` a random sketch of the output's
                 derivatives by the weights: its inner products approximate the network's tangent kernel.
         """
@@ -103,12 +103,12 @@ class ScoringContext:
     best: float | None
     """Best measured value of the target, None at first."""
     maximise: bool
-    molecules: tuple[str, ...] = ()
-    """The n predicted molecules, in the order of the prediction."""
+    objects: tuple[str, ...] = ()
+    """The n predicted objects, in the order of the prediction."""
     seed: int = 0
-    """The same for every molecule scored in a round."""
+    """The same for every object scored in a round."""
     predicted_best: float | None = None
-    """Best predicted mean over the measured molecules."""
+    """Best predicted mean over the measured objects."""
     noise_std: float = 0.0
     """Standard deviation of the measurement noise inside `prediction.std`, in the unit of the target."""
     cost: FloatArray | None = None
@@ -121,6 +121,11 @@ class ScoringContext:
     """Measured values, shape `(t, K)`."""
     space: BaseSpace[Any] | None = None
     """Of the objects; None: molecules."""
+
+    @property
+    def molecules(self) -> tuple[str, ...]:
+        """The objects, by their earlier name."""
+        return self.objects
 
 
 @runtime_checkable
@@ -207,10 +212,10 @@ class Selector(Protocol):
 
 @runtime_checkable
 class Screen(Protocol):
-    """Reasons to refuse a molecule before it is bought."""
+    """Reasons to refuse an object before it is bought."""
 
-    def refuse(self, molecules: Sequence[str]) -> list[str | None]:
-        """Return, per molecule, None if it passes or one sentence that says why it is refused."""
+    def refuse(self, objects: Sequence[str]) -> list[str | None]:
+        """Return, per object, None if it passes or one sentence that says why it is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +226,7 @@ class GenerationContext:
     log_reward: LogReward
     seed: int
     known: tuple[str, ...] = ()
-    """Measured molecules, best first."""
+    """Measured objects, best first."""
     known_log_reward: FloatArray = field(default_factory=lambda: np.zeros(0))
     """Log-reward of `known`, shape `(len(known),)`: from the measured values, not from the proxy."""
     library: tuple[str, ...] = ()
@@ -287,7 +292,7 @@ class Oracle(Protocol):
 
     Class or instance attributes: `unit` (str), `version` (str, part of the identity of every measurement),
     `cost` (float, per call), `semantics` ("pure" | "idempotent" | "unsafe"), `timeout` (seconds per call),
-    `chunk` (molecules per call of `evaluate`, default 1).
+    `chunk` (objects per call of `evaluate`, default 1).
     """
 
     unit: str
@@ -297,8 +302,8 @@ class Oracle(Protocol):
     timeout: float
     chunk: int
 
-    def evaluate(self, molecules: Sequence[str], *, keys: Sequence[str]) -> Iterator[Measurement]:
-        """Yield one Measurement per molecule, in order. One bad molecule never raises: its Measurement has an error.
+    def evaluate(self, objects: Sequence[str], *, keys: Sequence[str]) -> Iterator[Measurement]:
+        """Yield one Measurement per object, in order. One bad object never raises: its Measurement has an error.
 
-        `keys` are stable idempotency keys, one per molecule, for oracles that can be asked again by key.
+        `keys` are stable idempotency keys, one per object, for oracles that can be asked again by key.
         """

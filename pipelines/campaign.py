@@ -128,7 +128,10 @@ def run_campaign(
             _record_end(context, CampaignState.INTERRUPTED, "Interrupted; the same command goes on.")
             raise
         except Exception as error:
-            _record_end(context, CampaignState.FAILED, masked(f"{type(error).__name__}: {error}"))
+            if isinstance(error, LedgerError) and _was_finished(context):
+                _record_end(context, begun.state, begun.message)  # it could not be gone through again, and stays done
+            else:
+                _record_end(context, CampaignState.FAILED, masked(f"{type(error).__name__}: {error}"))
             raise
         else:
             outcome = Outcome(begun, CampaignState.DONE, "")
@@ -144,6 +147,12 @@ def _is_prepared(ledger: Ledger, name: str) -> bool:
         return ledger.stage(ledger.campaign(name).id, 0, "prepare_data") is not None
     except LedgerError:  # there is no such campaign
         return False
+
+
+def _was_finished(context: CampaignContext) -> bool:
+    """Return whether a campaign was done when this run began, with as many rounds as it is to have now."""
+    begun = context.campaign
+    return begun.state is CampaignState.DONE and context.finished(context.config.rounds, "measure") is not None
 
 
 def _record_end(context: CampaignContext, state: CampaignState, message: str) -> None:

@@ -33,7 +33,7 @@ def exported(workspace: Workspace, name: str, top: int | None = None) -> list[Js
         rows = ledger.top(campaign.id, top, maximise=campaign.maximise)
         same = ledger.same_compounds(campaign.id, {compound_of(row, space) for row in rows} - {""})
         told = with_compounds(rows, space, ranked(same, maximise=campaign.maximise))
-    return [exported_row({**row, "unit": unit}, COLUMNS, space) for row in told]
+    return [exported_row({**row._asdict(), "unit": unit}, COLUMNS, space) for row in told]
 
 
 def unit_of(workspace: Workspace, campaign: Campaign) -> str:

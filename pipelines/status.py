@@ -10,7 +10,7 @@ from data.ledger.campaigns import Campaign, CampaignState, Spent, StageRow
 from data.ledger.health import Finding, Level, findings
 from data.ledger.summary import arm_text, by_source, summaries
 from data.ledger.view import LedgerView, refuse_outdated
-from data.records import JsonDict, RoundSummary, SourceFigures, Standing
+from data.records import CandidateRow, RoundSummary, SourceFigures, Standing
 from data.tables.remarks import reading_told
 from data.wording import figure, shown_unit
 from pipelines.terminal import Terminal
@@ -26,7 +26,7 @@ class Reader(Protocol):
     def campaign(self, name: str) -> Campaign:
         """Return the latest generation of a campaign."""
 
-    def course(self, campaign_id: int) -> list[JsonDict]:
+    def course(self, campaign_id: int) -> list[CandidateRow]:
         """Return what summaries need of a campaign's candidates."""
 
     def standing(self, campaign_id: int, *, maximise: bool) -> Standing:
@@ -121,7 +121,7 @@ def round_row(summary: RoundSummary) -> list[str]:
     return [str(summary.round), str(summary.calls), str(summary.failed), *figures, *arms]
 
 
-def show_rounds(rows: list[JsonDict], maximise: bool, console: Terminal) -> None:
+def show_rounds(rows: list[CandidateRow], maximise: bool, console: Terminal) -> None:
     """Print a line per round: calls so far, failures, best so far, and the means of both arms with 95 % intervals."""
     lines = [round_row(summary) for summary in summaries(rows, maximise=maximise)]
     if console.is_terminal and len(lines) > ROUNDS_SHOWN:
@@ -150,9 +150,9 @@ def _count(number: int | None) -> str:
     return "-" if number is None else str(number)
 
 
-def latest_findings(rows: list[JsonDict], stages: list[StageRow], maximise: bool) -> list[Finding]:
+def latest_findings(rows: list[CandidateRow], stages: list[StageRow], maximise: bool) -> list[Finding]:
     """Return the findings of the latest round that bought by a proxy."""
-    bought = {row["round"] for row in rows if row["value"] is not None}
+    bought = {row.round for row in rows if row.value is not None}
     latest = max((s.round for s in stages if s.name == "train_proxy" and s.round in bought), default=None)
     return [] if latest is None else findings(rows, stages, maximise=maximise, only=latest)
 

@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from data.config import digest
 from data.ledger.book import Elsewhere, OracleBook
 from data.ledger.campaigns import CampaignState
-from data.records import CallState, JsonDict, Measurement
+from data.records import CallState, CandidateRow, JsonDict, Measurement
 from data.tables.spreadsheets import write_csv
 from models.parts import oracle_of, oracle_spec, parts_of_oracle, space_of
 from models.protocols import Oracle
@@ -24,7 +24,7 @@ from tasks.progress import Event, emit
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
 from tasks.train_proxy import MINIMUM_LABELS
 
-DATASET_COLUMNS = ["id", "smiles", "value", "unit", "round", "arm", "source", "predicted_mean", "predicted_std"]
+DATASET_COLUMNS = ["id", "object", "value", "unit", "round", "arm", "source", "predicted_mean", "predicted_std"]
 
 WAIT_SECONDS = 0.5
 """Between two looks at what another campaign is buying."""
@@ -71,7 +71,7 @@ def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, fl
     if in_doubt:
         raise CampaignStopped(CampaignState.IN_DOUBT, _doubt(context, in_doubt))
     rows = context.ledger.candidates(context.campaign.id, round, round)
-    wanted = [(row["id"], row["smiles"]) for row in rows]
+    wanted = [(row.id, row.object) for row in rows]
     fitted = book.reserve(
         round,
         wanted,
@@ -121,9 +121,9 @@ def _doubt_elsewhere(calls: list[Elsewhere]) -> str:
     )
 
 
-def _check_enough(context: CampaignContext, round: int, rows: list[JsonDict]) -> None:
+def _check_enough(context: CampaignContext, round: int, rows: list[CandidateRow]) -> None:
     """Stop before the stage is finished, so that the failed calls can still be made again."""
-    measured = sum(row["state"] == CallState.DONE for row in rows)
+    measured = sum(row.state == CallState.DONE for row in rows)
     if measured < MINIMUM_LABELS and round < context.config.rounds:
         nouns = space_of(context.config).nouns[1]
         raise CampaignStopped(
@@ -236,8 +236,8 @@ def _doubt(context: CampaignContext, ids: list[str]) -> str:
     )
 
 
-def _write_dataset(rows: list[JsonDict], folder: Path, round: int, oracle: Oracle) -> dict[str, float]:
-    frame = pd.DataFrame(rows).assign(unit=oracle.unit)
+def _write_dataset(rows: list[CandidateRow], folder: Path, round: int, oracle: Oracle) -> dict[str, float]:
+    frame = pd.DataFrame(rows, columns=CandidateRow._fields).assign(unit=oracle.unit)
     measured = frame[frame["state"] == CallState.DONE][DATASET_COLUMNS].reset_index(drop=True)
     measured = measured.astype({"value": "float64", "predicted_mean": "float64", "predicted_std": "float64"})
     measured.to_parquet(folder / "dataset.parquet", index=False)

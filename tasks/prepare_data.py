@@ -25,7 +25,7 @@ from models.sources.base import source_of
 from models.spaces.base import BaseSpace
 from tasks.oracles.booking import book_of
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, file_sha256, run_stage
-from tasks.storage import write_json
+from tasks.storage import read_table, write_json
 from tasks.train_proxy import MINIMUM_LABELS
 
 
@@ -33,11 +33,11 @@ from tasks.train_proxy import MINIMUM_LABELS
 def prepare_data(ref: CampaignRef) -> StageRef:
     """Read the campaign's source, report what was refused row by row, and book the initial design.
 
-    Results: `library.parquet` (id, smiles, value, family), `refused.csv` (line, text, reason), `initial.parquet`.
+    Results: `library.parquet` (id, object, value, family), `refused.csv` (line, text, reason), `initial.parquet`.
 
     Raises:
         BadInput: the source cannot be read, no row is usable, or the budget is smaller than the initial design.
-        CampaignStopped: the screens refuse every molecule of the source.
+        CampaignStopped: the screens refuse every object of the source.
     """
     with ref.open() as context:
         config = context.config
@@ -51,7 +51,7 @@ def prepare_data(ref: CampaignRef) -> StageRef:
             settings=context.settings("space", "data", "screens"),
             compute=lambda folder: _prepare(context, folder, sha256),
         )
-        initial = pd.read_parquet(stage.path(context, "initial.parquet"))
+        initial = read_table(stage.path(context, "initial.parquet"))
         _book(context, initial)
         return stage
 
@@ -144,11 +144,11 @@ def initial_design(config: CampaignConfig, frame: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         config: of the campaign.
-        frame: the molecules of the source, `data.tables.datasets.COLUMNS`.
+        frame: the objects of the source, `data.tables.datasets.COLUMNS`.
 
     Raises:
-        BadInput: there are too few molecules for the initial design, or too few values for a proxy.
-        CampaignStopped: the screens refuse every molecule of the source.
+        BadInput: there are too few objects for the initial design, or too few values for a proxy.
+        CampaignStopped: the screens refuse every object of the source.
     """
     labelled = frame[frame["value"].notna()]
     pool = frame[frame["value"].isna()]
@@ -162,7 +162,7 @@ def initial_design(config: CampaignConfig, frame: pd.DataFrame) -> pd.DataFrame:
         if len(chosen) >= wanted:
             break
         block = order[start : start + 256]
-        reasons = first_refusal(screens, pool["smiles"].iloc[block].tolist())
+        reasons = first_refusal(screens, pool["object"].iloc[block].tolist())
         chosen += [int(i) for i, reason in zip(block, reasons, strict=True) if reason is None]
     chosen = chosen[:wanted]
     if wanted and not chosen and len(pool):
@@ -194,14 +194,14 @@ def _book(context: CampaignContext, initial: pd.DataFrame) -> None:
     config, space = context.config, space_of(context.config)
     labelled = initial[initial["value"].notna()]
     book = book_of(context)
-    book.import_values(0, list(labelled[["id", "smiles", "value"]].itertuples(index=False, name=None)))
+    book.import_values(0, list(labelled[["id", "object", "value"]].itertuples(index=False, name=None)))
     rows = [
         {
             "object_id": row.id,
-            "smiles": row.smiles,
+            "object": row.object,
             "arm": str(Arm.INITIAL),
             "source": config.data.kind,
-            "compound": space.compound(str(row.smiles)),
+            "compound": space.compound(str(row.object)),
         }
         for row in initial.itertuples()
     ]

@@ -23,7 +23,7 @@ def propose(
 ) -> StageRef:
     """Draw `generator.proposals` candidates, and those of the control arm.
 
-    Results: `proposals.parquet` and `control.parquet` (id, smiles, source, log_prob), in the order drawn.
+    Results: `proposals.parquet` and `control.parquet` (id, object, source, log_prob), in the order drawn.
     """
     with ref.open() as context:
         return run_stage(
@@ -64,9 +64,9 @@ def _propose(
 
 
 def _write(candidates: list[Candidate], path: Path) -> None:
-    rows = [(c.id, c.smiles, c.source, c.log_prob) for c in candidates]
-    frame = pd.DataFrame(rows, columns=["id", "smiles", "source", "log_prob"]).astype(
-        {"id": "str", "smiles": "str", "source": "str", "log_prob": "float64"}
+    rows = [(c.id, c.object, c.source, c.log_prob) for c in candidates]
+    frame = pd.DataFrame(rows, columns=["id", "object", "source", "log_prob"]).astype(
+        {"id": "str", "object": "str", "source": "str", "log_prob": "float64"}
     )
     frame.to_parquet(path, index=False)
 

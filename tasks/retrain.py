@@ -29,7 +29,7 @@ from models.registry import build
 from models.spaces.base import BaseSpace
 from tasks.oracles.booking import book_of
 from tasks.stages import BadInput, CampaignContext, CampaignRef
-from tasks.storage import load_proxy, read_json, write_json
+from tasks.storage import load_proxy, read_json, with_objects, write_json
 from tasks.tracking import Tracker, required
 from tasks.train_proxy import MINIMUM_LABELS, TrainingData, proxy_seed, stored_proxy, trained
 
@@ -133,7 +133,7 @@ def _nothing_new(context: CampaignContext, tracker: Tracker, comparison: JsonDic
 def all_measurements(context: CampaignContext) -> TrainingData:
     """Return every measurement of the campaign's oracle in the ledger, and the labels that it imported itself."""
     rows = measurements(context.ledger, book_of(context).identity, context.campaign.id)
-    frame = pd.DataFrame(rows, columns=["object_id", "smiles", "value"]).rename(columns={"object_id": "id"})
+    frame = pd.DataFrame(rows, columns=["object_id", "object", "value"]).rename(columns={"object_id": "id"})
     return TrainingData.of(frame, space_of(context.config))
 
 
@@ -152,12 +152,12 @@ def _compare(context: CampaignContext, champion: Path, challenger: Path) -> Json
     if min(len(held), *(len(seen) for seen in seen_by.values())) >= MINIMUM:
         for side, folder in (("champion", champion), ("challenger", challenger)):
             proxy = _refitted(folder, seen_by[side], seed)
-            figures[f"holdout_{side}"] = metrics(proxy.predict(held.molecules), held.values, maximise=maximise)
+            figures[f"holdout_{side}"] = metrics(proxy.predict(held.objects), held.values, maximise=maximise)
     is_new = np.array([key not in set(before.ids) for key in everything.ids])
     newest = everything.keep(is_new)
     if len(newest) >= MINIMUM:
         out_of_fold = pd.read_csv(challenger / "heldout.csv")[is_new]
-        theirs = load_proxy(champion).predict(newest.molecules)
+        theirs = load_proxy(champion).predict(newest.objects)
         ours = Prediction(out_of_fold["mean"].to_numpy(), out_of_fold["std"].to_numpy())
         figures |= {
             "newest_champion": metrics(theirs, newest.values, maximise=maximise),
@@ -167,7 +167,7 @@ def _compare(context: CampaignContext, champion: Path, challenger: Path) -> Json
 
 
 def _refitted(folder: Path, seen: TrainingData, seed: int) -> Proxy:
-    """Return the stored kind of proxy, trained and calibrated on some of its molecules only."""
+    """Return the stored kind of proxy, trained and calibrated on some of its objects only."""
     rows = pd.read_csv(folder / "heldout.csv")
     rows = rows[rows["id"].isin(set(seen.ids))]
     # A proxy of before there was calibration has none.
@@ -175,7 +175,7 @@ def _refitted(folder: Path, seen: TrainingData, seed: int) -> Proxy:
     heldout = Prediction(rows["mean"].to_numpy(), rows["std" if method == "none" else "raw_std"].to_numpy())
     calibration = fit_calibration(method, heldout, rows["value"].to_numpy())
     proxy = calibrated(build("proxy", read_json(folder / "proxy.json")), calibration)
-    proxy.fit(seen.molecules, seen.values, seed=seed)
+    proxy.fit(seen.objects, seen.values, seed=seed)
     return proxy
 
 
@@ -195,7 +195,7 @@ def decide(figures: JsonDict) -> JsonDict:
 
 
 def _training_data(folder: Path, space: BaseSpace[Any]) -> TrainingData:
-    frame = pd.read_csv(folder / "heldout.csv", dtype={"value": "str"})
+    frame = with_objects(pd.read_csv(folder / "heldout.csv", dtype="str", keep_default_na=False))  # `NA` is a text too
     # Python's own conversion gives back the bits that were written; that of pandas 2 does not.
     return TrainingData.of(frame.assign(value=frame["value"].map(float)), space)
 

@@ -16,6 +16,7 @@ from models.acquisition.log_reward import first_refusal
 from models.featurisers.nearness import Nearness
 from models.parts import domain_of, screens_of, space_of
 from tasks.stages import CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
+from tasks.storage import read_table
 
 KNOWN = "already in the campaign"
 
@@ -48,14 +49,14 @@ def _screen(
 ) -> dict[str, float]:
     # Earlier rounds only: this round's own batch is in the ledger when the stage is computed again.
     known = context.ledger.ids_before(context.campaign.id, round)
-    measured = pd.read_parquet(dataset.path(context, "dataset.parquet"), columns=["smiles"])["smiles"].tolist()
+    measured = read_table(dataset.path(context, "dataset.parquet"), ["object"])["object"].tolist()
     screens = screens_of(context.config)
     passed = {}
     sources: Counter[str] = Counter()
     # The control arm is what no model would choose: that a model would not believe in it is no reason to refuse it.
     for name, own in (("proposals", domain_of(context.config, measured)), ("control", [])):
-        frame = pd.read_parquet(proposals.path(context, f"{name}.parquet"))
-        reasons = first_refusal([*screens, *own], frame["smiles"].tolist())
+        frame = read_table(proposals.path(context, f"{name}.parquet"))
+        reasons = first_refusal([*screens, *own], frame["object"].tolist())
         frame["reason"] = pd.array(
             [KNOWN if key in known else reason for key, reason in zip(frame["id"], reasons, strict=True)], dtype="str"
         )
@@ -64,16 +65,16 @@ def _screen(
         sources.update(frame.loc[frame["reason"].isna(), "source"])
     return {
         "passed": passed["proposals"],
-        "refused": len(pd.read_parquet(folder / "proposals.parquet")) - passed["proposals"],
+        "refused": len(read_table(folder / "proposals.parquet")) - passed["proposals"],
         "control_passed": passed["control"],
         **{f"{COUNTED}/{source}": n for source, n in sources.items()},
-        **_nearness(pd.read_parquet(folder / "proposals.parquet"), measured, space_of(context.config).nearness),
+        **_nearness(read_table(folder / "proposals.parquet"), measured, space_of(context.config).nearness),
     }
 
 
 def _nearness(proposals: pd.DataFrame, measured: list[str], nearness: Nearness) -> dict[str, float]:
     """Return how similar what passed is to the nearest measured object: the median, and the tenth below."""
-    left = proposals.loc[proposals["reason"].isna(), "smiles"].tolist()
+    left = proposals.loc[proposals["reason"].isna(), "object"].tolist()
     if not left or not measured:
         return {}
     nearest = nearness.nearest(left, nearness.features(measured))
@@ -81,7 +82,7 @@ def _nearness(proposals: pd.DataFrame, measured: list[str], nearness: Nearness) 
 
 
 def _nothing_left(context: CampaignContext, round: int, stage: StageRef) -> str:
-    frame = pd.read_parquet(stage.path(context, "proposals.parquet"))
+    frame = read_table(stage.path(context, "proposals.parquet"))
     if frame.empty:
         return f"Round {round}: the generator proposed nothing. Look at its history, or choose another generator."
     reasons = frame["reason"].value_counts().head(3)

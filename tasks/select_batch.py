@@ -18,7 +18,7 @@ from models.parts import acquisition_of, selector_of, space_of
 from models.protocols import Acquisition, ScoringContext
 from models.selectors.choice import choose
 from tasks.stages import BadInput, CampaignContext, CampaignRef, StageRef, run_stage
-from tasks.storage import load_proxy
+from tasks.storage import load_proxy, read_table
 
 PREDICTION_COLUMNS = ["predicted_mean", "predicted_std", "score", "novelty"]
 
@@ -27,7 +27,7 @@ PREDICTION_COLUMNS = ["predicted_mean", "predicted_std", "score", "novelty"]
 def select_batch(ref: CampaignRef, round: int, dataset: StageRef, proxy: StageRef, screened: StageRef) -> StageRef:
     """Choose what to buy.
 
-    Results: `batch.parquet` (id, smiles, arm, source, predicted_mean, predicted_std, score, novelty) in the order of
+    Results: `batch.parquet` (id, object, arm, source, predicted_mean, predicted_std, score, novelty) in the order of
     purchase: acquisition and control arms interleaved, so that a budget that ends within the batch cuts both.
     """
     with ref.open() as context:
@@ -39,9 +39,9 @@ def select_batch(ref: CampaignRef, round: int, dataset: StageRef, proxy: StageRe
             settings=context.settings("acquisition", "selector", "control", "batch_size", "objectives"),
             compute=lambda folder: _select(context, folder, round, dataset, proxy, screened),
         )
-        batch = pd.read_parquet(stage.path(context, "batch.parquet")).rename(columns={"id": "object_id"})
+        batch = read_table(stage.path(context, "batch.parquet")).rename(columns={"id": "object_id"})
         space = space_of(context.config)
-        batch = batch.assign(compound=[space.compound(obj) for obj in batch["smiles"]])
+        batch = batch.assign(compound=[space.compound(obj) for obj in batch["object"]])
         rows = [{str(k): v for k, v in row.items()} for row in batch.to_dict("records")]
         context.ledger.add_candidates(context.campaign.id, round, rows)
         return stage
@@ -52,12 +52,12 @@ def _select(
 ) -> dict[str, float]:
     config = context.config
     n_control = config.control.size(config.batch_size)
-    known = pd.read_parquet(dataset.path(context, "dataset.parquet"))
-    passed = pd.read_parquet(screened.path(context, "proposals.parquet"))
+    known = read_table(dataset.path(context, "dataset.parquet"))
+    passed = read_table(screened.path(context, "proposals.parquet"))
     passed = passed[passed["reason"].isna()].reset_index(drop=True)
     space = space_of(config)
     fitted, acquisition = load_proxy(proxy.path(context, "")), acquisition_of(config)
-    measured: list[str] = known["smiles"].tolist()
+    measured: list[str] = known["object"].tolist()
     about = round_context(
         acquisition,
         fitted,
@@ -69,9 +69,9 @@ def _select(
     )
 
     def score(frame: pd.DataFrame) -> tuple[pd.DataFrame, Prediction]:
-        predicted, spread = fitted.predict(frame["smiles"].tolist()), float(known["value"].std())
+        predicted, spread = fitted.predict(frame["object"].tolist()), float(known["value"].std())
         scored, prediction = _score(frame, predicted, acquisition, about, spread)
-        far = novelty(scored["smiles"].tolist(), measured, space.nearness)
+        far = novelty(scored["object"].tolist(), measured, space.nearness)
         return scored.assign(novelty=np.round(far, 6)), prediction
 
     scored, prediction = score(passed)
@@ -82,7 +82,7 @@ def _select(
         acquisition,
         fitted,
         about,
-        scored["smiles"].tolist(),
+        scored["object"].tolist(),
         prediction,
         scored["score"].to_numpy(dtype=np.float64),
         config.batch_size - n_control,
@@ -90,11 +90,11 @@ def _select(
         seed=context.seed(round, "select_batch"),
     )
     acquired = scored.iloc[chosen].assign(arm=str(Arm.ACQUISITION))
-    control = pd.read_parquet(screened.path(context, "control.parquet"))
+    control = read_table(screened.path(context, "control.parquet"))
     control = control[control["reason"].isna() & ~control["id"].isin(acquired["id"])].head(n_control)
     control = score(control.reset_index(drop=True))[0].assign(arm=str(Arm.CONTROL))
     batch = _interleave(acquired, control)
-    batch[["id", "smiles", "arm", "source", *PREDICTION_COLUMNS]].to_parquet(folder / "batch.parquet", index=False)
+    batch[["id", "object", "arm", "source", *PREDICTION_COLUMNS]].to_parquet(folder / "batch.parquet", index=False)
     return {
         "selected": len(acquired),
         "control": len(control),
@@ -106,8 +106,8 @@ def _select(
 def _score(
     frame: pd.DataFrame, prediction: Prediction, acquisition: Acquisition, about: ScoringContext, spread: float
 ) -> tuple[pd.DataFrame, Prediction]:
-    molecules: list[str] = frame["smiles"].tolist()
-    here = replace(about, molecules=tuple(molecules))
+    objects: list[str] = frame["object"].tolist()
+    here = replace(about, objects=tuple(objects))
     scored = frame.assign(
         predicted_mean=prediction.mean,
         predicted_std=prediction.std,

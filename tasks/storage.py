@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from pyarrow import parquet
 
 from data.records import JsonDict
 from models.proxies.calibration import Calibrated, calibrated
 from models.registry import build
+
+_EARLIER = "smiles"
+"""What the column `object` was called when there were molecules only; campaigns that were begun then go on."""
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -58,6 +63,18 @@ def load_proxy(folder: Path) -> Calibrated:
     proxy = calibrated(build("proxy", json.loads((folder / "proxy.json").read_text())))
     proxy.load_state(load_state(folder / "proxy.pt"))
     return proxy
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a stage's table, all of it or some columns; the texts of objects are in the column `object`."""
+    if columns is not None and "object" in columns and "object" not in parquet.read_schema(path).names:
+        columns = [_EARLIER if column == "object" else column for column in columns]
+    return with_objects(pd.read_parquet(path, columns=columns))
+
+
+def with_objects(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose objects are in the column `object`, also if it was written when that was `smiles`."""
+    return table if "object" in table else table.rename(columns={_EARLIER: "object"})
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -16,7 +16,7 @@ from models.parts import generator_of, reward_of, space_of
 from models.protocols import GenerationContext, Progress
 from tasks.progress import stage_progress
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
-from tasks.storage import load_proxy, save_state
+from tasks.storage import load_proxy, read_table, save_state
 
 
 @task(
@@ -92,12 +92,12 @@ def generation_context(
     progress: Progress = lambda done, total, metrics: None,
 ) -> GenerationContext:
     """Return what the generator of a round may know."""
-    measured = pd.read_parquet(dataset.path(context, "dataset.parquet"))
+    measured = read_table(dataset.path(context, "dataset.parquet"))
     values: FloatArray = measured["value"].to_numpy(dtype=np.float64)
     reward = reward_of(
         context.config,
         load_proxy(proxy.path(context, "")),
-        measured["smiles"].tolist(),
+        measured["object"].tolist(),
         values,
         seed=context.seed(round, "acquisition"),
     )
@@ -107,9 +107,9 @@ def generation_context(
         space=space_of(context.config),
         log_reward=reward,
         seed=context.seed(round, "train_generator"),
-        known=tuple(measured["smiles"].iloc[order]),
+        known=tuple(measured["object"].iloc[order]),
         known_log_reward=reward.of_values(values[order]),
-        library=tuple(pd.read_parquet(library.path(context, "library.parquet"), columns=["smiles"])["smiles"]),
+        library=tuple(read_table(library.path(context, "library.parquet"), ["object"])["object"]),
         checkpoint=checkpoint,
         warm_start=warm_start,
         cache=context.workspace.cache,

@@ -39,7 +39,7 @@ from models.registry import build
 from models.screens.domain import ApplicabilityDomain
 from models.spaces.base import BaseSpace
 from tasks.stages import CODE_VERSION, BadInput, CampaignContext, CampaignRef, StageRef, folder_sha256, run_stage
-from tasks.storage import load_proxy, load_state, read_json, save_state, write_json
+from tasks.storage import load_proxy, load_state, read_json, read_table, save_state, write_json
 from tasks.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -50,39 +50,39 @@ MODELS = "models.pt"
 """File of what a network goes on from in the next round."""
 
 MINIMUM_LABELS = 6
-"""Measured molecules without which no proxy is trained: the 5 that a proxy needs, and one to hold out."""
+"""Measured objects without which no proxy is trained: the 5 that a proxy needs, and one to hold out."""
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Measured molecules in the order of their ids, so that equal data are equal whatever the order of purchase."""
+    """Measured objects in the order of their ids, so that equal data are equal whatever the order of purchase."""
 
     ids: tuple[str, ...]
-    molecules: tuple[str, ...]
+    objects: tuple[str, ...]
     values: FloatArray
     space: BaseSpace[Any]
 
     @classmethod
     def of(cls, frame: pd.DataFrame, space: BaseSpace[Any]) -> TrainingData:
-        """Take `id`, `smiles` and `value` from a data set of a space; rows without a value are left out."""
+        """Take `id`, `object` and `value` from a data set of a space; rows without a value are left out."""
         ordered = frame[frame["value"].notna()].sort_values("id")
         values = ordered["value"].to_numpy(dtype=np.float64)
-        return cls(tuple(ordered["id"]), tuple(ordered["smiles"]), values, space)
+        return cls(tuple(ordered["id"]), tuple(ordered["object"]), values, space)
 
     def sha256(self) -> str:
-        """Return a digest of ids, molecules and values."""
-        return digest([list(self.ids), list(self.molecules), [value.hex() for value in self.values.tolist()]])
+        """Return a digest of ids, objects and values."""
+        return digest([list(self.ids), list(self.objects), [value.hex() for value in self.values.tolist()]])
 
     def groups(self) -> list[str]:
         """Return the family of each object; one without is a group of its own."""
-        return [self.space.family(obj) or key for obj, key in zip(self.molecules, self.ids, strict=True)]
+        return [self.space.family(obj) or key for obj, key in zip(self.objects, self.ids, strict=True)]
 
     def keep(self, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> TrainingData:
         """Return the rows where the mask `(n,)` is true."""
         chosen = np.flatnonzero(mask)
         return TrainingData(
             tuple(self.ids[i] for i in chosen),
-            tuple(self.molecules[i] for i in chosen),
+            tuple(self.objects[i] for i in chosen),
             self.values[chosen],
             self.space,
         )
@@ -110,7 +110,7 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
     `models.pt`, what the next round goes on from.
     """
     with ref.open() as context:
-        frame = pd.read_parquet(dataset.path(context, "dataset.parquet"))
+        frame = read_table(dataset.path(context, "dataset.parquet"))
         data, bought = TrainingData.of(frame, space_of(context.config)), purchases_of(frame)
         inputs: dict[str, StageRef | str] = {"dataset": dataset}
         warm = (
@@ -219,7 +219,7 @@ def _train(
         random_split = _split(data, seed, alone, stable=split.stable)
         drawn = _HeldOut.of(fitter, data, random_split)
         shuffled = calibration(drawn.prediction)
-    proxy = calibrated(fitter.fit("all", data.ids, data.molecules, data.values), calibration)
+    proxy = calibrated(fitter.fit("all", data.ids, data.objects, data.values), calibration)
     save_state(folder / "proxy.pt", proxy.state())
     write_json(folder / "proxy.json", proxy.config())
     if refits(make()):
@@ -262,9 +262,9 @@ class _HeldOut:
     """Out-of-fold predictions as the proxy makes them, not calibrated.
 
     Attributes:
-        prediction: of the n measured molecules.
+        prediction: of the n measured objects.
         fold: n numbers of folds.
-        similarity: of each molecule to the nearest one outside its fold, shape `(n,)`.
+        similarity: of each object to the nearest one outside its fold, shape `(n,)`.
     """
 
     prediction: Prediction
@@ -274,24 +274,24 @@ class _HeldOut:
     @classmethod
     def of(cls, fitter: Fitter, data: TrainingData, split: _Split) -> _HeldOut:
         def train(k: int, rows: list[int]) -> Proxy:
-            ids, molecules = [data.ids[i] for i in rows], [data.molecules[i] for i in rows]
+            ids, objects = [data.ids[i] for i in rows], [data.objects[i] for i in rows]
             name = f"{split.by} {k}" if split.stable else None
-            return fitter.fit(name, ids, molecules, data.values[rows])
+            return fitter.fit(name, ids, objects, data.values[rows])
 
-        prediction = out_of_fold(train, data.molecules, split.fold)
+        prediction = out_of_fold(train, data.objects, split.fold)
         similarity = np.empty(len(data))
         for k in set(split.fold):
             here = np.array(split.fold) == k
-            nearest = ApplicabilityDomain(data.keep(~here).molecules, 0.0, data.space.nearness)
-            similarity[here] = nearest.similarity(data.keep(here).molecules)
+            nearest = ApplicabilityDomain(data.keep(~here).objects, 0.0, data.space.nearness)
+            similarity[here] = nearest.similarity(data.keep(here).objects)
         return cls(prediction, split.fold, similarity)
 
     def table(self, data: TrainingData, shown: Prediction) -> pd.DataFrame:
-        """Return a row per molecule: measured, predicted, deviation calibrated and as the proxy gave it."""
+        """Return a row per object: measured, predicted, deviation calibrated and as the proxy gave it."""
         return pd.DataFrame(
             {
                 "id": data.ids,
-                "smiles": data.molecules,
+                "object": data.objects,
                 "value": data.values,
                 "mean": shown.mean,
                 "std": shown.std,

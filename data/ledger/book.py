@@ -86,7 +86,7 @@ class OracleBook:
     def reserve(
         self,
         round: int,
-        molecules: Sequence[tuple[str, str]],
+        objects: Sequence[tuple[str, str]],
         *,
         cost: float,
         max_calls: int | None = None,
@@ -94,13 +94,13 @@ class OracleBook:
     ) -> int:
         """Book calls before they are made, as many as the budget allows, in order; return how many fitted.
 
-        A molecule that has a row is not booked again. One that any campaign of this ledger already bought from an
+        An object that has a row is not booked again. One that any campaign of this ledger already bought from an
         oracle of the same identity takes over that value: it counts as a call, so that a campaign's course does not
         depend on its neighbours, but costs nothing and is not made. One that another campaign is buying is awaited.
 
         Args:
             round: which round buys.
-            molecules: (object id, canonical SMILES).
+            objects: (object id, standard text).
             cost: of one call.
             max_calls: limit of the campaign's calls, None for no limit.
             max_cost: limit of the campaign's cost, None for no limit.
@@ -109,13 +109,13 @@ class OracleBook:
             refuse_if_lost(connection, self.ledger.url, self.campaign_id)
             spent = spent_of(connection, self.campaign_id)
             calls, total = spent.calls, spent.cost
-            booked = self._booked(connection, [key for key, _ in molecules])
-            others = self._others(connection, [key for key, _ in molecules if key not in booked])
+            booked = self._booked(connection, [key for key, _ in objects])
+            others = self._others(connection, [key for key, _ in objects if key not in booked])
             rows: list[JsonDict] = []
             fitted = 0
-            for object_id, smiles in molecules:
+            for object_id, obj in objects:
                 if object_id not in booked:
-                    row = self._row(round, object_id, smiles, cost, others.get(object_id))
+                    row = self._row(round, object_id, obj, cost, others.get(object_id))
                     if max_calls is not None and calls + 1 > max_calls:
                         break
                     if max_cost is not None and total + row["cost"] > max_cost * (1 + 1e-12):
@@ -165,11 +165,11 @@ class OracleBook:
         with self.ledger.write() as connection:
             booked = self._booked(connection, [object_id for object_id, _, _ in rows])
             fresh: list[JsonDict] = []
-            for object_id, smiles, value in rows:
+            for object_id, obj, value in rows:
                 if object_id not in booked:
                     booked.add(object_id)
                     values = {**_reused(value), "origin": "imported"}
-                    fresh.append({**self._row(round, object_id, smiles, 0.0, None), **values})
+                    fresh.append({**self._row(round, object_id, obj, 0.0, None), **values})
             if fresh:
                 connection.execute(sa.insert(oracle_calls), fresh)
 
@@ -291,9 +291,9 @@ class OracleBook:
         return self.ledger.spent(self.campaign_id)
 
     def reserved(self, round: int) -> list[tuple[str, str]]:
-        """Return (object id, SMILES) of the round's booked calls that are still to be made, in batch order."""
+        """Return (object id, object) of the round's booked calls that are still to be made, in batch order."""
         return [
-            (row["object_id"], row["smiles"])
+            (row["object_id"], row["object"])
             for row in self.rows(round)
             if row["state"] == CallState.RESERVED and row["origin"] == "called"
         ]
@@ -369,7 +369,7 @@ class OracleBook:
                     found[row.object_id] = Elsewhere(row.object_id, slug_of(row.name, row.generation), doubtful)
         return found
 
-    def _row(self, round: int, object_id: str, smiles: str, cost: float, other: float | Elsewhere | None) -> JsonDict:
+    def _row(self, round: int, object_id: str, obj: str, cost: float, other: float | Elsewhere | None) -> JsonDict:
         row: JsonDict = {
             "campaign_id": self.campaign_id,
             "round": round,
@@ -377,7 +377,7 @@ class OracleBook:
             "version": self.version,
             "identity": self.identity,
             "object_id": object_id,
-            "smiles": smiles,
+            "object": obj,
             "origin": "awaited" if isinstance(other, Elsewhere) else "called",
             "state": CallState.RESERVED,
             "attempts": 0,
@@ -444,7 +444,7 @@ def _settle(ledger: Ledger, campaign_ids: Sequence[int], object_id: str, value: 
 
 @patient
 def measurements(ledger: Ledger, identity: str, campaign_id: int | None = None) -> list[JsonDict]:
-    """Return every measured (object_id, smiles, value, completed_at, campaign_id) of an oracle in the whole ledger.
+    """Return every measured (object_id, object, value, completed_at, campaign_id) of an oracle in the whole ledger.
 
     Labels that came with the data of a campaign are its own affair: only those of `campaign_id` are among them. Each
     object stands once, with the campaign's own value or else the first one, ordered by object id.
@@ -454,7 +454,7 @@ def measurements(ledger: Ledger, identity: str, campaign_id: int | None = None) 
         rows = connection.execute(
             sa.select(
                 oracle_calls.c.object_id,
-                oracle_calls.c.smiles,
+                oracle_calls.c.object,
                 oracle_calls.c.value,
                 oracle_calls.c.completed_at,
                 oracle_calls.c.campaign_id,

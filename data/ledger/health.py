@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from data.ledger.campaigns import StageRow
-from data.records import Arm, CallState, JsonDict
+from data.records import Arm, CallState, CandidateRow
 
 FEWEST = 8
 """Measured predictions without which nothing is said about their calibration."""
@@ -50,7 +50,7 @@ class Finding:
 
 
 def findings(
-    rows: Sequence[JsonDict], stages: Iterable[StageRow], *, maximise: bool, only: int | None = None
+    rows: Sequence[CandidateRow], stages: Iterable[StageRow], *, maximise: bool, only: int | None = None
 ) -> list[Finding]:
     """Return the findings of every round that trained a proxy, in order.
 
@@ -69,7 +69,7 @@ def findings(
         promised = {k.removeprefix("heldout_"): v for k, v in stage.metrics.items() if k.startswith("heldout_")}
         found += _held_out(stage.round, promised)
         drift = calibration_drift(
-            [row for row in rows if row["round"] <= stage.round], stage.round, promised, maximise=maximise
+            [row for row in rows if row.round <= stage.round], stage.round, promised, maximise=maximise
         )
         before = [f for f in found if f.kind == "calibration_drift"][-1:]
         again = _narrow_alone(drift) and bool(before) and _narrow_alone(before[0])
@@ -95,7 +95,7 @@ def worst(found: Iterable[Finding]) -> Level:
 
 
 def calibration_drift(
-    rows: Sequence[JsonDict], round: int, promised: Mapping[str, float], *, maximise: bool
+    rows: Sequence[CandidateRow], round: int, promised: Mapping[str, float], *, maximise: bool
 ) -> Finding:
     """Compare what was predicted of the acquisition arm's purchases with what was then measured.
 
@@ -108,7 +108,7 @@ def calibration_drift(
         maximise: whether larger values are better.
     """
     used = predicted_and_measured(rows)
-    acquired = [row for row in used if row.get("arm") != Arm.CONTROL]
+    acquired = [row for row in used if row.arm != Arm.CONTROL]
     if len(acquired) < FEWEST:
         return Finding(
             round,
@@ -118,10 +118,10 @@ def calibration_drift(
             "can be said about their calibration.",
             {"n": float(len(acquired))},
         )
-    here = _triples([row for row in acquired if row["round"] == round])
+    here = _triples([row for row in acquired if row.round == round])
     overall = drift_figures(_triples(acquired))
     alone = drift_figures(here) if len(here) >= FEWEST else {}
-    first = min(row["round"] for row in acquired)
+    first = min(row.round for row in acquired)
     told = _told(first, round, overall, here, used, promised)
     trouble = _trouble(overall, alone or overall, promised, maximise)
     level = Level.WARNING if trouble else Level.GOOD
@@ -129,26 +129,22 @@ def calibration_drift(
     return Finding(round, "calibration_drift", level, f"{told} {trouble or 'The predictions hold.'}", figures)
 
 
-def predicted_and_measured(rows: Sequence[JsonDict]) -> list[JsonDict]:
+def predicted_and_measured(rows: Sequence[CandidateRow]) -> list[CandidateRow]:
     """Return the candidates that a proxy predicted and that were then measured: those that every count is about."""
     return [
-        row
-        for row in rows
-        if row.get("value") is not None
-        and row.get("predicted_mean") is not None
-        and row.get("state", CallState.DONE) == CallState.DONE
+        row for row in rows if row.value is not None and row.predicted_mean is not None and row.state == CallState.DONE
     ]
 
 
-def inside(rows: Sequence[JsonDict]) -> int:
+def inside(rows: Sequence[CandidateRow]) -> int:
     """Return how many measured values lie inside the central 90 % interval of their predictions."""
-    return sum(abs(row["value"] - row["predicted_mean"]) <= Z90 * row["predicted_std"] for row in rows)
+    return sum(abs(value - mean) <= Z90 * std for value, mean, std in _triples(rows))
 
 
-def inside_text(rows: Sequence[JsonDict]) -> str:
+def inside_text(rows: Sequence[CandidateRow]) -> str:
     """Return how many measured values of each arm lie inside their 90 % intervals, for the plot."""
     arms = {
-        name: [row for row in rows if (row.get("arm") == Arm.CONTROL) is control]
+        name: [row for row in rows if (row.arm == Arm.CONTROL) is control]
         for name, control in (("acquisition", False), ("control", True))
     }
     counts = ", ".join(f"{name} {inside(part)} of {len(part)}" for name, part in arms.items() if part)
@@ -167,8 +163,12 @@ def _narrow_alone(finding: Finding) -> bool:
     return finding.level is Level.WARNING and whole(n * share) < expected_inside(whole(n))[0]
 
 
-def _triples(rows: Sequence[JsonDict]) -> list[tuple[float, float, float]]:
-    return [(row["value"], row["predicted_mean"], row["predicted_std"]) for row in rows]
+def _triples(rows: Sequence[CandidateRow]) -> list[tuple[float, float, float]]:
+    return [
+        (row.value, row.predicted_mean, row.predicted_std)
+        for row in rows
+        if row.value is not None and row.predicted_mean is not None and row.predicted_std is not None
+    ]
 
 
 def drift_figures(measured: Sequence[tuple[float, float, float]]) -> dict[str, float]:
@@ -190,7 +190,7 @@ def _told(
     round: int,
     overall: Mapping[str, float],
     here: Sequence[tuple[float, float, float]],
-    used: Sequence[JsonDict],
+    used: Sequence[CandidateRow],
     promised: Mapping[str, float],
 ) -> str:
     n = whole(overall["n"])
@@ -206,7 +206,7 @@ def _told(
     if many and here:
         last = sum(abs(value - mean) <= Z90 * std for value, mean, std in here)
         parts.append(f"round {round} alone {last} of {len(here)}")
-    control = [row for row in used if row.get("arm") == Arm.CONTROL]
+    control = [row for row in used if row.arm == Arm.CONTROL]
     if control:
         parts.append(f"control arm {inside(control)} of {len(control)}")
     if "coverage_90" in promised:

@@ -44,7 +44,7 @@ from data.ledger.queries import (
 )
 from data.ledger.schema import campaigns, candidates, oracle_calls, stages
 from data.masking import masked
-from data.records import JsonDict, RoundSummary, Standing
+from data.records import CandidateRow, RoundSummary, Standing
 
 if TYPE_CHECKING:
     from data.config import CampaignConfig
@@ -298,7 +298,7 @@ class Ledger:
         Args:
             campaign_id: whose.
             round: 0 for the initial design.
-            rows: object_id, smiles, arm, source, predicted_mean, predicted_std, score, novelty, and the compound that
+            rows: object_id, object, arm, source, predicted_mean, predicted_std, score, novelty, and the compound that
                 their space tells; in batch order.
 
         Raises:
@@ -325,11 +325,8 @@ class Ledger:
                 connection.execute(sa.insert(candidates), values)
 
     @patient
-    def candidates(self, campaign_id: int, first: int = 0, last: int = NO_LAST) -> list[JsonDict]:
+    def candidates(self, campaign_id: int, first: int = 0, last: int = NO_LAST) -> list[CandidateRow]:
         """Return the candidates of a campaign's rounds with their measurements, by round and position.
-
-        Keys: id, smiles, value (None while unmeasured), round, position, arm, source, predicted_mean, predicted_std,
-        score, novelty, state (`proposed` before its call is booked), error, message, origin, compound.
 
         Args:
             campaign_id: whose.
@@ -337,16 +334,15 @@ class Ledger:
             last: round, itself included.
         """
         with self.read() as connection:
-            rows = connection.execute(
-                sa.text(CANDIDATES), {"campaign_id": campaign_id, "first": first, "last": last}
-            ).mappings()
-            return [dict(row) for row in rows]
+            given = {"campaign_id": campaign_id, "first": first, "last": last}
+            return [CandidateRow(*row) for row in connection.execute(sa.text(CANDIDATES), given)]
 
     @patient
-    def course(self, campaign_id: int) -> list[JsonDict]:
-        """Return what summaries and findings need of every candidate: those keys of `candidates` that are no texts."""
+    def course(self, campaign_id: int) -> list[CandidateRow]:
+        """Return the candidates without their texts: what summaries and findings need of them."""
         with self.read() as connection:
-            return [dict(row) for row in connection.execute(sa.text(COURSE), {"campaign_id": campaign_id}).mappings()]
+            rows = connection.execute(sa.text(COURSE), {"campaign_id": campaign_id})
+            return [CandidateRow(*row) for row in rows]
 
     @patient
     def standing(self, campaign_id: int, *, maximise: bool) -> Standing:
@@ -366,20 +362,20 @@ class Ledger:
             return set(connection.scalars(query))
 
     @patient
-    def top(self, campaign_id: int, n: int, *, maximise: bool) -> list[JsonDict]:
+    def top(self, campaign_id: int, n: int, *, maximise: bool) -> list[CandidateRow]:
         """Return the first n candidates in the order of `data.ledger.summary.ranked`, without reading all of them."""
-        found: list[JsonDict] = []
+        found: list[CandidateRow] = []
         with self.read() as connection:
             ids = 'COLLATE "C"' if connection.dialect.name == "postgresql" else ""
             for query in top_queries(maximise=maximise, ids=ids):
                 if len(found) < n:
                     given = {"campaign_id": campaign_id, "n": n - len(found)}
-                    found += [dict(row) for row in connection.execute(sa.text(query), given).mappings()]
+                    found += [CandidateRow(*row) for row in connection.execute(sa.text(query), given)]
         return found
 
     @patient
-    def same_compounds(self, campaign_id: int, compounds: Collection[str]) -> list[JsonDict]:
-        """Return (id, smiles, compound, and the keys that rank) of the candidates that are one of these compounds.
+    def same_compounds(self, campaign_id: int, compounds: Collection[str]) -> list[CandidateRow]:
+        """Return the candidates that are one of these compounds: id, object, compound, and what ranks them.
 
         Rows of which an earlier revision did not write what compound they are, are all among them.
 
@@ -399,7 +395,7 @@ class Ledger:
         query = (
             sa.select(
                 candidates.c.object_id.label("id"),
-                candidates.c.smiles,
+                candidates.c.object,
                 candidates.c.compound,
                 candidates.c.predicted_mean,
                 oracle_calls.c.value,
@@ -410,7 +406,7 @@ class Ledger:
         )
         with self.read() as connection:
             return [
-                dict(row)  # two questions: the index answers each, and not one with an `or`
+                CandidateRow(**row)  # two questions: the index answers each, and not one with an `or`
                 for wanted in (candidates.c.compound.in_(compounds), candidates.c.compound.is_(None))
                 for row in connection.execute(query.where(wanted)).mappings()
             ]

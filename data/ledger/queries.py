@@ -1,15 +1,16 @@
 """Queries that both ways into the ledger use: `ledger.py` and, for `discover status`, `view.py`."""
 
-HEAD = "0004"
+HEAD = "0005"
 """Revision of the tables that this code works with."""
 
 CAMPAIGNS = "SELECT * FROM campaigns ORDER BY id"
 
 _CANDIDATE = """
-SELECT c.object_id AS id, c.smiles, o.value, c.round, c.position, c.arm, c.source, c.predicted_mean, c.predicted_std,
+SELECT c.object_id AS id, c.object, o.value, c.round, c.position, c.arm, c.source, c.predicted_mean, c.predicted_std,
        c.score, c.novelty, COALESCE(o.state, 'proposed') AS state, o.error, COALESCE(o.message, '') AS message,
        o.origin, c.compound
 """
+"""The fields of `data.records.CandidateRow`, in their order."""
 # One row per candidate, its newest call: a campaign that two versions of an oracle have measured has two of some.
 _NEWEST = """
 FROM candidates c
@@ -24,11 +25,12 @@ NO_LAST = 2**31 - 1
 """A `:last` that leaves nothing out."""
 
 COURSE = f"""
-SELECT c.object_id AS id, c.round, c.arm, c.source, c.predicted_mean, c.predicted_std, o.value,
-       COALESCE(o.state, 'proposed') AS state, o.origin
+SELECT c.object_id AS id, '' AS object, o.value, c.round, c.position, c.arm, c.source, c.predicted_mean,
+       c.predicted_std, NULL AS score, NULL AS novelty, COALESCE(o.state, 'proposed') AS state, NULL AS error,
+       '' AS message, o.origin, NULL AS compound
 {_NEWEST}ORDER BY c.round, c.position
 """
-"""What summaries and findings need of the candidates, without texts."""
+"""The same, without texts: what summaries and findings need."""
 
 # The same rows from the side of the calls, which has an index by value.
 _FROM_CALLS = """

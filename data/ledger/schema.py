@@ -59,7 +59,7 @@ oracle_calls = Table(
     Column("object_id", String(64), nullable=False),
     Column("fidelity", String(64), nullable=False, default=""),
     Column("replicate", Integer, nullable=False, default=0),
-    Column("smiles", Text, nullable=False),
+    Column("object", Text, nullable=False),
     # called | imported (came with a label) | reused (bought before) | awaited (another campaign is buying it)
     Column("origin", String(16), nullable=False),
     Column("state", String(16), nullable=False),
@@ -86,7 +86,7 @@ candidates = Table(
     Column("round", Integer, nullable=False),
     Column("position", Integer, nullable=False),
     Column("object_id", String(64), nullable=False),
-    Column("smiles", Text, nullable=False),
+    Column("object", Text, nullable=False),
     Column("arm", String(16), nullable=False),
     Column("source", _foreign(64), nullable=False),
     Column("predicted_mean", Float),

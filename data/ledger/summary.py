@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from data.ledger.campaigns import StageRow
-from data.records import Arm, ArmFigures, CallState, JsonDict, RoundSummary, SourceFigures
+from data.records import Arm, ArmFigures, CallState, CandidateRow, RoundSummary, SourceFigures
 from data.wording import spread
 
 
@@ -22,14 +22,14 @@ class Course:
         self._calls = 0
         self._best: list[float] = []
 
-    def add(self, round: int, rows: Sequence[JsonDict]) -> RoundSummary:
+    def add(self, round: int, rows: Sequence[CandidateRow]) -> RoundSummary:
         """Return the summary after one more round.
 
         Args:
             round: after all that were added; 0 for the initial design.
             rows: its candidates, as `Ledger.candidates` gives them.
         """
-        measured = [row["value"] for row in rows if row["state"] == CallState.DONE]
+        measured = _values(rows)
         self._calls += sum(map(is_call, rows))
         self._best = sorted([*self._best, *measured], reverse=self.maximise)[: RoundSummary.TOP]
         return RoundSummary(
@@ -39,14 +39,14 @@ class Course:
             top10_mean=RoundSummary.top_mean(self._best, maximise=self.maximise),
             acquisition_mean=_mean(rows, Arm.ACQUISITION),
             control_mean=_mean(rows, Arm.CONTROL),
-            failed=sum(row["state"] == CallState.FAILED for row in rows),
+            failed=sum(row.state == CallState.FAILED for row in rows),
             metrics={},
             acquisition=arm_figures(rows, Arm.ACQUISITION),
             control=arm_figures(rows, Arm.CONTROL),
         )
 
 
-def summarise(rows: Sequence[JsonDict], round: int, *, maximise: bool) -> RoundSummary:
+def summarise(rows: Sequence[CandidateRow], round: int, *, maximise: bool) -> RoundSummary:
     """Summarise a round.
 
     Args:
@@ -55,34 +55,34 @@ def summarise(rows: Sequence[JsonDict], round: int, *, maximise: bool) -> RoundS
         maximise: whether larger values are better.
     """
     course = Course(maximise=maximise)
-    course.add(round - 1, [row for row in rows if row["round"] < round])
-    return course.add(round, [row for row in rows if row["round"] == round])
+    course.add(round - 1, [row for row in rows if row.round < round])
+    return course.add(round, [row for row in rows if row.round == round])
 
 
-def summaries(rows: Iterable[JsonDict], *, maximise: bool) -> list[RoundSummary]:
+def summaries(rows: Iterable[CandidateRow], *, maximise: bool) -> list[RoundSummary]:
     """Summarise every round that has candidates."""
     course, rounds = Course(maximise=maximise), by_round(rows)
     return [course.add(round, rounds[round]) for round in sorted(rounds)]
 
 
-def by_round(rows: Iterable[JsonDict]) -> dict[int, list[JsonDict]]:
+def by_round(rows: Iterable[CandidateRow]) -> dict[int, list[CandidateRow]]:
     """Return the rows of each round."""
-    found: dict[int, list[JsonDict]] = {}
+    found: dict[int, list[CandidateRow]] = {}
     for row in rows:
-        found.setdefault(row["round"], []).append(row)
+        found.setdefault(row.round, []).append(row)
     return found
 
 
-def ranked(rows: Sequence[JsonDict], *, maximise: bool) -> list[JsonDict]:
+def ranked(rows: Sequence[CandidateRow], *, maximise: bool) -> list[CandidateRow]:
     """Return the candidates best first: measured by value, then unmeasured by predicted mean, then failed ones."""
 
-    def key(row: JsonDict) -> tuple[int, float, str]:
+    def key(row: CandidateRow) -> tuple[int, float, str]:
         sign = -1.0 if maximise else 1.0
-        if row["value"] is not None:
-            return (0, sign * row["value"], row["id"])
-        group = 2 if row["state"] in (CallState.FAILED, CallState.ABANDONED) else 1
-        mean = row["predicted_mean"]
-        return (group, 0.0 if mean is None else sign * mean, row["id"])
+        if row.value is not None:
+            return (0, sign * row.value, row.id)
+        group = 2 if row.state in (CallState.FAILED, CallState.ABANDONED) else 1
+        mean = row.predicted_mean
+        return (group, 0.0 if mean is None else sign * mean, row.id)
 
     return sorted(rows, key=key)
 
@@ -91,14 +91,14 @@ IMPORTED = "imported"
 """Origin of values that came with the data."""
 
 
-def is_call(row: JsonDict) -> bool:
+def is_call(row: CandidateRow) -> bool:
     """Return whether a candidate is counted as a call of the oracle: neither proposed only nor supplied as data."""
-    return row["origin"] not in (None, IMPORTED)
+    return row.origin not in (None, IMPORTED)
 
 
-def arm_figures(rows: Sequence[JsonDict], arm: Arm) -> ArmFigures | None:
+def arm_figures(rows: Sequence[CandidateRow], arm: Arm) -> ArmFigures | None:
     """Return what an arm measured in some rows, or None if it measured nothing."""
-    values = [row["value"] for row in rows if row["arm"] == arm and row["state"] == CallState.DONE]
+    values = _values(row for row in rows if row.arm == arm)
     if not values:
         return None
     n, mean = len(values), math.fsum(values) / len(values)
@@ -122,7 +122,7 @@ FEWEST = 3
 """Values of which an interval of their mean is shown."""
 
 
-def by_source(rows: Sequence[JsonDict], stages: Iterable[StageRow], *, maximise: bool) -> list[SourceFigures]:
+def by_source(rows: Sequence[CandidateRow], stages: Iterable[StageRow], *, maximise: bool) -> list[SourceFigures]:
     """Return what each source proposed and what came of it, in one order whatever that of the rows.
 
     By the first round of which something was taken, the initial design before the arms; then the others.
@@ -138,15 +138,15 @@ def by_source(rows: Sequence[JsonDict], stages: Iterable[StageRow], *, maximise:
             kind, _, source = key.partition("/")
             if stage.name in counts and kind == COUNTED and source:
                 counts[stage.name][source] = counts[stage.name].get(source, 0) + round(value)
-    bought: dict[str, list[JsonDict]] = {}
+    bought: dict[str, list[CandidateRow]] = {}
     for row in rows:
-        if row["state"] != "proposed":
-            bought.setdefault(row["source"], []).append(row)
+        if row.state != "proposed":
+            bought.setdefault(row.source, []).append(row)
     out = []
-    first = {source: min((row["round"], _ARMS.index(row["arm"])) for row in mine) for source, mine in bought.items()}
+    first = {source: min((row.round, _ARMS.index(row.arm)) for row in mine) for source, mine in bought.items()}
     for source in dict.fromkeys([*sorted(first, key=lambda name: (first[name], name)), *counts["propose"]]):
         mine = bought.get(source, [])
-        values = [row["value"] for row in mine if row["state"] == CallState.DONE]
+        values = _values(mine)
         out.append(
             SourceFigures(
                 source=source,
@@ -177,6 +177,10 @@ _STUDENT = (
 )  # fmt: skip
 
 
-def _mean(rows: Sequence[JsonDict], arm: Arm) -> float | None:
-    values = [row["value"] for row in rows if row["arm"] == arm and row["state"] == CallState.DONE]
+def _values(rows: Iterable[CandidateRow]) -> list[float]:
+    return [row.value for row in rows if row.state == CallState.DONE and row.value is not None]
+
+
+def _mean(rows: Sequence[CandidateRow], arm: Arm) -> float | None:
+    values = _values(row for row in rows if row.arm == arm)
     return sum(values) / len(values) if values else None

@@ -24,7 +24,7 @@ from data.ledger.queries import (
     SPENT,
     STAGES,
 )
-from data.records import JsonDict, RoundSummary, Standing
+from data.records import CandidateRow, RoundSummary, Standing
 
 
 def refuse_outdated(path: Path) -> None:
@@ -58,6 +58,7 @@ class LedgerView:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection = _opened(path)
+        self._cursor = self._connection.cursor()
 
     @classmethod
     def of(cls, path: Path) -> LedgerView | None:
@@ -90,13 +91,13 @@ class LedgerView:
             raise LedgerError.no_campaign(name, {campaign.name for campaign in self.campaigns()})
         return found[-1]
 
-    def candidates(self, campaign_id: int, first: int = 0, last: int = NO_LAST) -> list[JsonDict]:
+    def candidates(self, campaign_id: int, first: int = 0, last: int = NO_LAST) -> list[CandidateRow]:
         """Return the candidates of a campaign's rounds with their measurements, as `Ledger.candidates` does."""
-        return self._rows(CANDIDATES, campaign_id, first=first, last=last)
+        return [CandidateRow(*row) for row in self._asked(CANDIDATES, campaign_id, first=first, last=last)]
 
-    def course(self, campaign_id: int) -> list[JsonDict]:
+    def course(self, campaign_id: int) -> list[CandidateRow]:
         """Return what summaries and findings need of every candidate."""
-        return self._rows(COURSE, campaign_id)
+        return [CandidateRow(*row) for row in self._asked(COURSE, campaign_id)]
 
     def standing(self, campaign_id: int, *, maximise: bool) -> Standing:
         """Return how far a campaign is and its best values, without reading its candidates."""
@@ -119,10 +120,13 @@ class LedgerView:
         return described_owner(rows[0]) if rows else None
 
     def _rows(self, query: str, campaign_id: int | None = None, **more: int) -> list[dict[str, Any]]:
+        found = self._asked(query, campaign_id, **more)
+        names = [column[0] for column in self._cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in found]
+
+    def _asked(self, query: str, campaign_id: int | None = None, **more: int) -> list[tuple[Any, ...]]:
         try:
-            found = self._connection.execute(query, {"campaign_id": campaign_id, **more})
-            names = [column[0] for column in found.description]
-            return [dict(zip(names, row, strict=True)) for row in found]
+            return self._cursor.execute(query, {"campaign_id": campaign_id, **more}).fetchall()
         except sqlite3.Error as error:
             raise LedgerError(
                 f"The ledger {self._path} cannot be read ({error}). Look with `discover doctor`; if it is damaged, "

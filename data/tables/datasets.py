@@ -20,7 +20,7 @@ from data.tables.readers import Row, SourceError
 from data.tables.remarks import Remarks, reason_kind, reasons_told
 from data.tables.values import ValueRules, exact_value
 
-COLUMNS = ("id", "smiles", "value", "family", "line")
+COLUMNS = ("id", "object", "value", "family", "line")
 """Columns of `Library.frame`."""
 
 

@@ -40,19 +40,19 @@ def within_a_pool(acquisition: Acquisition) -> bool:
 def round_context(
     acquisition: Acquisition,
     proxy: Proxy,
-    molecules: Sequence[str],
+    objects: Sequence[str],
     values: FloatArray,
     *,
     maximise: bool,
     seed: int,
     space: BaseSpace[Any] | None = None,
 ) -> ScoringContext:
-    """Return what a score may know in a round, about the measured molecules; replace `molecules` by those to score.
+    """Return what a score may know in a round, about the measured objects; replace `objects` by those to score.
 
     Args:
-        acquisition: says whether the proxy's opinion of the measured molecules is wanted.
+        acquisition: says whether the proxy's opinion of the measured objects is wanted.
         proxy: fitted.
-        molecules: n >= 1 measured molecules.
+        objects: n >= 1 measured objects.
         values: shape `(n,)`, in the unit of the target.
         maximise: goal of the target.
         seed: of the round.
@@ -62,15 +62,15 @@ def round_context(
     context = ScoringContext(
         float(pick(values)),
         maximise,
-        molecules=tuple(molecules),
+        objects=tuple(objects),
         seed=seed,
         measured=np.asarray(values)[:, None],
         space=space,
     )
     if not wants_predicted_best(acquisition):
         return context
-    mean = proxy.predict(molecules).mean
-    return replace(context, predicted_best=float(pick(mean)), noise_std=noise_of(proxy, molecules))
+    mean = proxy.predict(objects).mean
+    return replace(context, predicted_best=float(pick(mean)), noise_std=noise_of(proxy, objects))
 
 
 def wants_predicted_best(acquisition: Acquisition) -> bool:
@@ -81,14 +81,14 @@ def wants_predicted_best(acquisition: Acquisition) -> bool:
     )
 
 
-def noise_of(proxy: Proxy, molecules: Sequence[str]) -> float:
+def noise_of(proxy: Proxy, objects: Sequence[str]) -> float:
     """Return the standard deviation of measurement noise that the proxy's predictions include; 0 if it cannot tell.
 
-    The predicted variance less the joint posterior's, which is without noise: their median over 64 molecules.
+    The predicted variance less the joint posterior's, which is without noise: their median over 64 objects.
     """
     if not isinstance(proxy, JointProxy):
         return 0.0
-    some = list(molecules)[:64]
+    some = list(objects)[:64]
     _, covariance = proxy.joint(some)
     noise = np.square(proxy.predict(some).std) - np.asarray(covariance).diagonal()
     return float(np.sqrt(max(float(np.median(noise)), 0.0)))
@@ -146,7 +146,7 @@ class LogWrapper(InformedScore):
 
 
 def rounded(score: FloatArray, acquisition: Acquisition, spread: float) -> FloatArray:
-    """Return scores without their last bits, which depend on the molecules that were predicted together.
+    """Return scores without their last bits, which depend on the objects that were predicted together.
 
     Args:
         score: shape `(n,)`.

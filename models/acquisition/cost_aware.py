@@ -70,9 +70,9 @@ class CostAware(LogWrapper):
     def _cost(self, prediction: Prediction, context: ScoringContext) -> FloatArray:
         if context.cost is not None:
             return np.asarray(context.cost, dtype=np.float64)
-        if len(context.molecules) != len(prediction):
+        if len(context.objects) != len(prediction):
             raise self.lacks("costs, or the molecules to estimate them from", "Give one of them with the context.")
         space = self.space_of(context)
         self.check_space(space)
-        sizes = [space.fact(obj, self.options.size) or 0.0 for obj in context.molecules]
+        sizes = [space.fact(obj, self.options.size) or 0.0 for obj in context.objects]
         return np.asarray(np.power(np.array(sizes, dtype=np.float64) / 10.0, self.options.size_exponent))

@@ -1,9 +1,9 @@
 """The log-reward that a generator follows: the acquisition, scaled to the measured values, inside the screens.
 
 log R(x) = b (score(x) - m) / s with b the inverse temperature and m, s the mean and standard deviation of the measured
-values (signed so that larger is better): the average measured molecule has log R = 0 whatever the unit. A score that is
+values (signed so that larger is better): the average measured object has log R = 0 whatever the unit. A score that is
 a logarithm, as of expected improvement, has no unit to divide by: log R(x) = b (score(x) - c), with c the score of a
-molecule that is predicted to be N(m, s^2). What the space, a screen or the acquisition refuses gets the floor.
+object that is predicted to be N(m, s^2). What the space, a screen or the acquisition refuses gets the floor.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CACHE_SIZE = 500_000
 
 
 class AcquisitionReward:
-    """Log-reward of molecules, cached by canonical SMILES."""
+    """Log-reward of objects, cached by standard text."""
 
     def __init__(
         self,
@@ -44,14 +44,14 @@ class AcquisitionReward:
         Args:
             proxy: fitted.
             acquisition: scores its predictions.
-            screens: each may refuse a molecule.
+            screens: each may refuse an object.
             measured: shape `(n,)`, n >= 1, measured values in the unit of the target.
             maximise: whether larger values are better.
             inverse_temperature: b > 0.
-            context: of the round, its `molecules` being the measured ones; None: the best measured value alone.
+            context: of the round, its `objects` being the measured ones; None: the best measured value alone.
 
         Raises:
-            ValueError: the acquisition ranks a pool, so that one molecule alone has no score.
+            ValueError: the acquisition ranks a pool, so that one object alone has no score.
         """
         if within_a_pool(acquisition):
             name = acquisition.kind if isinstance(acquisition, Component) else type(acquisition).__name__
@@ -69,22 +69,22 @@ class AcquisitionReward:
         self.context = context or ScoringContext(self.best, maximise)
         self._score_centre, self._score_scale = self.centre, self.scale
         if is_logarithm(acquisition):
-            n = max(1, len(self.context.molecules))
+            n = max(1, len(self.context.objects))
             average = Prediction(np.full(n, float(measured.mean())), np.full(n, spread))
             self._score_centre = float(scores(acquisition, average, self.context).mean())
             self._score_scale = inverse_temperature
         self.floor = -2.0 * inverse_temperature - 4.0
         self._cache: dict[str, float] = {}
 
-    def __call__(self, molecules: Sequence[str]) -> FloatArray:
-        """Return the log-reward of n molecules, shape `(n,)`."""
-        new = [smiles for smiles in dict.fromkeys(molecules) if smiles not in self._cache]
+    def __call__(self, objects: Sequence[str]) -> FloatArray:
+        """Return the log-reward of n objects, shape `(n,)`."""
+        new = [obj for obj in dict.fromkeys(objects) if obj not in self._cache]
         if len(self._cache) + len(new) > CACHE_SIZE:
             self._cache.clear()
-            new = list(dict.fromkeys(molecules))
+            new = list(dict.fromkeys(objects))
         if new:
             self._cache.update(zip(new, self._evaluate(new).tolist(), strict=True))
-        return np.array([self._cache[smiles] for smiles in molecules], dtype=np.float64)
+        return np.array([self._cache[obj] for obj in objects], dtype=np.float64)
 
     def of_values(self, values: FloatArray) -> FloatArray:
         """Return the log-reward of measured values, shape `(n,)`: b (value - m) / s, whatever the acquisition.
@@ -94,23 +94,23 @@ class AcquisitionReward:
         scaled = np.clip(self.scale * (self.sign * values - self.centre), self.floor, LIMIT)
         return np.asarray(scaled.round(9) + 0.0)
 
-    def _evaluate(self, molecules: list[str]) -> FloatArray:
-        out = np.full(len(molecules), self.floor)
-        passed = [i for i, reason in enumerate(first_refusal(self.screens, molecules)) if reason is None]
+    def _evaluate(self, objects: list[str]) -> FloatArray:
+        out = np.full(len(objects), self.floor)
+        passed = [i for i, reason in enumerate(first_refusal(self.screens, objects)) if reason is None]
         if passed:
-            asked = [molecules[i] for i in passed]
-            score = scores(self.acquisition, self.proxy.predict(asked), replace(self.context, molecules=tuple(asked)))
-            # Rounded: the last bits of a prediction depend on which molecules share its matrix product, and training
+            asked = [objects[i] for i in passed]
+            score = scores(self.acquisition, self.proxy.predict(asked), replace(self.context, objects=tuple(asked)))
+            # Rounded: the last bits of a prediction depend on which objects share its matrix product, and training
             # that is killed and continued must see the very same rewards as training that was not.
             out[passed] = np.round(np.clip(self._score_scale * (score - self._score_centre), self.floor, LIMIT), 6)
         return out
 
 
-def first_refusal(screens: Sequence[Screen], molecules: Sequence[str]) -> list[str | None]:
-    """Return, per molecule, the first screen's reason for refusing it, or None."""
-    reasons: list[str | None] = [None] * len(molecules)
+def first_refusal(screens: Sequence[Screen], objects: Sequence[str]) -> list[str | None]:
+    """Return, per object, the first screen's reason for refusing it, or None."""
+    reasons: list[str | None] = [None] * len(objects)
     for screen in screens:
         left = [i for i, reason in enumerate(reasons) if reason is None]
-        for i, reason in zip(left, screen.refuse([molecules[i] for i in left]), strict=True):
+        for i, reason in zip(left, screen.refuse([objects[i] for i in left]), strict=True):
             reasons[i] = reason
     return reasons

@@ -11,7 +11,7 @@ from models.protocols import ScoringContext
 
 
 class NoisyExpectedImprovement(InformedScore):
-    """Expected improvement of the function over the best predicted mean of the measured molecules.
+    """Expected improvement of the function over the best predicted mean of the measured objects.
 
     The best of noisy values is too good by the luck that made it the best; the predicted means have that luck taken
     out. The deviation is the function's own: the noise, where the context knows it, is taken from the prediction's.

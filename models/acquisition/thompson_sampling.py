@@ -36,7 +36,7 @@ class ThompsonSampling(InformedScore):
         Raises:
             ValueError: the context does not name the objects.
         """
-        if len(context.molecules) != len(prediction):
+        if len(context.objects) != len(prediction):
             raise self.lacks(
                 f"the {len(prediction)} molecules that were predicted",
                 "Score through `models.acquisition.base.scores` with them in the context.",
@@ -46,7 +46,7 @@ class ThompsonSampling(InformedScore):
 
     def _draw(self, context: ScoringContext) -> FloatArray:
         """Return g of n objects, shape `(n,)`: standard normal over seeds, a function of the object for one."""
-        features = self.space_of(context).nearness.features(context.molecules)
+        features = self.space_of(context).nearness.features(context.objects)
         rng = np.random.default_rng(context.seed)
         counts = features.counts
         if not counts.shape[1]:

@@ -10,7 +10,7 @@ from models.registry import Component
 
 
 class UpperConfidenceBound(Component["UpperConfidenceBound.Options"]):
-    """`mean + beta std` of the goal's direction: what a molecule may be worth, rather than what it is expected to be.
+    """`mean + beta std` of the goal's direction: what an object may be worth, rather than what it is expected to be.
 
     Reference: Srinivas, Krause, Kakade and Seeger, Gaussian Process Optimization in the Bandit Setting, ICML (2010).
     """

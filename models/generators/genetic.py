@@ -1,4 +1,4 @@
-"""A genetic algorithm on molecular graphs: crossover and mutation of the best molecules known."""
+"""A genetic algorithm on molecular graphs: crossover and mutation of the best objects known."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SAMPLING_TRIES = 50
 
 
 class Genetic(Component["Genetic.Options"]):
-    """Evolve a population towards a high log-reward and propose the best molecules it met that are not measured.
+    """Evolve a population towards a high log-reward and propose the best objects it met that are not measured.
 
-    The population starts from the best measured molecules and a sample of the library. In each generation parents are
+    The population starts from the best measured objects and a sample of the library. In each generation parents are
     drawn log-uniformly in rank, `floor(N * 10^U(-2.5, 0))`; a share `mutation_share` of the offspring are mutants of
     one parent, the others crossovers, of which a share `mutate_crossover` are mutated too; the best `population` of
     parents and offspring go on. `fit` is a pure function of its context, so it needs no checkpoint. Stereochemistry is
@@ -58,7 +58,7 @@ class Genetic(Component["Genetic.Options"]):
         """Evolve the population under `context.log_reward`; deterministic under `context.seed`.
 
         Raises:
-            ValueError: the context has neither a measured molecule nor a library to start from.
+            ValueError: the context has neither a measured object nor a library to start from.
         """
         self._prepare(context)
         rng = np.random.default_rng(context.seed)
@@ -75,16 +75,16 @@ class Genetic(Component["Genetic.Options"]):
     def sample(self, n: int, *, seed: int) -> list[Candidate]:
         """Return up to n candidates: the best that the search met, then, if those are too few, new offspring.
 
-        Members of the library that are not measured count as met; measured molecules are never proposed.
+        Members of the library that are not measured count as met; measured objects are never proposed.
         """
         space, _ = self._require_fit()
         found: dict[str, Candidate] = {}
-        for smiles in self._proposals(n, np.random.default_rng(seed)):
+        for obj in self._proposals(n, np.random.default_rng(seed)):
             if len(found) >= n:
                 break
-            key = space.identity(smiles)
+            key = space.identity(obj)
             if key not in self._known:
-                found.setdefault(key, Candidate(id=key, smiles=smiles, source=self.kind))
+                found.setdefault(key, Candidate(id=key, object=obj, source=self.kind))
         return list(found.values())
 
     def state(self) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class Genetic(Component["Genetic.Options"]):
         self._history = [dict(row) for row in state["history"]]
 
     def history(self) -> list[dict[str, float]]:
-        """Return, per generation: step, best and mean log-reward of the population, new molecules, evaluated in all."""
+        """Return, per generation: step, best and mean log-reward of the population, new objects, evaluated in all."""
         return [dict(row) for row in self._history]
 
     def _prepare(self, context: GenerationContext) -> None:
@@ -134,13 +134,13 @@ class Genetic(Component["Genetic.Options"]):
     def _first_population(self, context: GenerationContext, rng: np.random.Generator) -> dict[str, float]:
         elite = self.options.elite
         pairs = zip(context.known[:elite], context.known_log_reward[:elite], strict=True)
-        population = {smiles: float(value) for smiles, value in pairs}
+        population = {obj: float(value) for obj, value in pairs}
         order = rng.permutation(len(context.library))[: self.options.fresh]
         fresh = [context.library[index] for index in order]
         unseen = [obj for obj in dict.fromkeys(fresh) if obj not in population and not context.space.outside(obj)]
         if unseen:
             values = context.log_reward(unseen)
-            scored = {smiles: float(value) for smiles, value in zip(unseen, values, strict=True)}
+            scored = {obj: float(value) for obj, value in zip(unseen, values, strict=True)}
             self._archive.update(scored)
             population.update(scored)
         if not population:
@@ -151,7 +151,7 @@ class Genetic(Component["Genetic.Options"]):
         return self._fittest(population)
 
     def _breed(self, n: int, rng: np.random.Generator) -> list[str]:
-        """Return up to n distinct new molecules; a population that is exhausted gives fewer."""
+        """Return up to n distinct new objects; a population that is exhausted gives fewer."""
         parents, children = list(self._population), dict[str, None]()
         for _ in range(4 * n):
             if len(children) == n:
@@ -175,12 +175,12 @@ class Genetic(Component["Genetic.Options"]):
         if not children:
             return
         values = context.log_reward(children)
-        scored = {smiles: float(value) for smiles, value in zip(children, values, strict=True)}
+        scored = {obj: float(value) for obj, value in zip(children, values, strict=True)}
         self._archive.update(scored)
         self._population = self._fittest({**self._population, **scored})
 
-    def _fittest(self, molecules: Mapping[str, float]) -> dict[str, float]:
-        ranked = sorted(molecules.items(), key=lambda item: (-item[1], item[0]))
+    def _fittest(self, objects: Mapping[str, float]) -> dict[str, float]:
+        ranked = sorted(objects.items(), key=lambda item: (-item[1], item[0]))
         return dict(ranked[: self.options.population])
 
     def _metrics(self, generation: int, children: int) -> dict[str, float]:
@@ -194,7 +194,7 @@ class Genetic(Component["Genetic.Options"]):
         }
 
     def _proposals(self, n: int, rng: np.random.Generator) -> Iterator[str]:
-        yield from sorted(self._archive, key=lambda smiles: (-self._archive[smiles], smiles))
+        yield from sorted(self._archive, key=lambda obj: (-self._archive[obj], obj))
         parents = list(self._population)
         for _ in range(_SAMPLING_TRIES * n):
             child = self._offspring(parents, rng)

@@ -27,7 +27,7 @@ from models.spaces.base import BaseSpace
 logger = logging.getLogger(__name__)
 
 CHUNK = 2048
-"""Molecules that are scored at once: what a proxy needs for them is some ten megabytes."""
+"""Objects that are scored at once: what a proxy needs for them is some ten megabytes."""
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class _Progress:
 
     parts: int = 0
     kept: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Molecule -> (priority, log-reward)."""
+    """Object -> (priority, log-reward)."""
     counts: Counter[str] = field(default_factory=Counter)
     """rows, refused, known, scored."""
     refused: Counter[str] = field(default_factory=Counter)
@@ -72,16 +72,16 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
     """Propose members of a library that are not measured: the best by log-reward, or a draw in proportion to reward.
 
     `fit` goes through the library once, in its order and in parts: standard form (kept in the workspace, so that later
-    rounds find it), log-reward, and the `keep` molecules of highest priority. The priority is
+    rounds find it), log-reward, and the `keep` objects of highest priority. The priority is
 
     * `draw: best`: the log-reward;
     * `draw: proportional`: log-reward + Gumbel noise. The first n are then n draws without replacement with
       probabilities proportional to the rewards, over the whole library and not only over what is kept;
     * `draw: uniform`: Gumbel noise alone; no reward is computed. Meant for the control arm.
 
-    The noise of a molecule is a hash of the seed and its SMILES: it does not depend on the order of the file, nor on
-    how often a molecule occurs in it. `sample` returns the first n of what was kept, whatever its seed: the draw was
-    made by `fit`. Identity is asked only of what is kept; a second form of one molecule is dropped there.
+    The noise of an object is a hash of the seed and its text: it does not depend on the order of the file, nor on
+    how often an object occurs in it. `sample` returns the first n of what was kept, whatever its seed: the draw was
+    made by `fit`. Identity is asked only of what is kept; a second form of one object is dropped there.
 
     Reference: Kool, van Hoof and Welling, Stochastic beams and where to find them, ICML 2019 (Gumbel top-k).
     """
@@ -104,10 +104,10 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
         self._progress = _Progress()
 
     def check(self, space: BaseSpace[Any]) -> None:
-        """Look for one molecule of the library that is inside the space.
+        """Look for one object of the library that is inside the space.
 
         Raises:
-            SourceError: the file cannot be read, or none of its rows is such a molecule.
+            SourceError: the file cannot be read, or none of its rows is such an object.
         """
         PreparedLibrary(self.options.library(space), space).require_molecule()
 
@@ -115,7 +115,7 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
         """Go through the library; killed and called again with the same context, it goes on from its checkpoint.
 
         Raises:
-            SourceError: the file cannot be read, or none of its rows is a molecule inside the space.
+            SourceError: the file cannot be read, or none of its rows is an object inside the space.
         """
         library = PreparedLibrary(self.options.library(context.space), context.space, context.cache)
         known = frozenset(context.known)
@@ -140,14 +140,14 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
         del seed
         if self._candidates is None:
             raise RuntimeError("The generator 'pool' has not read its library; call `fit` or `load_state` first.")
-        return [Candidate(id=key, smiles=smiles, source=self.kind) for key, smiles, _ in self._candidates[:n]]
+        return [Candidate(id=key, object=obj, source=self.kind) for key, obj, _ in self._candidates[:n]]
 
     def state(self) -> dict[str, Any]:
-        """Return the kept molecules with identity and log-reward, the counts of refused rows and the history."""
+        """Return the kept objects with identity and log-reward, the counts of refused rows and the history."""
         kept = self._candidates or []
         return {
             "ids": [key for key, _, _ in kept],
-            "molecules": [smiles for _, smiles, _ in kept],
+            "molecules": [obj for _, obj, _ in kept],
             "log_reward": torch.tensor([value for _, _, value in kept], dtype=torch.float64),
             "counts": dict(self._progress.counts),
             "refused": dict(self._progress.refused),
@@ -178,7 +178,7 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
 
     def _take(self, part: Part, known: frozenset[str], context: GenerationContext) -> None:
         progress = self._progress
-        new = [smiles for smiles in part.molecules if smiles not in known and smiles not in progress.kept]
+        new = [obj for obj in part.molecules if obj not in known and obj not in progress.kept]
         for begin in range(0, len(new), CHUNK):
             self._score(new[begin : begin + CHUNK], context)
         progress.parts += 1
@@ -187,30 +187,30 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
         progress.counts.update(
             rows=part.rows,
             refused=sum(part.refused.values()),
-            known=sum(smiles in known for smiles in part.molecules),
+            known=sum(obj in known for obj in part.molecules),
             scored=len(new),
         )
         progress.history.append(self._metrics())
 
-    def _score(self, molecules: Sequence[str], context: GenerationContext) -> None:
-        rewards = self._rewards(molecules, context)
-        noise = np.zeros(len(molecules))
+    def _score(self, objects: Sequence[str], context: GenerationContext) -> None:
+        rewards = self._rewards(objects, context)
+        noise = np.zeros(len(objects))
         if self.options.draw != "best":
-            noise = np.array([gumbel(context.seed, smiles) for smiles in molecules])
+            noise = np.array([gumbel(context.seed, obj) for obj in objects])
         priority = (noise if self.options.draw == "uniform" else rewards + noise).tolist()
-        # Two forms of one molecule are told apart only at the end, and measured ones may stand in another form too.
+        # Two forms of one object are told apart only at the end, and measured ones may stand in another form too.
         room = self.options.keep + self.options.keep // 20 + len(context.known) + 16
         kept = self._progress.kept
         worst = min((pair[0] for pair in kept.values()), default=-math.inf) if len(kept) >= room else -math.inf
-        found = zip(molecules, zip(priority, rewards.tolist(), strict=True), strict=True)
+        found = zip(objects, zip(priority, rewards.tolist(), strict=True), strict=True)
         kept.update(item for item in found if item[1][0] >= worst)
         best = heapq.nsmallest(room, kept.items(), key=lambda item: (-item[1][0], item[0]))
         self._progress.kept = dict(best)
 
-    def _rewards(self, molecules: Sequence[str], context: GenerationContext) -> FloatArray:
+    def _rewards(self, objects: Sequence[str], context: GenerationContext) -> FloatArray:
         if self.options.draw == "uniform":
-            return np.zeros(len(molecules))
-        return np.asarray(context.log_reward(molecules), dtype=np.float64)
+            return np.zeros(len(objects))
+        return np.asarray(context.log_reward(objects), dtype=np.float64)
 
     def _metrics(self) -> dict[str, float]:
         progress = self._progress
@@ -221,16 +221,16 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
         return row
 
     def _identified(self, context: GenerationContext) -> list[tuple[str, str, float]]:
-        """Return (identity, SMILES, log-reward) of what is kept, one form of each molecule, none measured."""
+        """Return (identity, object, log-reward) of what is kept, one form of each object, none measured."""
         measured = set(map(context.space.identity, context.known))
         found: dict[str, tuple[str, float]] = {}
-        for smiles, (_, reward) in self._progress.kept.items():
+        for obj, (_, reward) in self._progress.kept.items():
             if len(found) == self.options.keep:
                 break
-            key = context.space.identity(smiles)
+            key = context.space.identity(obj)
             if key not in measured:
-                found.setdefault(key, (smiles, reward))
-        return [(key, smiles, reward) for key, (smiles, reward) in found.items()]
+                found.setdefault(key, (obj, reward))
+        return [(key, obj, reward) for key, (obj, reward) in found.items()]
 
     def _tell(self, library: PreparedLibrary) -> None:
         counts, refused = self._progress.counts, self._progress.refused
@@ -243,9 +243,9 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
         )
 
 
-def gumbel(seed: int, smiles: str) -> float:
-    """Return a standard Gumbel number that belongs to a molecule under a seed, the same in every process."""
-    digest = hashlib.blake2b(smiles.encode(), digest_size=8, key=str(seed).encode()).digest()
+def gumbel(seed: int, obj: str) -> float:
+    """Return a standard Gumbel number that belongs to an object under a seed, the same in every process."""
+    digest = hashlib.blake2b(obj.encode(), digest_size=8, key=str(seed).encode()).digest()
     uniform = (int.from_bytes(digest, "big") + 0.5) / 2**64
     # The nearest number to 1 would give infinity.
     return -math.log(max(-math.log(uniform), 2.0**-65))

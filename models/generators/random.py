@@ -99,4 +99,4 @@ def random_objects(space: BaseSpace[Any], n: int, seed: int) -> list[str]:
     """
     generator = RandomGenerator()
     generator.fit(GenerationContext(space, lambda objects: np.zeros(len(objects)), seed=seed))
-    return [candidate.smiles for candidate in generator.sample(n, seed=seed)]
+    return [candidate.object for candidate in generator.sample(n, seed=seed)]

@@ -8,10 +8,10 @@ and what it returns is no normal distribution, which every acquisition here take
 * `variance`: one factor, the root mean square of the standardised errors and of `PRIOR` more of size 1. Without these
   it maximises the likelihood of the held-out values among all factors; it leaves the order of the deviations alone.
 * `isotonic`: squared errors regressed on predicted variances, non-decreasing, after equal-count bins that keep a few
-  lucky molecules from claiming certainty. Between the blocks it is interpolated, so that two different deviations stay
+  lucky objects from claiming certainty. Between the blocks it is interpolated, so that two different deviations stay
   different, and beyond the last block the factor stays: the deviation still grows away from the data.
 
-Both learn from held-out molecules, which are unlike what an acquisition chooses. Once enough was bought, all deviations
+Both learn from held-out objects, which are unlike what an acquisition chooses. Once enough was bought, all deviations
 are multiplied by one more factor, learned from the purchases (`purchase_factor`).
 
 References: Levi et al., Evaluating and calibrating uncertainty prediction in regression tasks, Sensors 22, 5540 (2022);
@@ -41,10 +41,10 @@ LIMIT = 1e3
 """An error counts for no more predicted deviations: one value beyond all measure must not make the others worthless."""
 
 BIN = 40
-"""Fewest held-out molecules that say how large the error at one deviation is; a half as many count for the factor."""
+"""Fewest held-out objects that say how large the error at one deviation is; a half as many count for the factor."""
 
 BINS = 20
-"""Most places at which that is said: with more molecules each has more of them, and the factor counts for less."""
+"""Most places at which that is said: with more objects each has more of them, and the factor counts for less."""
 
 PURCHASES = 16
 """Purchases below which they say nothing about the deviations of what is bought."""
@@ -78,7 +78,7 @@ class Calibration:
         if not len(self.knots):
             return np.ones(len(std))
         ratio = self.knots[:, 1] / self.knots[:, 0]
-        if len(ratio) == 1:  # to the bit the same whatever the company of a molecule
+        if len(ratio) == 1:  # to the bit the same whatever the company of an object
             return np.full(len(std), ratio[0])
         return np.asarray(np.exp(np.interp(np.log(std), np.log(self.knots[:, 0]), np.log(ratio))))
 
@@ -212,13 +212,13 @@ def calibrate_across(method: Method, prediction: Prediction, values: FloatArray,
 
 
 def purchase_factor(purchases: Purchases) -> float:
-    """Return by what deviations calibrated on held-out molecules are multiplied, from what was bought; 1 if too little.
+    """Return by what deviations calibrated on held-out objects are multiplied, from what was bought; 1 if too little.
 
-    What an acquisition chooses is unlike held-out molecules: it is where the proxy promises most. The factor of round r
+    What an acquisition chooses is unlike held-out objects: it is where the proxy promises most. The factor of round r
     is the root mean square of the standardised errors of all earlier purchases, and of `PRIOR` more of size 1. The
     deviations they were bought with had the factors of their own rounds already; these are worked out again from the
     rounds before, in order, so that the factor is a function of the purchases alone. It never narrows: lucky purchases
-    are few, and held-out molecules have said already how wide the deviations must be.
+    are few, and held-out objects have said already how wide the deviations must be.
     """
     squares: list[float] = []
     factor = 1.0
@@ -250,13 +250,13 @@ class Calibrated:
         self.proxy = proxy
         self.calibration = calibration
 
-    def fit(self, molecules: Sequence[str], values: FloatArray, *, seed: int) -> None:
+    def fit(self, objects: Sequence[str], values: FloatArray, *, seed: int) -> None:
         """Train the proxy within; the calibration, which needs held-out predictions, stays as it is."""
-        self.proxy.fit(molecules, values, seed=seed)
+        self.proxy.fit(objects, values, seed=seed)
 
-    def predict(self, molecules: Sequence[str]) -> Prediction:
-        """Predict n molecules: the proxy's means, calibrated deviations."""
-        return self.calibration(self.proxy.predict(molecules))
+    def predict(self, objects: Sequence[str]) -> Prediction:
+        """Predict n objects: the proxy's means, calibrated deviations."""
+        return self.calibration(self.proxy.predict(objects))
 
     def state(self) -> dict[str, Any]:
         """Return the proxy's state and, under `STATE_KEY`, the knots of the calibration."""
@@ -275,25 +275,25 @@ class Calibrated:
 
 
 class _Joint(Calibrated):
-    def joint(self, molecules: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+    def joint(self, objects: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """Return mean `(n,)` and covariance `(n, n)` of the function, scaled as the deviations of a measurement are.
 
-        Each row and column is multiplied by the factor of its molecule, which keeps the correlations as they are and
+        Each row and column is multiplied by the factor of its object, which keeps the correlations as they are and
         the matrix positive semi-definite.
         """
-        mean, covariance = self.proxy.joint(molecules)  # type: ignore[attr-defined]
+        mean, covariance = self.proxy.joint(objects)  # type: ignore[attr-defined]
         if not len(self.calibration.knots):
             return mean, covariance
         one = len(self.calibration.knots) == 1  # the factor does not depend on the prediction
-        std = np.ones(len(molecules)) if one else self.proxy.predict(molecules).std
+        std = np.ones(len(objects)) if one else self.proxy.predict(objects).std
         factor = self.calibration.factor(std)
         return mean, covariance * factor[:, None] * factor[None, :]
 
 
 class _Embedding(Calibrated):
-    def embed(self, molecules: Sequence[str], kind: Literal["last_layer", "gradient"] = "last_layer") -> FloatArray:
+    def embed(self, objects: Sequence[str], kind: Literal["last_layer", "gradient"] = "last_layer") -> FloatArray:
         """Return the features `(n, d)` of the proxy within; a calibration of deviations does not change them."""
-        features: FloatArray = self.proxy.embed(molecules, kind=kind)  # type: ignore[attr-defined]
+        features: FloatArray = self.proxy.embed(objects, kind=kind)  # type: ignore[attr-defined]
         return features
 
 

@@ -15,7 +15,7 @@ from data.records import FloatArray
 from models.featurisers.base import Features
 
 CLIP = 5.0
-"""Standardised features are limited to this: a count that one training molecule in fifty has, or a size far outside
+"""Standardised features are limited to this: a count that one training object in fifty has, or a size far outside
 what was measured, must not buy a generator an unbounded prediction."""
 
 _ROWS = 64

@@ -1,4 +1,4 @@
-"""What bootstrapped ensembles share: members, weights by molecule, and a deviation that grows away from the data."""
+"""What bootstrapped ensembles share: members, weights by object, and a deviation that grows away from the data."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _CHUNK = 1024
 class Members(Protocol):
     """Trained members of an ensemble."""
 
-    def predict(self, molecules: Sequence[str], features: Features) -> FloatArray:
-        """Return standardised predictions of n molecules and K targets, shape `(M, n, K)`."""
+    def predict(self, objects: Sequence[str], features: Features) -> FloatArray:
+        """Return standardised predictions of n objects and K targets, shape `(M, n, K)`."""
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return tensors from which an equal object can be made."""
@@ -40,13 +40,13 @@ class Labelled:
     """A training set in an order of its own, with what was made of it once.
 
     Attributes:
-        molecules: n objects.
+        objects: n objects.
         features: of them, n rows.
         z: standardised labels, shape `(n, K)`, NaN where one is missing.
         weights: how often each member sees each row, shape `(M, n)`.
     """
 
-    molecules: Sequence[str]
+    objects: Sequence[str]
     features: Features
     z: FloatArray
     weights: NDArray[np.int64]
@@ -100,40 +100,40 @@ class EnsembleProxy(BaseProxy):
             raise self._untrained()
         return self._fitted
 
-    def fit(self, molecules: Sequence[str], values: FloatArray, *, seed: int) -> None:
+    def fit(self, objects: Sequence[str], values: FloatArray, *, seed: int) -> None:
         """Train from nothing.
 
         Args:
-            molecules: n >= 5 objects of the sort that the featuriser takes.
+            objects: n >= 5 objects of the sort that the featuriser takes.
             values: shape `(n,)`, finite, in the unit of the target.
             seed: of the bootstrap and of the training.
 
         Raises:
-            ValueError: fewer than 5 labels, lengths that differ, values that are not finite, or an invalid molecule.
+            ValueError: fewer than 5 labels, lengths that differ, values that are not finite, or an invalid object.
         """
-        values = checked_labels(self.kind, molecules, values)
-        self._fit(molecules, values[:, None], seed)
+        values = checked_labels(self.kind, objects, values)
+        self._fit(objects, values[:, None], seed)
 
-    def _fit(self, molecules: Sequence[str], values: FloatArray, seed: int) -> None:
+    def _fit(self, objects: Sequence[str], values: FloatArray, seed: int) -> None:
         with one_blas_thread():
             target = Target.of(values)
-            data, _ = self._labelled(molecules, values, target, seed)
+            data, _ = self._labelled(objects, values, target, seed)
             self._finish(data, self._learn(data, seed), target, seed)
 
     def _labelled(
-        self, molecules: Sequence[str], values: FloatArray, target: Target, seed: int
+        self, objects: Sequence[str], values: FloatArray, target: Target, seed: int
     ) -> tuple[Labelled, NDArray[np.intp]]:
         """Return the training set in its canonical order, and that order."""
-        found = self.featuriser(molecules)  # before they are put in order: an error names the caller's row
-        order = canonical_order(molecules, values)
-        ordered = [molecules[i] for i in order.tolist()]
+        found = self.featuriser(objects)  # before they are put in order: an error names the caller's row
+        order = canonical_order(objects, values)
+        ordered = [objects[i] for i in order.tolist()]
         weights = poisson_weights(digests(ordered), self.options.members, seed)
         return Labelled(ordered, found[order], target.standardised(values[order]), weights), order
 
     def _finish(self, data: Labelled, members: Members, target: Target, seed: int) -> None:
         distance = DataDistance.of(data.features)
         apart = distance.left_out(distance.project(data.features))
-        guesses = members.predict(data.molecules, data.features)
+        guesses = members.predict(data.objects, data.features)
         found = []
         for column in range(data.z.shape[1]):
             mean, spread = self._out_of_bag(guesses[:, :, column], data.weights)
@@ -153,21 +153,21 @@ class EnsembleProxy(BaseProxy):
         """Return the diagonal of `_covariance`, shape `(n,)`."""
         return np.asarray(guesses.var(0, ddof=1))
 
-    def predict(self, molecules: Sequence[str]) -> Prediction:
-        """Predict n molecules; of several targets the first.
+    def predict(self, objects: Sequence[str]) -> Prediction:
+        """Predict n objects; of several targets the first.
 
         Raises:
             RuntimeError: the proxy was not trained.
-            ValueError: one of the texts is no valid molecule.
+            ValueError: one of the texts is no valid object.
         """
-        return self._predictions(molecules)[0]
+        return self._predictions(objects)[0]
 
-    def _predictions(self, molecules: Sequence[str]) -> list[Prediction]:
+    def _predictions(self, objects: Sequence[str]) -> list[Prediction]:
         fitted = self._ready()
         parts: list[list[tuple[FloatArray, FloatArray]]] = [[] for _ in fitted.uncertainty]
         with one_blas_thread():
-            for at in range(0, len(molecules), _CHUNK):
-                some = molecules[at : at + _CHUNK]
+            for at in range(0, len(objects), _CHUNK):
+                some = objects[at : at + _CHUNK]
                 features = self.featuriser(some)
                 distance = fitted.distance(fitted.distance.project(features))
                 guesses = fitted.members.predict(some, features)
@@ -183,7 +183,7 @@ class EnsembleProxy(BaseProxy):
         mean, std = (np.concatenate([part[side] for part in parts] or [np.zeros(0)]) for side in (0, 1))
         return Prediction(location + scale * mean, scale * std)
 
-    def joint(self, molecules: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+    def joint(self, objects: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """Return mean `(n,)` and covariance `(n, n)` of the noise-free function, in the unit of the (first) target.
 
         The covariance between members, scaled as in the variance, plus what the members cannot know: its correlation
@@ -192,15 +192,15 @@ class EnsembleProxy(BaseProxy):
 
         Raises:
             RuntimeError: the proxy was not trained.
-            ValueError: one of the texts is no valid molecule.
+            ValueError: one of the texts is no valid object.
         """
         fitted = self._ready()
-        if not len(molecules):
+        if not len(objects):
             return np.zeros(0), np.zeros((0, 0))
         with one_blas_thread():
-            features = self.featuriser(molecules)
+            features = self.featuriser(objects)
             rows = fitted.distance.project(features)
-            guesses = fitted.members.predict(molecules, features)[:, :, 0]
+            guesses = fitted.members.predict(objects, features)[:, :, 0]
             uncertainty = fitted.uncertainty[0]
             root = np.sqrt(uncertainty.ignorance(fitted.distance(rows)))
             alike = np.exp(-0.5 * np.square(cdist(rows, rows) / uncertainty.length))

@@ -22,7 +22,7 @@ def group_folds(groups: Sequence[str], folds: int, seed: int) -> list[int]:
     """Return the fold of each of n objects, so that a group is never split.
 
     Groups go, the largest first and ties in an order drawn by the seed, to the fold that is smallest so far. The empty
-    group (acyclic molecules have no scaffold) is no group: its members are dealt out one by one.
+    group (acyclic objects have no scaffold) is no group: its members are dealt out one by one.
 
     Args:
         groups: name of each object's group.
@@ -63,36 +63,36 @@ def stable_folds(groups: Sequence[str], folds: int) -> list[int]:
     return [int(hashlib.sha256(group.encode()).hexdigest()[:12], 16) % folds for group in groups]
 
 
-def out_of_fold(train: Callable[[int, list[int]], Proxy], molecules: Sequence[str], fold: Sequence[int]) -> Prediction:
-    """Predict each of n molecules by a proxy that was trained on the other folds.
+def out_of_fold(train: Callable[[int, list[int]], Proxy], objects: Sequence[str], fold: Sequence[int]) -> Prediction:
+    """Predict each of n objects by a proxy that was trained on the other folds.
 
     Args:
         train: returns a proxy trained on the rows given, for a fold given by number.
-        molecules: n canonical SMILES.
+        objects: n objects.
         fold: n numbers of folds.
     """
     number = np.asarray(fold)
-    mean, std = np.empty(len(molecules)), np.empty(len(molecules))
+    mean, std = np.empty(len(objects)), np.empty(len(objects))
     for k in np.unique(number).tolist():
         test = np.flatnonzero(number == k)
-        prediction = train(k, np.flatnonzero(number != k).tolist()).predict([molecules[i] for i in test.tolist()])
+        prediction = train(k, np.flatnonzero(number != k).tolist()).predict([objects[i] for i in test.tolist()])
         mean[test], std[test] = prediction.mean, prediction.std
     return Prediction(mean, std)
 
 
 def cross_validate(
     build_proxy: Callable[[], Proxy],
-    molecules: Sequence[str],
+    objects: Sequence[str],
     values: FloatArray,
     groups: Sequence[str],
     folds: int,
     seed: int,
 ) -> Prediction:
-    """Predict each of n molecules by a proxy that was trained without its group.
+    """Predict each of n objects by a proxy that was trained without its group.
 
     Args:
         build_proxy: makes an untrained proxy; called once per fold.
-        molecules: n canonical SMILES.
+        objects: n objects.
         values: shape `(n,)`, finite.
         groups: n names of groups that stay together, such as Bemis-Murcko scaffolds.
         folds: number of folds; each is predicted by a proxy trained on the others.
@@ -104,10 +104,10 @@ def cross_validate(
 
     def train(k: int, rows: list[int]) -> Proxy:
         proxy = build_proxy()
-        proxy.fit([molecules[i] for i in rows], np.asarray(values)[rows], seed=seed)
+        proxy.fit([objects[i] for i in rows], np.asarray(values)[rows], seed=seed)
         return proxy
 
-    return out_of_fold(train, molecules, group_folds(groups, folds, seed))
+    return out_of_fold(train, objects, group_folds(groups, folds, seed))
 
 
 def metrics(prediction: Prediction, values: FloatArray, *, maximise: bool = True) -> dict[str, float]:

@@ -108,8 +108,8 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         # cdist and the counts' similarities are calculated pair by pair or in exact integers: no batch effect here.
         return Pairs(cdist(za, zb) if dense else None, min_max(ca, cb) if counts else None)
 
-    def _features(self, molecules: Sequence[str]) -> Features:
-        found = self.featuriser(molecules)
+    def _features(self, objects: Sequence[str]) -> Features:
+        found = self.featuriser(objects)
         lacks = {"descriptors": not found.dense.shape[1], "tanimoto": not found.counts.shape[1]}
         if lacks.get(self.options.kernel, False):
             wanted = "dense features" if self.options.kernel == "descriptors" else "counts"
@@ -119,20 +119,20 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             )
         return found
 
-    def fit(self, molecules: Sequence[str], values: FloatArray, *, seed: int) -> None:
+    def fit(self, objects: Sequence[str], values: FloatArray, *, seed: int) -> None:
         """Train from nothing.
 
         Args:
-            molecules: n >= 5 canonical SMILES.
+            objects: n >= 5 objects.
             values: shape `(n,)`, finite, in the unit of the target.
             seed: of the likelihood's starts and, beyond `likelihood_points` labels, of the subset that it sees.
 
         Raises:
-            ValueError: fewer than 5 labels, lengths that differ, values that are not finite, or an invalid molecule.
+            ValueError: fewer than 5 labels, lengths that differ, values that are not finite, or an invalid object.
         """
-        values = checked_labels(self.kind, molecules, values)
-        found = self._features(molecules)  # before they are put in order: an error names the caller's row
-        order = canonical_order(molecules, values)
+        values = checked_labels(self.kind, objects, values)
+        found = self._features(objects)  # before they are put in order: an error names the caller's row
+        order = canonical_order(objects, values)
         with one_blas_thread():
             self._fitted = self._fit(found[order], values[order], seed)
 
@@ -183,23 +183,23 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             pairs, y[rows], scale=start, restarts=self.options.restarts, min_noise=self.options.min_noise, seed=seed
         )
 
-    def predict(self, molecules: Sequence[str]) -> Prediction:
-        """Predict n molecules, given as canonical SMILES; repeats within the process cost no featurisation.
+    def predict(self, objects: Sequence[str]) -> Prediction:
+        """Predict n objects, given as standard text; repeats within the process cost no featurisation.
 
         Raises:
             RuntimeError: the proxy was not trained.
-            ValueError: one of the texts is no valid molecule.
+            ValueError: one of the texts is no valid object.
         """
         fitted = self._ready()
         with one_blas_thread():
-            parts = [self._predict(fitted, molecules[at : at + _CHUNK]) for at in range(0, len(molecules), _CHUNK)]
+            parts = [self._predict(fitted, objects[at : at + _CHUNK]) for at in range(0, len(objects), _CHUNK)]
         empty = np.zeros(0)
         mean, std = (np.concatenate([part[side] for part in parts] or [empty]) for side in (0, 1))
         return Prediction(mean, std)
 
-    def _predict(self, fitted: _Fitted, molecules: Sequence[str]) -> tuple[FloatArray, FloatArray]:
-        mean, variance = fitted.posterior.predict(self._cross(fitted, self._features(molecules)))
-        # Products of one shape (see kriging.BLOCK) leave no known way for a molecule's company to change its last
+    def _predict(self, fitted: _Fitted, objects: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+        mean, variance = fitted.posterior.predict(self._cross(fitted, self._features(objects)))
+        # Products of one shape (see kriging.BLOCK) leave no known way for an object's company to change its last
         # bits; rounding hides those that a row's place inside a block may still change on another BLAS.
         mean = fitted.location + fitted.scale * mean.round(_DECIMALS)
         return mean, fitted.scale * np.sqrt(variance).round(_DECIMALS).clip(10.0**-_DECIMALS)
@@ -207,21 +207,21 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
     def _cross(self, fitted: _Fitted, found: Features) -> Pairs:
         return self._pairs(fitted.standardiser(found.dense), found.counts, fitted.z, fitted.counts)
 
-    def joint(self, molecules: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+    def joint(self, objects: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """Return mean `(n,)` and covariance `(n, n)` of the noise-free function, in the unit of the target.
 
         Exact, or through the inducing points. The covariance takes memory for n^2 numbers: give thousands of
-        molecules at most.
+        objects at most.
 
         Raises:
             RuntimeError: the proxy was not trained.
-            ValueError: one of the texts is no valid molecule.
+            ValueError: one of the texts is no valid object.
         """
         fitted = self._ready()
-        if not len(molecules):
+        if not len(objects):
             return np.zeros(0), np.zeros((0, 0))
         with one_blas_thread():
-            found = self._features(molecules)
+            found = self._features(objects)
             z = fitted.standardiser(found.dense)
             own = self._pairs(z, found.counts, z, found.counts)
             mean, covariance = fitted.posterior.joint(self._cross(fitted, found), own)

@@ -127,7 +127,7 @@ class GnnEnsemble(NetworkEnsemble):
         return BatchedGine(options.members, options.width, options.layers, outputs, atoms, generator)
 
     def _untrained_members(self, data: Labelled, seed: int) -> NetworkMembers:
-        graphs = Graphs(data.molecules, torch.float32).graphs
+        graphs = Graphs(data.objects, torch.float32).graphs
         atoms = sum(len(graph.atoms) for graph in graphs) / len(graphs)
         return GnnMembers(self._network(data.z.shape[1], atoms, torch.Generator().manual_seed(seed + 1)))
 

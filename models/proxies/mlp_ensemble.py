@@ -30,17 +30,17 @@ class MlpMembers:
     def __init__(self, design: Design, network: BatchedMlp) -> None:
         self.design, self.network, self.head = design, network, network
 
-    def tensors(self, molecules: Sequence[str], features: Features) -> Tensor:
-        """Return the rows of n molecules, shape `(n, width)`."""
+    def tensors(self, objects: Sequence[str], features: Features) -> Tensor:
+        """Return the rows of n objects, shape `(n, width)`."""
         return torch.from_numpy(self.design(features)).to(next(self.network.parameters()).dtype)
 
     def head_input(self, inputs: Tensor) -> Tensor:
         """Return the rows as they are."""
         return inputs
 
-    def predict(self, molecules: Sequence[str], features: Features) -> FloatArray:
+    def predict(self, objects: Sequence[str], features: Features) -> FloatArray:
         """Return standardised predictions, shape `(M, n, K)`."""
-        return member_predictions(self, molecules, features)
+        return member_predictions(self, objects, features)
 
     def state(self) -> dict[str, Tensor]:
         """Return weights, in single precision as they were trained, and design."""

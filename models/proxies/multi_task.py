@@ -17,11 +17,11 @@ from models.proxies.mlp_ensemble import MlpEnsemble
 class MultiTargetProxy(Protocol):
     """A proxy of K targets. As a plain `Proxy` it stands for the first of them."""
 
-    def fit_targets(self, molecules: Sequence[str], values: FloatArray, *, seed: int) -> None:
+    def fit_targets(self, objects: Sequence[str], values: FloatArray, *, seed: int) -> None:
         """Train on values `(n, K)`; NaN where a target was not measured, at least 5 values of each target."""
 
-    def predict_targets(self, molecules: Sequence[str]) -> list[Prediction]:
-        """Return one prediction of n molecules per target, each in its own unit."""
+    def predict_targets(self, objects: Sequence[str]) -> list[Prediction]:
+        """Return one prediction of n objects per target, each in its own unit."""
 
 
 class MultiTask(MlpEnsemble):
@@ -37,32 +37,32 @@ class MultiTask(MlpEnsemble):
     kind = "multi_task"
     reference = "Caruana, Multitask learning, Machine Learning 28, 41 (1997)"
 
-    def fit_targets(self, molecules: Sequence[str], values: FloatArray, *, seed: int) -> None:
+    def fit_targets(self, objects: Sequence[str], values: FloatArray, *, seed: int) -> None:
         """Train from nothing on K targets.
 
         Args:
-            molecules: n objects of the sort that the featuriser takes.
+            objects: n objects of the sort that the featuriser takes.
             values: shape `(n, K)`, each column in its own unit; NaN where a target was not measured.
             seed: of the bootstrap and of the training.
 
         Raises:
-            ValueError: a target with fewer than 5 values, an infinite value, a molecule without any, another shape.
+            ValueError: a target with fewer than 5 values, an infinite value, an object without any, another shape.
         """
-        self._fit(molecules, checked_targets(self.kind, molecules, values), seed)
+        self._fit(objects, checked_targets(self.kind, objects, values), seed)
 
-    def predict_targets(self, molecules: Sequence[str]) -> list[Prediction]:
-        """Return one prediction of n molecules per target, each in its own unit.
+    def predict_targets(self, objects: Sequence[str]) -> list[Prediction]:
+        """Return one prediction of n objects per target, each in its own unit.
 
         Raises:
             RuntimeError: the proxy was not trained.
-            ValueError: one of the texts is no valid molecule.
+            ValueError: one of the texts is no valid object.
         """
-        return self._predictions(molecules)
+        return self._predictions(objects)
 
     def refit_targets(
         self,
         previous_state: Mapping[str, Any],
-        molecules: Sequence[str],
+        objects: Sequence[str],
         values: FloatArray,
         new_mask: NDArray[np.bool_],
         *,
@@ -73,4 +73,4 @@ class MultiTask(MlpEnsemble):
         Raises:
             ValueError: as `fit_targets` and `refit`.
         """
-        self._refit(previous_state, molecules, checked_targets(self.kind, molecules, values), new_mask, seed)
+        self._refit(previous_state, objects, checked_targets(self.kind, objects, values), new_mask, seed)

@@ -38,8 +38,8 @@ class NetworkMembers(Members, Protocol):
     def head(self) -> BatchedMlp:
         """The perceptrons at the end of the networks."""
 
-    def tensors(self, molecules: Sequence[str], features: Features) -> Any:
-        """Return what the network takes of n molecules, in the precision of the weights."""
+    def tensors(self, objects: Sequence[str], features: Features) -> Any:
+        """Return what the network takes of n objects, in the precision of the weights."""
 
     def head_input(self, inputs: Any) -> Tensor:
         """Return what the head is given, `(n, d)` or `(M, n, d)`."""
@@ -49,8 +49,8 @@ class NetworkEnsemble(EnsembleProxy):
     """Base of ensembles of networks.
 
     `refit` goes on from the previous round: with `refit: scratch` it is `fit`; with `refit: replay` it starts at the
-    previous weights, and half of each minibatch is new molecules, the other half replays the old ones, without which a
-    network forgets them. What makes the features, the unit of the target, and the members that leave a molecule out
+    previous weights, and half of each minibatch is new objects, the other half replays the old ones, without which a
+    network forgets them. What makes the features, the unit of the target, and the members that leave an object out
     stay as they were.
 
     Reference of the refit: Das et al., Accelerating batch active learning using continual learning techniques, TMLR
@@ -81,7 +81,7 @@ class NetworkEnsemble(EnsembleProxy):
     def refit(
         self,
         previous_state: Mapping[str, Any],
-        molecules: Sequence[str],
+        objects: Sequence[str],
         values: FloatArray,
         new_mask: NDArray[np.bool_],
         *,
@@ -91,7 +91,7 @@ class NetworkEnsemble(EnsembleProxy):
 
         Args:
             previous_state: what `state` returned in the last round.
-            molecules: n >= 5, old and new.
+            objects: n >= 5, old and new.
             values: shape `(n,)`, finite.
             new_mask: shape `(n,)`, true for what the last round did not have.
             seed: of the minibatches, and of everything with `refit: scratch`.
@@ -99,25 +99,25 @@ class NetworkEnsemble(EnsembleProxy):
         Raises:
             ValueError: as `fit`; a mask of another length; a state of another kind or size of proxy.
         """
-        values = checked_labels(self.kind, molecules, values)
-        self._refit(previous_state, molecules, values[:, None], new_mask, seed)
+        values = checked_labels(self.kind, objects, values)
+        self._refit(previous_state, objects, values[:, None], new_mask, seed)
 
     def _refit(
         self,
         previous: Mapping[str, Any],
-        molecules: Sequence[str],
+        objects: Sequence[str],
         values: FloatArray,
         new_mask: NDArray[np.bool_],
         seed: int,
     ) -> None:
         new_mask = np.asarray(new_mask, dtype=bool)
-        if new_mask.shape != (len(molecules),):
+        if new_mask.shape != (len(objects),):
             raise ValueError(
                 f"The mask of new molecules has one entry per molecule; got shape {new_mask.shape} for "
-                f"{len(molecules)} molecules."
+                f"{len(objects)} molecules."
             )
         if self.options.refit == "scratch":
-            self._fit(molecules, values, seed)
+            self._fit(objects, values, seed)
             return
         self.load_state(previous)
         before = self._ready()
@@ -132,11 +132,11 @@ class NetworkEnsemble(EnsembleProxy):
                 "The labels of this %s now spread %s times what they did: it is trained from nothing, not refitted.",
                 *(self.kind, ", ".join(f"{one:.3g}" for one in spread)),
             )
-            self._fit(molecules, values, seed)
+            self._fit(objects, values, seed)
             return
         with one_blas_thread():
             # The bootstrap's draw is that of the first training: a member must not be tested on what it once saw.
-            data, order = self._labelled(molecules, values, before.target, before.seed)
+            data, order = self._labelled(objects, values, before.target, before.seed)
             self._train(before.members, data, seed, self.options.refit_steps, new_mask[order])  # type: ignore[arg-type]
             self._finish(data, before.members, before.target, before.seed)
 
@@ -147,7 +147,7 @@ class NetworkEnsemble(EnsembleProxy):
         z = torch.from_numpy(data.z).float()
         weights = torch.from_numpy(data.weights).float()
         members.network.float()
-        inputs = members.tensors(data.molecules, data.features)
+        inputs = members.tensors(data.objects, data.features)
         rows = None if new is None else torch.from_numpy(np.flatnonzero(new))
         batches = minibatches(len(z), self.options.batch, steps, generator, rows)
         with single_thread():
@@ -173,14 +173,14 @@ class NetworkEnsemble(EnsembleProxy):
         guess = members.head(members.head_input(inputs[rows]))
         return weighted_error(guess, z[rows], weights[:, rows])
 
-    def embed(self, molecules: Sequence[str], kind: Literal["last_layer", "gradient"] = "last_layer") -> FloatArray:
+    def embed(self, objects: Sequence[str], kind: Literal["last_layer", "gradient"] = "last_layer") -> FloatArray:
         """Return `(n, d)` coordinates, d at most 512; see `models.proxies.networks` for both kinds.
 
         The derivatives are those by the weights of the head, the perceptron that ends in the output.
 
         Raises:
             RuntimeError: the proxy was not trained.
-            ValueError: another kind, or an invalid molecule.
+            ValueError: another kind, or an invalid object.
         """
         if kind not in ("last_layer", "gradient"):
             raise ValueError(f"An embedding is of kind 'last_layer' or 'gradient'; got {kind!r}.")
@@ -188,19 +188,19 @@ class NetworkEnsemble(EnsembleProxy):
         function = last_layer if kind == "last_layer" else gradient_sketch
         parts = [np.zeros((0, 1))]
         with single_thread(), torch.no_grad():
-            for at in range(0, len(molecules), _CHUNK):
-                some = molecules[at : at + _CHUNK]
+            for at in range(0, len(objects), _CHUNK):
+                some = objects[at : at + _CHUNK]
                 given = members.head_input(members.tensors(some, self.featuriser(some)))
                 parts.append(function(members.head, given).numpy().round(9))
         return np.concatenate(parts[1:] or parts)
 
 
-def member_predictions(members: NetworkMembers, molecules: Sequence[str], features: Features) -> FloatArray:
+def member_predictions(members: NetworkMembers, objects: Sequence[str], features: Features) -> FloatArray:
     """Return standardised predictions in double precision, shape `(M, n, K)`."""
     with single_thread(), torch.no_grad():
         parts = []
-        for at in range(0, len(molecules), _CHUNK):
+        for at in range(0, len(objects), _CHUNK):
             part = Features(features.dense[at : at + _CHUNK], features.counts[at : at + _CHUNK])
-            inputs = members.tensors(molecules[at : at + _CHUNK], part)
+            inputs = members.tensors(objects[at : at + _CHUNK], part)
             parts.append(members.head(members.head_input(inputs)))
         return np.asarray(torch.cat(parts, 1).numpy())

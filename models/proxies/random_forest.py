@@ -44,7 +44,7 @@ class Forest:
     root: NDArray[np.int32]
     weights: NDArray[np.int16]
 
-    def predict(self, molecules: Sequence[str], features: Features) -> FloatArray:
+    def predict(self, objects: Sequence[str], features: Features) -> FloatArray:
         """Return each tree's prediction, shape `(T, n, 1)`."""
         x = self.design(features).astype(np.float32)  # as scikit-learn does: thresholds lie between such numbers
         row = np.arange(len(x))

@@ -30,23 +30,23 @@ class Fitter:
         self._before: Mapping[str, Any] = previous["models"] if previous else {}
         self._models: dict[str, dict[str, Any]] = {}
 
-    def fit(self, name: str | None, ids: Sequence[str], molecules: Sequence[str], values: FloatArray) -> Proxy:
-        """Return a proxy that is trained on n molecules.
+    def fit(self, name: str | None, ids: Sequence[str], objects: Sequence[str], values: FloatArray) -> Proxy:
+        """Return a proxy that is trained on n objects.
 
         Args:
             name: of the model, which must be trained on what it was trained on before, and more; None: it has no
                 forerunner and no successor.
             ids: n identities.
-            molecules: n canonical SMILES.
+            objects: n objects.
             values: shape `(n,)`, finite.
         """
         proxy, before = self._make(), self._before.get(name) if name else None
         if before is None or not isinstance(proxy, RefittableProxy):
-            proxy.fit(molecules, values, seed=self._seed)
+            proxy.fit(objects, values, seed=self._seed)
         else:
             known = before["labels"]
             new = np.array([known.get(key) != value for key, value in zip(ids, values.tolist(), strict=True)])
-            proxy.refit(before["state"], molecules, values, new, seed=self._seed)
+            proxy.refit(before["state"], objects, values, new, seed=self._seed)
         if name and refits(proxy):
             labels = dict(zip(ids, np.asarray(values).tolist(), strict=True))
             self._models[name] = {"state": proxy.state(), "labels": labels}

@@ -27,15 +27,15 @@ class ApplicabilityDomain:
         self._known, self._nearness = nearness.features(training), nearness
         self.min_similarity = min_similarity
 
-    def similarity(self, molecules: Sequence[str]) -> FloatArray:
+    def similarity(self, objects: Sequence[str]) -> FloatArray:
         """Return the similarity of each of n objects to the nearest training object, shape `(n,)`, in [0, 1].
 
         Raises:
             ValueError: one of the texts is no valid object.
         """
-        return self._nearness.nearest(molecules, self._known)
+        return self._nearness.nearest(objects, self._known)
 
-    def refuse(self, molecules: Sequence[str]) -> list[str | None]:
+    def refuse(self, objects: Sequence[str]) -> list[str | None]:
         """Return, per object, None if it is inside the domain or one sentence that says why it is refused."""
         reason = f"Outside the proxy's domain: nothing measured is as similar as {self.min_similarity:g}."
-        return [reason if far else None for far in self.similarity(molecules) < self.min_similarity]
+        return [reason if far else None for far in self.similarity(objects) < self.min_similarity]

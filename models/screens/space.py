@@ -14,7 +14,7 @@ class InSpace:
     def __init__(self, space: BaseSpace[Any]) -> None:
         self.space = space
 
-    def refuse(self, molecules: Sequence[str]) -> list[str | None]:
+    def refuse(self, objects: Sequence[str]) -> list[str | None]:
         """Return, per object, None if it passes or one sentence that says why it is refused."""
-        reasons = map(self.space.unfit, molecules)
+        reasons = map(self.space.unfit, objects)
         return [None if reason is None else f"Outside the space: {reason}." for reason in reasons]

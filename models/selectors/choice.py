@@ -1,4 +1,4 @@
-"""From predicted molecules to a batch: makes what the selector asks for, of the shortlist only, and lets it choose."""
+"""From predicted objects to a batch: makes what the selector asks for, of the shortlist only, and lets it choose."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from models.selectors.base import BatchSelector, shortlist
 from models.spaces.base import BaseSpace
 
 DESCRIPTOR_LIMIT = 5.0
-"""A standardised descriptor counts for no more: one odd molecule must not be all that distances see."""
+"""A standardised descriptor counts for no more: one odd object must not be all that distances see."""
 
 
 def choose(
@@ -35,7 +35,7 @@ def choose(
     acquisition: Acquisition,
     proxy: Proxy,
     context: ScoringContext,
-    molecules: Sequence[str],
+    objects: Sequence[str],
     prediction: Prediction,
     scored: FloatArray,
     n: int,
@@ -43,14 +43,14 @@ def choose(
     space: BaseSpace[Any],
     seed: int,
 ) -> list[int]:
-    """Return at most n distinct indices into `molecules`, in the order of choice.
+    """Return at most n distinct indices into `objects`, in the order of choice.
 
     Args:
         selector: chooses.
         acquisition: what the scores are of; selectors that believe or penalise ask it again.
         proxy: fitted; gives joint draws and coordinates where the selector wants them.
-        context: of the round, its `molecules` being the measured ones.
-        molecules: m candidates.
+        context: of the round, its `objects` being the measured ones.
+        objects: m candidates.
         prediction: of the m candidates.
         scored: shape `(m,)`, no NaN; minus infinity forbids a candidate.
         n: size of the batch.
@@ -65,8 +65,8 @@ def choose(
     members = np.sort(shortlist(scored, limit))
     if not len(members) or n <= 0:
         return []
-    names = [molecules[i] for i in members]
-    fingerprints, coordinates, known = coordinates_of(selector, proxy, names, context.molecules, space)
+    names = [objects[i] for i in members]
+    fingerprints, coordinates, known = coordinates_of(selector, proxy, names, context.objects, space)
     pool = Pool(
         scores=np.asarray(scored, dtype=np.float64)[members],
         prediction=Prediction(prediction.mean[members], prediction.std[members]),
@@ -85,9 +85,9 @@ def choose(
 
 
 def coordinates_of(
-    selector: Selector, proxy: Proxy, molecules: Sequence[str], measured: Sequence[str], space: BaseSpace[Any]
+    selector: Selector, proxy: Proxy, objects: Sequence[str], measured: Sequence[str], space: BaseSpace[Any]
 ) -> tuple[Array | None, FloatArray | None, Array | None]:
-    """Return fingerprints, features and the measured molecules' features, each None where the selector looks at none.
+    """Return fingerprints, features and the measured objects' features, each None where the selector looks at none.
 
     Raises:
         ValueError: the selector takes distances in a network's coordinates and the proxy has none.
@@ -97,16 +97,16 @@ def coordinates_of(
     if kind == "posterior" or (kind is None and isinstance(selector, BatchSelector)):
         return None, None, None
     if kind in (None, "fingerprints"):
-        near, known = space.nearness.features(molecules), space.nearness.features(measured) if wants_train else None
+        near, known = space.nearness.features(objects), space.nearness.features(measured) if wants_train else None
         if near.counts.shape[1]:
             return near.counts, None, None if known is None else known.counts
         return None, near.dense, None if known is None else known.dense
-    both = [*molecules, *(measured if wants_train else ())]
+    both = [*objects, *(measured if wants_train else ())]
     if kind == "descriptors":
         table = _standardised(featuriser_of(space.features)(both).dense)
     else:
         table = _embedded(proxy, both, kind)
-    return None, table[: len(molecules)], table[len(molecules) :] if wants_train else None
+    return None, table[: len(objects)], table[len(objects) :] if wants_train else None
 
 
 def _standardised(table: FloatArray) -> FloatArray:
@@ -116,13 +116,13 @@ def _standardised(table: FloatArray) -> FloatArray:
     return np.asarray(z.clip(-DESCRIPTOR_LIMIT, DESCRIPTOR_LIMIT))
 
 
-def _embedded(proxy: Proxy, molecules: Sequence[str], kind: str) -> FloatArray:
+def _embedded(proxy: Proxy, objects: Sequence[str], kind: str) -> FloatArray:
     if not isinstance(proxy, EmbeddingProxy):
         raise ValueError(
             f"Distances in {kind} need a proxy that is a network and has `embed`; {type(proxy).__name__} has none. Use "
             "features: fingerprints or descriptors."
         )
-    return np.asarray(proxy.embed(molecules, "gradient" if kind == "gradient" else "last_layer"), dtype=np.float64)
+    return np.asarray(proxy.embed(objects, "gradient" if kind == "gradient" else "last_layer"), dtype=np.float64)
 
 
 def _joint(proxy: JointProxy, names: list[str]) -> Joint:
@@ -133,6 +133,6 @@ def _rescore(acquisition: Acquisition, context: ScoringContext, names: list[str]
     def rescore(indices: Sequence[int], prediction: Prediction, best: float | None) -> FloatArray:
         some = tuple(names[i] for i in indices)
         predicted = None if context.predicted_best is None else best
-        return scores(acquisition, prediction, replace(context, molecules=some, best=best, predicted_best=predicted))
+        return scores(acquisition, prediction, replace(context, objects=some, best=best, predicted_best=predicted))
 
     return rescore

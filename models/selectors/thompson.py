@@ -14,7 +14,7 @@ class Thompson(BatchSelector):
     """From the `pool` best scores: draw the function at all of them together, take the best member, and draw again.
 
     A member taken before is passed over, so that each draw gives one new member. The draws share the posterior's
-    correlations: two copies of one molecule are never both bought for the same luck. The covariance's root is taken by
+    correlations: two copies of one object are never both bought for the same luck. The covariance's root is taken by
     eigenvalues, negative ones set to zero: near copies make it singular, where a Cholesky factor fails.
 
     Reference: Thompson, Biometrika 25 (1933); in batches: Kandasamy, Krishnamurthy, Schneider and Póczos,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from data.objects import NotStandardError, split
-from data.records import JsonDict
+from data.records import CandidateRow, JsonDict
 from models.spaces.base import BaseSpace
 
 TEXT, COMPOUND = "smiles", "inchikey"
@@ -52,11 +52,11 @@ def exported(row: JsonDict, columns: Sequence[str], space: BaseSpace[Any]) -> Js
     told: dict[str, str | None] = dict.fromkeys(fields.values())
     if fields:
         try:
-            cells = split(row[TEXT])
+            cells = split(row["object"])
         except NotStandardError:  # an object that a former version of the space wrote
             cells = {}
         told = {column: cells.get(field) for field, column in fields.items()}
-    told |= {space.column: row[TEXT]}
+    told |= {space.column: row["object"]}
     if space.compound_column:
         told[space.compound_column] = row.get("compound")
     return {name: told[name] if name in told else row.get(name) for name in columns_of(columns, space)}
@@ -68,36 +68,35 @@ def _field_columns(columns: Sequence[str], space: BaseSpace[Any]) -> dict[str, s
     return {field: f"{space.nouns[0]}.{field}" if field in taken else field for field in space.fields}
 
 
-def compound_of(row: JsonDict, space: BaseSpace[Any]) -> str:
+def compound_of(row: CandidateRow, space: BaseSpace[Any]) -> str:
     """Return what a row's object is one form of: what it was written with, as far as there is something in it."""
-    known = row.get("compound")
-    return space.compound(row[TEXT]) if known is None else str(known)
+    return space.compound(row.object) if row.compound is None else row.compound
 
 
 def with_compounds(
-    rows: Sequence[JsonDict], space: BaseSpace[Any], shown: Iterable[JsonDict] | None = None
-) -> list[JsonDict]:
+    rows: Sequence[CandidateRow], space: BaseSpace[Any], shown: Iterable[CandidateRow] | None = None
+) -> list[CandidateRow]:
     """Return rows with `compound` and `same_compound`: the ids of the other rows of it, with blanks between.
 
     It is information for people, never a reason to merge or reuse a measurement: two tautomers are two objects with two
     measurements.
 
     Args:
-        rows: mappings with `id` and the object's text, each object once.
+        rows: candidates, each object once.
         space: of the objects.
         shown: among which others are looked for; all rows, if left out.
     """
     ids: dict[str, list[str]] = {}
-    likely = {space.sketch(row[TEXT]) for row in rows}
+    likely = {space.sketch(row.object) for row in rows}
     for row in rows if shown is None else shown:
-        if shown is not None and space.sketch(row[TEXT]) not in likely:
+        if shown is not None and space.sketch(row.object) not in likely:
             continue
         key = compound_of(row, space)
-        if key and row["id"] not in ids.setdefault(key, []):
-            ids[key].append(row["id"])
+        if key and row.id not in ids.setdefault(key, []):
+            ids[key].append(row.id)
     out = []
     for row in rows:
         key = compound_of(row, space)
-        others = [other for other in ids.get(key, ()) if other != row["id"]]
-        out.append({**row, "compound": key, "same_compound": " ".join(others)})
+        others = [other for other in ids.get(key, ()) if other != row.id]
+        out.append(row._replace(compound=key, same_compound=" ".join(others)))
     return out

@@ -89,9 +89,9 @@ def _checked(obj: str, measurement: Any, started: float, space: BaseSpace[Any]) 
     if not isinstance(measurement, Measurement):
         told = f"The oracle yielded a {type(measurement).__name__}; expected a Measurement for each object, in order."
         return failed(obj, "wrong_answer", told, started)
-    if measurement.smiles != obj and space.named(measurement.smiles) != space.named(obj):
+    if measurement.object != obj and space.named(measurement.object) != space.named(obj):
         told = (
-            f"The oracle answered for {measurement.smiles!r} where {obj!r} was asked; expected a Measurement for "
+            f"The oracle answered for {measurement.object!r} where {obj!r} was asked; expected a Measurement for "
             "each object, in the order of the list that it was given."
         )
         return failed(obj, "wrong_answer", told, started)

@@ -10,18 +10,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from data.records import JsonDict
+from data.records import CandidateRow, JsonDict
 from models.parts import oracle_of, space_of
 from models.spaces.base import BaseSpace
 from tasks.reporting import plots
 from tasks.stages import CampaignContext
-from tasks.storage import read_json
+from tasks.storage import read_json, read_table
 
 LIBRARY_SAMPLE = 500
-"""Library molecules drawn behind the measured ones."""
+"""Library objects drawn behind the measured ones."""
 
 
-def round_figures(context: CampaignContext, rows: Sequence[JsonDict], round: int, folder: Path) -> dict[str, Path]:
+def round_figures(context: CampaignContext, rows: Sequence[CandidateRow], round: int, folder: Path) -> dict[str, Path]:
     """Draw a campaign after a round; returns caption -> file.
 
     Args:
@@ -32,7 +32,7 @@ def round_figures(context: CampaignContext, rows: Sequence[JsonDict], round: int
     """
     space = space_of(context.config)
     name, unit = context.config.objective.name, oracle_of(context.config).unit
-    bought = sorted(rows, key=lambda row: (row["round"], row["position"]))
+    bought = sorted(rows, key=lambda row: (row.round, row.position))
     figures: dict[str, tuple[str, Figure]] = {
         "best_so_far": (
             "Best so far against calls",
@@ -43,7 +43,7 @@ def round_figures(context: CampaignContext, rows: Sequence[JsonDict], round: int
             plots.space_map(_library(context), bought, space.nearness, objective=name, unit=unit),
         ),
     }
-    if any(row["predicted_mean"] is not None for row in rows):
+    if any(row.predicted_mean is not None for row in rows):
         figures["predicted_against_measured"] = (
             "Predicted against measured",
             plots.predicted_against_measured(bought, objective=name, unit=unit),
@@ -68,9 +68,9 @@ def _library(context: CampaignContext) -> list[str]:
     stage = context.finished(0, "prepare_data")
     if stage is None:
         return []
-    smiles = pd.read_parquet(stage.path(context, "library.parquet"), columns=["smiles"])["smiles"]
-    drawn = np.random.default_rng(context.seed("map")).permutation(len(smiles))[:LIBRARY_SAMPLE]
-    return [str(text) for text in smiles.iloc[np.sort(drawn)]]
+    objects = read_table(stage.path(context, "library.parquet"), ["object"])["object"]
+    drawn = np.random.default_rng(context.seed("map")).permutation(len(objects))[:LIBRARY_SAMPLE]
+    return [str(text) for text in objects.iloc[np.sort(drawn)]]
 
 
 def _held_out(context: CampaignContext, round: int, space: BaseSpace[Any]) -> dict[str, list[JsonDict]]:

@@ -92,7 +92,7 @@ def candidates_page(
     """Return the page as text; the same arguments give the same bytes.
 
     Args:
-        rows: candidates, the best first: their order is the rank. Keys: `id`, `smiles`, `value` (None while
+        rows: candidates, the best first: their order is the rank. Keys: `id`, `object`, `value` (None while
             unmeasured), `round`, `arm`, `source`, `predicted_mean`, `predicted_std`, `novelty`, `state`, `error`;
             optional `message`, `unit` and the facts of the space, shown where any row has
             them.
@@ -156,8 +156,8 @@ def _columns(
 def _row(
     rank: int, row: JsonDict, scale: _Scale, unit: str, facts: Mapping[str, Fact], space: BaseSpace[Any]
 ) -> dict[str, Any]:
-    smiles = str(row["smiles"])
-    drawn = space.draw(smiles)
+    obj = str(row["object"])
+    drawn = space.draw(obj)
     picture = Markup(drawn) if drawn is not None else _missing("not drawable")
     arm = str(row.get("arm") or "")
     cells = {
@@ -170,7 +170,7 @@ def _row(
         "round": _number(row.get("round"), "{:.0f}".format),
         "arm": _Cell(arm, Markup('<span class="arm-{0}">{0}</span>').format(arm) if arm else _missing("–")),
         "source": _Cell(str(row.get("source") or ""), Markup("{}").format(row.get("source") or "–")),
-        "smiles": _Cell(smiles, _identity(row, space)),
+        "smiles": _Cell(obj, _identity(row, space)),
         **{key: _number(row.get(key), f"{{:.{fact.digits}f}}".format) for key, fact in facts.items()},
     }
     facets = {key: "" if row.get(key) is None else str(row[key]) for key in _FILTERS if key != "state"}
@@ -179,7 +179,7 @@ def _row(
 
 def _identity(row: JsonDict, space: BaseSpace[Any]) -> Markup:
     """Return text and id, the compound where the space names it, and which other rows are the same compound."""
-    parts = Markup("<code>{}</code><code>{}</code>").format(row["smiles"], row.get("id") or "")
+    parts = Markup("<code>{}</code><code>{}</code>").format(row["object"], row.get("id") or "")
     if space.compound_column and row.get("compound") and row["compound"] != row.get("id"):
         parts += Markup("<code>{}</code>").format(row["compound"])
     if row.get("same_compound"):

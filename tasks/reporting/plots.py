@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from data.ledger.health import Z90, inside_text, predicted_and_measured
 from data.ledger.summary import IMPORTED, is_call
-from data.records import Arm, FloatArray, JsonDict, Prediction
+from data.records import Arm, CandidateRow, FloatArray, JsonDict, Prediction
 from data.wording import figure as shown_figure
 from data.wording import shown_unit
 from models.featurisers.nearness import Nearness
@@ -43,7 +43,9 @@ STYLE: Mapping[str, Any] = {
 _svg_lock = threading.Lock()
 
 
-def best_so_far(rows: Sequence[JsonDict], *, maximise: bool = True, objective: str = "value", unit: str = "") -> Figure:
+def best_so_far(
+    rows: Sequence[CandidateRow], *, maximise: bool = True, objective: str = "value", unit: str = ""
+) -> Figure:
     """Draw the best measured value against the calls spent, with what the control arm alone would have found.
 
     Values that came with the data were known before the first call: they stand at call 0.
@@ -55,17 +57,17 @@ def best_so_far(rows: Sequence[JsonDict], *, maximise: bool = True, objective: s
         objective: name of the measured property.
         unit: of the values.
     """
-    supplied = [row for row in rows if row["origin"] == IMPORTED]
+    supplied = [row for row in rows if row.origin == IMPORTED]
     called = [row for row in rows if is_call(row)]
     figure, axes = _figure(f"Calls of the oracle, {len(called)} in all", _label(objective, unit))
     shown = [*supplied, *called]
     calls = np.array([0] * len(supplied) + list(range(1, len(called) + 1)))
-    values = np.array([np.nan if row["value"] is None else row["value"] for row in shown], dtype=float)
-    arms = np.array([str(row["arm"]) for row in shown])
+    values = np.array([np.nan if row.value is None else row.value for row in shown], dtype=float)
+    arms = np.array([str(row.arm) for row in shown])
     for before, after, call in zip(shown, shown[1:], calls[1:], strict=False):
-        if call and before["round"] != after["round"]:
+        if call and before.round != after.round:
             axes.axvline(call - 0.5, color=STYLE["grid"], linewidth=1.0, zorder=0)
-            axes.annotate(f"round {after['round']}", (call - 0.5, 0.0), (2, 3), xycoords=("data", "axes fraction"),
+            axes.annotate(f"round {after.round}", (call - 0.5, 0.0), (2, 3), xycoords=("data", "axes fraction"),
                           textcoords="offset points", fontsize=0.75 * STYLE["font"], color=STYLE["soft"])  # fmt: skip
     groups = [("data", calls == 0, STYLE["data"], "D")]
     groups += [(str(arm), (calls > 0) & (arms == arm), STYLE["arms"][arm], STYLE["markers"][arm]) for arm in Arm]
@@ -93,7 +95,7 @@ def running_best(values: FloatArray, *, maximise: bool) -> FloatArray:
     return np.asarray(accumulate(np.asarray(values, dtype=np.float64)))
 
 
-def predicted_against_measured(rows: Sequence[JsonDict], *, objective: str = "value", unit: str = "") -> Figure:
+def predicted_against_measured(rows: Sequence[CandidateRow], *, objective: str = "value", unit: str = "") -> Figure:
     """Draw what was measured against what was predicted before, with 90 % intervals, coloured by round.
 
     Args:
@@ -105,15 +107,17 @@ def predicted_against_measured(rows: Sequence[JsonDict], *, objective: str = "va
     name = _label(objective, unit)
     figure, axes = _figure(f"Predicted {name[:1].lower()}{name[1:]}", "Measured")
     used = predicted_and_measured(rows)
-    for position, number in enumerate(sorted({row["round"] for row in used})):
-        here = [row for row in used if row["round"] == number]
-        mean, value = (np.array([row[key] for row in here], dtype=float) for key in ("predicted_mean", "value"))
-        half = Z90 * np.array([row.get("predicted_std") or 0.0 for row in here], dtype=float)
+    for position, number in enumerate(sorted({row.round for row in used})):
+        here = [row for row in used if row.round == number]
+        mean, value = (
+            np.array([getattr(row, key) for row in here], dtype=np.float64) for key in ("predicted_mean", "value")
+        )
+        half = Z90 * np.array([row.predicted_std or 0.0 for row in here], dtype=float)
         colour = STYLE["rounds"][position % len(STYLE["rounds"])]
         axes.errorbar(mean, value, xerr=half, fmt="o", markersize=4, color=colour, ecolor=colour, elinewidth=0.8,
                       alpha=0.75, markeredgewidth=0, label=f"round {number} ({len(here)})")  # fmt: skip
     if used:
-        both = [row[key] for row in used for key in ("value", "predicted_mean")]
+        both = [x for row in used for x in (row.value, row.predicted_mean) if x is not None]
         ends = [min(both), max(both)]
         axes.plot(ends, ends, color=STYLE["soft"], linewidth=1.0, linestyle=":", zorder=0)
         axes.set_title(inside_text(used), fontsize=0.9 * STYLE["font"], color=STYLE["soft"])
@@ -122,29 +126,34 @@ def predicted_against_measured(rows: Sequence[JsonDict], *, objective: str = "va
 
 
 def space_map(
-    library: Sequence[str], rows: Sequence[JsonDict], nearness: Nearness, *, objective: str = "value", unit: str = ""
+    library: Sequence[str],
+    rows: Sequence[CandidateRow],
+    nearness: Nearness,
+    *,
+    objective: str = "value",
+    unit: str = "",
 ) -> Figure:
     """Draw the measured objects over the library, in the two main coordinates of their similarity.
 
     Args:
         library: a sample of the search space; some hundreds are enough.
-        rows: candidates. Keys: `smiles`, `value`, `arm`; those without value are drawn hollow.
+        rows: candidates. Keys: `object`, `value`, `arm`; those without value are drawn hollow.
         nearness: how alike two objects are.
         objective: name of the measured property.
         unit: of the values.
     """
     figure, axes = _figure("First coordinate", "Second coordinate")
-    place = similarity_map([*library, *[row["smiles"] for row in rows]], nearness)
+    place = similarity_map([*library, *[row.object for row in rows]], nearness)
     axes.scatter(place[: len(library), 0], place[: len(library), 1], s=7, color="#c3cad1", linewidths=0, zorder=1,
                  label=f"library ({len(library)})" if library else None)  # fmt: skip
     own = place[len(library) :]
-    values = np.array([np.nan if row.get("value") is None else row["value"] for row in rows], dtype=float)
+    values = np.array([np.nan if row.value is None else row.value for row in rows], dtype=float)
     known = np.isfinite(values)
     limits = (values[known].min(), values[known].max()) if known.any() else (0.0, 1.0)
     shown = None
     # The best on top: drawn last.
     for arm in Arm:
-        here = np.array([str(row["arm"]) == arm for row in rows], dtype=bool)
+        here = np.array([str(row.arm) == arm for row in rows], dtype=bool)
         order = sorted(np.flatnonzero(here & known).tolist(), key=lambda i: values[i])
         style: dict[str, Any] = {
             "marker": STYLE["markers"][arm],
@@ -169,16 +178,16 @@ def space_map(
     return settled(figure)
 
 
-def similarity_map(molecules: Sequence[str], nearness: Nearness) -> FloatArray:
+def similarity_map(objects: Sequence[str], nearness: Nearness) -> FloatArray:
     """Return two coordinates per object, shape `(n, 2)`, by kernel PCA of their similarities.
 
     The sign of a coordinate is fixed by its largest entry, so that the map does not flip between runs.
 
     Reference: Schölkopf, Smola and Müller, Neural Computation 10, 1299 (1998).
     """
-    if len(molecules) < 3:
-        return np.zeros((len(molecules), 2))
-    kernel = nearness(molecules, molecules)
+    if len(objects) < 3:
+        return np.zeros((len(objects), 2))
+    kernel = nearness(objects, objects)
     centred = kernel - kernel.mean(0) - kernel.mean(1)[:, None] + kernel.mean()
     values, vectors = np.linalg.eigh(centred)
     place = vectors[:, [-1, -2]] * np.sqrt(np.maximum(values[[-1, -2]], 0.0))

@@ -20,7 +20,7 @@ from data.ledger.campaigns import Campaign, CampaignState, StageRow
 from data.ledger.health import Finding, findings, worst
 from data.ledger.summary import IMPORTED, by_source, is_call, ranked, summaries, summarise
 from data.masking import masked
-from data.records import Arm, CallState, JsonDict, RoundSummary, SourceFigures
+from data.records import Arm, CallState, CandidateRow, JsonDict, RoundSummary, SourceFigures
 from data.tables.remarks import REFUSED, reading_told
 from data.tables.spreadsheets import write_csv
 from data.wording import figure, shown_unit
@@ -29,7 +29,7 @@ from models.spaces.columns import COMPOUND, TEXT, columns_of, exported, with_com
 from tasks.reporting.figures import round_figures
 from tasks.reporting.page import candidates_page
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
-from tasks.storage import read_json, write_json
+from tasks.storage import read_json, read_table, write_json
 from tasks.tracking import Tracker, attempt
 
 _COLUMNS = [
@@ -58,7 +58,7 @@ def report(
             "report",
             inputs=inputs,
             settings={},
-            compute=lambda folder: _write(context, folder, round, _rows(context, round)),
+            compute=lambda folder: _write_round(context, folder, round),
             pinned=False,
         )
         tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
@@ -77,22 +77,30 @@ def final_report(ref: CampaignRef) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         last = context.ledger.standing(context.campaign.id, maximise=context.maximise).round
         read = _rows(context, last)
-        _write(context, folder, last, read)
-        write_json(folder / "candidates.json", [_exported(context, row, ranked=False) for row in read])
+        table = _table(context, read)
+        _write(context, folder, last, read, table)
+        write_json(folder / "candidates.json", [_exported(context, row, ranked=False) for row in table])
         tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
         if tracker is not None:
             attempt("publishing the campaign", lambda: _publish_campaign(context, tracker, folder, read))
         return str(folder)
 
 
-def _write(context: CampaignContext, folder: Path, round: int, rows: list[JsonDict]) -> dict[str, float]:
+def _write_round(context: CampaignContext, folder: Path, round: int) -> dict[str, float]:
+    rows = _rows(context, round)
+    return _write(context, folder, round, rows, _table(context, rows))
+
+
+def _write(
+    context: CampaignContext, folder: Path, round: int, rows: list[CandidateRow], table: list[JsonDict]
+) -> dict[str, float]:
     summary = summarise(rows, round, maximise=context.maximise)
     plots = folder / "plots"
     plots.mkdir(exist_ok=True)
     pictures = round_figures(context, rows, round, plots)
     columns = columns_of(_table_columns(context), space_of(context.config))
-    table = pd.DataFrame([_exported(context, row, ranked=True) for row in rows], columns=columns)
-    write_csv(table, folder / "candidates.csv")
+    told = [_exported(context, row, ranked=True) for row in table]
+    write_csv(pd.DataFrame(told, columns=columns), folder / "candidates.csv")
     figures = _figures(context, rows, summary)
     sources = by_source(rows, _stages(context, round), maximise=context.maximise)
     health = _health(context, rows, round)
@@ -100,7 +108,7 @@ def _write(context: CampaignContext, folder: Path, round: int, rows: list[JsonDi
     write_json(folder / "summary.json", figures | {"by_source": [asdict(one) for one in sources]})
     objective = context.config.objective
     page = candidates_page(
-        rows[:SHOWN],
+        table[:SHOWN],
         space=space_of(context.config),
         title=context.campaign.slug,
         subtitle=_subtitle(context, len(rows), round),
@@ -114,17 +122,22 @@ def _write(context: CampaignContext, folder: Path, round: int, rows: list[JsonDi
     )
     (folder / "candidates.html").write_text(page, encoding="utf-8")
     own = set(figures) - set(_heldout(context, round))  # those are metrics of the stage that trained the proxy
-    told = {key: float(figures[key]) for key in sorted(own) if isinstance(figures[key], int | float)}
-    return told | {f"drift_{k}": v for f in health if f.kind == "calibration_drift" for k, v in f.figures.items()}
+    metrics = {key: float(figures[key]) for key in sorted(own) if isinstance(figures[key], int | float)}
+    return metrics | {f"drift_{k}": v for f in health if f.kind == "calibration_drift" for k, v in f.figures.items()}
 
 
-def _rows(context: CampaignContext, round: int) -> list[JsonDict]:
-    """Return the candidates of the rounds so far, best first, with rank, unit and the facts of the space."""
-    unit, space = oracle_of(context.config).unit, space_of(context.config)
+def _rows(context: CampaignContext, round: int) -> list[CandidateRow]:
+    """Return the candidates of the rounds so far, best first."""
     found = context.ledger.candidates(context.campaign.id, last=round)
-    rows = with_compounds(ranked(found, maximise=context.maximise), space)
+    return with_compounds(ranked(found, maximise=context.maximise), space_of(context.config))
+
+
+def _table(context: CampaignContext, rows: list[CandidateRow]) -> list[JsonDict]:
+    """Return them for the page and the tables, with rank, unit and the facts of the space."""
+    unit, space = oracle_of(context.config).unit, space_of(context.config)
     return [
-        {**row, "rank": rank, "unit": unit, **space.facts_of(row["smiles"])} for rank, row in enumerate(rows, start=1)
+        {**row._asdict(), "rank": rank, "unit": unit, **space.facts_of(row.object)}
+        for rank, row in enumerate(rows, start=1)
     ]
 
 
@@ -133,8 +146,8 @@ def _table_columns(context: CampaignContext) -> list[str]:
     return [*_COLUMNS[:place], *space_of(context.config).facts, *_COLUMNS[place:]]
 
 
-def _figures(context: CampaignContext, rows: list[JsonDict], summary: RoundSummary) -> dict[str, Any]:
-    best = [row["value"] for row in rows if row["arm"] == Arm.INITIAL and row["value"] is not None]
+def _figures(context: CampaignContext, rows: list[CandidateRow], summary: RoundSummary) -> dict[str, Any]:
+    best = [row.value for row in rows if row.arm == Arm.INITIAL and row.value is not None]
     initial = (max(best) if context.maximise else min(best)) if best else None
     return {
         "best": summary.best,
@@ -148,13 +161,13 @@ def _figures(context: CampaignContext, rows: list[JsonDict], summary: RoundSumma
         "control_half": summary.control.half if summary.control else None,
         "calls": summary.calls,
         "budget": context.config.budget.calls,
-        "failed": sum(row["state"] == CallState.FAILED for row in rows),
+        "failed": sum(row.state == CallState.FAILED for row in rows),
         "rounds": summary.round,
         **_heldout(context, summary.round),
     }
 
 
-def _health(context: CampaignContext, rows: list[JsonDict], round: int) -> list[Finding]:
+def _health(context: CampaignContext, rows: list[CandidateRow], round: int) -> list[Finding]:
     """Return the findings of a round."""
     return findings(rows, _stages(context, round), maximise=context.maximise, only=round)
 
@@ -228,7 +241,7 @@ def _publish_round(
     tracker.params(run, {"round": round, "seed": context.config.seed, **_components(context)})
     tracker.metrics(run, [{f"{s.name}/{k}": v for s in stages for k, v in s.metrics.items()}])
     tracker.metrics(run, [{f"seconds/{s.name}": s.seconds for s in stages}])
-    table = pd.read_parquet(dataset.path(context, "dataset.parquet"))
+    table = read_table(dataset.path(context, "dataset.parquet"))
     name = f"{context.campaign.slug} after round {round}"
     tracker.dataset(run, name, dataset.sha256, dataset.path(context, "dataset.parquet"), len(table))
     if generator is not None:
@@ -240,13 +253,13 @@ def _publish_round(
         training = read_json(proxy.path(context, "training.json"))
         tracker.proxy_version(run, proxy.path(context, ""), training)
     rows = ranked(context.ledger.course(context.campaign.id), maximise=context.maximise)
-    tracker.tags(run, _health_tags(_health(context, [row for row in rows if row["round"] <= round], round)))
+    tracker.tags(run, _health_tags(_health(context, [row for row in rows if row.round <= round], round)))
     tracker.artifacts(run, stage.path(context, ""), "report")
     tracker.artifacts(run, dataset.path(context, ""), "data")
     tracker.mark_published(run, key)
 
 
-def _publish_campaign(context: CampaignContext, tracker: Tracker, folder: Path, rows: list[JsonDict]) -> None:
+def _publish_campaign(context: CampaignContext, tracker: Tracker, folder: Path, rows: list[CandidateRow]) -> None:
     run = tracker.run()
     page = tracker.link(run, "report/candidates.html")
     (folder / "mlflow.txt").write_text(page + "\n")
@@ -270,7 +283,7 @@ def _publish_campaign(context: CampaignContext, tracker: Tracker, folder: Path, 
             "discovery.state": str(campaign.state),
             "discovery.message": campaign.message,
             "discovery.page": page,
-            **_health_tags(_health(context, rows, max((row["round"] for row in rows), default=0))),
+            **_health_tags(_health(context, rows, max((row.round for row in rows), default=0))),
             "mlflow.note.content": _note(context, campaign, rows, page),
         },
     )
@@ -295,27 +308,27 @@ def _components(context: CampaignContext) -> dict[str, str]:
     return {**parts, "options": json.dumps({name: config[name] for name in parts}, sort_keys=True)}
 
 
-def _best_by_call(rows: list[JsonDict], *, maximise: bool) -> list[dict[str, float | None]]:
+def _best_by_call(rows: list[CandidateRow], *, maximise: bool) -> list[dict[str, float | None]]:
     """Return the best value so far by number of calls, in the order of purchase; a failed call counts as a call.
 
     Values that came with the data were known before the first call: they stand at call 0.
     """
     pick = max if maximise else min
-    known = [row["value"] for row in rows if row["origin"] == IMPORTED and row["value"] is not None]
+    known = [row.value for row in rows if row.origin == IMPORTED and row.value is not None]
     bought = [row for row in rows if is_call(row)]
     best: float | None = pick(known) if known else None
     out: list[dict[str, float | None]] = [{"call": 0, "best_so_far": best}] if known else []
-    for call, row in enumerate(sorted(bought, key=lambda row: (row["round"], row["position"])), start=1):
-        if row["value"] is not None:
-            best = row["value"] if best is None else pick(best, row["value"])
+    for call, row in enumerate(sorted(bought, key=lambda row: (row.round, row.position)), start=1):
+        if row.value is not None:
+            best = row.value if best is None else pick(best, row.value)
         out.append({"call": call, "best_so_far": best})
     return out
 
 
-def _note(context: CampaignContext, campaign: Campaign, rows: list[JsonDict], page: str) -> str:
+def _note(context: CampaignContext, campaign: Campaign, rows: list[CandidateRow], page: str) -> str:
     """Return the description of the campaign's run: what became of it, then its best candidates."""
     unit = shown_unit(oracle_of(context.config).unit)
-    best = [row for row in rows if row["value"] is not None][:10]
+    best = [row for row in rows if row.value is not None][:10]
     lines = [
         f"**{_verdict(campaign)}** {_best_text(context, best[0], unit) if best else 'Nothing was measured.'} "
         f"{_gain_text(rows, unit, maximise=context.maximise)}",
@@ -324,11 +337,11 @@ def _note(context: CampaignContext, campaign: Campaign, rows: list[JsonDict], pa
         "",
     ]
     for place, row in enumerate(best, 1):
-        lines.append(f"{place}. **{_told(row['value'], unit)}** `{row['smiles']}` ({_where(row)})")
+        lines.append(f"{place}. **{_told(row.value, unit)}** `{row.object}` ({_where(row)})")
     return "\n".join(lines)
 
 
-def _told(value: float, unit: str) -> str:
+def _told(value: float | None, unit: str) -> str:
     return f"{figure(value)} {unit}".rstrip()
 
 
@@ -338,15 +351,15 @@ def _verdict(campaign: Campaign) -> str:
     return f"Stopped: {campaign.state.value.replace('_', ' ')}. {masked(campaign.message)}".strip()
 
 
-def _best_text(context: CampaignContext, row: JsonDict, unit: str) -> str:
+def _best_text(context: CampaignContext, row: CandidateRow, unit: str) -> str:
     name = context.config.objective.name.replace("_", " ")
-    return f"Best {name} {_told(row['value'], unit)} ({_where(row)})."
+    return f"Best {name} {_told(row.value, unit)} ({_where(row)})."
 
 
-def _gain_text(rows: list[JsonDict], unit: str, *, maximise: bool) -> str:
+def _gain_text(rows: list[CandidateRow], unit: str, *, maximise: bool) -> str:
     """Return how much better what the acquisition bought is than the control, on average; a gain is positive."""
     means = {
-        arm: [row["value"] for row in rows if row["arm"] == arm and row["value"] is not None]
+        arm: [row.value for row in rows if row.arm == arm and row.value is not None]
         for arm in (Arm.ACQUISITION, Arm.CONTROL)
     }
     bought, control = means[Arm.ACQUISITION], means[Arm.CONTROL]
@@ -359,5 +372,5 @@ def _gain_text(rows: list[JsonDict], unit: str, *, maximise: bool) -> str:
     )
 
 
-def _where(row: JsonDict) -> str:
-    return "initial design" if row["round"] == 0 else f"round {row['round']}, {row['source']}"
+def _where(row: CandidateRow) -> str:
+    return "initial design" if row.round == 0 else f"round {row.round}, {row.source}"

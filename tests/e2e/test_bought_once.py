@@ -81,7 +81,7 @@ class Two:
         latest = {campaign.name: campaign.id for campaign in ledger.campaigns() if campaign.name in names}
         rows = [row for campaign_id in latest.values() for row in ledger.candidates(campaign_id)]
         ledger.close()
-        return [row["origin"] for row in rows if row["origin"]]
+        return [row.origin for row in rows if row.origin]
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ HOSTILE = "</script><img src=x onerror=\"console.error('run')\"><script>console.
 
 def row(smiles: str, value: float | None, **more: Any) -> dict[str, Any]:
     return {
-        "id": f"ID-{smiles}", "smiles": smiles, "value": value, "unit": "eV", "round": 1, "arm": "acquisition",
+        "id": f"ID-{smiles}", "object": smiles, "value": value, "unit": "eV", "round": 1, "arm": "acquisition",
         "predicted_mean": 1.0, "predicted_std": 0.5, "source": "gflownet", "state": "done", "novelty": 0.5, "error": None,
     } | more  # fmt: skip
 
@@ -65,7 +65,7 @@ def shown(browser: Browser) -> list[str]:
 
 
 def smiles(*order: int) -> list[str]:
-    return [ROWS[i]["smiles"] for i in order]
+    return [ROWS[i]["object"] for i in order]
 
 
 def test_structures_and_plots_are_drawn_and_nothing_is_fetched(browser: Browser, page: Path) -> None:
@@ -131,7 +131,7 @@ def test_cards_show_the_same_candidates(browser: Browser, page: Path) -> None:
     tops = browser.evaluate("Array.from(document.querySelectorAll('tbody tr')).map(r => r.getBoundingClientRect().top)")
     assert tops[0] == tops[1]
     browser.click("th.novelty button")
-    assert shown(browser)[0] == ROWS[0]["smiles"]
+    assert shown(browser)[0] == ROWS[0]["object"]
     browser.click("button[data-view=table]")
     assert browser.evaluate("getComputedStyle(document.querySelector('tbody')).display") == "table-row-group"
 

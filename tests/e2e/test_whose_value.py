@@ -54,7 +54,7 @@ def origins(bench: Bench) -> set[str]:
     ledger = Workspace.open().ledger()
     rows = ledger.candidates(ledger.campaign(bench.config["name"]).id)
     ledger.close()
-    return {row["origin"] for row in rows}
+    return {row.origin for row in rows}
 
 
 def logp(smiles: str) -> float:

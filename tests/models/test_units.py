@@ -70,7 +70,7 @@ def batch_of(
     acquisition = build("acquisition", {"kind": acquisition_kind})
     about = round_context(acquisition, proxy, TRAIN, values, maximise=maximise, seed=5)
     prediction = proxy.predict(TEST)
-    scored = scores(acquisition, prediction, replace(about, molecules=tuple(TEST)))
+    scored = scores(acquisition, prediction, replace(about, objects=tuple(TEST)))
     scored = rounded(scored, acquisition, float(values.std(ddof=1)))
     chosen = choose(
         build("selector", {"kind": selector}),

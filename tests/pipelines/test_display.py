@@ -24,7 +24,7 @@ def test_only_the_last_round_is_read_again_and_another_generation_begins_anew(tm
         book = OracleBook(ledger, campaign.id, "o", "1")
         for round in range(6):
             keys = [f"{fresh}-{round}-{i}" for i in range(4)]
-            rows = [{"object_id": key, "smiles": "C", "arm": "acquisition", "source": "g"} for key in keys]
+            rows = [{"object_id": key, "object": "C", "arm": "acquisition", "source": "g"} for key in keys]
             ledger.add_candidates(campaign.id, round, rows)
             book.reserve(round, [(key, "C") for key in keys], cost=1.0)
             book.submit(keys)

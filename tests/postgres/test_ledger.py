@@ -15,6 +15,7 @@ from data.ledger.ledger import Ledger
 from data.ledger.lock import CampaignLocked, campaign_lock, release_lock
 from data.ledger.schema import metadata
 from data.records import Measurement
+from tests.data.ledger.test_migration import content, upgrade, with_objects
 
 MINIMAL = {"name": "x", "objectives": [{"name": "affinity", "oracle": {"kind": "xtb"}}]}
 HOSTILE = "a\0b \ud800 " + "long " * 2000
@@ -39,14 +40,54 @@ def test_the_migrations_make_the_tables_that_the_code_expects(ledger):
         assert compare_metadata(context, metadata) == []
 
 
+def test_a_ledger_of_the_last_revision_comes_out_whole(url):
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        upgrade(connection, "0004")
+        connection.execute(
+            sa.text(
+                "INSERT INTO campaigns (name, generation, config, identity, base, state, message, seconds, created_at, "
+                "calls, cost) VALUES ('x', 1, '{}', 'i', '/', 'done', '', 0, 'now', 2, 3.0)"
+            )
+        )
+        for place, (smiles, value) in enumerate((("CCO", 1.5), ("\u00e9 'quoted'", None))):
+            given = {"p": place, "k": f"k{place}", "s": smiles, "v": value}
+            connection.execute(
+                sa.text(
+                    "INSERT INTO candidates (campaign_id, round, position, object_id, smiles, arm, source) "
+                    "VALUES (1, 0, :p, :k, :s, 'initial', 'csv')"
+                ),
+                given,
+            )
+            connection.execute(
+                sa.text(
+                    "INSERT INTO oracle_calls (campaign_id, round, oracle, version, identity, object_id, fidelity, "
+                    "replicate, smiles, origin, state, attempts, cost, value, message, seconds, reserved_at) VALUES "
+                    "(1, 0, 'o', '1', 'i', :k, '', 0, :s, 'called', 'done', 1, 1.5, :v, '', 0, 'now')"
+                ),
+                given,
+            )
+        before = content(connection)
+    engine.dispose()
+    ledger = Ledger(url)
+    with ledger.read() as connection:
+        assert content(connection) == with_objects(before)
+        names = {index["name"] for index in sa.inspect(connection).get_indexes("oracle_calls")}
+        keys = sa.inspect(connection).get_foreign_keys("oracle_calls")
+    assert {"oracle_calls_of_object", "oracle_calls_by_value"} <= names
+    assert [key["referred_table"] for key in keys] == ["campaigns"]
+    assert (ledger.spent(1).calls, ledger.spent(1).cost) == (2, 3.0)
+    ledger.close()
+
+
 def test_a_call_lives_from_booking_to_answer(ledger, campaign):
     book = OracleBook(ledger, campaign.id, "o", "1")
-    row = {"object_id": "A", "smiles": "C", "arm": "initial", "source": "zinc250k"}
+    row = {"object_id": "A", "object": "C", "arm": "initial", "source": "zinc250k"}
     ledger.add_candidates(campaign.id, 0, [row])
     assert book.reserve(0, [("A", "C"), ("B", "CC")], cost=1.0, max_calls=1) == 1
     book.submit(["A"])
     book.complete("A", Measurement("C", 1.5))
-    assert [(row["id"], row["state"], row["value"]) for row in ledger.candidates(campaign.id)] == [("A", "done", 1.5)]
+    assert [(row.id, row.state, row.value) for row in ledger.candidates(campaign.id)] == [("A", "done", 1.5)]
     assert ledger.spent(campaign.id).calls == 1
 
 
@@ -66,8 +107,8 @@ def test_an_answer_is_kept_whatever_its_text_and_its_oracle_s_name(ledger, campa
 
 
 def test_a_candidate_s_source_may_have_any_length(ledger, campaign):
-    ledger.add_candidates(campaign.id, 0, [{"object_id": "A", "smiles": "C", "arm": "initial", "source": LONG}])
-    assert ledger.candidates(campaign.id)[0]["source"] == LONG
+    ledger.add_candidates(campaign.id, 0, [{"object_id": "A", "object": "C", "arm": "initial", "source": LONG}])
+    assert ledger.candidates(campaign.id)[0].source == LONG
 
 
 def test_one_process_holds_a_campaign_at_a_time(ledger, campaign):

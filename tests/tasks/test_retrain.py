@@ -121,9 +121,9 @@ def test_a_challenger_that_was_spoilt_is_refused_and_the_champion_stays(measured
 
 def holdout_of(molecules):
     """The molecules in the order of their ids, and which of them are held out."""
-    frame = pd.DataFrame({"id": [identity(s) for s in molecules], "smiles": molecules, "value": 0.0})
+    frame = pd.DataFrame({"id": [identity(s) for s in molecules], "object": molecules, "value": 0.0})
     data = TrainingData.of(frame, Molecules())
-    return data.molecules, in_holdout(data)
+    return data.objects, in_holdout(data)
 
 
 def test_a_molecule_never_changes_sides_as_data_grow():

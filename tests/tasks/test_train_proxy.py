@@ -49,7 +49,7 @@ class Remembering(Component):
 
 def data(n):
     rows = [(f"ID{i:03d}", smiles, float(i)) for i, smiles in enumerate(MOLECULES[:n])]
-    return TrainingData.of(pd.DataFrame(rows, columns=["id", "smiles", "value"]), Molecules())
+    return TrainingData.of(pd.DataFrame(rows, columns=["id", "object", "value"]), Molecules())
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_campaign_whose_network_replays_runs_and_resumes(bench):
     "damage", [lambda content: content[: len(content) // 2], lambda content: b"", lambda content: b"x" + content[1:]]
 )
 def test_a_damaged_proxy_in_the_store_is_trained_again_to_the_same_bytes(tmp_path, damage):
-    frame = pd.DataFrame({"id": MOLECULES[:12], "smiles": MOLECULES[:12], "value": np.arange(12.0)})
+    frame = pd.DataFrame({"id": MOLECULES[:12], "object": MOLECULES[:12], "value": np.arange(12.0)})
     workspace, config, data = (
         Workspace(tmp_path),
         ProxyConfig(kind="gaussian_process"),

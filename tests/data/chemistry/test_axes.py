@@ -85,7 +85,7 @@ def test_a_text_whose_canonical_form_says_as_much_is_taken(text, canonical):
 )
 def test_drawings_of_two_mirror_images_are_both_refused(tmp_path, blocks):
     library = read(tmp_path, blocks)
-    assert list(library.frame["smiles"]) == ["CCO"]
+    assert list(library.frame["object"]) == ["CCO"]
     assert [refusal.reason.startswith("the configuration of an axis") for refusal in library.refused] == [True, True]
 
 
@@ -98,7 +98,7 @@ def test_drawings_of_two_mirror_images_are_both_refused(tmp_path, blocks):
 )
 def test_a_drawing_in_space_without_a_fixed_axis_is_taken(tmp_path, smiles):
     library = read(tmp_path, mirrored(smiles)[:1])
-    assert list(library.frame["smiles"]) == ["CCO", Chem.CanonSmiles(smiles)]
+    assert list(library.frame["object"]) == ["CCO", Chem.CanonSmiles(smiles)]
 
 
 def test_the_table_oracle_answers_for_neither_mirror_image(tmp_path):

@@ -21,7 +21,7 @@ from data.ledger.health import (
     whole,
     worst,
 )
-from data.records import CallState
+from data.records import CallState, CandidateRow
 
 
 def quantiles(n: int) -> list[float]:
@@ -29,17 +29,17 @@ def quantiles(n: int) -> list[float]:
     return [NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)]
 
 
-def rows(z: list[float], *, round: int = 1, std: float = 0.5, **changes: Any) -> list[dict[str, Any]]:
+def rows(z: list[float], *, round: int = 1, std: float = 0.5, **changes: Any) -> list[CandidateRow]:
     """Candidates whose measured values are z predicted deviations above their predictions."""
     return [
-        {
-            "round": round,
-            "state": CallState.DONE,
-            "value": float(i) + std * one,
-            "predicted_mean": float(i),
-            "predicted_std": std,
-            **changes,
-        }
+        CandidateRow(
+            "m",
+            round=round,
+            state=CallState.DONE,
+            value=float(i) + std * one,
+            predicted_mean=float(i),
+            predicted_std=std,
+        )._replace(**changes)
         for i, one in enumerate(z)
     ]
 

@@ -21,7 +21,7 @@ def ledger(tmp_path):
 
 
 def candidate(object_id: str, **more: object) -> dict[str, object]:
-    return {"object_id": object_id, "smiles": "C", "arm": "initial", "source": "zinc250k", **more}
+    return {"object_id": object_id, "object": "C", "arm": "initial", "source": "zinc250k", **more}
 
 
 def test_the_migrations_make_the_tables_that_the_code_expects(ledger):
@@ -95,7 +95,7 @@ def test_a_batch_given_twice_is_one_batch_and_another_is_refused(ledger, tmp_pat
     campaign = ledger.begin_campaign(parse_config(MINIMAL), tmp_path)
     for _ in range(2):
         ledger.add_candidates(campaign.id, 0, [candidate("A"), candidate("B")])
-    assert [row["id"] for row in ledger.candidates(campaign.id)] == ["A", "B"]
+    assert [row.id for row in ledger.candidates(campaign.id)] == ["A", "B"]
     with pytest.raises(LedgerError, match="another batch"):
         ledger.add_candidates(campaign.id, 0, [candidate("B"), candidate("A")])
 
@@ -111,7 +111,7 @@ def test_a_candidate_is_proposed_until_its_call_is_booked(ledger, tmp_path):
     campaign = ledger.begin_campaign(parse_config(MINIMAL), tmp_path)
     ledger.add_candidates(campaign.id, 0, [candidate("A", predicted_mean=1.5)])
     (row,) = ledger.candidates(campaign.id)
-    assert (row["state"], row["value"], row["predicted_mean"]) == ("proposed", None, 1.5)
+    assert (row.state, row.value, row.predicted_mean) == ("proposed", None, 1.5)
 
 
 def test_state_and_running_time_are_kept(ledger, tmp_path):

@@ -27,6 +27,30 @@ XTB = {"kind": "xtb", "property": "dipole"}
 MINE = {"kind": "python", "function": "my_oracle:measure"}
 
 
+def upgrade(connection, revision):
+    """Bring tables to a revision, as the program of that revision had them."""
+    config = Config()
+    config.set_main_option("script_location", "data:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def content(connection):
+    """Return all that a ledger holds: table -> its rows, as mappings."""
+    tables = ("campaigns", "oracle_calls", "candidates", "stages", "locks")
+    rows = {
+        table: connection.execute(sa.text(f"SELECT * FROM {table} ORDER BY 1, 2, 3")).mappings() for table in tables
+    }
+    return {table: [dict(row) for row in found] for table, found in rows.items()}
+
+
+def with_objects(held):
+    """Return the same, with the text of an object under `object`."""
+    names = {"smiles": "object"}
+    return {table: [{names.get(k, k): v for k, v in row.items()} for row in rows] for table, rows in held.items()}
+
+
 @pytest.fixture
 def old(tmp_path):
     """Makes the file of a ledger of revision 0001: campaigns by name -> (oracle, folder, calls)."""
@@ -35,11 +59,7 @@ def old(tmp_path):
         path = tmp_path / "ledger.db"
         engine = sa.create_engine(f"sqlite:///{path}")
         with engine.begin() as connection:
-            config = Config()
-            config.set_main_option("script_location", "data:migrations")
-            config.set_main_option("path_separator", "os")
-            config.attributes["connection"] = connection
-            command.upgrade(config, "0001")
+            upgrade(connection, "0001")
             for number, (name, (oracle, folder, calls)) in enumerate(campaigns.items(), start=1):
                 stored = parse_config({"name": name, "objectives": [{"name": "p", "oracle": oracle}]}).to_json()
                 connection.execute(
@@ -88,7 +108,7 @@ TAUTOMERS = {
 def test_rows_spend_and_values_come_out_whole_and_objects_are_named_by_their_text(old):
     ledger = Ledger.at(old(**TAUTOMERS))
     rows = ledger.candidates(1)
-    assert [(row["id"], row["smiles"], row["value"]) for row in rows] == [
+    assert [(row.id, row.object, row.value) for row in rows] == [
         (handle(PYRIDINOL), PYRIDINOL, 2.28),
         (handle("CCO"), "CCO", 1.0),
     ]
@@ -99,10 +119,31 @@ def test_rows_spend_and_values_come_out_whole_and_objects_are_named_by_their_tex
     ledger.close()
 
 
+def test_every_row_of_the_last_revision_is_kept_as_it_is_under_the_new_name(old):
+    path = old(**TAUTOMERS)
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        upgrade(connection, "0004")
+        before = content(connection)
+    engine.dispose()
+    assert "smiles" in before["candidates"][0]
+    ledger = Ledger.at(path)
+    with ledger.read() as connection:
+        assert content(connection) == with_objects(before)
+        assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+        assert connection.exec_driver_sql("PRAGMA quick_check").scalar() == "ok"
+    ledger.check()
+    ledger.close()
+    with closing(sqlite3.connect(f"{path}.0004")) as copy:
+        assert copy.execute("SELECT smiles FROM candidates ORDER BY id").fetchall() == [
+            (row["smiles"],) for row in before["candidates"]
+        ]
+
+
 def test_a_value_of_a_tautomer_is_counted_marked_and_not_taken_over_again(old, tmp_path):
     ledger = Ledger.at(old(**TAUTOMERS))
     assert ledger.uncertain() == {"second": 1}
-    messages = {row["smiles"]: row["message"] for row in ledger.candidates(2)}
+    messages = {row.object: row.message for row in ledger.candidates(2)}
     assert "not certainly" in messages[PYRIDONE]
     assert messages["CCO"] == ""
     third = ledger.begin_campaign(
@@ -111,7 +152,7 @@ def test_a_value_of_a_tautomer_is_counted_marked_and_not_taken_over_again(old, t
     oracle = build("oracle", XTB)
     book = OracleBook(ledger, third.id, "xtb", oracle.version, oracle.identity())
     book.reserve(0, [(handle(s), s) for s in (PYRIDINOL, PYRIDONE, "CCO")], cost=1.0)
-    assert {row["smiles"]: row["value"] for row in book.rows()} == {PYRIDINOL: 2.28, PYRIDONE: None, "CCO": 1.0}
+    assert {row["object"]: row["value"] for row in book.rows()} == {PYRIDINOL: 2.28, PYRIDONE: None, "CCO": 1.0}
     ledger.close()
 
 

@@ -108,7 +108,7 @@ def mixed(tmp_path):
         rows = [
             {
                 "object_id": f"m{(7 * i) % 20:02d}-{round}",
-                "smiles": ("Oc1ccccn1", "O=c1cccc[nH]1", "CCO")[(i + round) % 3],
+                "object": ("Oc1ccccn1", "O=c1cccc[nH]1", "CCO")[(i + round) % 3],
                 "arm": ("acquisition", "control")[i % 2],
                 "source": "g",
                 "compound": MOLECULES.compound(("Oc1ccccn1", "O=c1cccc[nH]1", "CCO")[(i + round) % 3]),
@@ -163,7 +163,7 @@ def test_the_same_compound_is_looked_for_among_all_candidates(mixed, written):
     same = ledger.same_compounds(campaign_id, {compound_of(row, MOLECULES) for row in top})
     told = with_compounds(top, MOLECULES, ranked(same, maximise=True))
     assert told == with_compounds(every[:3], MOLECULES, every)
-    assert all(len(row["same_compound"].split()) >= 19 for row in told)
+    assert all(len(row.same_compound.split()) >= 19 for row in told)
 
 
 def test_what_was_booked_is_what_the_calls_add_up_to(mixed):

@@ -5,11 +5,11 @@ import itertools
 import pytest
 
 from data.ledger.summary import arm_figures, arm_text, by_source, summaries, summarise
-from data.records import Arm, CallState
+from data.records import Arm, CallState, CandidateRow
 
 
 def row(origin, value, source="csv", state=CallState.DONE):
-    return {"origin": origin, "value": value, "source": source, "state": state, "arm": Arm.INITIAL, "round": 0}
+    return CandidateRow("m", origin=origin, value=value, source=source, state=state, arm=Arm.INITIAL)
 
 
 def test_labels_that_came_with_the_file_are_not_told_as_bought():
@@ -41,9 +41,9 @@ def test_an_interval_is_told_from_three_values_on(values, told):
 def test_sources_stand_in_one_order_whatever_that_of_the_candidates():
     rows = [
         row("imported", 1.0),
-        row("called", 2.0) | {"source": "random", "round": 1, "arm": Arm.CONTROL},
-        row("called", 9.0) | {"source": "genetic", "round": 1, "arm": Arm.ACQUISITION},
-        row("called", 8.0) | {"source": "gflownet", "round": 2, "arm": Arm.ACQUISITION},
+        row("called", 2.0)._replace(source="random", round=1, arm=Arm.CONTROL),
+        row("called", 9.0)._replace(source="genetic", round=1, arm=Arm.ACQUISITION),
+        row("called", 8.0)._replace(source="gflownet", round=2, arm=Arm.ACQUISITION),
     ]
     for order in itertools.permutations(rows):
         assert [one.source for one in by_source(order, [], maximise=True)] == ["csv", "genetic", "random", "gflownet"]
@@ -52,18 +52,19 @@ def test_sources_stand_in_one_order_whatever_that_of_the_candidates():
 def test_a_thousand_rounds_are_summarised_as_each_is_and_each_row_is_looked_at_once():
     looks = 0
 
-    class Row(dict):
-        def __getitem__(self, key):
+    class Row(CandidateRow):
+        @property
+        def state(self):
             nonlocal looks
-            looks += key == "state"
-            return super().__getitem__(key)
+            looks += 1
+            return CallState.DONE
 
-    rows = [Row(row("called", float((7 * i) % 1000)), round=i // 2, state=CallState.DONE) for i in range(2000)]
+    rows = [Row(*row("called", float((7 * i) % 1000))._replace(round=i // 2)) for i in range(2000)]
     found = summaries(rows, maximise=False)
     assert looks <= 10 * len(rows)
     for round in (0, 1, 17, 999):
         assert found[round] == summarise(rows, round, maximise=False)
-    measured = [row["value"] for row in rows[: 2 * 18]]
+    measured = [row.value for row in rows[: 2 * 18]]
     assert (found[17].calls, found[17].best, found[17].top10_mean) == (
         36,
         min(measured),

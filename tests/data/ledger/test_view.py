@@ -1,5 +1,3 @@
-import json
-
 import pytest
 
 from data.config import parse_config
@@ -17,7 +15,7 @@ def both(tmp_path):
     """A ledger with a campaign in it, and a view of its file."""
     ledger = Ledger.at(tmp_path / "ledger.db")
     campaign = ledger.begin_campaign(parse_config(MINIMAL), tmp_path)
-    rows = [{"object_id": key, "smiles": "C", "arm": "initial", "source": "csv"} for key in "ABC"]
+    rows = [{"object_id": key, "object": "C", "arm": "initial", "source": "csv"} for key in "ABC"]
     ledger.add_candidates(campaign.id, 0, rows)
     book = OracleBook(ledger, campaign.id, "xtb", "1")
     book.import_values(0, [("C", "C", 0.5)])
@@ -35,7 +33,11 @@ def test_the_view_shows_what_the_ledger_shows(both):
     assert view.campaigns() == ledger.campaigns()
     assert view.campaign("x") == campaign
     assert view.candidates(campaign.id) == ledger.candidates(campaign.id)
-    assert json.dumps(view.candidates(campaign.id))
+    (bought, waiting, imported) = view.candidates(campaign.id)
+    assert (bought.id, bought.object, bought.value, bought.state, bought.origin) == ("A", "C", 1.5, "done", "called")
+    assert (waiting.id, waiting.value, waiting.state, waiting.message) == ("B", None, "reserved", "")
+    assert (imported.id, imported.value, imported.position, imported.source) == ("C", 0.5, 2, "csv")
+    assert view.course(campaign.id) == [row._replace(object="", compound=None) for row in (bought, waiting, imported)]
     assert view.spent(campaign.id) == ledger.spent(campaign.id)
     assert (view.spent(campaign.id).calls, view.spent(campaign.id).cost) == (2, 4.0)
     assert view.owner(campaign.id) is None is ledger.owner(campaign.id)

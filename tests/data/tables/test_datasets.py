@@ -32,12 +32,12 @@ def test_a_csv_becomes_a_table_with_identity_family_value_and_line(tmp_path):
     first, second = library.frame.to_dict("records")
     assert first == {
         "id": identity("O=C1C=CC(=O)C=C1"),
-        "smiles": "O=C1C=CC(=O)C=C1",
+        "object": "O=C1C=CC(=O)C=C1",
         "value": 1.91,
         "family": "O=C1C=CC(=O)C=C1",
         "line": 2,
     }
-    assert (second["smiles"], second["family"], second["line"]) == ("CCO", "", 3)
+    assert (second["object"], second["family"], second["line"]) == ("CCO", "", 3)
     assert (library.refused, library.notes) == ([], [])
 
 
@@ -60,7 +60,7 @@ def test_bad_rows_are_refused_with_their_line_and_the_others_kept(tmp_path):
         "CCF,15",
     ]
     library = read_csv(tmp_path, "\n".join(rows) + "\n", value="y")
-    assert list(library.frame["smiles"]) == ["CCO", "CCF"]
+    assert list(library.frame["object"]) == ["CCO", "CCF"]
     assert reasons(library) == {
         3: "no valid SMILES",
         4: "no SMILES in this row",
@@ -103,12 +103,12 @@ def test_an_empty_value_is_an_unmeasured_molecule(tmp_path):
     ],
 )
 def test_salts_and_charges_are_settled_to_the_standard_form(tmp_path, written, standard):
-    assert list(read_csv(tmp_path, f"smiles\n{written}\n").frame["smiles"]) == [standard]
+    assert list(read_csv(tmp_path, f"smiles\n{written}\n").frame["object"]) == [standard]
 
 
 def test_replicates_become_their_mean_and_a_note(tmp_path):
     library = read_csv(tmp_path, "smiles,y\nCCO,1\nCCN,7\nOCC,2\nC(C)O,\n", value="y")
-    assert list(library.frame["smiles"]) == ["CCO", "CCN"]
+    assert list(library.frame["object"]) == ["CCO", "CCN"]
     assert list(library.frame["value"]) == [1.5, 7]
     assert len(library.notes) == 1
     assert "Lines 2, 4, 5 are one molecule, CCO: kept the mean of 2 values, from 1.0 to 2.0." in library.notes
@@ -187,7 +187,7 @@ def test_an_sd_file_gives_structures_values_and_the_line_of_each_record(tmp_path
     sd_file(path, [("CCO", {"EA": "-1.5"}), ("C1=CC(=O)C=CC1=O", {"EA": "1.91"}), ("CC#N", {})])
     config = {"kind": "sdf", "path": "molecules.sdf", "value": "EA"}
     frame = read_source(config, base=tmp_path, space=SPACE).frame
-    assert list(frame["smiles"]) == ["CCO", "O=C1C=CC(=O)C=C1", "CC#N"]
+    assert list(frame["object"]) == ["CCO", "O=C1C=CC(=O)C=C1", "CC#N"]
     assert list(frame["value"][:2]) == [-1.5, 1.91]
     assert math.isnan(frame["value"][2])
     ends = [number for number, line in enumerate(path.read_text().splitlines(), 1) if line == "$$$$"]
@@ -199,7 +199,7 @@ def test_a_broken_record_is_refused_and_the_others_kept(tmp_path):
     sd_file(path, [("CCO", {}), ("CCN", {})])
     path.write_text("broken\n\n\n  garbage\nM  END\n$$$$\n" + path.read_text())
     library = read_source({"kind": "sdf", "path": "molecules.sdf"}, base=tmp_path, space=SPACE)
-    assert list(library.frame["smiles"]) == ["CCO", "CCN"]
+    assert list(library.frame["object"]) == ["CCO", "CCN"]
     assert reasons(library) == {1: "RDKit cannot read the structure of this record"}
 
 
@@ -221,7 +221,7 @@ def test_zinc_in_the_space_of_the_quickstart_is_neutral_small_and_of_known_size(
     library = read_source({"kind": "zinc250k"}, base=Path(), space=small)
     assert len(library.frame) > 300
     assert library.frame["id"].is_unique
-    for smiles in library.frame["smiles"][:200]:
+    for smiles in library.frame["object"][:200]:
         mol = Chem.MolFromSmiles(smiles)
         assert mol.GetNumHeavyAtoms() <= 11
         assert Chem.GetFormalCharge(mol) == 0

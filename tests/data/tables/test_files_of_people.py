@@ -34,7 +34,7 @@ def read(folder, name, content, **options):
 
 
 def values(library):
-    return dict(zip(library.frame["smiles"], library.frame["value"], strict=True))
+    return dict(zip(library.frame["object"], library.frame["value"], strict=True))
 
 
 def reasons(library):
@@ -165,7 +165,7 @@ def test_a_property_with_two_values_is_refused(tmp_path):
 )
 def test_a_drawing_that_is_no_molecule_is_refused_with_the_reason(tmp_path, record, reason):
     library = read(tmp_path, "a.sdf", f"{record}$$$$\n{block('N')}$$$$\n")
-    assert list(library.frame["smiles"]) == ["CCN"]
+    assert list(library.frame["object"]) == ["CCN"]
     (told,) = reasons(library).values()
     assert any(words in told for words in reason.split("|"))
 

@@ -106,7 +106,7 @@ def test_a_row_that_is_refused_says_why(row, reason):
 def test_a_smiles_file_is_a_data_source(tmp_path):
     written(tmp_path, ".smi")
     library = read_source({"kind": "smiles", "path": "library.smi"}, base=tmp_path, space=SPACE)
-    assert library.frame["smiles"].tolist() == MOLECULES
+    assert library.frame["object"].tolist() == MOLECULES
     assert library.frame["value"].isna().all()
     with pytest.raises(SourceError, match=r"Did you mean 'library\.smi'"):
         read_source({"kind": "smiles", "path": "libary.smi"}, base=tmp_path, space=SPACE)

@@ -36,7 +36,7 @@ def exact(folder, kind, columns, **options):
     WRITERS[kind](folder, table)
     source = {"kind": kind, "path": f"a.{kind}", "smiles": "smiles", "value": "y", **options}
     library = read_source(source, base=folder, space=SPACE)
-    taken = dict(zip(library.frame["smiles"], library.frame["value"], strict=True))
+    taken = dict(zip(library.frame["object"], library.frame["value"], strict=True))
     oracle = Table(path=folder / f"a.{kind}", smiles="smiles", value="y", **options)
     for smiles in table["smiles"]:
         (answer,) = oracle.evaluate([smiles], keys=["k"])
@@ -105,7 +105,7 @@ def test_values_in_several_units_are_told_with_the_columns(tmp_path):
 def test_a_decimal_comma_between_value_and_unit_is_no_unit(tmp_path):
     (tmp_path / "a.csv").write_text("smiles,y,unit\nCC(=O)C,1,5\nCCO,2,nM\nCCN,3,\n")
     library = read_source({"kind": "csv", "path": "a.csv", "value": "y"}, base=tmp_path, space=SPACE)
-    assert dict(zip(library.frame["smiles"], library.frame["value"], strict=True)) == {"CCO": 2, "CCN": 3}
+    assert dict(zip(library.frame["object"], library.frame["value"], strict=True)) == {"CCO": 2, "CCN": 3}
     assert "the unit '5' of the value is a number" in library.refused[0].reason
     named = {"kind": "csv", "path": "a.csv", "value": "y", "unit_column": "unit", "unit": "5"}
     assert list(read_source(named, base=tmp_path, space=SPACE).frame["value"].dropna()) == [1]

@@ -25,7 +25,7 @@ def read(folder, text, **options):
 def values(library):
     return {
         smiles: None if math.isnan(value) else value
-        for smiles, value in zip(library.frame["smiles"], library.frame["value"], strict=True)
+        for smiles, value in zip(library.frame["object"], library.frame["value"], strict=True)
     }
 
 

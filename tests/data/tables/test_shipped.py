@@ -84,7 +84,7 @@ def test_it_is_a_data_source_whose_values_are_hidden_unless_asked_for(tmp_path, 
     hidden = read_source({"kind": "shipped"}, base=tmp_path, space=SPACE).frame
     assert hidden["value"].isna().all()
     assert hidden["id"].tolist() == [identity(smiles) for smiles in frame["smiles"].iloc[:30]]
-    assert hidden["smiles"].tolist() == frame["smiles"].iloc[:30].tolist()
+    assert hidden["object"].tolist() == frame["smiles"].iloc[:30].tolist()
     known = read_source({"kind": "shipped", "labelled": True}, base=tmp_path, space=SPACE).frame
     assert known["value"].tolist() == frame["value"].iloc[:30].tolist()
 

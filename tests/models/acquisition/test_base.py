@@ -37,7 +37,7 @@ def test_a_round_knows_the_best_value_and_the_best_prediction(maximise, best, pr
     context = round_context(acquisition, JointGuess(), ["C", "CCCC", "CC"], values, maximise=maximise, seed=9)
     assert (context.best, context.predicted_best) == (best, predicted)
     assert context.noise_std == pytest.approx(0.3)
-    assert (context.maximise, context.seed, context.molecules) == (maximise, 9, ("C", "CCCC", "CC"))
+    assert (context.maximise, context.seed, context.objects) == (maximise, 9, ("C", "CCCC", "CC"))
     assert context.measured.tolist() == [[7.0], [-1.0], [2.0]]
 
 

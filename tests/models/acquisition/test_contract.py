@@ -30,7 +30,7 @@ def problem(seed, n=6, t=5):
     return target, ScoringContext(
         best=float(measured[:, 0].min()),
         maximise=False,
-        molecules=tuple(rng.permutation(MOLECULES)[:n].tolist()),
+        objects=tuple(rng.permutation(MOLECULES)[:n].tolist()),
         seed=seed,
         predicted_best=float(measured[:, 0].min()) + 0.1,
         noise_std=0.1,
@@ -55,7 +55,7 @@ def changed(prediction, context, rows=slice(None), *, by=lambda values, k: value
         best=float(by(context.best, 0)),
         predicted_best=float(by(context.predicted_best, 0)),
         noise_std=float(abs(by(context.noise_std, 0) - by(0.0, 0))),
-        molecules=tuple(context.molecules[i] for i in at),
+        objects=tuple(context.objects[i] for i in at),
         cost=context.cost[rows],
         objectives=tuple(one(known, k) for k, known in enumerate(context.objectives)),
         measured=np.column_stack([by(column, k) for k, column in enumerate(context.measured.T)]),
@@ -177,7 +177,7 @@ def test_scores_far_from_the_best_are_finite_and_in_order(kind, maximise):
     context = ScoringContext(
         best=0.0,
         maximise=maximise,
-        molecules=("CCO",) * 5,
+        objects=("CCO",) * 5,
         predicted_best=0.0,
         cost=np.ones(5),
         objectives=(target, flat),

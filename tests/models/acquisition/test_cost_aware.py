@@ -32,12 +32,12 @@ def test_another_currency_changes_no_difference():
 
 def test_without_costs_they_grow_by_a_power_of_the_heavy_atoms():
     molecules = ("CCO", "c1ccccc1CCCC", "C")
-    value = CostAware().score_in(PREDICTION, context(molecules=molecules))
+    value = CostAware().score_in(PREDICTION, context(objects=molecules))
     np.testing.assert_allclose(np.exp(value), GAIN / np.array([0.3, 1.0, 0.1]) ** 3)
-    linear = CostAware(size_exponent=1.0).score_in(PREDICTION, context(molecules=molecules))
+    linear = CostAware(size_exponent=1.0).score_in(PREDICTION, context(objects=molecules))
     np.testing.assert_allclose(np.exp(linear), GAIN / np.array([0.3, 1.0, 0.1]))
     # Costs that are known come before.
-    both = CostAware().score_in(PREDICTION, context(molecules=molecules, cost=COST))
+    both = CostAware().score_in(PREDICTION, context(objects=molecules, cost=COST))
     np.testing.assert_allclose(np.exp(both), GAIN / COST)
 
 
@@ -45,7 +45,7 @@ def test_neither_costs_nor_molecules_is_refused():
     with pytest.raises(ValueError, match="'cost_aware' needs costs, or the molecules to estimate them from"):
         CostAware().score(PREDICTION, best=0.7, maximise=True)
     with pytest.raises(ValueError, match="needs costs"):
-        CostAware().score_in(PREDICTION, context(molecules=("CCO",)))
+        CostAware().score_in(PREDICTION, context(objects=("CCO",)))
 
 
 @pytest.mark.parametrize(

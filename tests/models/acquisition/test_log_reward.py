@@ -168,7 +168,7 @@ def test_a_molecule_predicted_as_the_average_of_the_measured_has_zero_under_a_lo
 
 def test_a_logarithm_that_reads_the_molecules_is_centred_on_the_measured_ones() -> None:
     measured = ["CC", "CCCC", "CCCCCC", "CCCCCCCC"]
-    context = ScoringContext(6.0, True, molecules=tuple(measured))
+    context = ScoringContext(6.0, True, objects=tuple(measured))
     found = reward({"kind": "cost_aware"}, proxy=WIDE, context=context)
     plain = reward({"kind": "expected_improvement"}, proxy=WIDE, context=context)
     # log cost is 3 log(atoms / 10); what is common to the measured molecules is taken off.
@@ -182,11 +182,11 @@ def test_a_logarithm_that_reads_the_molecules_is_centred_on_the_measured_ones() 
 
 
 def test_the_context_of_the_round_is_given_with_the_molecules_asked_for() -> None:
-    context = ScoringContext(6.0, True, molecules=("CC", "CCC"), seed=5)
+    context = ScoringContext(6.0, True, objects=("CC", "CCC"), seed=5)
     found = reward({"kind": "thompson_sampling"}, context=context)
     one_by_one = np.array([reward({"kind": "thompson_sampling"}, context=context)([smiles])[0] for smiles in CHAINS])
     np.testing.assert_allclose(found(CHAINS), one_by_one, atol=1e-6)
-    other = reward({"kind": "thompson_sampling"}, context=ScoringContext(6.0, True, molecules=("CC",), seed=6))
+    other = reward({"kind": "thompson_sampling"}, context=ScoringContext(6.0, True, objects=("CC",), seed=6))
     assert np.abs(other(CHAINS) - found(CHAINS)).max() > 0.01
 
 

@@ -16,7 +16,7 @@ PREDICTION = Prediction(np.array([1.0, 2.0, -1.0, 0.0, 3.0]), np.array([0.5, 1.0
 
 
 def scored(seed, molecules=MOLECULES, prediction=PREDICTION, *, maximise=True):
-    context = ScoringContext(0.0, maximise, molecules=tuple(molecules), seed=seed)
+    context = ScoringContext(0.0, maximise, objects=tuple(molecules), seed=seed)
     return ThompsonSampling().score_in(prediction, context)
 
 

@@ -43,9 +43,9 @@ class Round:
         self.selector, self.acquisition = build("selector", selector), build("acquisition", acquisition)
         self.proxy = proxy_of(proxy) if isinstance(proxy, str) else proxy
         about = round_context(self.acquisition, self.proxy, MEASURED, VALUES, maximise=maximise, seed=3)
-        self.context = replace(about, molecules=tuple(measured))
+        self.context = replace(about, objects=tuple(measured))
         self.prediction = self.proxy.predict(MOLECULES)
-        here = replace(self.context, molecules=tuple(MOLECULES))
+        here = replace(self.context, objects=tuple(MOLECULES))
         self.scored = scores(self.acquisition, self.prediction, here)
 
     def choose(self, n, *, seed=0):
@@ -132,7 +132,7 @@ def test_a_believer_asks_the_acquisition_of_the_campaign_again(acquisition, maxi
 
     def rescore(rows, prediction, best):
         names = tuple(MOLECULES[i] for i in rows)
-        return scores(here.acquisition, prediction, replace(here.context, molecules=names, best=best))
+        return scores(here.acquisition, prediction, replace(here.context, objects=names, best=best))
 
     joint = lambda rows: (mean[list(rows)], covariance[np.ix_(list(rows), list(rows))])  # noqa: E731
     assert here.choose(6) == here.selector.select(here.pool(joint=joint, rescore=rescore), 6)
@@ -236,7 +236,7 @@ def test_descriptors_are_in_deviations_of_all_that_is_looked_at_and_count_for_fi
     here.selector.options, here.selector.wants_train = SimpleNamespace(features="descriptors"), True
     here.choose(2)
     both = np.concatenate([here.selector.pool.features, here.selector.pool.train_features])
-    table = features_of([*MOLECULES, *here.context.molecules]).dense
+    table = features_of([*MOLECULES, *here.context.objects]).dense
     varied = table.std(0) > 0
     z = (table[:, varied] - table[:, varied].mean(0)) / table[:, varied].std(0)
     assert np.abs(z).max() > 5.5
@@ -258,7 +258,7 @@ def test_the_proxy_is_asked_about_the_shortlist_and_the_measured_only():
         build("selector", {"kind": "lcmd", "features": "last_layer", "pool": 4}),
         build("acquisition", UCB),
     )
-    context = ScoringContext(1.0, True, molecules=("CCO",))
+    context = ScoringContext(1.0, True, objects=("CCO",))
     chosen = choose(
         selector, acquisition, proxy, context, MOLECULES, proxy.predict(MOLECULES), mean, 3, space=Molecules(), seed=0
     )

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from data.config import ConfigError
+from data.records import CandidateRow
 from models.registry import build
 from models.spaces.base import BaseSpace, Fact
 from models.spaces.columns import COLUMNS, columns_of, exported, with_compounds
@@ -42,7 +43,7 @@ RUNS = Runs()
 
 
 def row(text=TEXT, **more):
-    return {"id": "m1", "smiles": text, "value": 0.1 + 0.2, "compound": None} | more
+    return {"id": "m1", "object": text, "value": 0.1 + 0.2, "compound": None} | more
 
 
 def test_an_object_of_several_values_has_a_column_for_each_behind_its_text():
@@ -73,9 +74,10 @@ def test_the_columns_of_molecules_are_those_they_have_always_been():
 
 
 def test_what_is_one_compound_is_for_the_space_to_say():
-    rows = [row(id="a"), row(TEXT.replace("350", "20"), id="b"), row(TEXT.replace("light", "heavy"), id="c")]
-    assert [one["same_compound"] for one in with_compounds(rows, RUNS)] == ["c", "", "a"]
-    assert [one["same_compound"] for one in with_compounds(rows[:1], RUNS, rows)] == ["c"]
+    texts = {"a": TEXT, "b": TEXT.replace("350", "20"), "c": TEXT.replace("light", "heavy")}
+    rows = [CandidateRow(name, text) for name, text in texts.items()]
+    assert [one.same_compound for one in with_compounds(rows, RUNS)] == ["c", "", "a"]
+    assert [one.same_compound for one in with_compounds(rows[:1], RUNS, rows)] == ["c"]
 
 
 def test_a_space_is_written_in_its_own_formats_and_no_others():

@@ -24,10 +24,10 @@ class Scripted:
         self.answers = answers
 
     def evaluate(self, molecules, *, keys):
-        for smiles, answer in zip(["C", "CC", "CCC", "CCCC"], self.answers, strict=False):
+        for obj, answer in zip(["C", "CC", "CCC", "CCCC"], self.answers, strict=False):
             if isinstance(answer, Exception):
                 raise answer
-            yield Measurement(smiles, answer)
+            yield Measurement(obj, answer)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ class Scripted:
 )
 def test_one_usable_measurement_per_molecule(answers, values, errors):
     measurements = list(usable_measurements(Scripted(*answers), ["C", "CC", "CCC"], ["1", "2", "3"]))
-    assert [measurement.smiles for measurement in measurements] == ["C", "CC", "CCC"]
+    assert [measurement.object for measurement in measurements] == ["C", "CC", "CCC"]
     assert [measurement.value for measurement in measurements] == values
     assert [measurement.error for measurement in measurements] == errors
 
@@ -52,11 +52,11 @@ def test_a_list_that_an_oracle_sorts_in_place_gives_no_molecule_the_value_of_ano
     class Sorts:
         def evaluate(self, molecules, *, keys):
             molecules.sort(key=len)
-            for smiles in molecules:
-                yield Measurement(smiles, float(len(smiles)))
+            for obj in molecules:
+                yield Measurement(obj, float(len(obj)))
 
     measurements = list(usable_measurements(Sorts(), ["CCC", "CC", "C"], ["1", "2", "3"]))
-    assert [(m.smiles, m.value, m.error) for m in measurements] == [
+    assert [(m.object, m.value, m.error) for m in measurements] == [
         ("CCC", None, "wrong_answer"),
         ("CC", 2.0, None),
         ("C", None, "wrong_answer"),
@@ -73,7 +73,7 @@ def test_what_an_oracle_yields_is_a_measurement_of_a_number():
             yield Measurement("N", Decimal("1E-400"))
 
     measurements = list(usable_measurements(Odd(), ["CCO", "O", "C", "N"], list("1234")))
-    assert [m.smiles for m in measurements] == ["CCO", "O", "C", "N"]
+    assert [m.object for m in measurements] == ["CCO", "O", "C", "N"]
     assert [m.value for m in measurements] == [1.5, None, None, None]
     assert {m.error for m in measurements[1:]} == {"wrong_answer"}
     assert json.dumps([measurements[0].value, measurements[0].seconds]) == "[1.5, 2.0]"

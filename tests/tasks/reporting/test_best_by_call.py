@@ -1,8 +1,9 @@
+from data.records import CandidateRow
 from tasks.reporting.report import _best_by_call
 
 
 def row(round, position, value, origin="called", id="x"):
-    return {"round": round, "position": position, "value": value, "origin": origin, "id": id}
+    return CandidateRow(id, value=value, round=round, position=position, origin=origin)
 
 
 def test_the_best_so_far_follows_the_order_of_purchase_and_failed_calls_count():

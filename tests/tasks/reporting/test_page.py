@@ -19,7 +19,7 @@ ACCEPTORS = ["N#CC(C#N)=C(C#N)C#N", "O=C1C=CC(=O)C=C1", "c1ccc2nsnc2c1", "N#Cc1c
 
 def row(smiles: str, value: float | None = 1.0, **more: Any) -> dict[str, Any]:
     return {
-        "id": f"ID-{smiles}", "smiles": smiles, "value": value, "unit": "eV", "round": 1, "arm": "acquisition",
+        "id": f"ID-{smiles}", "object": smiles, "value": value, "unit": "eV", "round": 1, "arm": "acquisition",
         "predicted_mean": 1.25, "predicted_std": 0.5, "source": "gflownet", "state": "done", "novelty": 0.5, "error": None,
     } | more  # fmt: skip
 
@@ -116,7 +116,7 @@ def test_a_molecule_that_cannot_be_drawn_keeps_its_row() -> None:
 
 def test_hostile_strings_add_no_element() -> None:
     hostile = "\"><script>alert(1)</script><img src=x onerror=alert(1)>'"
-    everywhere = dict.fromkeys(("id", "smiles", "arm", "source", "error", "message", "unit"), hostile)
+    everywhere = dict.fromkeys(("id", "object", "arm", "source", "error", "message", "unit"), hostile)
     found = page(
         [row("CCO") | everywhere | {"value": None, "state": "failed"}, row("CCN")],
         title=hostile,

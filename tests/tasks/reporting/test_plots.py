@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from data.chemistry.molecules import morgan_counts
+from data.records import CandidateRow
 from models.featurisers.nearness import min_max
 from models.spaces.molecules import Molecules
 from tasks.reporting.plots import (
@@ -37,13 +38,10 @@ LIBRARY = [
 ]
 
 
-def row(
-    value: float | None, *, round: int = 0, arm: str = "initial", smiles: str = "CCO", **more: Any
-) -> dict[str, Any]:
-    return {
-        "smiles": smiles, "value": value, "round": round, "arm": arm, "state": "failed" if value is None else "done",
-        "predicted_mean": None, "predicted_std": None, "origin": "called",
-    } | more  # fmt: skip
+def row(value: float | None, *, round: int = 0, arm: str = "initial", smiles: str = "CCO", **more: Any) -> CandidateRow:
+    state = "failed" if value is None else "done"
+    row = CandidateRow("m", smiles, value, round, arm=arm, state=state, origin="called")
+    return row._replace(**more)
 
 
 ROWS = [

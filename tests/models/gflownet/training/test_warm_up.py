@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from models.gflownet.construction.molecules import AtomSpace, FragmentSpace
 
 from models.gflownet.conditioning.inverse_temperature import InverseTemperature
-from models.gflownet.construction.molecules import AtomSpace, FragmentSpace
 from models.gflownet.environments.atoms import AtomEnvironment
 from models.gflownet.environments.fragments import FragmentEnvironment
 from models.gflownet.judging.metrics import log_probability
