@@ -118,7 +118,7 @@ class Search:
                 maximise=True,
                 seed=round_seed,
             )
-            scored = scores(score_of, prediction, replace(about, molecules=tuple(names)))
+            scored = scores(score_of, prediction, replace(about, objects=tuple(names)))
             chosen = choose(
                 select,
                 score_of,

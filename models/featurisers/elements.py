@@ -57,6 +57,7 @@ class Elements(Featuriser):
         if not self.options.descriptors:
             return Features(no_dense(len(objects)), counts)
         share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-        mean = share @ self._properties
-        variance = np.maximum(share @ np.square(self._properties) - np.square(mean), 0.0)
+        # Sums that do not depend on how many rows there are, as those of a matrix product do.
+        mean = np.einsum("ne,ep->np", share, self._properties)
+        variance = np.maximum(np.einsum("ne,ep->np", share, np.square(self._properties)) - np.square(mean), 0.0)
         return Features(np.hstack([mean, np.sqrt(variance)]), counts)

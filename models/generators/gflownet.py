@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from data.config import Spec
 from data.records import Candidate
@@ -32,7 +32,7 @@ from models.gflownet.rewards.base import ObjectReward, RememberedReward
 from models.gflownet.training.trainer import Trainer, TrainerOptions, TrainingError
 from models.gflownet.training.warm_up import imitate
 from models.protocols import GenerationContext
-from models.registry import Component, FolderPath, build, find
+from models.registry import Component, ComponentError, FolderPath, build, find, located
 from models.sealed import DamagedCheckpoint, read_sealed
 from models.spaces.base import BaseSpace
 from models.threads import single_thread
@@ -128,6 +128,17 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         held_out_molecules: int = Field(
             64, ge=0, description="Objects, not learnt from, on which probabilities are compared with rewards."
         )
+
+        @field_validator("construction")
+        @classmethod
+        def _located(cls, construction: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any] | None:
+            base = (info.context or {}).get("base")
+            if construction is None or base is None:
+                return construction
+            try:
+                return located("construction", construction, base)
+            except ComponentError as error:
+                raise ValueError(str(error)) from error
 
     def __init__(self, options: GFlowNetGenerator.Options | None = None, /, **values: Any) -> None:
         super().__init__(options, **values)

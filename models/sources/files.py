@@ -35,7 +35,7 @@ class Csv(TableSource["Csv.Options"]):
 
 
 class Parquet(TableSource[TableOptions]):
-    """A parquet table."""
+    """A parquet table, with a column or several for its objects."""
 
     kind = "parquet"
 

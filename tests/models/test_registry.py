@@ -46,6 +46,7 @@ class Weighed(Component):
         table: FolderPath = Path("table.csv")
 
 
+ROWS = Path(__file__).parent / "featurisers" / "rows.csv"
 EVERY_KIND = [
     (group, kind) for group in GROUPS for kind, cls in kinds(group).items() if cls.__module__.startswith("models.")
 ]
@@ -60,6 +61,15 @@ REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
     **{("source", kind): {"path": "molecules"} for kind in ("csv", "parquet", "sdf", "smiles")},
     ("space", "sequences"): {"alphabet": "dna", "length": 8},
     ("space", "subsets"): {"n": 5},
+    ("space", "vectors"): {"variables": {"temperature": [20, 120]}},
+    ("space", "compositions"): {"elements": ["Fe", "O"]},
+    ("space", "table"): {"path": "rows.csv", "columns": ["size"]},
+    ("featuriser", "elements"): {"elements": ["Fe", "O"]},
+    ("featuriser", "variables"): {"space": {"variables": {"temperature": [20, 120]}}},
+    ("featuriser", "rows"): {"space": {"path": str(ROWS), "key": "name", "columns": ["size"]}},
+    ("construction", "plain"): {"environment": {"kind": "hypergrid"}},
+    ("environment", "selection"): {"items": 4},
+    ("environment", "vectors"): {"variables": [{"kind": "real"}]},
     ("generator", "union"): {"members": [{"share": 1.0, "generator": {"kind": "random"}}]},
 }
 """Options without which a kind cannot be built."""

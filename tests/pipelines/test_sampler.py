@@ -234,7 +234,7 @@ calls = 0
 def reward(objects):
     global calls
     calls += 1
-    return [{bad} if calls > 30 else 1.0 + sum(item) for item in objects]
+    return [{bad} if calls > 3 else 1.0 + sum(item) for item in objects]
 """
 
 
@@ -301,7 +301,9 @@ def reward(objects):
 def test_the_flow_killed_in_the_middle_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
     file = tmp_path / "grid.yaml"
     (tmp_path / "deadly.py").write_text(REWARD)
-    own = {"reward": {"kind": "python", "function": "deadly:reward"}, **SAMPLED}
+    # Large enough that every step meets new objects: known ones are not asked for again.
+    large = {**CONFIG["environment"], "height": 64}
+    own = {"environment": large, "reward": {"kind": "python", "function": "deadly:reward"}, **SAMPLED}
     file.write_text(yaml.safe_dump(CONFIG | own))
 
     def discover(home, *arguments, **more):

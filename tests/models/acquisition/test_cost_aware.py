@@ -77,7 +77,7 @@ class Words(BaseSpace):
 
 
 def test_the_size_that_a_cost_grows_with_is_a_fact_of_the_space():
-    about = context(molecules=("ABC", "ABCDEFGHIJ", "A"), space=Words())
+    about = context(objects=("ABC", "ABCDEFGHIJ", "A"), space=Words())
     value = CostAware(size="length").score_in(PREDICTION, about)
     np.testing.assert_allclose(np.exp(value), GAIN / np.array([0.3, 1.0, 0.1]) ** 3)
     told = "takes the fact 'heavy_atoms' for the size of words; those of the space 'words_of_the_cost_test' are length"

@@ -89,7 +89,7 @@ def test_where_nothing_is_counted_luck_is_shared_by_distance():
     points, one = ("0", "0.5", "3"), Prediction(np.zeros(3), np.ones(3))
     draws = np.array(
         [
-            ThompsonSampling().score_in(one, ScoringContext(0.0, True, molecules=points, seed=seed, space=Points()))
+            ThompsonSampling().score_in(one, ScoringContext(0.0, True, objects=points, seed=seed, space=Points()))
             for seed in range(1000)
         ]
     )

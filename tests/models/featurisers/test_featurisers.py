@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,24 +18,36 @@ from models.featurisers.base import Featuriser, featuriser_of
 from models.featurisers.graphs import ATOM_FEATURES, BOND_FEATURES, Graphs, graph
 from models.registry import ComponentError, build, kinds
 
-KINDS = kinds("featuriser")
+KINDS = {kind: cls for kind, cls in kinds("featuriser").items() if cls.__module__.startswith("models.")}
 OBJECTS: dict[str, Any] = {
     "molecules": ["CCO", "c1ccccc1", "N#Cc1ccc(C#N)cc1", "CC(=O)Nc1ccccc1", "[Xe]", "C[N+](C)(C)C.[Cl-]", "C" * 40],
     "sequences": ["ACGT", "", "TTTTTTTT", "A", "GATTACA"],
     "subsets": ["{}", "0", "3, 1", "1, 4", "0, 1, 2, 3, 4, 5, 6, 7, 8, 9", "9", "5, 7, 9"],
     "arrays": np.random.default_rng(0).normal(size=(7, 3)),
+    "compositions": ["Fe2O3", "FeO", "TiO2", "O2", "Fe"],
+    "vectors": ["t=20, s=water", "t=120, s=water", "t=20, s=dmf", "t=55.5, s=dmf"],
+    "rows": ["a", "b", "c", "d"],
 }
 NONSENSE: dict[str, tuple[Any, str]] = {
     "molecules": (["CCO", "not a molecule"], "'not a molecule' is no valid SMILES"),
     "sequences": (["ACGT", "ACXT"], "got 'X' in 'ACXT'"),
     "subsets": (["0", "1, a"], "got 'a' in '1, a'"),
     "arrays": ([[0.0, 1.0], [np.nan, 1.0]], "the first is row 1"),
+    "compositions": (["FeO", "Na2O"], "Na"),
+    "vectors": (["t=20, s=water", "t=200, s=water"], "t=200 is outside 20 to 120"),
+    "rows": (["a", "z"], "z"),
+}
+TABLE = Path(__file__).with_name("rows.csv")
+OPTIONS: dict[str, dict[str, Any]] = {
+    "elements": {"elements": ["Fe", "Ti", "O"]},
+    "variables": {"space": {"variables": {"t": [20, 120], "s": ["water", "dmf"]}}},
+    "rows": {"space": {"path": str(TABLE), "key": "name", "columns": ["size", "colour"]}},
 }
 every = pytest.mark.parametrize("kind", list(KINDS))
 
 
 def made(kind: str, **options: Any) -> Any:
-    return build("featuriser", {"kind": kind, **options})
+    return build("featuriser", {"kind": kind, **OPTIONS.get(kind, {}), **options})
 
 
 def objects_of(kind: str) -> Any:
@@ -104,7 +117,8 @@ def test_it_is_rebuilt_from_its_configuration(kind: str) -> None:
     again = featuriser_of(json.loads(json.dumps(featuriser.config())))
     assert again.config() == featuriser.config()
     np.testing.assert_array_equal(again(objects_of(kind)).dense, featuriser(objects_of(kind)).dense)
-    assert featuriser_of(kind).config() == featuriser.config()
+    if kind not in OPTIONS:
+        assert featuriser_of(kind).config() == featuriser.config()
 
 
 @every

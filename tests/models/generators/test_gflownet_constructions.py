@@ -9,7 +9,7 @@ import pytest
 
 from data.objects import NotStandardError
 from models.protocols import GenerationContext
-from models.registry import Options, build
+from models.registry import ComponentError, Options, build
 from models.spaces.base import BaseSpace
 
 LETTERS = {"kind": "sequence", "alphabet": "ABC", "min_length": 1, "max_length": 3}
@@ -121,6 +121,14 @@ def test_a_checkpoint_of_other_options_is_said_to_be_so_and_training_begins_anew
     other.fit(context)
     assert "is of another training; this one begins anew" in caplog.text
     assert [row["step"] for row in other.history()] == [float(step) for step in range(1, 61)]
+
+
+def test_a_path_of_the_construction_starts_at_the_folder_of_the_file(tmp_path):
+    construction = {"kind": "fragments", "vocabulary": "small.json"}
+    made = build("generator", {"kind": "gflownet", "construction": construction}, base=tmp_path)
+    assert made.options.construction["vocabulary"] == str(tmp_path / "small.json")
+    with pytest.raises(ComponentError, match="no option 'vocabulry'"):
+        build("generator", {"kind": "gflownet", "construction": {"kind": "fragments", "vocabulry": 1}}, base=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import torch
 
 from models.gflownet.construction.base import construction_of
 from models.gflownet.construction.drawing import draw_objects
+from models.protocols import GenerationContext
 from models.registry import build
 
 SPACES = {
@@ -100,8 +101,6 @@ def test_a_gflownet_learns_where_good_vectors_lie():
         return np.array([8.0 * (value["solvent"] == "b") - 40.0 * (value["x"] - 0.8) ** 2 for value in values])
 
     made = build("generator", {"kind": "gflownet", "steps": 120, "batch_size": 32, "learning_rate": 0.01})
-    from models.protocols import GenerationContext
-
     made.fit(
         GenerationContext(space, log_reward, seed=1, known=("x=0.1, solvent=a",), known_log_reward=np.array([-20.0]))
     )

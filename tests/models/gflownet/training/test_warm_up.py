@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from models.gflownet.construction.molecules import AtomSpace, FragmentSpace
 
 from models.gflownet.conditioning.inverse_temperature import InverseTemperature
+from models.gflownet.construction.atoms import Atoms, BoundAtoms
+from models.gflownet.construction.fragments import BoundFragments, Fragments
 from models.gflownet.environments.atoms import AtomEnvironment
 from models.gflownet.environments.fragments import FragmentEnvironment
 from models.gflownet.judging.metrics import log_probability
@@ -14,11 +15,17 @@ from models.gflownet.objectives.trajectory_balance import TrajectoryBalance
 from models.gflownet.policies.backward import UniformBackward
 from models.gflownet.training.trainer import Trainer, TrainerOptions
 from models.gflownet.training.warm_up import imitate
+from models.spaces.molecules import Molecules
 
-FRAGMENTS = FragmentSpace(
-    FragmentEnvironment(only=("c1ccccc1", "C#N", "O", "C", "N"), max_heavy_atoms=10, max_fragments=4)
+SPACE = Molecules(max_heavy_atoms=10)
+FRAGMENTS = BoundFragments(
+    FragmentEnvironment(only=("c1ccccc1", "C#N", "O", "C", "N"), max_heavy_atoms=10, max_fragments=4),
+    SPACE,
+    Fragments.Options(dim=16, layers=1, heads=2, prior=0.0),
 )
-ATOMS = AtomSpace(AtomEnvironment(elements=("C", "N", "O"), max_atoms=6, max_rings=1))
+ATOMS = BoundAtoms(
+    AtomEnvironment(elements=("C", "N", "O"), max_atoms=6, max_rings=1), SPACE, Atoms.Options(dim=16, layers=1)
+)
 MOLECULES = {FRAGMENTS: ["N#Cc1ccccc1", "Oc1ccccc1", "Cc1ccccc1"], ATOMS: ["CCN", "c1ccncc1", "CC(=O)O"]}
 SPACES = pytest.mark.parametrize("space", [FRAGMENTS, ATOMS], ids=["fragments", "atoms"])
 
@@ -28,7 +35,7 @@ def trainer_of(space, *, conditioning=None, seed=0):
     width = 0 if conditioning is None else conditioning.width
     return Trainer(
         space.env,
-        space.policy(dim=16, layers=1, heads=2, prior=0.0, conditions=width, generator=generator),
+        space.policy(conditions=width, generator=generator),
         lambda terminal: (torch.zeros(len(terminal)), space.env.decode(terminal)),
         objective=TrajectoryBalance(),
         backward=UniformBackward(),
@@ -78,5 +85,5 @@ def test_the_seed_decides(space):
 
 def test_nothing_to_imitate_is_refused():
     trainer = trainer_of(ATOMS)
-    with pytest.raises(ValueError, match="no molecule to imitate"):
+    with pytest.raises(ValueError, match="no object to imitate"):
         imitate(trainer, ATOMS, [], 3, trainer.generator)
