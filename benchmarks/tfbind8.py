@@ -93,6 +93,11 @@ def figures(bought: Sequence[str], known: set[str], values: Mapping[str, float])
     return [float(np.mean([values[text] for text in best])), values[best[0]], float(novelty), float(pairs.mean())]
 
 
+def tell(seed: int, name: str, values: Sequence[float], seconds: float = 0.0) -> None:
+    """Print a row."""
+    print(f"| {name} | {seed} | {' | '.join(f'{value:.3f}' for value in values)} | {seconds:.0f} |", flush=True)
+
+
 def main() -> None:
     """Run and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -109,15 +114,12 @@ def main() -> None:
         rng = np.random.default_rng(seed)
         others = sorted(values.keys() - known)
 
-        def tell(name: str, texts: Sequence[str], cost: float = 0.0, *, known: set[str] = known) -> None:
-            told = " | ".join(f"{figure:.3f}" for figure in figures(texts, known, values))
-            print(f"| {name} | {seed} | {told} | {cost:.0f} |", flush=True)
-
-        tell("gflownet", bought, seconds)
-        tell("genetic alone", genetic_alone(values, known, len(bought), rng))
-        tell("random", [others[i] for i in rng.permutation(len(others))[: len(bought)]])
+        tell(seed, "gflownet", figures(bought, known, values), seconds)
+        tell(seed, "genetic alone", figures(genetic_alone(values, known, len(bought), rng), known, values))
+        drawn = [others[i] for i in rng.permutation(len(others))[: len(bought)]]
+        tell(seed, "random", figures(drawn, known, values))
         bought, _, seconds = campaign(options.table, seed, options.rounds, genetic)
-        tell("genetic", bought, seconds)
+        tell(seed, "genetic", figures(bought, known, values), seconds)
 
 
 if __name__ == "__main__":

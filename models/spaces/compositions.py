@@ -15,7 +15,7 @@ from data.chemistry.element_properties import ELECTRONEGATIVITY, OXIDATION_STATE
 from data.config import nearest_spelling
 from data.objects import NotStandardError
 from data.yaml_text import shown
-from models.registry import Options
+from models.registry import Component
 from models.spaces.base import BaseSpace
 from models.spaces.formulas import counts_of, formula, imbalance
 
@@ -37,7 +37,7 @@ class Compositions(BaseSpace["Compositions.Options"]):
     text_name = "Formula"
     likeness = "share of common atoms"
 
-    class Options(Options):
+    class Options(Component.Options):
         """Elements and counts."""
 
         elements: tuple[str, ...] = Field(min_length=2, description="symbols of the allowed elements")

@@ -21,7 +21,7 @@ from data.chemistry.standardise import heavy_atoms_in_text, standardise
 from data.config import nearest_spelling
 from data.objects import NotStandardError, Space
 from data.yaml_text import shown
-from models.registry import ComponentError, Options
+from models.registry import Component, ComponentError
 from models.spaces.base import BaseSpace, Fact
 from models.spaces.molecule_exports import as_sdf, as_smi
 from models.spaces.molecule_operators import Operators, count_palette
@@ -70,7 +70,7 @@ class Molecules(BaseSpace["Molecules.Options"]):
         "heavy_atoms": Fact("Heavy atoms", digits=0),
     }
 
-    class Options(Options):
+    class Options(Component.Options):
         """Bounds of the space."""
 
         max_heavy_atoms: int = Field(default=14, ge=1, le=60, description="most atoms other than hydrogen")

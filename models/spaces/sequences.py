@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from data.objects import NotStandardError
 from data.yaml_text import shown
-from models.registry import Options
+from models.registry import Component
 from models.spaces.base import BaseSpace, Exporter, Fact
 from models.spaces.sequence_drawing import drawn_sequence
 from models.spaces.sequence_draws import drawn_sequences
@@ -48,7 +48,7 @@ class Sequences(BaseSpace["Sequences.Options"]):
     text_name = "Sequence"
     construction = {"kind": "letters"}
 
-    class Options(Options):
+    class Options(Component.Options):
         """Alphabet, lengths and pattern."""
 
         alphabet: str = Field(description="letters such as ABCD, or a name: dna, rna, peptides (protein)")

@@ -13,7 +13,7 @@ from data.config import digest
 from data.objects import NotStandardError, listed, unlisted
 from data.records import JsonDict
 from data.yaml_text import shown
-from models.registry import ComponentError, FolderPath, Options
+from models.registry import Component, ComponentError, FolderPath
 from models.spaces.base import BaseSpace, Exporter, Fact
 from models.spaces.graph_file import MOST_ITEMS, Graph, read_graph
 from models.spaces.subset_drawing import GraphDrawing
@@ -35,7 +35,7 @@ class Subsets(BaseSpace["Subsets.Options"]):
     likeness = "Jaccard similarity of members"
     construction = {"kind": "elements"}
 
-    class Options(Options):
+    class Options(Component.Options):
         """Items, sizes and what the graph forbids."""
 
         items: tuple[str, ...] | None = Field(default=None, description="names of the items")

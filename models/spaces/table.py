@@ -15,7 +15,7 @@ from data.records import FloatArray
 from data.tables.library_file import LibraryFile
 from data.tables.values import number
 from data.yaml_text import shown
-from models.registry import FolderPath, Options
+from models.registry import Component, FolderPath
 from models.spaces.base import BaseSpace, Fact
 from models.spaces.table_file import Cell, Rows, named, no_row, rows_of
 from models.spaces.variables import written
@@ -38,7 +38,7 @@ class Table(BaseSpace["Table.Options"]):
     text_name = "Row"
     likeness = "similarity 1 / (1 + distance of standardised columns)"
 
-    class Options(Options):
+    class Options(Component.Options):
         """Which file, and which of its columns."""
 
         path: FolderPath = Field(description="the table; a relative path starts at the campaign file's folder")

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from data.objects import NotStandardError, handle, joined, split
 from data.yaml_text import shown
-from models.registry import Options
+from models.registry import Component
 from models.spaces.base import BaseSpace
 from models.spaces.mixtures import Fraction, Mixture
 from models.spaces.variable_forms import long_form
@@ -48,7 +48,7 @@ class Vectors(BaseSpace["Vectors.Options"]):
     text_name = "Vector"
     likeness = "similarity 1 / (1 + distance of scaled variables)"
 
-    class Options(Options):
+    class Options(Component.Options):
         """Variables of the vectors."""
 
         variables: tuple[Variable, ...] = Field(
