@@ -184,7 +184,7 @@ def decide(figures: JsonDict) -> JsonDict:
     told, better, worse = [], False, False
     for where in ("holdout", "newest"):
         if f"{where}_champion" not in figures:
-            told.append(f"{where}: too few molecules")
+            told.append(f"{where}: too few objects")
             continue
         old, new = (figures[f"{where}_{side}"]["nll"] for side in ("champion", "challenger"))
         told.append(f"{where} NLL {new:.3f} against {old:.3f}")

@@ -71,7 +71,7 @@ class CostAware(LogWrapper):
         if context.cost is not None:
             return np.asarray(context.cost, dtype=np.float64)
         if len(context.objects) != len(prediction):
-            raise self.lacks("costs, or the molecules to estimate them from", "Give one of them with the context.")
+            raise self.lacks("costs, or the objects to estimate them from", "Give one of them with the context.")
         space = self.space_of(context)
         self.check_space(space)
         sizes = [space.fact(obj, self.options.size) or 0.0 for obj in context.objects]

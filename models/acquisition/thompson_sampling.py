@@ -38,7 +38,7 @@ class ThompsonSampling(InformedScore):
         """
         if len(context.objects) != len(prediction):
             raise self.lacks(
-                f"the {len(prediction)} molecules that were predicted",
+                f"the {len(prediction)} objects that were predicted",
                 "Score through `models.acquisition.base.scores` with them in the context.",
             )
         direction = 1.0 if context.maximise else -1.0

@@ -39,9 +39,9 @@ class Genetic(Component["Genetic.Options"]):
 
         generations: int = Field(default=12, ge=1, description="rounds of selection")
         offspring: int = Field(default=100, ge=1, description="offspring per generation")
-        population: int = Field(default=150, ge=2, description="molecules that go on")
-        elite: int = Field(default=100, ge=0, description="best measured molecules in the first population")
-        fresh: int = Field(default=100, ge=0, description="random library molecules in the first population")
+        population: int = Field(default=150, ge=2, description="objects that go on")
+        elite: int = Field(default=100, ge=0, description="best measured objects in the first population")
+        fresh: int = Field(default=100, ge=0, description="random library objects in the first population")
         mutation_share: float = Field(default=0.3, ge=0, le=1, description="share of offspring with one parent")
         mutate_crossover: float = Field(default=0.05, ge=0, le=1, description="share of crossovers mutated too")
 
@@ -112,7 +112,7 @@ class Genetic(Component["Genetic.Options"]):
         source = context.library or context.known
         if not source:
             raise ValueError(
-                "The generator 'genetic' starts from measured molecules or a library; the context has neither. Add a "
+                "The generator 'genetic' starts from measured objects or a library; the context has neither. Add a "
                 "data source to the campaign."
             )
         self._space, self._variation = context.space, _variation(context.space, source)
@@ -145,7 +145,7 @@ class Genetic(Component["Genetic.Options"]):
             population.update(scored)
         if not population:
             raise ValueError(
-                "The generator 'genetic' found no molecule to start from: `elite` or `fresh` is 0, or no member of the "
+                "The generator 'genetic' found no object to start from: `elite` or `fresh` is 0, or no member of the "
                 "library lies inside the space."
             )
         return self._fittest(population)

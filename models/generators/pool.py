@@ -93,7 +93,7 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
     class Options(LibraryOptions):
         """Options of the generator `pool`."""
 
-        keep: int = Field(default=10_000, ge=1, description="molecules kept in each round; at least `proposals`")
+        keep: int = Field(default=10_000, ge=1, description="objects kept in each round; at least `proposals`")
         draw: Literal["best", "proportional", "uniform"] = Field(
             default="best", description="best by reward; at random in proportion to reward; at random"
         )

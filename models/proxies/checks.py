@@ -25,7 +25,7 @@ def checked_labels(kind: str, objects: Sequence[Any], values: FloatArray) -> Flo
     values = np.asarray(values, dtype=np.float64)
     if values.shape != (len(objects),):
         raise ValueError(
-            f"A {kind} is trained on one value per molecule; got {len(objects)} molecules and values of shape "
+            f"A {kind} is trained on one value per object; got {len(objects)} objects and values of shape "
             f"{values.shape}."
         )
     _enough(kind, len(values), "")
@@ -42,8 +42,8 @@ def checked_targets(kind: str, objects: Sequence[Any], values: FloatArray) -> Fl
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 2 or len(values) != len(objects) or values.shape[1] == 0:
         raise ValueError(
-            f"A {kind} is trained on a table of values, one row per molecule and one column per target; got "
-            f"{len(objects)} molecules and values of shape {values.shape}."
+            f"A {kind} is trained on a table of values, one row per object and one column per target; got "
+            f"{len(objects)} objects and values of shape {values.shape}."
         )
     for column in range(values.shape[1]):
         _enough(kind, int((~np.isnan(values[:, column])).sum()), f" with a value of target {column}")
@@ -51,7 +51,7 @@ def checked_targets(kind: str, objects: Sequence[Any], values: FloatArray) -> Fl
     empty = np.flatnonzero(np.isnan(values).all(1))
     if len(empty):
         raise ValueError(
-            f"{len(empty)} of {len(values)} molecules have no value of any target, the first is {objects[empty[0]]}. "
+            f"{len(empty)} of {len(values)} objects have no value of any target, the first is {objects[empty[0]]}. "
             "Leave failed measurements out."
         )
     return values
@@ -60,7 +60,7 @@ def checked_targets(kind: str, objects: Sequence[Any], values: FloatArray) -> Fl
 def _enough(kind: str, n: int, which: str) -> None:
     if n < FEWEST_LABELS:
         raise ValueError(
-            f"A {kind} needs at least {FEWEST_LABELS} measured molecules; got {n}{which}. Enlarge the initial design."
+            f"A {kind} needs at least {FEWEST_LABELS} measured objects; got {n}{which}. Enlarge the initial design."
         )
 
 

@@ -61,7 +61,7 @@ class NetworkEnsemble(EnsembleProxy):
         """Options of every ensemble of networks."""
 
         steps: int = Field(1000, ge=1, description="minibatches of a training from nothing")
-        batch: int = Field(64, ge=2, description="molecules of a minibatch")
+        batch: int = Field(64, ge=2, description="objects of a minibatch")
         learning_rate: float = Field(2e-3, gt=0, le=1, description="largest rate of AdamW")
         weight_decay: float = Field(1e-2, ge=0, le=1, description="decoupled weight decay of AdamW")
         refit: Literal["scratch", "replay"] = Field(
@@ -113,8 +113,8 @@ class NetworkEnsemble(EnsembleProxy):
         new_mask = np.asarray(new_mask, dtype=bool)
         if new_mask.shape != (len(objects),):
             raise ValueError(
-                f"The mask of new molecules has one entry per molecule; got shape {new_mask.shape} for "
-                f"{len(objects)} molecules."
+                f"The mask of new objects has one entry per object; got shape {new_mask.shape} for "
+                f"{len(objects)} objects."
             )
         if self.options.refit == "scratch":
             self._fit(objects, values, seed)

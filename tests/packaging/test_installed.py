@@ -47,7 +47,8 @@ def test_the_command_is_the_installed_one(installation, tmp_path):
 def test_every_shipped_example_is_copied_and_valid(installation, tmp_path):
     listed = installation.run(tmp_path, "example")
     names = [line for line in listed.stdout.splitlines() if line[:1].isalpha()]
-    assert set(names) == {path.stem for path in (ROOT / "campaigns").iterdir() if path.name != "__pycache__"}
+    passed_over = {"__pycache__", "README.md"}
+    assert set(names) == {path.stem for path in (ROOT / "campaigns").iterdir() if path.name not in passed_over}
     commands = []
     for name in names:
         copied = installation.run(tmp_path, "example", name)
@@ -57,6 +58,10 @@ def test_every_shipped_example_is_copied_and_valid(installation, tmp_path):
     assert {"electron_acceptors.yaml", "virtual_screening.yaml", "own_data/campaign.yaml"} <= set(campaigns)
     for file in campaigns:
         checked = installation.run(tmp_path, "validate", file)
+        if file == "tfbind8.yaml":  # its table is downloaded first
+            assert checked.returncode == 2
+            assert "There is no file" in checked.stderr
+            continue
         assert checked.returncode == 0, checked.stderr
         assert f"{file} is valid." in " ".join(checked.stdout.split())
 

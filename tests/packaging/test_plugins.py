@@ -1,6 +1,7 @@
 """A plugin of another distribution: its parts run a campaign; a broken one beside it breaks nothing."""
 
 import json
+import signal
 import textwrap
 
 import pytest
@@ -69,6 +70,54 @@ class Lines(Component[LinesOptions]):
     def rows(self, base: Path) -> Iterator[Row]:
         return (Row(number, smiles, "") for number, smiles in enumerate(self.options.lines, 1))
 '''
+WORDS = '''
+import numpy as np
+
+from data.objects import NotStandardError
+from models.registry import Component
+from models.spaces.base import BaseSpace
+
+
+class Edits:
+    def mutate(self, obj, rng):
+        place = int(rng.integers(len(obj)))
+        return obj[:place] + str(rng.choice(list("AB"))) + obj[place + 1 :]
+
+    def crossover(self, first, second, rng):
+        place = int(rng.integers(len(first)))
+        return first[:place] + second[place:]
+
+
+class Words(BaseSpace["Words.Options"]):
+    """Words of A and B."""
+
+    kind = "tiny_words"
+    nouns = ("word", "words")
+    column = "word"
+    features = neighbours = {"kind": "one_hot", "alphabet": "AB", "length": 9}
+    construction = {"kind": "plain", "environment": {"kind": "sequence", "alphabet": "AB", "max_length": 9}}
+
+    class Options(Component.Options):
+        pass
+
+    def told(self):
+        return "words of nine letters"
+
+    def standard(self, text):
+        if set(text) - set("AB") or not text:
+            raise NotStandardError("letters other than A and B")
+        return text
+
+    def outside(self, obj):
+        return None if len(obj) == 9 else "another length than nine"
+
+    def random(self, n, seed):
+        rng = np.random.default_rng(seed)
+        return list(dict.fromkeys("".join(rng.choice(list("AB"), 9)) for _ in range(3 * n)))[:n]
+
+    def variation(self, sample):
+        return Edits()
+'''
 CAMPAIGN = {
     "name": "plugged",
     "space": {"max_heavy_atoms": 9},
@@ -103,11 +152,12 @@ def plugged(installation, tmp_path_factory):
     clash = "from models.oracles.base import MoleculeOracle\nclass Mine(MoleculeOracle):\n    kind = 'xtb'\n"
     clash += "    def measure(self, smiles):\n        return 0.0\n"
     installation.install(plugin(folder / "a", "tiny_plugin", TINY))
+    installation.install(plugin(folder / "e", "words_plugin", WORDS))
     installation.install(plugin(folder / "b", "broken_plugin", "print('noise')\nimport a_module_that_is_not_there\n"))
     installation.install(plugin(folder / "c", "quitting_plugin", "raise SystemExit(9)\n"))
     installation.install(plugin(folder / "d", "clashing_plugin", clash))
     yield installation
-    for name in ("tiny", "broken", "quitting", "clashing"):
+    for name in ("tiny", "words", "broken", "quitting", "clashing"):
         for path in installation.packages.glob(f"{name}_plugin*"):
             path.rename(folder / path.name)
 
@@ -141,3 +191,44 @@ def test_plugins_that_fail_or_clash_are_told_and_break_nothing(plugged, tmp_path
     doctor = plugged.run(tmp_path, "doctor")
     assert doctor.returncode == EXIT_BAD_INPUT
     assert "broken_plugin 1.0" in doctor.stdout
+
+
+SPELLING = """
+import os, signal
+from pathlib import Path
+HERE = Path(__file__).parent
+
+def measure(words):
+    with (HERE / "calls.log").open("a") as file:
+        file.writelines(word + "\\n" for word in words)
+    if (HERE / "kill").exists() and len((HERE / "calls.log").read_text().split()) > 9:
+        (HERE / "kill").unlink()
+        os.kill(os.getppid(), signal.SIGKILL)
+    return [word.count("A") for word in words]
+"""
+
+
+def test_its_space_runs_a_campaign_that_is_killed_gone_on_with_and_exported(plugged, tmp_path):
+    (tmp_path / "spelling.py").write_text(SPELLING)
+    campaign = {
+        "name": "words",
+        "space": {"kind": "tiny_words"},
+        "objectives": [{"name": "s", "oracle": {"kind": "python", "function": "spelling:measure"}}],
+        "data": {"kind": "random", "initial": 8, "size": 60},
+        "generator": {"kind": "gflownet", "steps": 30, "proposals": 60, "max_states": 2000},
+        "rounds": 1,
+        "batch_size": 4,
+    }
+    (tmp_path / "c.yaml").write_text(json.dumps(campaign))
+    (tmp_path / "kill").touch()
+    assert plugged.run(tmp_path, "run", "c.yaml", "--plain").returncode == -signal.SIGKILL
+    ran = plugged.run(tmp_path, "run", "c.yaml", "--plain")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    rows = json.loads(plugged.run(tmp_path, "candidates", "words", "--format", "json").stdout)
+    assert {row["word"]: row["value"] for row in rows} == {row["word"]: row["word"].count("A") for row in rows}
+    assert len(rows) == 12
+    assert {row["source"] for row in rows} == {"random", "gflownet"}
+    # The call in flight when the process was killed is pure, and was made again; nothing else was.
+    calls = (tmp_path / "calls.log").read_text().split()
+    assert set(calls) == {row["word"] for row in rows}
+    assert len(calls) <= 13

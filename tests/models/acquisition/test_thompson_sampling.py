@@ -56,9 +56,9 @@ def test_another_round_has_another_draw():
 
 
 def test_the_molecules_must_be_named():
-    with pytest.raises(ValueError, match="'thompson_sampling' needs the 5 molecules that were predicted"):
+    with pytest.raises(ValueError, match="'thompson_sampling' needs the 5 objects that were predicted"):
         ThompsonSampling().score(PREDICTION, best=0.0, maximise=True)
-    with pytest.raises(ValueError, match="needs the 5 molecules"):
+    with pytest.raises(ValueError, match="needs the 5 objects"):
         scored(0, MOLECULES[:3])
 
 

@@ -142,7 +142,7 @@ def test_the_first_round_may_have_nothing_measured():
 def test_nothing_to_start_from_is_an_error():
     with pytest.raises(ValueError, match="neither"):
         fitted(context(known=(), known_log_reward=np.zeros(0), library=()))
-    with pytest.raises(ValueError, match="no molecule to start from"):
+    with pytest.raises(ValueError, match="no object to start from"):
         fitted(context(known=(), known_log_reward=np.zeros(0), library=("C" * 20,)))
 
 

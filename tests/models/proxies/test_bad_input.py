@@ -41,7 +41,7 @@ def hastily(kind: str) -> Any:
 @every
 @pytest.mark.parametrize("n", [0, 1, 4])
 def test_fewer_than_five_labels_are_refused(kind: str, n: int) -> None:
-    with pytest.raises(ValueError, match=f"A {kind} needs at least 5 measured molecules; got {n}"):
+    with pytest.raises(ValueError, match=f"A {kind} needs at least 5 measured objects; got {n}"):
         made(kind).fit(MOLECULES[:n], LOGP[:n], seed=0)
 
 
@@ -79,7 +79,7 @@ def test_of_many_values_that_are_not_finite_the_first_three_are_named(kind: str)
 @every
 @pytest.mark.parametrize("values", [Y[:-1], np.append(Y, 0.0), Y[:, None], np.zeros((0,))])
 def test_values_that_are_not_one_per_molecule_are_refused(kind: str, values: np.ndarray) -> None:
-    with pytest.raises(ValueError, match=f"one value per molecule; got {len(TRAIN)} molecules and values of shape"):
+    with pytest.raises(ValueError, match=f"one value per object; got {len(TRAIN)} objects and values of shape"):
         made(kind).fit(TRAIN, values, seed=0)
 
 

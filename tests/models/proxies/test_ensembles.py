@@ -479,11 +479,11 @@ def test_labels_that_now_spread_much_more_are_learnt_from_nothing_and_it_says_so
 @networks
 def test_a_mask_of_another_length_and_a_foreign_state_are_refused(kind: str) -> None:
     proxy = made(kind, **REFIT)
-    with pytest.raises(ValueError, match=rf"one entry per molecule; got shape \(3,\) for {len(TRAIN)} molecules"):
+    with pytest.raises(ValueError, match=rf"one entry per object; got shape \(3,\) for {len(TRAIN)} objects"):
         proxy.refit(standard(kind).state(), TRAIN, Y, np.zeros(3, dtype=bool), seed=0)
     with pytest.raises(ValueError, match=f"The state of a {kind} lacks"):
         proxy.refit(standard("gaussian_process").state(), TRAIN, Y, np.zeros(len(TRAIN), dtype=bool), seed=0)
-    with pytest.raises(ValueError, match="at least 5 measured molecules"):
+    with pytest.raises(ValueError, match="at least 5 measured objects"):
         proxy.refit(standard(kind).state(), TRAIN[:3], Y[:3], np.zeros(3, dtype=bool), seed=0)
 
 

@@ -174,7 +174,7 @@ def test_repeated_molecules_with_different_values_are_averaged() -> None:
 
 
 def test_too_few_labels_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least 5 measured molecules; got 4"):
+    with pytest.raises(ValueError, match="at least 5 measured objects; got 4"):
         GaussianProcess().fit(MOLECULES[:4], LOGP[:4], seed=0)
 
 
@@ -187,7 +187,7 @@ def test_a_value_that_is_not_finite_is_named_with_its_molecule() -> None:
 
 
 def test_lengths_that_differ_are_refused() -> None:
-    with pytest.raises(ValueError, match="one value per molecule"):
+    with pytest.raises(ValueError, match="one value per object"):
         GaussianProcess().fit(MOLECULES, LOGP[:-1], seed=0)
 
 

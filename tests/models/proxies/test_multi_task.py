@@ -173,14 +173,14 @@ def test_a_state_of_another_number_of_targets_is_not_gone_on_with() -> None:
 def test_a_target_with_fewer_than_five_labels_is_named() -> None:
     table = BOTH.copy()
     table[4:, 1] = np.nan
-    with pytest.raises(ValueError, match="at least 5 measured molecules; got 4 with a value of target 1"):
+    with pytest.raises(ValueError, match="at least 5 measured objects; got 4 with a value of target 1"):
         fitted_targets(table)
 
 
 def test_a_molecule_without_any_label_is_named() -> None:
     table = BOTH.copy()
     table[[6, 8]] = np.nan
-    with pytest.raises(ValueError, match=r"2 of \d+ molecules have no value of any target, the first is") as error:
+    with pytest.raises(ValueError, match=r"2 of \d+ objects have no value of any target, the first is") as error:
         fitted_targets(table)
     assert f"the first is {TRAIN[6]}." in str(error.value)
 
@@ -196,7 +196,7 @@ def test_an_infinite_label_is_named_and_is_not_a_missing_one(bad: float) -> None
 
 @pytest.mark.parametrize("values", [Y, BOTH[:-1], BOTH[:, :0], BOTH[None]])
 def test_what_is_no_table_of_a_row_per_molecule_is_refused(values: FloatArray) -> None:
-    with pytest.raises(ValueError, match=f"one column per target; got {len(TRAIN)} molecules and values of shape"):
+    with pytest.raises(ValueError, match=f"one column per target; got {len(TRAIN)} objects and values of shape"):
         fitted_targets(values)
 
 
