@@ -66,6 +66,10 @@ def source_sha256(config: CampaignConfig, base: Path) -> str:
     return digest([[str(cell) for cell in astuple(row)] for row in source.rows(base)])
 
 
+def _is_ordered(config: CampaignConfig) -> bool:
+    return bool(getattr(find("source", config.data.kind), "ordered", False))
+
+
 def _source(config: CampaignConfig) -> Any:
     return source_of(config.data.component(), space_of(config), seed=derive_seed(config.seed, "source"))
 
@@ -154,7 +158,7 @@ def initial_design(config: CampaignConfig, frame: pd.DataFrame) -> pd.DataFrame:
     pool = frame[frame["value"].isna()]
     wanted, nouns = config.data.initial, space_of(config).nouns[1]
     order = np.random.default_rng(derive_seed(config.seed, "initial design")).permutation(len(pool))
-    if getattr(find("source", config.data.kind), "ordered", False):
+    if _is_ordered(config):
         order = np.arange(len(pool))
     screens = screens_of(config)
     chosen: list[int] = []
@@ -200,7 +204,8 @@ def _book(context: CampaignContext, initial: pd.DataFrame) -> None:
             "object_id": row.id,
             "object": row.object,
             "arm": str(Arm.INITIAL),
-            "source": config.data.kind,
+            # A design that is drawn must not be taken for what the generator of the same name proposes.
+            "source": "design" if _is_ordered(config) else config.data.kind,
             "compound": space.compound(str(row.object)),
         }
         for row in initial.itertuples()

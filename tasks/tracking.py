@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import os
+import re
 import tempfile
 import time
 import warnings
@@ -407,4 +408,8 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
                 flat.update(_flatten(item, f"{prefix}{key}.{index}."))
         else:
             flat[f"{prefix}{key}"] = value
-    return flat
+    return {_ODD.sub("_", name): value for name, value in flat.items()}
+
+
+_ODD = re.compile(r"[^\w\-. /]", re.ASCII)
+"""What no name of a parameter may have: names of variables are the user's."""

@@ -40,6 +40,7 @@ class LibraryFile:
         unit: column of units; None: looked for by its name.
         fields: columns that tell an object together, where `text` is None.
         usual: column of the texts where none is named.
+        decimal: mark of decimals in `fields`.
         more: formats beside tables, by name, such as those of the objects' space.
     """
 
@@ -52,6 +53,7 @@ class LibraryFile:
     unit: str | None = None
     fields: tuple[str, ...] = ()
     usual: str = "smiles"
+    decimal: str = "."
     more: Mapping[str, Format] = field(default_factory=dict, compare=False)
 
     def kind(self) -> str:
@@ -80,7 +82,7 @@ class LibraryFile:
     def columns(self) -> Columns:
         """The columns that are named."""
         fields = self.fields if self.text is None else ()
-        return Columns(self.text, fields, self.value, self.relation, self.unit)
+        return Columns(self.text, fields, self.value, self.relation, self.unit, self.decimal)
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,8 @@ class Columns:
     value: str | None = None
     relation: str | None = None
     unit: str | None = None
+    decimal: str = "."
+    """Mark of decimals in `fields`."""
 
     def wanted(self) -> list[str]:
         """Return the names that must be there."""
@@ -64,7 +67,13 @@ class Columns:
         """Return the text of an object, of the cells of `reads`; empty where every cell is."""
         if not self.fields:
             return cells[0] if cells else ""
+        if self.decimal == ",":
+            cells = [cell.replace(",", ".") if _COMMA.fullmatch(cell) else cell for cell in cells]
         return joined(self.fields, cells) if any(cells) else ""
+
+
+_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
+"""A number with a decimal comma."""
 
 
 def require_columns(path: Path, names: Sequence[str], wanted: Sequence[str], what: str = "column") -> None:

@@ -123,7 +123,7 @@ def _rows(table: bytes, layout: Layout, said: str) -> list[tuple[int, dict[str, 
     rows: list[tuple[int, dict[str, str]]] = []
     try:
         header = [name.strip() for name in next(lines, [])]
-        if layout.by not in header and set(layout.fields) <= set(header):
+        if layout.fields and layout.by not in header and set(layout.fields) <= set(header):
             fields = layout.fields
             required = [*fields, layout.value]
         known = {usual: layout.space.column, "key": "key"}

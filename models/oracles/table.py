@@ -188,7 +188,12 @@ class Table(ObjectOracle["Table.Options"]):
 
     def _library(self) -> LibraryFile:
         options = self.options
-        columns = {"value": options.value, "relation": options.relation, "unit": options.unit_column}
+        columns = {
+            "value": options.value,
+            "relation": options.relation,
+            "unit": options.unit_column,
+            "decimal": options.decimal,
+        }
         file: LibraryFile = options.library(self.space, **columns)
         return file
 

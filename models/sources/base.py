@@ -17,7 +17,7 @@ from data.tables.parts import Part, part_of
 from data.tables.readers import Columns
 from data.tables.values import ValueRules
 from models.library_options import OBJECT, require_one_name
-from models.registry import Component, Options, build
+from models.registry import Component, ComponentError, Options, build
 from models.spaces.base import BaseSpace, require_space
 
 
@@ -34,6 +34,12 @@ def source_of(config: Mapping[str, Any], space: BaseSpace[Any], *, seed: int = 0
     """
     source = build("source", config)
     require_space(source, space)
+    value = getattr(source.options, "value", None)
+    if value is not None and value in space.described:
+        raise ComponentError(
+            f"The column {value!r} has the measured values (data.value) and describes the {space.nouns[1]} of the "
+            "space too: models would see what they are to predict. Leave it out of the space."
+        )
     prepare = getattr(source, "prepare", None)
     if prepare is not None:
         prepare(space, seed)
@@ -140,7 +146,8 @@ class TableSource(FileSource[TableT]):
         named = options.object or options.smiles
         fields = self.fields if named is None else ()
         text = named or (None if fields else self.usual)
-        return Columns(text, fields, options.value, options.relation, options.unit_column)
+        decimal = getattr(options, "decimal", ".")
+        return Columns(text, fields, options.value, options.relation, options.unit_column, decimal)
 
     @property
     def rules(self) -> ValueRules:

@@ -116,6 +116,11 @@ class BaseSpace(Component[OptionsT]):
         """Names of the columns of a table that tell an object together (`data.objects.joined`); empty: one column."""
         return ()
 
+    @property
+    def described(self) -> tuple[str, ...]:
+        """Columns of the user's files that become features: no measured value may stand among them."""
+        return self.fields
+
     @abstractmethod
     def told(self) -> str:
         """Return what is in the space, in a few words for people."""

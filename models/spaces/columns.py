@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -38,7 +39,7 @@ def columns_of(columns: Sequence[str], space: BaseSpace[Any]) -> tuple[str, ...]
     found: list[str] = []
     for name in columns:
         if name == TEXT:
-            found += [space.column, *_field_columns(columns, space).values()]
+            found += [_object_column(columns, space), *_field_columns(columns, space).values()]
         elif name == COMPOUND:
             found += [space.compound_column] if space.compound_column else []
         else:
@@ -49,17 +50,33 @@ def columns_of(columns: Sequence[str], space: BaseSpace[Any]) -> tuple[str, ...]
 def exported(row: JsonDict, columns: Sequence[str], space: BaseSpace[Any]) -> JsonDict:
     """Return a candidate with the keys `columns_of`; what it has not is None."""
     fields = _field_columns(columns, space)
-    told: dict[str, str | None] = dict.fromkeys(fields.values())
+    told: dict[str, str | float | None] = dict.fromkeys(fields.values())
     if fields:
         try:
             cells = split(row["object"])
         except NotStandardError:  # an object that a former version of the space wrote
             cells = {}
-        told = {column: cells.get(field) for field, column in fields.items()}
-    told |= {space.column: row["object"]}
+        told = {column: _as_number(cells.get(field)) for field, column in fields.items()}
+    told |= {_object_column(columns, space): row["object"]}
     if space.compound_column:
         told[space.compound_column] = row.get("compound")
     return {name: told[name] if name in told else row.get(name) for name in columns_of(columns, space)}
+
+
+def _object_column(columns: Sequence[str], space: BaseSpace[Any]) -> str:
+    """Return the column of the object's text; one whose name is taken has the noun of the space in front."""
+    taken = {name for name in columns if name not in (TEXT, COMPOUND)}
+    return f"{space.nouns[0]}.{space.column}" if space.column in taken else space.column
+
+
+_PLAIN = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?(e[-+]?\d+)?")
+
+
+def _as_number(cell: str | None) -> str | float | None:
+    """Return a cell that is a number as one: files keep their signs, where a text's may be taken for a formula."""
+    if cell is None or not _PLAIN.fullmatch(cell):
+        return cell
+    return int(cell) if cell.lstrip("-").isdigit() else float(cell)
 
 
 def _field_columns(columns: Sequence[str], space: BaseSpace[Any]) -> dict[str, str]:

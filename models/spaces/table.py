@@ -87,6 +87,11 @@ class Table(BaseSpace["Table.Options"]):
         return self.options.key or "row"
 
     @property
+    def described(self) -> tuple[str, ...]:
+        """The described columns."""
+        return self.options.columns
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """The described columns, where no column names a row."""
         return () if self.options.key is not None else self.options.columns

@@ -148,6 +148,12 @@ class Real(_Named):
             return f"{self.name}={self.written(value)} is no step of {written(self.step)} from {written(self.low)}"
         return None
 
+    def told(self) -> str:
+        """Return the range, for people."""
+        scale = ", logarithmic" if self.log else ""
+        steps = "" if self.step is None else f" in steps of {written(self.step)}"
+        return f"{written(self.low)} to {written(self.high)}{steps}{scale}"
+
     @property
     def count(self) -> float:
         """How many values there are; infinite unless there are steps."""
@@ -216,6 +222,10 @@ class Integer(_Named):
         if not isinstance(value, int):
             return f"{self.name}={self.written(value)} is no whole number"
         return None if low <= value <= high else f"{self.name}={value} is outside {low} to {high}"
+
+    def told(self) -> str:
+        """Return the range, for people."""
+        return f"whole numbers {self.integer[0]} to {self.integer[1]}{', logarithmic' if self.log else ''}"
 
     @property
     def count(self) -> float:
@@ -329,6 +339,11 @@ class Choice(_Named):
             return None
         known = ", ".join(self.written(one) for one in self.choices[:8]) + (", ..." if len(self.choices) > 8 else "")
         return f"{self.name}={self.written(value)} is none of {known}"
+
+    def told(self) -> str:
+        """Return the choices, for people."""
+        words = [self.written(one) for one in self.choices]
+        return " or ".join(words) if len(words) <= 4 else f"{', '.join(words[:3])} ..., {len(words)} choices"
 
     @property
     def count(self) -> float:

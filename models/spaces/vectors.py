@@ -119,7 +119,9 @@ class Vectors(BaseSpace["Vectors.Options"]):
 
     def told(self) -> str:
         """Return what is in the space, in a few words for people."""
-        return f"vectors of {', '.join(self._fields)}"
+        told = {one.name: one.told() for one in self.variables}
+        parts = [f"{name} ({told[name]})" if name in told else f"{name} (fraction)" for name in self._fields]
+        return f"vectors of {', '.join(parts)}"
 
     def standard(self, text: str) -> str:
         """Return the vector with its variables in order and its numbers rounded.

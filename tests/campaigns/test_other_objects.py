@@ -220,4 +220,4 @@ def test_a_gflownet_builds_words_and_is_judged_exactly(words):
     last = pd.read_csv(history).iloc[-1]
     assert 0 <= last["tv"] < 1
     assert last["kl"] >= 0
-    assert {row["source"] for row in words.candidates()} == {"random", "gflownet", "genetic"}
+    assert {row["source"] for row in words.candidates()} == {"design", "gflownet", "genetic"}

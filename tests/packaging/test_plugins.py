@@ -227,7 +227,7 @@ def test_its_space_runs_a_campaign_that_is_killed_gone_on_with_and_exported(plug
     rows = json.loads(plugged.run(tmp_path, "candidates", "words", "--format", "json").stdout)
     assert {row["word"]: row["value"] for row in rows} == {row["word"]: row["word"].count("A") for row in rows}
     assert len(rows) == 12
-    assert {row["source"] for row in rows} == {"random", "gflownet"}
+    assert {row["source"] for row in rows} <= {"design", "random", "gflownet"}
     # The call in flight when the process was killed is pure, and was made again; nothing else was.
     calls = (tmp_path / "calls.log").read_text().split()
     assert set(calls) == {row["word"] for row in rows}

@@ -11,11 +11,13 @@ from data.records import Measurement
 from models.oracles.base import MoleculeOracle, ObjectOracle
 from models.registry import ComponentError, Options, build
 from models.spaces.base import BaseSpace, require_space
+from models.spaces.molecules import Molecules
 from tasks.oracles.pool import OraclePool
 from tasks.oracles.worker import usable_measurements
 
 SPACE = """
 from data.objects import NotStandardError
+from models.spaces.molecules import Molecules
 from models.spaces.base import BaseSpace
 
 class Words(BaseSpace):
@@ -206,6 +208,17 @@ def test_a_program_may_answer_in_the_columns_that_tell_an_object(tmp_path):
         for line in sys.stdin.read().splitlines(): table.writerow([line, len(line)])
         """
     assert answers(command(tmp_path, Mixtures(), texts), *MIXTURES) == [float(len(text)) for text in MIXTURES]
+
+
+@pytest.mark.parametrize(
+    ("space", "column", "asked"),
+    [(Words(), "word", "ABC"), (Mixtures(), "object", MIXTURES[0]), (Molecules(), "smiles", "CCO")],
+)
+def test_an_answer_without_the_column_of_objects_says_which_is_missing(tmp_path, space, column, asked):
+    (answer,) = ask(command(tmp_path, space, "print('name,value')\nprint('x,1')"), asked)
+    assert answer.error == "wrong_answer"
+    assert f"no column {column!r}" in answer.message
+    assert "Expected a CSV with a header" in answer.message
 
 
 def test_a_program_that_took_the_key_for_a_part_of_the_object_is_not_believed(tmp_path):

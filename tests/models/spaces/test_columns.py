@@ -46,6 +46,23 @@ def row(text=TEXT, **more):
     return {"id": "m1", "object": text, "value": 0.1 + 0.2, "compound": None} | more
 
 
+def test_numbers_are_numbers_in_files_so_that_a_sign_is_no_formula():
+    told = [exported(row("temperature=-5, solvent=-x, value=007"), COLUMNS, RUNS)]
+    (read,) = csv.DictReader(io.StringIO(written(told, "csv", RUNS)))
+    assert (read["temperature"], read["solvent"], read["run.value"]) == ("-5", "'-x", "007")
+    (read,) = json.loads(written(told, "json", RUNS))
+    assert (read["temperature"], read["solvent"], read["run.value"]) == (-5, "-x", "007")
+
+
+def test_a_column_of_objects_whose_name_is_taken_has_the_noun_in_front(tmp_path):
+    (tmp_path / "a.csv").write_text("id,size\nA,1\nB,2\n")
+    space = build("space", {"kind": "table", "path": "a.csv", "key": "id", "columns": ["size"]}, base=tmp_path)
+    names = columns_of(COLUMNS, space)
+    assert len(set(names)) == len(names)
+    told = exported(row("A"), COLUMNS, space)
+    assert (told["id"], told["row.id"]) == ("m1", "A")
+
+
 def test_an_object_of_several_values_has_a_column_for_each_behind_its_text():
     (read,) = csv.DictReader(io.StringIO(written([exported(row(), COLUMNS, RUNS)], "csv", RUNS)))
     assert list(read)[:6] == ["id", "setting", "temperature", "solvent", "run.value", "value"]

@@ -4,6 +4,7 @@ import pytest
 
 from data.tables.readers import SourceError
 from models.registry import ComponentError, build
+from models.sources.base import source_of
 
 TABLE = """sample,carbon,made,strength
 S1,0.1,cast,300
@@ -103,3 +104,9 @@ def test_a_table_that_cannot_be_a_space_is_refused_with_its_line(table, text, op
 def test_columns_are_named_once(table, options, told):
     with pytest.raises(ComponentError, match=told):
         table(**options)
+
+
+def test_a_described_column_of_measured_values_is_refused(table):
+    space = table(columns=["carbon", "strength"])
+    with pytest.raises(ComponentError, match="'strength' has the measured values"):
+        source_of({"kind": "csv", "path": "own.csv", "value": "strength"}, space)

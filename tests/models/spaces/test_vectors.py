@@ -7,6 +7,7 @@ import pytest
 
 from data.objects import NotStandardError
 from models.registry import ComponentError, build
+from models.sources.base import read_source, source_of
 
 
 def vectors(variables=None, **options):
@@ -164,3 +165,42 @@ def test_vectors_are_admitted_fast(process):
     begin = time.process_time()
     assert [process.admit(obj) for obj in objects] == objects
     assert time.process_time() - begin < 0.5  # 0.06 s on an idle core
+
+
+@pytest.mark.parametrize(
+    ("variable", "told"),
+    [
+        (["1e-12", "1e-9"], "the text '1e-12' where a number may be meant"),
+        ({"low": "1e-12", "high": 1}, "write numbers without quotation marks"),
+        (["20 C", "80 C"], "goes from '20 C' to '80 C', which are texts: write the numbers alone"),
+        (["1", "2", "3"], "words that only look like numbers need a letter in front"),
+    ],
+)
+def test_numbers_that_are_texts_are_not_taken_for_words(variable, told):
+    with pytest.raises(ComponentError, match=told):
+        vectors({"x": variable})
+    assert vectors({"x": ["2-butanol", "3-hexanone"]}).admit("x=2-butanol") == "x=2-butanol"
+
+
+def test_what_is_told_of_the_space_has_the_range_of_each_variable(process, blend):
+    assert process.told() == (
+        "vectors of temperature (20 to 120), ratio (0 to 1), cycles (whole numbers 1 to 10), solvent (water or ethanol "
+        "or dmf)"
+    )
+    assert blend.told() == "vectors of resin (fraction), filler (fraction), oil (fraction)"
+
+
+def test_variables_are_read_with_the_decimal_mark_of_the_file_and_own_exports_are_read_back(tmp_path, process):
+    (tmp_path / "a.csv").write_text("temperature;ratio;cycles;solvent;yield\n41,12;0,5;3;dmf;12,5\n80;0,25;1;water;7\n")
+    spec = {"kind": "csv", "path": "a.csv", "delimiter": ";", "decimal": ",", "value": "yield"}
+    library = read_source(spec, base=tmp_path, space=process)
+    assert list(library.frame["object"]) == [
+        "temperature=41.1, ratio=0.5, cycles=3, solvent=dmf",
+        "temperature=80, ratio=0.25, cycles=1, solvent=water",
+    ]
+    assert list(library.frame["value"]) == [12.5, 7.0]
+
+
+def test_measured_values_among_the_variables_are_refused(process):
+    with pytest.raises(ComponentError, match="models would see what they are to predict"):
+        source_of({"kind": "csv", "path": "a.csv", "value": "ratio"}, process)
