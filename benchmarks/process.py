@@ -71,7 +71,7 @@ def campaign(seed: int, calls: int) -> list[float]:
     rows = ledger.candidates(ledger.campaign("process").id)
     ledger.close()
     shutil.rmtree(folder)
-    return [row["value"] for row in rows if row["value"] is not None]
+    return [row.value for row in rows if row.value is not None]
 
 
 def random(space: BaseSpace, measure: Measure, seed: int, calls: int) -> list[float]:
