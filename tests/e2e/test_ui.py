@@ -60,7 +60,7 @@ def log_in(browser: Browser, addresses: dict[str, str]) -> None:
 
 def test_the_link_of_mlflow_opens_the_runs_and_keeps_the_token_out_of_addresses(workspace, addresses, browser: Browser):
     log_in(browser, addresses)
-    browser.wait_for("document.body.innerText.includes('chaos')", 60)
+    browser.wait_for("document.body?.innerText.includes('chaos')", 60)
     token = (Path(workspace["DISCOVER_HOME"]) / "services" / "token").read_text()
     assert token in addresses["mlflow"]
     assert token not in browser.evaluate("location.href + document.cookie")
@@ -85,13 +85,13 @@ def test_the_campaigns_run_shows_rounds_figures_and_models(addresses, browser: B
     run = addresses["chaos"].split("/artifacts/")[0]
     browser.open(f"{run}?workflowType=machine_learning")
     for text in ("initial design", "round 1", "round 2", "top10_mean", "best_so_far"):
-        browser.wait_for(f"document.body.innerText.includes({text!r})", 60)
+        browser.wait_for(f"document.body?.innerText.includes({text!r})", 60)
 
 
 def test_prefect_shows_the_flow_run(addresses, browser: Browser):
     browser.open(addresses["prefect"])  # the link logs the browser in
-    browser.wait_for("document.body.innerText.includes('campaign:chaos')", 60)
-    browser.wait_for("document.body.innerText.includes('Completed')", 20)
+    browser.wait_for("document.body?.innerText.includes('campaign:chaos')", 60)
+    browser.wait_for("document.body?.innerText.includes('Completed')", 20)
     assert not [request.url for request in browser.requests if request.leaves_the_machine]
 
 
