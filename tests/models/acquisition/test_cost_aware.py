@@ -42,7 +42,7 @@ def test_without_costs_they_grow_by_a_power_of_the_heavy_atoms():
 
 
 def test_neither_costs_nor_molecules_is_refused():
-    with pytest.raises(ValueError, match="'cost_aware' needs costs, or the molecules to estimate them from"):
+    with pytest.raises(ValueError, match="'cost_aware' needs costs, or the objects to estimate them from"):
         CostAware().score(PREDICTION, best=0.7, maximise=True)
     with pytest.raises(ValueError, match="needs costs"):
         CostAware().score_in(PREDICTION, context(objects=("CCO",)))
