@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-import torch
 from threadpoolctl import ThreadpoolController
 
 
@@ -27,6 +26,8 @@ def one_blas_thread() -> Iterator[None]:
 @contextmanager
 def single_thread() -> Iterator[None]:
     """Let torch and BLAS use one thread inside the block: sums are then added in one order."""
+    import torch  # one to two seconds, which processes that only calculate with BLAS need not spend
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

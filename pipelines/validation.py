@@ -22,8 +22,8 @@ from models.sources.base import source_of
 from models.spaces.base import BaseSpace, require_space
 from pipelines.catalogue import tell_plugin_problems
 from pipelines.refusals import is_refusal
+from tasks.initial_design import checked_source
 from tasks.oracles.pool import OraclePool
-from tasks.prepare_data import checked_source
 
 
 def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfig:

@@ -17,12 +17,12 @@ from data.records import CallState, CandidateRow, JsonDict, Measurement
 from data.tables.spreadsheets import write_csv
 from models.parts import oracle_of, oracle_spec, parts_of_oracle, space_of
 from models.protocols import Oracle
+from models.proxies.checks import MINIMUM_LABELS
 from tasks.oracles.booking import book_of
 from tasks.oracles.pool import OraclePool
 from tasks.oracles.undelivered import UndeliveredAnswers, enter_kept_answers
 from tasks.progress import Event, emit
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
-from tasks.train_proxy import MINIMUM_LABELS
 
 DATASET_COLUMNS = ["id", "object", "value", "unit", "round", "arm", "source", "predicted_mean", "predicted_std"]
 

@@ -24,6 +24,7 @@ from data.records import JsonDict, Prediction
 from models.parts import oracle_name, space_of
 from models.protocols import Proxy
 from models.proxies.calibration import calibrated, fit_calibration
+from models.proxies.checks import MINIMUM_LABELS
 from models.proxies.evaluation import metrics
 from models.registry import build
 from models.spaces.base import BaseSpace
@@ -31,7 +32,7 @@ from tasks.oracles.booking import book_of
 from tasks.stages import BadInput, CampaignContext, CampaignRef
 from tasks.storage import load_proxy, read_json, with_objects, write_json
 from tasks.tracking import Tracker, required
-from tasks.train_proxy import MINIMUM_LABELS, TrainingData, proxy_seed, stored_proxy, trained
+from tasks.train_proxy import TrainingData, proxy_seed, stored_proxy, trained
 
 HOLDOUT_PARTS = 5
 """One family in this many is held out."""

@@ -33,6 +33,7 @@ from models.proxies.calibration import (
     purchase_factor,
     widened,
 )
+from models.proxies.checks import MINIMUM_LABELS
 from models.proxies.evaluation import group_folds, metrics, out_of_fold, stable_folds
 from models.proxies.warm_start import Fitter, refits
 from models.registry import build
@@ -48,9 +49,6 @@ FOLDS = 5
 
 MODELS = "models.pt"
 """File of what a network goes on from in the next round."""
-
-MINIMUM_LABELS = 6
-"""Measured objects without which no proxy is trained: the 5 that a proxy needs, and one to hold out."""
 
 
 @dataclass(frozen=True)

@@ -54,3 +54,18 @@ def test_what_must_answer_at_once_imports_nothing_heavy(arguments, tmp_path):
         env={"DISCOVER_HOME": str(tmp_path), "PATH": ""},
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_a_campaign_of_variables_is_checked_without_what_only_a_run_needs(tmp_path):
+    code = (
+        "import sys; from pipelines.cli import guarded; code = guarded(sys.argv[1:]);"
+        "heavy = {'torch', 'mlflow', 'prefect', 'rdkit', 'sklearn', 'numba'} & set(sys.modules);"
+        "sys.exit(repr(heavy) if heavy else code)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "validate", str(ROOT / "campaigns" / "process" / "campaign.yaml")],
+        capture_output=True,
+        text=True,
+        env={"DISCOVER_HOME": str(tmp_path), "PATH": ""},
+    )
+    assert ran.returncode == 0, ran.stderr

@@ -16,7 +16,7 @@ import numpy as np
 from data.records import FloatArray, Prediction
 from models.acquisition.base import is_logarithm, scores, within_a_pool
 from models.protocols import Acquisition, Proxy, ScoringContext, Screen
-from models.proxies.design import Target
+from models.proxies.target import Target
 from models.registry import Component
 
 LIMIT = 30.0

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from data.records import Candidate
-from models.gflownet.construction.base import Bound, construction_of
-from models.gflownet.construction.drawing import candidates, draw_objects
 from models.protocols import GenerationContext
 from models.registry import Component, FolderPath
 from models.spaces.base import BaseSpace
+
+if TYPE_CHECKING:
+    from models.gflownet.construction.base import Bound
 
 
 class RandomGenerator(Component["RandomGenerator.Options"]):
@@ -70,10 +70,17 @@ class RandomGenerator(Component["RandomGenerator.Options"]):
         drawn = space.random(n, seed)
         if drawn is not None:
             return [Candidate(space.identity(obj), obj, source=self.kind) for obj in drawn]
+        import torch
+
+        from models.gflownet.construction.drawing import candidates, draw_objects
+
         bound = self._bound(space)
         return candidates(draw_objects(bound, bound.uniform, n, torch.Generator().manual_seed(seed)), self.kind)
 
     def _bound(self, space: BaseSpace[Any]) -> Bound[Any]:
+        # Constructions load torch, some seconds, which spaces that draw by themselves need not spend.
+        from models.gflownet.construction.base import construction_of
+
         named = self.options.model_dump(exclude_none=True)
         return construction_of({"kind": "fragments", **named} if named else None, space).bind(space)
 

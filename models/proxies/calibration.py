@@ -25,12 +25,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from data.records import FloatArray, Prediction
 from models.protocols import EmbeddingProxy, JointProxy, Proxy
+from models.proxies.tensors import as_tensors
 
 Method = Literal["none", "variance", "isotonic"]
 
@@ -260,7 +260,7 @@ class Calibrated:
 
     def state(self) -> dict[str, Any]:
         """Return the proxy's state and, under `STATE_KEY`, the knots of the calibration."""
-        return {**self.proxy.state(), STATE_KEY: torch.from_numpy(self.calibration.knots.copy())}
+        return {**self.proxy.state(), **as_tensors({STATE_KEY: self.calibration.knots})}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned; a state of before there was calibration has none, and none is applied."""

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from data.records import FloatArray
 
 FEWEST_LABELS = 5
+MINIMUM_LABELS = FEWEST_LABELS + 1
+"""Measured objects without which a campaign trains no proxy: those that it needs, and one to hold out."""
 
 
 def checked_labels(kind: str, objects: Sequence[Any], values: FloatArray) -> FloatArray:

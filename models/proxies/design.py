@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from data.records import FloatArray
 from models.featurisers.base import Features
+from models.proxies.tensors import as_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CLIP = 5.0
 """Standardised features are limited to this: a count that one training object in fifty has, or a size far outside
@@ -67,36 +70,6 @@ class Standardiser:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """Location and scale of K targets, each shape `(K,)`: proxies learn `(value - location) / scale`.
-
-    Labels that are all one value say nothing about the scale of the target; it is then the value's own size, 1 if it
-    is 0, and the standardised labels are exactly 0.
-    """
-
-    location: FloatArray
-    scale: FloatArray
-
-    @staticmethod
-    def of(values: FloatArray) -> Target:
-        """Take location and scale from labels `(n, K)`, NaN where one is missing."""
-        location, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-        # The mean and deviation of equal numbers carry rounding noise; it must not be taken for a signal.
-        constant = spread <= 1e-12 * np.maximum(np.abs(location), 1e-300)
-        size = np.where(location == 0, 1.0, np.abs(location))
-        return Target(location, np.where(constant, size, spread))
-
-    def standardised(self, values: FloatArray) -> FloatArray:
-        """Return standardised labels `(n, K)`; NaN stays.
-
-        Rounded: the same values in another unit differ in the last bits, by which a tree would choose another one of
-        two splits that are equally good.
-        """
-        z: FloatArray = (values - self.location) / self.scale
-        return z.round(9) + 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class Design:
     """Features as rows of one matrix: standardised dense columns, then log(1 + count).
 
@@ -123,13 +96,10 @@ class Design:
         varied = np.flatnonzero(counts.max(0, initial=0) != counts.min(0, initial=1 << 30))
         return Design(Standardiser.of(features.dense, CLIP), varied.astype(np.int64))
 
-    def state(self) -> dict[str, torch.Tensor]:
+    def state(self) -> dict[str, Tensor]:
         """Return tensors from which `from_state` makes an equal design."""
-        return {
-            "design_mean": torch.from_numpy(self.dense.mean.copy()),
-            "design_scale": torch.from_numpy(self.dense.scale.copy()),
-            "design_columns": torch.from_numpy(self.columns.copy()),
-        }
+        mean, scale = self.dense.mean, self.dense.scale
+        return as_tensors({"design_mean": mean, "design_scale": scale, "design_columns": self.columns})
 
     @staticmethod
     def from_state(state: Mapping[str, Any]) -> Design:
@@ -207,10 +177,10 @@ class DataDistance:
             out[at : at + _CHUNK] = distance.min(1)
         return out
 
-    def state(self) -> dict[str, torch.Tensor]:
+    def state(self) -> dict[str, Tensor]:
         """Return tensors from which `from_state` makes an equal distance."""
         names = ("mean", "scale", "projection", "points")
-        return {f"distance_{name}": torch.from_numpy(getattr(self, name).copy()) for name in names}
+        return as_tensors({f"distance_{name}": getattr(self, name) for name in names})
 
     @staticmethod
     def from_state(state: Mapping[str, Any]) -> DataDistance:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy.spatial.distance import cdist
@@ -17,9 +16,14 @@ from data.records import FloatArray, Prediction
 from models.featurisers.base import Features
 from models.proxies.base import BaseProxy
 from models.proxies.checks import canonical_order, checked_labels, checked_state, digests
-from models.proxies.design import DataDistance, Target
+from models.proxies.design import DataDistance
 from models.proxies.out_of_bag import SPREADS, Uncertainty, fit_uncertainty, out_of_bag, poisson_weights
+from models.proxies.target import Target
+from models.proxies.tensors import as_tensors
 from models.threads import one_blas_thread
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _DECIMALS = 7
 _CHUNK = 1024
@@ -31,7 +35,7 @@ class Members(Protocol):
     def predict(self, objects: Sequence[str], features: Features) -> FloatArray:
         """Return standardised predictions of n objects and K targets, shape `(M, n, K)`."""
 
-    def state(self) -> dict[str, torch.Tensor]:
+    def state(self) -> dict[str, Tensor]:
         """Return tensors from which an equal object can be made."""
 
 
@@ -213,12 +217,9 @@ class EnsembleProxy(BaseProxy):
         """Return the fitted state: tensors only, loadable with `torch.load(weights_only=True)`."""
         fitted = self._ready()
         table = np.array([[u.spread, u.noise, u.length] for u in fitted.uncertainty])
-        own = {
-            "target": torch.from_numpy(np.stack([fitted.target.location, fitted.target.scale])),
-            "uncertainty": torch.from_numpy(table),
-            "seed": torch.tensor(fitted.seed),
-        }
-        return {**own, **fitted.distance.state(), **fitted.members.state()}
+        target = np.stack([fitted.target.location, fitted.target.scale])
+        arrays = {"target": target, "uncertainty": table, "seed": np.array(fitted.seed)}
+        return {**as_tensors(arrays), **fitted.distance.state(), **fitted.members.state()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned; predictions are then the same.

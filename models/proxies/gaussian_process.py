@@ -9,7 +9,6 @@ from dataclasses import astuple, dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy.spatial.distance import cdist
@@ -19,9 +18,11 @@ from models.featurisers.base import Features
 from models.featurisers.nearness import min_max
 from models.proxies.base import BaseProxy
 from models.proxies.checks import FEWEST_LABELS, canonical_order, checked_labels, checked_state
-from models.proxies.design import CLIP, Standardiser, Target
+from models.proxies.design import CLIP, Standardiser
 from models.proxies.inducing import InducingPosterior, inducing_posterior
 from models.proxies.kriging import Hyperparameters, Pairs, Posterior, fit_hyperparameters, posterior
+from models.proxies.target import Target
+from models.proxies.tensors import as_tensors
 from models.threads import one_blas_thread
 
 logger = logging.getLogger(__name__)
@@ -231,7 +232,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         """Return the fitted state: tensors only, loadable with `torch.load(weights_only=True)`."""
         fitted = self._ready()
         post = fitted.posterior
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "descriptor_mean": fitted.standardiser.mean,
             "descriptor_scale": fitted.standardiser.scale,
             "z": fitted.z,
@@ -246,7 +247,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             arrays["factor"] = post.factor
         else:
             arrays |= {"factor": post.prior, "inducing": post.data, "precision": np.array([post.precision])}
-        return {name: torch.from_numpy(np.array(array, order="C")) for name, array in arrays.items()}
+        return dict(as_tensors(arrays))
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned; predictions are then the same to the bit.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -16,6 +15,10 @@ from models.featurisers.base import Features
 from models.proxies.checks import checked_state
 from models.proxies.design import Design
 from models.proxies.ensemble import EnsembleProxy, Labelled, Members
+from models.proxies.tensors import as_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _ARRAYS = ("left", "right", "column", "threshold", "value", "root", "weights")
 
@@ -56,12 +59,9 @@ class Forest:
                 return np.asarray(self.value[node][:, :, None])
             node = child
 
-    def state(self) -> dict[str, torch.Tensor]:
+    def state(self) -> dict[str, Tensor]:
         """Return the arrays as tensors."""
-        return {
-            **self.design.state(),
-            **{f"trees_{name}": torch.from_numpy(getattr(self, name).copy()) for name in _ARRAYS},
-        }
+        return self.design.state() | as_tensors({f"trees_{name}": getattr(self, name) for name in _ARRAYS})
 
 
 class RandomForest(EnsembleProxy):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +32,25 @@ class Random(Component["Random.Options"]):
 
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)
-        self._objects: Sequence[str] = ()
-        self._fingerprint = ""
+        self._space: BaseSpace[Any] | None = None
+        self._seed = 0
 
     def prepare(self, space: BaseSpace[Any], seed: int) -> None:
-        """Draw the objects."""
-        design = space.design(self.options.size, seed)
-        self._objects = random_objects(space, self.options.size, seed) if design is None else design
-        self._fingerprint = f"random {space.key()} {seed} {self.options.size}"
+        """Keep what the objects are drawn from."""
+        self._space, self._seed = space, seed
 
     def rows(self, base: Path) -> Iterator[Row]:
-        """Yield the objects, numbered from 1."""
-        return (Row(number, text, "") for number, text in enumerate(self._objects, start=1))
+        """Draw the objects; yield them numbered from 1."""
+        space, size = self._prepared(), self.options.size
+        design = space.design(size, self._seed)
+        objects = random_objects(space, size, self._seed) if design is None else design
+        return (Row(number, text, "") for number, text in enumerate(objects, start=1))
 
     def fingerprint(self, base: Path) -> str:
         """Return what changes when the rows do."""
-        return self._fingerprint
+        return f"random {self._prepared().key()} {self._seed} {self.options.size}"
+
+    def _prepared(self) -> BaseSpace[Any]:
+        if self._space is None:
+            raise RuntimeError("The source has no space yet; call `prepare` before its rows are read.")
+        return self._space

@@ -1,0 +1,160 @@
+"""What a campaign begins with: the rows of its source, and the initial design drawn of them."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data.config import CampaignConfig, derive_seed, digest
+from data.ledger.campaigns import CampaignState
+from data.records import JsonDict
+from data.tables.datasets import Library, read_rows
+from data.tables.decades import wide_span
+from data.tables.remarks import reading_line
+from models.acquisition.log_reward import first_refusal
+from models.parts import screens_of, space_of
+from models.proxies.checks import MINIMUM_LABELS
+from models.registry import find
+from models.sources.base import source_of
+from models.spaces.base import BaseSpace
+from tasks.stages import BadInput, CampaignStopped, file_sha256
+
+
+def source_sha256(config: CampaignConfig, base: Path) -> str:
+    """Return what changes when the rows of a source do: its fingerprint, its file's sha256, or that of its rows."""
+    source = _source(config)
+    if hasattr(source, "fingerprint"):
+        return str(source.fingerprint(base))
+    if hasattr(source, "file"):
+        return file_sha256(source.file(base))
+    return digest([[str(cell) for cell in astuple(row)] for row in source.rows(base)])
+
+
+def is_ordered(config: CampaignConfig) -> bool:
+    """Return whether the source is a design: its first objects are the initial ones."""
+    return bool(getattr(find("source", config.data.kind), "ordered", False))
+
+
+def _source(config: CampaignConfig) -> Any:
+    return source_of(config.data.component(), space_of(config), seed=derive_seed(config.seed, "source"))
+
+
+def checked_source(config: CampaignConfig, base: Path) -> JsonDict:
+    """Read the source and draw the initial design as the campaign will; return what is to be said of the rows.
+
+    What was read is kept for the campaign of this process, which need not read it again.
+
+    Raises:
+        BadInput, SourceError, CampaignStopped: as `prepare_data`.
+    """
+    library = read_library(config, base, source_sha256(config, base))
+    initial_design(config, library.frame)
+    return reading_report(library, space_of(config))
+
+
+_kept: dict[str, Library] = {}
+
+
+def read_library(config: CampaignConfig, base: Path, sha256: str) -> Library:
+    """Read a campaign's source, or return what this process has read of it last; `forget` ends that.
+
+    Raises:
+        SourceError: as `data.tables.datasets.read_rows`.
+    """
+    settings = config.model_dump(mode="json", include={"data", "space"})
+    space = space_of(config)
+    key = digest([settings, str(base), sha256, space.key()])
+    if key not in _kept:
+        _kept.clear()
+        _kept[key] = read_rows(_source(config), base=base, space=space)
+    return _kept[key]
+
+
+def forget() -> None:
+    """Let go of what was read last: a stage has written it."""
+    _kept.clear()
+
+
+def counts_of(library: Library) -> dict[str, float]:
+    """Return how many rows were read, kept, have a value, were merged, and were refused."""
+    return {
+        "rows": library.rows,
+        "library": len(library.frame),
+        "labelled": int(library.frame["value"].notna().sum()),
+        "merged": library.merged,
+        "refused": len(library.refused) + library.passed_over.total(),
+    }
+
+
+def reading_report(library: Library, space: BaseSpace[Any]) -> JsonDict:
+    """Return what is to be said of the rows that were read."""
+    counts = counts_of(library)
+    span = wide_span(library.frame["value"].dropna().tolist())
+    return {
+        "rows": library.rows,
+        "kept": counts["library"],
+        "labelled": counts["labelled"],
+        "merged": library.merged,
+        "refused": counts["refused"],
+        "listed": len(library.refused),
+        "line": reading_line(counts, library.reasons, space.nouns[1]),
+        "warnings": [*library.warnings, *([] if span is None else [span])],
+        "notes": library.notes,
+        "reasons": library.reasons,
+    }
+
+
+def initial_design(config: CampaignConfig, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return all labelled objects, and `data.initial` unlabelled ones drawn at random from those that pass.
+
+    A source that says it is ordered gives its first ones.
+
+    Args:
+        config: of the campaign.
+        frame: the objects of the source, `data.tables.datasets.COLUMNS`.
+
+    Raises:
+        BadInput: there are too few objects for the initial design, or too few values for a proxy.
+        CampaignStopped: the screens refuse every object of the source.
+    """
+    labelled = frame[frame["value"].notna()]
+    pool = frame[frame["value"].isna()]
+    wanted, nouns = config.data.initial, space_of(config).nouns[1]
+    order = np.random.default_rng(derive_seed(config.seed, "initial design")).permutation(len(pool))
+    if is_ordered(config):
+        order = np.arange(len(pool))
+    screens = screens_of(config)
+    chosen: list[int] = []
+    for start in range(0, len(order), 256):
+        if len(chosen) >= wanted:
+            break
+        block = order[start : start + 256]
+        reasons = first_refusal(screens, pool["object"].iloc[block].tolist())
+        chosen += [int(i) for i, reason in zip(block, reasons, strict=True) if reason is None]
+    chosen = chosen[:wanted]
+    if wanted and not chosen and len(pool):
+        raise CampaignStopped(
+            CampaignState.NO_CANDIDATES,
+            f"The screens refuse all {len(pool)} {nouns} of the source, so there is nothing to begin with. "
+            "Loosen `screens`, or give another source.",
+        )
+    if len(chosen) < wanted:
+        raise BadInput(
+            f"data.initial asks for {wanted} {nouns}, but only {len(chosen)} unlabelled ones of the source are "
+            f"inside the space and pass the screens. Set data.initial to {len(chosen)} or less, or give more {nouns}."
+        )
+    if not len(chosen) + len(labelled):
+        raise BadInput(
+            f"There is nothing to measure: none of the {len(frame)} {nouns} of the source has a value, and "
+            "data.initial is 0. Raise data.initial, or name the column that holds the values as data.value."
+        )
+    if len(chosen) + len(labelled) < MINIMUM_LABELS and config.rounds:
+        raise BadInput(
+            f"The campaign would begin with {len(chosen) + len(labelled)} measured {nouns}; a proxy needs at least "
+            f"{MINIMUM_LABELS}. Raise data.initial, or give a source with more values."
+        )
+    return pd.concat([labelled, pool.iloc[chosen]], ignore_index=True)
