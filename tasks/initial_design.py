@@ -52,7 +52,7 @@ def checked_source(config: CampaignConfig, base: Path) -> JsonDict:
         BadInput, SourceError, CampaignStopped: as `prepare_data`.
     """
     library = read_library(config, base, source_sha256(config, base))
-    initial_design(config, library.frame)
+    initial_design(config, library)
     return reading_report(library, space_of(config))
 
 
@@ -108,19 +108,21 @@ def reading_report(library: Library, space: BaseSpace[Any]) -> JsonDict:
     }
 
 
-def initial_design(config: CampaignConfig, frame: pd.DataFrame) -> pd.DataFrame:
+def initial_design(config: CampaignConfig, library: Library) -> pd.DataFrame:
     """Return all labelled objects, and `data.initial` unlabelled ones drawn at random from those that pass.
 
     A source that says it is ordered gives its first ones.
 
     Args:
         config: of the campaign.
-        frame: the objects of the source, `data.tables.datasets.COLUMNS`.
+        library: what the source gave.
 
     Raises:
-        BadInput: there are too few objects for the initial design, or too few values for a proxy.
+        BadInput: there are too few objects for the initial design, or too few values for a proxy; the message counts
+            the rows that were refused and names the first.
         CampaignStopped: the screens refuse every object of the source.
     """
+    frame = library.frame
     labelled = frame[frame["value"].notna()]
     pool = frame[frame["value"].isna()]
     wanted, nouns = config.data.initial, space_of(config).nouns[1]
@@ -142,19 +144,40 @@ def initial_design(config: CampaignConfig, frame: pd.DataFrame) -> pd.DataFrame:
             f"The screens refuse all {len(pool)} {nouns} of the source, so there is nothing to begin with. "
             "Loosen `screens`, or give another source.",
         )
-    if len(chosen) < wanted:
-        raise BadInput(
-            f"data.initial asks for {wanted} {nouns}, but only {len(chosen)} unlabelled ones of the source are "
-            f"inside the space and pass the screens. Set data.initial to {len(chosen)} or less, or give more {nouns}."
-        )
-    if not len(chosen) + len(labelled):
-        raise BadInput(
-            f"There is nothing to measure: none of the {len(frame)} {nouns} of the source has a value, and "
-            "data.initial is 0. Raise data.initial, or name the column that holds the values as data.value."
-        )
-    if len(chosen) + len(labelled) < MINIMUM_LABELS and config.rounds:
-        raise BadInput(
-            f"The campaign would begin with {len(chosen) + len(labelled)} measured {nouns}; a proxy needs at least "
-            f"{MINIMUM_LABELS}. Raise data.initial, or give a source with more values."
-        )
+    problem = _too_few(config, nouns, chosen=len(chosen), labelled=len(labelled), pool=len(pool))
+    if problem is not None:
+        raise BadInput(" ".join([problem, *library.refusals_told()]))
     return pd.concat([labelled, pool.iloc[chosen]], ignore_index=True)
+
+
+def _too_few(config: CampaignConfig, nouns: str, *, chosen: int, labelled: int, pool: int) -> str | None:
+    """Return why a campaign cannot begin with what was chosen, and what helps; None: it can.
+
+    Args:
+        config: of the campaign.
+        nouns: what objects are called.
+        chosen: unlabelled objects of the initial design.
+        labelled: objects with a value.
+        pool: all unlabelled objects of the source.
+    """
+    wanted, begun = config.data.initial, chosen + labelled
+    least = MINIMUM_LABELS if config.rounds else 1
+    if chosen < wanted:
+        problem = (
+            f"data.initial asks for {wanted} {nouns}, but only {chosen} unlabelled ones of the source are inside the "
+            "space and pass the screens."
+        )
+        if begun >= least:
+            return f"{problem} Set data.initial to {chosen}{' or less' if chosen else ''}, or give more {nouns}."
+        return f"{problem} Give more {nouns}: with {labelled} values of the source a campaign needs {least - labelled}."
+    if begun >= least:
+        return None
+    problem = (
+        f"There is nothing to measure: none of the {pool} {nouns} of the source has a value, and data.initial is 0."
+        if not begun
+        else f"The campaign would begin with {begun} measured {nouns}; a proxy needs at least {least}."
+    )
+    helps = [f"Set data.initial to {least - labelled} at least"] if pool >= least - labelled else []
+    helps += [] if labelled else ["name the column that holds the values as data.value"]
+    told = ", or ".join([*helps, f"give more {nouns} with values"])
+    return f"{problem} {told[0].upper()}{told[1:]}."

@@ -61,7 +61,7 @@ def _prepare(context: CampaignContext, folder: Path, sha256: str) -> dict[str, f
         [(r.line, r.text, r.reason) for r in library.refused], columns=["line", "text", "reason"]
     ).astype({"line": "Int64"})
     write_csv(refused, folder / REFUSED)
-    initial = initial_design(context.config, library.frame)
+    initial = initial_design(context.config, library)
     initial.to_parquet(folder / "initial.parquet", index=False)
     write_json(folder / REPORT, reading_report(library, space_of(context.config)))
     return {**counts_of(library), "initial": len(initial)}

@@ -19,9 +19,13 @@ from data.tables.parts import Part
 from data.tables.readers import Row, SourceError
 from data.tables.remarks import Remarks, reason_kind, reasons_told
 from data.tables.values import ValueRules, exact_value
+from data.yaml_text import shown
 
 COLUMNS = ("id", "object", "value", "family", "line")
 """Columns of `Library.frame`."""
+
+_FIRST = 3
+"""Refused rows that a message names."""
 
 
 class Source(Protocol):
@@ -65,6 +69,15 @@ class Library:
         """Reason, without what it quotes -> rows refused for it, the commonest first."""
         reasons = self.passed_over + Counter(reason_kind(refusal.reason) for refusal in self.refused)
         return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
+
+    def refusals_told(self) -> list[str]:
+        """Return sentences on the refused rows: how many of how many, and the first with their lines; none: no row."""
+        if not self.refused:
+            return []
+        first = [f"line {one.line} ({shown(one.text)}): {one.reason}" for one in self.refused[:_FIRST]]
+        more = len(self.refused) - len(first)
+        told = "; ".join([*first, f"and {more} more"] if more else first)
+        return [f"{len(self.refused)} of {self.rows} rows read were refused: {told}."]
 
 
 def read_rows(source: Source, *, base: Path, space: Space) -> Library:
