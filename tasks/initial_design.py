@@ -34,6 +34,14 @@ def source_sha256(config: CampaignConfig, base: Path) -> str:
     return digest([[str(cell) for cell in astuple(row)] for row in source.rows(base)])
 
 
+def files_of(config: CampaignConfig, base: Path) -> list[Path]:
+    """Return the user's files that the source and the space read."""
+    source = _source(config)
+    read = [source.file(base)] if hasattr(source, "file") else []
+    read += [value for _, value in space_of(config).options if isinstance(value, Path)]
+    return list(dict.fromkeys(path.expanduser() for path in read))
+
+
 def is_ordered(config: CampaignConfig) -> bool:
     """Return whether the source is a design: its first objects are the initial ones."""
     return bool(getattr(find("source", config.data.kind), "ordered", False))

@@ -14,6 +14,7 @@ from data.tables.spreadsheets import write_csv
 from models.parts import space_of
 from tasks.initial_design import (
     counts_of,
+    files_of,
     forget,
     initial_design,
     is_ordered,
@@ -47,6 +48,7 @@ def prepare_data(ref: CampaignRef) -> StageRef:
             inputs={"source": sha256} | ({"space": content} if content else {}),
             settings=context.settings("space", "data", "screens"),
             compute=lambda folder: _prepare(context, folder, sha256),
+            files=files_of(config, context.campaign.base),
         )
         initial = read_table(stage.path(context, "initial.parquet"))
         _book(context, initial)

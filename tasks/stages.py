@@ -11,8 +11,9 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,7 @@ def run_stage(
     settings: Any,
     compute: Callable[[Path], Mapping[str, float]],
     pinned: bool = True,
+    files: Sequence[Path] = (),
 ) -> StageRef:
     """Run a stage unless the ledger has it.
 
@@ -157,6 +159,7 @@ def run_stage(
             must write the same bytes.
         pinned: whether later stages depend on the results. What is only looked at (reports) may come out otherwise when
             it is made again, for example with another version of the plotting library.
+        files: of the user's that are among the inputs, to be named where they changed.
 
     Raises:
         LedgerError: the ledger has this stage with other inputs, or its results were altered.
@@ -169,9 +172,9 @@ def run_stage(
     if known is not None:
         if known.key != key:
             raise LedgerError(
-                f"Round {round}, stage {name}, was finished with other inputs than it has now. A data file or the "
-                "program changed since the campaign began. Restore it, or begin anew with --fresh (measurements are "
-                "kept and not bought again)."
+                f"Round {round}, stage {name}, was finished with other inputs than it has now. "
+                f"{_changed(files, context.campaign)} Restore it, or begin anew with --fresh (measurements are kept "
+                "and not bought again)."
             )
         if final.is_dir() and (not pinned or folder_sha256(final) == known.sha256):
             return _ref(known)
@@ -196,6 +199,17 @@ def run_stage(
     )
     context.ledger.finish_stage(context.campaign.id, row)
     return _ref(row)
+
+
+def _changed(files: Sequence[Path], campaign: Campaign) -> str:
+    """Return which of the files changed since a campaign began, as far as their times tell."""
+    began = datetime.fromisoformat(campaign.created_at).timestamp()
+    written = [file for file in files if file.stat().st_mtime >= began]
+    if len(written) == 1:
+        return f"The file {written[0]} was written since the campaign began: it, or the program, is another."
+    if not files:
+        return "A data file or the program changed since the campaign began."
+    return f"One of {', '.join(map(str, written or files))}, or the program, changed since the campaign began."
 
 
 def _compute(final: Path, compute: Callable[[Path], Mapping[str, float]]) -> Mapping[str, float]:

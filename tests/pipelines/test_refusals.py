@@ -325,7 +325,8 @@ def test_a_campaign_that_changed_is_refused_and_names_what_changed(bench):
     told = bench.run("--set", "seed=8", "--set", "batch_size=5")
     assert refused(told, "another configuration: batch_size, seed changed", "--fresh")
     bench.write_library(*LIBRARY_HEAD)
-    assert refused(bench.run(), "finished with other inputs", "--fresh")
+    changed = f"The file {bench.folder / 'library.csv'} was written since the campaign began"
+    assert refused(bench.run(), "finished with other inputs", changed, "--fresh")
     assert len(bench.calls()) == 8
 
 
