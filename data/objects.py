@@ -39,6 +39,10 @@ class Space(Protocol):
         """Names of the columns of a table that tell an object together; empty: one column has its text."""
 
     @property
+    def headers(self) -> Mapping[str, str]:
+        """Field -> its column in the user's files, where it may be called otherwise; empty: it may not."""
+
+    @property
     def files(self) -> Mapping[str, Any]:
         """Formats of library files of such objects beside tables: name -> `data.tables.library_file.Format`."""
 

@@ -27,6 +27,11 @@ def require_one_name(smiles: str | None, obj: str | None) -> None:
         raise ValueError(f"`smiles` ({smiles}) and `object` ({obj}) both name the column of objects; give one of them")
 
 
+def columns_of(space: Space) -> tuple[str, ...]:
+    """Return the columns of the user's files that tell an object together, in the order of the space's fields."""
+    return tuple(space.headers.get(name, name) for name in space.fields)
+
+
 class LibraryOptions(Options):
     """Where a library is and which of its columns has the objects."""
 
@@ -77,6 +82,6 @@ class LibraryOptions(Options):
                 )
             return LibraryFile(shipped_file(self.source), **columns)
         assert self.path is not None
-        columns |= {"delimiter": self.delimiter, "format": self.format, "fields": space.fields}
-        columns |= {"usual": space.column, "more": space.files}
+        columns |= {"delimiter": self.delimiter, "format": self.format, "fields": columns_of(space)}
+        columns |= {"usual": space.column, "more": space.files, "names": space.fields if space.headers else ()}
         return LibraryFile(self.path.expanduser(), self.object or self.smiles, **columns)

@@ -41,6 +41,7 @@ class LibraryFile:
         fields: columns that tell an object together, where `text` is None.
         usual: column of the texts where none is named.
         decimal: mark of decimals in `fields`.
+        names: what `fields` are called in an object's text; empty: the same.
         more: formats beside tables, by name, such as those of the objects' space.
     """
 
@@ -54,6 +55,7 @@ class LibraryFile:
     fields: tuple[str, ...] = ()
     usual: str = "smiles"
     decimal: str = "."
+    names: tuple[str, ...] = ()
     more: Mapping[str, Format] = field(default_factory=dict, compare=False)
 
     def kind(self) -> str:
@@ -82,7 +84,7 @@ class LibraryFile:
     def columns(self) -> Columns:
         """The columns that are named."""
         fields = self.fields if self.text is None else ()
-        return Columns(self.text, fields, self.value, self.relation, self.unit, self.decimal)
+        return Columns(self.text, fields, self.value, self.relation, self.unit, self.decimal, self.names)
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows.

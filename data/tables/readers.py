@@ -91,7 +91,7 @@ def csv_rows(path: Path, columns: Columns, delimiter: str = ",") -> Iterator[Row
         names = header.cells
         if not set(columns.wanted()) <= set(names):
             _look_for_columns(path, delimiter, columns.wanted())
-        require_columns(path, names, columns.wanted())
+        require_columns(path, names, columns.wanted(), called=columns.called())
         neighbours = Neighbours(columns, names)
         text_at = [names.index(name) for name in columns.reads()]
         value_at = names.index(columns.value) if columns.value is not None else None
@@ -145,7 +145,7 @@ def parquet_rows(path: Path, columns: Columns) -> Iterator[Row]:
     try:
         with parquet.ParquetFile(path) as file:
             schema = file.schema_arrow
-            require_columns(path, list(schema.names), columns.wanted())
+            require_columns(path, list(schema.names), columns.wanted(), called=columns.called())
             asked = {*columns.reads(), *([columns.value] if columns.value else [])}
             asked |= {schema.names[at] for at in Neighbours(columns, schema.names).places()}
             # Signs of relations are texts: of the other columns, those of numbers need not be read.

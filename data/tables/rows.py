@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data.objects import joined
+from data.yaml_text import shown
 
 
 class SourceError(ValueError):
@@ -53,11 +55,17 @@ class Columns:
     unit: str | None = None
     decimal: str = "."
     """Mark of decimals in `fields`."""
+    names: tuple[str, ...] = ()
+    """What `fields` are called in the text of an object; empty: the same."""
 
     def wanted(self) -> list[str]:
         """Return the names that must be there."""
         others = (self.text, self.value, self.relation, self.unit)
         return [*self.fields, *(name for name in others if name is not None)]
+
+    def called(self) -> dict[str, str]:
+        """Return column -> field, where fields may have columns of other names."""
+        return dict(zip(self.fields, self.names, strict=False))
 
     def reads(self) -> list[str]:
         """Return the names whose cells make the text of an object."""
@@ -69,18 +77,31 @@ class Columns:
             return cells[0] if cells else ""
         if self.decimal == ",":
             cells = [cell.replace(",", ".") if _COMMA.fullmatch(cell) else cell for cell in cells]
-        return joined(self.fields, cells) if any(cells) else ""
+        return joined(self.names or self.fields, cells) if any(cells) else ""
 
 
 _COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 """A number with a decimal comma."""
 
 
-def require_columns(path: Path, names: Sequence[str], wanted: Sequence[str], what: str = "column") -> None:
+_UNIT = re.compile(r"\s*(\([^()]*\)|\[[^][]*\]|/.*)\s*$")
+"""A unit behind a name, in brackets or behind a stroke."""
+
+
+def require_columns(
+    path: Path, names: Sequence[str], wanted: Sequence[str], what: str = "column", called: Mapping[str, str] = {}
+) -> None:
     """Refuse a table that lacks a column, or has it more than once.
 
+    Args:
+        path: of the table.
+        names: of its columns.
+        wanted: those that must be there once.
+        what: a column is called.
+        called: column -> the variable that it has, where an option can name another column for it.
+
     Raises:
-        SourceError: the message lists what there is.
+        SourceError: the message lists what there is, and the names that differ by case or a unit only.
     """
     for name in wanted:
         if names.count(name) == 1:
@@ -90,7 +111,37 @@ def require_columns(path: Path, names: Sequence[str], wanted: Sequence[str], wha
                 f"{path} has {names.count(name)} {what}s named {name!r}; one of them cannot be told from the other. "
                 "Name them differently."
             )
-        close = difflib.get_close_matches(name.lower(), [item.lower() for item in names], n=1, cutoff=0.5)
-        hint = next((f" Did you mean {item!r}?" for item in names if close and item.lower() == close[0]), "")
         listed = ", ".join(repr(item) for item in names) or "none"
+        mark = next((mark for mark in ";\t|," if len(names) == 1 and mark in names[0]), None)
+        if mark is not None:
+            raise SourceError(
+                f"{path} has no {what} {name!r}; all of its first line is one name, {shown(names[0])}, so that "
+                f"{mark!r} may separate its cells. Give the option `delimiter: {json.dumps(mark)}` where there is one"
+                + (" (and `decimal: ','` for decimal commas)" if mark == ";" else "")
+                + ", or write commas."
+            )
+        alike = {one: found for one in wanted if one not in names and (found := _alike(one, names)) is not None}
+        hint = ""
+        if name in alike and name in called:
+            options = ", ".join(
+                f"{called[one]}: {{..., column: {json.dumps(found, ensure_ascii=False)}}}"
+                for one, found in alike.items()
+                if one in called
+            )
+            hint = f" Say in the space which columns are meant: {options}."
+        elif name in alike:
+            hint = f" Did you mean {alike[name]!r}?"
         raise SourceError(f"{path} has no {what} {name!r}; it has {listed}.{hint}")
+
+
+def _alike(wanted: str, names: Sequence[str]) -> str | None:
+    """Return the name that is most like the wanted one; what differs by case or a unit only comes first."""
+    same = [name for name in names if _plain(name) == _plain(wanted) != ""]
+    if same:
+        return same[0] if len(same) == 1 else None
+    close = difflib.get_close_matches(wanted.lower(), [name.lower() for name in names], n=1, cutoff=0.5)
+    return next((name for name in names if close and name.lower() == close[0]), None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", _UNIT.sub("", name)).casefold()

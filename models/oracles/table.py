@@ -17,7 +17,7 @@ from data.tables.readers import Row, SourceError
 from data.tables.remarks import Remarks
 from data.tables.shipped import provenance
 from data.tables.values import ValueRules, exact_value
-from models.library_options import LibraryOptions
+from models.library_options import LibraryOptions, columns_of
 from models.oracles.base import MeasurementFailure, ObjectOracle, OracleOptions
 from models.spaces.base import BaseSpace
 
@@ -142,7 +142,7 @@ class Table(ObjectOracle["Table.Options"]):
         self._entries = entries
 
     def _told_columns(self) -> str:
-        return ", ".join(self.space.fields) or self.space.text_name
+        return ", ".join(columns_of(self.space)) or self.space.text_name
 
     def measure(self, obj: str) -> float:
         """Return the value of one object.

@@ -16,7 +16,7 @@ from data.tables.merging import Kept, Replicates
 from data.tables.parts import Part, part_of
 from data.tables.readers import Columns
 from data.tables.values import ValueRules
-from models.library_options import OBJECT, require_one_name
+from models.library_options import OBJECT, columns_of, require_one_name
 from models.registry import Component, ComponentError, Options, build
 from models.spaces.base import BaseSpace, require_space
 
@@ -129,6 +129,8 @@ class TableSource(FileSource[TableT]):
     """Column of the objects where none is named; None: no column at all, such as the drawing of an SD file."""
     fields: tuple[str, ...] = ()
     """Columns that tell an object together, where none is named."""
+    names: tuple[str, ...] = ()
+    """What these are called in an object's text; empty: the same."""
     seed: int = 0
     """Of the sample."""
 
@@ -137,7 +139,8 @@ class TableSource(FileSource[TableT]):
 
     def prepare(self, space: Space, seed: int) -> None:
         """Take the columns of a space where the options name none."""
-        self.usual, self.fields, self.seed = space.column, space.fields, seed
+        self.usual, self.fields, self.seed = space.column, columns_of(space), seed
+        self.names = space.fields if space.headers else ()
 
     @property
     def columns(self) -> Columns:
@@ -147,7 +150,7 @@ class TableSource(FileSource[TableT]):
         fields = self.fields if named is None else ()
         text = named or (None if fields else self.usual)
         decimal = getattr(options, "decimal", ".")
-        return Columns(text, fields, options.value, options.relation, options.unit_column, decimal)
+        return Columns(text, fields, options.value, options.relation, options.unit_column, decimal, self.names)
 
     @property
     def rules(self) -> ValueRules:

@@ -119,7 +119,12 @@ class BaseSpace(Component[OptionsT]):
     @property
     def described(self) -> tuple[str, ...]:
         """Columns of the user's files that become features: no measured value may stand among them."""
-        return self.fields
+        return tuple(self.headers.get(name, name) for name in self.fields)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Field -> its column in the user's files, where options can name it; empty: columns are called as fields."""
+        return {}
 
     @abstractmethod
     def told(self) -> str:

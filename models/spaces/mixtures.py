@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from data.objects import NotStandardError
-from models.registry import Options
+from models.spaces.named import Named
 from models.spaces.variables import decimals, read_number, written
 
 _OFF = 100
@@ -20,10 +20,9 @@ _LARGEST = 1e9
 _REMEMBERED = 50_000
 
 
-class Fraction(Options):
+class Fraction(Named):
     """A part of a mixture, with its bounds."""
 
-    name: str = Field(min_length=1, description="name of the part")
     low: float = Field(ge=0, le=1, description="least share")
     high: float = Field(ge=0, le=1, description="largest share")
 

@@ -33,7 +33,7 @@ def long_form(name: object, raw: Any) -> Any:
     unknown = [key for key in raw if key not in (*sort, *_KEYS[sort], "name")]
     if unknown:
         raise ValueError(f"the variable {name!r} has no {unknown[0]!r}; it may have {', '.join((*sort, *_KEYS[sort]))}")
-    told = [value for key, value in raw.items() if key != "name"]
+    told = [value for key, value in raw.items() if key not in ("name", "column")]
     _require_no_texts_of_numbers(name, [one for value in told for one in (_listed(value) or [value])])
     ends = raw["integer"] if "integer" in raw else [raw[key] for key in sort if key != "choices"]
     if not isinstance(ends, list | tuple) or not all(map(_is_number, ends)) or ("integer" in raw and len(ends) != 2):
@@ -41,7 +41,11 @@ def long_form(name: object, raw: Any) -> Any:
     return {**raw, "name": name}
 
 
-_KEYS = {("integer",): ("log",), ("choices",): (), ("low", "high"): ("log", "digits", "step")}
+_KEYS = {
+    ("integer",): ("log", "column"),
+    ("choices",): ("column",),
+    ("low", "high"): ("log", "digits", "step", "column"),
+}
 """What a variable needs -> what it may have besides."""
 
 

@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from data.objects import NotStandardError
 from data.tables.values import number
 from data.yaml_text import shown
-from models.registry import Options
+from models.spaces.named import Named
 
 Value = float | int | str
 """What a variable has: a real number, a whole number or a word."""
@@ -59,11 +59,7 @@ def reflected(u: float) -> float:
     return 2.0 - u if u > 1.0 else u
 
 
-class _Named(Options):
-    name: str = Field(min_length=1, description="name of the variable")
-
-
-class Real(_Named):
+class Real(Named):
     """A number between two bounds, both of which it may take."""
 
     low: float = Field(description="least value")
@@ -192,7 +188,7 @@ class Real(_Named):
         return self.at(self.unit(first) + share * (self.unit(second) - self.unit(first)))
 
 
-class Integer(_Named):
+class Integer(Named):
     """A whole number between two bounds, both of which it may take."""
 
     integer: tuple[int, int] = Field(description="least and largest value")
@@ -272,7 +268,7 @@ class Integer(_Named):
         return self.at(self.unit(first) + share * (self.unit(second) - self.unit(first)))
 
 
-class Choice(_Named):
+class Choice(Named):
     """One of several words, or of several numbers, which are then taken as amounts."""
 
     choices: tuple[int | float | str, ...] = Field(description="words, each its own thing; or numbers, as amounts")

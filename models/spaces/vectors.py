@@ -54,7 +54,7 @@ class Vectors(BaseSpace["Vectors.Options"]):
         variables: tuple[Variable, ...] = Field(
             default=(),
             description="name: [low, high], {low, high, step | digits, log}, {integer: [low, high]}, a list of words, "
-            "or {choices: [...]}",
+            "or {choices: [...]}; with `column`, where the user's files call it otherwise",
         )
         fractions: tuple[Fraction, ...] = Field(default=(), description="name: [low, high] of parts that sum to one")
         fraction_digits: int = Field(default=3, ge=2, le=6, description="digits behind the point of fractions")
@@ -71,7 +71,7 @@ class Vectors(BaseSpace["Vectors.Options"]):
             for one in made:
                 if (
                     isinstance(one, dict)
-                    and set(one) != {"name", "low", "high"}
+                    and set(one) - {"column"} != {"name", "low", "high"}
                     and not {"log", "digits", "step"} & set(one)
                 ):
                     raise ValueError(f"the fraction {one['name']!r} is a range such as [0.2, 0.8]; got {shown(raw)}")
@@ -85,6 +85,10 @@ class Vectors(BaseSpace["Vectors.Options"]):
             twice = next((name for name in names if names.count(name) > 1), None)
             if twice is not None:
                 raise ValueError(f"the name {twice!r} stands for two variables; give one of them another name")
+            headers = [one.header for one in (*self.variables, *self.fractions)]
+            twice = next((header for header in headers if headers.count(header) > 1), None)
+            if twice is not None:
+                raise ValueError(f"the column {twice!r} is that of two variables; give one of them another `column`")
             if self.fractions:
                 Mixture(self.fractions, self.fraction_digits)
             return self
@@ -116,6 +120,11 @@ class Vectors(BaseSpace["Vectors.Options"]):
     def fields(self) -> tuple[str, ...]:
         """The names of the variables, then those of the fractions."""
         return self._fields
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Variable or fraction -> its column in the user's files."""
+        return {one.name: one.header for one in (*self.options.variables, *self.options.fractions)}
 
     def told(self) -> str:
         """Return what is in the space, in a few words for people."""

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from data.objects import NotStandardError
+from data.tables.readers import SourceError
+from models.oracles.base import bound
 from models.registry import ComponentError, build
 from models.sources.base import read_source, source_of
 
@@ -204,3 +206,66 @@ def test_variables_are_read_with_the_decimal_mark_of_the_file_and_own_exports_ar
 def test_measured_values_among_the_variables_are_refused(process):
     with pytest.raises(ComponentError, match="models would see what they are to predict"):
         source_of({"kind": "csv", "path": "a.csv", "value": "ratio"}, process)
+
+
+HEADERS = {
+    "temperature": {"low": 20, "high": 120, "column": "Temperature (°C)"},
+    "cycles": {"integer": [1, 10], "column": "n"},
+    "solvent": {"choices": ["water", "dmf"], "column": "Solvent"},
+}
+
+
+def test_a_variable_may_have_a_column_of_another_name_in_the_users_files(tmp_path):
+    (tmp_path / "runs.csv").write_text("Temperature (°C),n,Solvent,y\n80,3,DMF,1.5\n20,1,water,2\n")
+    space = vectors(HEADERS)
+    data = {"kind": "csv", "path": "runs.csv", "value": "y"}
+    frame = read_source(data, base=tmp_path, space=space).frame
+    assert frame["object"].tolist() == [
+        "temperature=80, cycles=3, solvent=dmf",
+        "temperature=20, cycles=1, solvent=water",
+    ]
+    table = bound(build("oracle", {"kind": "table", "path": str(tmp_path / "runs.csv"), "value": "y"}), space)
+    assert table.measure("temperature=80, cycles=3, solvent=dmf") == 1.5
+    again = build("space", space.config())
+    assert again.headers == {"temperature": "Temperature (°C)", "cycles": "n", "solvent": "Solvent"}
+    assert space.fields == ("temperature", "cycles", "solvent")  # exports keep the names
+    with pytest.raises(ComponentError, match="models would see what they are to predict"):
+        source_of({**data, "value": "n"}, space)
+
+
+def test_a_fraction_may_have_a_column_of_another_name(tmp_path):
+    (tmp_path / "blends.csv").write_text("Resin [kg/kg],oil\n0.3,0.7\n")
+    space = vectors(fractions={"resin": {"low": 0, "high": 1, "column": "Resin [kg/kg]"}, "oil": [0, 1]})
+    frame = read_source({"kind": "csv", "path": "blends.csv"}, base=tmp_path, space=space).frame
+    assert frame["object"].tolist() == ["resin=0.3, oil=0.7"]
+
+
+def test_columns_do_not_change_what_a_space_without_them_is():
+    assert "column" not in str(vectors({"t": [0, 1]}, fractions={"a": [0, 1], "b": [0, 1]}).config())
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        (
+            "Temperature (°C),Solvent,y",
+            'temperature: {..., column: "Temperature (°C)"}, solvent: {..., column: "Solvent"}.',
+        ),
+        ("temperature [K],solvent,y", 'temperature: {..., column: "temperature [K]"}.'),
+        ("temperature / K,solvent,y", 'temperature: {..., column: "temperature / K"}.'),
+        ("Temperature (°C);Solvent;y", 'Give the option `delimiter: ";"`'),
+        ("Temperature (°C)\tSolvent\ty", 'Give the option `delimiter: "\\t"`'),
+        ("temperature;solvent;y", 'Give the option `delimiter: ";"`'),
+    ],
+)
+def test_a_header_that_nearly_names_a_variable_is_suggested_as_its_column(tmp_path, header, told):
+    (tmp_path / "runs.csv").write_text(f"{header}\n80,dmf,1\n")
+    space = vectors({"temperature": [20, 120], "solvent": ["water", "dmf"]})
+    with pytest.raises(SourceError) as refused:
+        read_source({"kind": "csv", "path": "runs.csv", "value": "y"}, base=tmp_path, space=space)
+    assert told in str(refused.value)
+
+
+def test_two_variables_with_one_column_are_refused():
+    with pytest.raises(ComponentError, match="the column 'b' is that of two variables"):
+        vectors({"a": {"low": 0, "high": 1, "column": "b"}, "b": [0, 1]})
