@@ -41,8 +41,8 @@ class LibraryOptions(Options):
     )
     format: str | None = Field(
         default=None,
-        description="csv, parquet, or one of the space's own (of molecules: smiles, sdf); null: told by the ending of "
-        "the file's name",
+        description="csv, parquet, or one of the space's own (of molecules: smiles, sdf; of sequences: fasta); null: "
+        "told by the ending of the file's name",
     )
     smiles: str | None = Field(
         default=None, description="column of SMILES; null: `smiles`, in an SD file the drawn structure"

@@ -21,6 +21,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from data.config import plain_message
+from data.yaml_text import shown
 from models.component import Component, ComponentError, FolderPath, Options, OptionsT, nearest, subclasses
 from models.plugins import Plugins, clashes, plugins
 
@@ -233,6 +234,9 @@ def _explain(group: str, cls: type[Component[Any]], error: ValidationError) -> s
                 + nearest(where, known)
             )
         else:
-            got = "" if item["type"] == "missing" else f" Got {item['input']!r}."
-            lines.append(f"Option {where!r} of {group} {cls.kind!r}: {plain_message(item)}.{got}")
+            got = "" if item["type"] == "missing" else f" Got {shown(item['input'])}."
+            subject = (
+                f"Option {where!r} of {group}" if where else f"The options of {group}"
+            )  # what several say together
+            lines.append(f"{subject} {cls.kind!r}: {plain_message(item)}.{got}")
     return " ".join(lines)

@@ -25,7 +25,7 @@ def source_of(config: Mapping[str, Any], space: BaseSpace[Any], *, seed: int = 0
     """Return a source of objects of a space.
 
     Args:
-        config: `{kind: zinc250k | csv | parquet | sdf | smiles | shipped | random | a plugin's, option: ...}`.
+        config: `{kind: zinc250k | csv | parquet | sdf | smiles | fasta | shipped | random | a plugin's, option: ...}`.
         space: that its objects are in.
         seed: of what is drawn.
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from data.objects import NotStandardError
+from data.tables.fasta import FASTA
 from data.yaml_text import shown
 from models.registry import Component
 from models.spaces.base import BaseSpace, Exporter, Fact
@@ -47,6 +48,7 @@ class Sequences(BaseSpace["Sequences.Options"]):
     column = "sequence"
     text_name = "Sequence"
     construction = {"kind": "letters"}
+    files = {"fasta": FASTA}
 
     class Options(Component.Options):
         """Alphabet, lengths and pattern."""

@@ -58,7 +58,7 @@ REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
     ("oracle", "table"): {"source": "electron_affinities"},
     ("oracle", "command"): {"command": ["python", "measure.py"]},
     ("generator", "pool"): {"source": "electron_affinities"},
-    **{("source", kind): {"path": "molecules"} for kind in ("csv", "parquet", "sdf", "smiles")},
+    **{("source", kind): {"path": "molecules"} for kind in ("csv", "parquet", "sdf", "smiles", "fasta")},
     ("space", "sequences"): {"alphabet": "dna", "length": 8},
     ("space", "subsets"): {"n": 5},
     ("space", "vectors"): {"variables": {"temperature": [20, 120]}},
@@ -145,6 +145,11 @@ def test_an_unknown_group_is_refused_with_the_groups():
 def test_an_unknown_option_is_refused_with_the_options():
     with pytest.raises(ComponentError, match=r"no option 'facto'; its options are factor. Did you mean 'factor'"):
         build("acquisition", {"kind": Doubling.kind, "facto": 3})
+
+
+def test_options_that_do_not_go_together_are_refused_as_those_of_their_component():
+    with pytest.raises(ComponentError, match="The options of source 'csv': `relation` and `unit_column` belong"):
+        build("source", {"kind": "csv", "path": "a.csv", "relation": "sign"})
 
 
 def test_an_option_out_of_range_is_refused_with_what_it_got():

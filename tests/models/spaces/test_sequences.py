@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from data.objects import NotStandardError
+from data.tables.library_file import LibraryFile
+from data.tables.rows import SourceError
 from models.registry import ComponentError, build
+from models.sources.base import read_source
 from models.spaces.sequences import AMINO_ACIDS, Sequences
 
 
@@ -219,6 +223,45 @@ def test_fasta_reads_back() -> None:
             assert 0 < len(line) <= 60
             records[header] += line
     assert records == {">m1 value=-1.5 unit=kcal/mol": "ACGT" * 40, ">m2": "GATTACA"}
+
+
+def test_a_fasta_file_is_a_source(tmp_path: Path) -> None:
+    text = (
+        b"\xef\xbb\xbf>one the first\r\nACGT\r\nacgt\r\n\r\n>empty\r\n>two\r\nGAT TACA\r\n; a remark\r\n>again\r\n"
+        b"gattaca\r\n>protein\r\nMKV*\r\n"
+    )
+    (tmp_path / "s.fasta").write_bytes(text)
+    space = space_of(alphabet="dna", max_length=20)
+    library = read_source({"kind": "fasta", "path": "s.fasta"}, base=tmp_path, space=space)
+    assert library.frame["object"].tolist() == ["ACGTACGT", "GATTACA"]
+    assert library.frame["line"].tolist() == [1, 6]
+    assert library.frame["value"].isna().all()
+    assert (library.rows, library.merged) == (5, 1)
+    assert [(one.line, one.reason) for one in library.refused] == [
+        (5, "the record 'empty' has no letters"),
+        (11, "the letter 'M' at place 1, none of ACGT"),
+    ]
+
+
+def test_exported_fasta_is_read_as_a_source_and_as_a_library(tmp_path: Path) -> None:
+    space = space_of(alphabet="dna", max_length=200)
+    sequences = ["ACGT" * 40, "GATTACA"]
+    rows = [{"id": f"m{i}", "sequence": one, "value": 1.5} for i, one in enumerate(sequences)]
+    path = tmp_path / "best.fasta"
+    path.write_text(space.exports["fasta"](rows))
+    library = read_source({"kind": "fasta", "path": str(path)}, base=tmp_path, space=space)
+    assert library.frame["object"].tolist() == sequences
+    file = LibraryFile(path, usual=space.column, more=space.files)
+    assert [row.text for row in file.rows()] == sequences
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("ACGT\n", "Line 1 of"), ("\n\nsequence\nACGT\n", "Line 3 of"), ("", "has no rows")]
+)
+def test_what_is_no_fasta_file_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "s.fa").write_text(text)
+    with pytest.raises(SourceError, match=told):
+        read_source({"kind": "fasta", "path": "s.fa"}, base=tmp_path, space=space_of(alphabet="dna", max_length=20))
 
 
 def test_a_hundred_thousand_sequences_are_admitted_in_a_second_of_cpu() -> None:

@@ -1,0 +1,56 @@
+"""Records of a FASTA file, one by one, each with the line it begins on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from data.tables.library_file import Format, LibraryFile
+from data.tables.readers import opened
+from data.tables.rows import Row, SourceError
+from data.yaml_text import shown
+
+
+def fasta_rows(path: Path) -> Iterator[Row]:
+    """Yield the sequences: `>name` and a description, then the letters in one line or several.
+
+    Blanks among letters and empty lines are passed over, and so are lines that begin with `;`. Names are read only to
+    say which record has no letters.
+
+    Reference: Pearson and Lipman, PNAS 1988, 85, 2444.
+
+    Raises:
+        SourceError: the file is not UTF-8, or has letters before the first name.
+    """
+    begun, name, letters = 0, "", list[str]()
+    with opened(path) as file:
+        for number, line in enumerate(file, start=1):
+            text = line.strip()
+            if text.startswith(">"):
+                if begun:
+                    yield _row(begun, name, letters)
+                begun, name, letters = number, text[1:].strip(), []
+            elif text and not text.startswith(";"):
+                if not begun:
+                    raise SourceError(
+                        f"Line {number} of {path} is {shown(text)}; a FASTA file begins with a name, `>name`. Give it "
+                        "names, or write a CSV file with a column of sequences and read it by `kind: csv`."
+                    )
+                letters += text.split()
+    if begun:
+        yield _row(begun, name, letters)
+
+
+def _row(line: int, name: str, letters: list[str]) -> Row:
+    problem = None if letters else f"the record {shown(name)} has no letters"
+    return Row(line, "".join(letters), "", problem)
+
+
+def _library_rows(file: LibraryFile) -> Iterator[Row]:
+    if file.text is not None or file.value is not None:
+        raise SourceError(f"{file.path} is a FASTA file and has no columns; leave them out.")
+    return fasta_rows(file.path)
+
+
+FASTA = Format((".fasta", ".fa", ".fas", ".fna", ".faa"), _library_rows)
+"""FASTA as a library file."""
