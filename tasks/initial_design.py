@@ -20,7 +20,6 @@ from models.parts import screens_of, space_of
 from models.proxies.checks import MINIMUM_LABELS
 from models.registry import find
 from models.sources.base import source_of
-from models.spaces.base import BaseSpace
 from tasks.stages import BadInput, CampaignStopped, file_sha256
 
 
@@ -48,7 +47,8 @@ def is_ordered(config: CampaignConfig) -> bool:
 
 
 def _source(config: CampaignConfig) -> Any:
-    return source_of(config.data.component(), space_of(config), seed=derive_seed(config.seed, "source"))
+    seed, maximise = derive_seed(config.seed, "source"), config.objective.goal == "maximise"
+    return source_of(config.data.component(), space_of(config), seed=seed, maximise=maximise)
 
 
 def checked_source(config: CampaignConfig, base: Path) -> JsonDict:
@@ -61,7 +61,7 @@ def checked_source(config: CampaignConfig, base: Path) -> JsonDict:
     """
     library = read_library(config, base, source_sha256(config, base))
     initial_design(config, library)
-    return reading_report(library, space_of(config))
+    return reading_report(library, config)
 
 
 _kept: dict[str, Library] = {}
@@ -75,7 +75,7 @@ def read_library(config: CampaignConfig, base: Path, sha256: str) -> Library:
     """
     settings = config.model_dump(mode="json", include={"data", "space"})
     space = space_of(config)
-    key = digest([settings, str(base), sha256, space.key()])
+    key = digest([settings, config.objective.goal, str(base), sha256, space.key()])
     if key not in _kept:
         _kept.clear()
         _kept[key] = read_rows(_source(config), base=base, space=space)
@@ -88,18 +88,20 @@ def forget() -> None:
 
 
 def counts_of(library: Library) -> dict[str, float]:
-    """Return how many rows were read, kept, have a value, were merged, and were refused."""
+    """Return how many rows were read, kept, have a value, were merged, refused, and left out."""
     return {
         "rows": library.rows,
         "library": len(library.frame),
         "labelled": int(library.frame["value"].notna().sum()),
         "merged": library.merged,
         "refused": len(library.refused) + library.passed_over.total(),
+        **({"left_out": library.left_out.total()} if library.left_out else {}),
     }
 
 
-def reading_report(library: Library, space: BaseSpace[Any]) -> JsonDict:
-    """Return what is to be said of the rows that were read."""
+def reading_report(library: Library, config: CampaignConfig) -> JsonDict:
+    """Return what is to be said of the rows that were read, or of the objects that were drawn."""
+    space, drawn = space_of(config), is_ordered(config)
     counts = counts_of(library)
     span = wide_span(library.frame["value"].dropna().tolist())
     return {
@@ -109,7 +111,7 @@ def reading_report(library: Library, space: BaseSpace[Any]) -> JsonDict:
         "merged": library.merged,
         "refused": counts["refused"],
         "listed": len(library.refused),
-        "line": reading_line(counts, library.reasons, space.nouns[1]),
+        "line": reading_line(counts, library.reasons, space.nouns[1], library.left_out, drawn),
         "warnings": [*library.warnings, *([] if span is None else [span])],
         "notes": library.notes,
         "reasons": library.reasons,

@@ -65,7 +65,7 @@ def _prepare(context: CampaignContext, folder: Path, sha256: str) -> dict[str, f
     write_csv(refused, folder / REFUSED)
     initial = initial_design(context.config, library)
     initial.to_parquet(folder / "initial.parquet", index=False)
-    write_json(folder / REPORT, reading_report(library, space_of(context.config)))
+    write_json(folder / REPORT, reading_report(library, context.config))
     return {**counts_of(library), "initial": len(initial)}
 
 

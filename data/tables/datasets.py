@@ -58,11 +58,13 @@ class Library:
     warnings: list[str] = field(default_factory=list)
     """Those of the notes that say what may be wrong with the file as a whole."""
     rows: int = 0
-    """Rows that were read: kept + merged + refused + passed over."""
+    """Rows that were read: kept + merged + refused + passed over + left out."""
     merged: int = 0
     """Rows that went into an earlier row of the same object."""
     passed_over: Counter[str] = field(default_factory=Counter)
     """Why rows of a packaged library were passed over at a glance -> how many."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Why objects were not taken although they are in order, by an option of the source -> how many."""
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -71,13 +73,14 @@ class Library:
         return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
 
     def refusals_told(self) -> list[str]:
-        """Return sentences on the refused rows: how many of how many, and the first with their lines; none: no row."""
+        """Return sentences on rows that were not taken: how many, and the first refused ones with their lines."""
+        options = [f"{self.left_out.total()} were left out: {reasons_told(self.left_out)}."] if self.left_out else []
         if not self.refused:
-            return []
+            return options
         first = [f"line {one.line} ({shown(one.text)}): {one.reason}" for one in self.refused[:_FIRST]]
         more = len(self.refused) - len(first)
         told = "; ".join([*first, f"and {more} more"] if more else first)
-        return [f"{len(self.refused)} of {self.rows} rows read were refused: {told}."]
+        return [f"{len(self.refused)} of {self.rows} rows read were refused: {told}.", *options]
 
 
 def read_rows(source: Source, *, base: Path, space: Space) -> Library:
@@ -122,16 +125,17 @@ def read_rows(source: Source, *, base: Path, space: Space) -> Library:
         remarks.require_one_decimal(str(getattr(source, "path", source.kind)))
     if unit_column is not None:
         remarks.require_one_unit(str(getattr(source, "path", source.kind)), unit_column)
+    left_out = Counter[str]()
     merged = merge(kept, getattr(source, "replicates", "mean"), space.nouns[0])
     if isinstance(source, PartialSource):
         part = source.part(merged.rows)
         merged = replace(merged, rows=part.rows)
-        passed_over += part.left_out
+        left_out = part.left_out
     refused = sorted([*refused, *merged.refused], key=lambda refusal: refusal.line or 0)
-    notes = [f"{count} of {total} lines have {reason}." for reason, count in sorted(passed_over.items()) if bulk]
+    notes = [f"{count} of {total} lines have {reason}." for reason, count in sorted(passed_over.items())]
     warnings = [*remarks.notes(refused, unit_column), *merged.warnings]
     notes += warnings + merged.notes
-    library = Library(_frame(merged.rows, space), refused, notes, warnings, total, merged.merged, passed_over)
+    library = Library(_frame(merged.rows, space), refused, notes, warnings, total, merged.merged, passed_over, left_out)
     if not merged.rows:
         raise SourceError(_nothing_left(source.kind, library, space))
     return library

@@ -128,20 +128,32 @@ class Remarks:
         return ", ".join(f"{unit or 'none'!r} in {count} row(s)" for unit, count in self.units.most_common(5))
 
 
-def reading_line(counts: Mapping[str, float], reasons: Mapping[str, int], nouns: str = "molecules") -> str:
+def reading_line(
+    counts: Mapping[str, float],
+    reasons: Mapping[str, int],
+    nouns: str = "molecules",
+    left_out: Mapping[str, int] = {},
+    drawn: bool = False,
+) -> str:
     """Return one line on what became of the rows of a source, such as `20 rows: 5 molecules kept, 1 row merged ...`.
 
     Args:
         counts: `rows`, `library` (objects kept), `labelled`, `merged`, `refused`; of a stage's metrics.
         reasons: reason -> rows refused for it.
         nouns: what the objects of the space are called.
+        left_out: why objects were not taken although they are in order -> how many.
+        drawn: whether the rows are none of a file, but were drawn from the space.
     """
     number = {name: int(counts.get(name, 0)) for name in ("rows", "library", "labelled", "merged", "refused")}
+    if drawn and number["rows"] == number["library"]:
+        return f"{number['rows']} {nouns} drawn from the space."
     line = (
         f"{number['rows']} rows read: {number['library']} {nouns} kept ({number['labelled']} with a value), "
         f"{number['merged']} rows merged into them, {number['refused']} refused"
     )
-    return f"{line}: {reasons_told(reasons)}." if reasons else f"{line}."
+    line += f": {reasons_told(reasons)}" if reasons else ""
+    line += f"; {sum(left_out.values())} left out: {reasons_told(left_out)}" if left_out else ""
+    return f"{line}."
 
 
 REPORT = "report.json"

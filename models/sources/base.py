@@ -21,13 +21,14 @@ from models.registry import Component, ComponentError, Options, build
 from models.spaces.base import BaseSpace, require_space
 
 
-def source_of(config: Mapping[str, Any], space: BaseSpace[Any], *, seed: int = 0) -> Any:
+def source_of(config: Mapping[str, Any], space: BaseSpace[Any], *, seed: int = 0, maximise: bool = True) -> Any:
     """Return a source of objects of a space.
 
     Args:
         config: `{kind: zinc250k | csv | parquet | sdf | smiles | fasta | shipped | random | a plugin's, option: ...}`.
         space: that its objects are in.
         seed: of what is drawn.
+        maximise: whether larger values are better.
 
     Raises:
         ComponentError: the source or an option is unknown, or it is for other objects.
@@ -43,17 +44,21 @@ def source_of(config: Mapping[str, Any], space: BaseSpace[Any], *, seed: int = 0
     prepare = getattr(source, "prepare", None)
     if prepare is not None:
         prepare(space, seed)
+    if isinstance(source, TableSource):
+        source.maximise = maximise
     return source
 
 
-def read_source(config: Mapping[str, Any], *, base: Path, space: BaseSpace[Any], seed: int = 0) -> Library:
+def read_source(
+    config: Mapping[str, Any], *, base: Path, space: BaseSpace[Any], seed: int = 0, maximise: bool = True
+) -> Library:
     """Read, standardise and check every object of a source; arguments as `source_of`.
 
     Raises:
         ComponentError: as `source_of`.
         SourceError: as `data.tables.datasets.read_rows`.
     """
-    source: Source = source_of(config, space, seed=seed)
+    source: Source = source_of(config, space, seed=seed, maximise=maximise)
     return read_rows(source, base=base, space=space)
 
 
@@ -77,7 +82,7 @@ class TableOptions(PathOptions):
     unit: str | None = Field(default=None, description="the unit that is taken, others are refused by row")
     replicates: Replicates = Field(default="mean", description="what several values of one object become")
     below_quantile: float | None = Field(
-        default=None, gt=0, lt=1, description="objects with values above this quantile are left out, as if unknown"
+        default=None, gt=0, lt=1, description="the worse share of the values; better ones are left out, as if unknown"
     )
     sample: int | None = Field(default=None, ge=1, description="so many objects, drawn at random; null: all")
 
@@ -133,6 +138,8 @@ class TableSource(FileSource[TableT]):
     """What these are called in an object's text; empty: the same."""
     seed: int = 0
     """Of the sample."""
+    maximise: bool = True
+    """Whether larger values are better."""
 
     class Options(TableOptions):
         """Options of sources that are a file with columns."""
@@ -164,7 +171,13 @@ class TableSource(FileSource[TableT]):
 
     def part(self, rows: Sequence[Kept]) -> Part:
         """Return the objects that the options `below_quantile` and `sample` leave."""
-        return part_of(rows, below_quantile=self.options.below_quantile, sample=self.options.sample, seed=self.seed)
+        return part_of(
+            rows,
+            below_quantile=self.options.below_quantile,
+            sample=self.options.sample,
+            seed=self.seed,
+            maximise=self.maximise,
+        )
 
     @property
     def replicates(self) -> Replicates:

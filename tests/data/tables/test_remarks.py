@@ -17,6 +17,16 @@ def test_the_counts_of_the_reasons_add_up_to_the_refused_rows():
     assert reasons_told({"a": 1}) == "a (1)"
 
 
+def test_rows_that_an_option_leaves_out_are_told_apart_from_refused_ones():
+    counts = {"rows": 9, "library": 3, "labelled": 3, "refused": 2}
+    line = reading_line(counts, {"no letters": 2}, "sequences", {"not in the sample": 4})
+    assert line.endswith(" 2 refused: no letters (2); 4 left out: not in the sample (4).")
+
+
+def test_objects_that_were_drawn_are_no_rows_that_were_read():
+    assert reading_line({"rows": 256, "library": 256}, {}, "vectors", drawn=True) == "256 vectors drawn from the space."
+
+
 @pytest.mark.parametrize("text", ["1,5", "it's", 'a "word"', 'it\'s "both"', "back\\'slash"])
 def test_a_kind_of_reason_has_no_text_of_a_row_and_no_gap_where_it_was(text):
     with pytest.raises(NotStandardError) as error:
