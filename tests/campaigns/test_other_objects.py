@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 from pydantic import Field
 
 import tasks.select_batch
@@ -200,7 +201,7 @@ def test_a_library_may_name_its_column_of_objects(words):
     assert "`smiles` (word) and `object` (word) both name the column" in refused.message
 
 
-def test_a_gflownet_builds_words_and_is_judged_exactly(words):
+def test_a_gflownet_builds_words_and_is_judged_exactly(words, tracking):
     letters = {"kind": "sequence", "alphabet": "ABC", "min_length": 1, "max_length": 4}
     words.write_config(
         space={"kind": Words.kind, "longest": 4},
@@ -220,4 +221,8 @@ def test_a_gflownet_builds_words_and_is_judged_exactly(words):
     last = pd.read_csv(history).iloc[-1]
     assert 0 <= last["tv"] < 1
     assert last["kl"] >= 0
+    client = MlflowClient(tracking_uri=tracking)
+    name = words.config["name"]
+    runs = client.search_runs([client.get_experiment_by_name(name).experiment_id], "attributes.run_name = 'round 1'")
+    assert runs[0].data.metrics["train_generator/final_tv"] == pytest.approx(last["tv"])  # the newest comes first
     assert {row["source"] for row in words.candidates()} == {"design", "gflownet", "genetic"}
