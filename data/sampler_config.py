@@ -58,11 +58,16 @@ class EvaluationConfig(_Strict):
 
 
 class SamplerConfig(_Strict):
-    """Training of a GFlowNet on an environment, once per seed."""
+    """Training of a GFlowNet on an environment, or on the objects of a space, once per seed."""
 
-    environment: Spec
+    environment: Spec | None = None
+    space: Spec | None = None
+    """As in a campaign file; instead of `environment`."""
+    construction: Spec | None = None
+    """How the objects of `space` are built, its network included. None: as the space says."""
     reward: Spec = {"kind": "environment"}
-    policy: Spec = {"kind": "mlp"}
+    policy: Spec | None = None
+    """The network over the states of `environment`. None: `{kind: mlp}`."""
     objective: Spec = {"kind": "trajectory_balance"}
     backward_policy: Spec = {"kind": "uniform"}
     conditioning: Spec | None = None
@@ -70,6 +75,16 @@ class SamplerConfig(_Strict):
     """Options of the trainer."""
     evaluation: EvaluationConfig = EvaluationConfig()
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_different)] = (0,)
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> Self:
+        if (self.environment is None) == (self.space is None):
+            raise ValueError("what is trained on is told by `environment`, or by `space` as in a campaign; give one")
+        if self.space is not None and self.policy is not None:
+            raise ValueError("the network of a space belongs to its `construction`; leave `policy` out")
+        if self.space is None and self.construction is not None:
+            raise ValueError("`construction` says how the objects of a `space` are built; give `space` too")
+        return self
 
     @model_validator(mode="after")
     def _conditions_belong_to_conditioning(self) -> Self:

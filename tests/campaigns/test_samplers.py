@@ -25,4 +25,4 @@ def test_a_shipped_sampler_trains(path, bench, monkeypatch):
 
 
 def test_there_is_a_file_for_each_way_of_judging():
-    assert {path.stem for path in FILES} >= {"hypergrid", "tfbind8", "set", "atoms", "box"}
+    assert {path.stem for path in FILES} >= {"hypergrid", "tfbind8", "set", "atoms", "box", "hairpins"}

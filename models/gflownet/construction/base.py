@@ -114,7 +114,7 @@ def construction_of(spec: dict[str, Any] | None, space: BaseSpace[Any]) -> Const
     chosen = spec or space.construction
     if chosen is None:
         raise ComponentError(
-            f"The space {space.kind!r} does not say how a GFlowNet builds its {space.nouns[1]}. Give the generator a "
+            f"The space {space.kind!r} does not say how a GFlowNet builds its {space.nouns[1]}. Give a "
             "`construction`, such as {kind: plain, environment: {...}} whose environment makes their texts, or use the "
             "generator 'genetic' or 'random'."
         )

@@ -18,6 +18,7 @@ from data.config import ConfigError, derive_seed, digest, validated
 from data.sampler_config import EvaluationConfig, SamplerConfig
 from data.tables.obtain import ObtainError
 from models.gflownet.conditioning.base import Conditioning
+from models.gflownet.construction.base import Bound
 from models.gflownet.environments.base import Environment
 from models.gflownet.environments.tabulated import Tabulated
 from models.gflownet.judging import metrics
@@ -32,10 +33,11 @@ from models.gflownet.judging.evaluation import (
     overlap_distance,
 )
 from models.gflownet.judging.exact import StateGraph, TooManyStates, enumerate_graph
+from models.gflownet.judging.subject import SpaceReward, subject_of
 from models.gflownet.objectives.base import Objective
 from models.gflownet.policies.backward import BackwardPolicy
 from models.gflownet.policies.recipes import PolicyRecipe
-from models.gflownet.rewards.base import Judged, RememberedReward
+from models.gflownet.rewards.base import Judged, ObjectReward, RememberedReward
 from models.gflownet.rewards.recipes import RewardRecipe
 from models.gflownet.training.trainer import Trainer, TrainerOptions, TrainingError
 from models.registry import ComponentError, build, located
@@ -102,6 +104,8 @@ class Study:
     options: TrainerOptions
     cases: list[Case]
     details: dict[str, Any]
+    distance: metrics.Distance | None = None
+    """Of the objects of a space; None: that of the environment."""
 
     @property
     def identity(self) -> str:
@@ -174,7 +178,9 @@ class Study:
 
     def _seen(self) -> Seen:
         how = self.evaluation
-        return Seen(self.reward, top_k=how.top_k, distance=_distance(how.distance, self.base), cutoff=how.mode_distance)
+        own = self.distance if how.distance == "auto" and self.distance is not None else None
+        distance = own or _distance(how.distance, self.base)
+        return Seen(self.reward, top_k=how.top_k, distance=distance, cutoff=how.mode_distance)
 
     def _evaluator(self, trainer: Trainer[Any], seen: Seen | None) -> ExactEvaluator | SampledEvaluator:
         how = self.evaluation
@@ -212,10 +218,16 @@ def build_study(config: SamplerConfig, *, home: Path, base: Path) -> Study:
         ObtainError: a public table is not in the workspace.
     """
     with refusing():
-        spec = located("environment", config.environment, base)
-        own: Environment[Any] = build("environment", spec)
-        recipe: PolicyRecipe = build("policy", config.policy)
         reward: RewardRecipe = build("reward", config.reward)
+        subject = subject_of(config, base)
+        if subject is None:
+            spec = located("environment", config.environment or {}, base)
+            own: Environment[Any] = build("environment", spec)
+            recipe: PolicyRecipe = build("policy", config.policy or {"kind": "mlp"})
+            trained_on = {"environment": {**own.config(), **_contents(spec)}, "policy": recipe.config()}
+        else:
+            own, recipe, trained_on = subject.own, subject.recipe, subject.details
+            reward = reward.of(subject.bound)
         conditioning = None if config.conditioning is None else build("conditioning", config.conditioning)
         objective, backward = build("objective", config.objective), build("backward_policy", config.backward_policy)
         options = validated(TrainerOptions, config.training, source="training", what="training")
@@ -224,19 +236,24 @@ def build_study(config: SamplerConfig, *, home: Path, base: Path) -> Study:
         if reason := objective.refusal(own):
             raise ConfigError(reason)
         recipe.build(own, torch.Generator(), 0 if conditioning is None else conditioning.width)
-        reward.build(own, home=home, base=base)
+        if subject is None:
+            reward.build(own, home=home, base=base)
         details = {
-            "environment": {**own.config(), **_contents(spec)},
+            **trained_on,
             "reward": {**reward.config(), "version": reward.version(base)},
-            "policy": recipe.config(),
             "objective": objective.config(),
             "backward_policy": backward.config(),
             "conditioning": None if conditioning is None else conditioning.config(),
             "training": options.model_dump(mode="json"),
             "evaluation": config.evaluation.model_dump(mode="json"),
         }
-        env, graph = _space(own, details["environment"], recipe, config.evaluation.max_states)
+        if subject is None:
+            env, graph = _space(own, details["environment"], recipe, config.evaluation.max_states)
+        else:
+            env, graph = subject.bound.env, subject.graph
         asked = reward.build(env, home=home, base=base)
+        if subject is not None and not isinstance(asked, ObjectReward):
+            asked = SpaceReward(asked, subject.bound)
         return Study(
             evaluation=config.evaluation,
             env=env,
@@ -249,6 +266,7 @@ def build_study(config: SamplerConfig, *, home: Path, base: Path) -> Study:
             options=options,
             cases=cases_of(conditioning, config.evaluation.condition_rows()),
             details=details,
+            distance=None if subject is None else _unlikeness(subject.bound),
         )
 
 
@@ -315,6 +333,10 @@ def _enumerated(config: str, limit: int) -> _Enumerated | None:
         return _Enumerated(env, enumerate_graph(env, limit=limit))
     except TooManyStates:
         return None
+
+
+def _unlikeness(bound: Bound[Any]) -> metrics.Distance:
+    return lambda a, b: 1.0 - bound.space.nearness(a, b)
 
 
 def _distance(name: str, env: Environment[Any]) -> metrics.Distance:

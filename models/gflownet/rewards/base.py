@@ -7,7 +7,7 @@ where an object is outside the space.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -119,8 +119,15 @@ class ObjectReward:
         return np.array([self._values[item] for item in objects])
 
 
+class Decoder(Protocol):
+    """What knows the objects of terminal states: an environment, or a construction of a space."""
+
+    def decode(self, states: Any, /) -> Sequence[Any]:
+        """Return the objects, None outside the space."""
+
+
 def object_reward(
-    env: Environment[Any],
+    env: Decoder,
     function: Callable[[list[Any]], Sequence[float] | FloatArray],
     *,
     log: bool = False,

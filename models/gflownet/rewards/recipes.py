@@ -10,12 +10,13 @@ from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
 from data.tables.obtain import load_tfbind8
 from data.tables.public_tables import TABLES
+from models.gflownet.construction.base import Bound
 from models.gflownet.environments.base import Environment
 from models.gflownet.environments.sequence import SequenceEnvironment
 from models.gflownet.environments.tabulated import Tabulated
@@ -40,6 +41,11 @@ class RewardRecipe(Component):
         Raises:
             ValueError: the reward does not fit the environment.
         """
+
+    def of(self, bound: Bound[Any]) -> Self:
+        """Return the reward of a space's objects as `bound` builds them; it is built for `bound.env` afterwards."""
+        del bound
+        return self
 
     def version(self, base: Path) -> str:
         """Return what, besides the options, makes this reward this reward."""
@@ -111,10 +117,12 @@ class TableRewardRecipe(RewardRecipe):
 class PythonRewardRecipe(RewardRecipe):
     """A function of the user, from a list of distinct objects to a list of their rewards.
 
+    Objects of a space are what a campaign's Python function gets: a text, numbers and words by name, or names.
     The module is looked for beside the sampler file first, then among what is installed. It runs in this process.
     """
 
     kind: ClassVar[str] = "python"
+    _bound: Bound[Any] | None = None
 
     class Options(Component.Options):
         """Which function, and what it returns."""
@@ -130,6 +138,12 @@ class PythonRewardRecipe(RewardRecipe):
             if not (colon and function.isidentifier() and all(part.isidentifier() for part in module.split("."))):
                 raise ValueError("expected `module:function`, for example `my_reward:reward`")
             return text
+
+    def of(self, bound: Bound[Any]) -> Self:
+        """Return the reward of a space's objects."""
+        made = type(self)(self.options)
+        made._bound = bound
+        return made
 
     def build(self, env: Environment[Any], *, home: Path, base: Path) -> Callable[[Any], Judged]:
         """Return the reward.
@@ -147,7 +161,11 @@ class PythonRewardRecipe(RewardRecipe):
                 f"The module {module.__file__} has no function {name!r}; it has {', '.join(known) or 'none'}."
                 + nearest(name, known)
             )
-        return object_reward(env, self._guarded(function), log=self.options.log, floor=self.options.floor)
+        asked, bound = self._guarded(function), self._bound
+        how = {"log": self.options.log, "floor": self.options.floor}
+        if bound is None:
+            return object_reward(env, asked, **how)
+        return object_reward(bound, lambda texts: asked([bound.space.value(text) for text in texts]), **how)
 
     def _guarded(self, function: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]:
         """Return the function; what it raises names it and what it was asked."""

@@ -183,6 +183,47 @@ def test_a_conditional_sampler_is_judged_at_each_condition(built):
     assert target["/beta_3"][1] == pytest.approx(1 / (1 + math.exp(-3)))
 
 
+def test_a_space_is_sampled_by_its_construction_and_its_objects_are_those_of_campaigns(built):
+    space = {"kind": "subsets", "items": ["a", "b", "c", "d"], "size": 2}
+    study = built(environment=None, policy=None, space=space, reward={"kind": "python", "function": "my_reward:length"})
+    # The function sees lists of two names, so every subset has the reward 3, and Z = 6 * 3.
+    session = trained(study)
+    (law,) = session.laws()
+    assert sorted(map(str, law.objects)) == ["a, b", "a, c", "a, d", "b, c", "b, d", "c, d"]
+    assert np.allclose(law.target, 1 / 6)
+    assert session.evaluator()["tv"] < 0.02
+    assert math.exp(session.trainer.partition.value.item()) == pytest.approx(18, rel=0.1)
+    assert study.details["space"]["items"] == ["a", "b", "c", "d"]
+
+
+def test_what_is_outside_a_space_has_the_least_reward(built):
+    space = {"kind": "sequences", "alphabet": "AB", "length": 3, "pattern": "A.*"}
+    (law,) = (
+        built(environment=None, policy=None, space=space, reward={"kind": "python", "function": "my_reward:length"})
+        .start(0)
+        .laws()
+    )
+    assert {obj for obj in law.objects if obj is not None} == {"AAA", "AAB", "ABA", "ABB"}
+    assert law.target[[obj is None for obj in law.objects]].sum() < 1e-7
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({}, "by `environment`, or by `space`"),
+        ({"space": {"kind": "subsets", "n": 3}, "environment": GRID}, "give one"),
+        ({"space": {"kind": "subsets", "n": 3}, "policy": SMALL_MLP}, "belongs to its `construction`"),
+        ({"environment": GRID, "construction": {"kind": "plain"}}, "give `space` too"),
+        ({"space": {"kind": "subsets", "n": 3}, "construction": {"kind": "letters"}}, "is for sequences"),
+        ({"space": {"kind": "compositions", "elements": ["Ti", "O"]}}, "does not say how a GFlowNet"),
+        ({"space": {"kind": "subsets", "n": 3}}, "has no reward of its own"),
+    ],
+)
+def test_what_is_sampled_is_told_once(built, keys, told):
+    with pytest.raises((ConfigError, ComponentError), match=told):
+        built(**{"environment": None, "policy": None, **keys})
+
+
 def test_the_conditions_are_one_the_middle_and_the_end_of_the_range_if_none_are_given(built):
     conditioning = {"kind": "inverse_temperature", "low": 0.5, "high": 8.5}
     assert [case.name for case in built(conditioning=conditioning).cases] == ["/beta_1", "/beta_4.5", "/beta_8.5"]
