@@ -17,6 +17,12 @@ _OF_THE_ROW = (
     (re.compile(rf"\b(value|relation|unit) {_QUOTED}"), r"\1"),
     (re.compile(r"\blines? \d+( and \d+)*"), "a line"),
     (re.compile(r"\d+ cells where the header has"), "not as many cells as the header, which has"),
+    # Of spaces: `t=300 is outside 20 to 120`, `13 letters, more than 10`, `the letter 'X' at place 3, none of ACGT`.
+    (re.compile(r"^([^=]+)=.*? (?=is (outside|none of|no (whole )?number|no step|no share)\b)"), r"\1 "),
+    (re.compile(r"^\d+ ([^\d,]+), (more|fewer) than (\d+)$"), r"\2 than \3 \1"),
+    (re.compile(rf"\bthe letter {_QUOTED} at place \d+, none"), "a letter that is none"),
+    (re.compile(r"\bsum to \S+ instead of 1"), "do not sum to 1"),
+    (re.compile(rf"\bis named {_QUOTED}( \(nearest: {_QUOTED}\))?"), "is so named"),
 )
 _COMMONEST = 3
 _COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+([eE][+-]?[0-9]+)?")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from data.config import nearest_spelling
 from data.objects import NotStandardError, joined, split
 from data.records import FloatArray
 from data.tables.library_file import LibraryFile, ending
@@ -224,4 +224,5 @@ def _number(cell: str, decimal: str) -> bool:
 
 def no_row(name: str, rows: Rows) -> str:
     """Return why a text names no row, a phrase."""
-    return f"no row of the table is named {shown(name)}{nearest_spelling(name, rows.names[:2000]).rstrip('.?')}"
+    close = get_close_matches(name, rows.names[:2000], n=1, cutoff=0.5)
+    return f"no row of the table is named {shown(name)}{f' (nearest: {shown(close[0])})' if close else ''}"

@@ -6,6 +6,7 @@ from data.objects import NotStandardError
 from data.tables.readers import SourceError
 from data.tables.remarks import reading_line, reason_kind, reasons_told
 from data.tables.values import number
+from models.registry import build
 from models.sources.base import read_source
 from models.spaces.molecules import Molecules
 
@@ -32,6 +33,40 @@ def test_a_kind_of_reason_has_no_text_of_a_row_and_no_gap_where_it_was(text):
     with pytest.raises(NotStandardError) as error:
         number(text)
     assert reason_kind(str(error.value)).startswith("the value is not a finite number")
+
+
+@pytest.mark.parametrize(
+    ("space", "texts", "kind"),
+    [
+        (
+            {"kind": "vectors", "variables": {"t": [0, 9]}},
+            ("t=10", "t=-3.5"),
+            "t is outside 0 to 9",
+        ),
+        (
+            {"kind": "vectors", "variables": {"s": ["dmf", "thf"]}},
+            ("s=ethyl acetate", "s=water"),
+            "s is none of dmf, thf",
+        ),
+        ({"kind": "vectors", "variables": {"n": {"integer": [1, 4]}}}, ("n=1.5", "n=2.5"), "n is no whole number"),
+        (
+            {"kind": "vectors", "fractions": {"a": [0, 1], "b": [0, 1]}},
+            ("a=0.5, b=0.6", "a=0.1, b=0.1"),
+            "the fractions a, b do not sum to 1",
+        ),
+        ({"kind": "sequences", "alphabet": "dna", "max_length": 3}, ("ACGT", "ACGTA"), "more than 3 letters"),
+        ({"kind": "sequences", "alphabet": "dna", "max_length": 3}, ("AX", "'"), "a letter that is none of ACGT"),
+        ({"kind": "subsets", "n": 4, "max_size": 2}, ("0, 1, 2", "0, 1, 2, 3"), "more than 2 members"),
+    ],
+)
+def test_reasons_of_a_space_are_counted_together_where_only_a_value_differs(space, texts, kind):
+    made = build("space", space)
+    kinds = set()
+    for text in texts:
+        with pytest.raises(NotStandardError) as error:
+            made.admit(text)
+        kinds.add(reason_kind(str(error.value)))
+    assert kinds == {kind}
 
 
 def test_a_kind_of_reason_keeps_the_names_of_columns():
