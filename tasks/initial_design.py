@@ -179,7 +179,7 @@ def _too_few(config: CampaignConfig, nouns: str, *, chosen: int, labelled: int, 
         )
         if begun >= least:
             return f"{problem} Set data.initial to {chosen}{' or less' if chosen else ''}, or give more {nouns}."
-        return f"{problem} Give more {nouns}: with {labelled} values of the source a campaign needs {least - labelled}."
+        return f"{problem} Give more {nouns}: a campaign begins with at least {least} measured ones."
     if begun >= least:
         return None
     problem = (

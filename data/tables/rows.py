@@ -122,7 +122,11 @@ def require_columns(
             )
         alike = {one: found for one in wanted if one not in names and (found := _alike(one, names)) is not None}
         hint = ""
-        if name in alike and name in called:
+        if called.get(name, name) in names:
+            hint = (
+                f" One is called as the variable itself, {called[name]!r}: leave its option `column` out for this file."
+            )
+        elif name in alike and name in called:
             options = ", ".join(
                 f"{called[one]}: {{..., column: {json.dumps(found, ensure_ascii=False)}}}"
                 for one, found in alike.items()

@@ -63,7 +63,11 @@ MANY = [f"{'C' * n}O,{n}" for n in range(3, 9)]
         ([f"{'C' * n}O," for n in range(3, 9)], {"data": {"initial": 0}}, "There is nothing to measure"),
         (["[],1", "c1cccn1,2", "CCO,3"], {"data": {"initial": 0}}, "Give more molecules with values. 2 of 3 rows read"),
         (["[],1", "CCO,3"], {"data": {"initial": 0}}, "1 of 2 rows read were refused: line 2 ('[]'): no valid SMILES."),
-        (["[],1", "CCO,3"], {"data": {"initial": 2}}, "pass the screens. Give more molecules: with 1 values"),
+        (
+            ["[],1", "CCO,3"],
+            {"data": {"initial": 2}},
+            "pass the screens. Give more molecules: a campaign begins with at least 6",
+        ),
         (["CCO,1", *(f"{'C' * n}," for n in range(1, 6))], {"data": {"initial": 0}}, "Set data.initial to 5 at least"),
         (["[],1", "c1cccn1,2"], {"data": {"initial": 0}}, "All 2 rows of the data source 'csv' were refused"),
         (MANY, {"space": {"elements": ["H", "C", "o"]}}, "'o' is no symbol of an element"),

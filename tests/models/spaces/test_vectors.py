@@ -266,6 +266,12 @@ def test_a_header_that_nearly_names_a_variable_is_suggested_as_its_column(tmp_pa
     assert told in str(refused.value)
 
 
+def test_a_file_with_the_names_of_variables_is_told_from_one_with_their_columns(tmp_path):
+    (tmp_path / "best.csv").write_text("temperature,cycles,solvent,value\n80,3,dmf,1\n")  # as exports have them
+    with pytest.raises(SourceError, match="the variable itself, 'temperature': leave its option `column` out"):
+        read_source({"kind": "csv", "path": "best.csv"}, base=tmp_path, space=vectors(HEADERS))
+
+
 def test_two_variables_with_one_column_are_refused():
     with pytest.raises(ComponentError, match="the column 'b' is that of two variables"):
         vectors({"a": {"low": 0, "high": 1, "column": "b"}, "b": [0, 1]})
