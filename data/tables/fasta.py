@@ -14,22 +14,21 @@ from data.yaml_text import shown
 def fasta_rows(path: Path) -> Iterator[Row]:
     """Yield the sequences: `>name` and a description, then the letters in one line or several.
 
-    Blanks among letters and empty lines are passed over, and so are lines that begin with `;`. Names are read only to
-    say which record has no letters.
+    Blanks among letters and empty lines are passed over, and so are lines that begin with `;`. Names are not kept.
 
     Reference: Pearson and Lipman, PNAS 1988, 85, 2444.
 
     Raises:
         SourceError: the file is not UTF-8, or has letters before the first name.
     """
-    begun, name, letters = 0, "", list[str]()
+    begun, letters = 0, list[str]()
     with opened(path) as file:
         for number, line in enumerate(file, start=1):
             text = line.strip()
             if text.startswith(">"):
                 if begun:
-                    yield _row(begun, name, letters)
-                begun, name, letters = number, text[1:].strip(), []
+                    yield _row(begun, letters)
+                begun, letters = number, []
             elif text and not text.startswith(";"):
                 if not begun:
                     raise SourceError(
@@ -38,11 +37,11 @@ def fasta_rows(path: Path) -> Iterator[Row]:
                     )
                 letters += text.split()
     if begun:
-        yield _row(begun, name, letters)
+        yield _row(begun, letters)
 
 
-def _row(line: int, name: str, letters: list[str]) -> Row:
-    problem = None if letters else f"the record {shown(name)} has no letters"
+def _row(line: int, letters: list[str]) -> Row:
+    problem = None if letters else "a record without letters"
     return Row(line, "".join(letters), "", problem)
 
 

@@ -238,7 +238,7 @@ def test_a_fasta_file_is_a_source(tmp_path: Path) -> None:
     assert library.frame["value"].isna().all()
     assert (library.rows, library.merged) == (5, 1)
     assert [(one.line, one.reason) for one in library.refused] == [
-        (5, "the record 'empty' has no letters"),
+        (5, "a record without letters"),
         (11, "the letter 'M' at place 1, none of ACGT"),
     ]
 
