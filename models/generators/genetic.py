@@ -11,8 +11,8 @@ from pydantic import Field
 
 from data.records import Candidate
 from models.protocols import GenerationContext
-from models.registry import Component, ComponentError
-from models.spaces.base import BaseSpace, Variation
+from models.registry import Component
+from models.spaces.base import BaseSpace, Variation, variation_of
 
 _SAMPLING_TRIES = 50
 """Offspring bred per missing candidate before sampling gives up."""
@@ -115,7 +115,7 @@ class Genetic(Component["Genetic.Options"]):
                 "The generator 'genetic' starts from measured objects or a library; the context has neither. Add a "
                 "data source to the campaign."
             )
-        self._space, self._variation = context.space, _variation(context.space, source)
+        self._space, self._variation = context.space, variation_of(context.space, source, self.kind)
         self._known = frozenset(map(context.space.identity, context.known))
 
     def check(self, space: BaseSpace[Any]) -> None:
@@ -124,7 +124,7 @@ class Genetic(Component["Genetic.Options"]):
         Raises:
             ComponentError: the space has no edits.
         """
-        _variation(space, ())
+        variation_of(space, (), self.kind)
 
     def _require_fit(self) -> tuple[BaseSpace[Any], Variation]:
         if self._space is None or self._variation is None:
@@ -204,13 +204,3 @@ class Genetic(Component["Genetic.Options"]):
 
 def _parent(parents: Sequence[str], rng: np.random.Generator) -> str:
     return parents[int(len(parents) * 10 ** rng.uniform(-2.5, 0))]
-
-
-def _variation(space: BaseSpace[Any], sample: Sequence[str]) -> Variation:
-    variation = space.variation(sample)
-    if variation is None:
-        raise ComponentError(
-            f"The generator 'genetic' varies objects, and the space {space.kind!r} has no edits for it. Use the "
-            "generator random, or another one of `discover components generator`."
-        )
-    return variation

@@ -254,3 +254,18 @@ class BaseSpace(Component[OptionsT]):
     def key(self) -> str:
         """Return a hash of all that the answers depend on: options, rules, versions of libraries."""
         return digest([self.config(), self.rules, self.versions()])
+
+
+def variation_of(space: BaseSpace[Any], sample: Sequence[str], generator: str) -> Variation:
+    """Return the edits of a space for a generator, of which `sample` says what is common.
+
+    Raises:
+        ComponentError: the space has none.
+    """
+    variation = space.variation(sample)
+    if variation is None:
+        raise ComponentError(
+            f"The generator {generator!r} varies objects, and the space {space.kind!r} has no edits for it. Use the "
+            "generator random, or another one of `discover components generator`."
+        )
+    return variation

@@ -15,6 +15,14 @@ from models.gflownet.environments.base import Environment
 P = TypeVar("P", bound=nn.Module)
 
 
+def frozen_copy(policy: P) -> P:
+    """Return an equal policy that is not trained; the environment is shared."""
+    held = (value for module in policy.modules() for value in vars(module).values())
+    shared = {id(value): value for value in held if isinstance(value, Environment)}
+    copied: P = copy.deepcopy(policy, shared).requires_grad_(False)
+    return copied
+
+
 class AveragedPolicy(Generic[P]):
     """A copy of a policy whose weights are the exponential moving average w <- decay w + (1 - decay) w_policy.
 
@@ -33,9 +41,7 @@ class AveragedPolicy(Generic[P]):
         if not 0.0 <= decay < 1.0:
             raise ValueError(f"The decay of an average must be at least 0 and below 1; got {decay}.")
         self.decay = decay
-        held = (value for module in policy.modules() for value in vars(module).values())
-        shared = {id(value): value for value in held if isinstance(value, Environment)}
-        self.policy: P = copy.deepcopy(policy, shared).requires_grad_(False)
+        self.policy: P = frozen_copy(policy)
         self._move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()

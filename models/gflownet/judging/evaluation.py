@@ -23,8 +23,8 @@ from models.gflownet.conditioning.base import Conditioning
 from models.gflownet.conditioning.inverse_temperature import InverseTemperature
 from models.gflownet.judging import metrics
 from models.gflownet.judging.densities import DensityFigures
-from models.gflownet.judging.exact import StateGraph, forward_log_probs, target_law, terminal_law
-from models.gflownet.policies.base import Exploration
+from models.gflownet.judging.exact import StateGraph, forward_log_probs, merge, target_law, terminal_law
+from models.gflownet.policies.base import Exploration, Policy
 from models.gflownet.rewards.base import Judged
 from models.gflownet.training.trainer import Trainer
 from models.gflownet.training.trajectories import sample_forward
@@ -139,18 +139,40 @@ class ExactEvaluator:
         out: dict[str, float] = {}
         for case in self.cases:
             log_reward = case.log_reward(self.values).numpy()
-            found = metrics.exact_metrics(self._law(case), log_reward, self.objects, _learnt_log_z(self.trainer, case))
+            found = metrics.exact_metrics(
+                self._law(case),
+                log_reward,
+                self.objects,
+                _learnt_log_z(self.trainer, case),
+                self._log_prior(case),
+            )
             out.update({f"{name}{case.name}": value for name, value in found.items()})
         return out if self.seen is None else {**out, **self.seen.figures()}
 
     def _law(self, case: Case) -> FloatArray:
+        return self._law_of(self.trainer.policy, case)
+
+    def _law_of(self, policy: Policy[Any], case: Case) -> FloatArray:
         encoded = None if case.encoded is None else case.encoded[0]
-        return terminal_law(self.graph, forward_log_probs(self.graph, self.trainer.policy, encoded))
+        return terminal_law(self.graph, forward_log_probs(self.graph, policy, encoded))
+
+    def _log_prior(self, case: Case) -> FloatArray:
+        """Return the log of the prior's law of the objects (X,), 0 where the target is not relative to a prior."""
+        prior = self.trainer.prior
+        if prior is None:
+            return np.zeros(len(self.objects))
+        merged = merge(self.objects, self._law_of(prior, case))
+        return np.log([merged[obj] for obj in self.objects])
 
     def laws(self) -> list[Law]:
         """Return the law under each condition."""
         return [
-            Law(case.name, self.objects, self._law(case), target_law(case.log_reward(self.values).numpy()))
+            Law(
+                case.name,
+                self.objects,
+                self._law(case),
+                target_law(case.log_reward(self.values).numpy() + self._log_prior(case)),
+            )
             for case in self.cases
         ]
 

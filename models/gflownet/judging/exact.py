@@ -197,6 +197,17 @@ def fixed_point(graph: StateGraph[S], log_reward: FloatArray, log_pb: Tensor) ->
     return FixedPoint(flow, flow[graph.target] + log_pb - flow[graph.origin])
 
 
+def relative_fixed_point(graph: StateGraph[S], log_reward: FloatArray, log_prior: Tensor) -> FixedPoint:
+    """Return the flows of a prior policy times a reward: F(s) = E_prior[R | s], and P_F = P_prior F(s') / F(s).
+
+    Args:
+        graph: the state graph.
+        log_reward: (X,) of the terminal states.
+        log_prior: (E,) of the edges, such as `forward_log_probs` of the prior.
+    """
+    return fixed_point(graph, log_reward, log_prior)
+
+
 def merge(objects: Sequence[Any], values: FloatArray) -> dict[Any, float]:
     """Add up values (X,) of terminal states that are the same object."""
     out: dict[Any, float] = {}

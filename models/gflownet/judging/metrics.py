@@ -32,21 +32,27 @@ _MASS = 1e-3
 
 
 def exact_metrics(
-    p: FloatArray, log_reward: FloatArray, objects: Sequence[Hashable], log_z: float | None = None
+    p: FloatArray,
+    log_reward: FloatArray,
+    objects: Sequence[Hashable],
+    log_z: float | None = None,
+    log_prior: FloatArray | None = None,
 ) -> dict[str, float]:
-    """Compare the exact law of a policy with R / Z over distinct objects.
+    """Compare the exact law of a policy with R / Z over distinct objects, or with p_prior R / Z.
 
     Args:
         p: (X,) probability of each terminal state, from `exact.terminal_law`.
         log_reward: (X,) of the terminal states.
         objects: the X objects they are; states of one object are merged.
         log_z: the estimate of log Z, if there is one.
+        log_prior: (X,) log-probability, under the prior, of the object that each terminal state is.
 
     Returns:
         `tv` (0 to 1), `l1_sum` (0 to 2, twice tv), `jsd` (nats, 0 to log 2), `kl` = KL(target || policy) (nats,
         infinite if the policy misses an object), `expected_reward` = E_p[R], with `expected_reward_error` = E_p[R] /
-        E_target[R] - 1 (signed), `spearman` and `pearson` of log p and log R over objects (NaN where one of them is
-        constant, or not finite for pearson), and `log_z_error` = |log_z - log Z| where `log_z` was given.
+        E_target[R] - 1 (signed), `spearman` and `pearson` of log p and log R, plus the log prior, over objects (NaN
+        where one of them is constant, or not finite for pearson), and `log_z_error` = |log_z - log Z| where `log_z`
+        was given.
 
     Raises:
         ValueError: the probabilities do not add up to one, or no state is an object of the space.
@@ -66,8 +72,10 @@ def exact_metrics(
         )
     inside = np.array(list(merged.values()))
     log_r = np.array([rewards[key] for key in merged])
+    priors = {} if log_prior is None else dict(zip(objects, log_prior.tolist(), strict=True))
+    log_target = log_r + np.array([priors.get(key, 0.0) for key in merged])
     # What lies outside is a last object, with target probability zero and no reward.
-    law, target = np.append(inside, outside), np.append(exact.target_law(log_r), 0.0)
+    law, target = np.append(inside, outside), np.append(exact.target_law(log_target), 0.0)
     shifted = np.append(np.exp(log_r - log_r.max()), 0.0)
     with np.errstate(divide="ignore", over="ignore"):
         found = {
@@ -77,11 +85,11 @@ def exact_metrics(
             "kl": exact.kl_divergence(target, law),
             "expected_reward": float((law * shifted).sum() * np.exp(log_r.max())),
             "expected_reward_error": float((law * shifted).sum() / (target * shifted).sum() - 1.0),
-            "spearman": spearman(np.log(inside), log_r),
-            "pearson": pearson(np.log(inside), log_r),
+            "spearman": spearman(np.log(inside), log_target),
+            "pearson": pearson(np.log(inside), log_target),
         }
     if log_z is not None:
-        found["log_z_error"] = log_z_error(log_z, log_r)
+        found["log_z_error"] = log_z_error(log_z, log_target)
     return found
 
 

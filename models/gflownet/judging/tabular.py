@@ -91,6 +91,7 @@ class Table:
         log_flow: (V,) of the states; only those of states that are not terminal are read.
         log_reward: (X,) of the terminal states.
         stop: the forward action that stops, if there is one.
+        log_prior: (E,) of a prior policy, for objectives that are relative to one.
     """
 
     graph: StateGraph[Any]
@@ -99,6 +100,7 @@ class Table:
     log_flow: Tensor
     log_reward: Tensor
     stop: int | None = None
+    log_prior: Tensor | None = None
 
     def trajectories(self, edges: Tensor, log_behaviour: Tensor | None = None) -> Trajectories:
         """Return what objectives see of trajectories, differentiable in the tables; with all fields made.
@@ -128,6 +130,7 @@ class Table:
             log_stop=None if stops is None else torch.where(alive, stops[0][origin], 0.0),
             log_state_reward=None if stops is None else torch.where(alive, stops[1][origin], 0.0),
             log_inflow=torch.where(alive, self.log_inflow()[target], 0.0),
+            log_prior=None if self.log_prior is None else torch.where(alive, self.log_prior[taken], 0.0),
         )
 
     def log_inflow(self) -> Tensor:

@@ -17,7 +17,7 @@ class Objective(Component):
 
     group: ClassVar[str] = "objective"
     needs: ClassVar[frozenset[str]] = frozenset()
-    """Fields of `Trajectories` that are made on demand: "log_stop", "log_state_reward", "log_inflow"."""
+    """Fields of `Trajectories` that are made on demand: "log_stop", "log_state_reward", "log_inflow", "log_prior"."""
     forward_looking: ClassVar[bool] = False
     """Whether the network's flow is taken as log F(s) minus a log-reward of the unfinished state."""
     on_policy: ClassVar[bool] = False
@@ -26,6 +26,11 @@ class Objective(Component):
     """Whether the loss of every trajectory is zero at the optimum; if not, only its expected gradient is."""
     learns_flow: ClassVar[bool] = True
     """Whether the loss depends on the flows of states other than the source."""
+
+    @property
+    def relative(self) -> bool:
+        """Whether the target is the law of a prior policy times the reward, and not the reward alone."""
+        return "log_prior" in self.needs
 
     def refusal(self, env: Environment[Any]) -> str | None:
         """Return why the objective is not sound on an environment, in a sentence; None if it is."""

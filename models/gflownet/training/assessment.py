@@ -29,6 +29,7 @@ class Assessor(Generic[S]):
         partition: log Z, as a function of the condition.
         partial: log-reward of unfinished states, for forward-looking objectives.
         reward: of terminal states, for objectives that ask for the reward of stopping anywhere.
+        prior: the policy of objectives whose target is relative to one, not trained.
     """
 
     env: Environment[S]
@@ -39,6 +40,7 @@ class Assessor(Generic[S]):
     partition: LogPartition
     partial: Callable[[S], Tensor]
     reward: Callable[[S, Tensor | None], Tensor]
+    prior: Policy[S] | None = None
 
     @property
     def walk(self) -> BackwardWalk[S]:
@@ -87,6 +89,11 @@ class Assessor(Generic[S]):
     def _log_stop(self, paths: Paths[S]) -> Tensor:
         stop = torch.full_like(paths.forward, self.env.stop or 0)
         return self.policy.score(paths.before, stop, None, paths.conditions).log_pf
+
+    @torch.no_grad()
+    def _log_prior(self, paths: Paths[S]) -> Tensor:
+        assert self.prior is not None  # the trainer makes one where the objective asks
+        return self.prior.score(paths.before, paths.forward, None, paths.conditions).log_pf
 
     @torch.no_grad()
     def _log_state_reward(self, paths: Paths[S]) -> Tensor:

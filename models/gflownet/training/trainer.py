@@ -16,7 +16,7 @@ from torch import Tensor
 from models.gflownet.conditioning.base import Conditioning
 from models.gflownet.conditioning.partition import LogPartition
 from models.gflownet.environments.base import Environment, States
-from models.gflownet.exploration.averaging import AveragedPolicy
+from models.gflownet.exploration.averaging import AveragedPolicy, frozen_copy
 from models.gflownet.exploration.local_search import LocalSearchOptions, local_search
 from models.gflownet.exploration.replay import Replay
 from models.gflownet.exploration.schedule import Schedule
@@ -151,8 +151,18 @@ class Trainer(Generic[S]):
         self.evaluate, self.conditioning = evaluate, conditioning
         self.partition = LogPartition(0 if conditioning is None else conditioning.width, generator)
         network = self._checked(backward_network if backward.network == "own" else policy)
+        self.prior: Policy[S] | None = frozen_copy(policy) if objective.relative else None
+        """The policy that the target of the objective is relative to: the trained one as it was at first."""
         self.assessor = Assessor(
-            env, policy, backward, objective, network, self.partition, partial or env.log_partial, self._stopped
+            env,
+            policy,
+            backward,
+            objective,
+            network,
+            self.partition,
+            partial or env.log_partial,
+            self._stopped,
+            self.prior,
         )
         self._parameters = [p for p in policy.parameters() if p.requires_grad]
         if backward.network == "own":
@@ -192,6 +202,11 @@ class Trainer(Generic[S]):
                 f"local_search {self.options.local_search}, expected 0 and none."
             )
         return network
+
+    def keep_as_prior(self) -> None:
+        """Take the policy as it is now for the prior, where the objective has one."""
+        if self.prior is not None:
+            self.prior.load_state_dict(self.policy.state_dict())
 
     @property
     def walk(self) -> BackwardWalk[S]:
@@ -360,8 +375,9 @@ class Trainer(Generic[S]):
 
     @torch.no_grad()
     def _start_log_z(self, trajectories: Trajectories) -> Trajectories:
-        """Set log Z to the batch mean of log R + log P_B - log P_F: from 0 it may never arrive."""
-        gap = trajectories.log_reward + (trajectories.log_pb - trajectories.log_pf).sum(0)
+        """Set log Z to the batch mean of log R + log P_B (or of the prior) - log P_F: from 0 it may never arrive."""
+        beside = trajectories.log_pb if trajectories.log_prior is None else trajectories.log_prior
+        gap = trajectories.log_reward + (beside - trajectories.log_pf).sum(0)
         self.partition.initialise(gap.mean())
         condition = trajectories.condition if trajectories.condition.shape[1] else None
         with torch.enable_grad():
@@ -408,6 +424,7 @@ class Trainer(Generic[S]):
             "ended": self.ended,
             "policy": self.policy.state_dict(),
             "backward": self._backward_state(),
+            "prior": None if self.prior is None else self.prior.state_dict(),
             "average": None if self._average is None else self._average.state(),
             "partition": self.partition.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -435,6 +452,8 @@ class Trainer(Generic[S]):
         self.partition.load_state_dict(state["partition"])
         if state["backward"] is not None:
             self.assessor.backward_network.load_state_dict(state["backward"])
+        if self.prior is not None:
+            self.prior.load_state_dict(state["prior"])
         if self._average is not None:
             self._average.load_state(state["average"])
         self.replay.load_state(state["replay"])

@@ -34,6 +34,7 @@ class Trajectories:
         log_state_reward: (T, B) log-reward of the state before each transition, were it to stop there; None likewise.
         log_inflow: (T, B) log of the flow into the state after each transition: sum over its parents p of F(p) P_F,
             which equals the flow of that state in the fixed point; None likewise.
+        log_prior: (T, B) log-probability of each transition under the prior policy, 0 where not alive; None likewise.
     """
 
     log_pf: Tensor
@@ -46,6 +47,7 @@ class Trajectories:
     log_stop: Tensor | None = None
     log_state_reward: Tensor | None = None
     log_inflow: Tensor | None = None
+    log_prior: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.log_reward)

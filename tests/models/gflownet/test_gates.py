@@ -94,6 +94,30 @@ def test_a_grid_of_64_is_learnt_within_a_thousand_steps(objective):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+def test_a_grid_is_learnt_as_a_prior_times_a_reward():
+    """The prior has learnt another reward before, to the left of the grid; both laws are exact."""
+    env, reward = by_name(kind="hypergrid", dimensions=2, height=8)
+    left = RememberedReward(env, object_reward(env, lambda points: -0.5 * np.array(points)[:, 0], log=True))
+    distances = []
+    for seed in SEEDS:
+        first = trainer_of(env, left, seed, steps=1000)
+        first.train()
+        prior, asked, _ = laws(first)
+        trainer = trainer_of(env, reward, seed, objective="relative_trajectory_balance", steps=1000)
+        trainer.policy.load_state_dict(first.policy.state_dict())
+        trainer.keep_as_prior()
+        trainer.train()
+        law, _, log_reward = laws(trainer)
+        target = prior * np.exp(log_reward)
+        distances.append(total_variation(law, target / target.sum()))
+        assert total_variation(prior, asked) < 0.03
+        assert total_variation(prior, law) > 0.2
+    print(sorted(distances))
+    assert statistics.median(distances) <= 0.03
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("config", "options", "bound"),
     [

@@ -28,6 +28,7 @@ from models.gflownet.judging.exact import (
     enumerate_graph,
     fixed_point,
     merge,
+    relative_fixed_point,
     target_law,
     terminal_law,
     total_variation,
@@ -140,6 +141,28 @@ def table(environment, backward):
     return Table(at.graph, point.log_pf, log_pb, point.log_flow, torch.tensor(at.log_reward), at.env.stop)
 
 
+@cache
+def relative_table(environment):
+    """The fixed point of a space under a random prior: the reward is weighted by what the prior makes of objects."""
+    at = space(environment)
+    noise = torch.randn(len(at.graph.origin), generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    log_prior = forward_policy(at.graph, 0.7 * noise)
+    point = relative_fixed_point(at.graph, at.log_reward, log_prior)
+    return Table(
+        at.graph,
+        point.log_pf,
+        backward_log_probs(at.env, at.graph, backward_of("uniform"), at.network),
+        point.log_flow,
+        torch.tensor(at.log_reward),
+        at.env.stop,
+        log_prior,
+    )
+
+
+def fixed_of(environment, objective, backward):
+    return relative_table(environment) if OBJECTIVES[objective]().relative else table(environment, backward)
+
+
 def variants(cls):
     """The options of an objective: the default ones, and each value of each choice by name."""
     out = [{}]
@@ -182,11 +205,23 @@ def test_the_fixed_point_has_the_target_law_over_objects(environment, backward):
     assert fixed.log_flow[0].item() == pytest.approx(np.log(np.exp(log_reward(merged)).sum()), abs=1e-10)
 
 
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_fixed_point_under_a_prior_has_the_law_of_the_prior_times_the_reward(environment):
+    at, fixed = space(environment), relative_table(environment)
+    prior = merge(at.graph.objects, terminal_law(at.graph, fixed.log_prior))
+    merged = merge(at.graph.objects, terminal_law(at.graph, fixed.log_pf))
+    weights = np.array([prior[thing] * np.exp(log_reward([thing])[0]) for thing in merged])
+    law = np.array(list(merged.values()))
+    assert np.abs(np.log(law / (weights / weights.sum()))).max() < 1e-10
+    assert fixed.log_flow[0].item() == pytest.approx(np.log(weights.sum()), abs=1e-10)
+    assert total_variation(law, target_law(log_reward(merged))) > 1e-3 or len(merged) == 1
+
+
 @pytest.mark.parametrize("backward", BACKWARD)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_every_objective_is_at_its_optimum_in_the_fixed_point(environment, objective, backward):
-    at, fixed = space(environment), table(environment, backward)
+    at, fixed = space(environment), fixed_of(environment, objective, backward)
     for loss in made(objective):
         if (refusal := loss.refusal(at.env.base)) is not None:
             assert repr(objective) in refusal
@@ -201,7 +236,7 @@ def test_every_objective_is_at_its_optimum_in_the_fixed_point(environment, objec
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_every_objective_leaves_the_optimum_with_the_forward_policy(environment, objective):
-    at, fixed = space(environment), table(environment, "uniform")
+    at, fixed = space(environment), fixed_of(environment, objective, "uniform")
     noise = torch.randn(len(fixed.log_pf), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     wrong = replace(fixed, log_pf=forward_policy(at.graph, fixed.log_pf + 0.3 * noise))
     for loss in made(objective):

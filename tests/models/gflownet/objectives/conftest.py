@@ -11,7 +11,7 @@ import torch
 from models.gflownet.training.trajectories import Trajectories
 from models.registry import build, kinds
 
-PER_STEP = ("log_pf", "log_pb", "log_flow", "log_stop", "log_state_reward", "log_inflow")
+PER_STEP = ("log_pf", "log_pb", "log_flow", "log_stop", "log_state_reward", "log_inflow", "log_prior")
 
 
 class Made:
@@ -40,6 +40,7 @@ class Made:
             log_stop=values(-3, 0),
             log_state_reward=values(-3, 3),
             log_inflow=values(-3, 3),
+            log_prior=values(-3, 0),
         )
 
     @staticmethod
@@ -61,7 +62,11 @@ class Made:
     @staticmethod
     def shifted(t, shift):
         """Multiply the reward, and so every flow, by a constant."""
-        moved = {n: torch.where(t.alive, getattr(t, n) + shift, 0.0) for n in PER_STEP[2:] if n != "log_stop"}
+        moved = {
+            n: torch.where(t.alive, getattr(t, n) + shift, 0.0)
+            for n in PER_STEP[2:]
+            if n not in ("log_stop", "log_prior")
+        }
         return replace(t, log_reward=t.log_reward + shift, **moved)
 
     @staticmethod

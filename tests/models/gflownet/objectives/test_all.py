@@ -48,7 +48,7 @@ def test_no_gradient_is_ever_nan_where_trajectories_are_padded(made, seed, scale
     with torch.no_grad():
         t.log_flow.mul_(scale)
     for objective in made.every_objective():
-        every = [t.log_pf, t.log_pb, t.log_flow, t.log_stop, t.log_state_reward, t.log_inflow]
+        every = [t.log_pf, t.log_pb, t.log_flow, t.log_stop, t.log_state_reward, t.log_inflow, t.log_prior]
         found = torch.autograd.grad(objective.loss(t), every, allow_unused=True, materialize_grads=True)
         assert all(bool(gradient.isfinite().all()) for gradient in found), objective.config()
 

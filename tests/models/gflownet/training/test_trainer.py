@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from models.gflownet.environments.fragments import FragmentEnvironment
+from models.gflownet.objectives.relative_trajectory_balance import RelativeTrajectoryBalance
 from models.gflownet.objectives.trajectory_balance import TrajectoryBalance
 from models.gflownet.policies.backward import TiedBackward, UniformBackward
 from models.gflownet.policies.transformer import FragmentTransformer
@@ -25,7 +26,7 @@ def reward(terminal):
     return torch.tensor([float(s.count("N")) - 0.1 * len(s) for s in molecules]), molecules
 
 
-def trainer_of(*, seed=0, log_reward=reward, backward=None, **options):
+def trainer_of(*, seed=0, log_reward=reward, backward=None, objective=None, **options):
     generator = torch.Generator().manual_seed(seed)
     policy = FragmentTransformer(ENV, dim=16, layers=1, heads=2, prior=0.0, generator=generator)
     chosen = TrainerOptions(**{"steps": 12, "batch_size": 16, "checkpoint_every": 4, "replay_share": 0.25, **options})
@@ -33,7 +34,7 @@ def trainer_of(*, seed=0, log_reward=reward, backward=None, **options):
         ENV,
         policy,
         log_reward,
-        objective=TrajectoryBalance(),
+        objective=objective or TrajectoryBalance(),
         backward=backward or UniformBackward(),
         options=chosen,
         generator=generator,
@@ -69,6 +70,36 @@ def test_killed_and_resumed_training_ends_like_an_uninterrupted_one(tmp_path, ki
     assert second.history == whole.history
     assert torch.equal(second.generator.get_state(), whole.generator.get_state())
     assert second.replay.keys == whole.replay.keys
+
+
+def test_a_resumed_training_goes_on_against_the_prior_that_it_began_with(tmp_path):
+    def begun():
+        trainer = trainer_of(objective=RelativeTrajectoryBalance())
+        with torch.no_grad():
+            for value in trainer.policy.parameters():
+                value.add_(0.01)
+        trainer.keep_as_prior()
+        return trainer
+
+    def kill(done, total, metrics):
+        if done == 5:
+            raise Killed
+
+    whole, first = begun(), begun()
+    whole.train()
+    with pytest.raises(Killed):
+        first.train(checkpoint=tmp_path / "checkpoint.pt", report=kill)
+    second = trainer_of(objective=RelativeTrajectoryBalance())
+    second.train(checkpoint=tmp_path / "checkpoint.pt")
+    assert equal(weights(second), weights(whole))
+    assert equal(second.prior.state_dict(), begun().prior.state_dict())
+    assert second.history == whole.history
+
+
+def test_a_reward_of_one_asks_for_the_prior_itself():
+    """Log R = 0 leaves nothing to learn: the first loss is rounding, and no step follows that a gradient asked for."""
+    flat = trainer_of(objective=RelativeTrajectoryBalance(), log_reward=lambda s: (torch.zeros(len(s)), ENV.decode(s)))
+    assert flat.step()["loss"] < 1e-8
 
 
 def test_resumption_does_not_begin_anew(tmp_path):

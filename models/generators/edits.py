@@ -1,0 +1,153 @@
+"""A GFlowNet of edits: objects a few edits from the best known ones, in proportion to reward."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from data.records import Candidate
+from models.gflownet.editing.tilted import Tilted, tilt
+from models.gflownet.editing.walk import EditWalk, spread_starts
+from models.protocols import GenerationContext
+from models.registry import Component
+from models.spaces.base import BaseSpace, variation_of
+
+
+class Edits(Component["Edits.Options"]):
+    """Sample objects with probability p_walk(x) R(x)^b / Z: a random walk of edits from the best known, tilted.
+
+    The walk starts at one of the `starts` best measured objects, of each family `per_family` at most, and makes 1 to
+    `depth` edits: mutations, or crossovers with another start. Its objects are near the data, where the surrogate can
+    tell them apart, and the reward decides among them, not the entropy of the space. b is such that the first edits,
+    weighted by R^b, are worth `share` of their number. `sample` draws without replacement in proportion to the weights;
+    `log_prob` is the logarithm of the estimated probability of a candidate.
+
+    `fit` is a pure function of its context, so it needs no checkpoint.
+
+    Reference: the objective is relative trajectory balance, Venkatraman et al., arXiv 2405.20971; see
+    `models.gflownet.editing.tilted`.
+    """
+
+    group = "generator"
+    kind = "edits"
+    reference = "Venkatraman et al., NeurIPS 2024, arXiv:2405.20971 (relative trajectory balance)"
+
+    class Options(Component.Options):
+        """Options of the generator `edits`."""
+
+        starts: int = Field(default=50, ge=1, description="best measured objects to start from")
+        per_family: int = Field(default=5, ge=1, description="starts of one family, such as a scaffold, at most")
+        depth: int = Field(default=3, ge=1, le=20, description="most edits between a start and a candidate")
+        edits: int = Field(default=8, ge=2, description="edits drawn of each object")
+        parents: int = Field(default=100, ge=1, description="objects of a level that are edited further")
+        mutation_share: float = Field(default=0.3, ge=0, le=1, description="share of edits that are not crossovers")
+        share: float = Field(
+            default=0.1, gt=0, le=1, description="effective share of the first edits, which decides the power of R"
+        )
+        beta: float | None = Field(default=None, gt=0, description="the power b of the reward; null: from `share`")
+
+    def __init__(self, options: Any = None, /, **values: Any) -> None:
+        super().__init__(options, **values)
+        self._space: BaseSpace[Any] | None = None
+        self._known: frozenset[str] = frozenset()
+        self._tilted: Tilted | None = None
+
+    def check(self, space: BaseSpace[Any]) -> None:
+        """Look whether objects of the space can be edited.
+
+        Raises:
+            ComponentError: the space has no edits.
+        """
+        variation_of(space, (), self.kind)
+
+    def fit(self, context: GenerationContext) -> None:
+        """Draw under `context.log_reward`; deterministic under `context.seed`.
+
+        Raises:
+            ComponentError: the space has no edits.
+            ValueError: there is nothing to start from, or no edit succeeds.
+        """
+        options, space = self.options, self._prepare(context)
+        rng = np.random.default_rng(context.seed)
+        objects = context.known or tuple(context.library[i] for i in rng.permutation(len(context.library)))
+        inside = [obj for obj in objects[: 20 * options.starts] if not space.outside(obj)]
+        if not inside:
+            raise ValueError(
+                "The generator 'edits' starts from measured objects or a library inside the space; the context has "
+                "neither. Add a data source to the campaign."
+            )
+        walk = EditWalk(
+            variation_of(space, context.library or context.known, self.kind),
+            spread_starts(inside, [space.family(obj) for obj in inside], options.starts, options.per_family),
+            options.depth,
+            options.mutation_share,
+        )
+        self._tilted = tilt(
+            walk,
+            context.log_reward,
+            rng,
+            edits=options.edits,
+            parents=options.parents,
+            share=options.share,
+            beta=options.beta,
+            slopes=self._slopes(context.warm_start),
+            progress=lambda level, figures: context.progress(level, options.depth, figures),
+        )
+
+    def sample(self, n: int, *, seed: int) -> list[Candidate]:
+        """Return up to n distinct objects that are not measured, drawn in proportion to their weights.
+
+        Raises:
+            RuntimeError: `fit` was not called.
+        """
+        if self._space is None or self._tilted is None:
+            raise RuntimeError("The generator 'edits' has nothing to draw from; call `fit` or `load_state` first.")
+        tilted, drawn = self._tilted, dict[str, Candidate]()
+        objects, log_weights = list(tilted.weights), np.array(list(tilted.weights.values()))
+        keys = log_weights + np.random.default_rng(seed).gumbel(size=len(objects))
+        for place in np.argsort(-keys, kind="stable").tolist():
+            if len(drawn) == n:
+                break
+            key = self._space.identity(objects[place])
+            if key not in self._known:
+                log_prob = float(log_weights[place] - tilted.log_z)
+                drawn.setdefault(key, Candidate(id=key, object=objects[place], source=self.kind, log_prob=log_prob))
+        return list(drawn.values())
+
+    def state(self) -> dict[str, Any]:
+        """Return the objects with their log-weights, b, the slopes and the history."""
+        tilted = self._tilted or Tilted({}, 1.0, [])
+        return {
+            "objects": list(tilted.weights),
+            "log_weights": list(tilted.weights.values()),
+            "beta": tilted.beta,
+            "slopes": list(tilted.slopes),
+            "history": self.history(),
+        }
+
+    def load_state(self, state: Mapping[str, Any], context: GenerationContext) -> None:
+        """Restore what `state` returned."""
+        self._prepare(context)
+        weights = dict(zip(state["objects"], state["log_weights"], strict=True))
+        self._tilted = Tilted(weights, state["beta"], list(state["slopes"]), [dict(row) for row in state["history"]])
+
+    def history(self) -> list[dict[str, float]]:
+        """Return, per number of edits: objects, mean and best log-reward, effective draws, b, and the slope."""
+        return [] if self._tilted is None else [dict(row) for row in self._tilted.levels]
+
+    def _prepare(self, context: GenerationContext) -> BaseSpace[Any]:
+        self._space = context.space
+        self._known = frozenset(map(context.space.identity, context.known))
+        return context.space
+
+    def _slopes(self, warm_start: Path | None) -> list[float] | None:
+        if warm_start is None:
+            return None
+        import torch  # only where a state must be read
+
+        slopes = torch.load(warm_start, weights_only=True)["slopes"]
+        return list(slopes) if len(slopes) == self.options.depth else None

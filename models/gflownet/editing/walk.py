@@ -1,0 +1,66 @@
+"""The random walk of edits that the target is relative to: where it starts, and how it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.spaces.base import Variation
+
+_TRIES = 3
+"""Edits tried per edit asked for: some fail, and the walk is the one of those that do not."""
+
+
+@dataclass(frozen=True)
+class EditWalk:
+    """Starts at one of some objects, all alike, and edits it 1 to `depth` times, each number as likely.
+
+    Attributes:
+        variation: the edits of the space.
+        starts: where it begins; crossovers are with one of them.
+        depth: most edits.
+        mutation_share: share of the edits that change one object; the others cross it with a start.
+    """
+
+    variation: Variation
+    starts: tuple[str, ...]
+    depth: int
+    mutation_share: float
+
+    def children(self, parent: str, n: int, rng: np.random.Generator) -> list[str]:
+        """Return up to n independent draws of one edit of an object; the same child may come several times."""
+        drawn: list[str] = []
+        for _ in range(_TRIES * n):
+            if len(drawn) == n:
+                break
+            child = self._edit(parent, rng)
+            if child is not None:
+                drawn.append(child)
+        return drawn
+
+    def _edit(self, parent: str, rng: np.random.Generator) -> str | None:
+        if rng.random() < self.mutation_share:
+            return self.variation.mutate(parent, rng)
+        return self.variation.crossover(parent, self.starts[int(rng.integers(len(self.starts)))], rng)
+
+
+def spread_starts(objects: Sequence[str], families: Sequence[str], n: int, per_family: int) -> tuple[str, ...]:
+    """Return the first n of objects in order, of each family `per_family` at most; then, if those are too few, others.
+
+    Args:
+        objects: best first.
+        families: of the objects, such as their scaffolds.
+        n: how many.
+        per_family: at least 1.
+    """
+    counts: dict[str, int] = {}
+    chosen: list[str] = []
+    rest: list[str] = []
+    for obj, family in zip(objects, families, strict=True):
+        counts[family] = counts.get(family, 0) + 1
+        (chosen if counts[family] <= per_family else rest).append(obj)
+        if len(chosen) == n:
+            break
+    return tuple([*chosen, *rest][:n])
