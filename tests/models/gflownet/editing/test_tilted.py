@@ -70,7 +70,7 @@ def test_weighted_draws_have_the_law_of_the_walk_times_the_reward(slopes):
     large = weights > 0.005 * weights.sum()
     assert large.sum() > 20
     assert (np.abs(drawn.mean(0) - weights)[large] < 4.5 * error[large]).all()
-    assert (error[large] < 0.2 * weights[large]).all()
+    assert (error[large] < 0.35 * weights[large]).all()
 
 
 def test_few_draws_are_right_on_average():
