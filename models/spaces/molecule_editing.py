@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 from itertools import combinations
+from operator import or_
 
 from rdkit import Chem
 
@@ -18,11 +19,23 @@ _LARGEST_CUT_RING = 7
 class Piece:
     """A part of a molecule that is left when bonds are cut."""
 
-    atoms: frozenset[int]
+    mask: int
+    """Bit i is set where atom i belongs to the piece."""
     ends: tuple[int, ...]
     """Atoms of the piece that lost a bond, one per cut bond."""
     orders: tuple[Chem.BondType, ...]
     """Order of each cut bond."""
+
+    def __len__(self) -> int:
+        return self.mask.bit_count()
+
+    def __contains__(self, atom: int) -> bool:
+        return bool(self.mask >> atom & 1)
+
+    @staticmethod
+    def whole(mol: Chem.Mol, end: int) -> Piece:
+        """Return all of a molecule, to be bonded at an atom."""
+        return Piece((1 << mol.GetNumAtoms()) - 1, (end,), (Chem.BondType.SINGLE,))
 
 
 def open_molecule(smiles: str) -> Chem.Mol | None:
@@ -68,61 +81,75 @@ def _torn(atom: Chem.Atom) -> bool:
     return atom.GetTotalValence() > lowest
 
 
-def neighbours(mol: Chem.Mol) -> list[set[int]]:
-    """Return the neighbours of each atom."""
-    return [{other.GetIdx() for other in atom.GetNeighbors()} for atom in mol.GetAtoms()]
+def _around(mol: Chem.Mol) -> list[int]:
+    """Return the neighbours of each atom, as bits."""
+    around = [0] * mol.GetNumAtoms()
+    for bond in mol.GetBonds():
+        a, b = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+        around[a] |= 1 << b
+        around[b] |= 1 << a
+    return around
 
 
 def chain_pieces(mol: Chem.Mol) -> list[Piece]:
     """Return both sides of every single bond that is in no ring."""
-    around, pieces = neighbours(mol), []
+    around, pieces = _around(mol), []
     for bond in mol.GetBonds():
         if bond.GetBondType() != Chem.BondType.SINGLE or bond.IsInRing():
             continue
         ends = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
         for kept, lost in (ends, ends[::-1]):
-            atoms = _reach(around, kept, {frozenset(ends)})
-            assert lost not in atoms
-            pieces.append(Piece(atoms, (kept,), (Chem.BondType.SINGLE,)))
+            # The only way to the lost end leads over the bond: without that end the rest is the piece.
+            pieces.append(Piece(_reach(around, kept, ~(1 << lost)), (kept,), (Chem.BondType.SINGLE,)))
     return pieces
 
 
 def ring_pieces(mol: Chem.Mol) -> list[Piece]:
     """Return both sides of every pair of bonds of one ring (up to seven atoms) whose cut divides the molecule."""
-    around, pieces = neighbours(mol), []
+    around, pieces = _around(mol), []
     for ring in mol.GetRingInfo().BondRings():
-        if len(ring) > _LARGEST_CUT_RING:
-            continue
-        for first, second in combinations([mol.GetBondWithIdx(index) for index in ring], 2):
-            pieces.extend(_two_cuts(around, first, second))
+        if len(ring) <= _LARGEST_CUT_RING:
+            pieces.extend(_ring_cuts(around, [mol.GetBondWithIdx(index) for index in ring]))
     return pieces
 
 
-def _two_cuts(around: list[set[int]], first: Chem.Bond, second: Chem.Bond) -> list[Piece]:
-    one = first.GetBeginAtomIdx(), first.GetEndAtomIdx()
-    two = second.GetBeginAtomIdx(), second.GetEndAtomIdx()
-    cut = {frozenset(one), frozenset(two)}
-    sides = [_reach(around, end, cut) for end in one]
-    if sides[0] & sides[1]:
-        return []
-    orders = first.GetBondType(), second.GetBondType()
-    found = []
-    for side, end in zip(sides, one, strict=True):
-        other = two[0] if two[0] in side else two[1]
-        if other in side:
-            found.append(Piece(side, (end, other), orders))
-    return found
+def _ring_cuts(around: list[int], bonds: list[Chem.Bond]) -> list[Piece]:
+    """Return both sides of each pair of bonds of a ring, given in their order around it, that divides the molecule."""
+    ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in bonds]
+    # Atom i lies between the bonds i - 1 and i. What hangs on it is reached without the other atoms of the ring; where
+    # two atoms reach the same, another ring joins them, and no cut between them divides the molecule.
+    atoms = [next(iter({*ends[i - 1]} & {*ends[i]})) for i in range(len(ends))]
+    ring = sum(1 << atom for atom in atoms)
+    branches = [_reach(around, atom, ~(ring ^ 1 << atom)) for atom in atoms]
+    pieces = []
+    for first, second in combinations(range(len(ends)), 2):
+        arc = _union(branches[first + 1 : second + 1])
+        rest = _union(branches[: first + 1] + branches[second + 1 :])
+        if arc & rest:
+            continue
+        orders = bonds[first].GetBondType(), bonds[second].GetBondType()
+        for end in ends[first]:
+            side = arc if arc >> end & 1 else rest
+            other = next(atom for atom in ends[second] if side >> atom & 1)
+            pieces.append(Piece(side, (end, other), orders))
+    return pieces
 
 
-def _reach(around: list[set[int]], start: int, cut: Iterable[frozenset[int]]) -> frozenset[int]:
-    closed, seen, stack = set(cut), {start}, [start]
-    while stack:
-        at = stack.pop()
-        for other in around[at]:
-            if other not in seen and frozenset((at, other)) not in closed:
-                seen.add(other)
-                stack.append(other)
-    return frozenset(seen)
+def _union(masks: list[int]) -> int:
+    """Return all atoms of some masks."""
+    return reduce(or_, masks, 0)
+
+
+def _reach(around: list[int], start: int, allowed: int) -> int:
+    """Return, as bits, the atoms that a walk from one over allowed ones comes to."""
+    seen = frontier = 1 << start
+    while frontier:
+        at = (frontier & -frontier).bit_length() - 1
+        frontier &= frontier - 1
+        new = around[at] & allowed & ~seen
+        seen |= new
+        frontier |= new
+    return seen
 
 
 def join(left: Chem.Mol, a: Piece, right: Chem.Mol, b: Piece, flipped: bool = False) -> Chem.Mol | None:
@@ -137,10 +164,10 @@ def join(left: Chem.Mol, a: Piece, right: Chem.Mol, b: Piece, flipped: bool = Fa
         return None
     for here, there, order in zip(a.ends, ends, a.orders, strict=True):
         whole.AddBond(here, offset + there, order)
-    kept = a.atoms | {offset + index for index in b.atoms}
+    kept = a.mask | b.mask << offset
     whole.BeginBatchEdit()
     for index in range(whole.GetNumAtoms()):
-        if index not in kept:
+        if not kept >> index & 1:
             whole.RemoveAtom(index)
     whole.CommitBatchEdit()
     return whole.GetMol()

@@ -24,6 +24,7 @@ _ORDERS = {_SINGLE: 1, _DOUBLE: 2, _TRIPLE: 3}
 _TRIES = 8
 _DERIVE_FROM = 1500
 """Members of the library in which elements and groups are counted."""
+_MOST_GROUPS, _MOST_ATOMS = 64, 8
 
 
 @dataclass(frozen=True)
@@ -39,33 +40,37 @@ class Palette:
     """Shape `(len(groups),)`, sums to 1."""
 
 
-def count_palette(library: Sequence[str], space: SpaceBounds, *, max_groups: int = 64, max_atoms: int = 8) -> Palette:
+def count_palette(library: Sequence[str], space: SpaceBounds) -> Palette:
     """Count elements and attachable groups in a library.
 
-    A group is what one cut of a single bond outside rings leaves, of at most `max_atoms` heavy atoms; the most frequent
-    ones are kept and drawn in proportion to the square root of their frequency, so that rare ones are tried too. Every
+    A group is what one cut of a single bond outside rings leaves, of at most 8 heavy atoms; the 64 most frequent ones
+    are kept and drawn in proportion to the square root of their frequency, so that rare ones are tried too. Every
     heavy element of the space can be drawn, with at least 1 % of the weight of the commonest.
     """
+    return _count_palette(tuple(library[:_DERIVE_FROM]), tuple(symbol for symbol in space.elements if symbol != "H"))
+
+
+@lru_cache(maxsize=8)  # each generator of each stage of a round counts in the same library
+def _count_palette(library: tuple[str, ...], heavy: tuple[str, ...]) -> Palette:
     elements: Counter[str] = Counter()
     groups: Counter[str] = Counter()
-    for smiles in library[:_DERIVE_FROM]:
+    for smiles in library:
         mol = open_molecule(smiles)
         if mol is None:
             continue
         elements.update(atom.GetSymbol() for atom in mol.GetAtoms())
-        small = (piece for piece in chain_pieces(mol) if len(piece.atoms) <= max_atoms)
+        small = (piece for piece in chain_pieces(mol) if len(piece) <= _MOST_ATOMS)
         groups.update(_group(mol, piece) for piece in small if not _charge(mol, piece))
-    heavy = tuple(symbol for symbol in space.elements if symbol != "H")
     counts = np.array([elements[symbol] for symbol in heavy], dtype=np.float64)
     weights = np.maximum(counts, max(counts.max(initial=0.0), 1.0) / 100)
-    common = sorted(groups.items(), key=lambda item: (-item[1], item[0]))[:max_groups]
+    common = sorted(groups.items(), key=lambda item: (-item[1], item[0]))[:_MOST_GROUPS]
     frequency = np.sqrt(np.array([count for _, count in common], dtype=np.float64))
     total = frequency.sum() or 1.0
     return Palette(heavy, weights / weights.sum(), tuple(name for name, _ in common), frequency / total)
 
 
 def _charge(mol: Chem.Mol, piece: Piece) -> int:
-    return sum(mol.GetAtomWithIdx(index).GetFormalCharge() for index in piece.atoms)
+    return sum(atom.GetFormalCharge() for atom in mol.GetAtoms() if atom.GetIdx() in piece)
 
 
 def _group(mol: Chem.Mol, piece: Piece) -> str:
@@ -73,7 +78,7 @@ def _group(mol: Chem.Mol, piece: Piece) -> str:
     part.GetAtomWithIdx(piece.ends[0]).SetAtomMapNum(1)
     part.BeginBatchEdit()
     for index in range(mol.GetNumAtoms()):
-        if index not in piece.atoms:
+        if index not in piece:
             part.RemoveAtom(index)
     part.CommitBatchEdit()
     return str(Chem.MolToSmiles(part))
@@ -153,8 +158,9 @@ class Operators:
         if not left or not right:
             return None
         one = left[rng.integers(len(left))]
-        room = self._space.max_heavy_atoms - len(one.atoms)
-        fitting = [piece for piece in right if len(piece.atoms) <= room and sorted(piece.orders) == sorted(one.orders)]
+        room = self._space.max_heavy_atoms - len(one)
+        wanted = sorted(one.orders)
+        fitting = [piece for piece in right if len(piece) <= room and sorted(piece.orders) == wanted]
         return (one, fitting[rng.integers(len(fitting))]) if fitting else None
 
     def _has_room(self, mol: Chem.Mol) -> bool:
@@ -258,8 +264,7 @@ class Operators:
         at = _open_site(opened.mol, rng)
         if at is None:
             return None
-        whole = Piece(frozenset(range(opened.mol.GetNumAtoms())), (at,), (_SINGLE,))
-        return self._with_group(opened.mol, whole, rng)
+        return self._with_group(opened.mol, Piece.whole(opened.mol, at), rng)
 
     def _replace_piece(self, opened: _Opened, rng: np.random.Generator) -> Chem.Mol | None:
         if not opened.chain:
@@ -270,7 +275,7 @@ class Operators:
         if not self._groups:
             return None
         group, whole = self._groups[rng.choice(len(self._groups), p=self._palette.group_weights)]
-        if len(piece.atoms) + len(whole.atoms) > self._space.max_heavy_atoms:
+        if len(piece) + len(whole) > self._space.max_heavy_atoms:
             return None
         return join(mol, piece, group, whole)
 
@@ -283,7 +288,7 @@ def _opened_group(text: str) -> tuple[Chem.Mol, Piece]:
         if not atom.GetFormalCharge():
             atom.SetNoImplicit(False)
             atom.SetNumExplicitHs(0)
-    return group, Piece(frozenset(range(group.GetNumAtoms())), (end,), (_SINGLE,))
+    return group, Piece.whole(group, end)
 
 
 def _neutral(bond: Chem.Bond) -> bool:

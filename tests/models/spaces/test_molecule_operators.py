@@ -122,10 +122,27 @@ def test_the_two_sides_of_a_cut_joined_again_are_the_molecule(smiles):
     mol, whole = open_molecule(smiles), close_molecule(open_molecule(smiles), SPACE)
     for pieces in (chain_pieces(mol), ring_pieces(mol)):
         for one, other in zip(pieces[::2], pieces[1::2], strict=True):
-            assert one.atoms | other.atoms == frozenset(range(mol.GetNumAtoms()))
+            assert len(one) + len(other) == mol.GetNumAtoms()
+            assert not any(atom in one and atom in other for atom in range(mol.GetNumAtoms()))
             again = join(mol, one, mol, other)
             if again is not None:
                 assert close_molecule(again, SPACE) == whole
+
+
+@pytest.mark.parametrize(
+    ("smiles", "pairs"),
+    [
+        ("C1CCCCC1", 15),  # any two of six bonds
+        ("CC1CC1C", 3),
+        ("C1CC2CCC1C2", 8),  # two bonds of one bridge: 3 + 3, and 1 of the short bridge in each of its two rings
+        ("C1CCC2(C1)CCCC2", 20),  # ten in each of the two rings
+        ("c1ccc2ccccc2c1", 20),  # of the eleven bonds, pairs of one side of the bond that both rings share
+        ("C1CCCCCCC1", 0),  # too large a ring
+        ("CCCC", 0),
+    ],
+)
+def test_rings_are_cut_in_all_pairs_of_bonds_that_divide_them(smiles, pairs):
+    assert len(ring_pieces(open_molecule(smiles))) == 2 * pairs
 
 
 def test_a_text_that_is_no_molecule_gives_nothing(operators):
