@@ -17,9 +17,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.records import FloatArray
 from models.gflownet.editing.walk import EditWalk
+
+IntArray = NDArray[np.int64]
 
 _LARGEST = 100.0
 """Largest b."""
@@ -68,7 +71,7 @@ def beta_of(log_rewards: FloatArray, share: float) -> float:
     return low
 
 
-def without_replacement(log_weights: FloatArray, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+def without_replacement(log_weights: FloatArray, n: int, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
     """Draw up to n different places in proportion to weights; return them and the log of their inclusion probabilities.
 
     Given the largest key that was left out, a place is in with probability 1 - exp(-exp(phi - key)), and dividing by
@@ -118,7 +121,7 @@ def tilt(
     levels: list[dict[str, float]] = []
     for level in range(walk.depth):
         brood = [walk.children(parent, edits, rng) for parent in here]
-        place = np.repeat(np.arange(len(here)), [len(children) for children in brood])
+        place = np.repeat(np.arange(len(here), dtype=np.int64), [len(children) for children in brood])
         objects = [child for children in brood for child in children]
         if not objects:
             break
@@ -162,7 +165,7 @@ def tilt(
     return Tilted(weights, 1.0 if beta is None else beta, learnt, levels)
 
 
-def slope_of(own: FloatArray, place: FloatArray, edited: FloatArray, before: float) -> float:
+def slope_of(own: FloatArray, place: IntArray, edited: FloatArray, before: float) -> float:
     """Return the slope of the value of objects, log mean exp of their edits' b log R, in their own b log R.
 
     Least squares with a ridge towards the slope of before, which counts like 20 objects; between 0 and 1.
