@@ -40,6 +40,9 @@ NOTE = 2
 """Version of the description: a newer one is published over an older."""
 SHOWN = 300
 """Most candidates on one page."""
+ALL_DRAWN, EACH_DRAWN = 5, 5
+"""Rounds at first of which all have figures; afterwards each so-manieth, and the last."""
+NOT_DRAWN = f"Figures are drawn after rounds 0 to {ALL_DRAWN}, then each {EACH_DRAWN}th and the last."
 
 
 @task(name="report", task_run_name="round {round}: report", cache_policy=NO_CACHE, persist_result=False)
@@ -48,7 +51,7 @@ def report(
 ) -> StageRef:
     """Report a round, and show it in MLflow.
 
-    Results: `candidates.html`, `candidates.csv`, `summary.json`, `plots/*.png`.
+    Results: `candidates.html`, `candidates.csv`, `summary.json`, `plots/*.png` (see `is_drawn`).
     """
     with ref.open() as context:
         inputs: dict[str, StageRef | str] = {"dataset": dataset}
@@ -88,16 +91,27 @@ def final_report(ref: CampaignRef) -> str:
 
 def _write_round(context: CampaignContext, folder: Path, round: int) -> dict[str, float]:
     rows = _rows(context, round)
-    return _write(context, folder, round, rows, _table(context, rows))
+    return _write(context, folder, round, rows, _table(context, rows), drawn=is_drawn(round, context.config.rounds))
+
+
+def is_drawn(round: int, rounds: int) -> bool:
+    """Return whether figures are drawn after a round; they cost more than a small round, and change little in one."""
+    return round <= ALL_DRAWN or round % EACH_DRAWN == 0 or round == rounds
 
 
 def _write(
-    context: CampaignContext, folder: Path, round: int, rows: list[CandidateRow], table: list[JsonDict]
+    context: CampaignContext,
+    folder: Path,
+    round: int,
+    rows: list[CandidateRow],
+    table: list[JsonDict],
+    *,
+    drawn: bool = True,
 ) -> dict[str, float]:
     summary = summarise(rows, round, maximise=context.maximise)
     plots = folder / "plots"
     plots.mkdir(exist_ok=True)
-    pictures = round_figures(context, rows, round, plots)
+    pictures = round_figures(context, rows, round, plots) if drawn else {}
     columns = columns_of(_table_columns(context), space_of(context.config))
     told = [_exported(context, row, ranked=True) for row in table]
     write_csv(pd.DataFrame(told, columns=columns), folder / "candidates.csv")
@@ -111,7 +125,7 @@ def _write(
         table[:SHOWN],
         space=space_of(context.config),
         title=context.campaign.slug,
-        subtitle=_subtitle(context, len(rows), round),
+        subtitle=_subtitle(context, len(rows), round) + ("" if drawn else f" {NOT_DRAWN}"),
         summary={key: value for key, value in figures.items() if key != "health"},
         unit=oracle_of(context.config).unit,
         objective=objective.name,
