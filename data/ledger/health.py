@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from data.ledger.campaigns import StageRow
+from data.ledger.summary import COUNTED
 from data.records import Arm, CallState, CandidateRow
 
 FEWEST = 8
@@ -42,7 +43,8 @@ class Finding:
 
     round: int
     kind: str
-    """`calibration` (of held-out predictions) or `calibration_drift` (of predictions that were then measured)."""
+    """`calibration` (of held-out predictions), `calibration_drift` (of predictions that were then measured), or
+    `idle_source` (of a generator that nothing was bought of)."""
     level: Level
     message: str
     """What happened and, where something is wrong, what to do. Complete sentences."""
@@ -60,9 +62,11 @@ def findings(
         maximise: whether larger values are better.
         only: the round whose findings are wanted; each round's look at all rows before it.
     """
-    trained = sorted((s for s in stages if s.name == "train_proxy"), key=lambda s: s.round)
+    every = list(stages)
+    trained = sorted((s for s in every if s.name == "train_proxy"), key=lambda s: s.round)
     if only is not None:  # a finding says if the round before had it too, and no more of the past
-        found = findings(rows, [s for s in trained if s.round <= only][-2:], maximise=maximise)
+        others = [s for s in every if s.name != "train_proxy"]
+        found = findings(rows, [*[s for s in trained if s.round <= only][-2:], *others], maximise=maximise)
         return of_round(found, only)
     found = []
     for stage in trained:
@@ -80,6 +84,42 @@ def findings(
             else ""
         )
         found.append(Finding(drift.round, drift.kind, drift.level, drift.message + more, drift.figures))
+        found += idle_sources(rows, every, stage.round)
+    return found
+
+
+def idle_sources(rows: Sequence[CandidateRow], stages: Iterable[StageRow], round: int) -> list[Finding]:
+    """Return a finding for each generator of which nothing was bought in two rounds, although it proposed in both.
+
+    A campaign with one generator has none: what is bought is bought of it.
+
+    Args:
+        rows: the campaign's candidates.
+        stages: its finished stages; `propose` counted by generator, `train_generator` took the time.
+        round: the last of the two.
+    """
+    proposed: dict[str, dict[int, int]] = {}
+    seconds = 0.0
+    for stage in stages:
+        if stage.round not in (round - 1, round):
+            continue
+        seconds += stage.seconds if stage.name in ("train_generator", "propose") else 0.0
+        for key, count in stage.metrics.items() if stage.name == "propose" else ():
+            kind, _, source = key.partition("/")
+            if kind == COUNTED and source and count > 0:
+                proposed.setdefault(source, {})[stage.round] = int(count)
+    chosen = {row.source for row in rows if row.round in (round - 1, round)}
+    found = []
+    for source, counts in sorted(proposed.items()):
+        if len(counts) < 2 or source in chosen or len(proposed) < 2:
+            continue
+        message = (
+            f"Rounds {round - 1} and {round}: the generator {source!r} proposed {sum(counts.values())} candidates and "
+            f"none was chosen; generators took {seconds:.0f} s in these rounds. Take it out of `generator.members`, or "
+            "give it other options."
+        )
+        figures = {"proposed": float(sum(counts.values())), "seconds": seconds}
+        found.append(Finding(round, "idle_source", Level.WARNING, message, figures))
     return found
 
 

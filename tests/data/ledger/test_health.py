@@ -17,6 +17,7 @@ from data.ledger.health import (
     chi_square_sigmas,
     drift_figures,
     findings,
+    idle_sources,
     of_round,
     whole,
     worst,
@@ -310,3 +311,49 @@ def test_the_findings_of_one_round_are_those_among_all():
     assert "had this finding too" in every[-1].message
     for round in (0, 1, 2, 3, 4):
         assert findings(bought, stages, maximise=True, only=round) == of_round(every, round)
+
+
+# Generators that nothing is bought of
+
+
+def proposing(*counts: dict[str, float]) -> list[StageRow]:
+    told = [{f"source/{source}": count for source, count in one.items()} for one in counts]
+    made = [stage(round, "propose", **metrics) for round, metrics in enumerate(told, start=1)]
+    return [*made, *[stage(round, "train_generator") for round in range(1, len(counts) + 1)]]
+
+
+def bought(round: int, *sources: str) -> list[CandidateRow]:
+    return [CandidateRow(f"m{round}{place}", round=round, source=source) for place, source in enumerate(sources)]
+
+
+def test_a_generator_of_which_nothing_was_bought_in_two_rounds_is_told_with_its_cost():
+    stages = proposing({"gflownet": 600, "genetic": 600}, {"gflownet": 500, "genetic": 700})
+    (found,) = idle_sources([*bought(1, "genetic", "genetic"), *bought(2, "genetic")], stages, 2)
+    assert (found.kind, found.level, found.round) == ("idle_source", Level.WARNING, 2)
+    assert "Rounds 1 and 2: the generator 'gflownet' proposed 1100 candidates and none was chosen" in found.message
+    assert "generators took 4 s in these rounds" in found.message
+    assert found.figures == {"proposed": 1100.0, "seconds": 4.0}
+
+
+@pytest.mark.parametrize("round", [1, 2])
+def test_a_purchase_in_either_round_is_enough(round):
+    stages = proposing({"gflownet": 600, "genetic": 600}, {"gflownet": 600, "genetic": 600})
+    rows = [*bought(1, "genetic"), *bought(2, "genetic"), *bought(round, "gflownet")]
+    assert idle_sources(rows, stages, 2) == []
+
+
+def test_one_round_is_too_little_and_so_is_a_generator_that_was_not_asked_twice():
+    stages = proposing({"gflownet": 600, "genetic": 600}, {"genetic": 600})
+    assert idle_sources(bought(1, "genetic"), stages, 1) == []
+    assert idle_sources([*bought(1, "genetic"), *bought(2, "genetic")], stages, 2) == []
+
+
+def test_the_only_generator_is_not_told_that_a_budget_was_spent():
+    assert idle_sources([], proposing({"genetic": 600}, {"genetic": 600}), 2) == []
+
+
+def test_it_stands_among_the_findings_of_its_round():
+    stages = [stage(1), stage(2), *proposing({"gflownet": 9, "genetic": 9}, {"gflownet": 9, "genetic": 9})]
+    rows_of_two = [*bought(1, "genetic"), *bought(2, "genetic")]
+    for found in (findings(rows_of_two, stages, maximise=True), findings(rows_of_two, stages, maximise=True, only=2)):
+        assert [one.round for one in found if one.kind == "idle_source"] == [2]
