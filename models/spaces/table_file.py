@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ Cell = float | str | None
 """A number, a word, or nothing."""
 
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?"})
+_DATE = re.compile(r"\d{1,4}([-./])\d{1,2}\1\d{1,4}([T ].*)?")
 _WORDS = 50
 """Most different words of a column: more tell rows apart, but not which are alike."""
 
@@ -171,7 +173,7 @@ def _is_numeric(
     """Whether a column has numbers.
 
     Raises:
-        SourceError: it is empty, mixes numbers and words, or has too many words.
+        SourceError: it is empty, mixes numbers and words, has dates, or has too many words.
     """
     filled = [(cell, line) for cell, line in zip(cells, lines, strict=True) if not _missing(cell)]
     if not filled:
@@ -186,6 +188,13 @@ def _is_numeric(
                 "column in `labels` if its numbers are words too."
             )
         return True
+    dates = [] if name in labels else [(cell, line) for cell, line in filled if _DATE.fullmatch(cell.strip())]
+    if dates:
+        raise SourceError(
+            f"The column {name!r} of {path} has dates, such as {shown(dates[0][0])} in line {dates[0][1]}, which as "
+            "words would not say what lies near to what. Write them as numbers, such as days since the first, leave "
+            "the column out of `columns`, or name it in `labels` if they are only names."
+        )
     different = len({cell for cell, _ in filled})
     if different > _WORDS:
         raise SourceError(

@@ -93,6 +93,14 @@ def test_a_table_that_cannot_be_a_space_is_refused_with_its_line(table, text, op
     assert told in str(refused.value)
 
 
+@pytest.mark.parametrize("day", ["2026-01-03", "3.1.2026", "01/03/26", "2026-01-03T09:30", "2026-01-03 09:30"])
+def test_dates_are_not_taken_for_words_unless_they_are_said_to_be_names(table, day):
+    text = TABLE.replace("rolled,900", f"{day},900")
+    with pytest.raises(SourceError, match=r"'made' .* has dates, such as .* in line 5.* days since the first"):
+        table(text).random(1, 0)
+    assert len(table(text, labels=["made"]).random(9, 0)) == 4
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
