@@ -1,4 +1,4 @@
-"""How many experiments find the best process conditions: `python benchmarks/process.py [--seeds 5] [--calls 60]`.
+"""How many experiments find the best process conditions: `python benchmarks/process.py [--seeds 5] [--first 0] [--calls 60]`.
 
 The campaign is campaigns/process, whose simulated yield has a known optimum. Counted are the calls until a yield of
 95 % of it, by seed: the campaign as it is shipped (its control arm counted), random draws, and a plain Gaussian process
@@ -120,11 +120,12 @@ def main() -> None:
     """Run all and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--calls", type=int, default=60)
     options = parser.parse_args()
     config = yaml.safe_load((FOLDER / "campaign.yaml").read_text())
     space: BaseSpace = build("space", config["space"])
-    measure, calls, seeds = simulated().measure, options.calls, range(options.seeds)
+    measure, calls, seeds = simulated().measure, options.calls, range(options.first, options.first + options.seeds)
     with one_blas_thread():
         found = {
             "plain Gaussian process": [plain(space, measure, seed, calls, config["data"]["initial"]) for seed in seeds],

@@ -8,7 +8,7 @@ TABLE is the file of `discover data tfbind8 --out TABLE`. All begin with the sam
 * `random`.
 
 Told are the mean of the best 128 bought, the best, novelty (mean distance in letters to the nearest one known at the
-start), diversity (mean distance within the 128), and CPU seconds of the campaign. `--seeds 3`, `--rounds 8`.
+start), diversity (mean distance within the 128), and CPU seconds of the campaign. `--seeds 3`, `--first 0`, `--rounds 8`.
 """
 
 from __future__ import annotations
@@ -103,13 +103,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="first seed, so that processes may share the seeds")
     parser.add_argument("--rounds", type=int, default=8)
     options = parser.parse_args()
     with options.table.open(encoding="utf-8") as file:
         values = {row["sequence"]: float(row["value"]) for row in csv.DictReader(file)}
     genetic = "generator={kind: genetic, proposals: 3000}"
     print("| | seed | best 128, mean | best | novelty | diversity | CPU s |\n|---|---|---|---|---|---|---|", flush=True)
-    for seed in range(options.seeds):
+    for seed in range(options.first, options.first + options.seeds):
         bought, known, seconds = campaign(options.table, seed, options.rounds)
         rng = np.random.default_rng(seed)
         others = sorted(values.keys() - known)
