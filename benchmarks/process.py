@@ -1,4 +1,4 @@
-"""How many experiments find the best process conditions: `python benchmarks/process.py [--seeds 5] [--first 0] [--calls 60]`.
+"""Experiments until the best process conditions: `python benchmarks/process.py [--seeds 5] [--first 0] [--calls 60]`.
 
 The campaign is campaigns/process, whose simulated yield has a known optimum. Counted are the calls until a yield of
 95 % of it, by seed: the campaign as it is shipped (its control arm counted), random draws, and a plain Gaussian process

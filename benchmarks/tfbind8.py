@@ -8,7 +8,8 @@ TABLE is the file of `discover data tfbind8 --out TABLE`. All begin with the sam
 * `random`.
 
 Told are the mean of the best 128 bought, the best, novelty (mean distance in letters to the nearest one known at the
-start), diversity (mean distance within the 128), and CPU seconds of the campaign. `--seeds 3`, `--first 0`, `--rounds 8`.
+start), diversity (mean distance within the 128), and CPU seconds of the campaign. `--seeds 3`,
+`--first 0`, `--rounds 8`.
 """
 
 from __future__ import annotations
