@@ -17,6 +17,7 @@ from data.ledger.ledger import Ledger
 from data.ledger.lock import campaign_lock, release_lock
 from data.ledger.processes import ProcessIdentity
 from tasks.workspace import Workspace
+from tests.conftest import Bench, use
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -164,15 +165,30 @@ def test_doctor_finds_damage_inside_of_the_ledger(held, monkeypatch):
     assert "is damaged" in told.message or "malformed" in told.message
 
 
+@pytest.fixture(scope="module")
+def photographed(tmp_path_factory, tracking):
+    """A campaign that is done, and a copy of its workspace as it was in the middle of a call."""
+    bench = Bench(tmp_path_factory.mktemp("photographed"))
+    bench.config["objectives"][0]["oracle"]["chunk"] = 1
+    bench.write_config()
+    image = bench.folder / "image"
+    disturb(bench, f"import shutil; shutil.copytree({str(bench.home)!r}, {str(image)!r})")
+    with pytest.MonkeyPatch.context() as patch:
+        use(bench, tracking, patch)
+        patch.setattr("tasks.reporting.report.round_figures", lambda *_: {})
+        told = bench.run()
+        assert told.exit == 0, told.message
+        return bench, image, {row["id"]: row["value"] for row in bench.candidates()}
+
+
 @pytest.mark.parametrize("cut", [0, 40, 30_000, -1, -5000])
-def test_a_log_that_was_cut_short_loses_only_what_was_in_it(planned, cut):
+def test_a_log_that_was_cut_short_loses_only_what_was_in_it(photographed, tracking, monkeypatch, cut):
     """The ledger as it is in the middle of a call, with what SQLite had not moved into the file yet."""
-    image = planned.folder / "image"
-    disturb(planned, f"import shutil; shutil.copytree({str(planned.home)!r}, {str(image)!r})")
-    assert planned.run().exit == 0
-    bought = {row["id"]: row["value"] for row in planned.candidates()}
+    planned, image, bought = photographed
+    use(planned, tracking, monkeypatch)
+    monkeypatch.setattr("tasks.reporting.report.round_figures", lambda *_: {})
     shutil.rmtree(planned.home)
-    image.rename(planned.home)
+    shutil.copytree(image, planned.home)
     log = planned.home / "ledger.db-wal"
     content = log.read_bytes()
     log.write_bytes(content[:cut] if cut else b"")
