@@ -1,8 +1,9 @@
 """`discover` in processes forked from one that has imported everything: each a command of its own, at no start.
 
-`Warm` asks a process of this module. One JSON line in, `{"arguments", "environment", "log", "umask"}`, where an environment
-variable that is null is unset; one line out, `{"pid"}`. The command writes what it prints to the log and, when it ends by itself,
-its exit code to `log.exit`. Reports have no pictures: they take half of the time, and have tests of their own.
+`Warm` asks a process of this module. One JSON line in, `{"arguments", "environment", "log", "umask", "pictures"}`, where an
+environment variable that is null is unset; one line out, `{"pid"}`. The command writes what it prints to the log and, when it
+ends by itself, its exit code to `log.exit`. Reports have no pictures unless they are asked for: they take half of the time, and
+have tests of their own.
 """
 
 from __future__ import annotations
@@ -68,12 +69,23 @@ class Warm:
         self._count = 0
 
     def start(
-        self, arguments: tuple[str, ...], environment: Mapping[str, str | None], *, umask: int = 0o022
+        self,
+        arguments: tuple[str, ...],
+        environment: Mapping[str, str | None],
+        *,
+        umask: int = 0o022,
+        pictures: bool = False,
     ) -> Command:
         """Start a command with changes to the environment, from a shell with this umask."""
         self._count += 1
         log = self._folder / f"{self._count}.log"
-        order = {"arguments": arguments, "environment": dict(environment), "log": str(log), "umask": umask}
+        order = {
+            "arguments": arguments,
+            "environment": dict(environment),
+            "log": str(log),
+            "umask": umask,
+            "pictures": pictures,
+        }
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order) + "\n")
@@ -103,6 +115,8 @@ def warm_process(folder: Path) -> Iterator[Warm]:
 
 
 def _command(order: dict[str, Any]) -> None:
+    import tasks.reporting.report
+
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     log = order["log"]
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -113,6 +127,8 @@ def _command(order: dict[str, Any]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+    if not order["pictures"]:
+        tasks.reporting.report.round_figures = lambda *_: {}
     from pipelines.cli import guarded
     from tasks.private_files import keep_private
 
@@ -134,10 +150,9 @@ def _serve() -> None:
     import torch
 
     torch.set_num_threads(1)  # threads do not survive a fork
-    import tasks.reporting.report
+    import tasks.reporting.report  # noqa: F401  # with the libraries of the pictures
     from models.registry import GROUPS, kinds
 
-    tasks.reporting.report.round_figures = lambda *_: {}
     for group in GROUPS:
         kinds(group)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries them

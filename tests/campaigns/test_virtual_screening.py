@@ -2,9 +2,7 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,22 +10,28 @@ import yaml
 
 from data.chemistry.molecules import identity
 from data.tables.shipped import labelled_library
+from tests.warm_commands import Warm
 
 CAMPAIGN = Path(__file__).resolve().parent.parent.parent / "campaigns" / "virtual_screening.yaml"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def share_of_the_best(file: Path, home: Path) -> float:
-    """Run a campaign as a user does; return how much of the library's best one per cent it measured."""
-    environment = {**os.environ, "DISCOVER_HOME": str(home), "DISCOVER_WORKERS": "1"}
-    ran = subprocess.run(
-        [sys.executable, "-m", "pipelines", "run", str(file), "--plain"],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+@pytest.fixture
+def share_of_the_best(warm: Warm, tracking: str) -> Callable[[Path, Path], float]:
+    """Runs a campaign in a workspace; returns how much of the library's best one per cent it measured."""
+
+    def run(file: Path, home: Path) -> float:
+        environment = {"DISCOVER_HOME": str(home), "DISCOVER_WORKERS": "1", "MLFLOW_TRACKING_URI": tracking}
+        command = warm.start(("run", str(file), "--plain"), {**environment, "DISCOVER_LEDGER": None})
+        told = command.ended(280)
+        assert command.code == 0, told
+        return measured_share(home)
+
+    return run
+
+
+def measured_share(home: Path) -> float:
     (summary,) = home.glob("campaigns/*/report/summary.json")
     figures = json.loads(summary.read_text())
     assert (figures["failed"], figures["calls"]) == (0, 342)
@@ -38,13 +42,13 @@ def share_of_the_best(file: Path, home: Path) -> float:
     return len(best & measured) / len(best)
 
 
-def test_a_shipped_library_is_searched_with_the_defaults(tmp_path):
+def test_a_shipped_library_is_searched_with_the_defaults(tmp_path, share_of_the_best):
     config = yaml.safe_load(CAMPAIGN.read_text())
     assert not {"acquisition", "selector"} & set(config), "the campaign shows what the defaults find"
     assert share_of_the_best(CAMPAIGN, tmp_path) >= 0.6
 
 
-def test_the_same_campaign_runs_from_a_users_own_smiles_file_and_table_of_values(tmp_path):
+def test_the_same_campaign_runs_from_a_users_own_smiles_file_and_table_of_values(tmp_path, share_of_the_best):
     library = labelled_library().sample(frac=1.0, random_state=1)
     (tmp_path / "mine.smi").write_text("".join(f"{row.smiles} m{i}\n" for i, row in enumerate(library.itertuples())))
     library.rename(columns={"smiles": "Structure", "value": "EA"})[["Structure", "EA"]].to_csv(

@@ -65,17 +65,23 @@ def waited_for(question, deadline: float = 150.0):
     return answer
 
 
-def test_a_flow_killed_in_the_middle_of_a_measurement_goes_on_and_prefect_shows_both_runs(tmp_path):
-    undisturbed, home = tmp_path / "undisturbed", tmp_path / "home"
-    for folder in (undisturbed, home):
-        folder.mkdir()
-    assert discover("run", str(CAMPAIGN), "--plain", home=undisturbed).returncode == 0
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
+    """The workspace of a campaign that nothing happened to, and its results."""
+    home = tmp_path_factory.mktemp("done")
+    assert discover("run", str(CAMPAIGN), "--plain", home=home).returncode == 0
+    return home, results(home)
+
+
+def test_a_flow_killed_in_the_middle_of_a_measurement_goes_on_and_prefect_shows_both_runs(done, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
     killed = discover("run", str(CAMPAIGN), home=home, KILL_CAMPAIGN_AT_CALL="9", DISCOVER_WORKERS="1")
     assert killed.returncode == -signal.SIGKILL
     assert "killed" in discover("status", home=home).stdout
     again = discover("run", str(CAMPAIGN), home=home, DISCOVER_WORKERS="1")
     assert again.returncode == 0, again.stdout + again.stderr
-    assert results(home) == results(undisturbed)
+    assert results(home) == done[1]
     made = (home / "calls.log").read_text().splitlines()
     assert len(made) == len(set(made)) == 16
     with served(home, "schedule", str(CAMPAIGN), "--cron", "0 0 1 1 *") as url:
@@ -83,10 +89,8 @@ def test_a_flow_killed_in_the_middle_of_a_measurement_goes_on_and_prefect_shows_
         assert sorted(run["state_name"] for run in runs) == ["Completed", "Crashed"]
 
 
-def test_a_schedule_that_fires_retrains_and_promotes(tmp_path):
-    home = tmp_path / "home"
-    home.mkdir()
-    assert discover("run", str(CAMPAIGN), "--plain", home=home).returncode == 0
+def test_a_schedule_that_fires_retrains_and_promotes(done):
+    home, _ = done
     with served(home, "schedule", str(CAMPAIGN), "--cron", "* * * * *", "--what", "retrain") as url:
         (deployment,) = waited_for(lambda: asked(url, "/deployments/filter", {}))
         assert deployment["name"] == "chaos-retrain"

@@ -35,6 +35,10 @@ class Installation:
 
     def run(self, cwd: Path, *arguments: str, options: tuple[str, ...] = (), **environment: str | None):
         """Run `discover` in a folder; a variable that is None is unset."""
+        return self.python(cwd, *options, str(self.bin / "discover"), *arguments, **environment)
+
+    def python(self, cwd: Path, *arguments: str, **environment: str | None):
+        """Run the installation's Python in a folder, with a workspace there."""
         variables = {
             **os.environ,
             "DISCOVER_HOME": str(cwd / "home"),
@@ -45,7 +49,7 @@ class Installation:
             **environment,
         }
         return subprocess.run(
-            [str(self.bin / "python"), *options, str(self.bin / "discover"), *arguments],
+            [str(self.bin / "python"), *arguments],
             cwd=cwd,
             env={name: value for name, value in variables.items() if value is not None},
             capture_output=True,

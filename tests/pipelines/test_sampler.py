@@ -298,7 +298,7 @@ def reward(objects):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_flow_killed_in_the_middle_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
+def test_the_flow_killed_in_the_middle_goes_on_and_ends_as_if_nothing_had_happened(bench, tmp_path, monkeypatch):
     file = tmp_path / "grid.yaml"
     (tmp_path / "deadly.py").write_text(REWARD)
     # Large enough that every step meets new objects: known ones are not asked for again.
@@ -306,14 +306,16 @@ def test_the_flow_killed_in_the_middle_goes_on_and_ends_as_if_nothing_had_happen
     own = {"environment": large, "reward": {"kind": "python", "function": "deadly:reward"}, **SAMPLED}
     file.write_text(yaml.safe_dump(CONFIG | own))
 
-    def discover(home, *arguments, **more):
+    def discover(home, **more):
         environment = {**os.environ, "DISCOVER_HOME": str(home), **more}
-        command = [sys.executable, "-m", "pipelines", "sampler", str(file), *arguments]
+        del environment["MLFLOW_TRACKING_URI"]  # the workspace's own
+        command = [sys.executable, "-m", "pipelines", "sampler", str(file)]
         return subprocess.run(command, env=environment, capture_output=True, text=True)
 
-    whole, home = tmp_path / "whole", tmp_path / "home"
-    ran = discover(whole, "--plain")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    whole, home = tmp_path / "whole", tmp_path / "killed"
+    monkeypatch.setenv("DISCOVER_HOME", str(whole))
+    told = bench.discover("sampler", str(file), "--plain")
+    assert told.exit == 0, told.message
     assert discover(home, KILL_AT="30").returncode == -signal.SIGKILL
     assert list(home.glob("samplers/*/seed-0/checkpoint.pt"))
     again = discover(home)

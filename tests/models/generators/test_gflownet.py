@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -46,10 +48,23 @@ def generator_of(vocabulary, **values):
 
 
 @pytest.fixture(scope="module")
-def fitted(vocabulary):
-    generator = generator_of(vocabulary)
-    generator.fit(context_of())
-    return generator
+def training(vocabulary, tmp_path_factory):
+    """A trained generator, the folder of its checkpoint, and the steps that it told of."""
+    folder, seen, generator = tmp_path_factory.mktemp("training"), [], generator_of(vocabulary)
+    tell = lambda done, total, metrics: seen.append((done, total))  # noqa: E731
+    generator.fit(context_of(checkpoint=folder / "checkpoint.pt", progress=tell))
+    return generator, folder, seen
+
+
+@pytest.fixture(scope="module")
+def fitted(training):
+    return training[0]
+
+
+@pytest.fixture
+def checkpoint(training, tmp_path):
+    """A copy of the checkpoint."""
+    return shutil.copytree(training[1], tmp_path / "training") / "checkpoint.pt"
 
 
 def test_it_keeps_the_protocol(fitted):
@@ -81,10 +96,8 @@ def test_history_has_one_row_per_step(fitted):
     assert all(0 < row["unique"] <= 1 for row in history)
 
 
-def test_progress_is_reported(vocabulary):
-    seen = []
-    generator_of(vocabulary).fit(context_of(progress=lambda done, total, metrics: seen.append((done, total))))
-    assert seen == [(step, 8) for step in range(1, 9)]
+def test_progress_is_reported(training):
+    assert training[2] == [(step, 8) for step in range(1, 9)]
 
 
 BETAS = {"kind": "inverse_temperature", "low": 0.5, "high": 2.0, "bins": 4}
@@ -107,11 +120,22 @@ def variant_of(name, vocabulary, **values):
     return build("generator", {"kind": "gflownet", **given, **SMALL, **VARIANTS[name], "evaluate_every": 4, **values})
 
 
+@pytest.fixture(scope="module")
+def trained(vocabulary):
+    """Trains a variant, or gives the one that is trained already."""
+
+    @cache
+    def train(name):
+        generator = variant_of(name, vocabulary)
+        generator.fit(context_of(known=KNOWN, known_log_reward=nitrogens(KNOWN)))
+        return generator
+
+    return train
+
+
 @pytest.fixture(scope="module", params=list(VARIANTS))
-def variant(request, vocabulary):
-    generator = variant_of(request.param, vocabulary)
-    generator.fit(context_of(known=KNOWN, known_log_reward=nitrogens(KNOWN)))
-    return request.param, generator
+def variant(request, trained):
+    return request.param, trained(request.param)
 
 
 def flat(state, prefix=""):
@@ -132,13 +156,16 @@ class Killed(Exception):
     """Stands for the end of the process."""
 
 
-@pytest.mark.parametrize("killed_at", [3, 5])
-def test_a_killed_training_ends_with_the_same_state_when_called_again(vocabulary, variant, tmp_path, killed_at):
+@pytest.mark.parametrize(
+    ("name", "killed_at"),
+    [*((name, 5) for name in VARIANTS), ("fragments", 3), ("atoms, learned, conditioned", 3)],
+)
+def test_a_killed_training_ends_with_the_same_state_when_called_again(vocabulary, trained, tmp_path, name, killed_at):
     def kill(done, total, metrics):
         if done == killed_at:
             raise Killed
 
-    name, whole = variant
+    whole = trained(name)
     context = context_of(known=KNOWN, known_log_reward=nitrogens(KNOWN), checkpoint=tmp_path / "checkpoint.pt")
     with pytest.raises(Killed):
         variant_of(name, vocabulary).fit(replace(context, progress=kill))
@@ -153,25 +180,22 @@ def test_a_killed_training_ends_with_the_same_state_when_called_again(vocabulary
 
 @pytest.mark.parametrize("name", ["checkpoint.pt", "checkpoint.pt.found"])
 @pytest.mark.parametrize("damage", [lambda content: content[:-100], lambda content: b""], ids=["truncated", "emptied"])
-def test_a_damaged_checkpoint_is_said_to_be_so_and_training_begins_anew(vocabulary, tmp_path, caplog, name, damage):
-    context = context_of(checkpoint=tmp_path / "checkpoint.pt")
-    whole = generator_of(vocabulary)
-    whole.fit(context)
-    file = tmp_path / name
+def test_a_damaged_checkpoint_is_said_to_be_so_and_training_begins_anew(
+    vocabulary, fitted, checkpoint, caplog, name, damage
+):
+    file = checkpoint.with_name(name)
     file.write_bytes(damage(file.read_bytes()))
     again = generator_of(vocabulary)
-    again.fit(context)
+    again.fit(context_of(checkpoint=checkpoint))
     assert f"{file} is damaged; the training begins anew" in caplog.text
-    assert_equal_states(again.state(), whole.state())
+    assert_equal_states(again.state(), fitted.state())
 
 
-def test_a_checkpoint_without_its_record_of_what_was_found_is_refused(vocabulary, tmp_path):
-    context = context_of(checkpoint=tmp_path / "checkpoint.pt")
-    generator_of(vocabulary).fit(context)
-    for path in tmp_path.glob("*.found"):
+def test_a_checkpoint_without_its_record_of_what_was_found_is_refused(vocabulary, checkpoint):
+    for path in checkpoint.parent.glob("*.found"):
         path.unlink()
     with pytest.raises(ValueError, match="Remove the checkpoint to train anew"):
-        generator_of(vocabulary).fit(context)
+        generator_of(vocabulary).fit(context_of(checkpoint=checkpoint))
 
 
 def test_every_variant_proposes_distinct_members_of_the_space(variant):
@@ -259,13 +283,10 @@ def test_held_out_molecules_are_never_imitated_or_replayed(vocabulary, monkeypat
     assert not held_out & set(KNOWN)
 
 
-def test_conditioned_candidates_are_drawn_at_the_highest_beta_or_at_the_one_asked_for(vocabulary):
+def test_conditioned_candidates_are_drawn_at_the_highest_beta_or_at_the_one_asked_for(vocabulary, trained):
     # One beta of the range is drawn with one policy: only `sample_beta` tells the two generators apart.
-    options = {"conditioning": BETAS, "environment": "atoms"}
-    highest, same, lowest = (
-        variant_of("atoms", vocabulary, **options, **more) for more in ({}, {"sample_beta": 2.0}, {"sample_beta": 0.5})
-    )
-    highest.fit(context_of())
+    name = "atoms, learned, conditioned"
+    highest, same, lowest = trained(name), *(variant_of(name, vocabulary, sample_beta=beta) for beta in (2.0, 0.5))
     for generator in (same, lowest):
         generator.load_state(highest.state(), context_of())
     assert same.sample(10, seed=0) == highest.sample(10, seed=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from dataclasses import replace
 
@@ -58,15 +57,29 @@ def laws(trainer):
     return np.array(list(law.values())), target_law(log_reward), log_reward
 
 
-def median_of(make, distance):
-    found = []
+def medians_within(bounds, measure):
+    """Whether the median over three seeds of each figure is within its bound; two seeds that agree decide it."""
+    within = []
     for seed in SEEDS:
+        figures = measure(seed)
+        print(seed, figures)
+        within.append(np.array(figures) <= bounds)
+        met, missed = np.sum(within, 0), np.sum(np.logical_not(within), 0)
+        if (met >= 2).all() or (missed >= 2).any():
+            break
+    return bool((met >= 2).all())
+
+
+def learnt(make, distance, bound):
+    """Whether the median distance from the target law is within a bound."""
+
+    def measure(seed):
         trainer = make(seed)
         trainer.train()
         law, target, _ = laws(trainer)
-        found.append(distance(law, target))
-    print(sorted(found))
-    return statistics.median(found)
+        return [distance(law, target)]
+
+    return medians_within([bound], measure)
 
 
 def by_name(**config):
@@ -89,7 +102,7 @@ def by_name(**config):
 def test_a_grid_of_64_is_learnt_within_a_thousand_steps(objective):
     env, reward = by_name(kind="hypergrid", dimensions=2, height=8)
     make = lambda seed: trainer_of(env, reward, seed, objective=objective, steps=1000)  # noqa: E731
-    assert median_of(make, l1_sum) <= 0.03
+    assert learnt(make, l1_sum, 0.03)
 
 
 @pytest.mark.slow
@@ -133,7 +146,7 @@ def test_a_grid_is_learnt_as_a_prior_times_a_reward():
 )
 def test_sets_bags_and_bits_are_learnt(config, options, bound):
     env, reward = by_name(**config)
-    assert median_of(lambda seed: trainer_of(env, reward, seed, **options), total_variation) <= bound
+    assert learnt(lambda seed: trainer_of(env, reward, seed, **options), total_variation, bound)
 
 
 def judge_molecules(molecules):
@@ -150,7 +163,7 @@ def test_molecular_graphs_are_learnt_over_molecules(backward):
     assert sum("1" in smiles for smiles in env.graph.objects) > 50
     reward = RememberedReward(env, object_reward(env, judge_molecules, log=True))
     options = {"steps": 800, "batch_size": 128, "backward": backward}
-    assert median_of(lambda seed: trainer_of(env, reward, seed, **options), total_variation) <= 0.05
+    assert learnt(lambda seed: trainer_of(env, reward, seed, **options), total_variation, 0.05)
 
 
 @pytest.mark.slow
@@ -159,8 +172,8 @@ def test_molecular_graphs_are_learnt_over_molecules(backward):
 def test_fragment_trees_are_learnt_over_molecules(backward):
     env = FragmentEnvironment(only=("c1ccccc1", "C#N", "O"), max_heavy_atoms=10, max_fragments=4)
     graph, reward = enumerate_graph(env), object_reward(env, judge_molecules, log=True)
-    found = []
-    for seed in SEEDS:
+
+    def measure(seed):
         generator = torch.Generator().manual_seed(seed)
         trainer = Trainer(
             env,
@@ -173,9 +186,9 @@ def test_fragment_trees_are_learnt_over_molecules(backward):
         )
         trainer.train()
         law = merge(graph.objects, terminal_law(graph, forward_log_probs(graph, trainer.policy)))
-        found.append(total_variation(np.array(list(law.values())), target_law(judge_molecules(law))))
-    print(sorted(found))
-    assert statistics.median(found) <= 0.05
+        return [total_variation(np.array(list(law.values())), target_law(judge_molecules(law)))]
+
+    assert medians_within([0.05], measure)
 
 
 @pytest.fixture(scope="session")
@@ -193,8 +206,8 @@ def test_dna_sequences_are_learnt_with_prioritised_replay_in_two_minutes(six6):
         build("environment", {"kind": "sequence", "alphabet": "ACGT", "max_length": 8, "mode": "prepend_append"})
     )
     reward = RememberedReward(env, TableReward(env, six6))
-    distances, errors, seconds = [], [], []
-    for seed in SEEDS:
+
+    def measure(seed):
         start = time.process_time()
         trainer = trainer_of(
             env,
@@ -209,12 +222,9 @@ def test_dna_sequences_are_learnt_with_prioritised_replay_in_two_minutes(six6):
             replay={"kind": "prioritised", "capacity": 70_000},
         )
         trainer.train()
-        seconds.append(time.process_time() - start)
+        seconds = time.process_time() - start
         law, target, log_reward = laws(trainer)
-        distances.append(total_variation(law, target))
-        exact = expected_reward(target, log_reward)
-        errors.append(abs(expected_reward(law, log_reward) / exact - 1.0))
-    print(distances, errors, seconds)
-    assert statistics.median(distances) <= 0.17
-    assert statistics.median(errors) <= 0.03
-    assert statistics.median(seconds) <= 120
+        error = abs(expected_reward(law, log_reward) / expected_reward(target, log_reward) - 1.0)
+        return [total_variation(law, target), error, seconds]
+
+    assert medians_within([0.17, 0.03, 120.0], measure)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -49,11 +51,17 @@ def equal(a, b):
     return all(torch.equal(a[name], b[name]) for name in a)
 
 
+@cache
+def uninterrupted(backward):
+    trainer = trainer_of(backward=backward)
+    trainer.train()
+    return trainer
+
+
 @pytest.mark.parametrize("backward", [UniformBackward(), TiedBackward()], ids=["uniform", "tied"])
 @pytest.mark.parametrize("killed_at", [2, 5, 8, 11])
 def test_killed_and_resumed_training_ends_like_an_uninterrupted_one(tmp_path, killed_at, backward):
-    whole = trainer_of(backward=backward)
-    whole.train()
+    whole = uninterrupted(backward)
 
     def kill(done, total, metrics):
         if done == killed_at:
