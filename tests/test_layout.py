@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST_FIRST
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("pipelines", "tasks", "models", "data")
 LONGEST_MODULE = 600
@@ -32,6 +34,10 @@ def test_no_module_outgrows_its_idea():
         if (count := len(path.read_text().splitlines())) > LONGEST_MODULE
     }
     assert long == {}
+
+
+def test_the_files_that_are_run_first_are_there():
+    assert [name for name in LONGEST_FIRST if not (ROOT / name).is_file()] == []
 
 
 def test_git_ignores_no_source():
