@@ -24,7 +24,7 @@ def share_of_the_best(warm: Warm, tracking: str) -> Callable[[Path, Path], float
     def run(file: Path, home: Path) -> float:
         environment = {"DISCOVER_HOME": str(home), "DISCOVER_WORKERS": "1", "MLFLOW_TRACKING_URI": tracking}
         command = warm.start(("run", str(file), "--plain"), {**environment, "DISCOVER_LEDGER": None})
-        told = command.ended(280)
+        told = command.ended(580)
         assert command.code == 0, told
         return measured_share(home)
 
