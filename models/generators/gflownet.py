@@ -7,7 +7,6 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from data.config import Spec
 from data.records import Candidate
+from models.generators.gflownet_files import Report, beside, load_networks, usable
 from models.gflownet.conditioning.base import Conditioning
 from models.gflownet.conditioning.inverse_temperature import InverseTemperature
 from models.gflownet.construction.base import Bound, Member, construction_of
@@ -29,11 +29,11 @@ from models.gflownet.objectives.base import Objective
 from models.gflownet.policies.backward import BackwardPolicy
 from models.gflownet.policies.base import Policy
 from models.gflownet.rewards.base import ObjectReward, RememberedReward
+from models.gflownet.training.prior import prior_weights
 from models.gflownet.training.trainer import Trainer, TrainerOptions, TrainingError
 from models.gflownet.training.warm_up import imitate
 from models.protocols import GenerationContext
 from models.registry import Component, ComponentError, FolderPath, build, find, located
-from models.sealed import DamagedCheckpoint, read_sealed
 from models.spaces.base import BaseSpace
 from models.threads import single_thread
 
@@ -82,6 +82,9 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
     another. A space of up to `max_states` states is trained on as a table of itself and judged exactly: the history
     then has the total variation between the policy and the reward of the round.
 
+    With the objective `relative_trajectory_balance` the target is a prior times the reward: the prior is the policy
+    after `prior_steps` of imitating the library, made once in a workspace; log Z is then of the size of the log-reward.
+
     With the conditioning `inverse_temperature` one policy is trained for R^beta of a range of beta; candidates are
     drawn at `sample_beta`, and so is what evaluations report. In the history `log_reward` is then beta log R.
     """
@@ -125,6 +128,13 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             500, ge=0, description="Library members to imitate and to start the replay; any objects."
         )
         warm_up_steps: int = Field(30, ge=0, description="Maximum-likelihood steps on the library, in the first round.")
+        prior_steps: int = Field(
+            300,
+            ge=0,
+            description="Maximum-likelihood steps on the library that make the prior of the objective "
+            "relative_trajectory_balance; once in a workspace.",
+        )
+        prior_molecules: int = Field(5000, ge=0, description="Library members that such a prior imitates; any objects.")
         held_out_molecules: int = Field(
             64, ge=0, description="Objects, not learnt from, on which probabilities are compared with rewards."
         )
@@ -176,13 +186,13 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             shuffled = [context.library[place] for place in order]
             library = parts.bound.members(shuffled[: self.options.library_molecules])
             fingerprint = self._fingerprint(context, parts.bound)
-            if checkpoint is not None and _usable(checkpoint, fingerprint):
+            if checkpoint is not None and usable(checkpoint, fingerprint):
                 trainer.restore(checkpoint, fingerprint)
-                parts.reward.remember(parts.seen.restore(_beside(checkpoint), trainer.done))
+                parts.reward.remember(parts.seen.restore(beside(checkpoint), trainer.done))
             else:
                 self._prepare(context, parts, library)
             trainer.evaluate = self._evaluation(context, parts, library, shuffled[self.options.library_molecules :])
-            report = _Report(context, trainer, parts.seen)
+            report = Report(context, trainer, parts.seen)
             trainer.train(checkpoint=checkpoint, fingerprint=fingerprint, report=report)
         self._trainer, self._bound = trainer, parts.bound
 
@@ -296,10 +306,13 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
     def _prepare(self, context: GenerationContext, parts: _Parts, library: list[Member]) -> None:
         """Start the policy from the round before or from the library, and the replay from known objects."""
         bound, trainer = parts.bound, parts.trainer
+        if trainer.prior is not None:
+            trainer.policy.load_state_dict(self._prior(context, parts))
+            trainer.keep_as_prior()
         if context.warm_start is not None:
             state = torch.load(context.warm_start, weights_only=True)
-            _load_networks(state, trainer, bound, str(context.warm_start))
-        elif library and self.options.warm_up_steps:
+            load_networks(state, trainer, bound, str(context.warm_start))
+        elif trainer.prior is None and library and self.options.warm_up_steps:
             imitate(trainer, bound, library, self.options.warm_up_steps, trainer.generator)
         seeds = {member.object: member for member in [*parts.known, *library]}
         if seeds:
@@ -307,6 +320,13 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             values, names = parts.reward(terminal)
             inside = torch.tensor([name is not None for name in names])
             trainer.replay.add(terminal[inside], values[inside], [name for name in names if name is not None])
+
+    def _prior(self, context: GenerationContext, parts: _Parts) -> dict[str, torch.Tensor]:
+        """Return the weights of the prior: those of all campaigns with this library, whatever their seed."""
+        order = np.random.default_rng(0).permutation(len(context.library)).tolist()
+        ordered = sorted(context.library)
+        members = parts.bound.members(ordered[place] for place in order[: self.options.prior_molecules])
+        return prior_weights(parts.trainer, parts.bound, members, self.options.prior_steps, context.cache)
 
     def _evaluation(
         self, context: GenerationContext, parts: _Parts, library: list[Member], rest: list[str]
@@ -386,7 +406,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             ValueError: it was trained on another vocabulary or space, or with another network.
         """
         parts = self._assemble(context, self.options, asked=False)
-        _load_networks(state, parts.trainer, parts.bound, "The state")
+        load_networks(state, parts.trainer, parts.bound, "The state")
         parts.trainer.partition.load_state_dict(state["partition"])
         parts.trainer.history = list(state["history"])
         self._trainer, self._bound = parts.trainer, parts.bound
@@ -398,75 +418,6 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         `judging.metrics.exact_metrics` where the space is enumerated, else of `SampledEvaluator`; and of `Seen`.
         """
         return [] if self._trainer is None else list(self._trainer.history)
-
-
-class _Report:
-    """Passes progress on, and keeps on disk what the checkpoint of the trainer lacks, always before that is written."""
-
-    def __init__(self, context: GenerationContext, trainer: Trainer[Any], seen: Seen) -> None:
-        self._context, self._trainer, self._seen = context, trainer, seen
-
-    def __call__(self, done: int, total: int, metrics: Mapping[str, float]) -> None:
-        self._seen.end_step()
-        trainer, checkpoint = self._trainer, self._context.checkpoint
-        if checkpoint is not None and (done % trainer.options.checkpoint_every == 0 or trainer.ended):
-            self._seen.save(_beside(checkpoint))
-        self._context.progress(done, total, metrics)
-
-
-def _usable(checkpoint: Path, fingerprint: str) -> bool:
-    """Return whether there is a checkpoint of the training.
-
-    One that is damaged, or of another training (other options, older code), is said to be so and removed: training
-    begins anew.
-    """
-    if not checkpoint.is_file():
-        return False
-    try:
-        for file in (checkpoint, _beside(checkpoint)):
-            if file.is_file():
-                read_sealed(file)
-    except DamagedCheckpoint:
-        logger.warning("The checkpoint %s is damaged; the training begins anew.", file)
-        checkpoint.unlink()  # what stands beside it is written anew with it
-        return False
-    if read_sealed(checkpoint)["fingerprint"] != fingerprint:
-        logger.warning("The checkpoint %s is of another training; this one begins anew.", checkpoint)
-        checkpoint.unlink()
-        return False
-    return True
-
-
-def _beside(checkpoint: Path) -> Path:
-    return checkpoint.with_name(f"{checkpoint.name}.found")
-
-
-def _load_networks(state: Mapping[str, Any], trainer: Trainer[Any], bound: Bound[Any], name: str) -> None:
-    """Put trained networks in place of untrained ones.
-
-    Raises:
-        ValueError: they do not fit.
-    """
-    if state["blocks"] != bound.digest():
-        raise ValueError(
-            f"{name} was trained on another vocabulary or space: got building blocks {state['blocks'][:12]}, expected "
-            f"{bound.digest()[:12]}. Use the vocabulary and space it was trained with, or start anew."
-        )
-    own = trainer.backward.network == "own"
-    if own != (state["backward"] is not None):
-        raise ValueError(
-            f"{name} has {'a' if state['backward'] else 'no'} backward network, and the backward policy "
-            f"{trainer.backward.kind!r} needs {'one' if own else 'none'}. Use the options it was trained with."
-        )
-    try:
-        trainer.policy.load_state_dict(state["policy"])
-        if own:
-            trainer.assessor.backward_network.load_state_dict(state["backward"])
-    except RuntimeError as error:
-        raise ValueError(
-            f"{name} has a network of another shape. Use the options it was trained with (dim, layers, heads, "
-            f"conditioning), or start anew. {error}"
-        ) from error
 
 
 def _threshold(reward: ObjectReward, others: list[float]) -> float:

@@ -190,7 +190,8 @@ def _learnt_log_z(trainer: Trainer[Any], case: Case) -> float | None:
 class SampledEvaluator:
     """Figures for spaces that are not enumerated.
 
-    * `spearman` and `pearson` of estimates of log p(x) against log R(x), over held-out objects that are spread evenly
+    * `spearman` and `pearson` of estimates of log p(x) against log R(x), plus that of the prior where the target is
+      relative to one, over held-out objects that are spread evenly
       over the log-rewards of random ones, and the same for all seeds of a file;
     * `mean_reward` and `unique_share` of fresh samples of the policy;
     * where objects have densities, `DensityFigures`;
@@ -241,8 +242,12 @@ class SampledEvaluator:
         log_p = metrics.log_probability(
             trainer.env, trainer.policy, trainer.walk, states, generator, draws=self.draws, condition=given
         )
-        log_reward = case.log_reward(self.held_out.log_reward).numpy()
-        return {"spearman": metrics.spearman(log_p, log_reward), "pearson": metrics.pearson(log_p, log_reward)}
+        log_target = case.log_reward(self.held_out.log_reward).numpy()
+        if trainer.prior is not None:
+            log_target = log_target + metrics.log_probability(
+                trainer.env, trainer.prior, trainer.walk, states, generator, draws=self.draws, condition=given
+            )
+        return {"spearman": metrics.spearman(log_p, log_target), "pearson": metrics.pearson(log_p, log_target)}
 
     def _drawn(self, case: Case, generator: torch.Generator) -> dict[str, float]:
         trainer = self.trainer

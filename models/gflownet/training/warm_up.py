@@ -11,6 +11,7 @@ from torch import nn
 from models.gflownet.construction.base import Bound, Member
 from models.gflownet.environments.base import States
 from models.gflownet.policies.backward import BackwardWalk, UniformBackward
+from models.gflownet.policies.base import Policy
 from models.gflownet.training.trainer import Trainer
 from models.gflownet.training.trajectories import sample_backward
 
@@ -18,7 +19,13 @@ S = TypeVar("S", bound=States)
 
 
 def imitate(
-    trainer: Trainer[S], bound: Bound[S], members: Sequence[Member], steps: int, generator: torch.Generator
+    trainer: Trainer[S],
+    bound: Bound[S],
+    members: Sequence[Member],
+    steps: int,
+    generator: torch.Generator,
+    *,
+    policy: Policy[S] | None = None,
 ) -> list[float]:
     """Maximise the likelihood of molecules along uniform backward trajectories; return the losses in nats.
 
@@ -30,13 +37,14 @@ def imitate(
         members: objects that it builds, at least one.
         steps: steps of one batch each.
         generator: source of all randomness.
+        policy: another one, that is trained instead.
 
     Raises:
         ValueError: there is no object to imitate.
     """
     if not members:
         raise ValueError("There is no object to imitate: got none, expected at least one member of the space.")
-    options, policy, conditioning = trainer.options, trainer.policy, trainer.conditioning
+    options, policy, conditioning = trainer.options, policy or trainer.policy, trainer.conditioning
     walk = BackwardWalk(trainer.env, policy, UniformBackward())
     optimizer = torch.optim.Adam(policy.parameters(), lr=options.learning_rate, fused=True)
     losses = []

@@ -16,6 +16,7 @@ from data.chemistry.molecules import identity
 from data.chemistry.vocabulary import VocabularyError, default_vocabulary
 from models.generators import gflownet as module
 from models.gflownet.construction.fragments import Fragments
+from models.gflownet.training import prior
 from models.protocols import GenerationContext, Generator
 from models.registry import ComponentError, build
 from models.spaces.molecules import Molecules
@@ -468,3 +469,51 @@ def test_options_out_of_range_are_refused():
 def test_the_config_makes_an_equal_generator(vocabulary):
     generator = generator_of(vocabulary)
     assert build("generator", generator.config()).config() == generator.config()
+
+
+# A prior
+
+
+RELATIVE = {"objective": {"kind": "relative_trajectory_balance"}, "prior_steps": 5}
+
+
+def test_a_prior_is_made_once_in_a_workspace_and_whatever_the_seed(vocabulary, tmp_path, monkeypatch):
+    made = []
+    imitate = prior.imitate
+    monkeypatch.setattr(prior, "imitate", lambda *a, **k: made.append(1) or imitate(*a, **k))
+    drawn = []
+    for seed in (3, 3, 4):
+        generator = generator_of(vocabulary, **RELATIVE)
+        generator.fit(context_of(cache=tmp_path, seed=seed))
+        drawn.append(generator.sample(20, seed=1))
+    assert made == [1]
+    assert drawn[0] == drawn[1] != drawn[2]
+    generator_of(vocabulary, **RELATIVE | {"prior_steps": 6}).fit(context_of(cache=tmp_path))
+    assert made == [1, 1]
+
+
+def test_a_kept_prior_and_one_made_anew_train_the_same(vocabulary, tmp_path):
+    kept, anew = (generator_of(vocabulary, **RELATIVE) for _ in range(2))
+    generator_of(vocabulary, **RELATIVE).fit(context_of(cache=tmp_path))
+    kept.fit(context_of(cache=tmp_path))
+    anew.fit(context_of())
+    assert kept.sample(20, seed=1) == anew.sample(20, seed=1)
+    assert kept.history() == anew.history()
+
+
+def test_a_damaged_prior_is_told_and_made_anew(vocabulary, tmp_path, caplog):
+    generator_of(vocabulary, **RELATIVE).fit(context_of(cache=tmp_path))
+    (file,) = tmp_path.rglob("*.pt")
+    file.write_bytes(file.read_bytes()[:-9])
+    generator_of(vocabulary, **RELATIVE).fit(context_of(cache=tmp_path))
+    assert "is damaged; it is made anew" in caplog.text
+
+
+def test_log_z_is_of_the_size_of_the_reward_and_not_of_the_space(vocabulary):
+    options = {"steps": 40, "batch_size": 32, "warm_up_steps": 0}
+    plain, relative = generator_of(vocabulary, **options), generator_of(vocabulary, **options, **RELATIVE)
+    flat = context_of(log_reward=lambda molecules: np.full(len(molecules), 1.5))
+    plain.fit(flat)
+    relative.fit(flat)
+    assert relative.history()[-1]["log_z"] == pytest.approx(1.5, abs=0.3)
+    assert plain.history()[-1]["log_z"] > 4.0

@@ -1,0 +1,70 @@
+"""The prior of relative objectives: what a policy learns from a library, made once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.gflownet.construction.base import Bound, Member
+from models.gflownet.training.trainer import Trainer
+from models.gflownet.training.warm_up import imitate
+from models.sealed import DamagedCheckpoint, read_sealed, write_sealed
+
+logger = logging.getLogger(__name__)
+
+
+def prior_weights(
+    trainer: Trainer[Any], bound: Bound[Any], members: Sequence[Member], steps: int, cache: Path | None
+) -> dict[str, Tensor]:
+    """Return the weights of a policy that imitates a library.
+
+    They depend on the building blocks, the network, the members and the steps, not on a seed of the campaign: all
+    campaigns of a workspace with equal ones share them.
+
+    Args:
+        trainer: whose options, conditioning and environment are used; its policy is not touched.
+        bound: the construction.
+        members: objects to imitate; without any the policy stays untrained.
+        steps: of maximum likelihood, one batch each.
+        cache: folder of the workspace; None: nothing is kept.
+    """
+    conditions = 0 if trainer.conditioning is None else trainer.conditioning.width
+    generator = torch.Generator().manual_seed(0)
+    policy = bound.policy(conditions=conditions, generator=generator, env=trainer.env)
+    if not members or not steps:
+        return policy.state_dict()
+    file = None if cache is None else cache / "priors" / f"{_key(trainer, bound, members, steps, policy)}.pt"
+    kept = None if file is None else _kept(file)
+    if kept is not None:
+        return kept
+    imitate(trainer, bound, members, steps, generator, policy=policy)
+    weights = policy.state_dict()
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_sealed(weights, file)
+    return weights
+
+
+def _key(trainer: Trainer[Any], bound: Bound[Any], members: Sequence[Member], steps: int, policy: Any) -> str:
+    shapes = {name: list(value.shape) for name, value in policy.state_dict().items()}
+    conditioning = None if trainer.conditioning is None else trainer.conditioning.config()
+    options = trainer.options.model_dump(mode="json", include={"batch_size", "learning_rate", "clip_norm"})
+    told = [bound.digest(), bound.space.config(), shapes, conditioning, options, steps, [m.object for m in members]]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _kept(file: Path) -> dict[str, Tensor] | None:
+    if not file.is_file():
+        return None
+    try:
+        return read_sealed(file)
+    except DamagedCheckpoint:
+        logger.warning("The kept prior %s is damaged; it is made anew.", file)
+        return None
