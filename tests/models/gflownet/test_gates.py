@@ -126,7 +126,7 @@ def test_a_grid_is_learnt_as_a_prior_times_a_reward():
         assert total_variation(prior, asked) < 0.03
         assert total_variation(prior, law) > 0.2
     print(sorted(distances))
-    assert statistics.median(distances) <= 0.03
+    assert np.median(distances) <= 0.03
 
 
 @pytest.mark.slow
