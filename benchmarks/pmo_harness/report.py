@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.selection import interval
+from benchmarks.peers.reporting import interval
 from models.pmo.tasks import TASKS
 
 PUBLISHED = Path(__file__).with_name("published.csv")
