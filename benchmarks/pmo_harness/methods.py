@@ -75,6 +75,15 @@ def check(method: str, given: Sequence[str]) -> None:
     """
     if method == "campaign":
         load_config(CAMPAIGN, given)
+        words = [part for setting in given for part in ("--set", setting)]
+        if words:
+            validate = [sys.executable, "-m", "pipelines", "validate", str(CAMPAIGN), *words]
+            with tempfile.TemporaryDirectory() as home:
+                ran = subprocess.run(
+                    validate, cwd=ROOT, env=_environment(home), capture_output=True, text=True, check=False
+                )
+            if ran.returncode != 0:
+                raise ValueError((ran.stdout + ran.stderr).strip())
         return
     options(method, given)
     if method == "molga" and importlib.util.find_spec("mol_ga") is None:
@@ -199,11 +208,14 @@ def campaign(
     with tempfile.TemporaryDirectory() as home:
         command = [sys.executable, "-m", "pipelines", "run", str(CAMPAIGN), *(["--plain"] if plain else [])]
         command += [part for setting in settings for part in ("--set", setting)]
-        outside = {"DISCOVER_LEDGER", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"}
-        environment = {key: value for key, value in os.environ.items() if key not in outside}
-        environment |= {"DISCOVER_HOME": home, "DISCOVER_WORKERS": "1"}
-        ended = _run(command, environment, limit)
+        ended = _run(command, _environment(home), limit)
         return _bought(Path(home), config.name, ended)
+
+
+def _environment(home: str) -> dict[str, str]:
+    outside = {"DISCOVER_LEDGER", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"}
+    inherited = {key: value for key, value in os.environ.items() if key not in outside}
+    return {**inherited, "DISCOVER_HOME": home, "DISCOVER_WORKERS": "1"}
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str], limit: float) -> str:

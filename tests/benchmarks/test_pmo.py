@@ -75,6 +75,11 @@ def test_an_option_of_another_method_is_refused():
         methods.check("campaign", ["batchsize=3"])
 
 
+def test_a_part_of_the_campaign_that_does_not_exist_is_refused_before_anything_runs():
+    with pytest.raises(ValueError, match="no generator of kind 'genetics'"):
+        methods.check("campaign", ["generator.kind=genetics", "data.sample=50", "data.initial=20"])
+
+
 def test_what_cannot_be_run_ends_with_2_before_anything_runs(tmp_path, capsys):
     for words in (["--tasks", "zaleplon"], ["--seeds", "x"], ["--method", "random", "--set", "a=1"], ["--budget", "0"]):
         with pytest.raises(SystemExit) as ended:
