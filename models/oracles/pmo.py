@@ -61,9 +61,17 @@ class Pmo(MoleculeOracle["Pmo.Options"]):
         """Read the targets of the task, or its classifier.
 
         Raises:
-            ValueError: the shipped classifiers are missing or were changed.
+            ComponentError: the shipped classifiers are missing or were changed.
         """
         task(self.options.task)
+
+    def check(self) -> None:
+        """Read what the task needs before a campaign begins.
+
+        Raises:
+            ComponentError: as `prepare`.
+        """
+        self.prepare()
 
     def measure(self, smiles: str) -> float:
         """Return the score of one molecule.

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
 
+from models.component import ComponentError
 from models.pmo.quantities import Quantity
 
 BITS = 2048
@@ -137,11 +138,11 @@ def classifier(name: str) -> Quantity:
     """Return one of `LEARNED`.
 
     Raises:
-        ValueError: the shipped file is missing or not the one that was shipped.
+        ComponentError: the shipped file is missing or not the one that was shipped.
     """
     path = _file()
     if not path.is_file() or sha256(path.read_bytes()).hexdigest() != provenance()["sha256"]:
-        raise ValueError(
+        raise ComponentError(
             f"{path}, which discovery-flows ships for the tasks {', '.join(LEARNED)}, is missing or was changed. "
             "Install the package again; the other 20 tasks need no file."
         )

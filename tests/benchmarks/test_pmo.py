@@ -149,7 +149,7 @@ def test_the_report_tells_which_source_was_bought():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_campaign_runs_through_the_flow(tmp_path):
     out = tmp_path / "runs.jsonl"
     settings = ["batch_size=10", "data.initial=20", "data.sample=200", "generator.generations=2"]

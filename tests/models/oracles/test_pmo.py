@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data.chemistry.molecules import canonical
-from models.pmo import classifiers
+from models.pmo import classifiers, tasks
 from models.pmo.tasks import TASKS
 from models.registry import ComponentError, build
 
@@ -91,5 +91,7 @@ def test_classifiers_that_were_changed_are_refused_and_the_other_tasks_go_on(tmp
         shutil.copy(shipped / name, tmp_path)
     (tmp_path / "pmo_classifiers.npz").write_bytes(b"other")
     monkeypatch.setattr(classifiers, "files", lambda package: tmp_path)
-    with pytest.raises(ValueError, match=r"pmo_classifiers.npz, .* Install the package again; the other 20 tasks"):
-        classifiers.classifier("gsk3b")
+    tasks.task.cache_clear()
+    with pytest.raises(ComponentError, match=r"pmo_classifiers.npz, .* Install the package again; the other 20 tasks"):
+        oracle("gsk3b").check()
+    oracle("qed").check()
