@@ -29,43 +29,27 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a file, Python looks beside the file only
 
 from benchmarks.pmo_harness import methods, report  # noqa: E402
 from benchmarks.pmo_harness.protocol import Evaluations, figures  # noqa: E402
+from benchmarks.pmo_harness.runs import KEY, Run, append, key_of, read_runs  # noqa: E402
 from models.pmo.tasks import TASKS  # noqa: E402
 
 TUNE = ("zaleplon_mpo", "perindopril_mpo")
-KEY = ("method", "settings", "task", "seed", "budget")
-"""What tells one run from another."""
-
-Run = dict[str, Any]
 
 
-class TimeLimitError(Exception):
-    """A run took too long."""
-
-
-def known(path: Path) -> dict[tuple[Any, ...], Run]:
-    """Return the finished runs of a file by `KEY`; a line that was cut off by a crash is passed over, and told."""
-    found: dict[tuple[Any, ...], Run] = {}
-    for number, line in enumerate(path.read_text().splitlines() if path.is_file() else (), start=1):
-        try:
-            run = json.loads(line)
-            found[tuple(json.dumps(run[name]) for name in KEY)] = run
-        except (ValueError, KeyError):
-            print(f"Line {number} of {path} is no finished run and is passed over.", file=sys.stderr)
-    return found
+class TimeLimit(BaseException):
+    """A run took too long; no `except Exception` of a method may keep it."""
 
 
 def one(job: Run) -> Run:
     """Do a run in this process."""
 
     def ring(number: int, frame: FrameType | None) -> None:
-        raise TimeLimitError
+        raise TimeLimit
 
     method, task, seed, budget = (job[name] for name in ("method", "task", "seed", "budget"))
     started, told = time.perf_counter(), {"ended": "done"}
@@ -78,7 +62,7 @@ def one(job: Run) -> Run:
         signal.alarm(int(job["limit"]))
         try:
             told |= methods.ask(method, evaluations, seed, job["settings"])
-        except TimeLimitError:
+        except TimeLimit:
             told["ended"] = "time limit"
         signal.alarm(0)
         values, told["invalid"] = evaluations.values, evaluations.invalid
@@ -128,8 +112,7 @@ def run_all(jobs: list[Run], out: Path, processes: int) -> int:
             return
         with lock:
             done += 1
-            with out.open("a") as file:
-                file.write(json.dumps(run) + "\n")
+            append(out, run)
             ending = "" if run["ended"] == "done" else f", {run['ended']} at {run['calls']} calls"
             score = f"AUC top-10 {run['auc']['10']:.3f}, {run['cpu_seconds']:.0f} CPU-s{ending}"
             print(f"[{done + failures}/{len(jobs)}] {what}: {score}", flush=True)
@@ -174,7 +157,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seeds", default="3")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="setting of the method")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, a process each")
-    parser.add_argument("--limit", type=float, default=7200, help="seconds of wall time that a run may take")
+    parser.add_argument("--limit", type=float, default=7200, help="seconds of a run, which is then kept as it is")
     parser.add_argument("--plain", action="store_true", help="campaigns call their stages without Prefect")
     parser.add_argument("--out", type=Path, default=Path("pmo_runs.jsonl"), help="file of finished runs")
     given = parser.parse_args(arguments)
@@ -190,8 +173,8 @@ def main(arguments: list[str]) -> int:
         for seed in numbers(given.seeds, parser)
         for task in chosen(given.tasks, parser)
     ]
-    finished = known(given.out)
-    left = [job for job in jobs if tuple(json.dumps(job[name]) for name in KEY) not in finished]
+    finished = read_runs(given.out)
+    left = [job for job in jobs if key_of(job) not in finished]
     print(f"{len(jobs)} runs, {len(jobs) - len(left)} of them in {given.out} already.", flush=True)
     return 1 if run_all(left, given.out, given.jobs) else 0
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmarks.peers.reporting import interval
+from benchmarks.pmo_harness.runs import Run, read_runs
 from models.pmo.tasks import TASKS
 
 PUBLISHED = Path(__file__).with_name("published.csv")
@@ -25,7 +24,6 @@ SUMMARY = (
 )
 PRINTED = {"sum_published": "sum over 23, as published", "seeds": "seeds", "verified": "verified", "source": "source"}
 
-Run = dict[str, Any]
 Method = tuple[str, str]
 """Name and settings."""
 
@@ -146,15 +144,10 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="pmo.py report", description=__doc__)
     parser.add_argument("files", type=Path, nargs="*", default=[Path("pmo_runs.jsonl")])
     given = parser.parse_args(arguments)
-    runs = []
     for path in given.files:
         if not path.is_file():
             parser.error(f"There is no file of runs {str(path)!r}. benchmarks/pmo.py --out writes one.")
-        lines = [line for line in path.read_text().splitlines() if line.strip()]
-        try:
-            runs += [json.loads(line) for line in lines]
-        except ValueError:
-            parser.error(f"{path} has a line that is no run. Remove it, or run benchmarks/pmo.py on the file again.")
+    runs = [run for path in given.files for run in read_runs(path).values()]
     if not runs:
         parser.error("The files have no runs.")
     for budget in sorted({run["budget"] for run in runs}):

@@ -10,6 +10,7 @@ from rdkit import Chem
 from benchmarks import pmo
 from benchmarks.pmo_harness import methods, report
 from benchmarks.pmo_harness.protocol import BudgetSpentError, Evaluations, area, circles, figures
+from benchmarks.pmo_harness.runs import append, read_runs
 from models.pmo.tasks import TASKS
 
 SCRIPT = pmo.__file__
@@ -113,6 +114,18 @@ def test_a_finished_run_is_not_repeated_and_the_report_shows_it_beside_the_publi
     told = subprocess.run([sys.executable, SCRIPT, "report", out], capture_output=True, text=True, check=True).stdout
     assert f"| isomers_c7h8n2o2 | {run['auc']['10']:.3f} | 0.795 |" in told  # COMPOSE's cell of the published table
     assert "LICO (PMO-1K)" in told
+
+
+def test_a_line_that_a_crash_cut_off_costs_no_other_run(tmp_path, capsys):
+    path = tmp_path / "runs.jsonl"
+    append(path, run_of("qed", 0, 0.5))
+    with path.open("a") as file:
+        file.write('{"method": "gen')
+    append(path, run_of("qed", 1, 0.7))
+    assert [run["seed"] for run in read_runs(path).values()] == [0, 1]
+    assert "Line 2 of" in capsys.readouterr().err
+    assert report.main([str(path)]) == 0
+    assert "| qed | 0.600 ± 1.271 |" in capsys.readouterr().out
 
 
 def run_of(task, seed, value, **more):
