@@ -30,12 +30,11 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import track
-from scipy.stats import t as student
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a file, Python looks beside the file only
 
-from benchmarks.peers.reporting import Record, Section, pick  # noqa: E402
+from benchmarks.peers.reporting import Record, Section, interval, pick  # noqa: E402
 from data.chemistry.molecules import morgan_counts  # noqa: E402
 from data.config import CampaignConfig, derive_seed  # noqa: E402
 from data.records import FloatArray, Prediction  # noqa: E402
@@ -178,15 +177,6 @@ def one(arguments: tuple[str, str, str, int]) -> Record:
     proxy, acquisition, selector, seed = arguments
     here = search(proxy)
     return here.random(seed) if (acquisition, selector) == RANDOM else here.run(acquisition, selector, seed)
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the mean and the half-width of its 95 % interval (Student's t); infinite for one value."""
-    found = np.asarray(values, dtype=np.float64)
-    if len(found) < 2:
-        return float(found.mean()), float("inf")
-    half = student.ppf(0.975, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found))
-    return float(found.mean()), float(half)
 
 
 def told(values: Sequence[float], *, sign: bool = False) -> str:

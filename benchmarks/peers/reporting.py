@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import t as student
 
 Record = dict[str, Any]
 
@@ -72,3 +74,12 @@ def number(value: float | None, digits: int = 0) -> str:
 def ratio(value: float | None, base: float | None) -> str:
     """Return how many times larger a figure is than another as text."""
     return "—" if value is None or not base else f"{value / base:.1f}x"
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the mean and the half-width of its 95 % interval (Student's t); infinite for one value."""
+    found = np.asarray(values, dtype=np.float64)
+    if len(found) < 2:
+        return float(found.mean()), float("inf")
+    half = student.ppf(0.975, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found))
+    return float(found.mean()), float(half)

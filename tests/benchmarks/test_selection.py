@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from benchmarks.selection import RANDOM, ROUNDS, Search, acquisitions, interval, sections
+from benchmarks.peers.reporting import interval
+from benchmarks.selection import RANDOM, ROUNDS, Search, acquisitions, sections
 from data.tables.shipped import labelled_library
 from models.registry import find
 

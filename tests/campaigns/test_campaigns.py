@@ -24,6 +24,7 @@ SMALLER = {
         "generator.members.1.generator.generations=3",
     ],
     "own_data/campaign.yaml": ["rounds=1"],
+    "pmo.yaml": ["rounds=1", "batch_size=25", "data.sample=300", "data.initial=30", "generator.generations=3"],
     "process/campaign.yaml": ["rounds=2"],
     "peptides/campaign.yaml": ["rounds=1"],
     "subset/campaign.yaml": ["rounds=1"],

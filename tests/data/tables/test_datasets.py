@@ -230,6 +230,18 @@ def test_zinc_in_the_space_of_the_quickstart_is_neutral_small_and_of_known_size(
     assert len(library.refused) < 100
 
 
+def test_a_sample_of_zinc_is_drawn_by_the_seed_before_it_is_read():
+    wide = Molecules(max_heavy_atoms=60, min_heavy_atoms=1, elements=SPACE.elements)
+
+    def drawn(seed):
+        return read_source({"kind": "zinc250k", "sample": 60}, base=Path(), space=wide, seed=seed)
+
+    assert drawn(1).rows == 60
+    assert 50 < len(drawn(1).frame) <= 60
+    assert drawn(1).frame.equals(drawn(1).frame)
+    assert len(set(drawn(1).frame["id"]) & set(drawn(2).frame["id"])) < 3
+
+
 @pytest.mark.slow
 def test_zinc_of_at_most_14_heavy_atoms_loses_37_ions_only_to_their_charge():
     library = read_source({"kind": "zinc250k"}, base=Path(), space=SPACE)
