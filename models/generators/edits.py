@@ -40,7 +40,7 @@ class Edits(Component["Edits.Options"]):
         """Options of the generator `edits`."""
 
         starts: int = Field(default=50, ge=1, description="best measured objects to start from")
-        per_family: int = Field(default=5, ge=1, description="starts of one family, such as a scaffold, at most")
+        per_family: int = Field(default=5, ge=1, description="starts of one family at most")
         depth: int = Field(default=3, ge=1, le=20, description="most edits between a start and a candidate")
         edits: int = Field(default=8, ge=2, description="edits drawn of each object")
         parents: int = Field(default=100, ge=1, description="objects of a level that are edited further")

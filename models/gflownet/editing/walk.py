@@ -51,7 +51,7 @@ def spread_starts(objects: Sequence[str], families: Sequence[str], n: int, per_f
 
     Args:
         objects: best first.
-        families: of the objects, such as their scaffolds.
+        families: of the objects.
         n: how many.
         per_family: at least 1.
     """
