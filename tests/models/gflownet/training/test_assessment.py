@@ -40,6 +40,7 @@ def made(objective, backward, base=GRID):
     policy, network = Numbers(env, generator), Numbers(env, generator)
     backward = build("backward_policy", {"kind": backward})
     network = network if backward.network == "own" else policy
+    prior = Numbers(env, torch.Generator().manual_seed(1))
     partition = LogPartition()
     partition.initialise(0.7)
     reward = torch.linspace(-1, 1, len(env.done), dtype=torch.float64)
@@ -52,6 +53,7 @@ def made(objective, backward, base=GRID):
         partition=partition,
         partial=lambda states: 0.1 * states.index.double(),
         reward=lambda states, condition: reward[states.index],
+        prior=prior,
     )
     log_flow = policy.values[2].clone()
     if assessor.objective.forward_looking:
@@ -64,6 +66,7 @@ def made(objective, backward, base=GRID):
         log_flow=log_flow,
         log_reward=reward[graph.terminal],
         stop=env.stop,
+        log_prior=forward_policy(graph, prior.values[0][graph.origin, graph.action]),
     )
     paths = sample_forward(env, policy, 40, generator)
     return assessor, table, paths, edge_numbers(env, graph, paths), reward
@@ -87,3 +90,4 @@ def test_what_is_not_asked_for_is_not_made():
     assert seen.log_inflow is None
     assert seen.log_stop is None
     assert seen.log_state_reward is None
+    assert seen.log_prior is None
