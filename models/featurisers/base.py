@@ -39,6 +39,8 @@ class Featuriser(Component):
     group = "featuriser"
     objects: ClassVar[str] = "molecules"
     """What it takes: molecules (canonical SMILES), sequences or arrays."""
+    separate: ClassVar[bool] = False
+    """Whether dense features are variables between 0 and 1 that matter more or less by themselves."""
 
     @abstractmethod
     def __call__(self, objects: Sequence[Any]) -> Features:

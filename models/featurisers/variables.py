@@ -22,6 +22,7 @@ class Variables(Featuriser):
     kind = "variables"
     objects = "vectors"
     spaces = ("vectors",)
+    separate = True
 
     class Options(Component.Options):
         """The variables."""

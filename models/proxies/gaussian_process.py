@@ -21,6 +21,7 @@ from models.proxies.checks import FEWEST_LABELS, canonical_order, checked_labels
 from models.proxies.design import CLIP, Standardiser
 from models.proxies.inducing import InducingPosterior, inducing_posterior
 from models.proxies.kriging import Hyperparameters, Pairs, Posterior, fit_hyperparameters, posterior
+from models.proxies.relevance import FEWEST_STARTS, MOST_POINTS, fit_length_scales
 from models.proxies.target import Target
 from models.proxies.tensors import as_tensors
 from models.threads import one_blas_thread
@@ -45,6 +46,8 @@ class _Fitted:
 class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
     """Gaussian process with covariance `a Matern52(standardised dense features) + b MinMax(counts) + noise`.
 
+    Named variables have a length-scale each (`relevance`): which of them matter is learnt too.
+
     The mean is an unknown constant under a flat prior, integrated out. The values are standardised, so that values in
     other units give the same predictions in those units. Hyperparameters maximise the marginal likelihood; the
     distances and similarities are computed once. Labels that are all one value say nothing about the scale of the
@@ -66,7 +69,12 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         kernel: Literal["sum", "descriptors", "tanimoto"] = Field(
             "sum", description="terms of the covariance: of the dense features, of the counts, or of what there is"
         )
-        restarts: int = Field(2, ge=1, le=50, description="starts of the likelihood's maximisation")
+        length_scales: Literal["one", "each"] | None = Field(
+            None, description="of the dense features: one for all, or each its own; null: each where they are variables"
+        )
+        restarts: int = Field(
+            2, ge=1, le=50, description="starts of the likelihood's maximisation; with length-scales of each at least 4"
+        )
         min_noise: float = Field(1e-4, gt=0, le=1, description="least noise variance, in variances of the target")
         clip: float = Field(CLIP, gt=0, description="limit of a standardised feature")
         likelihood_points: int = Field(
@@ -138,17 +146,21 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             self._fitted = self._fit(found[order], values[order], seed)
 
     def _fit(self, found: Features, values: FloatArray, seed: int) -> _Fitted:
-        standardiser = Standardiser.of(found.dense, self.options.clip)
-        z = standardiser(found.dense)
         target = Target.of(values[:, None])
         y = target.standardised(values[:, None])[:, 0]
         location, scale = float(target.location[0]), float(target.scale[0])
         rng = np.random.default_rng(seed)
         n, most = len(y), self.options.likelihood_points
         rows = np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
+        relevant = self._relevant(found, y, rows, seed)
+        standardiser = Standardiser.of(found.dense, self.options.clip) if relevant is None else relevant[0]
+        z = standardiser(found.dense)
         exact = n <= self.options.exact_points
         pairs = self._pairs(z, found.counts, z, found.counts) if exact else None
-        h = self._hyperparameters(self._between(pairs, z, found.counts, rows), y, rows, z.shape[1], seed)
+        if relevant is not None:
+            h = relevant[1]
+        else:
+            h = self._hyperparameters(self._between(pairs, z, found.counts, rows), y, rows, z.shape[1], seed)
         if pairs is not None:
             return _Fitted(standardiser, z, found.counts, location, scale, posterior(pairs, y, h))
         few = np.sort(rng.choice(n, min(self.options.inducing_points, n), replace=False))
@@ -160,6 +172,30 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         cross = self._pairs(z, found.counts, z[few], found.counts[few])
         through = inducing_posterior(own, cross, y, h)
         return _Fitted(standardiser, z[few], found.counts[few], location, scale, through)
+
+    @property
+    def _each(self) -> bool:
+        """Whether each dense feature has a length-scale of its own."""
+        chosen = self.options.length_scales
+        return self.featuriser.separate if chosen is None else chosen == "each"
+
+    def _relevant(
+        self, found: Features, y: FloatArray, rows: NDArray[Any], seed: int
+    ) -> tuple[Standardiser, Hyperparameters] | None:
+        """Return the division of the features by their length-scales, and what belongs to it; None: they have one."""
+        if not self._each or found.counts.shape[1] or not found.dense.shape[1]:
+            return None
+        if not y.any() or not np.ptp(found.dense, axis=0).any():
+            return None
+        few = rows if len(rows) <= MOST_POINTS else rows[:: -(-len(rows) // MOST_POINTS)]
+        lengths, h = fit_length_scales(
+            found.dense[few],
+            y[few],
+            restarts=max(self.options.restarts, FEWEST_STARTS),
+            min_noise=self.options.min_noise,
+            seed=seed,
+        )
+        return Standardiser(np.zeros(len(lengths)), lengths, math.inf), h
 
     def _between(self, pairs: Pairs | None, z: FloatArray, counts: NDArray[np.int32], rows: NDArray[Any]) -> Pairs:
         if pairs is None:
@@ -269,7 +305,9 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         location, scale = a["target"].tolist()
         factor = np.asfortranarray(a["factor"])
         h = Hyperparameters(*a["hyperparameters"].tolist())
-        standardiser = Standardiser(a["descriptor_mean"], a["descriptor_scale"], self.options.clip)
+        # Division by length-scales is never clipped; such features have no mean taken off (`_relevant`).
+        clip = math.inf if self._each and not a["descriptor_mean"].any() else self.options.clip
+        standardiser = Standardiser(a["descriptor_mean"], a["descriptor_scale"], clip)
         post: Posterior | InducingPosterior = Posterior(factor, a["weights"], a["ones"], mean, h, jitter)
         if "inducing" in a:
             precision = float(a["precision"][0])

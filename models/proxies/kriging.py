@@ -94,6 +94,24 @@ def cholesky(matrix: FloatArray) -> tuple[FloatArray, float]:
     )
 
 
+def projected_likelihood(k: FloatArray, values: FloatArray) -> tuple[float, FloatArray]:
+    """Return the log marginal likelihood with the mean integrated out, and its derivative by the covariance.
+
+    Args:
+        k: covariance of the values, noise included, shape `(n, n)`.
+        values: shape `(n,)`.
+    """
+    factor, _ = cholesky(k)
+    inverse, _ = lapack.dpotri(factor, lower=1)
+    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    u = inverse.sum(1)
+    projector = inverse - np.outer(u, u) / u.sum()
+    alpha = projector @ values
+    value = -0.5 * float(values @ alpha) - float(np.log(factor.diagonal()).sum()) - 0.5 * math.log(u.sum())
+    value -= 0.5 * (len(values) - 1) * math.log(2.0 * math.pi)
+    return value, 0.5 * (np.outer(alpha, alpha) - projector)
+
+
 def log_marginal_likelihood(pairs: Pairs, values: FloatArray, h: Hyperparameters) -> tuple[float, dict[str, float]]:
     """Return the log marginal likelihood and its derivatives by the logarithm of each hyperparameter.
 
@@ -117,15 +135,7 @@ def log_marginal_likelihood(pairs: Pairs, values: FloatArray, h: Hyperparameters
         parts["tanimoto_variance"] = h.tanimoto_variance * pairs.similarity
     k = sum((parts[name] for name in ("descriptor_variance", "tanimoto_variance") if name in parts), np.zeros((n, n)))
     k[np.diag_indices(n)] += h.noise_variance
-    factor, _ = cholesky(k)
-    inverse, _ = lapack.dpotri(factor, lower=1)
-    inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    u = inverse.sum(1)
-    projector = inverse - np.outer(u, u) / u.sum()
-    alpha = projector @ values
-    value = -0.5 * float(values @ alpha) - float(np.log(factor.diagonal()).sum()) - 0.5 * math.log(u.sum())
-    value -= 0.5 * (n - 1) * math.log(2.0 * math.pi)
-    weight = 0.5 * (np.outer(alpha, alpha) - projector)
+    value, weight = projected_likelihood(k, values)
     gradient = {name: float(np.vdot(weight, part)) for name, part in parts.items()}
     gradient["noise_variance"] = h.noise_variance * float(weight.trace())
     return value, gradient
