@@ -35,13 +35,19 @@ QED = {
 """What it bought, best first, as its own `discover candidates` showed it."""
 
 
+@pytest.fixture(scope="module")
+def runs_of_old(tmp_path_factory):
+    """A database of its own: the campaign is called as one of other tests is."""
+    return f"sqlite:///{tmp_path_factory.mktemp('tracking') / 'mlflow.db'}"
+
+
 @pytest.fixture
-def old(tmp_path, tracking, monkeypatch):
+def old(tmp_path, runs_of_old, monkeypatch):
     bench = Bench(tmp_path)
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(tmp_path, filter="data")
     bench.config = yaml.safe_load(bench.file.read_text())
-    use(bench, tracking, monkeypatch)
+    use(bench, runs_of_old, monkeypatch)
     return bench
 
 

@@ -204,6 +204,7 @@ def test_a_library_may_name_its_column_of_objects(words):
 def test_a_gflownet_builds_words_and_is_judged_exactly(words, tracking):
     letters = {"kind": "sequence", "alphabet": "ABC", "min_length": 1, "max_length": 4}
     words.write_config(
+        name="words-judged-exactly",  # the database of runs is shared with other tests
         space={"kind": Words.kind, "longest": 4},
         data={"kind": "random", "initial": 12, "size": 40},
         generator={
