@@ -112,11 +112,11 @@ def test_a_grid_is_learnt_as_a_prior_times_a_reward():
     env, reward = by_name(kind="hypergrid", dimensions=2, height=8)
     left = RememberedReward(env, object_reward(env, lambda points: -0.5 * np.array(points)[:, 0], log=True))
     distances = []
-    for seed in SEEDS:
-        first = trainer_of(env, left, seed, steps=1000)
+    for seed in SEEDS[:2]:
+        first = trainer_of(env, left, seed, steps=700)
         first.train()
         prior, asked, _ = laws(first)
-        trainer = trainer_of(env, reward, seed, objective="relative_trajectory_balance", steps=1000)
+        trainer = trainer_of(env, reward, seed, objective="relative_trajectory_balance", steps=700)
         trainer.policy.load_state_dict(first.policy.state_dict())
         trainer.keep_as_prior()
         trainer.train()
@@ -126,7 +126,7 @@ def test_a_grid_is_learnt_as_a_prior_times_a_reward():
         assert total_variation(prior, asked) < 0.03
         assert total_variation(prior, law) > 0.2
     print(sorted(distances))
-    assert np.median(distances) <= 0.03
+    assert max(distances) <= 0.03
 
 
 @pytest.mark.slow
