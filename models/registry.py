@@ -235,8 +235,7 @@ def _explain(group: str, cls: type[Component[Any]], error: ValidationError) -> s
             )
         else:
             got = "" if item["type"] == "missing" else f" Got {shown(item['input'])}."
-            subject = (
-                f"Option {where!r} of {group}" if where else f"The options of {group}"
-            )  # what several say together
+            # What several options say together has no place of its own.
+            subject = f"Option {where!r} of {group}" if where else f"The options of {group}"
             lines.append(f"{subject} {cls.kind!r}: {plain_message(item)}.{got}")
     return " ".join(lines)
