@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from itertools import combinations
 from operator import or_
 
 from rdkit import Chem
 
 from data.chemistry.bounds import SpaceBounds, outside, strained
-from data.chemistry.molecules import canonical, parse, quiet_rdkit
+from data.chemistry.molecules import atoms_of, bonds_of, canonical, parse, quiet_rdkit
 
 _LARGEST_CUT_RING = 7
 
@@ -48,7 +48,7 @@ def open_molecule(smiles: str) -> Chem.Mol | None:
         return None
     Chem.RemoveStereochemistry(mol)
     Chem.Kekulize(mol, clearAromaticFlags=True)
-    for atom in mol.GetAtoms():
+    for atom in atoms_of(mol):
         if atom.GetFormalCharge() == 0 and not atom.GetNumRadicalElectrons():
             atom.SetNoImplicit(False)
             atom.SetNumExplicitHs(0)
@@ -67,24 +67,28 @@ def close_molecule(edited: Chem.Mol, space: SpaceBounds) -> str | None:
     with quiet_rdkit():
         if Chem.SanitizeMol(mol, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
             return None
-    if outside(mol, space) is not None or strained(mol) is not None or any(map(_torn, mol.GetAtoms())):
+    if outside(mol, space) is not None or strained(mol) is not None or mol.HasSubstructMatch(_torn()):
         return None
     return canonical(str(Chem.MolToSmiles(mol)))
 
 
-def _torn(atom: Chem.Atom) -> bool:
-    if not atom.GetTotalNumHs():
-        return False
-    if atom.GetFormalCharge():
-        return True
-    lowest: int = Chem.GetPeriodicTable().GetDefaultValence(atom.GetAtomicNum())
-    return atom.GetTotalValence() > lowest
+@cache
+def _torn() -> Chem.Mol:
+    """Return the query for an atom with hydrogen that is charged, or has more bonds than its lowest valence."""
+    table, able = Chem.GetPeriodicTable(), list[str]()
+    for number in range(1, 119):
+        lowest = table.GetDefaultValence(number)
+        if lowest < 0:  # any valence is allowed, none is usual
+            able.append(f"#{number}")
+        elif len(table.GetValenceList(number)) > 1:
+            able.append(f"#{number}&v{{{lowest + 1}-}}")
+    return Chem.MolFromSmarts(f"[{','.join(['!+0', *able])};!H0]")
 
 
 def _around(mol: Chem.Mol) -> list[int]:
     """Return the neighbours of each atom, as bits."""
     around = [0] * mol.GetNumAtoms()
-    for bond in mol.GetBonds():
+    for bond in bonds_of(mol):
         a, b = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
         around[a] |= 1 << b
         around[b] |= 1 << a
@@ -94,7 +98,7 @@ def _around(mol: Chem.Mol) -> list[int]:
 def chain_pieces(mol: Chem.Mol) -> list[Piece]:
     """Return both sides of every single bond that is in no ring."""
     around, pieces = _around(mol), []
-    for bond in mol.GetBonds():
+    for bond in bonds_of(mol):
         if bond.GetBondType() != Chem.BondType.SINGLE or bond.IsInRing():
             continue
         ends = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()

@@ -16,6 +16,7 @@ import numpy as np
 from rdkit import Chem
 
 from data.chemistry.bounds import SpaceBounds
+from data.chemistry.molecules import atoms_of, bonds_of
 from data.records import FloatArray
 from models.spaces.molecule_editing import Piece, chain_pieces, close_molecule, join, open_molecule, ring_pieces
 
@@ -58,19 +59,17 @@ def _count_palette(library: tuple[str, ...], heavy: tuple[str, ...]) -> Palette:
         mol = open_molecule(smiles)
         if mol is None:
             continue
-        elements.update(atom.GetSymbol() for atom in mol.GetAtoms())
+        elements.update(atom.GetSymbol() for atom in atoms_of(mol))
+        charges = {atom.GetIdx(): atom.GetFormalCharge() for atom in atoms_of(mol) if atom.GetFormalCharge()}
         small = (piece for piece in chain_pieces(mol) if len(piece) <= _MOST_ATOMS)
-        groups.update(_group(mol, piece) for piece in small if not _charge(mol, piece))
+        neutral = (piece for piece in small if not sum(charges[atom] for atom in charges if atom in piece))
+        groups.update(_group(mol, piece) for piece in neutral)
     counts = np.array([elements[symbol] for symbol in heavy], dtype=np.float64)
     weights = np.maximum(counts, max(counts.max(initial=0.0), 1.0) / 100)
     common = sorted(groups.items(), key=lambda item: (-item[1], item[0]))[:_MOST_GROUPS]
     frequency = np.sqrt(np.array([count for _, count in common], dtype=np.float64))
     total = frequency.sum() or 1.0
     return Palette(heavy, weights / weights.sum(), tuple(name for name, _ in common), frequency / total)
-
-
-def _charge(mol: Chem.Mol, piece: Piece) -> int:
-    return sum(atom.GetFormalCharge() for atom in mol.GetAtoms() if atom.GetIdx() in piece)
 
 
 def _group(mol: Chem.Mol, piece: Piece) -> str:
@@ -91,12 +90,23 @@ class _Opened:
     mol: Chem.Mol
     chain: list[Piece]
     ring: list[Piece]
+    by_orders: dict[tuple[int, ...], list[Piece]]
+    """Pieces by the orders of their cut bonds, ascending: those that fit each other."""
 
 
 @lru_cache(maxsize=2_000)  # parents come back within a few generations; one takes some 15 kB
 def _opened(smiles: str) -> _Opened | None:
     mol = open_molecule(smiles)
-    return None if mol is None else _Opened(mol, chain_pieces(mol), ring_pieces(mol))
+    if mol is None:
+        return None
+    chain, ring, by_orders = chain_pieces(mol), ring_pieces(mol), dict[tuple[int, ...], list[Piece]]()
+    for piece in (*chain, *ring):
+        by_orders.setdefault(_orders(piece), []).append(piece)
+    return _Opened(mol, chain, ring, by_orders)
+
+
+def _orders(piece: Piece) -> tuple[int, ...]:
+    return tuple(sorted(_ORDERS[order] for order in piece.orders))
 
 
 class Operators:
@@ -145,7 +155,7 @@ class Operators:
             return None
         for _ in range(_TRIES):
             pieces = (left.chain, right.chain) if rng.random() < 0.5 else (left.ring, right.ring)
-            pair = self._matching(*pieces, rng)
+            pair = self._matching(pieces[0], right, rng) if all(pieces) else None
             if pair is None:
                 continue
             joined = join(left.mol, pair[0], right.mol, pair[1], bool(rng.integers(2)))
@@ -154,13 +164,10 @@ class Operators:
                 return product
         return None
 
-    def _matching(self, left: list[Piece], right: list[Piece], rng: np.random.Generator) -> tuple[Piece, Piece] | None:
-        if not left or not right:
-            return None
+    def _matching(self, left: list[Piece], right: _Opened, rng: np.random.Generator) -> tuple[Piece, Piece] | None:
         one = left[rng.integers(len(left))]
         room = self._space.max_heavy_atoms - len(one)
-        wanted = sorted(one.orders)
-        fitting = [piece for piece in right if len(piece) <= room and sorted(piece.orders) == wanted]
+        fitting = [piece for piece in right.by_orders.get(_orders(one), ()) if len(piece) <= room]
         return (one, fitting[rng.integers(len(fitting))]) if fitting else None
 
     def _has_room(self, mol: Chem.Mol) -> bool:
@@ -186,7 +193,7 @@ class Operators:
 
     def _change_bond(self, opened: _Opened, rng: np.random.Generator) -> Chem.Mol | None:
         mol = Chem.RWMol(opened.mol)
-        bonds = [bond for bond in mol.GetBonds() if _neutral(bond)]
+        bonds = [bond for bond in bonds_of(mol) if _neutral(bond)]
         if not bonds:
             return None
         bond = bonds[rng.integers(len(bonds))]
@@ -212,7 +219,7 @@ class Operators:
 
     def _insert_atom(self, opened: _Opened, rng: np.random.Generator) -> Chem.Mol | None:
         mol = Chem.RWMol(opened.mol)
-        bonds = [bond for bond in mol.GetBonds() if bond.GetBondType() == _SINGLE and _neutral(bond)]
+        bonds = [bond for bond in bonds_of(mol) if bond.GetBondType() == _SINGLE and _neutral(bond)]
         new = self._element(2, rng)
         if not bonds or new is None or not self._has_room(mol):
             return None
@@ -238,7 +245,7 @@ class Operators:
 
     def _close_ring(self, opened: _Opened, rng: np.random.Generator) -> Chem.Mol | None:
         mol = Chem.RWMol(opened.mol)
-        free = [atom.GetIdx() for atom in mol.GetAtoms() if _free(atom)]
+        free = [atom.GetIdx() for atom in atoms_of(mol) if _free(atom)]
         distance = Chem.GetDistanceMatrix(opened.mol)
         # Rings of five and six are the common ones; of four, seven and eight now and then.
         wanted = (4, 5) if rng.random() < 0.9 else (3, 6, 7)
@@ -252,7 +259,7 @@ class Operators:
     def _open_ring(self, opened: _Opened, rng: np.random.Generator) -> Chem.Mol | None:
         mol = Chem.RWMol(opened.mol)
         bonds = [
-            bond for bond in mol.GetBonds() if bond.IsInRing() and bond.GetBondType() == _SINGLE and _neutral(bond)
+            bond for bond in bonds_of(mol) if bond.IsInRing() and bond.GetBondType() == _SINGLE and _neutral(bond)
         ]
         if not bonds:
             return None
@@ -282,8 +289,8 @@ class Operators:
 
 def _opened_group(text: str) -> tuple[Chem.Mol, Piece]:
     group = Chem.MolFromSmiles(text, sanitize=False)
-    (end,) = (atom.GetIdx() for atom in group.GetAtoms() if atom.GetAtomMapNum())
-    for atom in group.GetAtoms():
+    (end,) = (atom.GetIdx() for atom in atoms_of(group) if atom.GetAtomMapNum())
+    for atom in atoms_of(group):
         atom.SetAtomMapNum(0)
         if not atom.GetFormalCharge():
             atom.SetNoImplicit(False)
@@ -305,5 +312,5 @@ def _free(atom: Chem.Atom) -> int:
 
 
 def _open_site(mol: Chem.Mol, rng: np.random.Generator) -> int | None:
-    free = [atom.GetIdx() for atom in mol.GetAtoms() if _free(atom)]
+    free = [atom.GetIdx() for atom in atoms_of(mol) if _free(atom)]
     return int(free[rng.integers(len(free))]) if free else None
