@@ -235,6 +235,8 @@ class GenerationContext:
     """File for resumable training state, written atomically; None: no checkpoint."""
     warm_start: Path | None = None
     """Final state of the same generator from the round before, None in the first round."""
+    hints: tuple[str, ...] = ()
+    """Objects that other generators met and that promise most, best first: to start from, not to propose as its own."""
     cache: Path | None = None
     """Folder of the workspace for what is costly to make and the same in every round; None: nothing is kept."""
     progress: Progress = lambda done, total, metrics: None
@@ -260,6 +262,17 @@ class Generator(Protocol):
 
     def history(self) -> list[dict[str, float]]:
         """Return metrics by training step (`step`, `loss`, `log_z`, ...); empty if nothing was trained."""
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """A generator that tells others what it met."""
+
+    def best(self, n: int) -> dict[str, float]:
+        """Return up to n objects that the last `fit` met and that are not measured, with their log-rewards, best first.
+
+        What came from others, as hints, is left out.
+        """
 
 
 @runtime_checkable

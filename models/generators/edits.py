@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ class Edits(Component["Edits.Options"]):
 
         starts: int = Field(default=50, ge=1, description="best measured objects to start from")
         per_family: int = Field(default=5, ge=1, description="starts of one family at most")
+        hinted: int = Field(default=25, ge=0, description="best objects of other generators to start from beside them")
         depth: int = Field(default=3, ge=1, le=20, description="most edits between a start and a candidate")
         edits: int = Field(default=8, ge=2, description="edits drawn of each object")
         parents: int = Field(default=100, ge=1, description="objects of a level that are edited further")
@@ -54,6 +56,7 @@ class Edits(Component["Edits.Options"]):
         super().__init__(options, **values)
         self._space: BaseSpace[Any] | None = None
         self._known: frozenset[str] = frozenset()
+        self._hints: frozenset[str] = frozenset()
         self._tilted: Tilted | None = None
 
     def check(self, space: BaseSpace[Any]) -> None:
@@ -80,9 +83,10 @@ class Edits(Component["Edits.Options"]):
                 "The generator 'edits' starts from measured objects or a library inside the space; the context has "
                 "neither. Add a data source to the campaign."
             )
+        starts = spread_starts(inside, [space.family(obj) for obj in inside], options.starts, options.per_family)
         walk = EditWalk(
             variation_of(space, context.library or context.known, self.kind),
-            spread_starts(inside, [space.family(obj) for obj in inside], options.starts, options.per_family),
+            tuple(dict.fromkeys([*starts, *context.hints[: options.hinted]])),
             options.depth,
             options.mutation_share,
         )
@@ -113,27 +117,41 @@ class Edits(Component["Edits.Options"]):
             if len(drawn) == n:
                 break
             key = self._space.identity(objects[place])
-            if key not in self._known:
+            if key not in self._known and objects[place] not in self._hints:
                 log_prob = float(log_weights[place] - tilted.log_z)
                 drawn.setdefault(key, Candidate(id=key, object=objects[place], source=self.kind, log_prob=log_prob))
         return list(drawn.values())
 
+    def best(self, n: int) -> dict[str, float]:
+        """Return up to n drawn objects of highest log-reward, without measured ones and hints."""
+        if self._tilted is None or self._space is None:
+            return {}
+        rewards, space = self._tilted.log_rewards, self._space
+        ranked = sorted(rewards, key=lambda obj: (-rewards[obj], obj))
+        unmeasured = (obj for obj in ranked if obj not in self._hints and space.identity(obj) not in self._known)
+        return {obj: rewards[obj] for obj in islice(unmeasured, n)}
+
     def state(self) -> dict[str, Any]:
         """Return the objects with their log-weights, b, the slopes and the history."""
-        tilted = self._tilted or Tilted({}, 1.0, [])
+        tilted = self._tilted or Tilted({}, {}, 1.0, [])
         return {
             "objects": list(tilted.weights),
             "log_weights": list(tilted.weights.values()),
+            "log_rewards": [tilted.log_rewards[obj] for obj in tilted.weights],
             "beta": tilted.beta,
             "slopes": list(tilted.slopes),
+            "hints": sorted(self._hints),
             "history": self.history(),
         }
 
     def load_state(self, state: Mapping[str, Any], context: GenerationContext) -> None:
         """Restore what `state` returned."""
         self._prepare(context)
+        self._hints = frozenset(state["hints"])
         weights = dict(zip(state["objects"], state["log_weights"], strict=True))
-        self._tilted = Tilted(weights, state["beta"], list(state["slopes"]), [dict(row) for row in state["history"]])
+        log_rewards = dict(zip(state["objects"], state["log_rewards"], strict=True))
+        history = [dict(row) for row in state["history"]]
+        self._tilted = Tilted(weights, log_rewards, state["beta"], list(state["slopes"]), history)
 
     def history(self) -> list[dict[str, float]]:
         """Return, per number of edits: objects, mean and best log-reward, effective draws, b, and the slope."""
@@ -142,6 +160,7 @@ class Edits(Component["Edits.Options"]):
     def _prepare(self, context: GenerationContext) -> BaseSpace[Any]:
         self._space = context.space
         self._known = frozenset(map(context.space.identity, context.known))
+        self._hints = frozenset(context.hints)
         return context.space
 
     def _slopes(self, warm_start: Path | None) -> list[float] | None:

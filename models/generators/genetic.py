@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ _SAMPLING_TRIES = 50
 class Genetic(Component["Genetic.Options"]):
     """Evolve a population towards a high log-reward and propose the best objects it met that are not measured.
 
-    The population starts from the best measured objects and a sample of the library. In each generation parents are
+    The population starts from the best measured objects, a sample of the library, the best that the search of the last
+    round met and did not get bought, and what other generators hint at. In each generation parents are
     drawn log-uniformly in rank, `floor(N * 10^U(-2.5, 0))`; a share `mutation_share` of the offspring are mutants of
     one parent, the others crossovers, of which a share `mutate_crossover` are mutated too; the best `population` of
     parents and offspring go on. `fit` is a pure function of its context, so it needs no checkpoint. Stereochemistry is
@@ -42,6 +44,8 @@ class Genetic(Component["Genetic.Options"]):
         population: int = Field(default=150, ge=2, description="objects that go on")
         elite: int = Field(default=100, ge=0, description="best measured objects in the first population")
         fresh: int = Field(default=100, ge=0, description="random library objects in the first population")
+        carried: int = Field(default=100, ge=0, description="best of the last search in the first population")
+        hinted: int = Field(default=100, ge=0, description="best objects of other generators in the first population")
         mutation_share: float = Field(default=0.3, ge=0, le=1, description="share of offspring with one parent")
         mutate_crossover: float = Field(default=0.05, ge=0, le=1, description="share of crossovers mutated too")
 
@@ -50,6 +54,7 @@ class Genetic(Component["Genetic.Options"]):
         self._population: dict[str, float] = {}
         self._archive: dict[str, float] = {}
         self._known: frozenset[str] = frozenset()
+        self._hints: frozenset[str] = frozenset()
         self._variation: Variation | None = None
         self._space: BaseSpace[Any] | None = None
         self._history: list[dict[str, float]] = []
@@ -87,6 +92,13 @@ class Genetic(Component["Genetic.Options"]):
                 found.setdefault(key, Candidate(id=key, object=obj, source=self.kind))
         return list(found.values())
 
+    def best(self, n: int) -> dict[str, float]:
+        """Return up to n objects that the search met, without measured ones and hints, best first."""
+        space, _ = self._require_fit()
+        fresh = (obj for obj in _ranked(self._archive) if obj not in self._hints)
+        unmeasured = (obj for obj in fresh if space.identity(obj) not in self._known)
+        return {obj: self._archive[obj] for obj in islice(unmeasured, n)}
+
     def state(self) -> dict[str, Any]:
         """Return population and archive with their log-rewards, and the history."""
         return {
@@ -94,12 +106,14 @@ class Genetic(Component["Genetic.Options"]):
             "population_log_reward": list(self._population.values()),
             "archive": list(self._archive),
             "archive_log_reward": list(self._archive.values()),
+            "hints": sorted(self._hints),
             "history": [dict(row) for row in self._history],
         }
 
     def load_state(self, state: Mapping[str, Any], context: GenerationContext) -> None:
         """Restore what `state` returned."""
         self._prepare(context)
+        self._hints = frozenset(state["hints"])
         self._population = dict(zip(state["population"], state["population_log_reward"], strict=True))
         self._archive = dict(zip(state["archive"], state["archive_log_reward"], strict=True))
         self._history = [dict(row) for row in state["history"]]
@@ -117,6 +131,7 @@ class Genetic(Component["Genetic.Options"]):
             )
         self._space, self._variation = context.space, variation_of(context.space, source, self.kind)
         self._known = frozenset(map(context.space.identity, context.known))
+        self._hints = frozenset(context.hints) - frozenset(context.library)
 
     def check(self, space: BaseSpace[Any]) -> None:
         """Look whether objects of the space can be varied.
@@ -137,7 +152,8 @@ class Genetic(Component["Genetic.Options"]):
         population = {obj: float(value) for obj, value in pairs}
         order = rng.permutation(len(context.library))[: self.options.fresh]
         fresh = [context.library[index] for index in order]
-        unseen = [obj for obj in dict.fromkeys(fresh) if obj not in population and not context.space.outside(obj)]
+        others = [*self._carried(context), *context.hints[: self.options.hinted], *fresh]
+        unseen = [obj for obj in dict.fromkeys(others) if obj not in population and not context.space.outside(obj)]
         if unseen:
             values = context.log_reward(unseen)
             scored = {obj: float(value) for obj, value in zip(unseen, values, strict=True)}
@@ -149,6 +165,17 @@ class Genetic(Component["Genetic.Options"]):
                 "library lies inside the space."
             )
         return self._fittest(population)
+
+    def _carried(self, context: GenerationContext) -> list[str]:
+        """Return the best that the last round's search met, those left out that were measured since."""
+        if context.warm_start is None or not self.options.carried:
+            return []
+        import torch  # only where a state must be read
+
+        state = torch.load(context.warm_start, weights_only=True)
+        archive = dict(zip(state["archive"], state["archive_log_reward"], strict=True))
+        measured = set(context.known)
+        return [obj for obj in _ranked(archive) if obj not in measured][: self.options.carried]
 
     def _breed(self, n: int, rng: np.random.Generator) -> list[str]:
         """Return up to n distinct new objects; a population that is exhausted gives fewer."""
@@ -180,8 +207,7 @@ class Genetic(Component["Genetic.Options"]):
         self._population = self._fittest({**self._population, **scored})
 
     def _fittest(self, objects: Mapping[str, float]) -> dict[str, float]:
-        ranked = sorted(objects.items(), key=lambda item: (-item[1], item[0]))
-        return dict(ranked[: self.options.population])
+        return {obj: objects[obj] for obj in _ranked(objects)[: self.options.population]}
 
     def _metrics(self, generation: int, children: int) -> dict[str, float]:
         values = list(self._population.values())
@@ -194,12 +220,17 @@ class Genetic(Component["Genetic.Options"]):
         }
 
     def _proposals(self, n: int, rng: np.random.Generator) -> Iterator[str]:
-        yield from sorted(self._archive, key=lambda obj: (-self._archive[obj], obj))
+        yield from (obj for obj in _ranked(self._archive) if obj not in self._hints)
         parents = list(self._population)
         for _ in range(_SAMPLING_TRIES * n):
             child = self._offspring(parents, rng)
-            if child is not None:
+            if child is not None and child not in self._hints:
                 yield child
+
+
+def _ranked(objects: Mapping[str, float]) -> list[str]:
+    """Return objects by log-reward, best first, ties by text."""
+    return sorted(objects, key=lambda obj: (-objects[obj], obj))
 
 
 def _parent(parents: Sequence[str], rng: np.random.Generator) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from data.records import Candidate
-from models.protocols import Checked, GenerationContext, Generator
+from models.protocols import Checked, GenerationContext, Generator, Sharing
 from models.registry import Component, ComponentError, build, located
 from models.spaces.base import BaseSpace, require_space
 
@@ -39,7 +39,8 @@ class Union(Component["Union.Options"]):
     """Draw candidates from several generators in proportion to their shares; each remembers its source.
 
     Members are fitted one after the other on the same log-reward, each with a seed, a checkpoint and a warm start of
-    its own. What a member cannot deliver, the others do. A candidate that several propose counts for the first.
+    its own. They teach each other: the best that a member met are hints for those after it, and for those before it in
+    the next round. What a member cannot deliver, the others do. A candidate that several propose counts for the first.
     """
 
     group = "generator"
@@ -49,6 +50,7 @@ class Union(Component["Union.Options"]):
         """Options of the generator `union`."""
 
         members: tuple[Member, ...] = Field(min_length=1, description="generators and their shares")
+        hints: int = Field(default=100, ge=0, description="best objects of a member that others start from; 0: none")
 
         @field_validator("members")
         @classmethod
@@ -63,6 +65,7 @@ class Union(Component["Union.Options"]):
         self._members: list[Generator] = [build("generator", member.generator) for member in self.options.members]
         shares = np.array([member.share for member in self.options.members])
         self._shares = shares / shares.sum()
+        self._best: list[dict[str, float]] = [{} for _ in self._members]
         self._names = [f"{index}-{member.generator['kind']}" for index, member in enumerate(self.options.members)]
 
     def check(self, space: BaseSpace[Any]) -> None:
@@ -85,9 +88,10 @@ class Union(Component["Union.Options"]):
             ValueError: the warm start comes from a union of other members.
         """
         with tempfile.TemporaryDirectory() as folder:
-            warm_starts = self._split(context.warm_start, Path(folder))
+            warm_starts, self._best = self._split(context.warm_start, Path(folder))
             for index, (member, warm_start) in enumerate(zip(self._members, warm_starts, strict=True)):
                 member.fit(replace(self._own(context, index), warm_start=warm_start))
+                self._best[index] = member.best(self.options.hints) if isinstance(member, Sharing) else {}
 
     def sample(self, n: int, *, seed: int) -> list[Candidate]:
         """Return up to n distinct candidates, the members' shares of n as near as whole numbers allow."""
@@ -103,7 +107,11 @@ class Union(Component["Union.Options"]):
 
     def state(self) -> dict[str, Any]:
         """Return the states of the members, in order, with their names."""
-        return {"names": list(self._names), "members": [member.state() for member in self._members]}
+        return {
+            "names": list(self._names),
+            "members": [member.state() for member in self._members],
+            "best": [dict(met) for met in self._best],
+        }
 
     def load_state(self, state: Mapping[str, Any], context: GenerationContext) -> None:
         """Restore what `state` returned.
@@ -112,6 +120,7 @@ class Union(Component["Union.Options"]):
             ValueError: the state comes from a union of other members.
         """
         self._require_same_members(state)
+        self._best = [dict(met) for met in state["best"]]
         for index, (member, own) in enumerate(zip(self._members, state["members"], strict=True)):
             member.load_state(own, self._own(context, index))
 
@@ -125,11 +134,18 @@ class Union(Component["Union.Options"]):
         seed = int(np.random.SeedSequence([context.seed, index]).generate_state(1)[0])
         path = context.checkpoint
         checkpoint = None if path is None else path.with_name(f"{path.stem}.{self._names[index]}{path.suffix}")
-        return replace(context, seed=seed, checkpoint=checkpoint, warm_start=None)
+        return replace(context, seed=seed, checkpoint=checkpoint, warm_start=None, hints=self._hints(context, index))
 
-    def _split(self, warm_start: Path | None, folder: Path) -> list[Path | None]:
+    def _hints(self, context: GenerationContext, index: int) -> tuple[str, ...]:
+        """Return the best objects of the other members that are not measured, best first."""
+        measured = set(context.known)
+        met = {obj: value for place, best in enumerate(self._best) if place != index for obj, value in best.items()}
+        ranked = sorted((obj for obj in met if obj not in measured), key=lambda obj: (-met[obj], obj))
+        return tuple(ranked[: self.options.hints])
+
+    def _split(self, warm_start: Path | None, folder: Path) -> tuple[list[Path | None], list[dict[str, float]]]:
         if warm_start is None:
-            return [None] * len(self._members)
+            return [None] * len(self._members), [{} for _ in self._members]
         import torch  # only where a state must be read
 
         state = torch.load(warm_start, weights_only=True)
@@ -137,7 +153,7 @@ class Union(Component["Union.Options"]):
         paths = [folder / f"{name}.pt" for name in self._names]
         for path, own in zip(paths, state["members"], strict=True):
             torch.save(own, path)
-        return list(paths)
+        return list(paths), [dict(met) for met in state["best"]]
 
     def _require_same_members(self, state: Mapping[str, Any]) -> None:
         if list(state["names"]) != self._names:

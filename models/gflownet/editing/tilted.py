@@ -34,12 +34,14 @@ class Tilted:
 
     Attributes:
         weights: object -> log of its weight: sums over objects estimate sums over p_walk R^b, as far as constants go.
+        log_rewards: object -> log R.
         beta: b.
         slopes: per level, how much of an object's own b log R its value with edits left has.
         levels: figures of each level.
     """
 
     weights: dict[str, float]
+    log_rewards: dict[str, float]
     beta: float
     slopes: list[float]
     levels: list[dict[str, float]] = field(default_factory=list)
@@ -115,6 +117,7 @@ def tilt(
         ValueError: no edit of any start succeeds.
     """
     found: dict[str, list[float]] = {}
+    log_rewards: dict[str, float] = {}
     learnt = [0.5] * walk.depth if slopes is None else list(slopes)
     here, log_weight = list(walk.starts), np.full(len(walk.starts), -np.log(len(walk.starts)))
     own = np.asarray(log_reward(here), dtype=np.float64)
@@ -133,6 +136,7 @@ def tilt(
         final = arrived + beta * rewards - np.log(walk.depth)
         for obj, weight in zip(objects, final.tolist(), strict=True):
             found.setdefault(obj, []).append(weight)
+        log_rewards.update(zip(objects, rewards.tolist(), strict=True))
         learnt[level] = slope_of(beta * own, place, beta * rewards, learnt[level])
         figures = {
             "level": level + 1.0,
@@ -162,7 +166,7 @@ def tilt(
             "Give another library, or use another generator."
         )
     weights = {obj: float(np.logaddexp.reduce(values)) for obj, values in found.items()}
-    return Tilted(weights, 1.0 if beta is None else beta, learnt, levels)
+    return Tilted(weights, log_rewards, 1.0 if beta is None else beta, learnt, levels)
 
 
 def slope_of(own: FloatArray, place: IntArray, edited: FloatArray, before: float) -> float:
