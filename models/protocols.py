@@ -229,6 +229,10 @@ class GenerationContext:
     """Measured objects, best first."""
     known_log_reward: FloatArray = field(default_factory=lambda: np.zeros(0))
     """Log-reward of `known`, shape `(len(known),)`: from the measured values, not from the proxy."""
+    sources: tuple[str, ...] = ()
+    """What proposed each of `known`, as `Candidate.source` says; empty: not known."""
+    effort: float = 1.0
+    """Share of its usual work, steps or offspring, that the generator is to do: above 1 is more."""
     library: tuple[str, ...] = ()
     """Members of the space from the data source, unmeasured ones included."""
     checkpoint: Path | None = None

@@ -109,6 +109,7 @@ def generation_context(
         seed=context.seed(round, "train_generator"),
         known=tuple(measured["object"].iloc[order]),
         known_log_reward=reward.of_values(values[order]),
+        sources=tuple(measured["source"].iloc[order]),
         library=tuple(read_table(library.path(context, "library.parquet"), ["object"])["object"]),
         checkpoint=checkpoint,
         warm_start=warm_start,

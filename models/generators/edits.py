@@ -95,7 +95,7 @@ class Edits(Component["Edits.Options"]):
             context.log_reward,
             rng,
             edits=options.edits,
-            parents=options.parents,
+            parents=max(1, round(options.parents * context.effort)),
             share=options.share,
             beta=options.beta,
             slopes=self._slopes(context.warm_start),

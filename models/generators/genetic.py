@@ -70,12 +70,13 @@ class Genetic(Component["Genetic.Options"]):
         self._archive, self._history = {}, []
         self._population = self._first_population(context, rng)
         options = self.options
-        for generation in range(1, options.generations + 1):
+        generations = max(1, round(options.generations * context.effort))
+        for generation in range(1, generations + 1):
             children = self._breed(options.offspring, rng)
             self._evaluate(children, context)
             metrics = self._metrics(generation, len(children))
             self._history.append(metrics)
-            context.progress(generation, options.generations, metrics)
+            context.progress(generation, generations, metrics)
 
     def sample(self, n: int, *, seed: int) -> list[Candidate]:
         """Return up to n candidates: the best that the search met, then, if those are too few, new offspring.

@@ -54,6 +54,8 @@ _TOP = 20
 _DRAWS = 2
 """Backward trajectories per held-out object."""
 _TRIAL_BATCH = 8
+_SHARED = 1000
+"""Best objects of a training among which others find hints."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         super().__init__(options, **values)
         self._trainer: Trainer[Any] | None = None
         self._bound: Bound[Any] | None = None
+        self._best: dict[str, float] = {}
 
     def check(self, space: BaseSpace[Any]) -> None:
         """Make what `fit` needs beside its context, and take one small step of training.
@@ -179,8 +182,9 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             TrainingError: a reward, probability, loss or gradient is not finite.
             ValueError: the space is empty, parts do not go together, or a file belongs to another training.
         """
+        steps = max(1, round(self.options.steps * context.effort))
         with single_thread():
-            parts = self._assemble(context, self.options)
+            parts = self._assemble(context, self.options.model_copy(update={"steps": steps}))
             trainer, checkpoint = parts.trainer, context.checkpoint
             order = np.random.default_rng(context.seed).permutation(len(context.library)).tolist()
             shuffled = [context.library[place] for place in order]
@@ -195,6 +199,8 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             report = Report(context, trainer, parts.seen)
             trainer.train(checkpoint=checkpoint, fingerprint=fingerprint, report=report)
         self._trainer, self._bound = trainer, parts.bound
+        given = {*context.hints, *context.library}
+        self._best = {str(obj): value for obj, value in parts.seen.best(_SHARED).items() if obj not in given}
 
     def _construction(self) -> dict[str, Any] | None:
         """Return `{kind, option...}` of the construction, None for the space's own.
@@ -304,7 +310,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         return Case("", raw, conditioning.encode(raw), conditioning)
 
     def _prepare(self, context: GenerationContext, parts: _Parts, library: list[Member]) -> None:
-        """Start the policy from the round before or from the library, and the replay from known objects."""
+        """Start the policy from the round before or from the library, and the replay from known and hinted objects."""
         bound, trainer = parts.bound, parts.trainer
         if trainer.prior is not None:
             trainer.policy.load_state_dict(self._prior(context, parts))
@@ -314,7 +320,8 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             load_networks(state, trainer, bound, str(context.warm_start))
         elif trainer.prior is None and library and self.options.warm_up_steps:
             imitate(trainer, bound, library, self.options.warm_up_steps, trainer.generator)
-        seeds = {member.object: member for member in [*parts.known, *library]}
+        hinted = bound.members(context.hints)
+        seeds = {member.object: member for member in [*parts.known, *hinted, *library]}
         if seeds:
             terminal = bound.states(list(seeds.values()), trainer.generator)
             values, names = parts.reward(terminal)
@@ -385,6 +392,10 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             terminal = type(states[0]).cat(states)
             log_probs = log_probabilities(trainer, terminal, generator, draws=_DRAWS, condition=condition)
             return candidates(drawn, self.kind, log_probs)
+
+    def best(self, n: int) -> dict[str, float]:
+        """Return up to n objects that training met, without measured ones, hints and the library's, best first."""
+        return dict(list(self._best.items())[:n])
 
     def state(self) -> dict[str, Any]:
         """Return the networks, log Z, a hash of the building blocks, and the history."""

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from data.records import Candidate
+from models.generators.shares import adapted_shares
 from models.protocols import Checked, GenerationContext, Generator, Sharing
 from models.registry import Component, ComponentError, build, located
 from models.spaces.base import BaseSpace, require_space
@@ -40,7 +41,8 @@ class Union(Component["Union.Options"]):
 
     Members are fitted one after the other on the same log-reward, each with a seed, a checkpoint and a warm start of
     its own. They teach each other: the best that a member met are hints for those after it, and for those before it in
-    the next round. What a member cannot deliver, the others do. A candidate that several propose counts for the first.
+    the next round. Half of a share is fixed; the rest moves, with the work that a member does, to those whose proposals
+    were bought and are among the best measured (`models.generators.shares`). What a member cannot deliver, the others do. A candidate that several propose counts for the first.
     """
 
     group = "generator"
@@ -50,6 +52,7 @@ class Union(Component["Union.Options"]):
         """Options of the generator `union`."""
 
         members: tuple[Member, ...] = Field(min_length=1, description="generators and their shares")
+        adapt: bool = Field(default=True, description="whether shares follow what is bought and found")
         hints: int = Field(default=100, ge=0, description="best objects of a member that others start from; 0: none")
 
         @field_validator("members")
@@ -64,7 +67,7 @@ class Union(Component["Union.Options"]):
         super().__init__(options, **values)
         self._members: list[Generator] = [build("generator", member.generator) for member in self.options.members]
         shares = np.array([member.share for member in self.options.members])
-        self._shares = shares / shares.sum()
+        self._shares = self._set = shares / shares.sum()
         self._best: list[dict[str, float]] = [{} for _ in self._members]
         self._names = [f"{index}-{member.generator['kind']}" for index, member in enumerate(self.options.members)]
 
@@ -87,6 +90,9 @@ class Union(Component["Union.Options"]):
         Raises:
             ValueError: the warm start comes from a union of other members.
         """
+        if self.options.adapt and context.sources:
+            kinds = [_kind(member, spec) for member, spec in zip(self._members, self.options.members, strict=True)]
+            self._shares = adapted_shares(self._set, kinds, context.sources)
         with tempfile.TemporaryDirectory() as folder:
             warm_starts, self._best = self._split(context.warm_start, Path(folder))
             for index, (member, warm_start) in enumerate(zip(self._members, warm_starts, strict=True)):
@@ -111,6 +117,7 @@ class Union(Component["Union.Options"]):
             "names": list(self._names),
             "members": [member.state() for member in self._members],
             "best": [dict(met) for met in self._best],
+            "shares": self._shares.tolist(),
         }
 
     def load_state(self, state: Mapping[str, Any], context: GenerationContext) -> None:
@@ -121,20 +128,30 @@ class Union(Component["Union.Options"]):
         """
         self._require_same_members(state)
         self._best = [dict(met) for met in state["best"]]
+        self._shares = np.array(state["shares"])
         for index, (member, own) in enumerate(zip(self._members, state["members"], strict=True)):
             member.load_state(own, self._own(context, index))
 
     def history(self) -> list[dict[str, float]]:
-        """Return the members' metrics one after the other, each row with the index of its `member`."""
+        """Return the members' metrics one after the other, each row with the index of its `member` and its share."""
         return [
-            {**row, "member": float(index)} for index, member in enumerate(self._members) for row in member.history()
+            {**row, "member": float(index), "share": float(share)}
+            for index, (member, share) in enumerate(zip(self._members, self._shares, strict=True))
+            for row in member.history()
         ]
 
     def _own(self, context: GenerationContext, index: int) -> GenerationContext:
         seed = int(np.random.SeedSequence([context.seed, index]).generate_state(1)[0])
         path = context.checkpoint
         checkpoint = None if path is None else path.with_name(f"{path.stem}.{self._names[index]}{path.suffix}")
-        return replace(context, seed=seed, checkpoint=checkpoint, warm_start=None, hints=self._hints(context, index))
+        return replace(
+            context,
+            seed=seed,
+            checkpoint=checkpoint,
+            warm_start=None,
+            hints=self._hints(context, index),
+            effort=context.effort * float(self._shares[index] / self._set[index]),
+        )
 
     def _hints(self, context: GenerationContext, index: int) -> tuple[str, ...]:
         """Return the best objects of the other members that are not measured, best first."""
@@ -177,3 +194,7 @@ class Union(Component["Union.Options"]):
             if len(found) == limit:
                 return
             found.setdefault(candidate.id, candidate)
+
+
+def _kind(generator: Generator, spec: Member) -> str:
+    return generator.kind if isinstance(generator, Component) else str(spec.generator["kind"])
