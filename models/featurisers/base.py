@@ -21,16 +21,25 @@ class Features:
     Attributes:
         dense: real numbers, shape `(n, p)`, finite float64: distances between standardised rows have a meaning.
         counts: non-negative counts, shape `(n, q)`, int32: the share of common counts has a meaning (Tanimoto).
+        widths: columns of each kind of count, in order; empty: all are of one kind.
     """
 
     dense: FloatArray
     counts: NDArray[np.int32]
+    widths: tuple[int, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[NDArray[np.int32], ...]:
+        """Counts of each kind, each shape `(n, width)`; nothing where nothing is counted."""
+        if not self.widths:
+            return (self.counts,) if self.counts.shape[1] else ()
+        return tuple(np.split(self.counts, np.cumsum(self.widths)[:-1], axis=1))
 
     def __len__(self) -> int:
         return len(self.dense)
 
     def __getitem__(self, rows: NDArray[np.intp]) -> Features:
-        return Features(self.dense[rows], self.counts[rows])
+        return Features(self.dense[rows], self.counts[rows], self.widths)
 
 
 class Featuriser(Component):

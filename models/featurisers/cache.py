@@ -1,4 +1,4 @@
-"""Features of molecules for proxies: descriptors and Morgan counts, each molecule parsed once and remembered."""
+"""Features of molecules for proxies: descriptors and counts, each molecule parsed once and remembered."""
 
 from __future__ import annotations
 
@@ -11,35 +11,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.chemistry.descriptors import NAMES, descriptors_of
-from data.chemistry.molecules import FINGERPRINT_BITS, morgan_counts_of, shared
+from data.chemistry.fingerprints import FINGERPRINTS
+from data.chemistry.molecules import FINGERPRINT_BITS, shared
 from models.featurisers.base import Features
+
+MORGAN = ("morgan",)
+Sparse = tuple[NDArray[np.uint16], NDArray[np.uint16]]
+"""Columns of counts that are not nought, and the counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Compact:
-    """One molecule in about a kilobyte, where the plain arrays take ten."""
+    """One molecule in one or two kilobytes, where the plain arrays take ten and more."""
 
     descriptors: NDArray[np.float32] | None
-    columns: NDArray[np.uint16]
-    counts: NDArray[np.uint16] | None
+    counts: dict[str, Sparse]
 
 
-_NO_COLUMNS = np.zeros(0, dtype=np.uint16)
-
-
-def _calculate(smiles: str, descriptors: bool, counts: bool, known: _Compact | None) -> _Compact:
+def _calculate(smiles: str, descriptors: bool, fingerprints: tuple[str, ...], known: _Compact | None) -> _Compact:
     mol = shared(smiles)
     if mol is None:
         raise ValueError(f"{smiles!r} is no valid SMILES; features need molecules that RDKit can read.")
-    table = known.descriptors if known else None
-    columns, numbers = (known.columns, known.counts) if known else (_NO_COLUMNS, None)
+    table, counts = (known.descriptors, dict(known.counts)) if known else (None, {})
     if descriptors and table is None:
         table = descriptors_of(mol).astype(np.float32)
-    if counts and numbers is None:
-        dense = morgan_counts_of(mol)
-        nonzero = np.flatnonzero(dense)
-        columns, numbers = nonzero.astype(np.uint16), dense[nonzero].astype(np.uint16)
-    return _Compact(table, columns, numbers)
+    for name in fingerprints:
+        if name not in counts:
+            dense = FINGERPRINTS[name](mol)
+            nonzero = np.flatnonzero(dense)
+            counts[name] = nonzero.astype(np.uint16), dense[nonzero].astype(np.uint16)
+    return _Compact(table, counts)
 
 
 class FeatureCache:
@@ -49,7 +50,7 @@ class FeatureCache:
     depend on whether they were remembered.
 
     Args:
-        capacity: most molecules to remember; one takes about 1.2 kB.
+        capacity: most molecules to remember; one takes about 1.2 kB, with several fingerprints about 2 kB.
     """
 
     def __init__(self, capacity: int = 100_000) -> None:
@@ -60,50 +61,53 @@ class FeatureCache:
     def __len__(self) -> int:
         return len(self._known)
 
-    def _one(self, smiles: str, descriptors: bool, counts: bool) -> _Compact:
+    def _one(self, smiles: str, descriptors: bool, fingerprints: tuple[str, ...]) -> _Compact:
         with self._lock:
-            found = self._known.get(smiles)
-            if found is not None:
+            known = self._known.get(smiles)
+            if known is not None:
                 self._known.move_to_end(smiles)
-        lacks = (descriptors and found.descriptors is None) or (counts and found.counts is None) if found else True
-        if found is not None and not lacks:
-            return found
-        made = _calculate(smiles, descriptors, counts, found)
+        has_table = known is not None and known.descriptors is not None
+        if known is not None and (has_table or not descriptors) and known.counts.keys() >= set(fingerprints):
+            return known
+        made = _calculate(smiles, descriptors, fingerprints, known)
         with self._lock:
             self._known[smiles] = made
             while len(self._known) > self.capacity:
                 self._known.popitem(last=False)
         return made
 
-    def features(self, molecules: Sequence[str], *, descriptors: bool = True, counts: bool = True) -> Features:
+    def features(
+        self, molecules: Sequence[str], *, descriptors: bool = True, fingerprints: tuple[str, ...] = MORGAN
+    ) -> Features:
         """Return the features of n molecules, given as canonical SMILES; a block not asked for is not calculated.
 
         Raises:
             ValueError: one of the texts is no valid molecule.
         """
         table = np.zeros((len(molecules), len(NAMES) if descriptors else 0))
-        numbers = np.zeros((len(molecules), FINGERPRINT_BITS if counts else 0), dtype=np.int32)
+        numbers = np.zeros((len(molecules), FINGERPRINT_BITS * len(fingerprints)), dtype=np.int32)
         for row, smiles in enumerate(molecules):
-            one = self._one(smiles, descriptors, counts)
+            one = self._one(smiles, descriptors, fingerprints)
             if descriptors:
                 table[row] = one.descriptors
-            if counts and one.columns is not None and one.counts is not None:
-                numbers[row, one.columns] = one.counts
-        return Features(table, numbers)
+            for place, name in enumerate(fingerprints):
+                columns, counts = one.counts[name]
+                numbers[row, columns + np.intp(place * FINGERPRINT_BITS)] = counts
+        return Features(table, numbers, (FINGERPRINT_BITS,) * len(fingerprints) if len(fingerprints) > 1 else ())
 
 
 _shared = FeatureCache()
 
 
-def features(molecules: Sequence[str], *, descriptors: bool = True, counts: bool = True) -> Features:
+def features(molecules: Sequence[str], *, descriptors: bool = True, fingerprints: tuple[str, ...] = MORGAN) -> Features:
     """Return the features of n molecules, given as canonical SMILES, remembered in the process.
 
     Args:
         molecules: n canonical SMILES.
         descriptors: whether to calculate descriptors, some 0.5 to 2 ms a molecule.
-        counts: whether to calculate Morgan counts, some 0.1 ms a molecule.
+        fingerprints: ways of counting (`data.chemistry.fingerprints`), some 0.1 ms a molecule each.
 
     Raises:
         ValueError: one of the texts is no valid molecule.
     """
-    return _shared.features(molecules, descriptors=descriptors, counts=counts)
+    return _shared.features(molecules, descriptors=descriptors, fingerprints=fingerprints)

@@ -20,21 +20,18 @@ def min_max(a: NDArray[Any], b: NDArray[Any]) -> FloatArray:
         b: shape `(m, d)`, non-negative counts.
 
     Returns:
-        Shape `(n, m)`, in [0, 1]; two empty rows have similarity 1. What is shared is sum_l [x >= l][y >= l], which is
-        a matrix product per count level over the columns that reach it.
+        Shape `(n, m)`, in [0, 1]; two empty rows have similarity 1. What is shared is sum_l [x >= l][y >= l]: one
+        matrix product over the pairs of a column and a level that some row on either side reaches, exact up to 2^24.
 
     Reference: Ralaivola et al., Neural Networks 18, 1093 (2005).
     """
-    a_sum, b_sum = a.sum(1, dtype=np.float64), b.sum(1, dtype=np.float64)
-    shared = np.zeros((len(a), len(b)))
-    top = int(min(a.max(initial=0), b.max(initial=0)))
-    for level in range(1, top + 1):
-        left, right = a >= level, b >= level
-        columns = np.flatnonzero(left.any(0) & right.any(0))
-        if not len(columns):
-            break
-        shared += left[:, columns].astype(np.float32) @ right[:, columns].astype(np.float32).T
-    union = a_sum[:, None] + b_sum[None, :] - shared
+    reached = np.minimum(a.max(0, initial=0), b.max(0, initial=0))
+    levels = [(level, np.flatnonzero(reached >= level)) for level in range(1, int(reached.max(initial=0)) + 1)]
+    left, right = (
+        np.hstack([np.zeros((len(x), 0), bool), *(x[:, columns] >= level for level, columns in levels)]) for x in (a, b)
+    )
+    shared = (left.astype(np.float32) @ right.astype(np.float32).T).astype(np.float64)
+    union = a.sum(1, dtype=np.float64)[:, None] + b.sum(1, dtype=np.float64)[None, :] - shared
     similarity: FloatArray = np.divide(shared, union, out=np.ones_like(shared), where=union > 0)
     return similarity
 

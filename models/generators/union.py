@@ -42,7 +42,8 @@ class Union(Component["Union.Options"]):
     Members are fitted one after the other on the same log-reward, each with a seed, a checkpoint and a warm start of
     its own. They teach each other: the best that a member met are hints for those after it, and for those before it in
     the next round. Half of a share is fixed; the rest moves, with the work that a member does, to those whose proposals
-    were bought and are among the best measured (`models.generators.shares`). What a member cannot deliver, the others do. A candidate that several propose counts for the first.
+    were bought and are among the best measured (`models.generators.shares`). What a member cannot deliver, the others
+    do. A candidate that several propose counts for the first.
     """
 
     group = "generator"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -32,19 +32,24 @@ _DECIMALS = 7
 _CHUNK = 1024
 
 
+Counts = tuple[NDArray[np.int32], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class _Fitted:
     standardiser: Standardiser
     z: FloatArray
     """Of the training points, or of the inducing points among them; so are the counts."""
-    counts: NDArray[np.int32]
+    counts: Counts
     location: float
     scale: float
     posterior: Posterior | InducingPosterior
 
 
 class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
-    """Gaussian process with covariance `a Matern52(standardised dense features) + b MinMax(counts) + noise`.
+    """Gaussian process with covariance `a Matern52(standardised dense features) + sum_j b_j MinMax(counts_j) + noise`.
+
+    Where features count in several ways, each has a term of its own, and the likelihood decides which of them matter.
 
     Named variables have a length-scale each (`relevance`): which of them matter is learnt too.
 
@@ -109,13 +114,14 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             raise self._untrained()
         return self._fitted
 
-    def _pairs(self, za: FloatArray, ca: NDArray[np.int32], zb: FloatArray, cb: NDArray[np.int32]) -> Pairs:
+    def _pairs(self, za: FloatArray, ca: Counts, zb: FloatArray, cb: Counts) -> Pairs:
         kernel = self.options.kernel
-        dense, counts = kernel != "tanimoto" and zb.shape[1] > 0, kernel != "descriptors" and cb.shape[1] > 0
-        if not dense and not counts:  # nothing varied: every point is like every other
-            return Pairs(np.zeros((len(za), len(zb))), None)
+        dense, counted = kernel != "tanimoto" and zb.shape[1] > 0, kernel != "descriptors" and len(cb) > 0
+        if not dense and not counted:  # nothing varied: every point is like every other
+            return Pairs(np.zeros((len(za), len(zb))))
         # cdist and the counts' similarities are calculated pair by pair or in exact integers: no batch effect here.
-        return Pairs(cdist(za, zb) if dense else None, min_max(ca, cb) if counts else None)
+        alike = tuple(min_max(a, b) for a, b in zip(ca, cb, strict=True)) if counted else ()
+        return Pairs(cdist(za, zb) if dense else None, alike)
 
     def _features(self, objects: Sequence[str]) -> Features:
         found = self.featuriser(objects)
@@ -156,22 +162,23 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         standardiser = Standardiser.of(found.dense, self.options.clip) if relevant is None else relevant[0]
         z = standardiser(found.dense)
         exact = n <= self.options.exact_points
-        pairs = self._pairs(z, found.counts, z, found.counts) if exact else None
+        counts = found.kinds
+        pairs = self._pairs(z, counts, z, counts) if exact else None
         if relevant is not None:
             h = relevant[1]
         else:
-            h = self._hyperparameters(self._between(pairs, z, found.counts, rows), y, rows, z.shape[1], seed)
+            h = self._hyperparameters(self._between(pairs, z, counts, rows), y, rows, z.shape[1], seed)
         if pairs is not None:
-            return _Fitted(standardiser, z, found.counts, location, scale, posterior(pairs, y, h))
+            return _Fitted(standardiser, z, counts, location, scale, posterior(pairs, y, h))
         few = np.sort(rng.choice(n, min(self.options.inducing_points, n), replace=False))
         logger.warning(
             "This gaussian_process has %d labels, more than its `exact_points` %d: it goes through %d inducing points.",
             *(n, self.options.exact_points, len(few)),
         )
-        own = self._pairs(z[few], found.counts[few], z[few], found.counts[few])
-        cross = self._pairs(z, found.counts, z[few], found.counts[few])
-        through = inducing_posterior(own, cross, y, h)
-        return _Fitted(standardiser, z[few], found.counts[few], location, scale, through)
+        inducing = found[few].kinds
+        own = self._pairs(z[few], inducing, z[few], inducing)
+        through = inducing_posterior(own, self._pairs(z, counts, z[few], inducing), y, h)
+        return _Fitted(standardiser, z[few], inducing, location, scale, through)
 
     @property
     def _each(self) -> bool:
@@ -197,25 +204,22 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         )
         return Standardiser(np.zeros(len(lengths)), lengths, math.inf), h
 
-    def _between(self, pairs: Pairs | None, z: FloatArray, counts: NDArray[np.int32], rows: NDArray[Any]) -> Pairs:
+    def _between(self, pairs: Pairs | None, z: FloatArray, counts: Counts, rows: NDArray[Any]) -> Pairs:
         if pairs is None:
-            return self._pairs(z[rows], counts[rows], z[rows], counts[rows])
-        if len(rows) == len(z):
-            return pairs
-        at = np.ix_(rows, rows)
-        distance, similarity = pairs.distance, pairs.similarity
-        return Pairs(None if distance is None else distance[at], None if similarity is None else similarity[at])
+            some = tuple(of_kind[rows] for of_kind in counts)
+            return self._pairs(z[rows], some, z[rows], some)
+        return pairs if len(rows) == len(z) else pairs.within(rows)
 
     def _hyperparameters(
         self, pairs: Pairs, y: FloatArray, rows: NDArray[Any], width: int, seed: int
     ) -> Hyperparameters:
         start = math.sqrt(max(width, 1))
-        terms = (pairs.distance is not None) + (pairs.similarity is not None)
-        if not y.any() or (pairs.similarity is None and pairs.distance is not None and not pairs.distance.any()):
+        count = len(pairs.similarities)
+        if not y.any() or (not count and pairs.distance is not None and not pairs.distance.any()):
             # No label differs, or no point from any other: the likelihood has nothing to choose by. Constant labels
             # have the least noise; different labels at one point are noise altogether.
-            share, noise = 1.0 / terms, 1.0 if y.any() else self.options.min_noise
-            return Hyperparameters(share, share, start, noise)
+            share = 1.0 / ((pairs.distance is not None) + count)
+            return Hyperparameters(share, (share,) * count, start, 1.0 if y.any() else self.options.min_noise)
         return fit_hyperparameters(
             pairs, y[rows], scale=start, restarts=self.options.restarts, min_noise=self.options.min_noise, seed=seed
         )
@@ -242,7 +246,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         return mean, fitted.scale * np.sqrt(variance).round(_DECIMALS).clip(10.0**-_DECIMALS)
 
     def _cross(self, fitted: _Fitted, found: Features) -> Pairs:
-        return self._pairs(fitted.standardiser(found.dense), found.counts, fitted.z, fitted.counts)
+        return self._pairs(fitted.standardiser(found.dense), found.kinds, fitted.z, fitted.counts)
 
     def joint(self, objects: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """Return mean `(n,)` and covariance `(n, n)` of the noise-free function, in the unit of the target.
@@ -260,7 +264,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         with one_blas_thread():
             found = self._features(objects)
             z = fitted.standardiser(found.dense)
-            own = self._pairs(z, found.counts, z, found.counts)
+            own = self._pairs(z, found.kinds, z, found.kinds)
             mean, covariance = fitted.posterior.joint(self._cross(fitted, found), own)
         return fitted.location + fitted.scale * mean.round(_DECIMALS), fitted.scale**2 * covariance
 
@@ -272,12 +276,12 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             "descriptor_mean": fitted.standardiser.mean,
             "descriptor_scale": fitted.standardiser.scale,
             "z": fitted.z,
-            "counts": fitted.counts.astype(np.int16),
+            "counts": np.hstack([np.zeros((len(fitted.z), 0)), *fitted.counts]).astype(np.int16),
             "target": np.array([fitted.location, fitted.scale]),
             "weights": post.weights,
             "ones": post.ones,
             "mean_jitter": np.array([post.mean, post.jitter]),
-            "hyperparameters": np.array(astuple(post.h)),
+            "hyperparameters": np.array(post.h.numbers()),
         }
         if isinstance(post, Posterior):
             arrays["factor"] = post.factor
@@ -295,7 +299,8 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         checked_state(self.kind, state, expected | {"mean_jitter", "hyperparameters"})
         names = expected | {"mean_jitter", "hyperparameters"} | (state.keys() & {"inducing", "precision"})
         a = {name: state[name].detach().cpu().numpy().copy() for name in names}
-        width = self.featuriser([]).dense.shape[1]
+        empty = self.featuriser([])
+        width = empty.dense.shape[1]
         if width and len(a["descriptor_mean"]) != width:
             raise ValueError(
                 f"The state of a gaussian_process was made of {len(a['descriptor_mean'])} descriptors; this version "
@@ -304,7 +309,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         mean, jitter = a["mean_jitter"].tolist()
         location, scale = a["target"].tolist()
         factor = np.asfortranarray(a["factor"])
-        h = Hyperparameters(*a["hyperparameters"].tolist())
+        h = Hyperparameters.of(a["hyperparameters"].tolist())
         # Division by length-scales is never clipped; such features have no mean taken off (`_relevant`).
         clip = math.inf if self._each and not a["descriptor_mean"].any() else self.options.clip
         standardiser = Standardiser(a["descriptor_mean"], a["descriptor_scale"], clip)
@@ -313,4 +318,5 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             precision = float(a["precision"][0])
             data = np.asfortranarray(a["inducing"])
             post = InducingPosterior(factor, data, a["weights"], a["ones"], precision, mean, h, jitter)
-        self._fitted = _Fitted(standardiser, a["z"], a["counts"].astype(np.int32), location, scale, post)
+        counts = Features(a["z"], a["counts"].astype(np.int32), empty.widths).kinds
+        self._fitted = _Fitted(standardiser, a["z"], counts, location, scale, post)

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 
 from data.records import FloatArray
-from models.proxies.kriging import BLOCK, Hyperparameters, Pairs, cholesky, covariance
+from models.proxies.kriging import BLOCK, Hyperparameters, Pairs, cholesky, covariance, prior_variance
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class InducingPosterior:
         """
         cross = covariance(pairs, self.h)
         q, m = cross.shape
-        total = self.h.noise_variance + _prior_variance(pairs, self.h)
+        total = self.h.noise_variance + prior_variance(pairs, self.h)
         mean, variance = np.empty(q), np.empty(q)
         for begin in range(0, q, BLOCK):  # products of one shape, see kriging.BLOCK
             rows = min(BLOCK, q - begin)
@@ -75,11 +75,6 @@ class InducingPosterior:
         return self.mean + self.weights @ white, 0.5 * (joint + joint.T)
 
 
-def _prior_variance(pairs: Pairs, h: Hyperparameters) -> float:
-    variance = h.descriptor_variance if pairs.distance is not None else 0.0
-    return variance + (h.tanimoto_variance if pairs.similarity is not None else 0.0)
-
-
 def inducing_posterior(own: Pairs, pairs: Pairs, values: FloatArray, h: Hyperparameters) -> InducingPosterior:
     """Condition on n values through m inducing points.
 
@@ -90,10 +85,10 @@ def inducing_posterior(own: Pairs, pairs: Pairs, values: FloatArray, h: Hyperpar
         h: hyperparameters.
     """
     k = covariance(own, h)
-    k[np.diag_indices_from(k)] += 1e-8 * _prior_variance(own, h)
+    k[np.diag_indices_from(k)] += 1e-8 * prior_variance(own, h)
     prior, jitter = cholesky(k)
     white = solve_triangular(prior, covariance(pairs, h).T, lower=True, check_finite=False)
-    open_ = np.maximum(_prior_variance(pairs, h) - np.square(white).sum(0), 0.0) + h.noise_variance
+    open_ = np.maximum(prior_variance(pairs, h) - np.square(white).sum(0), 0.0) + h.noise_variance
     data, _ = cholesky(np.eye(len(k)) + (white / open_) @ white.T)
     sums = np.column_stack([white @ (values / open_), white @ (1.0 / open_)])
     solved = np.asarray(cho_solve((data, True), sums))

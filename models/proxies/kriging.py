@@ -1,8 +1,9 @@
 """Exact Gaussian-process regression with an unknown constant mean, from fixed matrices of pairs.
 
-The covariance of the values is `a Matern52(r / l) + b T + s^2 I` with distances r and similarities T that are computed
-once; only the hyperparameters a, b, l, s^2 move. The mean is one constant under a flat prior, integrated out exactly
-(universal kriging), so that values shifted by c give predictions shifted by c.
+The covariance of the values is `a Matern52(r / l) + sum_j b_j T_j + s^2 I` with distances r and similarities T_j that
+are computed once; only the hyperparameters a, b, l, s^2 move: the likelihood decides which similarity counts. The mean
+is one constant under a flat prior, integrated out exactly (universal kriging), so that values shifted by c give
+predictions shifted by c.
 
 Reference: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), sections 2.2, 2.7, 4.2.1 and 5.4.
 """
@@ -12,9 +13,10 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import cho_solve, lapack, solve_triangular
 from scipy.optimize import minimize
 
@@ -32,28 +34,52 @@ _JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
-    """Of the covariance of standardised values; a variance of 0 switches its term off."""
+    """Of the covariance of standardised values; a variance of 0 switches its term off.
+
+    Attributes:
+        descriptor_variance: a, of the term of distances.
+        similarity_variances: b, one of each similarity.
+        length_scale: l.
+        noise_variance: s^2.
+    """
 
     descriptor_variance: float
-    tanimoto_variance: float
+    similarity_variances: tuple[float, ...]
     length_scale: float
     noise_variance: float
+
+    def numbers(self) -> list[float]:
+        """Return all in one row: a, the first b, l, s^2, then the other b."""
+        first, *others = self.similarity_variances or (0.0,)
+        return [self.descriptor_variance, first, self.length_scale, self.noise_variance, *others]
+
+    @staticmethod
+    def of(numbers: Sequence[float]) -> Hyperparameters:
+        """Return what `numbers` says."""
+        descriptor, first, length_scale, noise, *others = numbers
+        return Hyperparameters(descriptor, (first, *others), length_scale, noise)
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """What the covariance needs of n times m pairs: distances and similarities, each shape `(n, m)` or None."""
+    """What the covariance needs of n times m pairs: distances or None, and similarities, each shape `(n, m)`."""
 
     distance: FloatArray | None
-    similarity: FloatArray | None
+    similarities: tuple[FloatArray, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape `(n, m)`."""
-        given = self.distance if self.distance is not None else self.similarity
-        if given is None:
+        if self.distance is not None:
+            return self.distance.shape
+        if not self.similarities:
             raise ValueError("A covariance needs distances or similarities; got neither. Switch one kernel term on.")
-        return given.shape
+        return self.similarities[0].shape
+
+    def within(self, rows: NDArray[np.intp]) -> Pairs:
+        """Return those of some of the points with themselves, where the m points are the n points."""
+        at = np.ix_(rows, rows)
+        return Pairs(None if self.distance is None else self.distance[at], tuple(s[at] for s in self.similarities))
 
 
 def matern52(distance: FloatArray, length_scale: float) -> FloatArray:
@@ -67,9 +93,16 @@ def covariance(pairs: Pairs, h: Hyperparameters) -> FloatArray:
     out = np.zeros(pairs.shape)
     if pairs.distance is not None and h.descriptor_variance > 0:
         out += h.descriptor_variance * matern52(pairs.distance, h.length_scale)
-    if pairs.similarity is not None and h.tanimoto_variance > 0:
-        out += h.tanimoto_variance * pairs.similarity
+    for variance, similarity in zip(h.similarity_variances, pairs.similarities, strict=False):
+        if variance > 0:
+            out += variance * similarity
     return out
+
+
+def prior_variance(pairs: Pairs, h: Hyperparameters, noise: float = 0.0) -> float:
+    """Return the variance of a value before any is known, given that of its noise."""
+    terms = h.similarity_variances[: len(pairs.similarities)]
+    return sum(terms, noise + (h.descriptor_variance if pairs.distance is not None else 0.0))
 
 
 def cholesky(matrix: FloatArray) -> tuple[FloatArray, float]:
@@ -123,6 +156,10 @@ def log_marginal_likelihood(pairs: Pairs, values: FloatArray, h: Hyperparameters
         pairs: of the n training points with themselves.
         values: shape `(n,)`.
         h: where to evaluate.
+
+    Returns:
+        The likelihood, and the derivatives by name: `descriptor_variance` and `length_scale` where there are distances,
+        `similarity_variance_0` and on, `noise_variance`.
     """
     n = len(values)
     parts: dict[str, FloatArray] = {}
@@ -131,14 +168,21 @@ def log_marginal_likelihood(pairs: Pairs, values: FloatArray, h: Hyperparameters
         decay = np.exp(-s)
         parts["descriptor_variance"] = h.descriptor_variance * (1.0 + s + s * s / 3.0) * decay
         parts["length_scale"] = h.descriptor_variance * (s * s * (1.0 + s) / 3.0) * decay
-    if pairs.similarity is not None:
-        parts["tanimoto_variance"] = h.tanimoto_variance * pairs.similarity
-    k = sum((parts[name] for name in ("descriptor_variance", "tanimoto_variance") if name in parts), np.zeros((n, n)))
+    for place, similarity in enumerate(pairs.similarities):
+        parts[_similarity(place)] = h.similarity_variances[place] * similarity
+    k = np.zeros((n, n))
+    for name, part in parts.items():
+        if name != "length_scale":
+            k += part
     k[np.diag_indices(n)] += h.noise_variance
     value, weight = projected_likelihood(k, values)
     gradient = {name: float(np.vdot(weight, part)) for name, part in parts.items()}
     gradient["noise_variance"] = h.noise_variance * float(weight.trace())
     return value, gradient
+
+
+def _similarity(place: int) -> str:
+    return f"similarity_variance_{place}"
 
 
 def fit_hyperparameters(
@@ -155,21 +199,24 @@ def fit_hyperparameters(
         min_noise: lower bound of the noise variance.
         seed: of the scattered starts.
     """
-    terms = (pairs.distance is not None) + (pairs.similarity is not None)
+    count = len(pairs.similarities)
+    terms = (pairs.distance is not None) + count
     start = {"noise_variance": max(0.1, min_noise)}
     limits = {"noise_variance": (min_noise, 4.0)}
     if pairs.distance is not None:
         start |= {"descriptor_variance": 1.0 / terms, "length_scale": scale}
         limits |= {"descriptor_variance": (1e-4, 1e2), "length_scale": (0.05 * scale, 50.0 * scale)}
-    if pairs.similarity is not None:
-        start |= {"tanimoto_variance": 1.0 / terms}
-        limits |= {"tanimoto_variance": (1e-4, 1e2)}
+    for place in range(count):
+        start[_similarity(place)], limits[_similarity(place)] = 1.0 / terms, (1e-4, 1e2)
     names = sorted(start)
 
     def unpack(theta: Sequence[float] | FloatArray) -> Hyperparameters:
-        given = dict(zip(names, np.exp(theta).tolist(), strict=True))
+        numbers = dict(zip(names, np.exp(theta).tolist(), strict=True))
         return Hyperparameters(
-            **{f.name: given.get(f.name, 1.0 if f.name == "length_scale" else 0.0) for f in fields(Hyperparameters)}
+            numbers.get("descriptor_variance", 0.0),
+            tuple(numbers[_similarity(place)] for place in range(count)),
+            numbers.get("length_scale", 1.0),
+            numbers["noise_variance"],
         )
 
     def loss(theta: FloatArray) -> tuple[float, FloatArray]:
@@ -214,9 +261,7 @@ class Posterior:
         """
         cross = covariance(pairs, self.h)
         m, n = cross.shape
-        prior = self.h.noise_variance
-        prior += self.h.descriptor_variance if pairs.distance is not None else 0.0
-        prior += self.h.tanimoto_variance if pairs.similarity is not None else 0.0
+        prior = prior_variance(pairs, self.h, self.h.noise_variance)
         mean, variance = np.empty(m), np.empty(m)
         columns = np.column_stack([self.weights, self.ones])
         for begin in range(0, m, BLOCK):

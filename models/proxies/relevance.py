@@ -57,7 +57,7 @@ def fit_length_scales(
     with one_blas_thread():
         results = [minimize(loss, at, jac=True, method="L-BFGS-B", bounds=bounds) for at in starts]
     theta = min(results, key=lambda result: float(result.fun)).x
-    return np.exp(theta[2:]), Hyperparameters(math.exp(theta[0]), 0.0, 1.0, math.exp(theta[1]))
+    return np.exp(theta[2:]), Hyperparameters(math.exp(theta[0]), (), 1.0, math.exp(theta[1]))
 
 
 def log_density(squares: FloatArray, values: FloatArray, theta: FloatArray) -> tuple[float, FloatArray]:

@@ -258,9 +258,7 @@ class Operators:
 
     def _open_ring(self, opened: _Opened, rng: np.random.Generator) -> Chem.Mol | None:
         mol = Chem.RWMol(opened.mol)
-        bonds = [
-            bond for bond in bonds_of(mol) if bond.IsInRing() and bond.GetBondType() == _SINGLE and _neutral(bond)
-        ]
+        bonds = [bond for bond in bonds_of(mol) if bond.IsInRing() and bond.GetBondType() == _SINGLE and _neutral(bond)]
         if not bonds:
             return None
         bond = bonds[rng.integers(len(bonds))]
