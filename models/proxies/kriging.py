@@ -49,7 +49,7 @@ class Hyperparameters:
     noise_variance: float
 
     def numbers(self) -> list[float]:
-        """Return all in one row: a, the first b, l, s^2, then the other b."""
+        """Return all in one row: a, the first b or 0, l, s^2, then the other b."""
         first, *others = self.similarity_variances or (0.0,)
         return [self.descriptor_variance, first, self.length_scale, self.noise_variance, *others]
 
@@ -57,7 +57,7 @@ class Hyperparameters:
     def of(numbers: Sequence[float]) -> Hyperparameters:
         """Return what `numbers` says."""
         descriptor, first, length_scale, noise, *others = numbers
-        return Hyperparameters(descriptor, (first, *others), length_scale, noise)
+        return Hyperparameters(descriptor, (first, *others) if first or others else (), length_scale, noise)
 
 
 @dataclass(frozen=True, slots=True)

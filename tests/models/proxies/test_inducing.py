@@ -168,10 +168,10 @@ def problem(seed: int, n: int = 15, m: int = 5, q: int = 4) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     x, new = rng.normal(size=(n, 3)), rng.normal(size=(q, 3))
     few = x[rng.choice(n, m, replace=False)]
-    h = Hyperparameters(1.3, 0.0, 1.5, float(rng.uniform(0.05, 0.5)))
+    h = Hyperparameters(1.3, (), 1.5, float(rng.uniform(0.05, 0.5)))
 
     def k(a: np.ndarray, b: np.ndarray) -> Pairs:
-        return Pairs(cdist(a, b), None)
+        return Pairs(cdist(a, b))
 
     return {
         "own": k(few, few),
