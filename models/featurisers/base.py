@@ -35,6 +35,13 @@ class Features:
             return (self.counts,) if self.counts.shape[1] else ()
         return tuple(np.split(self.counts, np.cumsum(self.widths)[:-1], axis=1))
 
+    def part(self, dense: bool, kinds: Sequence[int]) -> Features:
+        """Return the dense block or none, and the kinds of counts at some places, in that order."""
+        some = [self.kinds[place] for place in kinds]
+        widths = tuple(block.shape[1] for block in some) if len(some) > 1 else ()
+        counts = np.hstack([no_counts(len(self)), *some])
+        return Features(self.dense if dense else no_dense(len(self)), counts, widths)
+
     def __len__(self) -> int:
         return len(self.dense)
 
@@ -58,6 +65,13 @@ class Featuriser(Component):
         Raises:
             ValueError: one of the objects is not of the right sort.
         """
+
+    def partly(self, objects: Sequence[Any], *, dense: bool, kinds: Sequence[int]) -> Features:
+        """Return some of the features of n objects: the dense block or none, and the kinds of counts at some places.
+
+        A featuriser of several parts saves here what is not asked for.
+        """
+        return self(objects).part(dense, kinds)
 
 
 def featuriser_of(spec: str | Mapping[str, Any]) -> Featuriser:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from data.chemistry.fingerprints import FINGERPRINTS
 from models.featurisers.base import Features, Featuriser
-from models.featurisers.cache import features
+from models.featurisers.cache import MORGAN, features
 
 
 class MorganCounts(Featuriser):
@@ -33,40 +34,51 @@ class Descriptors(Featuriser):
         return features(objects, fingerprints=())
 
 
-class DescriptorsAndCounts(Featuriser):
+class _Parts(Featuriser):
+    """Descriptors or none, and some fingerprints: what is not asked for is not calculated."""
+
+    spaces = ("molecules",)
+    descriptors: ClassVar[bool]
+    fingerprints: ClassVar[tuple[str, ...]]
+
+    def __call__(self, objects: Sequence[str]) -> Features:
+        """Return all parts of n canonical SMILES."""
+        return features(objects, descriptors=self.descriptors, fingerprints=self.fingerprints)
+
+    def partly(self, objects: Sequence[str], *, dense: bool, kinds: Sequence[int]) -> Features:
+        """Return some parts of n canonical SMILES, at the cost of these."""
+        some = tuple(self.fingerprints[place] for place in kinds)
+        return features(objects, descriptors=dense and self.descriptors, fingerprints=some)
+
+
+class DescriptorsAndCounts(_Parts):
     """Descriptors in the dense block and Morgan counts in the other; each molecule is parsed once."""
 
     kind = "both"
-    spaces = ("molecules",)
     reference = Descriptors.reference
-
-    def __call__(self, objects: Sequence[str]) -> Features:
-        """Return descriptors and counts of n canonical SMILES."""
-        return features(objects)
+    descriptors = True
+    fingerprints = MORGAN
 
 
-class Fingerprints(Featuriser):
+class Fingerprints(_Parts):
     """Three kinds of counts beside each other: Morgan, pharmacophoric Morgan, atom pairs; some 0.4 ms a molecule.
 
     A Gaussian process weighs them by the likelihood of the labels, so that each property finds its own.
     """
 
     kind = "fingerprints"
-    spaces = ("molecules",)
     reference = "Rogers and Hahn (2010); Carhart, Smith and Venkataraghavan, J. Chem. Inf. Comput. Sci. 25, 64 (1985)"
-
-    def __call__(self, objects: Sequence[str]) -> Features:
-        """Return the counts of n canonical SMILES, each kind a third of the columns."""
-        return features(objects, descriptors=False, fingerprints=tuple(FINGERPRINTS))
+    descriptors = False
+    fingerprints = tuple(FINGERPRINTS)
 
 
-class Everything(Featuriser):
-    """Descriptors in the dense block, and the three kinds of counts of `fingerprints`."""
+class DescriptorsAndFingerprints(_Parts):
+    """Descriptors in the dense block, and the three kinds of counts of `fingerprints`.
+
+    A Gaussian process leaves out what its likelihood gives no weight, so that only what matters is calculated.
+    """
 
     kind = "descriptors_and_fingerprints"
-    spaces = ("molecules",)
     reference = Fingerprints.reference
-
-    def __call__(self, objects: Sequence[str]) -> Features:
-        """Return descriptors and counts of n canonical SMILES."""
-        return features(objects, fingerprints=tuple(FINGERPRINTS))
+    descriptors = True
+    fingerprints = tuple(FINGERPRINTS)

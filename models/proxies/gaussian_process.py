@@ -44,12 +44,17 @@ class _Fitted:
     location: float
     scale: float
     posterior: Posterior | InducingPosterior
+    dense: bool
+    """Whether the dense features matter."""
+    kinds: tuple[int, ...]
+    """Places of the kinds of counts that matter; `counts` has these only."""
 
 
 class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
     """Gaussian process with covariance `a Matern52(standardised dense features) + sum_j b_j MinMax(counts_j) + noise`.
 
-    Where features count in several ways, each has a term of its own, and the likelihood decides which of them matter.
+    Where features count in several ways, each has a term of its own. A term to which the likelihood gives less than a
+    thousandth of the variance is left out, and what it needs of an object is not calculated.
 
     Named variables have a length-scale each (`relevance`): which of them matter is learnt too.
 
@@ -160,25 +165,29 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         rows = np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
         relevant = self._relevant(found, y, rows, seed)
         standardiser = Standardiser.of(found.dense, self.options.clip) if relevant is None else relevant[0]
-        z = standardiser(found.dense)
+        z, counts = standardiser(found.dense), found.kinds
         exact = n <= self.options.exact_points
-        counts = found.kinds
         pairs = self._pairs(z, counts, z, counts) if exact else None
         if relevant is not None:
             h = relevant[1]
         else:
             h = self._hyperparameters(self._between(pairs, z, counts, rows), y, rows, z.shape[1], seed)
+        dense, kinds = h.significant()
+        h, counts = h.part(dense, kinds), tuple(counts[place] for place in kinds)
+        if not dense:
+            standardiser, z = Standardiser.of(z[:, :0], self.options.clip), z[:, :0]
         if pairs is not None:
-            return _Fitted(standardiser, z, counts, location, scale, posterior(pairs, y, h))
+            known = posterior(pairs.part(dense, kinds), y, h)
+            return _Fitted(standardiser, z, counts, location, scale, known, dense, kinds)
         few = np.sort(rng.choice(n, min(self.options.inducing_points, n), replace=False))
         logger.warning(
             "This gaussian_process has %d labels, more than its `exact_points` %d: it goes through %d inducing points.",
             *(n, self.options.exact_points, len(few)),
         )
-        inducing = found[few].kinds
+        inducing = tuple(of_kind[few] for of_kind in counts)
         own = self._pairs(z[few], inducing, z[few], inducing)
         through = inducing_posterior(own, self._pairs(z, counts, z[few], inducing), y, h)
-        return _Fitted(standardiser, z[few], inducing, location, scale, through)
+        return _Fitted(standardiser, z[few], inducing, location, scale, through, dense, kinds)
 
     @property
     def _each(self) -> bool:
@@ -239,11 +248,14 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         return Prediction(mean, std)
 
     def _predict(self, fitted: _Fitted, objects: Sequence[str]) -> tuple[FloatArray, FloatArray]:
-        mean, variance = fitted.posterior.predict(self._cross(fitted, self._features(objects)))
+        mean, variance = fitted.posterior.predict(self._cross(fitted, self._part(fitted, objects)))
         # Products of one shape (see kriging.BLOCK) leave no known way for an object's company to change its last
         # bits; rounding hides those that a row's place inside a block may still change on another BLAS.
         mean = fitted.location + fitted.scale * mean.round(_DECIMALS)
         return mean, fitted.scale * np.sqrt(variance).round(_DECIMALS).clip(10.0**-_DECIMALS)
+
+    def _part(self, fitted: _Fitted, objects: Sequence[str]) -> Features:
+        return self.featuriser.partly(objects, dense=fitted.dense, kinds=fitted.kinds)
 
     def _cross(self, fitted: _Fitted, found: Features) -> Pairs:
         return self._pairs(fitted.standardiser(found.dense), found.kinds, fitted.z, fitted.counts)
@@ -262,7 +274,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         if not len(objects):
             return np.zeros(0), np.zeros((0, 0))
         with one_blas_thread():
-            found = self._features(objects)
+            found = self._part(fitted, objects)
             z = fitted.standardiser(found.dense)
             own = self._pairs(z, found.kinds, z, found.kinds)
             mean, covariance = fitted.posterior.joint(self._cross(fitted, found), own)
@@ -277,6 +289,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             "descriptor_scale": fitted.standardiser.scale,
             "z": fitted.z,
             "counts": np.hstack([np.zeros((len(fitted.z), 0)), *fitted.counts]).astype(np.int16),
+            "terms": np.array([fitted.dense, *fitted.kinds], dtype=np.int64),
             "target": np.array([fitted.location, fitted.scale]),
             "weights": post.weights,
             "ones": post.ones,
@@ -295,12 +308,23 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         Raises:
             ValueError: the state lacks an entry, or belongs to another set of features.
         """
-        expected = {"descriptor_mean", "descriptor_scale", "z", "counts", "target", "factor", "weights", "ones"}
+        expected = {
+            "terms",
+            "descriptor_mean",
+            "descriptor_scale",
+            "z",
+            "counts",
+            "target",
+            "factor",
+            "weights",
+            "ones",
+        }
         checked_state(self.kind, state, expected | {"mean_jitter", "hyperparameters"})
         names = expected | {"mean_jitter", "hyperparameters"} | (state.keys() & {"inducing", "precision"})
         a = {name: state[name].detach().cpu().numpy().copy() for name in names}
         empty = self.featuriser([])
-        width = empty.dense.shape[1]
+        dense, *kinds = a["terms"].tolist()
+        width = empty.dense.shape[1] if dense else 0
         if width and len(a["descriptor_mean"]) != width:
             raise ValueError(
                 f"The state of a gaussian_process was made of {len(a['descriptor_mean'])} descriptors; this version "
@@ -318,5 +342,6 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             precision = float(a["precision"][0])
             data = np.asfortranarray(a["inducing"])
             post = InducingPosterior(factor, data, a["weights"], a["ones"], precision, mean, h, jitter)
-        counts = Features(a["z"], a["counts"].astype(np.int32), empty.widths).kinds
-        self._fitted = _Fitted(standardiser, a["z"], counts, location, scale, post)
+        widths = empty.part(bool(dense), kinds).widths
+        counts = Features(a["z"], a["counts"].astype(np.int32), widths).kinds
+        self._fitted = _Fitted(standardiser, a["z"], counts, location, scale, post, bool(dense), tuple(kinds))

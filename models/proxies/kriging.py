@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ BLOCK = 64
 """Rows per matrix product of a posterior. A BLAS chooses its kernel by shape and so changes last bits with the number
 of rows; with one shape for every product a point is predicted alike in any company."""
 
+_IDLE = 1e-3
+"""A term of less than so much of the variance does not matter."""
 _JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 
 
@@ -47,6 +49,19 @@ class Hyperparameters:
     similarity_variances: tuple[float, ...]
     length_scale: float
     noise_variance: float
+
+    def significant(self) -> tuple[bool, tuple[int, ...]]:
+        """Return whether the term of distances matters, and the places of the similarities that do."""
+        least = _IDLE * (self.descriptor_variance + sum(self.similarity_variances))
+        places = tuple(place for place, variance in enumerate(self.similarity_variances) if variance > least)
+        return self.descriptor_variance > least, places
+
+    def part(self, distance: bool, places: Sequence[int]) -> Hyperparameters:
+        """Return those of some terms: of distances or not, and of the similarities at some places."""
+        some = tuple(self.similarity_variances[place] for place in places)
+        return replace(
+            self, descriptor_variance=self.descriptor_variance if distance else 0.0, similarity_variances=some
+        )
 
     def numbers(self) -> list[float]:
         """Return all in one row: a, the first b or 0, l, s^2, then the other b."""
@@ -75,6 +90,10 @@ class Pairs:
         if not self.similarities:
             raise ValueError("A covariance needs distances or similarities; got neither. Switch one kernel term on.")
         return self.similarities[0].shape
+
+    def part(self, distance: bool, places: Sequence[int]) -> Pairs:
+        """Return the distances or none, and the similarities at some places."""
+        return Pairs(self.distance if distance else None, tuple(self.similarities[place] for place in places))
 
     def within(self, rows: NDArray[np.intp]) -> Pairs:
         """Return those of some of the points with themselves, where the m points are the n points."""
