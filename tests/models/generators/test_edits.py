@@ -109,3 +109,24 @@ def test_a_space_without_edits_is_refused_by_its_name():
 def test_it_draws_without_a_sample_only_after_a_fit():
     with pytest.raises(RuntimeError, match="call `fit`"):
         build("generator", {"kind": "edits"}).sample(3, seed=0)
+
+
+def test_hints_are_begun_with_and_not_proposed():
+    hint = "N#CC(C#N)(C#N)C#N"
+    plain, hinted = fitted(), fitted(context(hints=(hint,)))
+    assert max(hinted.best(20).values()) > max(plain.best(20).values())
+    assert hint not in {c.object for c in hinted.sample(10_000, seed=0)}
+    assert hint not in hinted.best(10_000)
+
+
+def test_the_best_are_unmeasured_and_in_order():
+    best = fitted().best(15)
+    assert len(best) == 15
+    assert list(best.values()) == sorted(best.values(), reverse=True) == nitrogens(best).tolist()
+    assert not set(best) & set(context().known)
+
+
+def test_half_the_effort_edits_half_as_many_objects_further():
+    whole, half = fitted(parents=8).history(), fitted(context(effort=0.5), parents=8).history()
+    assert [row["objects"] for row in whole[1:]] == [48, 48]
+    assert [row["objects"] for row in half[1:]] == [24, 24]

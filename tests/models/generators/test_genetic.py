@@ -149,3 +149,40 @@ def test_nothing_to_start_from_is_an_error():
 def test_sampling_before_fitting_is_an_error():
     with pytest.raises(ValueError, match="call `fit` or `load_state` first"):
         build("generator", {"kind": "genetic"}).sample(3, seed=0)
+
+
+def test_a_search_goes_on_from_the_best_of_the_last_one(tmp_path):
+    before = fitted(generations=10, offspring=60)
+    torch.save(before.state(), tmp_path / "before.pt")
+    best = before.history()[-1]["best"]
+    warm = fitted(context(warm_start=tmp_path / "before.pt"), generations=1)
+    assert warm.history()[0]["best"] >= best
+    assert fitted(generations=1).history()[0]["best"] < best
+
+
+def test_what_was_measured_since_is_not_carried_over(tmp_path):
+    before = fitted(generations=10, offspring=60)
+    torch.save(before.state(), tmp_path / "before.pt")
+    bought = tuple(before.best(5))
+    since = context(known=bought, known_log_reward=np.zeros(5), warm_start=tmp_path / "before.pt")
+    assert not set(bought) & {c.object for c in fitted(since).sample(200, seed=0)}
+
+
+def test_hints_are_started_from_and_proposed_by_no_one_else():
+    hint = "N#CC(C#N)(C#N)C#N"
+    generator = fitted(context(hints=(hint,)), generations=3)
+    assert generator.history()[0]["best"] >= 4
+    assert hint not in {c.object for c in generator.sample(500, seed=0)}
+    assert hint not in generator.best(500)
+    assert hint in {c.object for c in fitted(context(library=(*LIBRARY, hint), hints=(hint,))).sample(500, seed=0)}
+
+
+def test_half_the_effort_is_half_the_generations():
+    assert len(fitted(context(effort=0.5), generations=6).history()) == 3
+    assert len(fitted(context(effort=0.01), generations=6).history()) == 1
+
+
+def test_the_best_are_unmeasured_and_in_order():
+    best = fitted().best(10)
+    assert list(best.values()) == sorted(best.values(), reverse=True)
+    assert not set(best) & set(context().known)

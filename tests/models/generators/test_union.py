@@ -144,8 +144,9 @@ def test_the_state_of_another_union_is_refused():
         union(numbers()).load_state(union(numbers(), numbers()).state(), context())
 
 
-def test_history_names_the_member():
-    assert union(numbers(), numbers()).history() == [{"step": 1.0, "member": 0.0}, {"step": 1.0, "member": 1.0}]
+def test_history_names_the_member_and_its_share():
+    rows = union(numbers(1), numbers(3)).history()
+    assert rows == [{"step": 1.0, "member": 0.0, "share": 0.25}, {"step": 1.0, "member": 1.0, "share": 0.75}]
 
 
 def test_a_union_in_a_union_is_refused():
@@ -181,3 +182,59 @@ def test_a_union_with_the_genetic_algorithm_works_end_to_end():
     both = union({"generator": {"kind": "genetic", "generations": 2, "offspring": 10}}, numbers(prefix="b"))
     both.fit(context(library=("CCO", "CCN", "CCCC", "c1ccccc1", "CC=O")))
     assert Counter(candidate.source for candidate in both.sample(10, seed=0)) == {"genetic": 5, "test_numbersb": 5}
+
+
+class Knowing(Numbers):
+    """Tells what it met."""
+
+    kind = "test_knowing"
+
+    def best(self, n):
+        return {f"{self.options.prefix}{i}": float(i) for i in reversed(range(n))}
+
+
+def knowing(share=1.0, **options):
+    return {"generator": {"kind": "test_knowing", **options}, "share": share}
+
+
+@pytest.fixture
+def knowing_kinds(monkeypatch, registered):
+    known = {**registry.kinds("generator"), Knowing.kind: Knowing}
+    monkeypatch.setattr(registry, "kinds", lambda group: known)
+
+
+def test_a_member_hints_at_its_best_to_those_after_it_and_before_it_in_the_next_round(tmp_path, knowing_kinds):
+    def pair():
+        return build("generator", {"kind": "union", "members": [knowing(prefix="a"), knowing(prefix="b")], "hints": 2})
+
+    pair_before = pair()
+    pair_before.fit(context())
+    assert [ctx.hints for ctx in Numbers.contexts] == [(), ("a1", "a0")]
+    torch.save(pair_before.state(), tmp_path / "state.pt")
+    pair().fit(context(warm_start=tmp_path / "state.pt", known=("b1",)))
+    assert [ctx.hints for ctx in Numbers.contexts[2:]] == [("b0",), ("a1", "a0")]
+
+
+def test_a_member_that_tells_nothing_hints_at_nothing():
+    union(numbers(prefix="a"), numbers(prefix="b")).fit(context())
+    assert [ctx.hints for ctx in Numbers.contexts] == [(), ()]
+
+
+def test_shares_and_work_follow_what_is_bought_and_found(knowing_kinds):
+    both = union(numbers(prefix="a"), knowing(prefix="b"))
+    sources = ("test_knowing",) * 6 + ("zinc250k",) * 10 + ("test_numbers",) * 2
+    both.fit(context(known=tuple(f"x{i}" for i in range(18)), sources=sources))
+    # Half as set; 6 of 8 purchases and both of the best tenth are of the second.
+    second = 0.5 * 0.5 + 0.25 * 6 / 8 + 0.25 * 1.0
+    assert [row["share"] for row in both.history()] == pytest.approx([1 - second, second])
+    assert [ctx.effort for ctx in Numbers.contexts] == pytest.approx([2 * (1 - second), 2 * second])
+    counts = Counter(candidate.source for candidate in both.sample(1000, seed=0))
+    assert counts["test_knowingb"] == pytest.approx(1000 * second, abs=1)
+
+
+def test_shares_stay_as_they_were_set_if_they_are_to(knowing_kinds):
+    members = [numbers(prefix="a"), knowing(prefix="b")]
+    fixed = build("generator", {"kind": "union", "members": members, "adapt": False})
+    fixed.fit(context(known=("x",), sources=("test_knowing",)))
+    assert [ctx.effort for ctx in Numbers.contexts] == [1.0, 1.0]
+    assert [row["share"] for row in fixed.history()] == [0.5, 0.5]

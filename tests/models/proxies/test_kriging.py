@@ -84,10 +84,7 @@ def test_the_gradient_is_the_slope_of_the_marginal_likelihood(seed: int) -> None
     _, gradient = log_marginal_likelihood(train, y, h)
     step = 1e-5
     for name, slope in gradient.items():
-        moved = [
-            log_marginal_likelihood(train, y, _scaled(h, name, np.exp(sign * step)))[0]
-            for sign in (1.0, -1.0)
-        ]
+        moved = [log_marginal_likelihood(train, y, _scaled(h, name, np.exp(sign * step)))[0] for sign in (1.0, -1.0)]
         np.testing.assert_allclose((moved[0] - moved[1]) / (2 * step), slope, rtol=1e-5, atol=1e-6)
     variances = {"descriptor_variance", "similarity_variance_0", "similarity_variance_1", "noise_variance"}
     assert set(gradient) == variances | {"length_scale"}
