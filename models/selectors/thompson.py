@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from pydantic import Field
 
@@ -34,19 +36,28 @@ class Thompson(BatchSelector):
         )
 
     def _pick(self, pool: Pool, n: int) -> list[int]:
-        mean, covariance = joint_of(self, pool)
-        values, vectors = np.linalg.eigh(covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        signed = mean if pool.maximise else -mean
-        rng = np.random.default_rng(pool.seed)
+        draw_some = draws_of(self, pool, np.random.default_rng(pool.seed))
         taken = np.zeros(len(pool), dtype=bool)
         chosen: list[int] = []
         while len(chosen) < n:
-            draw = signed + root @ rng.standard_normal(len(pool))
+            draw = draw_some(1)[0]
             draw[taken] = -np.inf
             chosen.append(int(np.argmax(draw)))
             taken[chosen[-1]] = True
         return chosen
+
+
+def draws_of(selector: BatchSelector, pool: Pool, rng: np.random.Generator) -> Callable[[int], FloatArray]:
+    """Return what gives k joint draws of the function at a pool's members, shape `(k, m)`, larger being better.
+
+    Raises:
+        ValueError: the pool has no joint posterior, or it is not finite.
+    """
+    mean, covariance = joint_of(selector, pool)
+    values, vectors = np.linalg.eigh(covariance)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    signed = mean if pool.maximise else -mean
+    return lambda k: np.array([signed + root @ normal for normal in rng.standard_normal((k, len(pool)))])
 
 
 def joint_of(selector: BatchSelector, pool: Pool) -> tuple[FloatArray, FloatArray]:
