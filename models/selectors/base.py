@@ -60,6 +60,11 @@ class BatchSelector(Component):
         """Whether the features of the measured objects are used where the pool has them."""
         return False
 
+    @property
+    def wants_nearness(self) -> bool:
+        """Whether the pool must have what the space takes nearness by, whatever the options."""
+        return False
+
     class Options(Component.Options):
         """Options of every selector but the plainest."""
 

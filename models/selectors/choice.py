@@ -93,6 +93,8 @@ def coordinates_of(
         ValueError: the selector takes distances in a network's coordinates and the proxy has none.
     """
     kind = getattr(getattr(selector, "options", None), "features", None)
+    if kind is None and getattr(selector, "wants_nearness", False):
+        kind = "fingerprints"
     wants_train = bool(getattr(selector, "wants_train", kind is None)) and len(measured) > 0
     if kind == "posterior" or (kind is None and isinstance(selector, BatchSelector)):
         return None, None, None

@@ -7,17 +7,18 @@ from pydantic import Field
 
 from data.records import Prediction
 from models.protocols import Pool
-from models.selectors.base import BatchSelector, needs, ranking
+from models.selectors.base import needs, ranking
+from models.selectors.crowding import Crowd, CrowdedSelector
 from models.selectors.thompson import joint_of
 
 
-class KrigingBeliever(BatchSelector):
+class KrigingBeliever(CrowdedSelector):
     """Takes the best score, believes that its predicted mean was measured there, and scores all again.
 
     A believed mean leaves every mean as it is and lowers the variance of what is correlated with it; with an
     acquisition that looks at the best value, that rises to the believed one. The pool's `rescore` gives the scores of
     the campaign's acquisition; with the upper confidence bound this is GP-BUCB. One column of a pivoted Cholesky factor
-    per choice: O(m b^2) time for m members and a batch of b.
+    per choice: O(m b^2) time for m members and a batch of b. With `crowd` not more than so many are alike.
 
     Reference: Ginsbourger, Le Riche and Carraro, Kriging is well-suited to parallelize optimization (2010); Desautels,
     Krause and Burdick, Parallelizing Exploration-Exploitation Tradeoffs, JMLR 15 (2014).
@@ -28,7 +29,7 @@ class KrigingBeliever(BatchSelector):
 
     wants_joint = True
 
-    class Options(BatchSelector.Options):
+    class Options(CrowdedSelector.Options):
         """Options of the kriging believer."""
 
         pool: int | None = Field(500, ge=1, description="best scores to choose from, at least the batch; null: all")
@@ -44,8 +45,10 @@ class KrigingBeliever(BatchSelector):
         better = max if pool.maximise else min
         factor, left = np.empty((n, len(pool))), np.maximum(latent, 0.0)
         chosen, best, scores = [0], pool.best, pool.scores.copy()
+        crowd = Crowd(self, pool)
         while len(chosen) < n:
             at, done = chosen[-1], len(chosen) - 1
+            crowd.add(at)
             believed = float(predicted.mean[at])
             best = believed if best is None else better(best, believed)
             known = factor[:done, at] @ factor[:done]
@@ -54,5 +57,7 @@ class KrigingBeliever(BatchSelector):
             scores = np.array(pool.rescore(everybody, Prediction(predicted.mean, np.sqrt(left + noise)), best))
             scores[chosen] = -np.inf
             # Less deviation may forbid all that are left, as by a constrained bound: then the better score before.
-            chosen.append(next(int(i) for i in ranking(scores) if i not in chosen))
+            open_ = [int(i) for i in ranking(scores) if i not in chosen]
+            full = crowd.full
+            chosen.append(next((i for i in open_ if not full[i] and scores[i] > -np.inf), open_[0]))
         return chosen
