@@ -124,6 +124,13 @@ def test_the_joint_posterior_is_the_proxys(config, maximise):
     assert here.choose(5, seed=5) == here.selector.select(pool, 5)
 
 
+def test_a_crowd_is_seen_in_what_the_space_takes_nearness_by():
+    here = Round({"kind": "kriging_believer", "crowd": 1, "alike": 0.3})
+    chosen = [MOLECULES[i] for i in here.choose(3)]
+    alike = Molecules().nearness(chosen, chosen)
+    assert (alike[np.triu_indices(3, 1)] < 0.3).all()
+
+
 @pytest.mark.parametrize("maximise", [True, False])
 @pytest.mark.parametrize("acquisition", [UCB, {"kind": "expected_improvement"}, {"kind": "thompson_sampling"}], ids=str)
 def test_a_believer_asks_the_acquisition_of_the_campaign_again(acquisition, maximise):
