@@ -25,6 +25,7 @@ import yaml
 from benchmarks.pmo_harness.protocol import BudgetSpentError, Evaluations
 from data.chemistry.files.readers import zinc250k_rows
 from data.config import load_config
+from data.records import FloatArray
 from models.generators.genetic import Genetic
 from models.protocols import GenerationContext
 from models.registry import build
@@ -48,6 +49,11 @@ def usual_options(method: str) -> dict[str, Any]:
             "offspring": 20,
             "elite": 0,
         }
+    if method == "gp_thompson":
+        small = {"start": 50, "batch": 10, "generations": 4, "offspring": 25, "population": 150}
+        return small | {"carried": 50, "fresh": 10, "pool": 300, "mutation_share": 0.3}
+    if method == "gflownet":
+        return {"inverse_temperature": 50.0, "batch_size": 16, "warm_up_steps": 30, "start": START}
     return {"offspring": 5, "population": 10_000, "start": START, "largest": LARGEST} if method == "molga" else {}
 
 
@@ -128,6 +134,55 @@ def _neutral(space: Molecules, seed: int) -> Iterator[str]:
             continue
 
 
+def gp_thompson(evaluations: Evaluations, seed: int, given: Sequence[str]) -> Told:
+    """Search by a Gaussian process with Thompson sampling over graph edits."""
+    from benchmarks.pmo_harness.gp_thompson import search
+
+    space = Molecules(max_heavy_atoms=LARGEST, min_heavy_atoms=1)
+    library = [smiles for smiles, _ in zip(_neutral(space, seed), range(10 * START), strict=False)]
+    search(evaluations, library, space.variation(library), seed, options("gp_thompson", given))
+    return {}
+
+
+def gflownet(evaluations: Evaluations, seed: int, given: Sequence[str]) -> Told:
+    """Train a GFlowNet of fragments on the task itself by trajectory balance, R = exp(b score): every sample is a call.
+
+    It starts from the best of `start` measured members of ZINC and imitates unmeasured ones first, as in campaigns.
+    """
+    chosen = options("gflownet", given)
+    space = Molecules(max_heavy_atoms=50, min_heavy_atoms=4)
+    library = [smiles for smiles, _ in zip(_neutral(space, seed), range(20 * START), strict=False)]
+    known = [smiles for smiles in library if not space.outside(smiles)][: chosen["start"]]
+
+    def log_reward(objects: Sequence[str]) -> FloatArray:
+        return chosen["inverse_temperature"] * np.array([evaluations(text) for text in objects])
+
+    sampler = build(
+        "generator",
+        {
+            "kind": "gflownet",
+            "steps": evaluations.budget,
+            "batch_size": chosen["batch_size"],
+            "warm_up_steps": chosen["warm_up_steps"],
+            "library_molecules": 0,
+            "held_out_molecules": 0,
+        },
+    )
+    values = log_reward(known)
+    order = np.argsort(-values, kind="stable")
+    sampler.fit(
+        GenerationContext(
+            space=space,
+            log_reward=log_reward,
+            seed=seed,
+            known=tuple(known[i] for i in order),
+            known_log_reward=values[order],
+            library=tuple(library),
+        )
+    )
+    return {}
+
+
 def molga(evaluations: Evaluations, seed: int, given: Sequence[str]) -> Told:
     """Run Mol GA (Tripp and Hernandez-Lobato, arXiv 2310.09267) as released, but for a cap on the size of offspring.
 
@@ -165,6 +220,8 @@ def molga(evaluations: Evaluations, seed: int, given: Sequence[str]) -> Told:
 
 METHODS: Mapping[str, Callable[[Evaluations, int, Sequence[str]], Told]] = {
     "genetic": genetic,
+    "gflownet": gflownet,
+    "gp_thompson": gp_thompson,
     "molga": molga,
     "random": draws,
 }

@@ -4,13 +4,16 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from rdkit import Chem
 
 from benchmarks import pmo
 from benchmarks.pmo_harness import methods, report
+from benchmarks.pmo_harness.gp_thompson import TanimotoProcess
 from benchmarks.pmo_harness.protocol import BudgetSpentError, Evaluations, area, circles, figures
 from benchmarks.pmo_harness.runs import append, read_runs
+from models.featurisers.nearness import min_max
 from models.pmo.tasks import TASKS
 
 SCRIPT = pmo.__file__
@@ -65,6 +68,32 @@ def test_a_genetic_method_spends_the_calls_and_beats_its_start(method):
         score = Evaluations(methods.score_of("median1"), budget=130)
         assert methods.ask(method, score, 1, ["largest=12"])["too_large"] > 0
         assert max(Chem.MolFromSmiles(smiles).GetNumHeavyAtoms() for smiles in list(score.values)[100:]) <= 12
+
+
+def test_the_process_of_the_peer_is_the_textbooks():
+    rng = np.random.default_rng(0)
+    counts, values, new = rng.integers(0, 4, (20, 30)), rng.normal(size=20), rng.integers(0, 4, (5, 30))
+    process = TanimotoProcess(counts, values, 0.1)
+    k = min_max(counts, counts) + 0.1 * np.eye(20)
+    mean = np.linalg.solve(k, values).sum() / np.linalg.solve(k, np.ones(20)).sum()
+    cross = min_max(new, counts)
+    variance = process.scale * (1.0 - np.einsum("ij,ji->i", cross, np.linalg.solve(k, cross.T)))
+    told = process.marginals(new)
+    np.testing.assert_allclose(told[0], mean + cross @ np.linalg.solve(k, values - mean))
+    np.testing.assert_allclose(told[1], np.sqrt(variance))
+    drawn = process.draws(new, 20_000, rng)
+    assert drawn.mean(0) == pytest.approx(told[0], abs=0.05)
+    assert drawn.std(0) == pytest.approx(told[1], rel=0.05)
+
+
+@pytest.mark.parametrize("method", ["gp_thompson", "gflownet"])
+def test_a_method_with_a_model_spends_the_calls(method):
+    score = Evaluations(methods.score_of("median1"), budget=160)
+    methods.ask(method, score, 1, ["start=60"])
+    values = list(score.values.values())
+    assert len(values) == 160
+    if method == "gp_thompson":
+        assert max(values[60:]) > max(values[:60])
 
 
 def test_an_option_of_another_method_is_refused():
