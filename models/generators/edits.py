@@ -11,8 +11,9 @@ import numpy as np
 from pydantic import Field
 
 from data.records import Candidate
+from models.generators.spreading import spread
 from models.gflownet.editing.tilted import Tilted, tilt
-from models.gflownet.editing.walk import EditWalk, spread_starts
+from models.gflownet.editing.walk import EditWalk
 from models.protocols import GenerationContext
 from models.registry import Component
 from models.spaces.base import BaseSpace, variation_of
@@ -83,7 +84,7 @@ class Edits(Component["Edits.Options"]):
                 "The generator 'edits' starts from measured objects or a library inside the space; the context has "
                 "neither. Add a data source to the campaign."
             )
-        starts = spread_starts(inside, [space.family(obj) for obj in inside], options.starts, options.per_family)
+        starts = spread(inside, space.family, options.starts, options.per_family)
         walk = EditWalk(
             variation_of(space, context.library or context.known, self.kind),
             tuple(dict.fromkeys([*starts, *context.hints[: options.hinted]])),

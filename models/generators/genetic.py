@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from data.records import Candidate
+from models.generators.spreading import spread
 from models.protocols import GenerationContext
 from models.registry import Component
 from models.spaces.base import BaseSpace, Variation, variation_of
@@ -46,6 +47,7 @@ class Genetic(Component["Genetic.Options"]):
         fresh: int = Field(default=100, ge=0, description="random library objects in the first population")
         carried: int = Field(default=100, ge=0, description="best of the last search in the first population")
         hinted: int = Field(default=100, ge=0, description="best objects of other generators in the first population")
+        per_family: int | None = Field(default=None, ge=1, description="most objects of a family that go on; null: any")
         mutation_share: float = Field(default=0.3, ge=0, le=1, description="share of offspring with one parent")
         mutate_crossover: float = Field(default=0.05, ge=0, le=1, description="share of crossovers mutated too")
 
@@ -148,12 +150,15 @@ class Genetic(Component["Genetic.Options"]):
         return self._space, self._variation
 
     def _first_population(self, context: GenerationContext, rng: np.random.Generator) -> dict[str, float]:
-        elite = self.options.elite
-        pairs = zip(context.known[:elite], context.known_log_reward[:elite], strict=True)
-        population = {obj: float(value) for obj, value in pairs}
-        order = rng.permutation(len(context.library))[: self.options.fresh]
+        options = self.options
+        measured = dict(zip(context.known, context.known_log_reward.tolist(), strict=True))
+        elite = list(context.known[: options.elite])
+        if options.per_family is not None:
+            elite = list(spread(context.known, context.space.family, options.elite, options.per_family))
+        population = {obj: measured[obj] for obj in elite}
+        order = rng.permutation(len(context.library))[: options.fresh]
         fresh = [context.library[index] for index in order]
-        others = [*self._carried(context), *context.hints[: self.options.hinted], *fresh]
+        others = [*self._carried(context), *context.hints[: options.hinted], *fresh]
         unseen = [obj for obj in dict.fromkeys(others) if obj not in population and not context.space.outside(obj)]
         if unseen:
             values = context.log_reward(unseen)
@@ -208,7 +213,11 @@ class Genetic(Component["Genetic.Options"]):
         self._population = self._fittest({**self._population, **scored})
 
     def _fittest(self, objects: Mapping[str, float]) -> dict[str, float]:
-        return {obj: objects[obj] for obj in _ranked(objects)[: self.options.population]}
+        options, ranked = self.options, _ranked(objects)
+        if options.per_family is not None:
+            space, _ = self._require_fit()
+            ranked = list(spread(ranked, space.family, options.population, options.per_family))
+        return {obj: objects[obj] for obj in ranked[: options.population]}
 
     def _metrics(self, generation: int, children: int) -> dict[str, float]:
         values = list(self._population.values())

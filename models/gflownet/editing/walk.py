@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,23 +43,3 @@ class EditWalk:
         if rng.random() < self.mutation_share:
             return self.variation.mutate(parent, rng)
         return self.variation.crossover(parent, self.starts[int(rng.integers(len(self.starts)))], rng)
-
-
-def spread_starts(objects: Sequence[str], families: Sequence[str], n: int, per_family: int) -> tuple[str, ...]:
-    """Return the first n of objects in order, of each family `per_family` at most; then, if those are too few, others.
-
-    Args:
-        objects: best first.
-        families: of the objects.
-        n: how many.
-        per_family: at least 1.
-    """
-    counts: dict[str, int] = {}
-    chosen: list[str] = []
-    rest: list[str] = []
-    for obj, family in zip(objects, families, strict=True):
-        counts[family] = counts.get(family, 0) + 1
-        (chosen if counts[family] <= per_family else rest).append(obj)
-        if len(chosen) == n:
-            break
-    return tuple([*chosen, *rest][:n])

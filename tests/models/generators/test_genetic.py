@@ -1,6 +1,7 @@
 """The genetic algorithm as a generator: it climbs, stays inside, repeats, and can be stored."""
 
 import io
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -186,3 +187,12 @@ def test_the_best_are_unmeasured_and_in_order():
     best = fitted().best(10)
     assert list(best.values()) == sorted(best.values(), reverse=True)
     assert not set(best) & set(context().known)
+
+
+def test_families_are_kept_from_taking_over():
+    free, niched = fitted(generations=8, offspring=60), fitted(generations=8, offspring=60, per_family=3)
+
+    def largest(generator):
+        return max(Counter(map(SPACE.family, generator.state()["population"])).values())
+
+    assert largest(niched) < largest(free)

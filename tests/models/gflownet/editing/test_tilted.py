@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.gflownet.editing.tilted import beta_of, effective, slope_of, tilt, without_replacement
-from models.gflownet.editing.walk import EditWalk, spread_starts
+from models.gflownet.editing.walk import EditWalk
 
 LETTERS, LENGTH = "abc", 4
 WORDS = ["".join(letters) for letters in itertools.product(LETTERS, repeat=LENGTH)]
@@ -130,12 +130,6 @@ def test_the_slope_is_that_of_the_line_through_the_values():
     assert slope_of(own, place, 0.7 * own[place] + 2.0, 0.0) == pytest.approx(0.7, abs=0.05)
     assert slope_of(own, place, -own[place], 0.5) == 0.0
     assert slope_of(own[:2], place[:8], own[place[:8]], 0.5) == 0.5
-
-
-def test_starts_are_spread_over_families_as_far_as_there_are_enough():
-    objects, families = ["a1", "a2", "a3", "b1", "c1"], ["a", "a", "a", "b", "c"]
-    assert spread_starts(objects, families, 4, 2) == ("a1", "a2", "b1", "c1")
-    assert spread_starts(objects, families, 5, 1) == ("a1", "b1", "c1", "a2", "a3")
 
 
 def test_a_walk_without_any_edit_is_refused():
