@@ -148,12 +148,12 @@ class Runs(ABC):
         Args:
             run_id: of which run.
             rows: one mapping of metrics per step; `None`, NaN and the step itself are left out.
-            step: key of a row that holds its step; rows without it get their position.
+            step: key of a row that holds its step; rows without it, or with NaN, get their position.
         """
         # One stamp for all: a metric that is published again after a crash is the same row, not a second point.
         stamp = self.stamp(run_id)
         found = [
-            Metric(key, float(value), stamp, int(row.get(step) or position))
+            Metric(key, float(value), stamp, _step(row.get(step), position))
             for position, row in enumerate(rows)
             for key, value in row.items()
             if key != step and value is not None and math.isfinite(value)
@@ -413,3 +413,7 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 _ODD = re.compile(r"[^\w\-. /]", re.ASCII)
 """What no name of a parameter may have: names of variables are the user's."""
+
+
+def _step(value: float | None, position: int) -> int:
+    return position if value is None or not math.isfinite(value) else int(value)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from rdkit import RDConfig
+from rdkit import Chem, RDConfig
+from rdkit.Chem import rdFingerprintGenerator
 
 from data.chemistry.molecules import shared
+
+_RADIUS = 2
+_morgan = rdFingerprintGenerator.GetMorganGenerator(radius=_RADIUS)
 
 
 @cache
@@ -36,3 +41,23 @@ def synthetic_accessibility(smiles: str) -> float:
     if mol is None:
         raise ValueError(f"{smiles!r} is no valid SMILES; the score needs a molecule that RDKit can read.")
     return float(_scorer().calculateScore(mol))
+
+
+@cache
+def _seen() -> Mapping[int, float]:
+    """Return the environments of up to two bonds in the million molecules of PubChem that the score was made from."""
+    scorer = _scorer()
+    if scorer._fscores is None:  # as `calculateScore` does
+        scorer.readFragmentScores()
+    scores: Mapping[int, float] = scorer._fscores
+    return scores
+
+
+def unseen_environments(mol: Chem.Mol) -> int:
+    """Return how many atoms lie in surroundings, two bonds around, that the score's million molecules do not have."""
+    output = rdFingerprintGenerator.AdditionalOutput()
+    output.AllocateBitInfoMap()
+    _morgan.GetSparseCountFingerprint(mol, additionalOutput=output)
+    seen = _seen()
+    unseen = {atom for key, places in output.GetBitInfoMap().items() if key not in seen for atom, _ in places}
+    return len(unseen)

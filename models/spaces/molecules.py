@@ -52,7 +52,7 @@ class Molecules(BaseSpace["Molecules.Options"]):
 
     kind = "molecules"
     nouns = ("molecule", "molecules")
-    features = {"kind": "both"}
+    features = {"kind": "descriptors_and_fingerprints"}
     neighbours = {"kind": "morgan_counts"}
     construction = {"kind": "fragments"}
     column = "smiles"

@@ -139,7 +139,7 @@ def tilt(
         log_rewards.update(zip(objects, rewards.tolist(), strict=True))
         learnt[level] = slope_of(beta * own, place, beta * rewards, learnt[level])
         figures = {
-            "level": level + 1.0,
+            "step": level + 1.0,
             "objects": float(len(objects)),
             "mean_log_reward": float(rewards.mean()),
             "best_log_reward": float(rewards.max()),

@@ -51,6 +51,40 @@ def test_synthetic_accessibility_refuses_above_its_bound_only():
     assert "at most 4 passes" in reasons[1]
 
 
+LAUGHED_AT = {
+    "O=C1C(=O)c2snnc2-c2nnsc21": "a quinone between two thiadiazoles",
+    "CC(=O)C(=O)C(C)=O": "a vicinal tricarbonyl",
+    "N=NC1=C(Cl)C(=O)C(=O)C1=O": "a diazene",
+    "O=C1C=NN=C1": "a pyrazol-4-one",
+    "Cc1nnnnc1C": "a tetrazine of four nitrogens in a row",
+    "N=NS(=O)(=O)S(=O)(=O)N=C1C(=O)C1=O": "a disulfone",
+}
+MADE = {
+    "O=C1C=CC(=O)C=C1": "benzoquinone",
+    "N#CC(C#N)=C1C=CC(=C(C#N)C#N)C=C1": "TCNQ",
+    "O=C1C(Cl)=C(Cl)C(=O)C(C#N)=C1C#N": "DDQ",
+    "O=C1C(=O)c2ccccc2C1=O": "ninhydrin without water",
+    "O=[N+]([O-])c1ccc([N+](=O)[O-])cc1": "dinitrobenzene",
+    "FC(F)(F)c1ccc(C#N)cc1": "a benzonitrile",
+}
+
+
+def test_surroundings_that_nobody_has_seen_are_refused_and_known_acceptors_are_not():
+    reasons = refuse(list(LAUGHED_AT), kind="familiar_environments")
+    assert [name for name, reason in zip(LAUGHED_AT.values(), reasons, strict=True) if reason is None] == []
+    reasons = refuse(list(MADE), kind="familiar_environments")
+    assert [name for name, reason in zip(MADE.values(), reasons, strict=True) if reason is not None] == []
+
+
+def test_how_many_atoms_may_be_in_such_surroundings_is_set():
+    tricarbonyl = "CC(=O)C(=O)C(C)=O"
+    reason = refuse([tricarbonyl], kind="familiar_environments", unseen=0)[0]
+    atoms = int(reason.split()[0])
+    assert atoms >= 3
+    assert refuse([tricarbonyl], kind="familiar_environments", unseen=atoms) == [None]
+    assert refuse([tricarbonyl], kind="familiar_environments", unseen=atoms - 1) != [None]
+
+
 def test_the_scorer_leaves_the_search_path_alone():
     before = list(sys.path)
     synthetic_accessibility("CCO")
