@@ -82,10 +82,13 @@ def acquisition_of(config: CampaignConfig) -> Acquisition:
 def proxy_spec(config: ProxyConfig, space: BaseSpace[Any]) -> dict[str, Any]:
     """Return the proxy's `{kind, option...}`; where the file names no features, they are the space's."""
     spec = config.component()
-    features = find("proxy", spec["kind"]).Options.model_fields.get("features")
-    if features is None or "features" in spec or dict(space.features) == {"kind": features.default}:
+    proxy = find("proxy", spec["kind"])
+    features = proxy.Options.model_fields.get("features")
+    if features is None or "features" in spec:
         return spec
-    return {**spec, "features": dict(space.features)}
+    usual = space.weighed_features if getattr(proxy, "weighs_features", False) else None
+    usual = dict(usual or space.features)
+    return spec if usual == {"kind": features.default} else {**spec, "features": usual}
 
 
 def selector_of(config: CampaignConfig) -> Selector:

@@ -72,6 +72,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
 
     kind = "gaussian_process"
     reference = "Rasmussen and Williams, Gaussian Processes for Machine Learning, MIT Press (2006)"
+    weighs_features = True
 
     class Options(BaseProxy.Options):
         """Options of the Gaussian process."""

@@ -76,6 +76,8 @@ class BaseSpace(Component[OptionsT]):
     nouns: ClassVar[tuple[str, str]] = ("object", "objects")
     features: ClassVar[Mapping[str, Any]]
     """`{kind, option...}` of the featuriser that proxies use where they are not told another."""
+    weighed_features: ClassVar[Mapping[str, Any] | None] = None
+    """The same for proxies that learn which kinds of features matter and calculate no others; None: `features`."""
     neighbours: ClassVar[Mapping[str, Any]]
     """`{kind, option...}` of the featuriser in which nearness is taken."""
     column: ClassVar[str] = "object"

@@ -52,7 +52,8 @@ class Molecules(BaseSpace["Molecules.Options"]):
 
     kind = "molecules"
     nouns = ("molecule", "molecules")
-    features = {"kind": "descriptors_and_fingerprints"}
+    features = {"kind": "both"}
+    weighed_features = {"kind": "descriptors_and_fingerprints"}
     neighbours = {"kind": "morgan_counts"}
     construction = {"kind": "fragments"}
     column = "smiles"
