@@ -264,6 +264,38 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             mean, covariance = fitted.posterior.joint(self._cross(fitted, found), own)
         return fitted.location + fitted.scale * mean.round(_DECIMALS), fitted.scale**2 * covariance
 
+    def held_out(self, objects: Sequence[str], values: FloatArray, fold: Sequence[int]) -> Prediction | None:
+        """Predict each of the n objects that it was trained on without its fold, exactly and from the one fit.
+
+        Hyperparameters and the standardisation of features and target stay those of all objects. None where the
+        posterior goes through inducing points.
+
+        Args:
+            objects: those of `fit`, in any order.
+            values: theirs, shape `(n,)`.
+            fold: n numbers of folds, at least two different ones.
+
+        Raises:
+            RuntimeError: the proxy was not trained.
+            ValueError: it was trained on another number of objects, or there is one fold only.
+        """
+        fitted, values = self._ready(), checked_labels(self.kind, objects, values)
+        if not isinstance(fitted.posterior, Posterior):
+            return None
+        n = len(fitted.posterior.weights)
+        if len(objects) != n or len(fold) != n or len(set(fold)) < 2:
+            raise ValueError(
+                f"What a {self.kind} of {n} objects predicts without a fold is asked for the same {n} objects in at "
+                f"least 2 folds; got {len(objects)} objects and {len(set(fold))} folds of {len(fold)}."
+            )
+        order = canonical_order(objects, values)
+        with one_blas_thread():
+            error, variance = fitted.posterior.left_out(np.asarray(fold)[order])
+        mean, std = np.empty(n), np.empty(n)
+        mean[order] = values[order] - fitted.scale * error.round(_DECIMALS)
+        std[order] = fitted.scale * np.sqrt(variance).round(_DECIMALS).clip(10.0**-_DECIMALS)
+        return Prediction(mean, std)
+
     def state(self) -> dict[str, Any]:
         """Return the fitted state: tensors only, loadable with `torch.load(weights_only=True)`."""
         fitted = self._ready()

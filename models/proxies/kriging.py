@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import cho_solve, lapack, solve_triangular
 from scipy.optimize import minimize
 
@@ -244,6 +245,31 @@ class Posterior:
         left = 1.0 - cross @ self.ones
         joint = covariance(own, self.h) - half.T @ half + np.outer(left, left) / self.ones.sum()
         return self.mean + cross @ self.weights, 0.5 * (joint + joint.T)
+
+    def left_out(self, fold: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
+        """Return error and variance `(n,)` of each training value, predicted without the values of its fold.
+
+        They are those of `posterior` with the same hyperparameters on the other folds, the constant mean estimated
+        anew. With `P = K^-1 - K^-1 1 1' K^-1 / (1' K^-1 1)` the errors of a fold I are `P_II^-1 (P y)_I` and their
+        covariance is `P_II^-1`: one inverse for all folds.
+
+        Reference: Dubrule, Mathematical Geology 15, 687 (1983); Ginsbourger and Schaerer, Statistics and Computing 35
+        (2025), for folds of any size.
+
+        Args:
+            fold: n numbers of folds, at least two different ones.
+        """
+        inverse, _ = lapack.dpotri(self.factor, lower=1)
+        error, variance = np.empty(len(fold)), np.empty(len(fold))
+        for k in np.unique(fold):
+            rows = np.flatnonzero(fold == k)
+            block = inverse[np.ix_(rows, rows)]  # of the lower triangle only, as LAPACK leaves it
+            block = np.tril(block) + np.tril(block, -1).T
+            factor, _ = cholesky(block - np.outer(self.ones[rows], self.ones[rows]) / self.ones.sum())
+            error[rows] = cho_solve((factor, True), self.weights[rows])
+            root = solve_triangular(factor, np.eye(len(rows)), lower=True, check_finite=False)
+            variance[rows] = np.square(root).sum(0)
+        return error, np.maximum(variance, self.h.noise_variance)
 
 
 def posterior(pairs: Pairs, values: FloatArray, h: Hyperparameters) -> Posterior:
