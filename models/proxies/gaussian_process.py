@@ -21,6 +21,7 @@ from models.proxies.checks import FEWEST_LABELS, canonical_order, checked_labels
 from models.proxies.design import CLIP, Standardiser
 from models.proxies.inducing import InducingPosterior, inducing_posterior
 from models.proxies.kriging import Hyperparameters, Pairs, Posterior, fit_hyperparameters, posterior
+from models.proxies.packing import dense_counts, sparse_counts, square, triangle
 from models.proxies.relevance import FEWEST_STARTS, MOST_POINTS, fit_length_scales
 from models.proxies.target import Target
 from models.proxies.tensors import as_tensors
@@ -304,7 +305,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             "descriptor_mean": fitted.standardiser.mean,
             "descriptor_scale": fitted.standardiser.scale,
             "z": fitted.z,
-            "counts": fitted.counts.astype(np.int16),
+            **sparse_counts(fitted.counts),
             "target": np.array([fitted.location, fitted.scale]),
             "weights": post.weights,
             "ones": post.ones,
@@ -312,9 +313,10 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             "hyperparameters": np.array(astuple(post.h)),
         }
         if isinstance(post, Posterior):
-            arrays["factor"] = post.factor
+            arrays["factor"] = triangle(post.factor)
         else:
-            arrays |= {"factor": post.prior, "inducing": post.data, "precision": np.array([post.precision])}
+            arrays |= {"factor": triangle(post.prior), "inducing": triangle(post.data)}
+            arrays["precision"] = np.array([post.precision])
         return dict(as_tensors(arrays))
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -325,7 +327,8 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         """
         expected = {"descriptor_mean", "descriptor_scale", "z", "counts", "target", "factor", "weights", "ones"}
         checked_state(self.kind, state, expected | {"mean_jitter", "hyperparameters"})
-        names = expected | {"mean_jitter", "hyperparameters"} | (state.keys() & {"inducing", "precision"})
+        names = expected | {"mean_jitter", "hyperparameters"}
+        names |= state.keys() & {"inducing", "precision", "counts_at", "counts_shape"}
         a = {name: state[name].detach().cpu().numpy().copy() for name in names}
         width = self.featuriser([]).dense.shape[1]
         if width and len(a["descriptor_mean"]) != width:
@@ -335,7 +338,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             )
         mean, jitter = a["mean_jitter"].tolist()
         location, scale = a["target"].tolist()
-        factor = np.asfortranarray(a["factor"])
+        factor = square(a["factor"])
         h = Hyperparameters(*a["hyperparameters"].tolist())
         # Division by length-scales is never clipped; such features have no mean taken off (`_relevant`).
         clip = math.inf if self._each and not a["descriptor_mean"].any() else self.options.clip
@@ -343,6 +346,6 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         post: Posterior | InducingPosterior = Posterior(factor, a["weights"], a["ones"], mean, h, jitter)
         if "inducing" in a:
             precision = float(a["precision"][0])
-            data = np.asfortranarray(a["inducing"])
+            data = square(a["inducing"])
             post = InducingPosterior(factor, data, a["weights"], a["ones"], precision, mean, h, jitter)
-        self._fitted = _Fitted(standardiser, a["z"], a["counts"].astype(np.int32), location, scale, post)
+        self._fitted = _Fitted(standardiser, a["z"], dense_counts(a), location, scale, post)

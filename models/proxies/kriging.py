@@ -13,6 +13,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 BLOCK = 64
 """Rows per matrix product of a posterior. A BLAS chooses its kernel by shape and so changes last bits with the number
 of rows; with one shape for every product a point is predicted alike in any company."""
+
+COARSE = 300
+"""Values from which as many, drawn by the seed, say which start is the best; all of them are asked from there only."""
 
 _JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 
@@ -147,6 +151,8 @@ def fit_hyperparameters(
 ) -> Hyperparameters:
     """Return hyperparameters of maximal marginal likelihood, by L-BFGS from `restarts` starts.
 
+    With more than `COARSE` values so many of them choose among the starts, and all of them from where the best ended.
+
     Args:
         pairs: of the n training points with themselves.
         values: shape `(n,)`, standardised.
@@ -173,7 +179,7 @@ def fit_hyperparameters(
             **{f.name: given.get(f.name, 1.0 if f.name == "length_scale" else 0.0) for f in fields(Hyperparameters)}
         )
 
-    def loss(theta: FloatArray) -> tuple[float, FloatArray]:
+    def loss(theta: FloatArray, pairs: Pairs = pairs, values: FloatArray = values) -> tuple[float, FloatArray]:
         value, gradient = log_marginal_likelihood(pairs, values, unpack(theta))
         return -value, -np.array([gradient[name] for name in names])
 
@@ -183,8 +189,19 @@ def fit_hyperparameters(
     starts = [origin, *(np.clip(origin + rng.normal(0.0, 1.0, len(names)), low, high) for _ in range(restarts - 1))]
     bounds = list(zip(low.tolist(), high.tolist(), strict=True))
     with one_blas_thread():
+        if len(values) > COARSE:
+            few = np.sort(np.random.default_rng([seed, 1]).choice(len(values), COARSE, replace=False))
+            coarse = partial(loss, pairs=_among(pairs, few), values=values[few])
+            found = [minimize(coarse, at, jac=True, method="L-BFGS-B", bounds=bounds) for at in starts]
+            starts = [min(found, key=lambda result: float(result.fun)).x]
         found = [minimize(loss, at, jac=True, method="L-BFGS-B", bounds=bounds) for at in starts]
     return unpack(min(found, key=lambda result: float(result.fun)).x)
+
+
+def _among(pairs: Pairs, rows: NDArray[np.intp]) -> Pairs:
+    at = np.ix_(rows, rows)
+    distance, similarity = pairs.distance, pairs.similarity
+    return Pairs(None if distance is None else distance[at], None if similarity is None else similarity[at])
 
 
 @dataclass(frozen=True, slots=True)
