@@ -39,6 +39,7 @@ from models.proxies.warm_start import Fitter, refits
 from models.registry import build
 from models.screens.domain import ApplicabilityDomain
 from models.spaces.base import BaseSpace
+from tasks.shared_files import share
 from tasks.stages import CODE_VERSION, BadInput, CampaignContext, CampaignRef, StageRef, folder_sha256, run_stage
 from tasks.storage import load_proxy, load_state, read_json, read_table, save_state, write_json
 from tasks.workspace import Workspace
@@ -354,8 +355,9 @@ def _use(
     reused = stored_proxy(context.workspace, key) is not None
     kept = trained(context.workspace, config, data, seed, maximise=maximise, previous=previous)
     for file in kept.iterdir():
-        shutil.copyfile(file, folder / file.name)
-    training = read_json(folder / "training.json")
+        if file.name != "training.json":  # which is written anew below
+            share(file, folder / file.name)
+    training = read_json(kept / "training.json")
     factor = 1.0 if config.calibration == "none" else purchase_factor(bought)
     if factor != 1.0:
         # The store keeps what depends on the measurements alone; what they were bought on is this campaign's.
