@@ -72,6 +72,23 @@ class RefittableProxy(Protocol):
 
 
 @runtime_checkable
+class SelfTestingProxy(Protocol):
+    """A proxy that knows what it would predict without a part of its data: folds then cost no training."""
+
+    def held_out(self, objects: Sequence[str], values: FloatArray, fold: Sequence[int]) -> Prediction | None:
+        """Predict each of the n objects that the proxy was trained on as if its fold had not been there.
+
+        What was chosen once on all data (hyperparameters, standardisation) stays: for small data sets that flatters.
+        None: this fitted model cannot tell, and copies are to be trained without each fold.
+
+        Args:
+            objects: those of `fit`, in any order.
+            values: theirs, shape `(n,)`.
+            fold: n numbers of folds, at least two different ones.
+        """
+
+
+@runtime_checkable
 class EmbeddingProxy(Protocol):
     """A proxy that has learnt coordinates, in which distances mean something for the target."""
 

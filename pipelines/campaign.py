@@ -29,6 +29,7 @@ from pipelines.validation import check_source, checked_config
 from pipelines.zombies import bury_zombies
 from tasks.measure import measure
 from tasks.oracles.booking import book_of
+from tasks.oracles.lasting import dismiss
 from tasks.prepare_data import prepare_data
 from tasks.propose import propose
 from tasks.reporting.report import final_report, report
@@ -135,6 +136,8 @@ def run_campaign(
             raise
         else:
             outcome = Outcome(begun, CampaignState.DONE, "")
+        finally:
+            dismiss()
         if has_lost(ledger, begun.id):
             raise LockLost(begun.name)
         ledger.set_state(begun.id, outcome.state, outcome.message)

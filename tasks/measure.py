@@ -176,7 +176,13 @@ def _call(context: CampaignContext, book: OracleBook, oracle: Oracle, round: int
     try:
         with (
             UndeliveredAnswers(context, book, min(side_by_side * oracle.chunk, len(jobs))) as answers,
-            OraclePool(spec, space, workers=side_by_side, search_path=[context.campaign.base]) as pool,
+            OraclePool(
+                spec,
+                space,
+                workers=side_by_side,
+                search_path=[context.campaign.base],
+                lasting=book.identity if getattr(oracle, "lasting", False) else None,
+            ) as pool,
         ):
             pool.run(jobs, on_submit=on_submit, on_result=on_result, on_left=on_left)
     except _Enough:  # the calls that were in flight have been answered too

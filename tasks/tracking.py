@@ -34,6 +34,7 @@ from data.masking import masked
 from tasks.file_lock import alone
 from tasks.locations import local_path
 from tasks.private_files import private_database, tighten
+from tasks.shared_files import share_folder
 from tasks.workspace import Workspace
 
 log = logging.getLogger("discover.tracking")
@@ -177,8 +178,17 @@ class Runs(ABC):
         self.client.log_inputs(run_id, datasets=[DatasetInput(data)])
 
     def artifacts(self, run_id: str, folder: Path, path: str) -> None:
-        """Copy a folder into the run's artifacts."""
-        self.client.log_artifacts(run_id, str(folder), path)
+        """Have the files of a folder among the run's artifacts: the same files where we keep both, else copies."""
+        place = self._ours(self.client.get_run(run_id).info.artifact_uri)
+        if place is None:
+            self.client.log_artifacts(run_id, str(folder), path)
+        else:
+            share_folder(folder, place / path)
+
+    def _ours(self, location: str) -> Path | None:
+        """Return the folder of an address of artifacts, if it is in the workspace and no server is asked."""
+        place = local_path(location) if self._is_database else None
+        return place if place is not None and place.resolve().is_relative_to(self.workspace.home.resolve()) else None
 
     def link(self, run_id: str, artifact: str) -> str:
         """Return the page of an artifact, relative to the address of MLflow's user interface."""
@@ -258,6 +268,9 @@ class Tracker(Runs):
             for file in target.rglob("*"):  # copies have the modes of what was copied
                 tighten(file)
             self.client.log_model_artifacts(model.model_id, str(target))
+        place = self._ours(str(model.artifact_location))
+        if place is not None:
+            share_folder(folder, place / "artifacts" / folder.name)
         self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
         now = int(time.time() * 1000)
         metrics = [

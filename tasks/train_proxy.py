@@ -23,7 +23,7 @@ from prefect.cache_policies import NO_CACHE
 from data.config import ProxyConfig, digest
 from data.records import Arm, FloatArray, JsonDict, Prediction
 from models.parts import proxy_spec, space_of
-from models.protocols import Proxy
+from models.protocols import Proxy, SelfTestingProxy
 from models.proxies.calibration import (
     Calibrated,
     Purchases,
@@ -39,6 +39,7 @@ from models.proxies.warm_start import Fitter, refits
 from models.registry import build
 from models.screens.domain import ApplicabilityDomain
 from models.spaces.base import BaseSpace
+from tasks.shared_files import share
 from tasks.stages import CODE_VERSION, BadInput, CampaignContext, CampaignRef, StageRef, folder_sha256, run_stage
 from tasks.storage import load_proxy, load_state, read_json, read_table, save_state, write_json
 from tasks.workspace import Workspace
@@ -46,6 +47,9 @@ from tasks.workspace import Workspace
 logger = logging.getLogger(__name__)
 
 FOLDS = 5
+ONE_FIT = 500
+"""Labels from which a proxy that can tell what it predicts without a fold is asked, and not trained for each: what
+fewer labels choose with the held-out ones among them would flatter the proxy."""
 
 MODELS = "models.pt"
 """File of what a network goes on from in the next round."""
@@ -208,16 +212,17 @@ def _train(
     fitter = Fitter(make, seed=seed, previous=None if previous is None else load_state(previous / MODELS))
     alone = {data.space.nouns[0]: list(data.ids)}
     split = _split(data, seed, {data.space.family_name: data.groups(), **alone}, stable=refits(make()))
-    held = _HeldOut.of(fitter, data, split)
+    whole = fitter.fit("all", data.ids, data.objects, data.values)
+    held = _HeldOut.of(fitter, data, split, whole)
     calibration = fit_calibration(config.calibration, held.prediction, data.values)
     across = calibrate_across(config.calibration, held.prediction, data.values, split.fold)
     drawn, shuffled, random_split = held, across, split
     # Where every object stands alone (a space without families), both splits are one.
     if split.by not in alone and data.groups() != list(data.ids):
         random_split = _split(data, seed, alone, stable=split.stable)
-        drawn = _HeldOut.of(fitter, data, random_split)
+        drawn = _HeldOut.of(fitter, data, random_split, whole)
         shuffled = calibration(drawn.prediction)
-    proxy = calibrated(fitter.fit("all", data.ids, data.objects, data.values), calibration)
+    proxy = calibrated(whole, calibration)
     save_state(folder / "proxy.pt", proxy.state())
     write_json(folder / "proxy.json", proxy.config())
     if refits(make()):
@@ -234,6 +239,7 @@ def _train(
         "calibration": {"method": config.calibration, "knots": calibration.knots.tolist()},
         "split": str(split),
         "random_split": str(random_split),
+        "refitted_folds": held.refitted,
     }
 
 
@@ -263,26 +269,31 @@ class _HeldOut:
         prediction: of the n measured objects.
         fold: n numbers of folds.
         similarity: of each object to the nearest one outside its fold, shape `(n,)`.
+        refitted: whether a proxy was trained without each fold; else one proxy told what it predicts without it.
     """
 
     prediction: Prediction
     fold: list[int]
     similarity: FloatArray
+    refitted: bool
 
     @classmethod
-    def of(cls, fitter: Fitter, data: TrainingData, split: _Split) -> _HeldOut:
+    def of(cls, fitter: Fitter, data: TrainingData, split: _Split, whole: Proxy) -> _HeldOut:
         def train(k: int, rows: list[int]) -> Proxy:
             ids, objects = [data.ids[i] for i in rows], [data.objects[i] for i in rows]
             name = f"{split.by} {k}" if split.stable else None
             return fitter.fit(name, ids, objects, data.values[rows])
 
-        prediction = out_of_fold(train, data.objects, split.fold)
+        told = None
+        if len(data) >= ONE_FIT and isinstance(whole, SelfTestingProxy):
+            told = whole.held_out(data.objects, data.values, split.fold)
+        prediction = out_of_fold(train, data.objects, split.fold) if told is None else told
         similarity = np.empty(len(data))
         for k in set(split.fold):
             here = np.array(split.fold) == k
             nearest = ApplicabilityDomain(data.keep(~here).objects, 0.0, data.space.nearness)
             similarity[here] = nearest.similarity(data.keep(here).objects)
-        return cls(prediction, split.fold, similarity)
+        return cls(prediction, split.fold, similarity, refitted=told is None)
 
     def table(self, data: TrainingData, shown: Prediction) -> pd.DataFrame:
         """Return a row per object: measured, predicted, deviation calibrated and as the proxy gave it."""
@@ -344,8 +355,9 @@ def _use(
     reused = stored_proxy(context.workspace, key) is not None
     kept = trained(context.workspace, config, data, seed, maximise=maximise, previous=previous)
     for file in kept.iterdir():
-        shutil.copyfile(file, folder / file.name)
-    training = read_json(folder / "training.json")
+        if file.name != "training.json":  # which is written anew below
+            share(file, folder / file.name)
+    training = read_json(kept / "training.json")
     factor = 1.0 if config.calibration == "none" else purchase_factor(bought)
     if factor != 1.0:
         # The store keeps what depends on the measurements alone; what they were bought on is this campaign's.

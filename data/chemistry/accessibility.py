@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 
@@ -31,8 +31,9 @@ def _scorer() -> ModuleType:
     return module
 
 
+@lru_cache(maxsize=2**15)
 def synthetic_accessibility(smiles: str) -> float:
-    """Return the score of a molecule, from 1 (easy to make) to 10 (hard).
+    """Return the score of a molecule, from 1 (easy to make) to 10 (hard); kept, since every round's report asks again.
 
     Raises:
         ValueError: the text is no valid SMILES.

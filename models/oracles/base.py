@@ -71,6 +71,9 @@ class BaseOracle(Component[OracleOptionsT]):
     version: str = "1"
     by_content: ClassVar[frozenset[str]] = frozenset()
     """Options that do not count as text, since `contents` tells what they lead to."""
+    lasting: ClassVar[bool] = False
+    """Whether a process that has measured may wait for the next round: it remembers nothing that the identity leaves
+    out, and holds no device or licence meanwhile."""
     _space: BaseSpace[Any] | None = None
 
     def bind(self, space: BaseSpace[Any]) -> Self:

@@ -32,6 +32,7 @@ class Pmo(MoleculeOracle["Pmo.Options"]):
     kind = "pmo"
     spaces = ("molecules",)
     digits = 12
+    lasting = True
     reference = "Gao, Fu, Sun, Coley, NeurIPS 2022; Brown et al., J. Chem. Inf. Model. 2019, 59, 1096"
 
     class Options(OracleOptions):

@@ -45,6 +45,7 @@ class RdkitScore(MoleculeOracle["RdkitScore.Options"]):
     kind = "rdkit"
     spaces = ("molecules",)
     digits = 9
+    lasting = True
     reference = "Bickerton et al., Nature Chem. 2012, 4, 90; Wildman, Crippen, J. Chem. Inf. Comput. Sci. 1999, 39, 868"
 
     class Options(OracleOptions):

@@ -43,6 +43,7 @@ class Table(ObjectOracle["Table.Options"]):
 
     kind = "table"
     semantics = "pure"
+    lasting = True
 
     class Options(LibraryOptions, OracleOptions):
         """Options of the oracle `table`."""

@@ -14,13 +14,14 @@ from pydantic import Field
 from scipy.spatial.distance import cdist
 
 from data.records import FloatArray, Prediction
-from models.featurisers.base import Features
+from models.featurisers.base import Features, no_counts
 from models.featurisers.nearness import min_max
 from models.proxies.base import BaseProxy
 from models.proxies.checks import FEWEST_LABELS, canonical_order, checked_labels, checked_state
 from models.proxies.design import CLIP, Standardiser
 from models.proxies.inducing import InducingPosterior, inducing_posterior
 from models.proxies.kriging import Hyperparameters, Pairs, Posterior, fit_hyperparameters, posterior
+from models.proxies.packing import dense_counts, sparse_counts, square, triangle
 from models.proxies.relevance import FEWEST_STARTS, MOST_POINTS, fit_length_scales
 from models.proxies.target import Target
 from models.proxies.tensors import as_tensors
@@ -281,6 +282,38 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             mean, covariance = fitted.posterior.joint(self._cross(fitted, found), own)
         return fitted.location + fitted.scale * mean.round(_DECIMALS), fitted.scale**2 * covariance
 
+    def held_out(self, objects: Sequence[str], values: FloatArray, fold: Sequence[int]) -> Prediction | None:
+        """Predict each of the n objects that it was trained on without its fold, exactly and from the one fit.
+
+        Hyperparameters and the standardisation of features and target stay those of all objects. None where the
+        posterior goes through inducing points.
+
+        Args:
+            objects: those of `fit`, in any order.
+            values: theirs, shape `(n,)`.
+            fold: n numbers of folds, at least two different ones.
+
+        Raises:
+            RuntimeError: the proxy was not trained.
+            ValueError: it was trained on another number of objects, or there is one fold only.
+        """
+        fitted, values = self._ready(), checked_labels(self.kind, objects, values)
+        if not isinstance(fitted.posterior, Posterior):
+            return None
+        n = len(fitted.posterior.weights)
+        if len(objects) != n or len(fold) != n or len(set(fold)) < 2:
+            raise ValueError(
+                f"What a {self.kind} of {n} objects predicts without a fold is asked for the same {n} objects in at "
+                f"least 2 folds; got {len(objects)} objects and {len(set(fold))} folds of {len(fold)}."
+            )
+        order = canonical_order(objects, values)
+        with one_blas_thread():
+            error, variance = fitted.posterior.left_out(np.asarray(fold)[order])
+        mean, std = np.empty(n), np.empty(n)
+        mean[order] = values[order] - fitted.scale * error.round(_DECIMALS)
+        std[order] = fitted.scale * np.sqrt(variance).round(_DECIMALS).clip(10.0**-_DECIMALS)
+        return Prediction(mean, std)
+
     def state(self) -> dict[str, Any]:
         """Return the fitted state: tensors only, loadable with `torch.load(weights_only=True)`."""
         fitted = self._ready()
@@ -289,7 +322,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             "descriptor_mean": fitted.standardiser.mean,
             "descriptor_scale": fitted.standardiser.scale,
             "z": fitted.z,
-            "counts": np.hstack([np.zeros((len(fitted.z), 0)), *fitted.counts]).astype(np.int16),
+            **sparse_counts(np.hstack([no_counts(len(fitted.z)), *fitted.counts])),
             "terms": np.array([fitted.dense, *fitted.kinds], dtype=np.int64),
             "target": np.array([fitted.location, fitted.scale]),
             "weights": post.weights,
@@ -298,9 +331,10 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             "hyperparameters": np.array(post.h.numbers()),
         }
         if isinstance(post, Posterior):
-            arrays["factor"] = post.factor
+            arrays["factor"] = triangle(post.factor)
         else:
-            arrays |= {"factor": post.prior, "inducing": post.data, "precision": np.array([post.precision])}
+            arrays |= {"factor": triangle(post.prior), "inducing": triangle(post.data)}
+            arrays["precision"] = np.array([post.precision])
         return dict(as_tensors(arrays))
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -309,22 +343,14 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         Raises:
             ValueError: the state lacks an entry, or belongs to another set of features.
         """
-        expected = {
-            "terms",
-            "descriptor_mean",
-            "descriptor_scale",
-            "z",
-            "counts",
-            "target",
-            "factor",
-            "weights",
-            "ones",
-        }
+        expected = {"descriptor_mean", "descriptor_scale", "z", "counts", "target", "factor", "weights", "ones"}
         checked_state(self.kind, state, expected | {"mean_jitter", "hyperparameters"})
-        names = expected | {"mean_jitter", "hyperparameters"} | (state.keys() & {"inducing", "precision"})
+        names = expected | {"mean_jitter", "hyperparameters"}
+        names |= state.keys() & {"inducing", "precision", "counts_at", "counts_shape", "terms"}
         a = {name: state[name].detach().cpu().numpy().copy() for name in names}
         empty = self.featuriser([])
-        dense, *kinds = a["terms"].tolist()
+        # States of before have all terms.
+        dense, *kinds = a["terms"].tolist() if "terms" in a else [1, *range(len(empty.kinds))]
         width = empty.dense.shape[1] if dense else 0
         if width and len(a["descriptor_mean"]) != width:
             raise ValueError(
@@ -333,7 +359,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             )
         mean, jitter = a["mean_jitter"].tolist()
         location, scale = a["target"].tolist()
-        factor = np.asfortranarray(a["factor"])
+        factor = square(a["factor"])
         h = Hyperparameters.of(a["hyperparameters"].tolist())
         # Division by length-scales is never clipped; such features have no mean taken off (`_relevant`).
         clip = math.inf if self._each and not a["descriptor_mean"].any() else self.options.clip
@@ -341,8 +367,8 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         post: Posterior | InducingPosterior = Posterior(factor, a["weights"], a["ones"], mean, h, jitter)
         if "inducing" in a:
             precision = float(a["precision"][0])
-            data = np.asfortranarray(a["inducing"])
+            data = square(a["inducing"])
             post = InducingPosterior(factor, data, a["weights"], a["ones"], precision, mean, h, jitter)
         widths = empty.part(bool(dense), kinds).widths
-        counts = Features(a["z"], a["counts"].astype(np.int32), widths).kinds
+        counts = Features(a["z"], dense_counts(a), widths).kinds
         self._fitted = _Fitted(standardiser, a["z"], counts, location, scale, post, bool(dense), tuple(kinds))

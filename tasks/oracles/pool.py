@@ -18,6 +18,7 @@ from models.oracles.base import bound, printable, usable
 from models.registry import build
 from models.spaces.base import BaseSpace
 from tasks.oracles.child import Child, ChildDied, OracleStartError, uninterrupted
+from tasks.oracles.lasting import keep, taken
 
 __all__ = ["OraclePool", "OracleStartError"]
 
@@ -65,6 +66,8 @@ class OraclePool:
         workers: processes; started together on entry.
         search_path: folders in which a worker looks for the user's modules first (the campaign file's folder).
         start_timeout: seconds in which a worker must have loaded the oracle.
+        lasting: identity of an oracle whose idle workers wait for the next pool of the same one
+            (`tasks.oracles.lasting`); None: they end with the pool.
 
     Raises:
         ComponentError: on construction, if the oracle is misnamed.
@@ -79,6 +82,7 @@ class OraclePool:
         workers: int,
         search_path: Sequence[Path] = (),
         start_timeout: float = 120.0,
+        lasting: str | None = None,
     ) -> None:
         if workers < 1:
             raise ValueError(f"An oracle pool needs at least 1 worker; got {workers}.")
@@ -94,6 +98,7 @@ class OraclePool:
         self._question: Callable[[str], Any] = getattr(oracle, "question", str)
         self._program: Path | None = getattr(oracle, "worker", None)
         self._workers = workers
+        self._lasting = lasting
         self._start_timeout = start_timeout
         self._idle: list[Child] = []
         self._busy: list[Child] = []
@@ -103,6 +108,8 @@ class OraclePool:
     def __enter__(self) -> Self:
         self._thread = threading.get_ident()
         try:
+            with uninterrupted():
+                self._idle = [] if self._lasting is None else taken(self._start, self._lasting)
             self._fill(self._workers)
         except BaseException:
             self._kill_all()
@@ -112,6 +119,10 @@ class OraclePool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None and self._lasting is not None and not self._busy:
+            with uninterrupted():
+                keep(self._start, self._lasting, self._idle)
+                self._idle = []
         self._kill_all()
 
     def run(

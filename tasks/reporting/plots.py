@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from scipy.linalg import eigh
 
 from data.ledger.health import Z90, inside_text, predicted_and_measured
 from data.ledger.summary import IMPORTED, is_call
@@ -189,8 +190,9 @@ def similarity_map(objects: Sequence[str], nearness: Nearness) -> FloatArray:
         return np.zeros((len(objects), 2))
     kernel = nearness(objects, objects)
     centred = kernel - kernel.mean(0) - kernel.mean(1)[:, None] + kernel.mean()
-    values, vectors = np.linalg.eigh(centred)
-    place = vectors[:, [-1, -2]] * np.sqrt(np.maximum(values[[-1, -2]], 0.0))
+    last = [len(centred) - 2, len(centred) - 1]  # all of them take a second where a thousand objects are drawn
+    values, vectors = eigh(centred, subset_by_index=last, check_finite=False)
+    place = vectors[:, [1, 0]] * np.sqrt(np.maximum(values[[1, 0]], 0.0))
     sign = np.sign(place[np.abs(place).argmax(0), [0, 1]])
     return np.asarray(place * np.where(sign == 0, 1.0, sign))
 

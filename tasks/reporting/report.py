@@ -82,7 +82,7 @@ def final_report(ref: CampaignRef) -> str:
         read = _rows(context, last)
         table = _table(context, read)
         _write(context, folder, last, read, table)
-        write_json(folder / "candidates.json", [_exported(context, row, ranked=False) for row in table])
+        write_json(folder / "candidates.json", _exported(context, table, ranked=False))
         tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
         if tracker is not None:
             attempt("publishing the campaign", lambda: _publish_campaign(context, tracker, folder, read))
@@ -113,7 +113,7 @@ def _write(
     plots.mkdir(exist_ok=True)
     pictures = round_figures(context, rows, round, plots) if drawn else {}
     columns = columns_of(_table_columns(context), space_of(context.config))
-    told = [_exported(context, row, ranked=True) for row in table]
+    told = _exported(context, table, ranked=True)
     write_csv(pd.DataFrame(told, columns=columns), folder / "candidates.csv")
     figures = _figures(context, rows, summary)
     sources = by_source(rows, _stages(context, round), maximise=context.maximise)
@@ -231,9 +231,9 @@ def _reading(context: CampaignContext, folder: Path) -> list[str]:
     return [sentence if sentence.endswith(".") else f"{sentence}." for sentence in told]
 
 
-def _exported(context: CampaignContext, row: JsonDict, *, ranked: bool) -> JsonDict:
-    columns = _table_columns(context)[0 if ranked else 1 :]
-    return exported(row, columns, space_of(context.config))
+def _exported(context: CampaignContext, table: list[JsonDict], *, ranked: bool) -> list[JsonDict]:
+    columns, space = _table_columns(context)[0 if ranked else 1 :], space_of(context.config)
+    return [exported(row, columns, space) for row in table]
 
 
 # -- MLflow ----------------------------------------------------------------------------------------------------------

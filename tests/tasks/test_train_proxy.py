@@ -127,3 +127,25 @@ def test_a_damaged_proxy_in_the_store_is_trained_again_to_the_same_bytes(tmp_pat
     (tmp_path / "proxies" / f"{folder.name}.sha256").write_bytes(b"")
     assert trained(workspace, config, data, 3) == folder
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == whole
+
+
+class Telling(Remembering):
+    """A proxy that says 7 for whatever its fold is without, where it is asked."""
+
+    kind = "telling_for_the_training_test"
+
+    class Options(Component.Options):
+        refit: str = "none"
+
+    def held_out(self, objects, values, fold):
+        assert len(self.seen) == len(objects) == len(fold)
+        return Prediction(np.full(len(objects), 7.0), np.ones(len(objects)))
+
+
+def test_from_so_many_labels_a_proxy_is_asked_what_it_predicts_without_a_fold_and_trained_once(workspace, monkeypatch):
+    monkeypatch.setattr("tasks.train_proxy.ONE_FIT", 30)
+    fewer, enough = rounds(workspace, ProxyConfig(kind=Telling.kind), sizes=(29, 30), replay=False)
+    for folder, mean, refitted in ((fewer, 1000.0, True), (enough, 7.0, False)):
+        for file in ("heldout.csv", "random.csv"):
+            assert (pd.read_csv(folder / file)["mean"] == mean).all(), folder
+        assert read_json(folder / "training.json")["refitted_folds"] is refitted

@@ -13,7 +13,9 @@ from rdkit.Chem import Crippen
 
 from data.chemistry.descriptors import NAMES
 from models.protocols import Proxy
+from models.proxies.checks import canonical_order
 from models.proxies.gaussian_process import GaussianProcess
+from models.proxies.kriging import covariance
 from models.registry import ComponentError, build
 
 RINGS = ["c1ccccc1{}", "c1ccncc1{}", "c1ccsc1{}", "C1CCCCC1{}", "c1ccc2ccccc2c1{}"]
@@ -204,3 +206,40 @@ def test_a_foreign_state_is_refused() -> None:
     state = trained().state() | {"descriptor_mean": torch.zeros(3)}
     with pytest.raises(ValueError, match="made of 3 descriptors"):
         GaussianProcess().load_state(state)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_what_it_predicts_without_a_fold_is_what_the_same_hyperparameters_predict_from_the_others(kernel: str) -> None:
+    objects, values, fold = some(TRAIN), LOGP[TRAIN], np.arange(len(TRAIN)) % 4
+    proxy = GaussianProcess(kernel=kernel)
+    proxy.fit(objects, values, seed=0)
+    told = proxy.held_out(objects, values, fold.tolist())
+    assert told is not None
+    # Conditioned by hand, without the shortcut: K of the other folds solved, the constant mean estimated from them.
+    noise = proxy.hyperparameters.noise_variance
+    fitted = proxy._ready()
+    pairs = proxy._pairs(fitted.z, fitted.counts, fitted.z, fitted.counts)
+    k = covariance(pairs, proxy.hyperparameters)
+    order = canonical_order(objects, values)
+    y = values[order]
+    for j in range(4):
+        test, rest = fold[order] == j, fold[order] != j
+        inverse = np.linalg.inv(k[np.ix_(rest, rest)] + noise * np.eye(rest.sum()))
+        cross = k[np.ix_(test, rest)]
+        mean = inverse.sum(0) @ y[rest] / inverse.sum()
+        left = 1.0 - cross @ inverse.sum(1)
+        variance = k.diagonal()[test] + noise - np.einsum("ij,jk,ik->i", cross, inverse, cross)
+        variance += np.square(left) / inverse.sum()
+        np.testing.assert_allclose(told.mean[order][test], mean + cross @ inverse @ (y[rest] - mean), atol=2e-6)
+        np.testing.assert_allclose(told.std[order][test], fitted.scale * np.sqrt(variance), atol=2e-6)
+
+
+def test_folds_of_other_objects_than_it_was_trained_on_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"30 objects .* got 20 objects and 2 folds"):
+        trained().held_out(some(TRAIN)[:20], LOGP[TRAIN][:20], [0, 1] * 10)
+    with pytest.raises(ValueError, match="at least 2 folds"):
+        trained().held_out(some(TRAIN), LOGP[TRAIN], [0] * len(TRAIN))
+
+
+def test_through_inducing_points_it_cannot_tell_what_a_fold_adds() -> None:
+    assert trained(exact_points=20, inducing_points=10).held_out(some(TRAIN), LOGP[TRAIN], [0, 1] * 15) is None

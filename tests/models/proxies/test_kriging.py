@@ -13,6 +13,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import multivariate_normal
 
 from models.proxies.kriging import (
+    COARSE,
     Hyperparameters,
     Pairs,
     cholesky,
@@ -168,3 +169,15 @@ def test_a_point_is_predicted_alike_in_any_company() -> None:
         part = fitted.predict(Pairs(new.distance[rows], tuple(s[rows] for s in new.similarities)))
         np.testing.assert_array_equal(part[0], mean[rows])
         np.testing.assert_array_equal(part[1], variance[rows])
+
+
+def test_of_many_values_a_part_chooses_the_start_and_all_of_them_the_hyperparameters() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.uniform(0.0, 6.0, (COARSE + 60, 1))
+    pairs, y = Pairs(cdist(x, x)), np.sin(2.0 * x[:, 0]) + 0.1 * rng.normal(size=len(x))
+    y = (y - y.mean()) / y.std()
+    found = fit_hyperparameters(pairs, y, scale=1.0, restarts=2, min_noise=1e-4, seed=0)
+    _, gradient = log_marginal_likelihood(pairs, y, found)
+    assert max(abs(slope) for slope in gradient.values()) < 0.05  # of all values: nats per factor of e
+    # The noise is 0.1 of a sine whose variance is near a half.
+    assert found.noise_variance == pytest.approx(0.01 / 0.5, rel=0.3)
