@@ -204,6 +204,10 @@ class SourceFigures:
     bought: int
     mean: float | None
     best: float | None
+    hits: int = 0
+    """Of what was measured, among the best tenth of everything measured."""
+    families: int | None = None
+    """Different families among the hits; None where nobody asked what a family is."""
 
 
 @dataclass(frozen=True, slots=True)

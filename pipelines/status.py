@@ -135,15 +135,20 @@ def show_rounds(rows: list[CandidateRow], maximise: bool, console: Terminal) -> 
 def show_sources(sources: list[SourceFigures], console: Terminal) -> None:
     """Print what each source proposed, what passed the screens, and what was bought of it."""
     lines = [
-        [one.source, _count(one.proposed), _count(one.screened), str(one.bought), figure(one.mean), figure(one.best)]
+        [
+            one.source,
+            *(_count(one.proposed), _count(one.screened), str(one.bought)),
+            *(figure(one.mean), figure(one.best), str(one.hits)),
+        ]
         for one in sources
     ]
     if lines:
         console.say()
-        console.records(SOURCES, lines, long=(0,), numbers=range(1, 6))
+        console.records(SOURCES, lines, long=(0,), numbers=range(1, 7))
+        console.say("Hits are among the best tenth of everything measured.", whole=False)
 
 
-SOURCES = ("by source", "proposed", "screened", "bought", "mean", "best")
+SOURCES = ("by source", "proposed", "screened", "bought", "mean", "best", "hits")
 
 
 def _count(number: int | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from data.ledger.campaigns import StageRow
 from data.records import Arm, ArmFigures, CallState, CandidateRow, RoundSummary, SourceFigures
@@ -122,7 +122,13 @@ FEWEST = 3
 """Values of which an interval of their mean is shown."""
 
 
-def by_source(rows: Sequence[CandidateRow], stages: Iterable[StageRow], *, maximise: bool) -> list[SourceFigures]:
+def by_source(
+    rows: Sequence[CandidateRow],
+    stages: Iterable[StageRow],
+    *,
+    maximise: bool,
+    family: Callable[[str], str] | None = None,
+) -> list[SourceFigures]:
     """Return what each source proposed and what came of it, in one order whatever that of the rows.
 
     By the first round of which something was taken, the initial design before the arms; then the others.
@@ -131,7 +137,9 @@ def by_source(rows: Sequence[CandidateRow], stages: Iterable[StageRow], *, maxim
         rows: the campaign's candidates.
         stages: its finished stages; `propose` and `screen` counted their candidates by source.
         maximise: whether larger values are better.
+        family: of an object, to count the families of hits; None: they are not counted.
     """
+    hits = best_tenth(rows, maximise=maximise)
     counts: dict[str, dict[str, int]] = {"propose": {}, "screen": {}}
     for stage in stages:
         for key, value in stage.metrics.items():
@@ -155,9 +163,18 @@ def by_source(rows: Sequence[CandidateRow], stages: Iterable[StageRow], *, maxim
                 bought=sum(map(is_call, mine)),
                 mean=math.fsum(values) / len(values) if values else None,
                 best=(max(values) if maximise else min(values)) if values else None,
+                hits=sum(row.id in hits for row in mine),
+                families=None if family is None else len({family(row.object) for row in mine if row.id in hits}),
             )
         )
     return out
+
+
+def best_tenth(rows: Sequence[CandidateRow], *, maximise: bool) -> set[str]:
+    """Return the identities of the best tenth of what was measured, at least one where anything was."""
+    measured = [row for row in rows if row.state == CallState.DONE and row.value is not None]
+    order = sorted(measured, key=lambda row: ((row.value or 0.0) * (-1.0 if maximise else 1.0), row.id))
+    return {row.id for row in order[: max(1, round(len(measured) / 10))]}
 
 
 _ARMS = tuple(Arm)

@@ -107,7 +107,7 @@ def candidates_page(
         maximise: whether larger is better: the direction of the first click on the value.
         plots: caption -> path of a PNG or SVG file, or the text of an SVG.
         findings: (`good`, `unknown` or `warning`; what was found and what to do) of the campaign's health.
-        sources: a row of texts per generator: name, proposed, screened, bought, mean, best.
+        sources: a row of texts per generator: name, proposed, screened, bought, mean, best, hits, families of hits.
 
     Raises:
         ValueError: a plot is neither PNG nor SVG.
@@ -128,6 +128,7 @@ def candidates_page(
         filters=_filters(rows),
         footer=_footer(unit, space),
         text_name=space.text_name,
+        family_name=space.family_name,
         style=Markup(_resource("candidates.css")),
         script=script,
         script_hash=f"sha256-{digest}",

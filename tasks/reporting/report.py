@@ -116,7 +116,8 @@ def _write(
     told = _exported(context, table, ranked=True)
     write_csv(pd.DataFrame(told, columns=columns), folder / "candidates.csv")
     figures = _figures(context, rows, summary)
-    sources = by_source(rows, _stages(context, round), maximise=context.maximise)
+    family = space_of(context.config).family
+    sources = by_source(rows, _stages(context, round), maximise=context.maximise, family=family)
     health = _health(context, rows, round)
     figures |= {"health": [{"kind": f.kind, "level": str(f.level), "message": f.message} for f in health]}
     write_json(folder / "summary.json", figures | {"by_source": [asdict(one) for one in sources]})
@@ -192,7 +193,8 @@ def _stages(context: CampaignContext, round: int) -> list[StageRow]:
 
 def _source_texts(one: SourceFigures) -> list[str]:
     counts = ["–" if n is None else str(n) for n in (one.proposed, one.screened, one.bought)]
-    return [one.source, *counts, *("–" if value is None else figure(value) for value in (one.mean, one.best))]
+    values = ("–" if value is None else figure(value) for value in (one.mean, one.best))
+    return [one.source, *counts, *values, str(one.hits), "–" if one.families is None else str(one.families)]
 
 
 def _heldout(context: CampaignContext, round: int) -> dict[str, float]:

@@ -70,3 +70,20 @@ def test_a_thousand_rounds_are_summarised_as_each_is_and_each_row_is_looked_at_o
         min(measured),
         sum(sorted(measured)[:10]) / 10,
     )
+
+
+def test_hits_are_the_best_tenth_of_all_and_their_families_are_counted_where_it_is_told_what_one_is():
+    rows = [
+        row("called", float(value), source="edits" if value % 2 else "genetic")._replace(
+            id=f"m{value}", object=f"o{value}"
+        )
+        for value in range(40)
+    ]
+    told = {one.source: one for one in by_source(rows, [], maximise=True, family=lambda obj: obj[-1] in "79")}
+    assert {source: (one.hits, one.families) for source, one in told.items()} == {"edits": (2, 1), "genetic": (2, 1)}
+    least = {one.source: one for one in by_source(rows[:31], [], maximise=False)}
+    assert {source: (one.hits, one.families) for source, one in least.items()} == {
+        "edits": (1, None),
+        "genetic": (2, None),
+    }
+    assert [one.hits for one in by_source([row("called", None, state="proposed")], [], maximise=True)] == []
