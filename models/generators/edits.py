@@ -148,9 +148,9 @@ class Edits(Component["Edits.Options"]):
     def load_state(self, state: Mapping[str, Any], context: GenerationContext) -> None:
         """Restore what `state` returned."""
         self._prepare(context)
-        self._hints = frozenset(state["hints"])
+        self._hints = frozenset(state.get("hints", ()))  # states of before have none
         weights = dict(zip(state["objects"], state["log_weights"], strict=True))
-        log_rewards = dict(zip(state["objects"], state["log_rewards"], strict=True))
+        log_rewards = dict(zip(state["objects"], state.get("log_rewards", state["log_weights"]), strict=True))
         history = [dict(row) for row in state["history"]]
         self._tilted = Tilted(weights, log_rewards, state["beta"], list(state["slopes"]), history)
 

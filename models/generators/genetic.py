@@ -116,7 +116,7 @@ class Genetic(Component["Genetic.Options"]):
     def load_state(self, state: Mapping[str, Any], context: GenerationContext) -> None:
         """Restore what `state` returned."""
         self._prepare(context)
-        self._hints = frozenset(state["hints"])
+        self._hints = frozenset(state.get("hints", ()))  # states of before have none
         self._population = dict(zip(state["population"], state["population_log_reward"], strict=True))
         self._archive = dict(zip(state["archive"], state["archive_log_reward"], strict=True))
         self._history = [dict(row) for row in state["history"]]

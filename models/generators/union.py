@@ -128,8 +128,8 @@ class Union(Component["Union.Options"]):
             ValueError: the state comes from a union of other members.
         """
         self._require_same_members(state)
-        self._best = [dict(met) for met in state["best"]]
-        self._shares = np.array(state["shares"])
+        self._best = self._told(state)
+        self._shares = np.array(state.get("shares", self._set.tolist()))
         for index, (member, own) in enumerate(zip(self._members, state["members"], strict=True)):
             member.load_state(own, self._own(context, index))
 
@@ -171,7 +171,10 @@ class Union(Component["Union.Options"]):
         paths = [folder / f"{name}.pt" for name in self._names]
         for path, own in zip(paths, state["members"], strict=True):
             torch.save(own, path)
-        return list(paths), [dict(met) for met in state["best"]]
+        return list(paths), self._told(state)
+
+    def _told(self, state: Mapping[str, Any]) -> list[dict[str, float]]:
+        return [dict(met) for met in state.get("best", [{} for _ in self._members])]  # states of before have none
 
     def _require_same_members(self, state: Mapping[str, Any]) -> None:
         if list(state["names"]) != self._names:
