@@ -194,11 +194,13 @@ def test_the_report_tells_which_source_was_bought():
 @pytest.mark.timeout(600)
 def test_a_campaign_runs_through_the_flow(tmp_path):
     out = tmp_path / "runs.jsonl"
-    settings = ["batch_size=10", "data.initial=20", "data.sample=200", "generator.generations=2"]
+    settings = ["batch_size=10", "data.initial=20", "data.sample=200", "generator.members.1.generator.generations=2"]
     words = [sys.executable, SCRIPT, "--tasks", "qed", "--seeds", "1", "--budget", "40", "--out", out]
     words += [part for setting in settings for part in ("--set", setting)]
     ran = subprocess.run(words, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     (run,) = [json.loads(line) for line in out.read_text().splitlines()]
     assert (run["calls"], run["ended"]) == (40, "done")
-    assert run["sources"]["genetic"]["bought"] == 20
+    bought = {source: told["bought"] for source, told in run["sources"].items()}
+    assert bought.pop("edits") + bought.pop("genetic") == 20
+    assert list(bought) == ["zinc250k"]
