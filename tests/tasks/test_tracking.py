@@ -153,3 +153,18 @@ def test_a_model_version_of_before_finds_what_its_code_imports():
     from tasks.components import load_proxy as imported_by_earlier_versions
 
     assert imported_by_earlier_versions is load_proxy
+
+
+def test_a_union_of_members_that_tell_different_things_is_shown_with_its_shares(bench, tracking, caplog):
+    edits = {"kind": "edits", "starts": 5, "parents": 5, "edits": 3}
+    genetic = {"kind": "genetic", "generations": 2, "offspring": 10}
+    members = [{"generator": edits}, {"generator": genetic}]
+    bench.write_config(name="union", generator={"kind": "union", "proposals": 40, "members": members}, rounds=2)
+    assert bench.run().exit == 0
+    assert "publishing" not in caplog.text
+    told = points(tracking, "union")
+    assert {"slope", "evaluated", "share"} <= {key for run, key in told if run == "round 2"}
+    shares = [share for _, share in told["round 2", "share"]]
+    assert shares[0] + shares[-1] == pytest.approx(1.0)
+    page = (bench.home / "campaigns" / "union" / "report" / "candidates.html").read_text()
+    assert "Hits, one per scaffold" in page
