@@ -149,3 +149,17 @@ def test_from_so_many_labels_a_proxy_is_asked_what_it_predicts_without_a_fold_an
         for file in ("heldout.csv", "random.csv"):
             assert (pd.read_csv(folder / file)["mean"] == mean).all(), folder
         assert read_json(folder / "training.json")["refitted_folds"] is refitted
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[: len(whole) // 2], lambda whole: b""])
+def test_a_trained_proxy_damaged_under_all_its_names_is_trained_again_to_the_same_bytes(bench, damage):
+    bench.write_config(rounds=1)
+    assert bench.run().exit == 0
+    (file,) = bench.home.rglob("round-001/train_proxy/proxy.pt")
+    whole = file.read_bytes()
+    assert file.stat().st_nlink > 1, "the store, the stage and MLflow's view have one file"
+    file.write_bytes(damage(whole))  # in place: every name leads to it
+    assert bench.run().exit == 0
+    assert file.read_bytes() == whole
+    (stored,) = bench.home.glob("proxies/*/proxy.pt")
+    assert stored.read_bytes() == whole
