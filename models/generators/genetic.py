@@ -134,6 +134,7 @@ class Genetic(Component["Genetic.Options"]):
             )
         self._space, self._variation = context.space, variation_of(context.space, source, self.kind)
         self._known = frozenset(map(context.space.identity, context.known))
+        # A member of the library counts as met by everyone.
         self._hints = frozenset(context.hints) - frozenset(context.library)
 
     def check(self, space: BaseSpace[Any]) -> None:
