@@ -37,7 +37,8 @@ class Features:
 
     def part(self, dense: bool, kinds: Sequence[int]) -> Features:
         """Return the dense block or none, and the kinds of counts at some places, in that order."""
-        some = [self.kinds[place] for place in kinds]
+        every = self.kinds
+        some = [every[place] for place in kinds]
         widths = tuple(block.shape[1] for block in some) if len(some) > 1 else ()
         counts = np.hstack([no_counts(len(self)), *some])
         return Features(self.dense if dense else no_dense(len(self)), counts, widths)

@@ -45,7 +45,7 @@ class KrigingBeliever(CrowdedSelector):
         better = max if pool.maximise else min
         factor, left = np.empty((n, len(pool))), np.maximum(latent, 0.0)
         chosen, best, scores = [0], pool.best, pool.scores.copy()
-        crowd = Crowd(self, pool)
+        crowd, taken = Crowd(self, pool), np.zeros(len(pool), dtype=bool)
         while len(chosen) < n:
             at, done = chosen[-1], len(chosen) - 1
             crowd.add(at)
@@ -57,7 +57,9 @@ class KrigingBeliever(CrowdedSelector):
             scores = np.array(pool.rescore(everybody, Prediction(predicted.mean, np.sqrt(left + noise)), best))
             scores[chosen] = -np.inf
             # Less deviation may forbid all that are left, as by a constrained bound: then the better score before.
-            open_ = [int(i) for i in ranking(scores) if i not in chosen]
-            full = crowd.full
-            chosen.append(next((i for i in open_ if not full[i] and scores[i] > -np.inf), open_[0]))
+            taken[at] = True
+            order = ranking(scores)
+            free = order[~taken[order]]
+            fitting = free[~crowd.full[free] & (scores[free] > -np.inf)]
+            chosen.append(int(fitting[0] if len(fitting) else free[0]))
         return chosen
