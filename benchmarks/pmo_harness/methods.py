@@ -25,6 +25,7 @@ import yaml
 from benchmarks.pmo_harness.protocol import BudgetSpentError, Evaluations
 from data.chemistry.files.readers import zinc250k_rows
 from data.config import load_config
+from data.ledger.summary import COUNTED
 from data.records import FloatArray
 from models.generators.genetic import Genetic
 from models.protocols import GenerationContext
@@ -303,7 +304,9 @@ def _bought(home: Path, name: str, ended: str) -> tuple[dict[str, float], Told]:
     from data.ledger.ledger import Ledger
 
     ledger = Ledger.at(home / "ledger.db")
-    rows = [row for row in ledger.candidates(ledger.campaign(name).id) if row.value is not None]
+    campaign = ledger.campaign(name).id
+    rows = [row for row in ledger.candidates(campaign) if row.value is not None]
+    stages = ledger.stages(campaign)
     ledger.close()
     values = {row.object: float(row.value) for row in rows if row.value is not None}
     best = set(sorted(values, key=lambda smiles: -values[smiles])[:100])
@@ -311,5 +314,7 @@ def _bought(home: Path, name: str, ended: str) -> tuple[dict[str, float], Told]:
         Counter(row.source for row in rows),
         Counter(row.source for row in rows if row.object in best),
     )
-    sources = {source: {"bought": bought[source], "top100": top[source]} for source in sorted(bought)}
+    counted = (key.partition("/") for stage in stages if stage.name == "propose" for key in stage.metrics)
+    proposing = {source for kind, _, source in counted if kind == COUNTED and source}
+    sources = {source: {"bought": bought[source], "top100": top[source]} for source in sorted({*bought, *proposing})}
     return values, {"sources": sources, "ended": ended}
