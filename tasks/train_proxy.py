@@ -47,7 +47,7 @@ from tasks.workspace import Workspace
 logger = logging.getLogger(__name__)
 
 FOLDS = 5
-ONE_FIT = 500
+ONE_FIT = 200
 """Labels from which a proxy that can tell what it predicts without a fold is asked, and not trained for each: what
 fewer labels choose with the held-out ones among them would flatter the proxy."""
 
