@@ -114,16 +114,10 @@ def compound(smiles: str) -> str:
 @lru_cache(maxsize=200_000)
 def scaffold(smiles: str) -> str:
     """Return the canonical SMILES of the Bemis-Murcko scaffold; empty for acyclic molecules."""
-    mol = parse(smiles)
+    mol = shared(smiles)
     if mol is None:
         raise ValueError(f"{smiles!r} is no valid SMILES; a scaffold needs a molecule that RDKit can read.")
     return str(Chem.MolToSmiles(MurckoScaffold.GetScaffoldForMol(mol)))
-
-
-def morgan_counts_of(mol: Chem.Mol) -> NDArray[np.uint32]:
-    """Return the folded Morgan counts (radius 2) of one molecule, shape `(FINGERPRINT_BITS,)`."""
-    counts: NDArray[np.uint32] = _morgan.GetCountFingerprintAsNumPy(mol)
-    return counts
 
 
 def morgan_counts(molecules: Sequence[str]) -> NDArray[np.int32]:
@@ -137,5 +131,5 @@ def morgan_counts(molecules: Sequence[str]) -> NDArray[np.int32]:
         mol = shared(smiles)
         if mol is None:
             raise ValueError(f"{smiles!r} is no valid SMILES; fingerprints need molecules that RDKit can read.")
-        out[row] = morgan_counts_of(mol)
+        out[row] = _morgan.GetCountFingerprintAsNumPy(mol)
     return out

@@ -11,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.chemistry.descriptors import NAMES, descriptors_of
-from data.chemistry.fingerprints import FINGERPRINTS
+from data.chemistry.fingerprints import FINGERPRINTS, Counts
 from data.chemistry.molecules import FINGERPRINT_BITS, shared
 from models.featurisers.base import Features
 
 MORGAN = ("morgan",)
-Sparse = tuple[NDArray[np.uint16], NDArray[np.uint16]]
-"""Columns of counts that are not nought, and the counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,7 @@ class _Compact:
     """One molecule in one or two kilobytes, where the plain arrays take ten and more."""
 
     descriptors: NDArray[np.float32] | None
-    counts: dict[str, Sparse]
+    counts: dict[str, Counts]
 
 
 def _calculate(smiles: str, descriptors: bool, fingerprints: tuple[str, ...], known: _Compact | None) -> _Compact:
@@ -37,9 +35,7 @@ def _calculate(smiles: str, descriptors: bool, fingerprints: tuple[str, ...], kn
         table = descriptors_of(mol).astype(np.float32)
     for name in fingerprints:
         if name not in counts:
-            dense = FINGERPRINTS[name](mol)
-            nonzero = np.flatnonzero(dense)
-            counts[name] = nonzero.astype(np.uint16), dense[nonzero].astype(np.uint16)
+            counts[name] = FINGERPRINTS[name](mol)
     return _Compact(table, counts)
 
 
