@@ -35,9 +35,10 @@ from data.chemistry.pharmacophores import acceptor_count
 from data.records import FloatArray
 
 _WHOLE = (
-    "MolWt HeavyAtomMolWt ExactMolWt TPSA LabuteASA FractionCSP3 HallKierAlpha Kappa1 Kappa2 HeavyAtomCount "
-    "NHOHCount NOCount NumHeteroatoms NumHAcceptors NumHDonors NumAmideBonds"
-).split()
+    *("MolWt", "HeavyAtomMolWt", "ExactMolWt", "TPSA", "LabuteASA", "FractionCSP3", "HallKierAlpha", "Kappa1"),
+    *("Kappa2", "HeavyAtomCount", "NHOHCount", "NOCount", "NumHeteroatoms", "NumHAcceptors", "NumHDonors"),
+    "NumAmideBonds",
+)
 _RINGS: dict[str, Callable[[Chem.Mol], float]] = {
     "RingCount": rdMolDescriptors.CalcNumRings,
     "NumAromaticRings": rdMolDescriptors.CalcNumAromaticRings,
@@ -153,12 +154,11 @@ def _singles(mol: Chem.Mol, numbers: list[int], degrees: list[int]) -> FloatArra
 
 def _binned(values: NDArray[Any], weights: NDArray[Any], bins: NDArray[Any]) -> FloatArray:
     at = bins.searchsorted(values, side="right")
-    binned: FloatArray = np.bincount(at, weights=weights, minlength=len(bins) + 1)
-    return binned
+    return np.bincount(at, weights=weights, minlength=len(bins) + 1).astype(np.float64, copy=False)
 
 
-def _crippen(mol: Chem.Mol, numbers: list[int], hydrogens: list[int], areas: FloatArray) -> list[FloatArray]:
-    every = contributions(mol, numbers, hydrogens)
+def _crippen(mol: Chem.Mol, atoms: list[Chem.Atom], numbers: list[int], areas: FloatArray) -> list[FloatArray]:
+    every = contributions(mol, atoms, numbers)
     own = every[: len(numbers)]
     return [
         every.sum(0),
@@ -221,7 +221,7 @@ def descriptors_of(mol: Chem.Mol) -> FloatArray:
     density = [make.GetSparseFingerprint(mol).GetNumOnBits() for make in _morgan]
     parts: list[FloatArray] = [
         _singles(mol, numbers, degrees),
-        *_crippen(mol, numbers, hydrogens, areas),
+        *_crippen(mol, atoms, numbers, areas),
         *_charges(mol, atoms, areas),
         *_electrotopological(mol, intrinsic, areas),
         np.array(density) / max(mol.GetNumHeavyAtoms(), 1),

@@ -1,8 +1,10 @@
-"""Which atoms accept, donate, are aromatic, halogens, basic or acidic (Gobbi and Poppinger, Biotechnol. Bioeng. 61, 47).
+"""Which atoms accept, donate, are aromatic, halogens, basic or acidic.
+
+Gobbi and Poppinger, Biotechnol. Bioeng. 61, 47 (1998).
 
 The definitions are RDKit's, taken apart: its patterns ask questions within questions, each of which it answers for all
 atoms of a molecule; here they are asked of the few atoms they are about. The atoms are the same ones (the tests compare
-them), at a quarter of the time.
+them), at half of the time.
 """
 
 from __future__ import annotations
@@ -19,9 +21,7 @@ _acids = Chem.MolFromSmarts("[C,S](=[O,S,P])-[O&H1,O&-1]")
 
 _always_accept = Chem.MolFromSmarts("[O&H0&v2,S&H0&v2,O&-,S&-,n&H0&+0]")
 _may_accept = Chem.MolFromSmarts("[O&H1&v2,S&H1&v2,N&v3,o&+0,s&+0]")
-_conjugated = tuple(
-    map(Chem.MolFromSmarts, ("[O&H1,S&H1]-*=[O,N,P,S]", "[N&v3]-*=[O,N,P,S]", "[o,s]:n", "[o,s]:c:n"))
-)
+_conjugated = tuple(map(Chem.MolFromSmarts, ("[O&H1,S&H1]-*=[O,N,P,S]", "[N&v3]-*=[O,N,P,S]", "[o,s]:n", "[o,s]:c:n")))
 """What keeps an atom that may accept from it."""
 
 _amines = Chem.MolFromSmarts("[N&+0&H0,N&+0&H1,N&+0&H2]")
@@ -62,7 +62,7 @@ def _basic_amines(mol: Chem.Mol) -> set[int]:
             near = bond.GetOtherAtom(atom)
             plain = bond.GetBondType() == Chem.BondType.SINGLE or bond.GetIsAromatic()
             aromatic = near.GetIsAromatic()
-            counts = near.GetAtomicNum() == 6 and not aromatic or (aromatic and hydrogens > 0)
+            counts = (near.GetAtomicNum() == 6 and not aromatic) or (aromatic and hydrogens > 0)
             bearers += plain and counts and near.GetIdx() not in carbonyls
         if bearers >= 3 - hydrogens:
             basic.add(index)
