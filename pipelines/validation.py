@@ -65,11 +65,11 @@ LARGEST_READ = 4_000_000
 """Bytes of a file of molecules that is read to be checked: some seconds to a minute."""
 
 
-def check_source(config: CampaignConfig, base: Path) -> list[str]:
+def check_source(config: CampaignConfig, base: Path, cache: Path | None = None) -> list[str]:
     """Read the source and draw the initial design, as the campaign will; return what is to be said of its rows.
 
     A source that is no file, or a large one, is not read: the campaign reads it, and refuses it before anything is
-    bought.
+    bought. `cache` is the folder in which sources in standard form are kept; None: none is looked for or written.
 
     Raises:
         BadInput, SourceError, CampaignStopped: as `tasks.prepare_data.prepare_data`.
@@ -83,7 +83,7 @@ def check_source(config: CampaignConfig, base: Path) -> list[str]:
             f"The rows of the source {config.data.kind!r} were not read, as it {why}; `discover run` reads them, and "
             "refuses what cannot be used before anything is bought."
         ]
-    told = checked_source(config, base)
+    told = checked_source(config, base, cache)
     return [str(told["line"]), *map(str, told["warnings"])]
 
 

@@ -20,6 +20,7 @@ from models.parts import screens_of, space_of
 from models.proxies.checks import MINIMUM_LABELS
 from models.registry import find
 from models.sources.base import source_of
+from tasks.library_cache import keep_library, kept_library, reading_key
 from tasks.stages import BadInput, CampaignStopped, file_sha256
 
 
@@ -51,15 +52,15 @@ def _source(config: CampaignConfig) -> Any:
     return source_of(config.data.component(), space_of(config), seed=seed, maximise=maximise)
 
 
-def checked_source(config: CampaignConfig, base: Path) -> JsonDict:
+def checked_source(config: CampaignConfig, base: Path, cache: Path | None = None) -> JsonDict:
     """Read the source and draw the initial design as the campaign will; return what is to be said of the rows.
 
-    What was read is kept for the campaign of this process, which need not read it again.
+    What was read is kept for the campaign of this process, which need not read it again; `cache` as `read_library`.
 
     Raises:
         BadInput, SourceError, CampaignStopped: as `prepare_data`.
     """
-    library = read_library(config, base, source_sha256(config, base))
+    library = read_library(config, base, source_sha256(config, base), cache)
     initial_design(config, library)
     return reading_report(library, config)
 
@@ -67,8 +68,14 @@ def checked_source(config: CampaignConfig, base: Path) -> JsonDict:
 _kept: dict[str, Library] = {}
 
 
-def read_library(config: CampaignConfig, base: Path, sha256: str) -> Library:
+def read_library(config: CampaignConfig, base: Path, sha256: str, cache: Path | None = None) -> Library:
     """Read a campaign's source, or return what this process has read of it last; `forget` ends that.
+
+    Args:
+        config: of the campaign.
+        base: folder of the campaign file.
+        sha256: content of the source.
+        cache: folder in which sources in standard form are kept by content; None: the source is read in any case.
 
     Raises:
         SourceError: as `data.tables.datasets.read_rows`.
@@ -78,8 +85,22 @@ def read_library(config: CampaignConfig, base: Path, sha256: str) -> Library:
     key = digest([settings, config.objective.goal, str(base), sha256, space.key()])
     if key not in _kept:
         _kept.clear()
-        _kept[key] = read_rows(_source(config), base=base, space=space)
+        _kept[key] = _read(config, base, sha256, cache)
     return _kept[key]
+
+
+def _read(config: CampaignConfig, base: Path, sha256: str, cache: Path | None) -> Library:
+    source, space = _source(config), space_of(config)
+    if cache is None or is_ordered(config):  # what is drawn is in standard form
+        return read_rows(source, base=base, space=space)
+    drawn = derive_seed(config.seed, "source"), config.objective.goal == "maximise"
+    key = reading_key(source, space, sha256, base, drawn)
+    library = None if key is None else kept_library(cache, key)
+    if library is None:
+        library = read_rows(source, base=base, space=space)
+        if key is not None:
+            keep_library(cache, key, library)
+    return library
 
 
 def forget() -> None:

@@ -56,7 +56,7 @@ def prepare_data(ref: CampaignRef) -> StageRef:
 
 
 def _prepare(context: CampaignContext, folder: Path, sha256: str) -> dict[str, float]:
-    library = read_library(context.config, context.campaign.base, sha256)
+    library = read_library(context.config, context.campaign.base, sha256, context.workspace.cache)
     forget()
     library.frame.to_parquet(folder / "library.parquet", index=False)
     refused = pd.DataFrame(
