@@ -11,7 +11,7 @@ from pyarrow import parquet
 import tasks.initial_design
 from data.config import load_config
 from models.spaces.molecules import Molecules
-from tasks.initial_design import read_library, source_sha256
+from tasks.initial_design import read_library, source_hashes
 from tasks.library_cache import keep_library, kept_library, reading_key
 from tests.conftest import Bench
 
@@ -126,7 +126,7 @@ def test_the_seed_counts_where_rows_are_drawn(campaign, readings):
 
 def test_campaigns_that_read_at_once_find_one_whole_file(campaign):
     config = load_config(campaign.file)
-    library = read_library(config, campaign.folder, source_sha256(config, campaign.folder))
+    library = read_library(config, campaign.folder, source_hashes(config, campaign.folder))
     folder = campaign.home / "cache"
 
     def reading(_: int) -> pd.DataFrame:
