@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +20,25 @@ from models.featurisers.base import Features
 MORGAN = ("morgan",)
 
 
+_ARRAY = 112
+"""Bytes of an array beside its numbers."""
+
+_ENTRY = 400
+"""Bytes of an entry beside its text and its arrays: its place in the order, the record, the dictionary of counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Compact:
-    """One molecule in one or two kilobytes, where the plain arrays take ten and more."""
+    """One molecule in one to three kilobytes, where the plain arrays take ten and more."""
 
     descriptors: NDArray[np.float32] | None
     counts: dict[str, Counts]
+
+    def bytes(self, smiles: str) -> int:
+        """Return the memory that the molecule of a SMILES takes, text and record."""
+        arrays: list[NDArray[Any]] = [array for pair in self.counts.values() for array in pair]
+        arrays += [] if self.descriptors is None else [self.descriptors]
+        return sys.getsizeof(smiles) + _ENTRY + sum(array.nbytes + _ARRAY for array in arrays)
 
 
 def _calculate(smiles: str, descriptors: bool, fingerprints: tuple[str, ...], known: _Compact | None) -> _Compact:
@@ -46,16 +61,31 @@ class FeatureCache:
     depend on whether they were remembered.
 
     Args:
-        capacity: most molecules to remember; one takes about 1.2 kB, with several fingerprints about 2 kB.
+        capacity: most bytes to remember; a molecule of 24 heavy atoms takes about 1.4 kB, with several fingerprints
+            2.5 kB. The molecule asked for last is remembered in any case.
     """
 
-    def __init__(self, capacity: int = 100_000) -> None:
+    def __init__(self, capacity: int = 128 * 2**20) -> None:
         self.capacity = capacity
+        self.bytes = 0
+        """What is remembered takes so much memory."""
         self._known: OrderedDict[str, _Compact] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def __contains__(self, smiles: object) -> bool:
+        return smiles in self._known
+
+    def _remember(self, smiles: str, made: _Compact) -> None:
+        with self._lock:
+            before = self._known.pop(smiles, None)
+            self.bytes += made.bytes(smiles) - (0 if before is None else before.bytes(smiles))
+            self._known[smiles] = made
+            while self.bytes > self.capacity and len(self._known) > 1:
+                oldest, gone = self._known.popitem(last=False)
+                self.bytes -= gone.bytes(oldest)
 
     def _one(self, smiles: str, descriptors: bool, fingerprints: tuple[str, ...]) -> _Compact:
         with self._lock:
@@ -66,10 +96,7 @@ class FeatureCache:
         if known is not None and (has_table or not descriptors) and known.counts.keys() >= set(fingerprints):
             return known
         made = _calculate(smiles, descriptors, fingerprints, known)
-        with self._lock:
-            self._known[smiles] = made
-            while len(self._known) > self.capacity:
-                self._known.popitem(last=False)
+        self._remember(smiles, made)
         return made
 
     def features(
