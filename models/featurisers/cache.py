@@ -127,7 +127,7 @@ def features(molecules: Sequence[str], *, descriptors: bool = True, fingerprints
 
     Args:
         molecules: n canonical SMILES.
-        descriptors: whether to calculate descriptors, some 0.5 to 2 ms a molecule.
+        descriptors: whether to calculate descriptors, some 0.3 to 1 ms a molecule.
         fingerprints: ways of counting (`data.chemistry.fingerprints`), some 0.1 ms a molecule each.
 
     Raises:
