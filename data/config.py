@@ -14,7 +14,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from data.yaml_text import DEEPEST, YamlError, parse_yaml, read_yaml, shown
 
@@ -91,11 +101,73 @@ class ObjectiveConfig(_Strict):
 
 
 class DataConfig(_Open):
-    """Where the library comes from, and how much of it is measured first."""
+    """Where the library comes from, and how much of it is measured first; or a start design and a library apart.
+
+    Written `{kind: name, option: value, initial: 48}`, or `{start: {kind: ...}, library: {kind: ...}, initial: 0}`.
+    """
 
     kind: str = "zinc250k"
     initial: int = Field(default=48, ge=0)
-    """Molecules of the initial design (round 0), drawn at random from the library and counted in the budget."""
+    """Molecules of the initial design (round 0), drawn at random from the library and counted in the budget. Beside a
+    start design the default is 0."""
+    start: Spec | None = None
+    """Source of the start design: all of it is taken, rows with a value as known, the others to be measured in round
+    0, counted in the budget. None: what begins a campaign comes from the library."""
+    library: Spec | None = None
+    """Source of the library beside a start design: candidates to choose from and to draw on, without values."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_the_start(cls, raw: Any) -> Any:
+        """Where a start design is named, nothing more is drawn unless the file says so."""
+        if isinstance(raw, dict) and raw.get("start") is not None and "initial" not in raw:
+            return {**raw, "initial": 0}
+        return raw
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        named = [name for name in _PARTS if name in self.model_fields_set]
+        if not named:
+            return self
+        if not self.parts:
+            raise ValueError(
+                f"{' and '.join(named)}: null names no source; name one, {{kind: name, option: value}}, or write the "
+                "source of start and library in one as `kind` with its options"
+            )
+        others = sorted((self.model_fields_set & {"kind"}) | set(self.model_extra or {}))
+        if others:
+            raise ValueError(
+                f"{' and '.join(self.parts)} beside {', '.join(others)}: either one source is named by `kind` and its "
+                "options, or the sources of `start` and `library` are, each with its own kind and options; move "
+                f"{', '.join(others)} into one of them"
+            )
+        if self.initial and self.library is None:
+            raise ValueError(
+                f"initial asks for {self.initial} objects of a library beside the start design, and no `library` is "
+                "named; name one, or leave out `initial`: the start design is taken as a whole"
+            )
+        return self
+
+    @property
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """`start` and `library` as far as they are named apart, `{kind, option...}` each; empty: one source."""
+        return {name: spec for name in _PARTS if (spec := getattr(self, name)) is not None}
+
+    @property
+    def pool(self) -> dict[str, Any]:
+        """`{kind, option...}` of the source of which the initial design is drawn."""
+        if not self.parts:
+            return self.component()
+        return self.library if self.library is not None else self.parts["start"]
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told: dict[str, Any] = serialise(self)
+        unnamed = [*({"kind"} if self.parts else ()), *(name for name in _PARTS if name not in self.parts)]
+        return {key: value for key, value in told.items() if key not in unnamed}
+
+
+_PARTS = ("start", "library")
 
 
 class DomainConfig(_Strict):

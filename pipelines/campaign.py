@@ -113,7 +113,7 @@ def run_campaign(
     base = path.absolute().parent
     if fresh or not _is_prepared(ledger, config.name):
         with suppress(CampaignStopped):  # which is how a campaign ends, not a mistake
-            check_source(config, base)
+            check_source(config, base, workspace.cache)
     begun = ledger.begin_campaign(config, base, fresh=fresh, oracle=parts_of_oracle(config, base))
     ref = CampaignRef(str(workspace.home), begun.id)
     with CampaignContext(workspace, ledger, begun) as context, campaign_lock(ledger, begun):

@@ -204,6 +204,7 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
     except CampaignStopped as stopped:
         raise BadInput(stopped.message) from stopped
     calls = config.data.initial + config.rounds * config.batch_size
+    beside = " beside the start design's without a value" if config.data.start is not None else ""
     lines = [("campaign", config.name)]
     for objective in config.objectives:
         lines.append(("objective", f"{objective.goal} {objective.name} with {objective.oracle['kind']}"))
@@ -212,7 +213,7 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
         ("screens", ", ".join(spec["kind"] for spec in config.screens) or "none"),
         ("proxy", config.proxy.kind),
         ("generator", config.generator.kind),
-        ("oracle calls", f"{calls} planned, budget {config.budget.calls or 'without limit'}"),
+        ("oracle calls", f"{calls} planned{beside}, budget {config.budget.calls or 'without limit'}"),
     ]
     console.print(table(["", ""], lines, headed=False, long=(1,)))
     for sentence in told:

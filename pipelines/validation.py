@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data.config import CampaignConfig, ConfigError, load_config
+from data.records import JsonDict
 from models.parts import (
     acquisition_of,
     generator_of,
@@ -18,12 +19,12 @@ from models.parts import (
 )
 from models.protocols import Checked, CheckedOracle, Oracle
 from models.registry import build
-from models.sources.base import source_of
 from models.spaces.base import BaseSpace, require_space
 from pipelines.catalogue import tell_plugin_problems
 from pipelines.refusals import is_refusal
-from tasks.initial_design import checked_source
+from tasks.initial_design import checked_part, checked_source, sources_of
 from tasks.oracles.pool import OraclePool
+from tasks.start_and_library import source_told
 
 
 def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfig:
@@ -65,26 +66,42 @@ LARGEST_READ = 4_000_000
 """Bytes of a file of molecules that is read to be checked: some seconds to a minute."""
 
 
-def check_source(config: CampaignConfig, base: Path) -> list[str]:
+def check_source(config: CampaignConfig, base: Path, cache: Path | None = None) -> list[str]:
     """Read the source and draw the initial design, as the campaign will; return what is to be said of its rows.
 
     A source that is no file, or a large one, is not read: the campaign reads it, and refuses it before anything is
-    bought.
+    bought. `cache` is the folder in which sources in standard form are kept; None: none is looked for or written.
 
     Raises:
         BadInput, SourceError, CampaignStopped: as `tasks.prepare_data.prepare_data`.
     """
-    source = source_of(config.data.component(), space_of(config))
+    unread = {name: _unread(config, name, source, base) for name, source in sources_of(config).items()}
+    if not any(unread.values()):
+        return _lines(checked_source(config, base, cache))
+    sentences: list[str] = []
+    for name, reason in unread.items():
+        sentences += _lines(checked_part(config, name, base, cache)) if reason is None else [reason]
+    return sentences
+
+
+def _lines(report: JsonDict) -> list[str]:
+    return [str(report["line"]), *map(str, report["warnings"])]
+
+
+def _unread(config: CampaignConfig, name: str, source: Any, base: Path) -> str | None:
+    """Return the sentence on a source that is not read to be checked, None: it is."""
     size = source.file(base).stat().st_size if hasattr(source, "file") else None
     size = 0 if getattr(source, "ordered", False) else size  # it has been drawn
-    if size is None or size > LARGEST_READ:
-        why = "is no single file" if size is None else f"has {size / 1e6:.0f} MB"
-        return [
-            f"The rows of the source {config.data.kind!r} were not read, as it {why}; `discover run` reads them, and "
-            "refuses what cannot be used before anything is bought."
-        ]
-    told = checked_source(config, base)
-    return [str(told["line"]), *map(str, told["warnings"])]
+    if size is not None and size <= LARGEST_READ:
+        return None
+    why = "is no single file" if size is None else f"has {size / 1e6:.0f} MB"
+    told = (
+        repr(config.data.kind) if name not in config.data.parts else f"{source_told(config.data.parts[name])} ({name})"
+    )
+    return (
+        f"The rows of the source {told} were not read, as it {why}; `discover run` reads them, and refuses what cannot "
+        "be used before anything is bought."
+    )
 
 
 def _check_function(config: CampaignConfig, base: Path, oracle: Oracle) -> None:
@@ -112,6 +129,6 @@ def _check_generators(config: CampaignConfig, base: Path, space: BaseSpace[Any])
 
 
 def _check_source(config: CampaignConfig, base: Path) -> None:
-    source = source_of(config.data.component(), space_of(config))
-    if hasattr(source, "file"):
-        next(iter(source.rows(base)), None)  # opens the file and looks for its columns
+    for source in sources_of(config).values():
+        if hasattr(source, "file"):
+            next(iter(source.rows(base)), None)  # opens the file and looks for its columns

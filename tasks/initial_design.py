@@ -1,7 +1,9 @@
-"""What a campaign begins with: the rows of its source, and the initial design drawn of them."""
+"""What a campaign begins with: the rows of its sources, and the initial design that is drawn or named."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -14,18 +16,26 @@ from data.ledger.campaigns import CampaignState
 from data.records import JsonDict
 from data.tables.datasets import Library, read_rows
 from data.tables.decades import wide_span
-from data.tables.remarks import reading_line
+from data.tables.remarks import reading_line, reasons_told
 from models.acquisition.log_reward import first_refusal
 from models.parts import screens_of, space_of
 from models.proxies.checks import MINIMUM_LABELS
 from models.registry import find
 from models.sources.base import source_of
+from tasks.library_cache import keep_library, kept_library, reading_key
 from tasks.stages import BadInput, CampaignStopped, file_sha256
+from tasks.start_and_library import START, StartAndLibrary, source_told
 
 
-def source_sha256(config: CampaignConfig, base: Path) -> str:
-    """Return what changes when the rows of a source do: its fingerprint, its file's sha256, or that of its rows."""
-    source = _source(config)
+def source_hashes(config: CampaignConfig, base: Path) -> dict[str, str]:
+    """Return what changes when the rows of a source do: its fingerprint, its file's sha256, or that of its rows.
+
+    By the name of the source: `source`, or `start` and `library` where they are named apart.
+    """
+    return {name: _content(source, base) for name, source in sources_of(config).items()}
+
+
+def _content(source: Any, base: Path) -> str:
     if hasattr(source, "fingerprint"):
         return str(source.fingerprint(base))
     if hasattr(source, "file"):
@@ -34,52 +44,102 @@ def source_sha256(config: CampaignConfig, base: Path) -> str:
 
 
 def files_of(config: CampaignConfig, base: Path) -> list[Path]:
-    """Return the user's files that the source and the space read."""
-    source = _source(config)
-    read = [source.file(base)] if hasattr(source, "file") else []
+    """Return the user's files that the sources and the space read."""
+    read = [source.file(base) for source in sources_of(config).values() if hasattr(source, "file")]
     read += [value for _, value in space_of(config).options if isinstance(value, Path)]
     return list(dict.fromkeys(path.expanduser() for path in read))
 
 
 def is_ordered(config: CampaignConfig) -> bool:
     """Return whether the source is a design: its first objects are the initial ones."""
-    return bool(getattr(find("source", config.data.kind), "ordered", False))
+    return _is_drawn(config.data.pool)
 
 
-def _source(config: CampaignConfig) -> Any:
-    seed, maximise = derive_seed(config.seed, "source"), config.objective.goal == "maximise"
-    return source_of(config.data.component(), space_of(config), seed=seed, maximise=maximise)
+def _is_drawn(spec: Mapping[str, Any]) -> bool:
+    return bool(getattr(find("source", spec["kind"]), "ordered", False))
 
 
-def checked_source(config: CampaignConfig, base: Path) -> JsonDict:
-    """Read the source and draw the initial design as the campaign will; return what is to be said of the rows.
+def sources_of(config: CampaignConfig) -> dict[str, Any]:
+    """Return the campaign's source as `source`, or those of `start` and `library` where they are named apart."""
+    space, maximise = space_of(config), config.objective.goal == "maximise"
+    parts = config.data.parts
+    named = parts or {SOURCE: config.data.component()}
+    return {name: source_of(spec, space, seed=_seed(config, name), maximise=maximise) for name, spec in named.items()}
 
-    What was read is kept for the campaign of this process, which need not read it again.
+
+SOURCE = "source"
+"""Name of the source where there is one only."""
+
+
+def _seed(config: CampaignConfig, name: str) -> int:
+    return derive_seed(config.seed, SOURCE, *([] if name == SOURCE else [name]))
+
+
+def checked_source(config: CampaignConfig, base: Path, cache: Path | None = None) -> JsonDict:
+    """Read the sources and draw the initial design as the campaign will; return what is to be said of the rows.
+
+    What was read is kept for the campaign of this process, which need not read it again; `cache` as `read_library`.
 
     Raises:
         BadInput, SourceError, CampaignStopped: as `prepare_data`.
     """
-    library = read_library(config, base, source_sha256(config, base))
+    hashes = source_hashes(config, base)
+    library = read_library(config, base, hashes, cache)
     initial_design(config, library)
-    return reading_report(library, config)
+    return reading_report(library, config, hashes)
 
 
-_kept: dict[str, Library] = {}
-
-
-def read_library(config: CampaignConfig, base: Path, sha256: str) -> Library:
-    """Read a campaign's source, or return what this process has read of it last; `forget` ends that.
+def checked_part(config: CampaignConfig, name: str, base: Path, cache: Path | None = None) -> JsonDict:
+    """Read one of the sources as the campaign will, where not all are read; return what is to be said of its rows.
 
     Raises:
         SourceError: as `data.tables.datasets.read_rows`.
     """
+    source, spec = sources_of(config)[name], config.data.parts[name]
+    library = _read(config, name, source, base, source_hashes(config, base)[name], cache)
+    report = _report_of_one(library, space_of(config).nouns[1], _is_drawn(spec))
+    return {**report, "line": f"{name} ({source_told(spec)}): {report['line']}"}
+
+
+_kept: dict[str, Library | StartAndLibrary] = {}
+
+
+def read_library(
+    config: CampaignConfig, base: Path, hashes: Mapping[str, str], cache: Path | None = None
+) -> Library | StartAndLibrary:
+    """Read a campaign's sources, or return what this process has read of them last; `forget` ends that.
+
+    Args:
+        config: of the campaign.
+        base: folder of the campaign file.
+        hashes: contents of the sources, as `source_hashes`.
+        cache: folder in which sources in standard form are kept by content; None: the sources are read in any case.
+
+    Raises:
+        SourceError: as `data.tables.datasets.read_rows`, or the library beside a start design has values.
+    """
     settings = config.model_dump(mode="json", include={"data", "space"})
-    space = space_of(config)
-    key = digest([settings, config.objective.goal, str(base), sha256, space.key()])
+    key = digest([settings, config.objective.goal, str(base), dict(hashes), space_of(config).key()])
     if key not in _kept:
         _kept.clear()
-        _kept[key] = read_rows(_source(config), base=base, space=space)
+        read = {
+            name: _read(config, name, source, base, hashes[name], cache) for name, source in sources_of(config).items()
+        }
+        _kept[key] = read[SOURCE] if SOURCE in read else StartAndLibrary.of(read, space_of(config).nouns)
     return _kept[key]
+
+
+def _read(config: CampaignConfig, name: str, source: Any, base: Path, sha256: str, cache: Path | None) -> Library:
+    space = space_of(config)
+    if cache is None or getattr(source, "ordered", False):  # what is drawn is in standard form
+        return read_rows(source, base=base, space=space)
+    key = reading_key(source, space, sha256, base, (_seed(config, name), config.objective.goal == "maximise"))
+    library = None if key is None else kept_library(cache, key)
+    if library is None:
+        library = read_rows(source, base=base, space=space)
+        if key is not None:
+            keep_library(cache, key, library)
+    return library
 
 
 def forget() -> None:
@@ -87,8 +147,15 @@ def forget() -> None:
     _kept.clear()
 
 
-def counts_of(library: Library) -> dict[str, float]:
-    """Return how many rows were read, kept, have a value, were merged, refused, and left out."""
+def counts_of(library: Library | StartAndLibrary) -> dict[str, float]:
+    """Return how many rows were read, kept, have a value, were merged, refused, and left out.
+
+    Of a start design and a library apart also how many objects are in both.
+    """
+    if isinstance(library, StartAndLibrary):
+        every = [counts_of(part) for part in library.parts.values()]
+        told = {key: sum(counts.get(key, 0) for counts in every) for key in dict.fromkeys(k for c in every for k in c)}
+        return {**told, "library": len(library.frame), "merged": told["merged"] + library.shared, **library.counts()}
     return {
         "rows": library.rows,
         "library": len(library.frame),
@@ -99,9 +166,19 @@ def counts_of(library: Library) -> dict[str, float]:
     }
 
 
-def reading_report(library: Library, config: CampaignConfig) -> JsonDict:
-    """Return what is to be said of the rows that were read, or of the objects that were drawn."""
-    space, drawn = space_of(config), is_ordered(config)
+def reading_report(
+    library: Library | StartAndLibrary, config: CampaignConfig, hashes: Mapping[str, str] | None = None
+) -> JsonDict:
+    """Return what is to be said of the rows that were read, or of the objects that were drawn.
+
+    Of a start design and a library apart also where each came from, with the content of its source (`hashes`).
+    """
+    if isinstance(library, StartAndLibrary):
+        return _report_of_parts(library, config, hashes or {})
+    return _report_of_one(library, space_of(config).nouns[1], is_ordered(config))
+
+
+def _report_of_one(library: Library, nouns: str, drawn: bool) -> JsonDict:
     counts = counts_of(library)
     span = wide_span(library.frame["value"].dropna().tolist())
     return {
@@ -111,30 +188,69 @@ def reading_report(library: Library, config: CampaignConfig) -> JsonDict:
         "merged": library.merged,
         "refused": counts["refused"],
         "listed": len(library.refused),
-        "line": reading_line(counts, library.reasons, space.nouns[1], library.left_out, drawn),
+        "line": reading_line(counts, library.reasons, nouns, library.left_out, drawn),
         "warnings": [*library.warnings, *([] if span is None else [span])],
         "notes": library.notes,
         "reasons": library.reasons,
     }
 
 
-def initial_design(config: CampaignConfig, library: Library) -> pd.DataFrame:
+def _report_of_parts(library: StartAndLibrary, config: CampaignConfig, hashes: Mapping[str, str]) -> JsonDict:
+    noun, nouns = space_of(config).nouns
+    specs = config.data.parts
+    reports = {name: _report_of_one(part, nouns, _is_drawn(specs[name])) for name, part in library.parts.items()}
+    counts = counts_of(library)
+    _, reasons = _start_design(config, library)
+    lines = [f"{name} ({source_told(specs[name])}): {report['line']}" for name, report in reports.items()]
+    lines += [library.overlap_told(noun, nouns)] if len(library.parts) == 2 else []
+    warnings = [f"{name}: {warning}" for name, report in reports.items() for warning in report["warnings"]]
+    if reasons:
+        one = reasons.total() == 1
+        warnings.append(
+            f"{reasons.total()} {noun if one else nouns} of the start design {'is' if one else 'are'} not measured, as "
+            f"the screens refuse {'it' if one else 'them'}: {reasons_told(reasons)}."
+        )
+    return {
+        "rows": counts["rows"],
+        "kept": counts["library"],
+        "labelled": counts["labelled"],
+        "merged": counts["merged"],
+        "refused": counts["refused"],
+        "listed": sum(report["listed"] for report in reports.values()),
+        "shared": library.shared,
+        "line": " ".join(lines),
+        "warnings": warnings,
+        "notes": [f"{name}: {note}" for name, report in reports.items() for note in report["notes"]],
+        "reasons": dict(sum((Counter(report["reasons"]) for report in reports.values()), Counter()).most_common()),
+        "sources": {
+            name: {"source": specs[name], "content": hashes.get(name, ""), "line": reports[name]["line"]}
+            for name in library.parts
+        },
+    }
+
+
+def initial_design(config: CampaignConfig, library: Library | StartAndLibrary) -> pd.DataFrame:
     """Return all labelled objects, and `data.initial` unlabelled ones drawn at random from those that pass.
 
-    A source that says it is ordered gives its first ones.
+    A source that says it is ordered gives its first ones. Of a start design that is named apart, all that pass are
+    taken beside those that are drawn of the library; a column `source` then tells them apart.
 
     Args:
         config: of the campaign.
-        library: what the source gave.
+        library: what the sources gave.
 
     Raises:
-        BadInput: there are too few objects for the initial design, or too few values for a proxy; the message counts
-            the rows that were refused and names the first.
+        BadInput: there are too few objects for the initial design, or too few values for a proxy, or a start design has
+            more to measure than the budget allows; the message counts the rows that were refused and names the first.
         CampaignStopped: the screens refuse every object of the source.
     """
     frame = library.frame
-    labelled = frame[frame["value"].notna()]
+    started = pd.DataFrame(columns=frame.columns)
     pool = frame[frame["value"].isna()]
+    if isinstance(library, StartAndLibrary):
+        started, _ = _start_design(config, library)
+        pool = library.beside_the_start()
+    labelled = frame[frame["value"].notna()]
     wanted, nouns = config.data.initial, space_of(config).nouns[1]
     order = np.random.default_rng(derive_seed(config.seed, "initial design")).permutation(len(pool))
     if is_ordered(config):
@@ -154,10 +270,35 @@ def initial_design(config: CampaignConfig, library: Library) -> pd.DataFrame:
             f"The screens refuse all {len(pool)} {nouns} of the source, so there is nothing to begin with. "
             "Loosen `screens`, or give another source.",
         )
-    problem = _too_few(config, nouns, chosen=len(chosen), labelled=len(labelled), pool=len(pool))
+    known = len(labelled) + len(started)
+    problem = _too_few(config, nouns, chosen=len(chosen), labelled=known, pool=len(pool))
+    problem = problem or _too_many(config, nouns, len(started) + len(chosen))
     if problem is not None:
         raise BadInput(" ".join([problem, *library.refusals_told()]))
+    if isinstance(library, StartAndLibrary):
+        drawn = "design" if is_ordered(config) else config.data.pool["kind"]
+        blocks = [labelled.assign(source=START), started.assign(source=START), pool.iloc[chosen].assign(source=drawn)]
+        return pd.concat([block for block in blocks if len(block)], ignore_index=True)
     return pd.concat([labelled, pool.iloc[chosen]], ignore_index=True)
+
+
+def _start_design(config: CampaignConfig, library: StartAndLibrary) -> tuple[pd.DataFrame, Counter[str]]:
+    """Return the objects of the start design to be measured, and why others are not: the screens' reasons, counted."""
+    unknown = library.start[library.start["value"].isna()]
+    reasons = first_refusal(screens_of(config), unknown["object"].tolist())
+    refused = Counter(reason for reason in reasons if reason is not None)
+    return unknown[[reason is None for reason in reasons]], refused
+
+
+def _too_many(config: CampaignConfig, nouns: str, measured: int) -> str | None:
+    """Return why a start design that is named apart is beyond the budget, None: it is not."""
+    calls = config.budget.calls
+    if not config.data.parts or calls is None or measured <= calls:
+        return None
+    return (
+        f"The start design and data.initial have {measured} {nouns} to be measured, and budget.calls is {calls}. Raise "
+        "it, or give fewer rows without a value."
+    )
 
 
 def _too_few(config: CampaignConfig, nouns: str, *, chosen: int, labelled: int, pool: int) -> str | None:
@@ -188,6 +329,7 @@ def _too_few(config: CampaignConfig, nouns: str, *, chosen: int, labelled: int, 
         else f"The campaign would begin with {begun} measured {nouns}; a proxy needs at least {least}."
     )
     helps = [f"Set data.initial to {least - labelled} at least"] if pool >= least - labelled else []
-    helps += [] if labelled else ["name the column that holds the values as data.value"]
+    column = "data.start.value" if config.data.parts else "data.value"
+    helps += [] if labelled else [f"name the column that holds the values as {column}"]
     told = ", or ".join([*helps, f"give more {nouns} with values"])
     return f"{problem} {told[0].upper()}{told[1:]}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.records import Arm
+from data.tables.datasets import Library
 from data.tables.remarks import REFUSED, REPORT
 from data.tables.spreadsheets import write_csv
 from models.parts import space_of
@@ -20,10 +22,11 @@ from tasks.initial_design import (
     is_ordered,
     read_library,
     reading_report,
-    source_sha256,
+    source_hashes,
 )
 from tasks.oracles.booking import book_of
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
+from tasks.start_and_library import StartAndLibrary
 from tasks.storage import read_table, write_json
 
 
@@ -31,7 +34,9 @@ from tasks.storage import read_table, write_json
 def prepare_data(ref: CampaignRef) -> StageRef:
     """Read the campaign's source, report what was refused row by row, and book the initial design.
 
-    Results: `library.parquet` (id, object, value, family), `refused.csv` (line, text, reason), `initial.parquet`.
+    Results: `library.parquet` (id, object, value, family), `refused.csv` (line, text, reason), `initial.parquet`,
+    `report.json`. Of a start design and a library apart the column `source` of the second and third says what is of
+    which, and the report has both sources with their contents.
 
     Raises:
         BadInput: the source cannot be read, no row is usable, or the budget is smaller than the initial design.
@@ -39,15 +44,15 @@ def prepare_data(ref: CampaignRef) -> StageRef:
     """
     with ref.open() as context:
         config = context.config
-        sha256 = source_sha256(config, context.campaign.base)
+        hashes = source_hashes(config, context.campaign.base)
         content = space_of(config).content()  # only where there is one: campaigns without go on under their old keys
         stage = run_stage(
             context,
             0,
             "prepare_data",
-            inputs={"source": sha256} | ({"space": content} if content else {}),
+            inputs=hashes | ({"space": content} if content else {}),
             settings=context.settings("space", "data", "screens"),
-            compute=lambda folder: _prepare(context, folder, sha256),
+            compute=lambda folder: _prepare(context, folder, hashes),
             files=files_of(config, context.campaign.base),
         )
         initial = read_table(stage.path(context, "initial.parquet"))
@@ -55,18 +60,25 @@ def prepare_data(ref: CampaignRef) -> StageRef:
         return stage
 
 
-def _prepare(context: CampaignContext, folder: Path, sha256: str) -> dict[str, float]:
-    library = read_library(context.config, context.campaign.base, sha256)
+def _prepare(context: CampaignContext, folder: Path, hashes: Mapping[str, str]) -> dict[str, float]:
+    library = read_library(context.config, context.campaign.base, hashes, context.workspace.cache)
     forget()
     library.frame.to_parquet(folder / "library.parquet", index=False)
-    refused = pd.DataFrame(
-        [(r.line, r.text, r.reason) for r in library.refused], columns=["line", "text", "reason"]
-    ).astype({"line": "Int64"})
-    write_csv(refused, folder / REFUSED)
+    write_csv(_refused(library), folder / REFUSED)
     initial = initial_design(context.config, library)
     initial.to_parquet(folder / "initial.parquet", index=False)
-    write_json(folder / REPORT, reading_report(library, context.config))
+    write_json(folder / REPORT, reading_report(library, context.config, hashes))
     return {**counts_of(library), "initial": len(initial)}
+
+
+def _refused(library: Library | StartAndLibrary) -> pd.DataFrame:
+    """Return the rows that were not taken; a column `source` says of which source, where there are two."""
+    if isinstance(library, StartAndLibrary):
+        return pd.concat(
+            [_refused(part).assign(source=name) for name, part in library.parts.items()], ignore_index=True
+        )
+    rows = [(refusal.line, refusal.text, refusal.reason) for refusal in library.refused]
+    return pd.DataFrame(rows, columns=["line", "text", "reason"]).astype({"line": "Int64"})
 
 
 def _book(context: CampaignContext, initial: pd.DataFrame) -> None:
@@ -81,7 +93,7 @@ def _book(context: CampaignContext, initial: pd.DataFrame) -> None:
             "object": row.object,
             "arm": str(Arm.INITIAL),
             # A design that is drawn must not be taken for what the generator of the same name proposes.
-            "source": "design" if is_ordered(config) else config.data.kind,
+            "source": getattr(row, "source", "design" if is_ordered(config) else config.data.kind),
             "compound": space.compound(str(row.object)),
         }
         for row in initial.itertuples()

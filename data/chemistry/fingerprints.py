@@ -13,20 +13,42 @@ from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator as generators
 
-from data.chemistry.molecules import FINGERPRINT_BITS, morgan_counts_of
+from data.chemistry.molecules import FINGERPRINT_BITS
+from data.chemistry.pharmacophores import feature_invariants
 
-Fingerprint = Callable[[Chem.Mol], NDArray[np.uint32]]
+Counts = tuple[NDArray[np.uint16], NDArray[np.uint16]]
+"""Columns of counts that are not nought, ascending and below `FINGERPRINT_BITS`, and the counts."""
 
-_features = generators.GetMorganGenerator(
-    radius=2, fpSize=FINGERPRINT_BITS, atomInvariantsGenerator=generators.GetMorganFeatureAtomInvGen()
-)
+Fingerprint = Callable[[Chem.Mol], Counts]
+
+_morgan = generators.GetMorganGenerator(radius=2, fpSize=FINGERPRINT_BITS)
 _pairs = generators.GetAtomPairGenerator(fpSize=FINGERPRINT_BITS, countSimulation=False)
 
+
+def _columns(counts: dict[int, int]) -> Counts:
+    columns = sorted(counts)
+    return np.array(columns, np.uint16), np.array([counts[column] for column in columns], np.uint16)
+
+
+def _of_atoms(mol: Chem.Mol) -> Counts:
+    return _columns(_morgan.GetCountFingerprint(mol).GetNonzeroElements())
+
+
+def _of_features(mol: Chem.Mol) -> Counts:
+    # Morgan's environments are the same; they begin with what an atom does, not with what it is.
+    kinds = feature_invariants(mol)
+    return _columns(_morgan.GetCountFingerprint(mol, customAtomInvariants=kinds).GetNonzeroElements())
+
+
+def _of_pairs(mol: Chem.Mol) -> Counts:
+    return _columns(_pairs.GetCountFingerprint(mol).GetNonzeroElements())
+
+
 FINGERPRINTS: Mapping[str, Fingerprint] = {
-    "morgan": morgan_counts_of,
-    "feature_morgan": _features.GetCountFingerprintAsNumPy,
-    "atom_pairs": _pairs.GetCountFingerprintAsNumPy,
+    "morgan": _of_atoms,
+    "feature_morgan": _of_features,
+    "atom_pairs": _of_pairs,
 }
-"""Ways of counting, each giving shape `(FINGERPRINT_BITS,)`: circular environments of radius 2 (Rogers and Hahn,
+"""Ways of counting, folded to `FINGERPRINT_BITS` columns: circular environments of radius 2 (Rogers and Hahn,
 J. Chem. Inf. Model. 50, 742, 2010) of atoms, and of donors, acceptors, aromatic, acidic, basic and halogen atoms; pairs
 of atoms with the bonds between them (Carhart, Smith and Venkataraghavan, J. Chem. Inf. Comput. Sci. 25, 64, 1985)."""

@@ -7,13 +7,12 @@ tautomers share, says only which of them are one compound.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from rdkit import Chem, RDLogger
+from rdkit import Chem, rdBase
 from rdkit.Chem import rdFingerprintGenerator
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
@@ -28,22 +27,9 @@ FINGERPRINT_BITS = 2048
 _morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=FINGERPRINT_BITS)
 
 
-@contextmanager
-def quiet_rdkit() -> Iterator[None]:
+def quiet_rdkit() -> rdBase.BlockLogs:
     """Silence RDKit's log for a block: what it complains about is reported as our own refusal or failure."""
-    with RDLogger.BlockLogs() if hasattr(RDLogger, "BlockLogs") else _block_logs():
-        yield
-
-
-@contextmanager
-def _block_logs() -> Iterator[None]:
-    from rdkit import rdBase
-
-    block = rdBase.BlockLogs()
-    try:
-        yield
-    finally:
-        del block
+    return rdBase.BlockLogs()
 
 
 def parse(smiles: str) -> Chem.Mol | None:
@@ -74,11 +60,25 @@ def shared(smiles: str) -> Chem.Mol | None:
     return parse(smiles)
 
 
-@lru_cache(maxsize=200_000)
 def canonical(smiles: str) -> str | None:
     """Return RDKit's canonical SMILES, or None if the text is no valid molecule."""
-    mol = shared(smiles)
-    return None if mol is None else str(Chem.MolToSmiles(mol))
+    known = _canonical.get(smiles, "")
+    if known == "":
+        mol = shared(smiles)
+        known = None if mol is None else str(Chem.MolToSmiles(mol))
+        remember_canonical(smiles, known)
+    return known
+
+
+_MOST = 200_000
+_canonical: dict[str, str | None] = {}
+
+
+def remember_canonical(smiles: str, text: str | None) -> None:
+    """Let `canonical` know what it would return for a SMILES, where that was made on the way to something else."""
+    if len(_canonical) >= _MOST:
+        _canonical.clear()
+    _canonical[smiles] = text
 
 
 @lru_cache(maxsize=200_000)
@@ -114,16 +114,10 @@ def compound(smiles: str) -> str:
 @lru_cache(maxsize=200_000)
 def scaffold(smiles: str) -> str:
     """Return the canonical SMILES of the Bemis-Murcko scaffold; empty for acyclic molecules."""
-    mol = parse(smiles)
+    mol = shared(smiles)
     if mol is None:
         raise ValueError(f"{smiles!r} is no valid SMILES; a scaffold needs a molecule that RDKit can read.")
     return str(Chem.MolToSmiles(MurckoScaffold.GetScaffoldForMol(mol)))
-
-
-def morgan_counts_of(mol: Chem.Mol) -> NDArray[np.uint32]:
-    """Return the folded Morgan counts (radius 2) of one molecule, shape `(FINGERPRINT_BITS,)`."""
-    counts: NDArray[np.uint32] = _morgan.GetCountFingerprintAsNumPy(mol)
-    return counts
 
 
 def morgan_counts(molecules: Sequence[str]) -> NDArray[np.int32]:
@@ -137,5 +131,5 @@ def morgan_counts(molecules: Sequence[str]) -> NDArray[np.int32]:
         mol = shared(smiles)
         if mol is None:
             raise ValueError(f"{smiles!r} is no valid SMILES; fingerprints need molecules that RDKit can read.")
-        out[row] = morgan_counts_of(mol)
+        out[row] = _morgan.GetCountFingerprintAsNumPy(mol)
     return out

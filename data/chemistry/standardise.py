@@ -13,7 +13,7 @@ from functools import cache
 from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
-from data.chemistry.molecules import parse, quiet_rdkit
+from data.chemistry.molecules import parse, quiet_rdkit, remember_canonical
 from data.chemistry.structures import structure
 from data.objects import NotStandardError
 
@@ -29,6 +29,9 @@ such as fumaric, a second drug), so the row is refused."""
 
 # A bracket atom that is no hydrogen, or an atom of the organic subset.
 _HEAVY_ATOM = re.compile(r"\[(?!\d*H[+-]?\d*(?::\d+)?\])[^\]]*\]|Br|Cl|[BCNOPSFIbcnops*]")
+
+_CHARGED = re.compile(r"\[[^\]]*[+-]")
+"""A bracket atom with a charge. A sign outside of brackets is a bond."""
 
 _RECOMBINE = """//	Name	SMIRKS
 1,3	[N,P,As,O,S,Se,Te;-1:1]-[A+0:2]=[N,P,As,O,S,Se,Te;+1:3]>>[*-0:1]=[*:2]-[*+0:3]
@@ -75,16 +78,27 @@ def standardise(smiles: str) -> Chem.Mol:
         NotStandardError: no valid SMILES, more or less than one molecule (polymer, R-group, query, mixture of
             stereoisomers), more than one fragment that is no counter-ion, or no valid structure left.
     """
-    mol = structure(smiles)
+    return standard_form(smiles)[0]
+
+
+def standard_form(smiles: str) -> tuple[Chem.Mol, str]:
+    """Return the standard form of a molecule, and its canonical SMILES; as `standardise`."""
+    drawn = mol = structure(smiles)
     if "." in smiles:
         mol = _parent(mol)
     # Charges of which the text has none are those that RDKit's readers give: nitro, azide, N-oxide.
-    if "+" in smiles or "-" in smiles:
+    if _CHARGED.search(smiles):
         mol = _settled(mol)
-    settled = parse(str(Chem.MolToSmiles(mol)))
+    text = str(Chem.MolToSmiles(mol))
+    if mol is drawn and text == smiles:  # nothing was changed: to read it again would give the same molecule
+        remember_canonical(text, text)
+        return mol, text
+    settled = parse(text)
     if settled is None:
         raise NotStandardError("no valid structure after its charges are settled")
-    return settled
+    canonical = str(Chem.MolToSmiles(settled))
+    remember_canonical(text, canonical)
+    return settled, canonical
 
 
 def _settled(mol: Chem.Mol) -> Chem.Mol:

@@ -141,9 +141,13 @@ def read_rows(source: Source, *, base: Path, space: Space) -> Library:
     return library
 
 
+def frame_of(rows: Iterable[tuple[str, str, float, str, int]]) -> pd.DataFrame:
+    """Return the frame of a library, of one tuple of `COLUMNS` for each object; equal rows give equal bytes on disk."""
+    return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype({"value": "float64", "line": "int64"})
+
+
 def _frame(rows: Iterable[Kept], space: Space) -> pd.DataFrame:
-    table = [(space.identity(row.text), row.text, row.value, space.family(row.text), row.line) for row in rows]
-    return pd.DataFrame(table, columns=list(COLUMNS)).astype({"value": "float64", "line": "int64"})
+    return frame_of((space.identity(row.text), row.text, row.value, space.family(row.text), row.line) for row in rows)
 
 
 def _nothing_left(kind: str, library: Library, space: Space) -> str:

@@ -23,7 +23,7 @@ class MorganCounts(Featuriser):
 
 
 class Descriptors(Featuriser):
-    """RDKit's cheap two-dimensional descriptors: physical properties, some 0.5 to 2 ms a molecule."""
+    """RDKit's cheap two-dimensional descriptors: physical properties, some 0.3 to 1 ms a molecule."""
 
     kind = "descriptors"
     spaces = ("molecules",)
@@ -61,7 +61,7 @@ class DescriptorsAndCounts(_Parts):
 
 
 class Fingerprints(_Parts):
-    """Three kinds of counts beside each other: Morgan, pharmacophoric Morgan, atom pairs; some 0.4 ms a molecule.
+    """Three kinds of counts beside each other: Morgan, pharmacophoric Morgan, atom pairs; some 0.3 ms a molecule.
 
     A Gaussian process weighs them by the likelihood of the labels, so that each property finds its own.
     """

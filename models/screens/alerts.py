@@ -55,6 +55,7 @@ class Alerts(MoleculeScreen["Alerts.Options"]):
     """
 
     kind = "alerts"
+    lasting = True
     reference = "the project's list, data/resources/alerts_reactive.csv"
 
     class Options(Component.Options):

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from rdkit import Chem
 
 from data.chemistry.molecules import shared
 from models.registry import Component, OptionsT
+
+Verdicts = dict[str, str | None]
+
+_MOST = 100_000
+"""Verdicts that a screen remembers."""
+
+
+_verdicts: dict[tuple[type, str], Verdicts] = {}
+"""Class of a screen and its options -> what it said of molecules."""
 
 
 class MoleculeScreen(Component[OptionsT]):
@@ -16,10 +26,24 @@ class MoleculeScreen(Component[OptionsT]):
 
     group = "screen"
     spaces = ("molecules",)
+    lasting: ClassVar[bool] = False
+    """Whether a verdict follows from molecule and options alone, so that one is made once in a process for all screens
+    of this very class with equal options. A round asks twice for what it proposes, as the generator's reward and as the
+    stage `screen`, and the next one asks again for what it goes on from."""
 
     def refuse(self, molecules: Sequence[str]) -> list[str | None]:
         """Return, per molecule, None if it passes or one sentence that says why it is refused."""
-        return [self._of_text(smiles) for smiles in molecules]
+        if not vars(type(self)).get("lasting", False):  # a class that is derived may ask for more
+            return [self._of_text(smiles) for smiles in molecules]
+        known = _verdicts.setdefault((type(self), self.options.model_dump_json()), {})
+        verdicts = []
+        for smiles in molecules:
+            if smiles not in known:
+                if len(known) >= _MOST:
+                    known.clear()
+                known[smiles] = self._of_text(smiles)
+            verdicts.append(known[smiles])
+        return verdicts
 
     @abstractmethod
     def reason(self, mol: Chem.Mol) -> str | None:

@@ -26,6 +26,7 @@ class FilterCatalog(MoleculeScreen["FilterCatalog.Options"]):
     """
 
     kind = "filter_catalog"
+    lasting = True
     reference = "Brenk et al., ChemMedChem 2008, 3, 435; Baell, Holloway, J. Med. Chem. 2010, 53, 2719"
 
     class Options(Component.Options):

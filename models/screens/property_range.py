@@ -20,6 +20,7 @@ class PropertyRange(MoleculeScreen["PropertyRange.Options"]):
     """Refuse molecules whose RDKit descriptor lies outside [min, max]; either bound may be left out."""
 
     kind = "property_range"
+    lasting = True
     reference = "RDKit, rdkit.Chem.Descriptors"
 
     class Options(Component.Options):

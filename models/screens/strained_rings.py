@@ -16,6 +16,7 @@ class StrainedRings(MoleculeScreen):
     """
 
     kind = "strained_rings"
+    lasting = True
     reference = "Fawcett, Chem. Rev. 1950, 47, 219 (Bredt's rule)"
 
     def reason(self, mol: Chem.Mol) -> str | None:

@@ -17,7 +17,7 @@ from data.chemistry.depiction import depict
 from data.chemistry.elements import SYMBOLS
 from data.chemistry.files.readers import FORMATS
 from data.chemistry.molecules import identity, scaffold, shared
-from data.chemistry.standardise import heavy_atoms_in_text, standardise
+from data.chemistry.standardise import heavy_atoms_in_text, standard_form
 from data.config import nearest_spelling
 from data.objects import NotStandardError, Space
 from data.yaml_text import shown
@@ -35,13 +35,13 @@ def standard_molecule(text: str) -> str:
     Raises:
         NotStandardError: it cannot be read or standardised; the message is a phrase.
     """
-    return str(Chem.MolToSmiles(_read(text)))
+    return _read(text)[1]
 
 
-def _read(text: str) -> Chem.Mol:
+def _read(text: str) -> tuple[Chem.Mol, str]:
     if not text:
         raise NotStandardError("no SMILES in this row")
-    return standardise(text)
+    return standard_form(text)
 
 
 class Molecules(BaseSpace["Molecules.Options"]):
@@ -150,10 +150,10 @@ class Molecules(BaseSpace["Molecules.Options"]):
         """
         reason = self.glance(text) if text else None
         if reason is None:
-            mol = _read(text)
+            mol, standard = _read(text)
             reason = outside(mol, self)
             if reason is None:
-                return str(Chem.MolToSmiles(mol))
+                return standard
         raise NotStandardError(reason)
 
     def identity(self, obj: str) -> str:

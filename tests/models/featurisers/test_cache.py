@@ -5,6 +5,7 @@ import pytest
 
 import models.featurisers.cache
 from data.chemistry.descriptors import descriptors
+from data.chemistry.fingerprints import FINGERPRINTS
 from data.chemistry.molecules import morgan_counts
 from models.featurisers.cache import FeatureCache
 
@@ -38,12 +39,43 @@ def test_what_is_remembered_equals_what_is_calculated_anew() -> None:
 
 
 def test_the_cache_forgets_the_least_recently_used() -> None:
-    cache = FeatureCache(capacity=2)
+    two = FeatureCache()
+    two.features(["CCO", "CCN"])
+    cache = FeatureCache(capacity=two.bytes)
     cache.features(["CCO", "CCN"])
+    assert len(cache) == 2
     cache.features(["CCO"])
     cache.features(["CCC"])
     assert len(cache) == 2
-    assert set(cache._known) == {"CCO", "CCC"}
+    assert "CCO" in cache
+    assert "CCC" in cache
+
+
+def test_the_cache_stays_below_its_bytes_whatever_is_asked_for() -> None:
+    cache = FeatureCache(capacity=20_000)
+    chains = ["C" * n + "O" for n in range(1, 40)]
+    for fingerprints in (("morgan",), tuple(FINGERPRINTS)):
+        for smiles in (*chains, *reversed(chains)):
+            cache.features([smiles], descriptors=False, fingerprints=fingerprints)
+            assert cache.bytes <= 20_000
+    assert 5 < len(cache) < len(chains)
+    everything = FeatureCache()
+    for smiles in chains:
+        np.testing.assert_array_equal(cache.features([smiles]).counts, everything.features([smiles]).counts)
+
+
+def test_features_that_are_added_to_a_molecule_count_once() -> None:
+    little_by_little, at_once = FeatureCache(), FeatureCache()
+    little_by_little.features(["CCO"], descriptors=False)
+    little_by_little.features(["CCO"], fingerprints=tuple(FINGERPRINTS))
+    at_once.features(["CCO"], fingerprints=tuple(FINGERPRINTS))
+    assert little_by_little.bytes == at_once.bytes
+
+
+def test_one_molecule_is_remembered_however_little_there_is_room_for() -> None:
+    cache = FeatureCache(capacity=1)
+    cache.features(MOLECULES)
+    assert len(cache) == 1
 
 
 def test_a_text_that_is_no_molecule_is_named() -> None:

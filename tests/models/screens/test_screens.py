@@ -1,11 +1,14 @@
 """Screens by catalogue, synthetic accessibility, descriptor and ring strain, through the registry."""
 
 import sys
+from typing import ClassVar
 
 import pytest
+from rdkit import Chem
 
 from data.chemistry.accessibility import synthetic_accessibility
-from models.registry import ComponentError, build, kinds
+from models.registry import Component, ComponentError, build, kinds
+from models.screens.base import MoleculeScreen
 
 
 def refuse(molecules, **config):
@@ -122,3 +125,39 @@ def test_strained_rings_are_refused(smiles):
 )
 def test_rings_that_exist_pass(smiles):
     assert refuse([smiles], kind="strained_rings") == [None]
+
+
+class _Counting(MoleculeScreen):
+    """Says how often it was asked; without a kind it is no component."""
+
+    asked: ClassVar[list[str]] = []
+    lasting = True
+
+    class Options(Component.Options):
+        text: str = "no"
+
+    def reason(self, mol):
+        self.asked.append(Chem.MolToSmiles(mol))
+        return f"{self.options.text} {len(self.asked)}" if mol.GetNumAtoms() > 2 else None
+
+
+class _Derived(_Counting):
+    """Might ask for more, so that its verdicts are not remembered."""
+
+
+def test_a_verdict_is_made_once_for_equal_options_and_a_derived_class_says_so_itself():
+    first = _Counting().refuse(["CCO", "CC", "CCO"])
+    assert first == ["no 1", None, "no 1"]
+    assert _Counting().refuse(["CC", "CCO"]) == [None, "no 1"]
+    assert _Counting.asked == ["CCO", "CC"]
+    assert _Counting(text="never").refuse(["CCO"]) == ["never 3"]
+    assert _Derived().refuse(["CCO", "CCO"]) == ["no 4", "no 5"]
+
+
+@pytest.mark.parametrize("kind", ["alerts", "familiar_environments", "filter_catalog", "strained_rings"])
+def test_what_is_remembered_is_what_is_found(kind):
+    molecules = ["CCO", "C1=CC1", "O=C1C=CC(=O)C=C1", "CC(=O)Cl", "C1CC2CC3CC1N2C3(C)O", "no molecule", "[N-]=[N+]=NCC"]
+    screen = build("screen", {"kind": kind})
+    again = [build("screen", {"kind": kind}).refuse([smiles])[0] for smiles in molecules]
+    assert screen.refuse(molecules) == screen.refuse(molecules[::-1])[::-1] == again
+    assert [screen._of_text(smiles) for smiles in molecules] == again
