@@ -6,12 +6,14 @@ far from what in pairs of atoms, and what binds or dissolves in pharmacophoric e
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator as generators
+from rdkit.Chem import rdMolDescriptors
 
 from data.chemistry.molecules import FINGERPRINT_BITS
 from data.chemistry.pharmacophores import feature_invariants
@@ -22,6 +24,8 @@ Counts = tuple[NDArray[np.uint16], NDArray[np.uint16]]
 Fingerprint = Callable[[Chem.Mol], Counts]
 
 _morgan = generators.GetMorganGenerator(radius=2, fpSize=FINGERPRINT_BITS)
+# Columns beside those of the elements, which are their atomic numbers.
+_RINGS, _AROMATIC_RINGS = 200, 201
 _pairs = generators.GetAtomPairGenerator(fpSize=FINGERPRINT_BITS, countSimulation=False)
 
 
@@ -44,11 +48,21 @@ def _of_pairs(mol: Chem.Mol) -> Counts:
     return _columns(_pairs.GetCountFingerprint(mol).GetNonzeroElements())
 
 
+def _of_composition(mol: Chem.Mol) -> Counts:
+    counts = Counter(atom.GetAtomicNum() for atom in mol.GetAtoms())
+    counts[1] += sum(atom.GetTotalNumHs() for atom in mol.GetAtoms())
+    counts[_RINGS] = rdMolDescriptors.CalcNumRings(mol)
+    counts[_AROMATIC_RINGS] = rdMolDescriptors.CalcNumAromaticRings(mol)
+    return _columns({column: count for column, count in counts.items() if count})
+
+
 FINGERPRINTS: Mapping[str, Fingerprint] = {
     "morgan": _of_atoms,
     "feature_morgan": _of_features,
     "atom_pairs": _of_pairs,
+    "composition": _of_composition,
 }
 """Ways of counting, folded to `FINGERPRINT_BITS` columns: circular environments of radius 2 (Rogers and Hahn,
 J. Chem. Inf. Model. 50, 742, 2010) of atoms, and of donors, acceptors, aromatic, acidic, basic and halogen atoms; pairs
-of atoms with the bonds between them (Carhart, Smith and Venkataraghavan, J. Chem. Inf. Comput. Sci. 25, 64, 1985)."""
+of atoms with the bonds between them (Carhart, Smith and Venkataraghavan, J. Chem. Inf. Comput. Sci. 25, 64, 1985);
+atoms of each element, hydrogen among them, rings and aromatic rings."""

@@ -174,6 +174,26 @@ def test_counts_count_atom_environments() -> None:
 # Sequences
 
 
+def test_composition_counts_atoms_of_each_element_and_rings_beside_the_environments() -> None:
+    featuriser = build("featuriser", {"kind": "composition_and_counts"})
+    morgan, composition = featuriser(["OC1=CC=CC=C1Cl", "OC1CCCCC1"]).kinds
+    assert np.array_equal(
+        morgan, build("featuriser", {"kind": "morgan_counts"})(["OC1=CC=CC=C1Cl", "OC1CCCCC1"]).counts
+    )
+    chlorophenol, cyclohexanol = composition
+    # Hydrogen, carbon, oxygen and chlorine by their atomic numbers; then rings, and those that are aromatic.
+    assert chlorophenol[[1, 6, 8, 17]].tolist() == [5, 6, 1, 1]
+    assert cyclohexanol[[1, 6, 8, 17]].tolist() == [12, 6, 1, 0]
+    assert (chlorophenol[118:].sum(), cyclohexanol[118:].sum()) == (2, 1)
+
+
+def test_isomers_differ_in_their_environments_only() -> None:
+    features = build("featuriser", {"kind": "composition_and_counts"})(["CCO", "COC"])
+    morgan, composition = features.kinds
+    assert not np.array_equal(*morgan)
+    assert np.array_equal(*composition)
+
+
 def test_one_hot_has_a_one_where_the_letter_stands() -> None:
     found = made("one_hot", alphabet="ab", length=3)(["ab", "bba", ""])
     np.testing.assert_array_equal(found.dense, [[1, 0, 0, 1, 0, 0], [0, 1, 0, 1, 1, 0], [0, 0, 0, 0, 0, 0]])
