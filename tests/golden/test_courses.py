@@ -41,11 +41,13 @@ ONE_ARITHMETIC = {
     "ATEN_CPU_CAPABILITY": "default",
     "DNNL_MAX_CPU_ISA": "SSE41",
     "MKL_CBWR": "COMPATIBLE",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
     "OPENBLAS_CORETYPE": "Haswell",
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
 }
-"""Sums in one order on every x86 processor: a trained network amplifies the last bit until other molecules are bought."""
+"""Sums in one order, and one exponential function, on every x86 processor: a trained network amplifies the last bit until
+other molecules are bought. Where a processor lacks a feature that is disabled, numpy warns and goes on."""
 
 
 def course(bench: Bench, generator: str, goal: str) -> list[list[Any]]:
