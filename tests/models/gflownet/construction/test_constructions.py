@@ -100,7 +100,7 @@ def test_a_gflownet_learns_where_good_vectors_lie():
         values = [space.value(obj) for obj in objects]
         return np.array([8.0 * (value["solvent"] == "b") - 40.0 * (value["x"] - 0.8) ** 2 for value in values])
 
-    made = build("generator", {"kind": "gflownet", "steps": 120, "batch_size": 32, "learning_rate": 0.01})
+    made = build("generator", {"kind": "gflownet", "steps": 250, "batch_size": 32, "learning_rate": 0.01})
     made.fit(
         GenerationContext(space, log_reward, seed=1, known=("x=0.1, solvent=a",), known_log_reward=np.array([-20.0]))
     )
