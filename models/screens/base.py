@@ -16,6 +16,9 @@ Verdicts = dict[str, str | None]
 _MOST = 100_000
 """Verdicts that a screen remembers."""
 
+_UNKNOWN = ""
+"""No verdict is empty: a screen says None or a sentence."""
+
 
 _verdicts: dict[tuple[type, str], Verdicts] = {}
 """Class of a screen and its options -> what it said of molecules."""
@@ -38,11 +41,12 @@ class MoleculeScreen(Component[OptionsT]):
         known = _verdicts.setdefault((type(self), self.options.model_dump_json()), {})
         verdicts = []
         for smiles in molecules:
-            if smiles not in known:
+            verdict = known.get(smiles, _UNKNOWN)
+            if verdict == _UNKNOWN:
                 if len(known) >= _MOST:
                     known.clear()
-                known[smiles] = self._of_text(smiles)
-            verdicts.append(known[smiles])
+                verdict = known[smiles] = self._of_text(smiles)
+            verdicts.append(verdict)  # not looked up again: another thread may have forgotten it since
         return verdicts
 
     @abstractmethod
