@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +61,17 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 def load_proxy(folder: Path) -> Calibrated:
-    """Rebuild a fitted proxy from `proxy.json` and `proxy.pt`, which holds its calibration too."""
-    proxy = calibrated(build("proxy", json.loads((folder / "proxy.json").read_text())))
-    proxy.load_state(load_state(folder / "proxy.pt"))
+    """Rebuild a fitted proxy from `proxy.json` and `proxy.pt`, which holds its calibration too.
+
+    Two stages of a round ask for one proxy, so the last is kept in the process: by content, for predicting only.
+    """
+    return _rebuilt((folder / "proxy.json").read_bytes(), (folder / "proxy.pt").read_bytes())
+
+
+@lru_cache(maxsize=1)
+def _rebuilt(config: bytes, state: bytes) -> Calibrated:
+    proxy = calibrated(build("proxy", json.loads(config)))
+    proxy.load_state(torch.load(io.BytesIO(state), weights_only=True, map_location="cpu"))
     return proxy
 
 

@@ -25,10 +25,11 @@ from data.records import Arm, FloatArray, JsonDict, Prediction
 from models.parts import proxy_spec, space_of
 from models.protocols import Proxy, SelfTestingProxy
 from models.proxies.calibration import (
-    Calibrated,
     Purchases,
     calibrate_across,
     calibrated,
+    calibration_of,
+    calibration_state,
     fit_calibration,
     purchase_factor,
     widened,
@@ -41,7 +42,7 @@ from models.screens.domain import ApplicabilityDomain
 from models.spaces.base import BaseSpace
 from tasks.shared_files import share
 from tasks.stages import CODE_VERSION, BadInput, CampaignContext, CampaignRef, StageRef, folder_sha256, run_stage
-from tasks.storage import load_proxy, load_state, read_json, read_table, save_state, write_json
+from tasks.storage import load_state, read_json, read_table, save_state, write_json
 from tasks.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -361,10 +362,8 @@ def _use(
     factor = 1.0 if config.calibration == "none" else purchase_factor(bought)
     if factor != 1.0:
         # The store keeps what depends on the measurements alone; what they were bought on is this campaign's.
-        proxy = load_proxy(folder)
-        assert isinstance(proxy, Calibrated)
-        proxy.calibration = widened(proxy.calibration, factor)
-        save_state(folder / "proxy.pt", proxy.state())
+        state = load_state(folder / "proxy.pt")
+        save_state(folder / "proxy.pt", state | calibration_state(widened(calibration_of(state), factor)))
     training["purchases"] = {"n": len(bought), "factor": factor}
     write_json(folder / "training.json", training)
     parts = ("heldout", "heldout_raw", "random")

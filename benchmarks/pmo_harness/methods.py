@@ -267,7 +267,8 @@ def campaign(
         command = [sys.executable, "-m", "pipelines", "run", str(CAMPAIGN), *(["--plain"] if plain else [])]
         command += [part for setting in settings for part in ("--set", setting)]
         ended = _run(command, _environment(home), limit)
-        return _bought(Path(home), config.name, ended)
+        values, told = _bought(Path(home), config.name)
+        return values, {**told, "ended": "done" if len(values) >= budget else ended}
 
 
 def _environment(home: str) -> dict[str, str]:
@@ -300,7 +301,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str], limit: float) -
     return "done" if process.returncode == 0 else "stopped"
 
 
-def _bought(home: Path, name: str, ended: str) -> tuple[dict[str, float], Told]:
+def _bought(home: Path, name: str) -> tuple[dict[str, float], Told]:
     from data.ledger.ledger import Ledger
 
     ledger = Ledger.at(home / "ledger.db")
@@ -317,4 +318,4 @@ def _bought(home: Path, name: str, ended: str) -> tuple[dict[str, float], Told]:
     counted = (key.partition("/") for stage in stages if stage.name == "propose" for key in stage.metrics)
     proposing = {source for kind, _, source in counted if kind == COUNTED and source}
     sources = {source: {"bought": bought[source], "top100": top[source]} for source in sorted({*bought, *proposing})}
-    return values, {"sources": sources, "ended": ended}
+    return values, {"sources": sources}

@@ -238,6 +238,17 @@ def widened(calibration: Calibration, factor: float) -> Calibration:
     return Calibration(knots * np.array([1.0, factor]))
 
 
+def calibration_state(calibration: Calibration) -> dict[str, Any]:
+    """Return the part of a proxy's state that holds its calibration."""
+    return dict(as_tensors({STATE_KEY: calibration.knots}))
+
+
+def calibration_of(state: Mapping[str, Any]) -> Calibration:
+    """Return the calibration that a proxy's state holds; a state of before there was one changes nothing."""
+    knots = state.get(STATE_KEY)
+    return NOTHING if knots is None else Calibration(knots.detach().cpu().numpy().copy())
+
+
 class Calibrated:
     """A proxy whose predicted deviations are calibrated; made by `calibrated`, which keeps what else the proxy can do.
 
@@ -260,13 +271,12 @@ class Calibrated:
 
     def state(self) -> dict[str, Any]:
         """Return the proxy's state and, under `STATE_KEY`, the knots of the calibration."""
-        return {**self.proxy.state(), **as_tensors({STATE_KEY: self.calibration.knots})}
+        return {**self.proxy.state(), **calibration_state(self.calibration)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned; a state of before there was calibration has none, and none is applied."""
-        knots = state.get(STATE_KEY)
         self.proxy.load_state({key: value for key, value in state.items() if key != STATE_KEY})
-        self.calibration = NOTHING if knots is None else Calibration(knots.detach().cpu().numpy().copy())
+        self.calibration = calibration_of(state)
 
     def config(self) -> dict[str, Any]:
         """Return the configuration of the proxy within, from which the registry builds it."""

@@ -19,8 +19,8 @@ from models.featurisers.nearness import min_max
 from models.proxies.base import BaseProxy
 from models.proxies.checks import FEWEST_LABELS, canonical_order, checked_labels, checked_state
 from models.proxies.design import CLIP, Standardiser
-from models.proxies.inducing import InducingPosterior, inducing_posterior
-from models.proxies.kriging import Hyperparameters, Pairs, Posterior, fit_hyperparameters, posterior
+from models.proxies.inducing import InducingPosterior, inducing_posterior, prior_factor
+from models.proxies.kriging import Hyperparameters, Pairs, Posterior, fit_hyperparameters, noisy_factor, posterior
 from models.proxies.packing import dense_counts, sparse_counts, square, triangle
 from models.proxies.relevance import FEWEST_STARTS, MOST_POINTS, fit_length_scales
 from models.proxies.target import Target
@@ -315,7 +315,11 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         return Prediction(mean, std)
 
     def state(self) -> dict[str, Any]:
-        """Return the fitted state: tensors only, loadable with `torch.load(weights_only=True)`."""
+        """Return the fitted state: tensors only, loadable with `torch.load(weights_only=True)`.
+
+        The factor of the training points' covariance is not among them: it is worked out again from them, to the bit on
+        one machine, in a moment, and kept by every round of a campaign it would be most of what the campaign keeps.
+        """
         fitted = self._ready()
         post = fitted.posterior
         arrays: dict[str, NDArray[Any]] = {
@@ -330,11 +334,8 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             "mean_jitter": np.array([post.mean, post.jitter]),
             "hyperparameters": np.array(post.h.numbers()),
         }
-        if isinstance(post, Posterior):
-            arrays["factor"] = triangle(post.factor)
-        else:
-            arrays |= {"factor": triangle(post.prior), "inducing": triangle(post.data)}
-            arrays["precision"] = np.array([post.precision])
+        if isinstance(post, InducingPosterior):
+            arrays |= {"inducing": triangle(post.data), "precision": np.array([post.precision])}
         return dict(as_tensors(arrays))
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -343,10 +344,10 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         Raises:
             ValueError: the state lacks an entry, or belongs to another set of features.
         """
-        expected = {"descriptor_mean", "descriptor_scale", "z", "counts", "target", "factor", "weights", "ones"}
+        expected = {"descriptor_mean", "descriptor_scale", "z", "counts", "target", "weights", "ones"}
         checked_state(self.kind, state, expected | {"mean_jitter", "hyperparameters"})
         names = expected | {"mean_jitter", "hyperparameters"}
-        names |= state.keys() & {"inducing", "precision", "counts_at", "counts_shape", "terms"}
+        names |= state.keys() & {"factor", "inducing", "precision", "counts_at", "counts_shape", "terms"}
         a = {name: state[name].detach().cpu().numpy().copy() for name in names}
         empty = self.featuriser([])
         # States of before have all terms.
@@ -359,16 +360,21 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             )
         mean, jitter = a["mean_jitter"].tolist()
         location, scale = a["target"].tolist()
-        factor = square(a["factor"])
         h = Hyperparameters.of(a["hyperparameters"].tolist())
         # Division by length-scales is never clipped; such features have no mean taken off (`_relevant`).
         clip = math.inf if self._each and not a["descriptor_mean"].any() else self.options.clip
         standardiser = Standardiser(a["descriptor_mean"], a["descriptor_scale"], clip)
-        post: Posterior | InducingPosterior = Posterior(factor, a["weights"], a["ones"], mean, h, jitter)
-        if "inducing" in a:
-            precision = float(a["precision"][0])
-            data = square(a["inducing"])
-            post = InducingPosterior(factor, data, a["weights"], a["ones"], precision, mean, h, jitter)
         widths = empty.part(bool(dense), kinds).widths
         counts = Features(a["z"], dense_counts(a), widths).kinds
+        through = "inducing" in a
+        if "factor" in a:  # states of before hold it
+            factor = square(a["factor"])
+        else:
+            with one_blas_thread():
+                own = self._pairs(a["z"], counts, a["z"], counts)
+                factor, _ = prior_factor(own, h) if through else noisy_factor(own, h)
+        post: Posterior | InducingPosterior = Posterior(factor, a["weights"], a["ones"], mean, h, jitter)
+        if through:
+            data, precision = square(a["inducing"]), float(a["precision"][0])
+            post = InducingPosterior(factor, data, a["weights"], a["ones"], precision, mean, h, jitter)
         self._fitted = _Fitted(standardiser, a["z"], counts, location, scale, post, bool(dense), tuple(kinds))

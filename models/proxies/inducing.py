@@ -75,6 +75,13 @@ class InducingPosterior:
         return self.mean + self.weights @ white, 0.5 * (joint + joint.T)
 
 
+def prior_factor(own: Pairs, h: Hyperparameters) -> tuple[FloatArray, float]:
+    """Return the lower Cholesky factor `(m, m)` of the covariance of m inducing points, and the jitter it needed."""
+    k = covariance(own, h)
+    k[np.diag_indices_from(k)] += 1e-8 * prior_variance(own, h)
+    return cholesky(k)
+
+
 def inducing_posterior(own: Pairs, pairs: Pairs, values: FloatArray, h: Hyperparameters) -> InducingPosterior:
     """Condition on n values through m inducing points.
 
@@ -84,12 +91,10 @@ def inducing_posterior(own: Pairs, pairs: Pairs, values: FloatArray, h: Hyperpar
         values: shape `(n,)`.
         h: hyperparameters.
     """
-    k = covariance(own, h)
-    k[np.diag_indices_from(k)] += 1e-8 * prior_variance(own, h)
-    prior, jitter = cholesky(k)
+    prior, jitter = prior_factor(own, h)
     white = solve_triangular(prior, covariance(pairs, h).T, lower=True, check_finite=False)
     open_ = np.maximum(prior_variance(pairs, h) - np.square(white).sum(0), 0.0) + h.noise_variance
-    data, _ = cholesky(np.eye(len(k)) + (white / open_) @ white.T)
+    data, _ = cholesky(np.eye(len(prior)) + (white / open_) @ white.T)
     sums = np.column_stack([white @ (values / open_), white @ (1.0 / open_)])
     solved = np.asarray(cho_solve((data, True), sums))
     # 1' C^-1 y and 1' C^-1 1 with C = F F' + L, by Woodbury's identity.

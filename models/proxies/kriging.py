@@ -347,6 +347,13 @@ class Posterior:
         return error, np.maximum(variance, self.h.noise_variance)
 
 
+def noisy_factor(pairs: Pairs, h: Hyperparameters) -> tuple[FloatArray, float]:
+    """Return the lower Cholesky factor `(n, n)` of the noisy covariance of n points, and the jitter that it needed."""
+    k = covariance(pairs, h)
+    k[np.diag_indices_from(k)] += h.noise_variance
+    return cholesky(k)
+
+
 def posterior(pairs: Pairs, values: FloatArray, h: Hyperparameters) -> Posterior:
     """Condition on n values.
 
@@ -355,9 +362,7 @@ def posterior(pairs: Pairs, values: FloatArray, h: Hyperparameters) -> Posterior
         values: shape `(n,)`.
         h: hyperparameters.
     """
-    k = covariance(pairs, h)
-    k[np.diag_indices_from(k)] += h.noise_variance
-    factor, jitter = cholesky(k)
+    factor, jitter = noisy_factor(pairs, h)
     ones = np.asarray(cho_solve((factor, True), np.ones(len(values))))
     mean = float(ones @ values / ones.sum())
     weights = np.asarray(cho_solve((factor, True), values - mean))

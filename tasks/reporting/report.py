@@ -38,9 +38,9 @@ _COLUMNS = [
 ]  # fmt: skip
 NOTE = 2
 """Version of the description: a newer one is published over an older."""
-SHOWN = 300
-"""Most candidates on one page."""
-ALL_DRAWN, EACH_DRAWN = 5, 5
+SHOWN, SHOWN_BETWEEN = 300, 50
+"""Most candidates on a page, and on that of a round without figures: pages were most of what a campaign kept."""
+ALL_DRAWN, EACH_DRAWN = 5, 10
 """Rounds at first of which all have figures; afterwards each so-manieth, and the last."""
 NOT_DRAWN = f"Figures are drawn after rounds 0 to {ALL_DRAWN}, then each {EACH_DRAWN}th and the last."
 
@@ -122,11 +122,12 @@ def _write(
     figures |= {"health": [{"kind": f.kind, "level": str(f.level), "message": f.message} for f in health]}
     write_json(folder / "summary.json", figures | {"by_source": [asdict(one) for one in sources]})
     objective = context.config.objective
+    shown = SHOWN if drawn else SHOWN_BETWEEN
     page = candidates_page(
-        table[:SHOWN],
+        table[:shown],
         space=space_of(context.config),
         title=context.campaign.slug,
-        subtitle=_subtitle(context, len(rows), round) + ("" if drawn else f" {NOT_DRAWN}"),
+        subtitle=_subtitle(context, len(rows), shown, round) + ("" if drawn else f" {NOT_DRAWN}"),
         summary={key: value for key, value in figures.items() if key != "health"},
         unit=oracle_of(context.config).unit,
         objective=objective.name,
@@ -217,10 +218,10 @@ def _heldout(context: CampaignContext, round: int) -> dict[str, float]:
     }
 
 
-def _subtitle(context: CampaignContext, count: int, round: int) -> str:
+def _subtitle(context: CampaignContext, count: int, most: int, round: int) -> str:
     objective = context.config.objective
     where = "the initial design" if round == 0 else f"{round} round{'s' if round > 1 else ''}"
-    shown = f"the best {SHOWN} of {count}" if count > SHOWN else f"{count}"
+    shown = f"the best {most} of {count}" if count > most else f"{count}"
     sentences = [f"{objective.goal.capitalize()} {objective.name.replace('_', ' ')}: {shown} candidates after {where}."]
     data = context.finished(0, "prepare_data")
     sentences += [] if data is None else _reading(context, context.workspace.home / data.uri)

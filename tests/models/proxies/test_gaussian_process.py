@@ -200,8 +200,8 @@ def test_an_untrained_proxy_says_what_to_do() -> None:
 
 def test_a_foreign_state_is_refused() -> None:
     state = trained().state()
-    del state["factor"]
-    with pytest.raises(ValueError, match="lacks factor"):
+    del state["weights"]
+    with pytest.raises(ValueError, match="lacks weights"):
         GaussianProcess().load_state(state)
     state = trained().state() | {"descriptor_mean": torch.zeros(3)}
     with pytest.raises(ValueError, match="made of 3 descriptors"):
