@@ -19,6 +19,9 @@ EVERY = 100
 BEST = (1, 10, 100)
 """Sizes of the set of best molecules."""
 
+LEVELS = tuple(round(0.1 * n, 1) for n in range(1, 10))
+"""Scores above which molecules, their scaffolds and circles are counted."""
+
 CIRCLE = 0.75
 """Tanimoto distance (Morgan bits, radius 2) of the molecules that count as circles: Xie et al., ICLR 2023."""
 
@@ -86,17 +89,29 @@ def area(values: Sequence[float], best: int, budget: int, every: int = EVERY) ->
 
 
 def figures(values: dict[str, float], budget: int) -> dict[str, object]:
-    """Return the figures of a run: areas and final means of the best, scaffolds and circles of the best hundred."""
+    """Return the figures of a run: areas and final means of the best, and breadth.
+
+    Breadth is the number of scaffolds and circles of the best hundred, and of all molecules above each of `LEVELS`.
+    """
     calls = list(values.values())[:budget]
-    ranked = sorted(list(values)[:budget], key=lambda smiles: -values[smiles])[: max(BEST)]
+    everything = sorted(list(values)[:budget], key=lambda smiles: -values[smiles])
+    ranked = everything[: max(BEST)]
+    reached = {level: [smiles for smiles in everything if values[smiles] > level] for level in LEVELS}
     return {
         "calls": len(calls),
         "auc": {str(best): area(calls, best, budget) for best in BEST},
         "final": {str(best): mean_of_best(calls, best) if calls else 0.0 for best in BEST},
         "scaffolds": len({scaffold(smiles) for smiles in ranked}),
         "circles": circles(ranked),
+        "above": {str(level): breadth(molecules) for level, molecules in reached.items() if molecules},
         "best": [[smiles, values[smiles]] for smiles in ranked[:10]],
     }
+
+
+def breadth(molecules: Sequence[str]) -> dict[str, int]:
+    """Return how many molecules, scaffolds and circles there are of some molecules, best first."""
+    scaffolds = {scaffold(smiles) for smiles in molecules}
+    return {"molecules": len(molecules), "scaffolds": len(scaffolds), "circles": circles(molecules)}
 
 
 def circles(ranked: Sequence[str]) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.peers.reporting import interval
+from benchmarks.pmo_harness.protocol import LEVELS
 from benchmarks.pmo_harness.runs import Run, read_runs
 from models.pmo.tasks import TASKS
 
@@ -92,6 +93,7 @@ def told(runs: Sequence[Run], budget: int) -> str:
             SUMMARY,
             [_summary(name, by_task) for name, by_task in zip(names, found.values(), strict=True)],
         ),
+        *_hits(names, list(found.values())),
         "Published:",
         table(["method", f"sum over these {len(tasks)} tasks", *PRINTED.values()], _published_rows(budget, tasks)),
         *_sources(names, list(found.values())),
@@ -118,6 +120,38 @@ def _summary(name: str, by_task: Mapping[str, Mapping[int, Run]]) -> list[str]:
         *means,
         f"{len(early)} of {len(runs)}",
     ]
+
+
+def hit_level(by_task: Mapping[str, Mapping[int, Run]], task: str) -> float | None:
+    """Return the lowest of `LEVELS` that random members of ZINC do not reach, given the runs of the method `random`."""
+    runs = by_task.get(task, {}).values()
+    reached = statistics.mean(run["final"]["1"] for run in runs) if runs else math.inf
+    return next((level for level in LEVELS if level > reached), None)
+
+
+def _hits(names: Sequence[str], methods: Sequence[Mapping[str, Mapping[int, Run]]]) -> list[str]:
+    """Return the table of molecules above what random members of ZINC reach, with their scaffolds and circles."""
+    draws = dict(zip(names, methods, strict=True)).get("random", {})
+    levels = {task: level for task in TASKS if (level := hit_level(draws, task)) is not None}
+    others = [(name, by_task) for name, by_task in zip(names, methods, strict=True) if name != "random"]
+    if not levels or not others:
+        return []
+    rows = [
+        [task, str(level), *(_breadth(by_task, task, level) for _, by_task in others)] for task, level in levels.items()
+    ]
+    return [
+        "### Hits: molecules above the lowest tenth that as many random members of ZINC do not reach",
+        "Molecules / scaffolds / circles (all 0.75 apart) of a run, means over seeds.",
+        table(["task", "above", *(name for name, _ in others)], rows),
+    ]
+
+
+def _breadth(by_task: Mapping[str, Mapping[int, Run]], task: str, level: float) -> str:
+    above = [run["above"].get(str(level), {}) for run in by_task.get(task, {}).values() if "above" in run]
+    if not above:
+        return ""
+    means = (statistics.mean(one.get(key, 0) for one in above) for key in ("molecules", "scaffolds", "circles"))
+    return " / ".join(f"{mean:.1f}" for mean in means)
 
 
 def _sources(names: Sequence[str], methods: Sequence[Mapping[str, Mapping[int, Run]]]) -> list[str]:

@@ -54,6 +54,9 @@ def test_the_figures_of_a_run_tell_scaffolds_and_circles_of_the_best():
     assert told["final"]["10"] == pytest.approx(0.8)
     assert told["best"][0] == ["c1ccccc1C", 0.9]
     assert circles(["CCO", "CCCO", "c1ccc2ccccc2c1"]) == 2
+    assert told["above"]["0.7"] == {"molecules": 2, "scaffolds": 1, "circles": 1}
+    assert told["above"]["0.6"] == {"molecules": 3, "scaffolds": 2, "circles": 2}
+    assert "0.9" not in told["above"]
 
 
 @pytest.mark.parametrize("method", ["genetic", "molga"])
@@ -182,6 +185,16 @@ def test_published_cells_add_up_to_the_published_sums():
     row = next(row for row in report.published(10_000) if row["method"] == "Genetic GFN")
     assert report.cells_of(row, TASKS) == row["sum_published"]
     assert report.cells_of({**row, "qed": ""}, TASKS) == ""
+
+
+def test_hits_are_what_random_molecules_do_not_reach():
+    above = {"0.6": {"molecules": 10, "scaffolds": 4, "circles": 2}}
+    runs = [run_of("qed", seed, 0.58, method="random") for seed in (0, 1)]
+    runs += [run_of("qed", 0, 0.7, above=above), run_of("qed", 1, 0.5, above={})]
+    text = report.told(runs, 10000)
+    assert "| task | above | genetic |" in text
+    assert "| qed | 0.6 | 5.0 / 2.0 / 1.0 |" in text
+    assert "Hits" not in report.told(runs[2:], 10000)
 
 
 def test_the_report_tells_which_source_was_bought():
