@@ -8,7 +8,7 @@ from typing import Protocol
 
 from data.ledger.campaigns import Campaign, CampaignState, Spent, StageRow
 from data.ledger.health import Finding, Level, findings
-from data.ledger.summary import arm_text, by_source, summaries
+from data.ledger.summary import arm_text, by_source, screening_told, summaries
 from data.ledger.view import LedgerView, refuse_outdated
 from data.records import CandidateRow, RoundSummary, SourceFigures, Standing
 from data.tables.remarks import reading_told
@@ -98,6 +98,8 @@ def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
     stages = ledger.stages(campaign.id)
     show_sources(by_source(rows, stages, maximise=campaign.maximise), console)
     show_reading(workspace, stages, console)
+    if screened := screening_told(stages):
+        console.say(screened)
     show_health(latest_findings(rows, stages, campaign.maximise), console)
 
 

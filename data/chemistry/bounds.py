@@ -17,7 +17,8 @@ from data.chemistry.molecules import atoms_of, parse
 MAX_RING_SIZE = 8
 """Largest ring: larger ones need conformer searches that a single ETKDG geometry does not stand for."""
 
-_CUMULENE = Chem.MolFromSmarts("*=@*=@*")
+# The middle atom is linear: sulfur in N=S=N is bent and fits into a ring.
+_CUMULENE = Chem.MolFromSmarts("*=@[#6,#7]=@*")
 _CYCLIC_ALKYNE = Chem.MolFromSmarts("*#@*")
 _table = Chem.GetPeriodicTable()
 # RDKit goes over the atoms of a molecule for a query some ten times as fast as Python does.
@@ -36,6 +37,10 @@ class SpaceBounds(Protocol):
     @property
     def min_heavy_atoms(self) -> int:
         """Fewest atoms other than hydrogen."""
+
+    @property
+    def allows_strain(self) -> bool:
+        """Whether molecules with large or strained rings may be made and bought."""
 
     @property
     def elements(self) -> Sequence[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from data.ledger.campaigns import StageRow
@@ -181,6 +182,24 @@ _ARMS = tuple(Arm)
 
 COUNTED = "source"
 """Metrics `source/KIND` of the stages `propose` and `screen` count candidates by the kind of generator."""
+
+
+REFUSED_BY = "refused_by"
+"""Metrics `refused_by/KIND` of the stage `screen` count proposals by the kind of screen that refused them."""
+
+
+def screening_told(stages: Iterable[StageRow]) -> str:
+    """Return in one sentence how many proposals the screens refused and which did; empty where none was."""
+    refused, passed, total = Counter[str](), 0, 0
+    for stage in stages:
+        if stage.name == "screen":
+            passed, total = passed + round(stage.metrics["passed"]), total + round(stage.metrics["refused"])
+            counts = ((*key.partition("/"), value) for key, value in stage.metrics.items())
+            refused.update({kind: round(value) for name, _, kind, value in counts if name == REFUSED_BY})
+    told = [f"{kind.replace('_', ' ')} {count:,}" for kind, count in refused.most_common()]
+    if not total:
+        return ""
+    return f"Screens refused {total:,} of {passed + total:,} proposals" + (f": {', '.join(told)}." if told else ".")
 
 
 def student(freedom: int) -> float:

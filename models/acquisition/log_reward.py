@@ -108,9 +108,15 @@ class AcquisitionReward:
 
 def first_refusal(screens: Sequence[Screen], objects: Sequence[str]) -> list[str | None]:
     """Return, per object, the first screen's reason for refusing it, or None."""
-    reasons: list[str | None] = [None] * len(objects)
+    return [None if refusal is None else refusal[1] for refusal in refusals(screens, objects)]
+
+
+def refusals(screens: Sequence[Screen], objects: Sequence[str]) -> list[tuple[str, str] | None]:
+    """Return, per object, the kind of the first screen that refuses it and its reason, or None."""
+    refused: list[tuple[str, str] | None] = [None] * len(objects)
     for screen in screens:
-        left = [i for i, reason in enumerate(reasons) if reason is None]
+        kind = str(getattr(screen, "kind", type(screen).__name__))
+        left = [i for i, refusal in enumerate(refused) if refusal is None]
         for i, reason in zip(left, screen.refuse([objects[i] for i in left]), strict=True):
-            reasons[i] = reason
-    return reasons
+            refused[i] = None if reason is None else (kind, reason)
+    return refused

@@ -11,10 +11,12 @@ from models.featurisers.nearness import Nearness
 class ApplicabilityDomain:
     """Refuse objects whose nearest training object is less similar than a limit: no belief in extrapolation.
 
-    It has no kind of its own, since it is made of a round's measurements: `proxy.domain` in the campaign file.
+    It is not registered, since it is made of a round's measurements: `proxy.domain` in the campaign file.
 
     Reference: Sheridan et al., J. Chem. Inf. Comput. Sci. 44, 1912 (2004).
     """
+
+    kind = "domain"
 
     def __init__(self, training: Sequence[str], min_similarity: float, nearness: Nearness) -> None:
         """Remember the training objects.

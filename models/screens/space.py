@@ -11,6 +11,8 @@ from models.spaces.base import BaseSpace
 class InSpace:
     """Refuse objects outside a space, and those that its rules forbid to buy; every campaign's first screen."""
 
+    kind = "space"
+
     def __init__(self, space: BaseSpace[Any]) -> None:
         self.space = space
 

@@ -96,6 +96,8 @@ class BaseSpace(Component[OptionsT]):
     """Caption of the plot in which like objects lie near each other."""
     likeness: ClassVar[str] = "similarity"
     """What nearness is called, for people."""
+    unfit_kind: ClassVar[str] = "unfit"
+    """What objects are counted as that are inside, but refused by `unfit`."""
     exports: ClassVar[Mapping[str, Exporter]] = {}
     """Format -> what writes exported candidates in it, beside CSV and JSON; a format is the ending of its files."""
     files: ClassVar[Mapping[str, Format]] = {}

@@ -59,7 +59,8 @@ def open_molecule(smiles: str) -> Chem.Mol | None:
 def close_molecule(edited: Chem.Mol, space: SpaceBounds) -> str | None:
     """Return the canonical SMILES of an edited molecule, or None if it is no molecule of the space.
 
-    Besides the bounds of the space, rings must be free of strain (`data.chemistry.bounds.strained`), charged atoms must
+    Besides the bounds of the space, rings must be free of strain (`data.chemistry.bounds.strained`) unless it allows
+    it, charged atoms must
     keep all their bonds, and sulfur and phosphorus of high valence must carry no hydrogen: cutting leaves such atoms
     behind.
     """
@@ -67,7 +68,9 @@ def close_molecule(edited: Chem.Mol, space: SpaceBounds) -> str | None:
     with quiet_rdkit():
         if Chem.SanitizeMol(mol, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
             return None
-    if outside(mol, space) is not None or strained(mol) is not None or mol.HasSubstructMatch(_torn()):
+    if outside(mol, space) is not None or mol.HasSubstructMatch(_torn()):
+        return None
+    if not space.allows_strain and strained(mol) is not None:
         return None
     return canonical(str(Chem.MolToSmiles(mol)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 from rdkit import Chem
@@ -65,6 +65,7 @@ class Molecules(BaseSpace["Molecules.Options"]):
     exports = {"sdf": as_sdf, "smi": as_smi}
     family_name = "scaffold"
     map_name = "Chemical space"
+    unfit_kind = "strained_rings"
     likeness = "Tanimoto similarity (Morgan counts, radius 2)"
     facts = {
         "sa_score": Fact("SA score", note="SA score: synthetic accessibility, 1 (easy) to 10 (hard)."),
@@ -79,6 +80,10 @@ class Molecules(BaseSpace["Molecules.Options"]):
         elements: tuple[str, ...] = Field(
             default=("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Br"),
             description="symbols of the allowed elements, hydrogen included",
+        )
+        strained_rings: Literal["refuse", "allow"] = Field(
+            default="refuse",
+            description="whether molecules may be bought whose rings are of more than eight atoms or too strained",
         )
 
         @field_validator("elements")
@@ -113,6 +118,11 @@ class Molecules(BaseSpace["Molecules.Options"]):
         """Symbols of the allowed elements, hydrogen included."""
         return self.options.elements
 
+    @property
+    def allows_strain(self) -> bool:
+        """Whether molecules with large or strained rings may be made and bought."""
+        return self.options.strained_rings == "allow"
+
     def told(self) -> str:
         """Return what is in the space, in a few words for people."""
         return f"molecules of {self.min_heavy_atoms} to {self.max_heavy_atoms} heavy atoms"
@@ -130,11 +140,11 @@ class Molecules(BaseSpace["Molecules.Options"]):
         return outside(obj, self)
 
     def unfit(self, obj: str) -> str | None:
-        """Return why a molecule is outside the bounds, or its rings cannot exist in three dimensions."""
+        """Return why a molecule is outside the bounds, or its rings cannot be trusted to exist, unless they may."""
         mol = shared(obj)
         if mol is None:
             return "no valid SMILES"
-        return outside(mol, self) or strained(mol)
+        return outside(mol, self) or (None if self.allows_strain else strained(mol))
 
     def glance(self, text: str) -> str | None:
         """Return whether a text has too many heavy atoms: the text tells in microseconds, RDKit in milliseconds."""

@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from data.config import digest
 from data.ledger.campaigns import Campaign, CampaignState, StageRow
 from data.ledger.health import Finding, findings, worst
-from data.ledger.summary import IMPORTED, by_source, is_call, ranked, summaries, summarise
+from data.ledger.summary import IMPORTED, by_source, is_call, ranked, screening_told, summaries, summarise
 from data.masking import masked
 from data.records import Arm, CallState, CandidateRow, JsonDict, RoundSummary, SourceFigures
 from data.tables.remarks import REFUSED, reading_told
@@ -225,7 +225,8 @@ def _subtitle(context: CampaignContext, count: int, most: int, round: int) -> st
     sentences = [f"{objective.goal.capitalize()} {objective.name.replace('_', ' ')}: {shown} candidates after {where}."]
     data = context.finished(0, "prepare_data")
     sentences += [] if data is None else _reading(context, context.workspace.home / data.uri)
-    return " ".join(sentences)
+    sentences.append(screening_told(_stages(context, round)))
+    return " ".join(filter(None, sentences))
 
 
 def _reading(context: CampaignContext, folder: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -183,6 +184,19 @@ def test_a_round_of_which_nothing_passes_says_so_and_ends_the_campaign_by_name(b
     assert bench.state() == "no_candidates"
     assert len(bench.calls()) == 8
     assert {row["state"] for row in bench.candidates()} == {"done"}
+
+
+def test_what_screens_refused_is_counted_by_screen_on_the_page_and_by_status(bench):
+    limit = {"kind": "property_range", "descriptor": "fr_halogen", "max": 0}
+    bench.write_config(rounds=2, screens=[limit], generator={"kind": "random", "proposals": 20})
+    assert bench.run().exit == DONE
+    told = re.search(r"Screens refused (\d+) of (\d+) proposals: ([^.]*)\.", bench.discover("status", "tiny").message)
+    refused, proposals, kinds = int(told[1]), int(told[2]), dict(part.rsplit(" ", 1) for part in told[3].split(", "))
+    assert 0 < refused < proposals <= 40
+    assert sum(map(int, kinds.values())) == refused
+    assert int(kinds["property range"]) > 0
+    (page,) = bench.home.glob("campaigns/tiny*/report/candidates.html")
+    assert told[0] in page.read_text(encoding="utf-8")
 
 
 # -- an oracle that fails --------------------------------------------------------------------------------------------

@@ -121,10 +121,27 @@ def test_strained_rings_are_refused(smiles):
 
 @pytest.mark.parametrize(
     "smiles",
-    ["c1cc2cccc3ccc4cccc1c4c23", "C1CC2CCC1C2", "O=C1C(=O)C(O)=C1O", "C1CC1", "c1ccc2c(c1)CC2", "C1CN2CCN1CC2"],
+    [
+        "c1cc2cccc3ccc4cccc1c4c23",
+        "C1CC2CCC1C2",
+        "O=C1C(=O)C(O)=C1O",
+        "C1CC1",
+        "c1ccc2c(c1)CC2",
+        "C1CN2CCN1CC2",
+        "C1=CC2=CC=CC3=C2C(=C1)N=S=N3",
+    ],
 )
 def test_rings_that_exist_pass(smiles):
     assert refuse([smiles], kind="strained_rings") == [None]
+
+
+def test_a_cage_without_a_geometry_is_refused_and_one_with_it_passes():
+    cage, cubane = "O=C(c1cccc(Cl)c1)C1CN2CC(=O)N1C2=O", "C12C3C4C1C5C2C3C45"
+    flat, solid, unreadable = refuse([cage, cubane, "C1CC"], kind="geometry")
+    assert "no geometry" in flat
+    assert solid is None
+    assert "no valid SMILES" in unreadable
+    assert refuse([cage], kind="strained_rings") == [None]  # which is what the screen is for
 
 
 class _Counting(MoleculeScreen):
@@ -154,7 +171,7 @@ def test_a_verdict_is_made_once_for_equal_options_and_a_derived_class_says_so_it
     assert _Derived().refuse(["CCO", "CCO"]) == ["no 4", "no 5"]
 
 
-@pytest.mark.parametrize("kind", ["alerts", "familiar_environments", "filter_catalog", "strained_rings"])
+@pytest.mark.parametrize("kind", ["alerts", "familiar_environments", "filter_catalog", "geometry", "strained_rings"])
 def test_what_is_remembered_is_what_is_found(kind):
     molecules = ["CCO", "C1=CC1", "O=C1C=CC(=O)C=C1", "CC(=O)Cl", "C1CC2CC3CC1N2C3(C)O", "no molecule", "[N-]=[N+]=NCC"]
     screen = build("screen", {"kind": kind})

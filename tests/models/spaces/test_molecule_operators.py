@@ -26,6 +26,8 @@ LIBRARY = [
     "C#CCO",
 ]
 
+MACROCYCLE = "C1CCCCCCCCCCC1"
+
 molecules = st.sampled_from(LIBRARY)
 seeds = st.integers(0, 2**32 - 1)
 
@@ -148,3 +150,18 @@ def test_rings_are_cut_in_all_pairs_of_bonds_that_divide_them(smiles, pairs):
 def test_a_text_that_is_no_molecule_gives_nothing(operators):
     assert operators.mutate("C1CC", np.random.default_rng(0)) is None
     assert operators.crossover("C1CC", "CCO", np.random.default_rng(0)) is None
+
+
+def test_large_rings_are_made_and_bought_only_where_the_space_allows_it():
+    strict, lenient = Molecules(max_heavy_atoms=20), Molecules(max_heavy_atoms=20, strained_rings="allow")
+    assert strict.outside(MACROCYCLE) is None  # known ones are read all the same
+    assert strict.unfit(MACROCYCLE) == "a ring of more than 8 atoms"
+    assert lenient.unfit(MACROCYCLE) is None
+
+    def reasons(space):
+        edits = space.variation([MACROCYCLE])
+        mutants = {edits.mutate(MACROCYCLE, np.random.default_rng(seed)) for seed in range(20)} - {None}
+        return {strained(Chem.MolFromSmiles(text)) for text in mutants}
+
+    assert reasons(strict) <= {None}
+    assert "a ring of more than 8 atoms" in reasons(lenient)
