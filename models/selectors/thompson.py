@@ -10,12 +10,14 @@ from pydantic import Field
 from data.records import FloatArray
 from models.protocols import Pool
 from models.selectors.base import BatchSelector, needs
+from models.selectors.crowding import Crowd, CrowdedSelector
 
 
-class Thompson(BatchSelector):
+class Thompson(CrowdedSelector):
     """From the `pool` best scores: draw the function at all of them together, take the best member, and draw again.
 
-    A member taken before is passed over, so that each draw gives one new member. The draws share the posterior's
+    A member taken before is passed over, so that each draw gives one new member; with `crowd` not more than so many are
+    alike. The draws share the posterior's
     correlations: two copies of one object are never both bought for the same luck. The covariance's root is taken by
     eigenvalues, negative ones set to zero: near copies make it singular, where a Cholesky factor fails.
 
@@ -28,7 +30,7 @@ class Thompson(BatchSelector):
 
     wants_joint = True
 
-    class Options(BatchSelector.Options):
+    class Options(CrowdedSelector.Options):
         """Options of Thompson sampling."""
 
         pool: int | None = Field(
@@ -37,13 +39,15 @@ class Thompson(BatchSelector):
 
     def _pick(self, pool: Pool, n: int) -> list[int]:
         draw_some = draws_of(self, pool, np.random.default_rng(pool.seed))
-        taken = np.zeros(len(pool), dtype=bool)
+        crowd, taken = Crowd(self, pool), np.zeros(len(pool), dtype=bool)
         chosen: list[int] = []
         while len(chosen) < n:
             draw = draw_some(1)[0]
-            draw[taken] = -np.inf
+            free = ~taken & ~crowd.full
+            draw[~(free if free.any() else ~taken)] = -np.inf
             chosen.append(int(np.argmax(draw)))
             taken[chosen[-1]] = True
+            crowd.add(chosen[-1])
         return chosen
 
 

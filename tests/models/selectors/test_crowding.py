@@ -13,7 +13,10 @@ from models.featurisers.nearness import min_max
 from models.selectors.crowding import similarities
 from models.selectors.geometry import Embedded, Fingerprinted
 from models.selectors.kriging_believer import KrigingBeliever
+from models.selectors.thompson import Thompson
 from tests.models.selectors.pools import complete
+
+SELECTORS = (KrigingBeliever, Thompson)
 
 
 def families(seed, sizes):
@@ -28,24 +31,27 @@ def families(seed, sizes):
     return replace(pool, fingerprints=counts, features=None), family
 
 
-@given(st.integers(0, 2**16), st.integers(1, 4))
+@pytest.mark.parametrize("selector", SELECTORS)
+@given(seed=st.integers(0, 2**16), crowd=st.integers(1, 4))
 @settings(max_examples=25, deadline=None)
-def test_not_more_than_the_crowd_are_of_one_family_while_others_are_left(seed, crowd):
+def test_not_more_than_the_crowd_are_of_one_family_while_others_are_left(selector, seed, crowd):
     pool, family = families(seed, (6, 7, 8, 9))
-    chosen = KrigingBeliever(crowd=crowd).select(pool, 4 * crowd)
+    chosen = selector(crowd=crowd).select(pool, 4 * crowd)
     assert np.bincount(family[chosen], minlength=4).tolist() == [crowd] * 4
 
 
-def test_when_every_family_is_full_the_batch_is_filled_all_the_same():
+@pytest.mark.parametrize("selector", SELECTORS)
+def test_when_every_family_is_full_the_batch_is_filled_all_the_same(selector):
     pool, family = families(1, (5, 5))
-    chosen = KrigingBeliever(crowd=2).select(pool, 10)
+    chosen = selector(crowd=2).select(pool, 10)
     assert sorted(chosen) == list(range(10))
     assert np.bincount(family[chosen[:4]]).tolist() == [2, 2]
 
 
-def test_a_crowd_as_large_as_the_batch_changes_nothing():
+@pytest.mark.parametrize("selector", SELECTORS)
+def test_a_crowd_as_large_as_the_batch_changes_nothing(selector):
     pool, _ = families(3, (6, 7, 8, 9))
-    assert KrigingBeliever(crowd=12).select(pool, 12) == KrigingBeliever().select(pool, 12)
+    assert selector(crowd=12).select(pool, 12) == selector().select(pool, 12)
 
 
 @pytest.mark.parametrize("alike", [0.01, 0.99])
