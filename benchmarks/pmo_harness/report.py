@@ -93,6 +93,7 @@ def told(runs: Sequence[Run], budget: int) -> str:
             SUMMARY,
             [_summary(name, by_task) for name, by_task in zip(names, found.values(), strict=True)],
         ),
+        *_duels(names, list(found.values())),
         *_hits(names, list(found.values())),
         "Published:",
         table(["method", f"sum over these {len(tasks)} tasks", *PRINTED.values()], _published_rows(budget, tasks)),
@@ -120,6 +121,24 @@ def _summary(name: str, by_task: Mapping[str, Mapping[int, Run]]) -> list[str]:
         *means,
         f"{len(early)} of {len(runs)}",
     ]
+
+
+def _duels(names: Sequence[str], methods: Sequence[Mapping[str, Mapping[int, Run]]]) -> list[str]:
+    """Return the table of how many tasks each method has a larger area on than each other one."""
+    areas = [{task: _mean_area(runs) for task, runs in by_task.items()} for by_task in methods]
+    rows = [
+        [name, *("" if mine is theirs else f"{_wins(mine, theirs)} of {len(mine.keys() & theirs)}" for theirs in areas)]
+        for name, mine in zip(names, areas, strict=True)
+    ]
+    return ["### Tasks with a larger AUC top-10, means over seeds", table(["than", *names], rows)] * (len(names) > 1)
+
+
+def _mean_area(runs: Mapping[int, Run]) -> float:
+    return statistics.mean(run["auc"]["10"] for run in runs.values())
+
+
+def _wins(mine: Mapping[str, float], theirs: Mapping[str, float]) -> int:
+    return sum(mine[task] > theirs[task] for task in mine.keys() & theirs)
 
 
 def hit_level(by_task: Mapping[str, Mapping[int, Run]], task: str) -> float | None:

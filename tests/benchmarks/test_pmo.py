@@ -181,6 +181,16 @@ def test_the_sum_is_over_the_tasks_that_all_seeds_have(tmp_path):
     assert "| qed | 0.600 ± 1.271 | 0.939 |" in text  # f-RAG's cell
 
 
+def test_the_report_counts_the_tasks_on_which_a_method_is_ahead():
+    runs = [run_of(task, 0, value) for task, value in (("qed", 0.5), ("jnk3", 0.3), ("median1", 0.2))]
+    runs += [run_of(task, 0, value, method="molga") for task, value in (("qed", 0.4), ("jnk3", 0.3))]
+    text = report.told(runs, 10000)
+    assert "| than | genetic | molga |" in text
+    assert "| genetic |  | 1 of 2 |" in text
+    assert "| molga | 0 of 2 |  |" in text
+    assert "larger AUC" not in report.told(runs[:3], 10000)
+
+
 def test_published_cells_add_up_to_the_published_sums():
     row = next(row for row in report.published(10_000) if row["method"] == "Genetic GFN")
     assert report.cells_of(row, TASKS) == row["sum_published"]
