@@ -63,6 +63,9 @@ class Space(Protocol):
             NotStandardError: it means no object, or one outside the space.
         """
 
+    def settled(self, text: str, obj: str) -> str:
+        """Return what reading a text as an object changed beside the spelling, a phrase; empty: nothing."""
+
     def identity(self, obj: str) -> str:
         """Return at most 64 characters that are equal exactly for equal objects.
 

@@ -98,8 +98,8 @@ def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
     stages = ledger.stages(campaign.id)
     show_sources(by_source(rows, stages, maximise=campaign.maximise), console)
     show_reading(workspace, stages, console)
-    if screened := screening_told(stages):
-        console.say(screened)
+    for sentence in screening_told(stages):
+        console.say(sentence)
     show_health(latest_findings(rows, stages, campaign.maximise), console)
 
 
@@ -150,7 +150,7 @@ def show_sources(sources: list[SourceFigures], console: Terminal) -> None:
         console.say("Hits are among the best tenth of everything measured.", whole=False)
 
 
-SOURCES = ("by source", "proposed", "screened", "bought", "mean", "best", "hits")
+SOURCES = ("by source", "proposed", "passed", "bought", "mean", "best", "hits")
 
 
 def _count(number: int | None) -> str:

@@ -13,11 +13,12 @@ import pandas as pd
 
 from data.config import CampaignConfig, derive_seed, digest
 from data.ledger.campaigns import CampaignState
+from data.ledger.summary import refused_told
 from data.records import JsonDict
 from data.tables.datasets import Library, read_rows
 from data.tables.decades import wide_span
 from data.tables.remarks import reading_line, reasons_told
-from models.acquisition.log_reward import first_refusal
+from models.acquisition.log_reward import first_refusal, refusals
 from models.parts import screens_of, space_of
 from models.proxies.checks import MINIMUM_LABELS
 from models.registry import find
@@ -257,12 +258,14 @@ def initial_design(config: CampaignConfig, library: Library | StartAndLibrary) -
         order = np.arange(len(pool))
     screens = screens_of(config)
     chosen: list[int] = []
+    refused: Counter[str] = Counter()
     for start in range(0, len(order), 256):
         if len(chosen) >= wanted:
             break
         block = order[start : start + 256]
-        reasons = first_refusal(screens, pool["object"].iloc[block].tolist())
-        chosen += [int(i) for i, reason in zip(block, reasons, strict=True) if reason is None]
+        verdicts = refusals(screens, pool["object"].iloc[block].tolist())
+        chosen += [int(i) for i, verdict in zip(block, verdicts, strict=True) if verdict is None]
+        refused.update(verdict[0] for verdict in verdicts if verdict is not None)
     chosen = chosen[:wanted]
     if wanted and not chosen and len(pool):
         raise CampaignStopped(
@@ -271,7 +274,7 @@ def initial_design(config: CampaignConfig, library: Library | StartAndLibrary) -
             "Loosen `screens`, or give another source.",
         )
     known = len(labelled) + len(started)
-    problem = _too_few(config, nouns, chosen=len(chosen), labelled=known, pool=len(pool))
+    problem = _too_few(config, nouns, chosen=len(chosen), labelled=known, pool=len(pool), refused=refused)
     problem = problem or _too_many(config, nouns, len(started) + len(chosen))
     if problem is not None:
         raise BadInput(" ".join([problem, *library.refusals_told()]))
@@ -301,7 +304,9 @@ def _too_many(config: CampaignConfig, nouns: str, measured: int) -> str | None:
     )
 
 
-def _too_few(config: CampaignConfig, nouns: str, *, chosen: int, labelled: int, pool: int) -> str | None:
+def _too_few(
+    config: CampaignConfig, nouns: str, *, chosen: int, labelled: int, pool: int, refused: Mapping[str, int]
+) -> str | None:
     """Return why a campaign cannot begin with what was chosen, and what helps; None: it can.
 
     Args:
@@ -310,13 +315,14 @@ def _too_few(config: CampaignConfig, nouns: str, *, chosen: int, labelled: int, 
         chosen: unlabelled objects of the initial design.
         labelled: objects with a value.
         pool: all unlabelled objects of the source.
+        refused: what screens are counted as -> such objects that they refused.
     """
     wanted, begun = config.data.initial, chosen + labelled
     least = MINIMUM_LABELS if config.rounds else 1
     if chosen < wanted:
         problem = (
             f"data.initial asks for {wanted} {nouns}, but only {chosen} unlabelled ones of the source are inside the "
-            "space and pass the screens."
+            f"space and pass the screens{f' (refused{refused_told(refused)})' if refused else ''}."
         )
         if begun >= least:
             return f"{problem} Set data.initial to {chosen}{' or less' if chosen else ''}, or give more {nouns}."

@@ -51,9 +51,16 @@ def train_challenger(ref: CampaignRef) -> str:
     with ref.open() as context:
         data = all_measurements(context)
         if len(data) < MINIMUM_LABELS:
+            bought = sum(row.value is not None for row in context.ledger.course(context.campaign.id))
             raise BadInput(
                 f"The ledger has {len(data)} measurements of {oracle_name(context.config)}; a proxy needs at least "
-                f"{MINIMUM_LABELS}. `discover run` the campaign first."
+                f"{MINIMUM_LABELS}. "
+                + (
+                    f"The {bought} of this campaign are of the oracle as it was: its module, an option or a file that "
+                    "it names has changed since. `discover run` says which; restore it, and retrain."
+                    if bought >= MINIMUM_LABELS
+                    else "`discover run` the campaign first."
+                )
             )
         config, seed = context.config.proxy, proxy_seed(context)
         return trained(context.workspace, config, data, seed, maximise=context.maximise).name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +15,6 @@ from data.ledger.summary import COUNTED, REFUSED_BY
 from models.acquisition.log_reward import refusals
 from models.featurisers.nearness import Nearness
 from models.parts import domain_of, screens_of, space_of
-from models.screens.space import InSpace
-from models.spaces.base import BaseSpace
 from tasks.stages import CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
 from tasks.storage import read_table
 
@@ -53,7 +50,7 @@ def _screen(
     # Earlier rounds only: this round's own batch is in the ledger when the stage is computed again.
     known = context.ledger.ids_before(context.campaign.id, round)
     measured = read_table(dataset.path(context, "dataset.parquet"), ["object"])["object"].tolist()
-    screens, space = screens_of(context.config), space_of(context.config)
+    screens = screens_of(context.config)
     passed = {}
     sources: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
@@ -65,10 +62,7 @@ def _screen(
             ("known", KNOWN) if key in known else refusal for key, refusal in zip(frame["id"], refused, strict=True)
         ]
         frame["reason"] = pd.array([None if refusal is None else refusal[1] for refusal in refused], dtype="str")
-        if name == "proposals":
-            kinds.update(
-                _kind(space, obj, refusal[0]) for obj, refusal in zip(frame["object"], refused, strict=True) if refusal
-            )
+        kinds.update(refusal[0] for refusal in refused if refusal)
         frame.to_parquet(folder / f"{name}.parquet", index=False)
         passed[name] = int(frame["reason"].isna().sum())
         sources.update(frame.loc[frame["reason"].isna(), "source"])
@@ -76,15 +70,11 @@ def _screen(
         "passed": passed["proposals"],
         "refused": len(read_table(folder / "proposals.parquet")) - passed["proposals"],
         "control_passed": passed["control"],
+        "control_refused": len(read_table(folder / "control.parquet")) - passed["control"],
         **{f"{COUNTED}/{source}": n for source, n in sources.items()},
         **{f"{REFUSED_BY}/{kind}": n for kind, n in kinds.items()},
         **_nearness(read_table(folder / "proposals.parquet"), measured, space_of(context.config).nearness),
     }
-
-
-def _kind(space: BaseSpace[Any], obj: str, kind: str) -> str:
-    """Return as what a refused object is counted: the screen's kind, and of the space's own check which half it was."""
-    return space.unfit_kind if kind == InSpace.kind and space.outside(obj) is None else kind
 
 
 def _nearness(proposals: pd.DataFrame, measured: list[str], nearness: Nearness) -> dict[str, float]:

@@ -11,7 +11,9 @@ import torch
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from data.ledger.summary import MET, REFUSED_BY
 from data.records import FloatArray
+from models.acquisition.log_reward import AcquisitionReward
 from models.parts import generator_of, reward_of, space_of
 from models.protocols import GenerationContext, Progress
 from tasks.progress import stage_progress
@@ -62,22 +64,26 @@ def _train(
     checkpoint = _checkpoint(context, round)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     generator = generator_of(context.config.generator, context.campaign.base)
-    generator.fit(
-        generation_context(
-            context,
-            round,
-            library,
-            dataset,
-            proxy,
-            checkpoint=checkpoint,
-            warm_start=None if previous is None else previous.path(context, "generator.pt"),
-            progress=stage_progress(round, "train_generator"),
-        )
+    known = generation_context(
+        context,
+        round,
+        library,
+        dataset,
+        proxy,
+        checkpoint=checkpoint,
+        warm_start=None if previous is None else previous.path(context, "generator.pt"),
+        progress=stage_progress(round, "train_generator"),
     )
+    begun = checkpoint.exists()
+    generator.fit(known)
     save_state(folder / "generator.pt", generator.state())
     history = pd.DataFrame(generator.history())
     history.to_csv(folder / "history.csv", index=False)
-    return {} if history.empty else {f"final_{k}": float(v) for k, v in history.iloc[-1].dropna().items()}
+    final = {} if history.empty else {f"final_{k}": float(v) for k, v in history.iloc[-1].dropna().items()}
+    reward = known.log_reward
+    if begun or not isinstance(reward, AcquisitionReward):  # what was met before a kill is not counted
+        return final
+    return final | {MET: reward.met, **{f"{REFUSED_BY}/{kind}": n for kind, n in reward.refused_by.items()}}
 
 
 def generation_context(

@@ -33,6 +33,9 @@ _HEAVY_ATOM = re.compile(r"\[(?!\d*H[+-]?\d*(?::\d+)?\])[^\]]*\]|Br|Cl|[BCNOPSFI
 _CHARGED = re.compile(r"\[[^\]]*[+-]")
 """A bracket atom with a charge. A sign outside of brackets is a bond."""
 
+_SIGNS = re.compile(r"\[[^\]+-]*(\+\d+|-\d+|\++|-+)[^\]]*\]")
+"""The charge of a bracket atom: a sign with a number, or repeated."""
+
 _RECOMBINE = """//	Name	SMIRKS
 1,3	[N,P,As,O,S,Se,Te;-1:1]-[A+0:2]=[N,P,As,O,S,Se,Te;+1:3]>>[*-0:1]=[*:2]-[*+0:3]
 1,3 aromatic	[N,O,P,S;-1:1]-[a+0:2]:[n,o,p,s;+1:3]>>[*-0:1]=[*:2]:[*+0:3]
@@ -55,6 +58,14 @@ def heavy_atoms_in_text(smiles: str) -> int:
     if "." in smiles:
         return max(heavy_atoms_in_text(part) for part in smiles.split("."))
     return len(_HEAVY_ATOM.findall(smiles))
+
+
+def net_charge_in_text(smiles: str) -> int:
+    """Return the sum of the formal charges in a SMILES text, without building a molecule."""
+    found = (match[1] for match in _SIGNS.finditer(smiles))
+    return sum(
+        (1 if signs[0] == "+" else -1) * (int(signs[1:]) if signs[1:].isdigit() else len(signs)) for signs in found
+    )
 
 
 @cache

@@ -287,8 +287,8 @@ def _trouble(
     if spread < -_SIGMAS and rms < 0.6:
         return (
             f"Errors are only {rms:.1f} times as large as predicted: the proxy is too cautious, and exploration costs "
-            "more than it needs to. Set `proxy.calibration: variance`, or lower the weight of the deviation in "
-            "`acquisition`."
+            "more than it needs to; values that are all alike look so as well. Lower the weight of the deviation in "
+            "`acquisition`; if `proxy.calibration` is none, set it to variance."
         )
     return ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from data.ledger.campaigns import StageRow
 from data.records import Arm, ArmFigures, CallState, CandidateRow, RoundSummary, SourceFigures
@@ -150,7 +150,8 @@ def by_source(
     bought: dict[str, list[CandidateRow]] = {}
     for row in rows:
         if row.state != "proposed":
-            bought.setdefault(row.source, []).append(row)
+            given = f"{row.source} (given)" if row.origin == IMPORTED else row.source
+            bought.setdefault(given, []).append(row)
     out = []
     first = {source: min((row.round, _ARMS.index(row.arm)) for row in mine) for source, mine in bought.items()}
     for source in dict.fromkeys([*sorted(first, key=lambda name: (first[name], name)), *counts["propose"]]):
@@ -185,21 +186,48 @@ COUNTED = "source"
 
 
 REFUSED_BY = "refused_by"
-"""Metrics `refused_by/KIND` of the stage `screen` count proposals by the kind of screen that refused them."""
+"""Metrics `refused_by/KIND` of the stages `train_generator` and `screen` count objects by what refused them."""
+
+MET = "met"
+"""Metric of the stage `train_generator`: objects that the generators scored."""
 
 
-def screening_told(stages: Iterable[StageRow]) -> str:
-    """Return in one sentence how many proposals the screens refused and which did; empty where none was."""
-    refused, passed, total = Counter[str](), 0, 0
+def screening_told(stages: Iterable[StageRow]) -> list[str]:
+    """Return sentences on what screens refused to the generators and among the proposals, counted by screen."""
+    counts = {name: Counter[str]() for name in ("train_generator", "screen")}
+    refused = {name: Counter[str]() for name in counts}
     for stage in stages:
-        if stage.name == "screen":
-            passed, total = passed + round(stage.metrics["passed"]), total + round(stage.metrics["refused"])
-            counts = ((*key.partition("/"), value) for key, value in stage.metrics.items())
-            refused.update({kind: round(value) for name, _, kind, value in counts if name == REFUSED_BY})
-    told = [f"{kind.replace('_', ' ')} {count:,}" for kind, count in refused.most_common()]
-    if not total:
-        return ""
-    return f"Screens refused {total:,} of {passed + total:,} proposals" + (f": {', '.join(told)}." if told else ".")
+        if stage.name in counts:
+            counts[stage.name].update({key: round(value) for key, value in stage.metrics.items() if "/" not in key})
+            split = ((*key.partition("/"), value) for key, value in stage.metrics.items())
+            refused[stage.name].update({kind: round(value) for name, _, kind, value in split if name == REFUSED_BY})
+    met, proposed = counts["train_generator"][MET], counts["screen"]
+    left = proposed["refused"] + proposed["control_refused"]
+    total = left + proposed["passed"] + proposed["control_passed"]
+    sentences = []
+    if searched := refused["train_generator"].total():
+        sentences.append(
+            f"Generators met {met:,} objects, of which screens refused {searched:,}"
+            f"{refused_told(refused['train_generator'])}."
+        )
+    if left:
+        sentences.append(
+            f"Of {total:,} proposals of all rounds, those of the control arm included, {left:,} did not pass"
+            f"{refused_told(refused['screen'])}."
+        )
+    return sentences
+
+
+def refused_told(refused: Mapping[str, int]) -> str:
+    """Return `: KIND count, ...` of what was refused by what, the commonest first; empty where nothing was."""
+    told = [
+        f"{_KINDS.get(kind, kind.replace('_', ' '))} {count:,}"
+        for kind, count in sorted(refused.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    return f": {', '.join(told)}" if told else ""
+
+
+_KINDS = {"known": "already in the campaign", "space": "outside the space"}
 
 
 def student(freedom: int) -> float:

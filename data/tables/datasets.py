@@ -107,6 +107,7 @@ def read_rows(source: Source, *, base: Path, space: Space) -> Library:
     kept: list[Kept] = []
     refused: list[Refusal] = []
     passed_over: Counter[str] = Counter()
+    settled: Counter[str] = Counter()
     total = 0
     for row in source.rows(base):
         total += 1
@@ -117,6 +118,8 @@ def read_rows(source: Source, *, base: Path, space: Space) -> Library:
         try:
             value = exact_value(row, rules) if row.problem is None else math.nan
             kept.append(Kept(standard_object(row, space.admit), value, row.line))
+            if math.isfinite(value) and (change := space.settled(row.text, kept[-1].text)):
+                settled[change] += 1
         except NotStandardError as error:
             refused.append(Refusal(row.line, row.text, str(error)))
         else:
@@ -133,7 +136,11 @@ def read_rows(source: Source, *, base: Path, space: Space) -> Library:
         left_out = part.left_out
     refused = sorted([*refused, *merged.refused], key=lambda refusal: refusal.line or 0)
     notes = [f"{count} of {total} lines have {reason}." for reason, count in sorted(passed_over.items())]
-    warnings = [*remarks.notes(refused, unit_column), *merged.warnings]
+    changes = [
+        f"{count} row(s) with a value had {change}: the value stands for the {space.nouns[0]} that is left."
+        for change, count in sorted(settled.items())
+    ]
+    warnings = [*remarks.notes(refused, unit_column), *changes, *merged.warnings]
     notes += warnings + merged.notes
     library = Library(_frame(merged.rows, space), refused, notes, warnings, total, merged.merged, passed_over, left_out)
     if not merged.rows:

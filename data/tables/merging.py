@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Literal
 
+import numpy as np
+
 from data.records import Refusal
 
 Replicates = Literal["mean", "median", "geometric_mean", "first"]
@@ -15,6 +17,9 @@ Replicates = Literal["mean", "median", "geometric_mean", "first"]
 
 FAR_APART = 10.0
 """Ratio of replicates from which on it is said that they differ."""
+
+FEWEST = 5
+"""Values whose deviation from their mean is known well enough to say the same by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ def merge(kept: Iterable[Kept], rule: Replicates, noun: str = "object") -> Merge
     groups: dict[str, list[Kept]] = {}
     for row in kept:
         groups.setdefault(row.text, []).append(row)
+    spread = _spread([row.value for rows in groups.values() for row in rows[:1] if math.isfinite(row.value)])
     result = Merged([], merged=sum(len(rows) - 1 for rows in groups.values()))
     apart = refused = 0
     for rows in groups.values():
@@ -81,18 +87,26 @@ def merge(kept: Iterable[Kept], rule: Replicates, noun: str = "object") -> Merge
         result.rows.append(Kept(rows[0].text, value, rows[0].line))
         if len(rows) > 1:
             result.notes.append(_note(rows, values, rule, noun))
-            apart += _far_apart(values)
+            apart += _far_apart(values, spread)
     if apart:
         result.warnings.append(
-            f"The replicates of {apart} {noun}(s) differ more than {FAR_APART:g}-fold; their {_words(rule)} was "
-            "kept. The option `replicates` chooses mean, median, geometric_mean or first."
+            f"The replicates of {apart} {noun}(s) differ more than {FAR_APART:g}-fold, or by more than the values of "
+            f"all {noun}s deviate from their mean; their {_words(rule)} was kept. The option `replicates` chooses "
+            "mean, median, geometric_mean or first."
         )
     return replace(result, merged=result.merged - refused)
 
 
-def _far_apart(values: Sequence[float]) -> bool:
+def _spread(values: Sequence[float]) -> float:
+    """Return the standard deviation of values, infinity where they are too few to say."""
+    return float(np.std(values)) if len(values) >= FEWEST and min(values) < max(values) else math.inf
+
+
+def _far_apart(values: Sequence[float], spread: float) -> bool:
     if not values or min(values) == max(values):
         return False
+    if max(values) - min(values) > spread:
+        return True
     low, high = sorted((abs(min(values)), abs(max(values))))
     return min(values) * max(values) <= 0 or high > FAR_APART * low
 

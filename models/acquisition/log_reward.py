@@ -8,6 +8,7 @@ object that is predicted to be N(m, s^2). What the space, a screen or the acquis
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from models.acquisition.base import is_logarithm, scores, within_a_pool
 from models.protocols import Acquisition, Proxy, ScoringContext, Screen
 from models.proxies.target import Target
 from models.registry import Component
+from models.screens.space import InSpace
 
 LIMIT = 30.0
 """|log R| never exceeds this: one extrapolated prediction must not swamp the loss."""
@@ -74,6 +76,10 @@ class AcquisitionReward:
             self._score_centre = float(scores(acquisition, average, self.context).mean())
             self._score_scale = inverse_temperature
         self.floor = -2.0 * inverse_temperature - 4.0
+        self.met = 0
+        """Objects that were scored, each once as long as they fit into the memory of scores."""
+        self.refused_by: Counter[str] = Counter()
+        """What screens are counted as -> such objects that they refused."""
         self._cache: dict[str, float] = {}
 
     def __call__(self, objects: Sequence[str]) -> FloatArray:
@@ -96,7 +102,10 @@ class AcquisitionReward:
 
     def _evaluate(self, objects: list[str]) -> FloatArray:
         out = np.full(len(objects), self.floor)
-        passed = [i for i, reason in enumerate(first_refusal(self.screens, objects)) if reason is None]
+        refused = refusals(self.screens, objects)
+        self.met += len(objects)
+        self.refused_by.update(refusal[0] for refusal in refused if refusal is not None)
+        passed = [i for i, refusal in enumerate(refused) if refusal is None]
         if passed:
             asked = [objects[i] for i in passed]
             score = scores(self.acquisition, self.proxy.predict(asked), replace(self.context, objects=tuple(asked)))
@@ -112,11 +121,16 @@ def first_refusal(screens: Sequence[Screen], objects: Sequence[str]) -> list[str
 
 
 def refusals(screens: Sequence[Screen], objects: Sequence[str]) -> list[tuple[str, str] | None]:
-    """Return, per object, the kind of the first screen that refuses it and its reason, or None."""
+    """Return, per object, what the first screen that refuses it is counted as and its reason, or None."""
     refused: list[tuple[str, str] | None] = [None] * len(objects)
     for screen in screens:
-        kind = str(getattr(screen, "kind", type(screen).__name__))
         left = [i for i, refusal in enumerate(refused) if refusal is None]
         for i, reason in zip(left, screen.refuse([objects[i] for i in left]), strict=True):
-            refused[i] = None if reason is None else (kind, reason)
+            refused[i] = None if reason is None else (_counted_as(screen, objects[i]), reason)
     return refused
+
+
+def _counted_as(screen: Screen, obj: str) -> str:
+    if isinstance(screen, InSpace):
+        return screen.counted_as(obj)
+    return str(getattr(screen, "kind", type(screen).__name__))

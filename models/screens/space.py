@@ -16,6 +16,10 @@ class InSpace:
     def __init__(self, space: BaseSpace[Any]) -> None:
         self.space = space
 
+    def counted_as(self, obj: str) -> str:
+        """Return as what a refused object is counted: outside the space, or inside but unfit to be bought."""
+        return self.kind if self.space.outside(obj) is not None else self.space.unfit_kind
+
     def refuse(self, objects: Sequence[str]) -> list[str | None]:
         """Return, per object, None if it passes or one sentence that says why it is refused."""
         reasons = map(self.space.unfit, objects)

@@ -150,6 +150,10 @@ class BaseSpace(Component[OptionsT]):
         """Return why an object must not be bought although it may be known, a phrase; None: it may be."""
         return self.outside(obj)
 
+    def settled(self, text: str, obj: str) -> str:
+        """Return what reading a text as an object changed beside the spelling, a phrase; empty: nothing."""
+        return ""
+
     def glance(self, text: str) -> str | None:
         """Return why a text is outside, as far as that can be told in microseconds; None: it has to be read."""
         return None

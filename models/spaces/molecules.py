@@ -17,7 +17,7 @@ from data.chemistry.depiction import depict
 from data.chemistry.elements import SYMBOLS
 from data.chemistry.files.readers import FORMATS
 from data.chemistry.molecules import identity, scaffold, shared
-from data.chemistry.standardise import heavy_atoms_in_text, standard_form
+from data.chemistry.standardise import heavy_atoms_in_text, net_charge_in_text, standard_form
 from data.config import nearest_spelling
 from data.objects import NotStandardError, Space
 from data.yaml_text import shown
@@ -165,6 +165,12 @@ class Molecules(BaseSpace["Molecules.Options"]):
             if reason is None:
                 return standard
         raise NotStandardError(reason)
+
+    def settled(self, text: str, obj: str) -> str:
+        """Return that counter-ions were taken off or a charge was settled with protons; empty: neither."""
+        if "." in text and "." not in obj:
+            return "counter-ions or solvent, which were taken off"
+        return "a net charge, which was settled with protons" if net_charge_in_text(text) else ""
 
     def identity(self, obj: str) -> str:
         """Return the handle of the structure: equal exactly for texts with one canonical SMILES.

@@ -225,8 +225,8 @@ def _subtitle(context: CampaignContext, count: int, most: int, round: int) -> st
     sentences = [f"{objective.goal.capitalize()} {objective.name.replace('_', ' ')}: {shown} candidates after {where}."]
     data = context.finished(0, "prepare_data")
     sentences += [] if data is None else _reading(context, context.workspace.home / data.uri)
-    sentences.append(screening_told(_stages(context, round)))
-    return " ".join(filter(None, sentences))
+    sentences += screening_told(_stages(context, round))
+    return " ".join(sentences)
 
 
 def _reading(context: CampaignContext, folder: Path) -> list[str]:

@@ -188,15 +188,24 @@ def test_a_round_of_which_nothing_passes_says_so_and_ends_the_campaign_by_name(b
 
 def test_what_screens_refused_is_counted_by_screen_on_the_page_and_by_status(bench):
     limit = {"kind": "property_range", "descriptor": "fr_halogen", "max": 0}
-    bench.write_config(rounds=2, screens=[limit], generator={"kind": "random", "proposals": 20})
+    bench.write_config(rounds=2, screens=[limit], generator={"kind": "genetic", "generations": 2, "proposals": 20})
     assert bench.run().exit == DONE
-    told = re.search(r"Screens refused (\d+) of (\d+) proposals: ([^.]*)\.", bench.discover("status", "tiny").message)
-    refused, proposals, kinds = int(told[1]), int(told[2]), dict(part.rsplit(" ", 1) for part in told[3].split(", "))
-    assert 0 < refused < proposals <= 40
-    assert sum(map(int, kinds.values())) == refused
-    assert int(kinds["property range"]) > 0
     (page,) = bench.home.glob("campaigns/tiny*/report/candidates.html")
-    assert told[0] in page.read_text(encoding="utf-8")
+    text, status = page.read_text(encoding="utf-8"), bench.discover("status", "tiny").message
+    for pattern in (
+        r"Generators met (?P<all>\d+) objects, of which screens refused (?P<refused>\d+): (?P<kinds>[^.]*)\.",
+        r"Of (?P<all>\d+) proposals of all rounds, [^.]* (?P<refused>\d+) did not pass: (?P<kinds>[^.]*)\.",
+    ):
+        told = re.search(pattern, status)
+        kinds = dict(part.rsplit(" ", 1) for part in told["kinds"].split(", "))
+        assert 0 < int(told["refused"]) < int(told["all"])
+        assert sum(map(int, kinds.values())) == int(told["refused"])
+        assert int(kinds["property range"]) > 0
+        assert told[0] in text
+    rows = [line.split() for line in bench.discover("status", "tiny").out.splitlines()]
+    table = {row[0]: (int(row[1]), int(row[2])) for row in rows if len(row) > 5 and row[0] in ("genetic", "random")}
+    assert sum(proposed for proposed, _ in table.values()) == int(told["all"])
+    assert sum(proposed - passed for proposed, passed in table.values()) == int(told["refused"])
 
 
 # -- an oracle that fails --------------------------------------------------------------------------------------------

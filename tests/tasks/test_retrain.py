@@ -206,6 +206,17 @@ def test_retraining_without_measurements_is_refused(bench):
     assert "0 measurements" in told.message
 
 
+def test_retraining_after_the_oracle_changed_says_so(bench):
+    bench.write_config(name="changed")
+    assert bench.run().exit == 0
+    bench.write_oracle("2 * value(smiles)")
+    told = bench.discover("retrain", "changed", "--plain")
+    assert told.exit == 2
+    assert "of this campaign are of the oracle as it was" in told.message
+    bench.write_oracle()
+    assert bench.discover("retrain", "changed", "--plain").exit == 0
+
+
 @pytest.mark.parametrize("address", ["sqlite:////dev/null/mlflow.db", "http://127.0.0.1:9"])
 def test_retraining_without_a_registry_is_refused_and_promotes_nothing(bench, monkeypatch, address):
     bench.write_config(name="offline", rounds=0)

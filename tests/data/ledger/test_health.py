@@ -91,7 +91,7 @@ def test_errors_a_third_as_large_as_predicted_are_a_proxy_too_cautious():
     found = drift([0.33 * z for z in quantiles(24)])
     assert found.level is Level.WARNING
     assert "Errors are only 0.3 times as large as predicted: the proxy is too cautious" in found.message
-    assert "Set `proxy.calibration: variance`" in found.message
+    assert "if `proxy.calibration` is none, set it to variance" in found.message
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ def test_labels_that_came_with_the_file_are_not_told_as_bought():
         row("reused", 3.0),
         row(None, None, state="proposed"),
     ]
-    (csv,) = by_source(rows, [], maximise=True)
-    assert csv.bought == 2
-    assert (csv.mean, csv.best) == (3.0, 5.0)
+    csv, given = by_source(rows, [], maximise=True)
+    assert (given.source, given.bought, given.mean, given.best) == ("csv (given)", 0, 3.0, 5.0)
+    assert (csv.source, csv.bought, csv.mean, csv.best) == ("csv", 2, 3.0, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,8 @@ def test_sources_stand_in_one_order_whatever_that_of_the_candidates():
         row("called", 8.0)._replace(source="gflownet", round=2, arm=Arm.ACQUISITION),
     ]
     for order in itertools.permutations(rows):
-        assert [one.source for one in by_source(order, [], maximise=True)] == ["csv", "genetic", "random", "gflownet"]
+        told = [one.source for one in by_source(order, [], maximise=True)]
+        assert told == ["csv (given)", "genetic", "random", "gflownet"]
 
 
 def test_a_thousand_rounds_are_summarised_as_each_is_and_each_row_is_looked_at_once():

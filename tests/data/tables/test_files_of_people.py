@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.chemistry.files.readers import FORMATS
+from data.chemistry.standardise import net_charge_in_text
 from data.objects import NotStandardError
 from data.tables.delimited import records
 from data.tables.library_file import LibraryFile, standard_object
@@ -387,6 +388,23 @@ def test_replicates_become_what_the_option_says(tmp_path, rule, ethanol, ethylam
     assert any("1 molecule(s) differ more than 10-fold" in note for note in library.warnings)
 
 
+def test_replicates_that_differ_on_the_scale_of_the_data_are_told(tmp_path):
+    text = "smiles,y\n" + "".join(f"{'C' * n},{6 + n / 10}\n" for n in range(1, 9))
+    assert read(tmp_path, "a.csv", text + "CCCCO,6.1\nOCCCC,6.2\n", value="y").warnings == []
+    (warning,) = read(tmp_path, "a.csv", text + "CCCCO,5\nOCCCC,8\n", value="y").warnings
+    assert warning.startswith("The replicates of 1 molecule(s) differ")
+
+
+def test_what_was_taken_off_a_measured_molecule_is_told(tmp_path):
+    measured = "CCN.Cl,1\nCC(=O)[O-].[Na+],2\nCCC[NH3+],3\nC[N+](=O)[O-],4\n[NH3+]CC(=O)[O-],5\nCCO,6\n"
+    library = read(tmp_path, "a.csv", "smiles,y\n" + measured + "CCCC[NH3+],\nCCCN.Br,\n", value="y")
+    after = "the value stands for the molecule that is left."
+    assert library.warnings == [
+        f"1 row(s) with a value had a net charge, which was settled with protons: {after}",
+        f"2 row(s) with a value had counter-ions or solvent, which were taken off: {after}",
+    ]
+
+
 def test_replicates_without_a_geometric_mean_are_refused(tmp_path):
     text = "smiles,y\nCCO,-1\nCCO,2\nCCN,-3\n"
     library = read(tmp_path, "a.csv", text, value="y", replicates="geometric_mean")
@@ -429,3 +447,12 @@ def test_a_note_on_one_value_and_a_reason_on_cells_are_sentences(tmp_path):
     library = read(tmp_path, "a.csv", "smiles,y\nCCO,1\nOCC,\nCCN,1,2\n", value="y")
     assert any(note.endswith("CCO: kept the only value.") for note in library.notes)
     assert library.reasons == {"not as many cells as the header, which has 2": 1}
+
+
+@pytest.mark.parametrize(
+    ("smiles", "charge"),
+    [("CCO", 0), ("C[N+](=O)[O-]", 0), ("[NH4+]", 1), ("[Ca+2].[Cl-]", 1), ("[Fe+++]", 3), ("[O-][n+:3]1ccccc1-c1[nH]ccc1", 0),
+     ("C[C@@H]([13CH2-])C-C", -1), ("[O--]", -2)],
+)  # fmt: skip
+def test_the_net_charge_is_read_off_the_text(smiles, charge):
+    assert net_charge_in_text(smiles) == charge
