@@ -25,8 +25,8 @@ from data.wording import shown_unit
 from models.featurisers.nearness import Nearness
 from models.proxies.evaluation import metrics, reliability
 
-NAME_EVERY = 0.09
-"""Share of the calls that lies between two rounds with a name at least: a name takes so much of the width."""
+NAME_EVERY = 0.15
+"""Share of the calls between two rounds that are marked, at least: the name of one takes so much of the width."""
 
 STYLE: Mapping[str, Any] = {
     "ink": "#1b1f24",
@@ -71,10 +71,10 @@ def best_so_far(
     named = -len(called)
     for before, after, call in zip(shown, shown[1:], calls[1:], strict=False):
         if call and before.round != after.round:
-            axes.axvline(call - 0.5, color=STYLE["grid"], linewidth=1.0, zorder=0)
             if call - named < NAME_EVERY * len(called):
                 continue  # its name would run into the last one
             named = call
+            axes.axvline(call - 0.5, color=STYLE["grid"], linewidth=1.0, zorder=0)
             axes.annotate(f"round {after.round}", (call - 0.5, 0.0), (2, 3), xycoords=("data", "axes fraction"),
                           textcoords="offset points", fontsize=0.75 * STYLE["font"], color=STYLE["soft"])  # fmt: skip
     groups = [("data", calls == 0, STYLE["data"], "D")]
