@@ -25,6 +25,9 @@ SUMMARY = (
 )
 PRINTED = {"sum_published": "sum over 23, as published", "seeds": "seeds", "verified": "verified", "source": "source"}
 
+LONGEST = 24
+"""Characters of settings that stand in the head of a column; longer ones have a letter there."""
+
 Method = tuple[str, str]
 """Name and settings."""
 
@@ -74,7 +77,7 @@ def told(runs: Sequence[Run], budget: int) -> str:
     found = grouped(runs)
     tasks = [task for task in TASKS if any(task in by_task for by_task in found.values())]
     others = [row for row in published(budget) if any(row[task] for task in TASKS)]
-    names = [" ".join(part for part in method if part) for method in found]
+    names, legend = _names(list(found))
     heads = ["task", *names, *(row["method"] for row in others)]
     rows = [
         [task]
@@ -88,6 +91,7 @@ def told(runs: Sequence[Run], budget: int) -> str:
     parts = [
         f"### PMO, {budget:,} calls: AUC top-10, mean ± half-width of the 95 % interval over seeds",
         table(heads, rows),
+        *legend,
         "### Sums over tasks",
         table(
             SUMMARY,
@@ -101,6 +105,18 @@ def told(runs: Sequence[Run], budget: int) -> str:
         "Published values of isomers_*, sitagliptin_mpo and zaleplon_mpo may be of versions that score them otherwise.",
     ]
     return "\n\n".join(parts)
+
+
+def _names(methods: Sequence[Method]) -> tuple[list[str], list[str]]:
+    """Return what methods are called in tables, and a line that says what letters for long settings stand for."""
+    names, legend = [], []
+    for name, settings in methods:
+        if len(settings) > LONGEST:
+            legend.append(f"({'abcdefghijklmnopqrstuvwxyz'[len(legend)]}): `{settings}`")
+            names.append(f"{name} {legend[-1].partition(':')[0]}")
+        else:
+            names.append(f"{name} {settings}".strip())
+    return names, ["  \n".join(legend)] * bool(legend)
 
 
 def _published_rows(budget: int, tasks: Sequence[str]) -> list[list[str]]:

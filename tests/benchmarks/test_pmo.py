@@ -191,6 +191,13 @@ def test_the_report_counts_the_tasks_on_which_a_method_is_ahead():
     assert "larger AUC" not in report.told(runs[:3], 10000)
 
 
+def test_long_settings_have_a_letter_and_a_legend():
+    long = "generator={kind: genetic, generations: 4}"
+    text = report.told([run_of("qed", 0, 0.5, settings=[long]), run_of("qed", 0, 0.4, settings=["beta=2"])], 10000)
+    assert "| task | genetic (a) | genetic beta=2 |" in text
+    assert f"(a): `{long}`" in text
+
+
 def test_published_cells_add_up_to_the_published_sums():
     row = next(row for row in report.published(10_000) if row["method"] == "Genetic GFN")
     assert report.cells_of(row, TASKS) == row["sum_published"]
