@@ -88,6 +88,7 @@ def candidates_page(
     plots: Mapping[str, str | Path] | None = None,
     findings: Sequence[tuple[str, str]] = (),
     sources: Sequence[Sequence[str]] = (),
+    screened: Sequence[str] = (),
 ) -> str:
     """Return the page as text; the same arguments give the same bytes.
 
@@ -107,7 +108,8 @@ def candidates_page(
         maximise: whether larger is better: the direction of the first click on the value.
         plots: caption -> path of a PNG or SVG file, or the text of an SVG.
         findings: (`good`, `unknown` or `warning`; what was found and what to do) of the campaign's health.
-        sources: a row of texts per generator: name, proposed, screened, bought, mean, best, hits, families of hits.
+        sources: a row of texts per generator: name, proposed, passed, bought, mean, best, hits, families of hits.
+        screened: sentences on what screens refused, below that table.
 
     Raises:
         ValueError: a plot is neither PNG nor SVG.
@@ -121,6 +123,7 @@ def candidates_page(
         subtitle=subtitle,
         figures=_figures(summary or {}, unit),
         sources=sources,
+        screened=screened,
         findings=findings,
         plots=[{"caption": caption, "uri": _data_uri(caption, plot)} for caption, plot in (plots or {}).items()],
         columns=_columns(objective.replace("_", " "), unit, maximise, facts, space),

@@ -135,6 +135,7 @@ def _write(
         plots=pictures,
         findings=[(str(f.level), f.message) for f in health],
         sources=[_source_texts(one) for one in sources],
+        screened=screening_told(_stages(context, round)),
     )
     (folder / "candidates.html").write_text(page, encoding="utf-8")
     own = set(figures) - set(_heldout(context, round))  # those are metrics of the stage that trained the proxy
@@ -225,7 +226,6 @@ def _subtitle(context: CampaignContext, count: int, most: int, round: int) -> st
     sentences = [f"{objective.goal.capitalize()} {objective.name.replace('_', ' ')}: {shown} candidates after {where}."]
     data = context.finished(0, "prepare_data")
     sentences += [] if data is None else _reading(context, context.workspace.home / data.uri)
-    sentences += screening_told(_stages(context, round))
     return " ".join(sentences)
 
 
