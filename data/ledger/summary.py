@@ -198,7 +198,7 @@ def screening_told(stages: Iterable[StageRow]) -> list[str]:
     refused = {name: Counter[str]() for name in counts}
     for stage in stages:
         if stage.name in counts:
-            counts[stage.name].update({key: round(value) for key, value in stage.metrics.items() if "/" not in key})
+            counts[stage.name].update({key: round(stage.metrics[key]) for key in _TOTALS if key in stage.metrics})
             split = ((*key.partition("/"), value) for key, value in stage.metrics.items())
             refused[stage.name].update({kind: round(value) for name, _, kind, value in split if name == REFUSED_BY})
     met, proposed = counts["train_generator"][MET], counts["screen"]
@@ -227,6 +227,7 @@ def refused_told(refused: Mapping[str, int]) -> str:
     return f": {', '.join(told)}" if told else ""
 
 
+_TOTALS = (MET, "passed", "refused", "control_passed", "control_refused")
 _KINDS = {"known": "already in the campaign", "space": "outside the space"}
 
 

@@ -1,10 +1,12 @@
 """What is told of a campaign's candidates."""
 
 import itertools
+import math
 
 import pytest
 
-from data.ledger.summary import arm_figures, arm_text, by_source, summaries, summarise
+from data.ledger.campaigns import StageRow
+from data.ledger.summary import arm_figures, arm_text, by_source, screening_told, summaries, summarise
 from data.records import Arm, CallState, CandidateRow
 
 
@@ -91,3 +93,11 @@ def test_hits_are_the_best_tenth_of_all_and_their_families_are_counted_where_it_
         "genetic": (2, None),
     }
     assert [one.hits for one in by_source([row("called", None, state="proposed")], [], maximise=True)] == []
+
+
+def test_a_metric_that_is_not_finite_does_not_keep_the_refusals_from_being_told():
+    metrics = {"final_loss": math.inf, "met": 9.0, "refused_by/alerts": 4.0, "refused_by/space": 1.0}
+    stage = StageRow(1, "train_generator", "", "", "", metrics, 0.0)
+    assert screening_told([stage]) == [
+        "Generators met 9 objects, of which screens refused 5: alerts 4, outside the space 1."
+    ]
