@@ -38,7 +38,6 @@ from models.proxies.checks import MINIMUM_LABELS
 from models.proxies.evaluation import group_folds, metrics, out_of_fold, stable_folds
 from models.proxies.warm_start import Fitter, refits
 from models.registry import build
-from models.screens.domain import ApplicabilityDomain
 from models.spaces.base import BaseSpace
 from tasks.shared_files import share
 from tasks.stages import CODE_VERSION, BadInput, CampaignContext, CampaignRef, StageRef, folder_sha256, run_stage
@@ -214,14 +213,18 @@ def _train(
     alone = {data.space.nouns[0]: list(data.ids)}
     split = _split(data, seed, {data.space.family_name: data.groups(), **alone}, stable=refits(make()))
     whole = fitter.fit("all", data.ids, data.objects, data.values)
-    held = _HeldOut.of(fitter, data, split, whole)
+    # Where every object stands alone (a space without families), both splits are one.
+    separate = split.by not in alone and data.groups() != list(data.ids)
+    random_split = _split(data, seed, alone, stable=split.stable) if separate else split
+    near, *others = data.space.nearness.nearest_outside(
+        data.objects, split.fold, *([random_split.fold] if separate else [])
+    )
+    held = _HeldOut.of(fitter, data, split, whole, near)
     calibration = fit_calibration(config.calibration, held.prediction, data.values)
     across = calibrate_across(config.calibration, held.prediction, data.values, split.fold)
-    drawn, shuffled, random_split = held, across, split
-    # Where every object stands alone (a space without families), both splits are one.
-    if split.by not in alone and data.groups() != list(data.ids):
-        random_split = _split(data, seed, alone, stable=split.stable)
-        drawn = _HeldOut.of(fitter, data, random_split, whole)
+    drawn, shuffled = held, across
+    if separate:
+        drawn = _HeldOut.of(fitter, data, random_split, whole, others[0])
         shuffled = calibration(drawn.prediction)
     proxy = calibrated(whole, calibration)
     save_state(folder / "proxy.pt", proxy.state())
@@ -279,7 +282,7 @@ class _HeldOut:
     refitted: bool
 
     @classmethod
-    def of(cls, fitter: Fitter, data: TrainingData, split: _Split, whole: Proxy) -> _HeldOut:
+    def of(cls, fitter: Fitter, data: TrainingData, split: _Split, whole: Proxy, similarity: FloatArray) -> _HeldOut:
         def train(k: int, rows: list[int]) -> Proxy:
             ids, objects = [data.ids[i] for i in rows], [data.objects[i] for i in rows]
             name = f"{split.by} {k}" if split.stable else None
@@ -289,11 +292,6 @@ class _HeldOut:
         if len(data) >= ONE_FIT and isinstance(whole, SelfTestingProxy):
             told = whole.held_out(data.objects, data.values, split.fold)
         prediction = out_of_fold(train, data.objects, split.fold) if told is None else told
-        similarity = np.empty(len(data))
-        for k in set(split.fold):
-            here = np.array(split.fold) == k
-            nearest = ApplicabilityDomain(data.keep(~here).objects, 0.0, data.space.nearness)
-            similarity[here] = nearest.similarity(data.keep(here).objects)
         return cls(prediction, split.fold, similarity, refitted=told is None)
 
     def table(self, data: TrainingData, shown: Prediction) -> pd.DataFrame:

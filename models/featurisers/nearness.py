@@ -69,5 +69,25 @@ class Nearness:
         parts = [self.of(self.features(objects[at : at + _CHUNK]), known) for at in range(0, len(objects), _CHUNK)]
         return np.concatenate([np.zeros(0), *(part.max(1, initial=0.0) for part in parts)])
 
+    def nearest_outside(self, objects: Sequence[str], *folds: Sequence[int]) -> list[FloatArray]:
+        """Return, per division into folds, the similarity of each of n objects to the nearest outside its own fold.
+
+        Args:
+            objects: n objects.
+            folds: divisions, n numbers of folds each; all of them from one pass over the pairs.
+
+        Returns:
+            One array of shape `(n,)` per division; 0 where there is no other fold.
+        """
+        features, divisions = self.features(objects), [np.asarray(fold) for fold in folds]
+        nearest = [np.zeros(len(objects)) for _ in divisions]
+        for at in range(0, len(objects), _CHUNK):
+            rows = slice(at, at + _CHUNK)
+            similarity = self.of(features[np.arange(len(objects))[rows]], features)
+            for division, found in zip(divisions, nearest, strict=True):
+                outside = division[rows, None] != division[None, :]
+                found[rows] = similarity.max(1, initial=0.0, where=outside)
+        return nearest
+
 
 _CHUNK = 1024

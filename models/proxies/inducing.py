@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import cho_solve, solve_triangular
 
 from data.records import FloatArray
@@ -82,6 +83,44 @@ def prior_factor(own: Pairs, h: Hyperparameters) -> tuple[FloatArray, float]:
     return cholesky(k)
 
 
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """Sums over training points, which are those of all without those of a part where the part is taken away.
+
+    Attributes:
+        data: F' L^-1 F, shape `(m, m)`.
+        sums: F' L^-1 of the values and of ones, shape `(m, 2)`.
+        totals: 1' L^-1 of the values and of ones, shape `(2,)`.
+    """
+
+    data: FloatArray
+    sums: FloatArray
+    totals: FloatArray
+
+    @staticmethod
+    def of(white: FloatArray, open_: FloatArray, values: FloatArray) -> _Evidence:
+        scaled, both = white / open_, np.column_stack([values, np.ones(len(values))])
+        return _Evidence(scaled @ white.T, scaled @ both, (1.0 / open_) @ both)
+
+    def without(self, other: _Evidence) -> _Evidence:
+        return _Evidence(self.data - other.data, self.sums - other.sums, self.totals - other.totals)
+
+    def posterior(self, prior: FloatArray, jitter: float, h: Hyperparameters) -> InducingPosterior:
+        factor, _ = cholesky(np.eye(len(self.data)) + self.data)
+        solved = np.asarray(cho_solve((factor, True), self.sums))
+        # 1' C^-1 y and 1' C^-1 1 with C = F F' + L, by Woodbury's identity.
+        values, precision = (self.totals - self.sums[:, 1] @ solved).tolist()
+        mean = values / precision
+        weights = solved[:, 0] - mean * solved[:, 1]
+        return InducingPosterior(prior, factor, weights, solved[:, 1], precision, mean, h, jitter)
+
+
+def _whitened(prior: FloatArray, pairs: Pairs, h: Hyperparameters) -> tuple[FloatArray, FloatArray]:
+    """Return F' and the diagonal of L, shapes `(m, n)` and `(n,)`, of n training points."""
+    white = solve_triangular(prior, covariance(pairs, h).T, lower=True, check_finite=False)
+    return white, np.maximum(prior_variance(pairs, h) - np.square(white).sum(0), 0.0) + h.noise_variance
+
+
 def inducing_posterior(own: Pairs, pairs: Pairs, values: FloatArray, h: Hyperparameters) -> InducingPosterior:
     """Condition on n values through m inducing points.
 
@@ -92,13 +131,31 @@ def inducing_posterior(own: Pairs, pairs: Pairs, values: FloatArray, h: Hyperpar
         h: hyperparameters.
     """
     prior, jitter = prior_factor(own, h)
-    white = solve_triangular(prior, covariance(pairs, h).T, lower=True, check_finite=False)
-    open_ = np.maximum(prior_variance(pairs, h) - np.square(white).sum(0), 0.0) + h.noise_variance
-    data, _ = cholesky(np.eye(len(prior)) + (white / open_) @ white.T)
-    sums = np.column_stack([white @ (values / open_), white @ (1.0 / open_)])
-    solved = np.asarray(cho_solve((data, True), sums))
-    # 1' C^-1 y and 1' C^-1 1 with C = F F' + L, by Woodbury's identity.
-    ones_values = float((values / open_).sum() - sums[:, 1] @ solved[:, 0])
-    precision = float((1.0 / open_).sum() - sums[:, 1] @ solved[:, 1])
-    mean = ones_values / precision
-    return InducingPosterior(prior, data, solved[:, 0] - mean * solved[:, 1], solved[:, 1], precision, mean, h, jitter)
+    white, open_ = _whitened(prior, pairs, h)
+    return _Evidence.of(white, open_, values).posterior(prior, jitter, h)
+
+
+def left_out(
+    known: InducingPosterior, pairs: Pairs, values: FloatArray, fold: NDArray[np.intp]
+) -> tuple[FloatArray, FloatArray]:
+    """Return mean and variance `(n,)` of each training value, predicted without the values of its fold.
+
+    They are those of a posterior with the same inducing points and hyperparameters on the other folds. An inducing
+    point that is held out lends its place, not its value. What a fold adds to the evidence is a sum that is taken away
+    again: O(n m^2 + k m^3) for k folds.
+
+    Args:
+        known: conditioned on all n values.
+        pairs: of the n training points with the m inducing points, shape `(n, m)`.
+        values: shape `(n,)`.
+        fold: n numbers of folds, at least two different ones.
+    """
+    white, open_ = _whitened(known.prior, pairs, known.h)
+    whole = _Evidence.of(white, open_, values)
+    mean, variance = np.empty(len(values)), np.empty(len(values))
+    for k in np.unique(fold):
+        rows = np.flatnonzero(fold == k)
+        taken = _Evidence.of(white[:, rows], open_[rows], values[rows])
+        without = whole.without(taken).posterior(known.prior, known.jitter, known.h)
+        mean[rows], variance[rows] = without.predict(pairs.rows(rows))
+    return mean, variance

@@ -241,5 +241,20 @@ def test_folds_of_other_objects_than_it_was_trained_on_are_refused() -> None:
         trained().held_out(some(TRAIN), LOGP[TRAIN], [0] * len(TRAIN))
 
 
-def test_through_inducing_points_it_cannot_tell_what_a_fold_adds() -> None:
-    assert trained(exact_points=20, inducing_points=10).held_out(some(TRAIN), LOGP[TRAIN], [0, 1] * 15) is None
+def test_without_a_fold_through_every_label_as_inducing_point_is_the_exact_answer() -> None:
+    objects, values, fold = some(TRAIN), LOGP[TRAIN], (np.arange(len(TRAIN)) % 4).tolist()
+    exact, through = (
+        trained(**limits).held_out(objects, values, fold)
+        for limits in ({}, {"exact_points": 20, "inducing_points": 30})
+    )
+    assert exact is not None
+    assert through is not None
+    np.testing.assert_allclose(through.mean, exact.mean, atol=2e-5)
+    np.testing.assert_allclose(through.std, exact.std, atol=2e-5)
+
+
+def test_a_loaded_state_with_inducing_points_cannot_tell_what_a_fold_adds() -> None:
+    proxy = trained(exact_points=20, inducing_points=10)
+    assert proxy.held_out(some(TRAIN), LOGP[TRAIN], [0, 1] * 15) is not None
+    proxy.load_state(proxy.state())
+    assert proxy.held_out(some(TRAIN), LOGP[TRAIN], [0, 1] * 15) is None

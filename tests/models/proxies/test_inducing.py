@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from models.proxies.gaussian_process import GaussianProcess
-from models.proxies.inducing import inducing_posterior
+from models.proxies.inducing import inducing_posterior, left_out
 from models.proxies.kriging import Hyperparameters, Pairs, covariance
 from tests.models.proxies.problems import LOGP, MOLECULES, reloaded
 
@@ -202,3 +202,24 @@ def test_the_posterior_is_that_of_the_fully_independent_training_conditional(see
     joint_mean, joint = found.joint(p["new"], p["news"])
     np.testing.assert_allclose(joint_mean, mean, atol=1e-9)
     np.testing.assert_allclose(joint, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_what_it_predicts_without_a_fold_is_the_posterior_of_the_others_through_the_same_points() -> None:
+    rng = np.random.default_rng(3)
+    x, values, fold = rng.normal(size=(60, 2)), rng.normal(size=60), np.arange(60) % 5
+    h = Hyperparameters(1.3, (), 1.1, 0.2)
+
+    def between(a: Any, b: Any) -> Pairs:
+        return Pairs(cdist(a, b))
+
+    inducing = x[:15]
+    own = between(inducing, inducing)
+    mean, variance = left_out(
+        inducing_posterior(own, between(x, inducing), values, h), between(x, inducing), values, fold
+    )
+    for k in range(5):
+        rest, here = fold != k, fold == k
+        others = inducing_posterior(own, between(x[rest], inducing), values[rest], h)
+        expected_mean, expected_variance = others.predict(between(x[here], inducing))
+        np.testing.assert_allclose(mean[here], expected_mean, atol=1e-9)
+        np.testing.assert_allclose(variance[here], expected_variance, atol=1e-9)
