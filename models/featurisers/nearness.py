@@ -28,11 +28,18 @@ def min_max(a: NDArray[Any], b: NDArray[Any]) -> FloatArray:
     reached = np.minimum(a.max(0, initial=0), b.max(0, initial=0))
     levels = [(level, np.flatnonzero(reached >= level)) for level in range(1, int(reached.max(initial=0)) + 1)]
     left, right = (
-        np.hstack([np.zeros((len(x), 0), bool), *(x[:, columns] >= level for level, columns in levels)]) for x in (a, b)
+        np.hstack(
+            [np.zeros((len(x), 0), np.float32), *(np.float32(x[:, columns] >= level) for level, columns in levels)]
+        )
+        for x in (a, b)
     )
-    shared = (left.astype(np.float32) @ right.astype(np.float32).T).astype(np.float64)
-    union = a.sum(1, dtype=np.float64)[:, None] + b.sum(1, dtype=np.float64)[None, :] - shared
-    similarity: FloatArray = np.divide(shared, union, out=np.ones_like(shared), where=union > 0)
+    shared = (left @ right.T).astype(np.float64)
+    sizes_a, sizes_b = a.sum(1, dtype=np.float64), b.sum(1, dtype=np.float64)
+    union = sizes_a[:, None] + sizes_b[None, :]
+    union -= shared
+    nothing = np.ix_(sizes_a == 0, sizes_b == 0)
+    shared[nothing] = union[nothing] = 1.0
+    similarity: FloatArray = np.divide(shared, union, out=shared)
     return similarity
 
 
@@ -82,11 +89,12 @@ class Nearness:
         features, divisions = self.features(objects), [np.asarray(fold) for fold in folds]
         nearest = [np.zeros(len(objects)) for _ in divisions]
         for at in range(0, len(objects), _CHUNK):
-            rows = slice(at, at + _CHUNK)
-            similarity = self.of(features[np.arange(len(objects))[rows]], features)
+            rows, rest = slice(at, at + _CHUNK), np.arange(at, len(objects))
+            similarity = self.of(features[rest[:_CHUNK]], features[rest])  # symmetric: pairs before are done
             for division, found in zip(divisions, nearest, strict=True):
-                outside = division[rows, None] != division[None, :]
-                found[rows] = similarity.max(1, initial=0.0, where=outside)
+                outside = division[rows, None] != division[None, at:]
+                found[rows] = np.maximum(found[rows], similarity.max(1, initial=0.0, where=outside))
+                found[at:] = np.maximum(found[at:], similarity.max(0, initial=0.0, where=outside))
         return nearest
 
 

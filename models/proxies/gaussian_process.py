@@ -19,7 +19,7 @@ from models.featurisers.nearness import min_max
 from models.proxies.base import BaseProxy
 from models.proxies.checks import FEWEST_LABELS, canonical_order, checked_labels, checked_state
 from models.proxies.design import CLIP, Standardiser
-from models.proxies.inducing import InducingPosterior, inducing_posterior, left_out, prior_factor
+from models.proxies.inducing import InducingPosterior, Whitened, inducing_posterior, left_out, prior_factor
 from models.proxies.kriging import Hyperparameters, Pairs, Posterior, fit_hyperparameters, noisy_factor, posterior
 from models.proxies.packing import dense_counts, sparse_counts, square, triangle
 from models.proxies.relevance import FEWEST_STARTS, MOST_POINTS, fit_length_scales
@@ -49,8 +49,8 @@ class _Fitted:
     """Whether the dense features matter."""
     kinds: tuple[int, ...]
     """Places of the kinds of counts that matter; `counts` has these only."""
-    labels: int | None
-    """How many it was trained on; None: a state with inducing points does not say."""
+    training: Whitened | None = None
+    """What the posterior through inducing points was conditioned on; None: it is exact, or was loaded."""
 
 
 class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
@@ -182,7 +182,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             standardiser, z = Standardiser.of(z[:, :0], self.options.clip), z[:, :0]
         if pairs is not None:
             known = posterior(pairs.part(dense, kinds), y, h)
-            return _Fitted(standardiser, z, counts, location, scale, known, dense, kinds, n)
+            return _Fitted(standardiser, z, counts, location, scale, known, dense, kinds)
         few = np.sort(rng.choice(n, min(self.options.inducing_points, n), replace=False))
         logger.warning(
             "This gaussian_process has %d labels, more than its `exact_points` %d: it goes through %d inducing points.",
@@ -190,8 +190,8 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         )
         inducing = tuple(of_kind[few] for of_kind in counts)
         own = self._pairs(z[few], inducing, z[few], inducing)
-        through = inducing_posterior(own, self._pairs(z, counts, z[few], inducing), y, h)
-        return _Fitted(standardiser, z[few], inducing, location, scale, through, dense, kinds, n)
+        through, training = inducing_posterior(own, self._pairs(z, counts, z[few], inducing), y, h)
+        return _Fitted(standardiser, z[few], inducing, location, scale, through, dense, kinds, training)
 
     @property
     def _each(self) -> bool:
@@ -300,9 +300,10 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             ValueError: it was trained on another number of objects, or there is one fold only.
         """
         fitted, values = self._ready(), checked_labels(self.kind, objects, values)
-        post, n = fitted.posterior, fitted.labels
-        if n is None:
+        post, training = fitted.posterior, fitted.training
+        if isinstance(post, InducingPosterior) and training is None:
             return None
+        n = len(post.weights) if training is None else len(training.values)
         if len(objects) != n or len(fold) != n or len(set(fold)) < 2:
             raise ValueError(
                 f"What a {self.kind} of {n} objects predicts without a fold is asked for the same {n} objects in at "
@@ -311,14 +312,13 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         order = canonical_order(objects, values)
         mean, std = np.empty(n), np.empty(n)
         with one_blas_thread():
-            if isinstance(post, Posterior):
+            if isinstance(post, InducingPosterior):
+                assert training is not None
+                told, variance = left_out(post, training, np.asarray(fold)[order])
+                mean[order] = fitted.location + fitted.scale * told.round(_DECIMALS)
+            else:
                 error, variance = post.left_out(np.asarray(fold)[order])
                 mean[order] = values[order] - fitted.scale * error.round(_DECIMALS)
-            else:
-                pairs = self._cross(fitted, self._part(fitted, [objects[i] for i in order]))
-                y = (values[order] - fitted.location) / fitted.scale
-                told, variance = left_out(post, pairs, y, np.asarray(fold)[order])
-                mean[order] = fitted.location + fitted.scale * told.round(_DECIMALS)
         std[order] = fitted.scale * np.sqrt(variance).round(_DECIMALS).clip(10.0**-_DECIMALS)
         return Prediction(mean, std)
 
@@ -385,5 +385,4 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         if through:
             data, precision = square(a["inducing"]), float(a["precision"][0])
             post = InducingPosterior(factor, data, a["weights"], a["ones"], precision, mean, h, jitter)
-        labels = None if through else len(post.weights)
-        self._fitted = _Fitted(standardiser, a["z"], counts, location, scale, post, bool(dense), tuple(kinds), labels)
+        self._fitted = _Fitted(standardiser, a["z"], counts, location, scale, post, bool(dense), tuple(kinds))

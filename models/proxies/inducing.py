@@ -60,12 +60,20 @@ class InducingPosterior:
             block = np.zeros((BLOCK, m))
             block[:rows] = cross[begin : begin + rows]
             white = solve_triangular(self.prior, block.T, lower=True, check_finite=False)
-            learnt = solve_triangular(self.data, white, lower=True, check_finite=False)
-            left = 1.0 - self.ones @ white
-            mean[begin : begin + rows] = (self.mean + self.weights @ white)[:rows]
-            whole = total - np.square(white).sum(0) + np.square(learnt).sum(0) + np.square(left) / self.precision
-            variance[begin : begin + rows] = whole[:rows]
+            mean[begin : begin + rows], variance[begin : begin + rows] = (side[:rows] for side in self.at(white, total))
         return mean, np.maximum(variance, self.h.noise_variance)
+
+    def at(self, white: FloatArray, total: FloatArray | float) -> tuple[FloatArray, FloatArray]:
+        """Return mean and variance of points, each `(q,)`.
+
+        Args:
+            white: their whitened covariances with the inducing points, shape `(m, q)`.
+            total: their variance before any value is known, noise included.
+        """
+        learnt = solve_triangular(self.data, white, lower=True, check_finite=False)
+        left = 1.0 - self.ones @ white
+        whole = total - np.square(white).sum(0) + np.square(learnt).sum(0) + np.square(left) / self.precision
+        return self.mean + self.weights @ white, whole
 
     def joint(self, pairs: Pairs, own: Pairs) -> tuple[FloatArray, FloatArray]:
         """Return mean `(q,)` and covariance `(q, q)` of the noise-free function, as `kriging.Posterior.joint`."""
@@ -84,8 +92,34 @@ def prior_factor(own: Pairs, h: Hyperparameters) -> tuple[FloatArray, float]:
 
 
 @dataclass(frozen=True, slots=True)
+class Whitened:
+    """What n training points say about m inducing points.
+
+    Attributes:
+        white: F', their whitened covariances, shape `(m, n)`.
+        open: diagonal of L, what the inducing points leave open of them, noise included, shape `(n,)`.
+        values: shape `(n,)`.
+    """
+
+    white: FloatArray
+    open: FloatArray
+    values: FloatArray
+
+    @staticmethod
+    def of(prior: FloatArray, pairs: Pairs, values: FloatArray, h: Hyperparameters) -> Whitened:
+        """Whiten the covariances of n training points with the inducing points, whose factor `prior` is."""
+        white = solve_triangular(prior, covariance(pairs, h).T, lower=True, check_finite=False)
+        explained = np.einsum("ij,ij->j", white, white)
+        return Whitened(white, np.maximum(prior_variance(pairs, h) - explained, 0.0) + h.noise_variance, values)
+
+    def part(self, rows: NDArray[np.intp]) -> Whitened:
+        """Return what some of the training points say."""
+        return Whitened(self.white[:, rows], self.open[rows], self.values[rows])
+
+
+@dataclass(frozen=True, slots=True)
 class _Evidence:
-    """Sums over training points, which are those of all without those of a part where the part is taken away.
+    """Sums over training points: those of all are the sum over parts of them.
 
     Attributes:
         data: F' L^-1 F, shape `(m, m)`.
@@ -98,12 +132,10 @@ class _Evidence:
     totals: FloatArray
 
     @staticmethod
-    def of(white: FloatArray, open_: FloatArray, values: FloatArray) -> _Evidence:
-        scaled, both = white / open_, np.column_stack([values, np.ones(len(values))])
-        return _Evidence(scaled @ white.T, scaled @ both, (1.0 / open_) @ both)
-
-    def without(self, other: _Evidence) -> _Evidence:
-        return _Evidence(self.data - other.data, self.sums - other.sums, self.totals - other.totals)
+    def of(training: Whitened) -> _Evidence:
+        scaled = training.white / training.open
+        both = np.column_stack([training.values, np.ones(len(training.values))])
+        return _Evidence(scaled @ training.white.T, scaled @ both, (1.0 / training.open) @ both)
 
     def posterior(self, prior: FloatArray, jitter: float, h: Hyperparameters) -> InducingPosterior:
         factor, _ = cholesky(np.eye(len(self.data)) + self.data)
@@ -115,14 +147,10 @@ class _Evidence:
         return InducingPosterior(prior, factor, weights, solved[:, 1], precision, mean, h, jitter)
 
 
-def _whitened(prior: FloatArray, pairs: Pairs, h: Hyperparameters) -> tuple[FloatArray, FloatArray]:
-    """Return F' and the diagonal of L, shapes `(m, n)` and `(n,)`, of n training points."""
-    white = solve_triangular(prior, covariance(pairs, h).T, lower=True, check_finite=False)
-    return white, np.maximum(prior_variance(pairs, h) - np.square(white).sum(0), 0.0) + h.noise_variance
-
-
-def inducing_posterior(own: Pairs, pairs: Pairs, values: FloatArray, h: Hyperparameters) -> InducingPosterior:
-    """Condition on n values through m inducing points.
+def inducing_posterior(
+    own: Pairs, pairs: Pairs, values: FloatArray, h: Hyperparameters
+) -> tuple[InducingPosterior, Whitened]:
+    """Condition on n values through m inducing points; return also what the values were conditioned on.
 
     Args:
         own: of the inducing points with themselves, shape `(m, m)`.
@@ -131,31 +159,29 @@ def inducing_posterior(own: Pairs, pairs: Pairs, values: FloatArray, h: Hyperpar
         h: hyperparameters.
     """
     prior, jitter = prior_factor(own, h)
-    white, open_ = _whitened(prior, pairs, h)
-    return _Evidence.of(white, open_, values).posterior(prior, jitter, h)
+    training = Whitened.of(prior, pairs, values, h)
+    return _Evidence.of(training).posterior(prior, jitter, h), training
 
 
-def left_out(
-    known: InducingPosterior, pairs: Pairs, values: FloatArray, fold: NDArray[np.intp]
-) -> tuple[FloatArray, FloatArray]:
+def left_out(known: InducingPosterior, training: Whitened, fold: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
     """Return mean and variance `(n,)` of each training value, predicted without the values of its fold.
 
     They are those of a posterior with the same inducing points and hyperparameters on the other folds. An inducing
-    point that is held out lends its place, not its value. What a fold adds to the evidence is a sum that is taken away
-    again: O(n m^2 + k m^3) for k folds.
+    point that is held out lends its place, not its value. The evidence of the other folds is the sum of theirs:
+    O(n m^2 + k m^3) for k folds.
 
     Args:
         known: conditioned on all n values.
-        pairs: of the n training points with the m inducing points, shape `(n, m)`.
-        values: shape `(n,)`.
+        training: what it was conditioned on.
         fold: n numbers of folds, at least two different ones.
     """
-    white, open_ = _whitened(known.prior, pairs, known.h)
-    whole = _Evidence.of(white, open_, values)
-    mean, variance = np.empty(len(values)), np.empty(len(values))
-    for k in np.unique(fold):
-        rows = np.flatnonzero(fold == k)
-        taken = _Evidence.of(white[:, rows], open_[rows], values[rows])
-        without = whole.without(taken).posterior(known.prior, known.jitter, known.h)
-        mean[rows], variance[rows] = without.predict(pairs.rows(rows))
-    return mean, variance
+    mean, variance = np.empty(len(fold)), np.empty(len(fold))
+    parts = {k: np.flatnonzero(fold == k) for k in np.unique(fold).tolist()}
+    evidence = {k: _Evidence.of(training.part(rows)) for k, rows in parts.items()}
+    for k, rows in parts.items():
+        others = [evidence[j] for j in parts if j != k]
+        data, sums, totals = (sum(getattr(part, name) for part in others) for name in ("data", "sums", "totals"))
+        without = _Evidence(data, sums, totals).posterior(known.prior, known.jitter, known.h)
+        white, total = training.white[:, rows], training.open[rows] + np.square(training.white[:, rows]).sum(0)
+        mean[rows], variance[rows] = without.at(white, total)
+    return mean, np.maximum(variance, known.h.noise_variance)

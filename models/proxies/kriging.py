@@ -100,10 +100,6 @@ class Pairs:
         """Return the distances or none, and the similarities at some places."""
         return Pairs(self.distance if distance else None, tuple(self.similarities[place] for place in places))
 
-    def rows(self, rows: NDArray[np.intp]) -> Pairs:
-        """Return those of some of the n points with all m points."""
-        return Pairs(None if self.distance is None else self.distance[rows], tuple(s[rows] for s in self.similarities))
-
     def within(self, rows: NDArray[np.intp]) -> Pairs:
         """Return those of some of the points with themselves, where the m points are the n points."""
         at = np.ix_(rows, rows)

@@ -188,7 +188,7 @@ def problem(seed: int, n: int = 15, m: int = 5, q: int = 4) -> dict[str, Any]:
 def test_the_posterior_is_that_of_the_fully_independent_training_conditional(seed: int) -> None:
     p = problem(seed)
     h, y = p["h"], p["y"]
-    found = inducing_posterior(p["own"], p["pairs"], y, h)
+    found, _ = inducing_posterior(p["own"], p["pairs"], y, h)
     kuu, knu, kqu = (covariance(p[name], h) for name in ("own", "pairs", "new"))
     q_nn, q_qn = knu @ np.linalg.solve(kuu, knu.T), kqu @ np.linalg.solve(kuu, knu.T)
     c = q_nn + np.diag(h.descriptor_variance - q_nn.diagonal()) + h.noise_variance * np.eye(len(y))
@@ -214,12 +214,10 @@ def test_what_it_predicts_without_a_fold_is_the_posterior_of_the_others_through_
 
     inducing = x[:15]
     own = between(inducing, inducing)
-    mean, variance = left_out(
-        inducing_posterior(own, between(x, inducing), values, h), between(x, inducing), values, fold
-    )
+    mean, variance = left_out(*inducing_posterior(own, between(x, inducing), values, h), fold)
     for k in range(5):
         rest, here = fold != k, fold == k
-        others = inducing_posterior(own, between(x[rest], inducing), values[rest], h)
+        others, _ = inducing_posterior(own, between(x[rest], inducing), values[rest], h)
         expected_mean, expected_variance = others.predict(between(x[here], inducing))
         np.testing.assert_allclose(mean[here], expected_mean, atol=1e-9)
         np.testing.assert_allclose(variance[here], expected_variance, atol=1e-9)

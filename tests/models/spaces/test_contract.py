@@ -171,6 +171,19 @@ def test_nearness_is_symmetric_with_one_on_the_diagonal(space, objects):
     np.testing.assert_array_equal(space.nearness.nearest(objects, space.nearness.features([])), 0.0)
 
 
+def test_the_nearest_outside_a_fold_is_the_nearest_of_the_other_folds(space, objects, monkeypatch):
+    monkeypatch.setattr("models.featurisers.nearness._CHUNK", 3)  # several chunks of few objects
+    near, one_by_one = space.nearness(objects, objects), list(range(len(objects)))
+    halves = [place % 2 for place in one_by_one]
+    for fold, told in zip(
+        (halves, one_by_one), space.nearness.nearest_outside(objects, halves, one_by_one), strict=True
+    ):
+        outside = np.not_equal.outer(fold, fold)
+        np.testing.assert_array_equal(told, np.where(outside, near, 0.0).max(1))
+    (alone,) = space.nearness.nearest_outside(objects, [0] * len(objects))
+    np.testing.assert_array_equal(alone, 0.0)
+
+
 def test_variation_stays_inside_and_changes_something(space, objects):
     variation = space.variation(objects)
     if variation is None:
