@@ -133,6 +133,10 @@ def predicted_against_measured(rows: Sequence[CandidateRow], *, objective: str =
     return settled(figure)
 
 
+LANDMARKS = 1500
+"""Objects that span a map at most: the work is the cube of their number."""
+
+
 def space_map(
     library: Sequence[str],
     rows: Sequence[CandidateRow],
@@ -189,18 +193,28 @@ def space_map(
 def similarity_map(objects: Sequence[str], nearness: Nearness) -> FloatArray:
     """Return two coordinates per object, shape `(n, 2)`, by kernel PCA of their similarities.
 
-    The sign of a coordinate is fixed by its largest entry, so that the map does not flip between runs.
+    The sign of a coordinate is fixed by its largest entry, so that the map does not flip between runs. Of more than
+    `LANDMARKS` objects so many, evenly spaced, span the map, and the others are projected on it.
 
     Reference: Schölkopf, Smola and Müller, Neural Computation 10, 1299 (1998).
     """
     if len(objects) < 3:
         return np.zeros((len(objects), 2))
-    kernel = nearness(objects, objects)
+    rows = np.unique(np.linspace(0, len(objects) - 1, min(len(objects), LANDMARKS)).astype(int))
+    landmarks = nearness.features([objects[row] for row in rows])
+    kernel = nearness.of(landmarks, landmarks)
     centred = kernel - kernel.mean(0) - kernel.mean(1)[:, None] + kernel.mean()
     last = [len(centred) - 2, len(centred) - 1]  # all of them take a second where a thousand objects are drawn
     values, vectors = eigh(centred, subset_by_index=last, check_finite=False)
-    place = vectors[:, [1, 0]] * np.sqrt(np.maximum(values[[1, 0]], 0.0))
-    sign = np.sign(place[np.abs(place).argmax(0), [0, 1]])
+    values, vectors = np.maximum(values[[1, 0]], 0.0), vectors[:, [1, 0]]
+    place = np.empty((len(objects), 2))
+    place[rows] = vectors * np.sqrt(values)
+    axes = np.divide(vectors, np.sqrt(values), out=np.zeros_like(vectors), where=values > 0)
+    others = np.setdiff1d(np.arange(len(objects)), rows)
+    for part in np.array_split(others, -(-len(others) // LANDMARKS)) if len(others) else []:
+        near = nearness.of(nearness.features([objects[row] for row in part]), landmarks)
+        place[part] = (near - kernel.mean(0) - near.mean(1)[:, None] + kernel.mean()) @ axes
+    sign = np.sign(place[rows][np.abs(place[rows]).argmax(0), [0, 1]])
     return np.asarray(place * np.where(sign == 0, 1.0, sign))
 
 

@@ -123,6 +123,17 @@ def test_the_map_does_not_depend_on_the_order() -> None:
     )
 
 
+def test_objects_beyond_those_that_span_a_map_are_projected_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.reporting.plots.LANDMARKS", len(LIBRARY))
+    place = similarity_map([smiles for smiles in LIBRARY for _ in range(2)], NEARNESS)
+    np.testing.assert_allclose(place[::2], place[1::2], atol=1e-6)  # a copy lies where its original does
+    monkeypatch.setattr("tasks.reporting.plots.LANDMARKS", len(LIBRARY) - 2)
+    place, counts = similarity_map(LIBRARY, NEARNESS), morgan_counts(LIBRARY)
+    near = np.linalg.norm(place[:, None] - place[None], axis=-1)
+    upper = np.triu_indices(len(LIBRARY), 1)
+    assert np.corrcoef(near[upper], 1 - min_max(counts, counts)[upper])[0, 1] > 0.5
+
+
 def test_the_map_of_a_space_colours_by_value_and_leaves_the_unmeasured_hollow() -> None:
     figure = space_map(LIBRARY, ROWS, NEARNESS, unit="eV")
     library, *points = figure.axes[0].collections
