@@ -87,7 +87,7 @@ def check(method: str, given: Sequence[str]) -> None:
             validate = [sys.executable, "-m", "pipelines", "validate", str(CAMPAIGN), *words]
             with tempfile.TemporaryDirectory() as home:
                 ran = subprocess.run(
-                    validate, cwd=ROOT, env=_environment(home), capture_output=True, text=True, check=False
+                    validate, cwd=ROOT, env=environment(home), capture_output=True, text=True, check=False
                 )
             if ran.returncode != 0:
                 raise ValueError((ran.stdout + ran.stderr).strip())
@@ -266,18 +266,18 @@ def campaign(
     with tempfile.TemporaryDirectory() as home:
         command = [sys.executable, "-m", "pipelines", "run", str(CAMPAIGN), *(["--plain"] if plain else [])]
         command += [part for setting in settings for part in ("--set", setting)]
-        ended = _run(command, _environment(home), limit)
-        values, told = _bought(Path(home), config.name)
+        ended = run_command(command, environment(home), limit)
+        values, told = bought_of(Path(home), config.name)
         return values, {**told, "ended": "done" if len(values) >= budget else ended}
 
 
-def _environment(home: str) -> dict[str, str]:
+def environment(home: str) -> dict[str, str]:
     outside = {"DISCOVER_LEDGER", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"}
     inherited = {key: value for key, value in os.environ.items() if key not in outside}
     return {**inherited, "DISCOVER_HOME": home, "DISCOVER_WORKERS": "1"}
 
 
-def _run(command: Sequence[str], environment: Mapping[str, str], limit: float) -> str:
+def run_command(command: Sequence[str], environment: Mapping[str, str], limit: float) -> str:
     """Run a campaign with all that it starts, at most `limit` seconds; returns how it ended."""
     process = subprocess.Popen(
         command,
@@ -301,7 +301,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str], limit: float) -
     return "done" if process.returncode == 0 else "stopped"
 
 
-def _bought(home: Path, name: str) -> tuple[dict[str, float], Told]:
+def bought_of(home: Path, name: str) -> tuple[dict[str, float], Told]:
     from data.ledger.ledger import Ledger
 
     ledger = Ledger.at(home / "ledger.db")

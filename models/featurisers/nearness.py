@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,35 +12,52 @@ from data.records import FloatArray
 from models.featurisers.base import Features, Featuriser
 
 
-def min_max(a: NDArray[Any], b: NDArray[Any]) -> FloatArray:
-    """Return the min-max similarity (count Tanimoto) of all pairs: shared counts by counts of either.
+class Counted:
+    """Counts of m objects, made ready to be compared with those of many others.
+
+    What two objects share is sum_l [x >= l][y >= l]: a matrix product over the pairs of a column and a level that
+    somebody reaches, exact up to 2^24.
 
     Args:
-        a: shape `(n, d)`, non-negative counts.
-        b: shape `(m, d)`, non-negative counts.
-
-    Returns:
-        Shape `(n, m)`, in [0, 1]; two empty rows have similarity 1. What is shared is sum_l [x >= l][y >= l]: one
-        matrix product over the pairs of a column and a level that some row on either side reaches, exact up to 2^24.
-
-    Reference: Ralaivola et al., Neural Networks 18, 1093 (2005).
+        counts: shape `(m, d)`, non-negative.
     """
-    reached = np.minimum(a.max(0, initial=0), b.max(0, initial=0))
-    levels = [(level, np.flatnonzero(reached >= level)) for level in range(1, int(reached.max(initial=0)) + 1)]
-    left, right = (
-        np.hstack(
-            [np.zeros((len(x), 0), np.float32), *(np.float32(x[:, columns] >= level) for level, columns in levels)]
-        )
-        for x in (a, b)
-    )
-    shared = (left @ right.T).astype(np.float64)
-    sizes_a, sizes_b = a.sum(1, dtype=np.float64), b.sum(1, dtype=np.float64)
-    union = sizes_a[:, None] + sizes_b[None, :]
-    union -= shared
-    nothing = np.ix_(sizes_a == 0, sizes_b == 0)
-    shared[nothing] = union[nothing] = 1.0
-    similarity: FloatArray = np.divide(shared, union, out=shared)
-    return similarity
+
+    def __init__(self, counts: NDArray[Any]) -> None:
+        self.counts, self._sizes = counts, counts.sum(1, dtype=np.float64)
+        most = counts.max(0, initial=0)
+        levels = [(level, np.flatnonzero(most >= level)) for level in range(1, int(most.max(initial=0)) + 1)]
+        self._columns = np.concatenate([np.zeros(0, np.intp), *(columns for _, columns in levels)])
+        self._levels = np.concatenate([np.zeros(0, np.intp), *(np.full(len(at), level) for level, at in levels)])
+        # A row per pair: those that others reach are taken out in one piece.
+        self._reached = np.ascontiguousarray((counts[:, self._columns] >= self._levels).T)
+
+    def similarity(self, counts: NDArray[Any], begin: int = 0) -> FloatArray:
+        """Return the min-max similarity (count Tanimoto) of n others to these: shared counts by counts of either.
+
+        Args:
+            counts: of the others, shape `(n, d)`.
+            begin: the first of these that is asked for.
+
+        Returns:
+            Shape `(n, m - begin)`, in [0, 1]; two without counts have similarity 1.
+
+        Reference: Ralaivola et al., Neural Networks 18, 1093 (2005).
+        """
+        pairs = np.flatnonzero(counts.max(0, initial=0)[self._columns] >= self._levels)
+        left = (counts[:, self._columns[pairs]] >= self._levels[pairs]).astype(np.float32)
+        shared = (left @ self._reached[pairs, begin:].astype(np.float32)).astype(np.float64)
+        sizes, others = self._sizes[begin:], counts.sum(1, dtype=np.float64)
+        union = others[:, None] + sizes[None, :]
+        union -= shared
+        nothing = np.ix_(others == 0, sizes == 0)
+        shared[nothing] = union[nothing] = 1.0
+        similarity: FloatArray = np.divide(shared, union, out=shared)
+        return similarity
+
+
+def min_max(a: NDArray[Any], b: NDArray[Any]) -> FloatArray:
+    """Return the similarity `(n, m)` of counts `(n, d)` to counts `(m, d)`; see `Counted`."""
+    return Counted(b).similarity(a)
 
 
 class Nearness:
@@ -66,6 +83,13 @@ class Nearness:
         nearness: FloatArray = 1.0 / (1.0 + cdist(a.dense, b.dense))
         return nearness
 
+    def to(self, known: Features) -> Callable[[Features, int], FloatArray]:
+        """Return what gives the similarity of features to those of known objects from one of them on."""
+        if known.counts.shape[1]:
+            counted = Counted(known.counts)
+            return lambda features, begin: counted.similarity(features.counts, begin)
+        return lambda features, begin: self.of(features, known[np.arange(begin, len(known.dense))])
+
     def nearest(self, objects: Sequence[str], known: Features) -> FloatArray:
         """Return the similarity of each of n objects to the nearest of the known ones, shape `(n,)`; 0 without any.
 
@@ -73,7 +97,8 @@ class Nearness:
             objects: n objects.
             known: features of the known ones, as `features` makes them.
         """
-        parts = [self.of(self.features(objects[at : at + _CHUNK]), known) for at in range(0, len(objects), _CHUNK)]
+        similarity = self.to(known)
+        parts = [similarity(self.features(objects[at : at + _CHUNK]), 0) for at in range(0, len(objects), _CHUNK)]
         return np.concatenate([np.zeros(0), *(part.max(1, initial=0.0) for part in parts)])
 
     def nearest_outside(self, objects: Sequence[str], *folds: Sequence[int]) -> list[FloatArray]:
@@ -87,10 +112,10 @@ class Nearness:
             One array of shape `(n,)` per division; 0 where there is no other fold.
         """
         features, divisions = self.features(objects), [np.asarray(fold) for fold in folds]
-        nearest = [np.zeros(len(objects)) for _ in divisions]
+        nearest, to_all = [np.zeros(len(objects)) for _ in divisions], self.to(features)
         for at in range(0, len(objects), _CHUNK):
-            rows, rest = slice(at, at + _CHUNK), np.arange(at, len(objects))
-            similarity = self.of(features[rest[:_CHUNK]], features[rest])  # symmetric: pairs before are done
+            rows = slice(at, at + _CHUNK)
+            similarity = to_all(features[np.arange(len(objects))[rows]], at)  # symmetric: pairs before are done
             for division, found in zip(divisions, nearest, strict=True):
                 outside = division[rows, None] != division[None, at:]
                 found[rows] = np.maximum(found[rows], similarity.max(1, initial=0.0, where=outside))

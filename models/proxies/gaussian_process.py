@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from scipy.spatial.distance import cdist
 
 from data.records import FloatArray, Prediction
 from models.featurisers.base import Features, no_counts
-from models.featurisers.nearness import min_max
+from models.featurisers.nearness import Counted
 from models.proxies.base import BaseProxy
 from models.proxies.checks import FEWEST_LABELS, canonical_order, checked_labels, checked_state
 from models.proxies.design import CLIP, Standardiser
@@ -36,7 +37,7 @@ _CHUNK = 1024
 Counts = tuple[NDArray[np.int32], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Fitted:
     standardiser: Standardiser
     z: FloatArray
@@ -51,6 +52,11 @@ class _Fitted:
     """Places of the kinds of counts that matter; `counts` has these only."""
     training: Whitened | None = None
     """What the posterior through inducing points was conditioned on; None: it is exact, or was loaded."""
+
+    @cached_property
+    def counted(self) -> tuple[Counted, ...]:
+        """The counts, ready to be compared with those of others."""
+        return tuple(map(Counted, self.counts))
 
 
 class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
@@ -123,13 +129,14 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             raise self._untrained()
         return self._fitted
 
-    def _pairs(self, za: FloatArray, ca: Counts, zb: FloatArray, cb: Counts) -> Pairs:
+    def _pairs(self, za: FloatArray, ca: Counts, zb: FloatArray, cb: Counts | tuple[Counted, ...]) -> Pairs:
         kernel = self.options.kernel
         dense, counted = kernel != "tanimoto" and zb.shape[1] > 0, kernel != "descriptors" and len(cb) > 0
         if not dense and not counted:  # nothing varied: every point is like every other
             return Pairs(np.zeros((len(za), len(zb))))
         # cdist and the counts' similarities are calculated pair by pair or in exact integers: no batch effect here.
-        alike = tuple(min_max(a, b) for a, b in zip(ca, cb, strict=True)) if counted else ()
+        ready = [b if isinstance(b, Counted) else Counted(b) for b in cb] if counted else []
+        alike = tuple(b.similarity(a) for a, b in zip(ca, ready, strict=True)) if counted else ()
         return Pairs(cdist(za, zb) if dense else None, alike)
 
     def _features(self, objects: Sequence[str]) -> Features:
@@ -262,7 +269,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         return self.featuriser.partly(objects, dense=fitted.dense, kinds=fitted.kinds)
 
     def _cross(self, fitted: _Fitted, found: Features) -> Pairs:
-        return self._pairs(fitted.standardiser(found.dense), found.kinds, fitted.z, fitted.counts)
+        return self._pairs(fitted.standardiser(found.dense), found.kinds, fitted.z, fitted.counted)
 
     def joint(self, objects: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """Return mean `(n,)` and covariance `(n, n)` of the noise-free function, in the unit of the target.

@@ -10,15 +10,7 @@ from rdkit import Chem
 
 from data.chemistry.molecules import shared
 from models.registry import Component, OptionsT
-
-Verdicts = dict[str, str | None]
-
-_MOST = 100_000
-"""Verdicts that a screen remembers."""
-
-_UNKNOWN = ""
-"""No verdict is empty: a screen says None or a sentence."""
-
+from models.screens.verdicts import Verdicts, remembered
 
 _verdicts: dict[tuple[type, str], Verdicts] = {}
 """Class of a screen and its options -> what it said of molecules."""
@@ -39,15 +31,7 @@ class MoleculeScreen(Component[OptionsT]):
         if not vars(type(self)).get("lasting", False):  # a class that is derived may ask for more
             return [self._of_text(smiles) for smiles in molecules]
         known = _verdicts.setdefault((type(self), self.options.model_dump_json()), {})
-        verdicts = []
-        for smiles in molecules:
-            verdict = known.get(smiles, _UNKNOWN)
-            if verdict == _UNKNOWN:
-                if len(known) >= _MOST:
-                    known.clear()
-                verdict = known[smiles] = self._of_text(smiles)
-            verdicts.append(verdict)  # not looked up again: another thread may have forgotten it since
-        return verdicts
+        return remembered(known, molecules, self._of_text)
 
     @abstractmethod
     def reason(self, mol: Chem.Mol) -> str | None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from models.screens.verdicts import Verdicts, remembered
 from models.spaces.base import BaseSpace
+
+_known: dict[str, Verdicts] = {}
+"""Key of a space -> what it said of objects; generators, the stage `screen` and the next round ask for the same."""
 
 
 class InSpace:
@@ -15,6 +19,7 @@ class InSpace:
 
     def __init__(self, space: BaseSpace[Any]) -> None:
         self.space = space
+        self._known = _known.setdefault(space.key(), {})
 
     def counted_as(self, obj: str) -> str:
         """Return as what a refused object is counted: outside the space, or inside but unfit to be bought."""
@@ -22,5 +27,5 @@ class InSpace:
 
     def refuse(self, objects: Sequence[str]) -> list[str | None]:
         """Return, per object, None if it passes or one sentence that says why it is refused."""
-        reasons = map(self.space.unfit, objects)
+        reasons = remembered(self._known, objects, self.space.unfit)
         return [None if reason is None else f"Outside the space: {reason}." for reason in reasons]
