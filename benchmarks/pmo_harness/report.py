@@ -21,7 +21,7 @@ from models.pmo.tasks import TASKS
 PUBLISHED = Path(__file__).with_name("published.csv")
 SUMMARY = (
     *("method", "tasks", "seeds", "AUC top-1", "AUC top-10", "AUC top-100", "final top-10, mean"),
-    *("scaffolds of 100", "circles of 100", "CPU-s a run", "ended early"),
+    *("scaffolds of 100", "circles of 100", "CPU-s a run", "most MiB of a process", "disk, MiB", "ended early"),
 )
 PRINTED = {"sum_published": "sum over 23, as published", "seeds": "seeds", "verified": "verified", "source": "source"}
 
@@ -127,6 +127,7 @@ def _summary(name: str, by_task: Mapping[str, Mapping[int, Run]]) -> list[str]:
     runs = [run for seeds in by_task.values() for run in seeds.values()]
     sums = {best: sum_over_tasks(by_task, best) for best in ("1", "10", "100")}
     early = [run for run in runs if run["calls"] < run["budget"]]
+    disk = [run["disk_mib"] for run in runs if "disk_mib" in run]  # runs of before and other methods do not say
     means = [f"{statistics.mean(run[key] for run in runs):.1f}" for key in ("scaffolds", "circles", "cpu_seconds")]
     return [
         name,
@@ -135,6 +136,8 @@ def _summary(name: str, by_task: Mapping[str, Mapping[int, Run]]) -> list[str]:
         *(with_interval(values) if count else "" for values, count in sums.values()),
         f"{statistics.mean(run['final']['10'] for run in runs):.3f}",
         *means,
+        f"{max(run['largest_process_mib'] for run in runs):,}",
+        f"{max(disk):.0f}" if disk else "",
         f"{len(early)} of {len(runs)}",
     ]
 

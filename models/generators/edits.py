@@ -25,7 +25,8 @@ class Edits(Component["Edits.Options"]):
     The walk starts at one of the `starts` best measured objects, of each family `per_family` at most, and makes 1 to
     `depth` edits: mutations, or crossovers with another start. Its objects are near the data, where the surrogate can
     tell them apart, and the reward decides among them, not the entropy of the space. b is such that the first edits,
-    weighted by R^b, are worth `share` of their number. `sample` draws without replacement in proportion to the weights;
+    weighted by R^b, are worth `share` of their number. Without `prior` the weights are R^b alone. `sample` draws
+    without replacement in proportion to the weights;
     `log_prob` is the logarithm of the estimated probability of a candidate.
 
     `fit` is a pure function of its context, so it needs no checkpoint.
@@ -52,6 +53,9 @@ class Edits(Component["Edits.Options"]):
             default=0.1, gt=0, le=1, description="effective share of the first edits, which decides the power of R"
         )
         beta: float | None = Field(default=None, gt=0, description="the power b of the reward; null: from `share`")
+        prior: bool = Field(
+            default=True, description="whether the walk's probability counts; false: R^b alone among the edits made"
+        )
 
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)
@@ -99,6 +103,7 @@ class Edits(Component["Edits.Options"]):
             parents=max(1, round(options.parents * context.effort)),
             share=options.share,
             beta=options.beta,
+            prior=options.prior,
             slopes=self._slopes(context.warm_start),
             progress=lambda level, figures: context.progress(level, options.depth, figures),
         )

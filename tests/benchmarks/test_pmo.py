@@ -231,6 +231,7 @@ def test_a_campaign_runs_through_the_flow(tmp_path):
     assert ran.returncode == 0, ran.stdout + ran.stderr
     (run,) = [json.loads(line) for line in out.read_text().splitlines()]
     assert (run["calls"], run["ended"]) == (40, "done")
+    assert 1 < run["disk_mib"] < 60
     bought = {source: told["bought"] for source, told in run["sources"].items()}
     assert bought.pop("edits") + bought.pop("genetic") == 20
     assert list(bought) == ["zinc250k"]

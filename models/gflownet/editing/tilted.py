@@ -97,6 +97,7 @@ def tilt(
     parents: int,
     share: float,
     beta: float | None = None,
+    prior: bool = True,
     slopes: Sequence[float] | None = None,
     progress: Callable[[int, dict[str, float]], None] = lambda level, figures: None,
 ) -> Tilted:
@@ -110,6 +111,7 @@ def tilt(
         parents: objects of a level that are edited further; the starts are the first level, all of them.
         share: effective share of the first edits, which decides b.
         beta: b, if it is given.
+        prior: whether weights have the probability of the walk in them; False: they are R^b alone.
         slopes: of an earlier tilt over the same number of levels, which is gone on from; None: 0.5 each.
         progress: called after each level.
 
@@ -165,8 +167,12 @@ def tilt(
             f"No edit of any of the {len(walk.starts)} objects to start from succeeded, so there is nothing to draw. "
             "Give another library, or use another generator."
         )
-    weights = {obj: float(np.logaddexp.reduce(values)) for obj, values in found.items()}
-    return Tilted(weights, log_rewards, 1.0 if beta is None else beta, learnt, levels)
+    beta = 1.0 if beta is None else beta
+    if prior:
+        weights = {obj: float(np.logaddexp.reduce(values)) for obj, values in found.items()}
+    else:
+        weights = {obj: beta * reward for obj, reward in log_rewards.items()}
+    return Tilted(weights, log_rewards, beta, learnt, levels)
 
 
 def slope_of(own: FloatArray, place: IntArray, edited: FloatArray, before: float) -> float:

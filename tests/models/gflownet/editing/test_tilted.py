@@ -96,6 +96,13 @@ def test_a_higher_power_moves_the_draws_towards_the_reward():
     assert means[0] < means[1] < means[2]
 
 
+def test_without_the_prior_objects_of_one_reward_weigh_the_same_however_often_the_walk_meets_them():
+    walk = EditWalk(Letters(), STARTS, 3, 0.6)
+    tilted = tilt(walk, log_reward, np.random.default_rng(1), edits=50, parents=20, share=0.1, beta=2.0, prior=False)
+    objects = list(tilted.weights)
+    np.testing.assert_allclose(list(tilted.weights.values()), 2.0 * log_reward(objects))
+
+
 def test_the_power_makes_the_first_edits_worth_the_share_that_is_asked_for():
     rewards = np.random.default_rng(0).normal(size=400)
     for share in (0.05, 0.2, 0.5):
