@@ -127,7 +127,8 @@ def _summary(name: str, by_task: Mapping[str, Mapping[int, Run]]) -> list[str]:
     runs = [run for seeds in by_task.values() for run in seeds.values()]
     sums = {best: sum_over_tasks(by_task, best) for best in ("1", "10", "100")}
     early = [run for run in runs if run["calls"] < run["budget"]]
-    disk = [run["disk_mib"] for run in runs if "disk_mib" in run]  # runs of before and other methods do not say
+    # Runs of before and of other methods do not say all.
+    memory, disk = ([run[key] for run in runs if key in run] for key in ("largest_process_mib", "disk_mib"))
     means = [f"{statistics.mean(run[key] for run in runs):.1f}" for key in ("scaffolds", "circles", "cpu_seconds")]
     return [
         name,
@@ -136,7 +137,7 @@ def _summary(name: str, by_task: Mapping[str, Mapping[int, Run]]) -> list[str]:
         *(with_interval(values) if count else "" for values, count in sums.values()),
         f"{statistics.mean(run['final']['10'] for run in runs):.3f}",
         *means,
-        f"{max(run['largest_process_mib'] for run in runs):,}",
+        f"{max(memory):,}" if memory else "",
         f"{max(disk):.0f}" if disk else "",
         f"{len(early)} of {len(runs)}",
     ]
