@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from importlib.metadata import version
 from typing import Literal, Self
 
@@ -27,6 +28,11 @@ from models.spaces.molecule_exports import as_sdf, as_smi
 from models.spaces.molecule_operators import Operators, count_palette
 
 _SMILES = re.compile(r"[A-Za-z0-9@+\-\[\]()=#$:/\\%.*~]+")
+
+
+_MOST = 100_000
+_admissions: dict[str, dict[str, tuple[str | None, str]]] = {}
+"""Key of a space -> text -> standard form, or None and the reason; `_MOST` texts of a space."""
 
 
 def standard_molecule(text: str) -> str:
@@ -155,16 +161,37 @@ class Molecules(BaseSpace["Molecules.Options"]):
     def admit(self, text: str) -> str:
         """Return the canonical SMILES of a molecule in standard form inside the space; it is parsed once.
 
+        What was said of a text is remembered: a library that is data and source of candidates is read for both.
+
         Raises:
             NotStandardError: it cannot be read or standardised, or is outside; the message is a phrase.
         """
-        reason = self.glance(text) if text else None
-        if reason is None:
-            mol, standard = _read(text)
-            reason = outside(mol, self)
+        said = self._admitted.get(text)
+        if said is None:
+            if len(self._admitted) >= _MOST:
+                self._admitted.clear()
+            said = self._admitted[text] = self._admission(text)
+        standard, reason = said
+        if standard is None:
+            raise NotStandardError(reason)
+        return standard
+
+    @cached_property
+    def _admitted(self) -> dict[str, tuple[str | None, str]]:
+        return _admissions.setdefault(self.key(), {})
+
+    def _admission(self, text: str) -> tuple[str | None, str]:
+        """Return the standard form of a text, or None and why it is not admitted."""
+        try:
+            reason = self.glance(text) if text else None
             if reason is None:
-                return standard
-        raise NotStandardError(reason)
+                mol, standard = _read(text)
+                reason = outside(mol, self)
+                if reason is None:
+                    return standard, ""
+        except NotStandardError as error:
+            reason = str(error)
+        return None, reason
 
     def settled(self, text: str, obj: str) -> str:
         """Return that counter-ions were taken off or a charge was settled with protons; empty: neither."""
