@@ -11,6 +11,10 @@ choice of parts costs one or two CPU-minutes of 1,000 calls. Options are YAML, a
 
 A JSON line per run: areas under the curves and breadth of the best as in benchmarks/pmo.py, and by source what was
 bought and what is among the best hundred and the best ten. docs/generators.md has what was tried.
+
+    .venv/bin/python benchmarks/search.py report FILE...
+
+prints runs by their `--label`: means over seeds with 95 % intervals, breadth above a score of 0.5, shares of sources.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +39,8 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a file, Python looks beside the file only
 
-from benchmarks.pmo_harness.protocol import figures  # noqa: E402
+from benchmarks.pmo_harness.protocol import figures, mean_of_best  # noqa: E402
+from benchmarks.pmo_harness.report import with_interval  # noqa: E402
 from data.chemistry.files.readers import zinc250k_rows  # noqa: E402
 from models.acquisition.base import round_context, scores  # noqa: E402
 from models.acquisition.log_reward import AcquisitionReward  # noqa: E402
@@ -45,6 +51,7 @@ from models.selectors.choice import choose  # noqa: E402
 from models.spaces.molecules import Molecules  # noqa: E402
 
 INITIAL, LIBRARY = 50, 2000
+KEYS = ("molecules", "scaffolds", "circles")
 UNION = """{kind: union, members: [{generator: {kind: edits, parents: 40, edits: 6}},
     {generator: {kind: genetic, generations: 5}}]}"""
 
@@ -116,11 +123,39 @@ def search(given: argparse.Namespace, seed: int, library: list[str], folder: Pat
     ranked = sorted(values, key=lambda obj: -values[obj])
     by = {f"top{n}": Counter(sources[obj] for obj in ranked[:n]) for n in (10, 100)}
     told = figures(values, given.budget)
+    told["curve"] = [
+        round(mean_of_best(list(values.values())[:calls], 10), 3) for calls in range(100, len(values) + 1, 100)
+    ]
     return {**told, "bought": Counter(sources.values()), **by, "cpu_seconds": round(time.process_time() - began)}
+
+
+def report(files: Sequence[str]) -> None:
+    """Print runs by label and task, in Markdown."""
+    runs = [json.loads(line) for file in files for line in Path(file).read_text(encoding="utf-8").splitlines()]
+    columns = ("what", "task", "seeds", "AUC top-10", "molecules, scaffolds, circles above 0.5")
+    columns += ("edits: bought, of the best 100", "CPU-s")
+    print(f"| {' | '.join(columns)} |")
+    print("|---" * len(columns) + "|")
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for run in runs:
+        groups.setdefault((run["label"], run["task"]), []).append(run)
+    for (label, task), some in groups.items():
+        area = with_interval([run["auc"]["10"] for run in some])
+        hits = [run["above"].get("0.5", {}) for run in some]
+        breadth = ", ".join(f"{np.mean([hit.get(key, 0) for hit in hits]):.1f}" for key in KEYS)
+        shares = ", ".join(
+            f"{100 * np.mean([run[key].get('edits', 0) / sum(run[key].values()) for run in some]):.0f} %"
+            for key in ("bought", "top100")
+        )
+        seconds = np.mean([run["cpu_seconds"] for run in some])
+        print(f"| {label} | {task} | {len(some)} | {area} | {breadth} | {shares} | {seconds:.0f} |")
 
 
 def main() -> int:
     """Search with each seed."""
+    if sys.argv[1:2] == ["report"]:
+        report(sys.argv[2:])
+        return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", choices=TASKS, default="zaleplon_mpo")
     parser.add_argument("--seeds", type=int, default=1)
@@ -132,6 +167,7 @@ def main() -> int:
     parser.add_argument("--generator", default=UNION)
     parser.add_argument("--selector", default="{kind: kriging_believer}")
     parser.add_argument("--proxy", default="{kind: gaussian_process, features: {kind: descriptors_and_fingerprints}}")
+    parser.add_argument("--label", default="", help="what the runs are called in a report")
     parser.add_argument("--out", type=Path, help="file that gets the JSON lines too")
     given = parser.parse_args()
     torch.set_num_threads(1)
