@@ -29,7 +29,9 @@ class Counted:
         self._columns = np.concatenate([np.zeros(0, np.intp), *(columns for _, columns in levels)])
         self._levels = np.concatenate([np.zeros(0, np.intp), *(np.full(len(at), level) for level, at in levels)])
         # A row per pair: those that others reach are taken out in one piece.
-        self._reached = np.ascontiguousarray((counts[:, self._columns] >= self._levels).T)
+        self._reached = np.empty((len(self._columns), len(counts)), dtype=bool)
+        for rows in _chunks(len(counts)):
+            self._reached[:, rows] = (counts[rows][:, self._columns] >= self._levels).T
 
     def similarity(self, counts: NDArray[Any], begin: int = 0) -> FloatArray:
         """Return the min-max similarity (count Tanimoto) of n others to these: shared counts by counts of either.
@@ -44,14 +46,18 @@ class Counted:
         Reference: Ralaivola et al., Neural Networks 18, 1093 (2005).
         """
         pairs = np.flatnonzero(counts.max(0, initial=0)[self._columns] >= self._levels)
-        left = (counts[:, self._columns[pairs]] >= self._levels[pairs]).astype(np.float32)
-        shared = (left @ self._reached[pairs, begin:].astype(np.float32)).astype(np.float64)
-        sizes, others = self._sizes[begin:], counts.sum(1, dtype=np.float64)
-        union = others[:, None] + sizes[None, :]
-        union -= shared
-        nothing = np.ix_(others == 0, sizes == 0)
-        shared[nothing] = union[nothing] = 1.0
-        similarity: FloatArray = np.divide(shared, union, out=shared)
+        columns, levels, right = self._columns[pairs], self._levels[pairs], self._reached[pairs, begin:]
+        right = right.astype(np.float32)
+        sizes = self._sizes[begin:]
+        similarity = np.empty((len(counts), len(sizes)))
+        for rows in _chunks(len(counts)):
+            others, shared = counts[rows].sum(1, dtype=np.float64), similarity[rows]
+            shared[:] = (counts[rows][:, columns] >= levels).astype(np.float32) @ right
+            union = others[:, None] + sizes[None, :]
+            union -= shared
+            nothing = np.ix_(others == 0, sizes == 0)
+            shared[nothing] = union[nothing] = 1.0
+            np.divide(shared, union, out=shared)
         return similarity
 
 
@@ -124,3 +130,7 @@ class Nearness:
 
 
 _CHUNK = 1024
+
+
+def _chunks(n: int) -> list[slice]:
+    return [slice(at, at + _CHUNK) for at in range(0, n, _CHUNK)]

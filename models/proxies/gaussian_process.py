@@ -21,7 +21,15 @@ from models.proxies.base import BaseProxy
 from models.proxies.checks import FEWEST_LABELS, canonical_order, checked_labels, checked_state
 from models.proxies.design import CLIP, Standardiser
 from models.proxies.inducing import InducingPosterior, Whitened, inducing_posterior, left_out, prior_factor
-from models.proxies.kriging import Hyperparameters, Pairs, Posterior, fit_hyperparameters, noisy_factor, posterior
+from models.proxies.kriging import (
+    Hyperparameters,
+    Pairs,
+    Posterior,
+    cholesky,
+    conditioned,
+    fit_hyperparameters,
+    noisy_covariance,
+)
 from models.proxies.packing import dense_counts, sparse_counts, square, triangle
 from models.proxies.relevance import FEWEST_STARTS, MOST_POINTS, fit_length_scales
 from models.proxies.target import Target
@@ -188,7 +196,9 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         if not dense:
             standardiser, z = Standardiser.of(z[:, :0], self.options.clip), z[:, :0]
         if pairs is not None:
-            known = posterior(pairs.part(dense, kinds), y, h)
+            k = noisy_covariance(pairs.part(dense, kinds), h)
+            del pairs  # two or more arrays of the covariance's size, which its factor needs room beside
+            known = conditioned(k, y, h)
             return _Fitted(standardiser, z, counts, location, scale, known, dense, kinds)
         few = np.sort(rng.choice(n, min(self.options.inducing_points, n), replace=False))
         logger.warning(
@@ -387,7 +397,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         else:
             with one_blas_thread():
                 own = self._pairs(a["z"], counts, a["z"], counts)
-                factor, _ = prior_factor(own, h) if through else noisy_factor(own, h)
+                factor, _ = prior_factor(own, h) if through else cholesky(noisy_covariance(own, h))
         post: Posterior | InducingPosterior = Posterior(factor, a["weights"], a["ones"], mean, h, jitter)
         if through:
             data, precision = square(a["inducing"]), float(a["precision"][0])

@@ -347,11 +347,11 @@ class Posterior:
         return error, np.maximum(variance, self.h.noise_variance)
 
 
-def noisy_factor(pairs: Pairs, h: Hyperparameters) -> tuple[FloatArray, float]:
-    """Return the lower Cholesky factor `(n, n)` of the noisy covariance of n points, and the jitter that it needed."""
+def noisy_covariance(pairs: Pairs, h: Hyperparameters) -> FloatArray:
+    """Return the covariance `(n, n)` of measurements at n points, noise included."""
     k = covariance(pairs, h)
     k[np.diag_indices_from(k)] += h.noise_variance
-    return cholesky(k)
+    return k
 
 
 def posterior(pairs: Pairs, values: FloatArray, h: Hyperparameters) -> Posterior:
@@ -362,7 +362,12 @@ def posterior(pairs: Pairs, values: FloatArray, h: Hyperparameters) -> Posterior
         values: shape `(n,)`.
         h: hyperparameters.
     """
-    factor, jitter = noisy_factor(pairs, h)
+    return conditioned(noisy_covariance(pairs, h), values, h)
+
+
+def conditioned(k: FloatArray, values: FloatArray, h: Hyperparameters) -> Posterior:
+    """Condition on n values whose noisy covariance `(n, n)` is k: at thousands of points it alone fits into memory."""
+    factor, jitter = cholesky(k)
     ones = np.asarray(cho_solve((factor, True), np.ones(len(values))))
     mean = float(ones @ values / ones.sum())
     weights = np.asarray(cho_solve((factor, True), values - mean))
