@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from data.goals import Goal, Goals
 from data.yaml_text import DEEPEST, YamlError, parse_yaml, read_yaml, shown
 
 EXTENDABLE = ("rounds", "budget")
@@ -261,6 +262,11 @@ class CampaignConfig(_Strict):
     def objective(self) -> ObjectiveConfig:
         """The objective of the campaign."""
         return self.objectives[0]
+
+    @property
+    def goals(self) -> Goals:
+        """What is wanted of each objective."""
+        return Goals(Goal(one.name, 1 if one.goal == "maximise" else -1) for one in self.objectives)
 
     def identity(self) -> str:
         """Return the sha256 of all that makes this campaign this campaign: everything but `EXTENDABLE`.
