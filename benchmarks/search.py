@@ -42,7 +42,7 @@ sys.path.insert(0, str(ROOT))  # run as a file, Python looks beside the file onl
 from benchmarks.pmo_harness.protocol import figures, mean_of_best  # noqa: E402
 from benchmarks.pmo_harness.report import with_interval  # noqa: E402
 from data.chemistry.files.readers import zinc250k_rows  # noqa: E402
-from models.acquisition.base import round_context, scores  # noqa: E402
+from models.acquisition.base import about_round  # noqa: E402
 from models.acquisition.log_reward import AcquisitionReward  # noqa: E402
 from models.pmo.tasks import TASKS  # noqa: E402
 from models.protocols import GenerationContext  # noqa: E402
@@ -91,10 +91,8 @@ def search(given: argparse.Namespace, seed: int, library: list[str], folder: Pat
         measured = np.array([values[obj] for obj in objects])
         proxy = build("proxy", yaml.safe_load(given.proxy))
         proxy.fit(objects, measured, seed=0)
-        context = round_context(acquisition, proxy, objects, measured, maximise=True, seed=turn, space=space)
-        reward = AcquisitionReward(
-            proxy, acquisition, [], measured, maximise=True, inverse_temperature=3.0, context=context
-        )
+        about = about_round(acquisition, proxy, objects, measured, seed=turn, space=space)
+        reward = AcquisitionReward(proxy, acquisition, [], measured, inverse_temperature=3.0, about=about)
         order = np.lexsort((objects, -measured))
         known = tuple(objects[i] for i in order)
         generator = build("generator", yaml.safe_load(given.generator))
@@ -116,9 +114,9 @@ def search(given: argparse.Namespace, seed: int, library: list[str], folder: Pat
         candidates = generator.sample(given.proposals, seed=turn)
         names = [candidate.object for candidate in candidates]
         prediction = proxy.predict(names)
-        scored = scores(acquisition, prediction, replace(context, objects=tuple(names)))
+        scored = acquisition.score((prediction,), replace(about, objects=tuple(names)))
         size = min(given.batch, given.budget - len(values))
-        batch = choose(selector, acquisition, proxy, context, names, prediction, scored, size, space=space, seed=turn)
+        batch = choose(selector, acquisition, proxy, about, names, prediction, scored, size, space=space, seed=turn)
         buy([names[i] for i in batch], [candidates[i].source for i in batch])
     ranked = sorted(values, key=lambda obj: -values[obj])
     by = {f"top{n}": Counter(sources[obj] for obj in ranked[:n]) for n in (10, 100)}

@@ -39,7 +39,7 @@ from data.chemistry.molecules import morgan_counts  # noqa: E402
 from data.config import CampaignConfig, derive_seed  # noqa: E402
 from data.records import FloatArray, Prediction  # noqa: E402
 from data.tables.shipped import labelled_library  # noqa: E402
-from models.acquisition.base import round_context, scores  # noqa: E402
+from models.acquisition.base import about_round, fewest_objectives  # noqa: E402
 from models.featurisers.cache import features  # noqa: E402
 from models.featurisers.nearness import min_max  # noqa: E402
 from models.protocols import Pool, Proxy  # noqa: E402
@@ -62,7 +62,7 @@ RANDOM = ("random", "random")
 
 def acquisitions() -> list[str]:
     """Return the acquisitions that rank a pool by one objective."""
-    single = [kind for kind, cls in kinds("acquisition").items() if getattr(cls, "objectives", 1) == 1]
+    single = [kind for kind, cls in kinds("acquisition").items() if fewest_objectives(cls) == 1]
     return [kind for kind in single if kind not in LEFT_OUT]
 
 
@@ -109,15 +109,14 @@ class Search:
             proxy, left, prediction = self._trained(measured, seed, first=number == 0)
             names = [self.smiles[i] for i in left]
             round_seed = derive_seed(seed, "selection", number)
-            about = round_context(
+            about = about_round(
                 score_of,
                 proxy,
                 [self.smiles[i] for i in measured],
                 self.values[measured],
-                maximise=True,
                 seed=round_seed,
             )
-            scored = scores(score_of, prediction, replace(about, objects=tuple(names)))
+            scored = score_of.score((prediction,), replace(about, objects=tuple(names)))
             chosen = choose(
                 select,
                 score_of,
@@ -257,7 +256,6 @@ def speed() -> Section:
             train_features=rng.standard_normal((SPEED_TRAIN, SPEED_FEATURES)),
             joint=joint,
             rescore=lambda indices, prediction, best: prediction.mean + prediction.std,
-            maximise=True,
             best=float(mean.max()),
             seed=0,
         )

@@ -8,10 +8,11 @@ from typing import Any
 
 from data.config import CampaignConfig, ControlConfig, GeneratorConfig, ProxyConfig
 from data.records import FloatArray
-from models.acquisition.base import round_context
+from models.acquisition.base import about_round, built, fewest_objectives
 from models.acquisition.log_reward import AcquisitionReward
 from models.oracles.base import bound, oracle_parts
 from models.protocols import Acquisition, EmbeddingProxy, Generator, JointProxy, Oracle, Proxy, Screen, Selector
+from models.proxies.oriented import oriented
 from models.registry import ComponentError, build, find, located
 from models.screens.domain import ApplicabilityDomain
 from models.screens.space import InSpace
@@ -67,9 +68,13 @@ def parts_of_oracle(config: CampaignConfig, base: Path) -> dict[str, str]:
 
 
 def acquisition_of(config: CampaignConfig) -> Acquisition:
-    """Return the campaign's acquisition."""
-    acquisition: Acquisition = build("acquisition", config.acquisition)
-    wanted = getattr(acquisition, "objectives", 1)
+    """Return the campaign's acquisition, its options read by the signs of the campaign's goals.
+
+    Raises:
+        ComponentError: it is unknown or called in another way, or it needs more objectives than the campaign has.
+    """
+    acquisition = built(config.acquisition, config.goals.signs)
+    wanted = fewest_objectives(acquisition)
     if wanted > len(config.objectives):
         raise ComponentError(
             f"The acquisition {config.acquisition['kind']!r} weighs at least {wanted} objectives against each other; "
@@ -124,6 +129,18 @@ def generator_of(config: GeneratorConfig | ControlConfig, base: Path) -> Generat
     return generator
 
 
+def through_goal(config: CampaignConfig, proxy: Proxy, values: FloatArray) -> tuple[Proxy, FloatArray]:
+    """Return a proxy and n measured values as the campaign's goal sees them, signed: larger is better.
+
+    Args:
+        config: of the campaign.
+        proxy: fitted, in the objective's own unit.
+        values: shape `(n,)`, in the objective's own unit.
+    """
+    goal = config.goals[0]
+    return oriented(proxy, goal.sign), goal.factor * values
+
+
 def reward_of(
     config: CampaignConfig, proxy: Proxy, molecules: list[str], measured: FloatArray, *, seed: int
 ) -> AcquisitionReward:
@@ -131,21 +148,17 @@ def reward_of(
 
     Args:
         config: of the campaign.
-        proxy: fitted.
+        proxy: fitted, seen through the campaign's goal.
         molecules: n measured molecules.
-        measured: their values, shape `(n,)`.
+        measured: their signed values, shape `(n,)`.
         seed: of acquisitions that draw; one for the whole round.
     """
     acquisition = acquisition_of(config)
-    maximise = config.objective.goal == "maximise"
     return AcquisitionReward(
         proxy,
         acquisition,
         [*screens_of(config), *domain_of(config, molecules)],
         measured,
-        maximise=maximise,
         inverse_temperature=config.generator.inverse_temperature,
-        context=round_context(
-            acquisition, proxy, molecules, measured, maximise=maximise, seed=seed, space=space_of(config)
-        ),
+        about=about_round(acquisition, proxy, molecules, measured, seed=seed, space=space_of(config)),
     )

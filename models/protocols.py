@@ -102,59 +102,66 @@ class EmbeddingProxy(Protocol):
         """
 
 
-@runtime_checkable
-class Acquisition(Protocol):
-    """Score of predictions; larger is better whatever the goal."""
-
-    def score(self, prediction: Prediction, *, best: float | None, maximise: bool) -> FloatArray:
-        """Return `(n,)` scores in the unit of the target. `best` is the best measured value so far, None at first."""
-
-
 @dataclass(frozen=True, slots=True)
-class ScoringContext:
-    """What a score may know beside the prediction of the target.
+class Scoring:
+    """What a score may know beside the predictions, with t measured objects and K objectives.
 
-    With n the predicted objects, t the measured ones and K the objectives.
+    All values are signed (`data.goals`): larger is better, whatever the goal.
     """
 
-    best: float | None
-    """Best measured value of the target, None at first."""
-    maximise: bool
     objects: tuple[str, ...] = ()
-    """The n predicted objects, in the order of the prediction."""
+    """The n predicted objects, in the order of the predictions."""
     seed: int = 0
     """The same for every object scored in a round."""
+    measured: FloatArray = field(default_factory=lambda: np.zeros((0, 1)))
+    """Signed measured values, shape `(t, K)`, nan where an objective was not measured."""
+    limits: tuple[tuple[float, float], ...] = ()
+    """Least and largest allowed signed value of each objective, infinite where there is none; empty: no limits."""
     predicted_best: float | None = None
-    """Best predicted mean over the measured objects."""
-    noise_std: float = 0.0
-    """Standard deviation of the measurement noise inside `prediction.std`, in the unit of the target."""
+    """What is believed to be the best of the first objective, where that is wanted: the best predicted mean over the
+    measured objects, or what a selector believes to be measured."""
+    noise: float = 0.0
+    """Standard deviation of the measurement noise inside the first prediction's, in its unit."""
     cost: FloatArray | None = None
     """Cost of measuring each object, shape `(n,)`, > 0."""
-    objectives: tuple[Prediction, ...] = ()
-    """Predictions of all K objectives; empty: the target alone."""
-    goals: tuple[bool, ...] = ()
-    """Whether each objective is maximised, one per objective."""
-    measured: FloatArray | None = None
-    """Measured values, shape `(t, K)`."""
     space: BaseSpace[Any] | None = None
     """Of the objects; None: molecules."""
 
     @property
-    def molecules(self) -> tuple[str, ...]:
-        """The objects, by their earlier name."""
-        return self.objects
+    def best(self) -> float | None:
+        """What is to be improved on: the predicted best, else the best measured value of the first objective.
+
+        None before anything is measured.
+        """
+        if self.predicted_best is not None:
+            return self.predicted_best
+        first = self.measured[:, 0]
+        known = first[~np.isnan(first)]
+        return float(known.max()) if len(known) else None
 
 
 @runtime_checkable
-class InformedAcquisition(Protocol):
-    """Acquisition that needs more than the prediction and the best value."""
+class Acquisition(Protocol):
+    """Score of predictions; larger is better.
 
-    def score_in(self, prediction: Prediction, context: ScoringContext) -> FloatArray:
-        """Return `(n,)` scores; minus infinity forbids a candidate. Raises ValueError if the context lacks a part."""
+    What else an acquisition says of itself, `models.acquisition.base.BaseAcquisition` declares with its defaults; one
+    that does not derive from it may leave that out.
+    """
+
+    def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
+        """Return `(n,)` scores; minus infinity forbids a candidate.
+
+        Args:
+            predicted: one prediction of the n objects per objective, signed; the first is the target.
+            about: what else is known.
+
+        Raises:
+            ValueError: `about` lacks what this acquisition needs.
+        """
 
 
 Joint = Callable[[Sequence[int]], tuple[FloatArray, FloatArray]]
-"""Mean `(k,)` and covariance `(k, k)` of the function, without measurement noise, at k members of a pool."""
+"""Signed mean `(k,)` and covariance `(k, k)` of the function, without measurement noise, at k members of a pool."""
 
 Rescore = Callable[[Sequence[int], Prediction, float | None], FloatArray]
 """Scores `(k,)` that k members of a pool would have under another prediction and another best value."""
@@ -163,6 +170,8 @@ Rescore = Callable[[Sequence[int], Prediction, float | None], FloatArray]
 @dataclass(frozen=True, slots=True)
 class Pool:
     """The m candidates that a batch is chosen from. Optional parts are None where the selector does not ask for them.
+
+    Predictions and values are signed (`data.goals`): larger is better, whatever the goal.
 
     Attributes:
         scores: shape `(m,)`, larger is better, neither NaN nor infinity; minus infinity forbids a candidate.
@@ -174,8 +183,6 @@ class Pool:
         joint: posterior of the function at members given by index.
         rescore: scores of members under another prediction.
         objectives: predictions of K >= 2 objectives; empty: the target alone.
-        goals: whether each objective is maximised.
-        maximise: goal of the target.
         best: what is to be improved on: the best measured value, or the best predicted one where the score looks at
             that; None at first.
         log_scores: the scores are logarithms of a positive quantity.
@@ -190,8 +197,6 @@ class Pool:
     joint: Joint | None = None
     rescore: Rescore | None = None
     objectives: tuple[Prediction, ...] = ()
-    goals: tuple[bool, ...] = ()
-    maximise: bool = True
     best: float | None = None
     log_scores: bool = False
     seed: int = 0
@@ -207,10 +212,6 @@ class Pool:
         for name, part in parts.items():
             if part is not None and len(part) != m:
                 raise ValueError(f"A pool has one of each per score; got {len(part)} {name} and {m} scores.")
-        if len(self.goals) != len(self.objectives):
-            raise ValueError(
-                f"A pool has one goal per objective; got {len(self.goals)} goals and {len(self.objectives)} objectives."
-            )
 
     def __len__(self) -> int:
         return len(self.scores)

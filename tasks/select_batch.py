@@ -11,11 +11,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.records import Arm, FloatArray, Prediction
-from models.acquisition.base import round_context, rounded, scores
+from models.acquisition.base import about_round, rounded
 from models.acquisition.constrained_bound import ConstrainedBound
 from models.featurisers.nearness import Nearness
-from models.parts import acquisition_of, selector_of, space_of
-from models.protocols import Acquisition, ScoringContext
+from models.parts import acquisition_of, selector_of, space_of, through_goal
+from models.protocols import Acquisition, Scoring
 from models.selectors.choice import choose
 from tasks.stages import BadInput, CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.storage import load_proxy, read_table
@@ -56,26 +56,21 @@ def _select(
     passed = read_table(screened.path(context, "proposals.parquet"))
     passed = passed[passed["reason"].isna()].reset_index(drop=True)
     space = space_of(config)
-    fitted, acquisition = load_proxy(proxy.path(context, "")), acquisition_of(config)
+    acquisition, own_unit = acquisition_of(config), config.goals[0].factor
+    own: FloatArray = known["value"].to_numpy(dtype=np.float64)
+    fitted, values = through_goal(config, load_proxy(proxy.path(context, "")), own)
     measured: list[str] = known["object"].tolist()
-    about = round_context(
-        acquisition,
-        fitted,
-        measured,
-        known["value"].to_numpy(dtype=np.float64),
-        maximise=context.maximise,
-        seed=context.seed(round, "acquisition"),
-        space=space,
-    )
+    about = about_round(acquisition, fitted, measured, values, seed=context.seed(round, "acquisition"), space=space)
 
     def score(frame: pd.DataFrame) -> tuple[pd.DataFrame, Prediction]:
-        predicted, spread = fitted.predict(frame["object"].tolist()), float(known["value"].std())
-        scored, prediction = _score(frame, predicted, acquisition, about, spread)
+        prediction, spread = fitted.predict(frame["object"].tolist()), float(known["value"].std())
+        scored = _score(frame, prediction, acquisition, about, spread)
+        scored = scored.assign(predicted_mean=own_unit * prediction.mean, predicted_std=prediction.std)
         far = novelty(scored["object"].tolist(), measured, space.nearness)
         return scored.assign(novelty=np.round(far, 6)), prediction
 
     scored, prediction = score(passed)
-    if isinstance(acquisition, ConstrainedBound) and (verdict := acquisition.verdict(prediction, about)) is not None:
+    if isinstance(acquisition, ConstrainedBound) and (verdict := acquisition.verdict((prediction,))) is not None:
         raise BadInput(verdict)
     chosen = choose(
         selector_of(config),
@@ -104,16 +99,10 @@ def _select(
 
 
 def _score(
-    frame: pd.DataFrame, prediction: Prediction, acquisition: Acquisition, about: ScoringContext, spread: float
-) -> tuple[pd.DataFrame, Prediction]:
-    objects: list[str] = frame["object"].tolist()
-    here = replace(about, objects=tuple(objects))
-    scored = frame.assign(
-        predicted_mean=prediction.mean,
-        predicted_std=prediction.std,
-        score=rounded(scores(acquisition, prediction, here), acquisition, spread),
-    )
-    return scored, prediction
+    frame: pd.DataFrame, prediction: Prediction, acquisition: Acquisition, about: Scoring, spread: float
+) -> pd.DataFrame:
+    here = replace(about, objects=tuple(frame["object"]))
+    return frame.assign(score=rounded(acquisition.score((prediction,), here), acquisition, spread))
 
 
 def novelty(objects: list[str], known: list[str], nearness: Nearness) -> FloatArray:

@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from data.ledger.summary import MET, REFUSED_BY
 from data.records import FloatArray
 from models.acquisition.log_reward import AcquisitionReward
-from models.parts import generator_of, reward_of, space_of
+from models.parts import generator_of, reward_of, space_of, through_goal
 from models.protocols import GenerationContext, Progress
 from tasks.progress import stage_progress
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
@@ -99,16 +99,11 @@ def generation_context(
 ) -> GenerationContext:
     """Return what the generator of a round may know."""
     measured = read_table(dataset.path(context, "dataset.parquet"))
-    values: FloatArray = measured["value"].to_numpy(dtype=np.float64)
-    reward = reward_of(
-        context.config,
-        load_proxy(proxy.path(context, "")),
-        measured["object"].tolist(),
-        values,
-        seed=context.seed(round, "acquisition"),
-    )
-    sign = 1.0 if context.maximise else -1.0
-    order = np.lexsort((measured["id"].to_numpy(dtype=str), -sign * values))  # best first, ties by identity
+    own: FloatArray = measured["value"].to_numpy(dtype=np.float64)
+    fitted, values = through_goal(context.config, load_proxy(proxy.path(context, "")), own)
+    seed = context.seed(round, "acquisition")
+    reward = reward_of(context.config, fitted, measured["object"].tolist(), values, seed=seed)
+    order = np.lexsort((measured["id"].to_numpy(dtype=str), -values))  # best first, ties by identity
     return GenerationContext(
         space=space_of(context.config),
         log_reward=reward,

@@ -1,30 +1,146 @@
-"""What acquisitions share: the call with or without context, and parts that wrap another acquisition."""
+"""What acquisitions share: what each says of itself, what a round tells it, and parts that wrap another acquisition."""
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from data.goals import Sign
 from data.records import FloatArray, Prediction
-from models.protocols import Acquisition, InformedAcquisition, JointProxy, Proxy, ScoringContext
-from models.registry import Component, ComponentError, build
+from models.protocols import Acquisition, JointProxy, Proxy, Scoring
+from models.registry import Component, ComponentError, OptionsT, build
 from models.spaces.base import BaseSpace
 from models.spaces.usual import usual_space
 
 
-def scores(acquisition: Acquisition, prediction: Prediction, context: ScoringContext) -> FloatArray:
-    """Return `(n,)` scores of an acquisition of either protocol.
+class BaseAcquisition(Component[OptionsT]):
+    """Base of acquisitions: what each says of itself, with the defaults that hold for one that does not say.
+
+    Attributes:
+        objectives: fewest objectives that it makes sense for.
+        signs: of the objectives, by which options that are values of one, in its own unit, are read; see `towards`.
+    """
+
+    group = "acquisition"
+    objectives: ClassVar[int] = 1
+    signs: tuple[Sign, ...] = ()
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether the scores are logarithms of a positive quantity."""
+        return False
+
+    @property
+    def relative(self) -> bool:
+        """Whether a score depends on the other candidates, so that it can rank a pool but reward no generator."""
+        return False
+
+    @property
+    def uses_predicted_best(self) -> bool:
+        """Whether the best predicted mean of the measured objects is to be improved on, not the best measured value."""
+        return False
+
+    def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
+        """Return `(n,)` scores; see `models.protocols.Acquisition`."""
+        raise NotImplementedError
+
+    def towards(self, signs: tuple[Sign, ...]) -> Self:
+        """Return the same acquisition, its options that are values of an objective being read by the signs of goals.
+
+        People write such values, as limits, in the objective's own unit; scores see signed ones.
+        """
+        turned = copy(self)
+        turned.signs = signs
+        return turned
+
+    def factors(self, k: int) -> FloatArray:
+        """Return by what values of k objectives in their own units are multiplied to be signed, shape `(k,)`."""
+        signs = self.signs or (1,) * k
+        return np.where(np.array(signs) < 0, -1.0, 1.0)
+
+    @staticmethod
+    def space_of(about: Scoring) -> BaseSpace[Any]:
+        """Return the space of the objects that are scored."""
+        return usual_space() if about.space is None else about.space
+
+    def lacks(self, what: str, step: str) -> ValueError:
+        """Return the error where a part of what may be known is not."""
+        return ValueError(f"The acquisition {self.kind!r} needs {what}, which is not known here. {step}")
+
+
+class LogWrapper(BaseAcquisition):
+    """Base of acquisitions that add something to the logarithm of another one."""
+
+    def __init__(self, options: Any = None, /, **values: Any) -> None:
+        super().__init__(options, **values)
+        self.inner: Acquisition = built(self.options.inner)
+        if not is_logarithm(self.inner):
+            raise ComponentError(
+                f"The acquisition {self.kind!r} adds to the logarithm of another one; got inner "
+                f"{dict(self.options.inner)!r}, which is no logarithm. Use expected_improvement, "
+                "noisy_expected_improvement or probability_of_improvement with scale: log."
+            )
+
+    @property
+    def logarithmic(self) -> bool:
+        """The scores are logarithms."""
+        return True
+
+    @property
+    def uses_predicted_best(self) -> bool:
+        """Whether the wrapped one does."""
+        return wants_predicted_best(self.inner)
+
+    def towards(self, signs: tuple[Sign, ...]) -> Self:
+        """Return the same acquisition, its own options and those of the wrapped one being read by the signs."""
+        turned = super().towards(signs)
+        turned.inner = towards(self.inner, signs)
+        return turned
+
+
+def built(spec: Mapping[str, Any], signs: tuple[Sign, ...] = ()) -> Acquisition:
+    """Return the acquisition that `{kind: name, option: value, ...}` describes.
+
+    Args:
+        spec: of the acquisition.
+        signs: of the campaign's goals; none: every objective is maximised.
 
     Raises:
-        ValueError: the acquisition needs a part that the context does not have.
+        ComponentError: as `models.registry.build`, or a plugin's acquisition is called in another way.
     """
-    if isinstance(acquisition, InformedAcquisition):
-        return acquisition.score_in(prediction, context)
-    return acquisition.score(prediction, best=context.best, maximise=context.maximise)
+    acquisition: Acquisition = build("acquisition", spec)
+    score = getattr(acquisition, "score", None)
+    if score is None or not _takes_predictions(score):
+        got = "no method `score`" if score is None else f"`score{inspect.signature(score)}`"
+        raise ComponentError(
+            f"The acquisition {spec['kind']!r}, class {type(acquisition).__qualname__} of the module "
+            f"{type(acquisition).__module__}, has {got}; expected `score(predicted, about)` with a tuple of one "
+            "prediction per objective, larger values being better whatever the goal, and a `Scoring`. Take the best "
+            "value from `about.best`, leave the goal out, and see `Acquisition` in models/protocols.py."
+        )
+    return towards(acquisition, signs)
+
+
+def _takes_predictions(score: Any) -> bool:
+    """Return whether a method is called with predictions and what is known, and nothing else, as it once was."""
+    signature = inspect.signature(score)
+    try:
+        signature.bind((), Scoring())
+    except TypeError:
+        return False
+    return not {"best", "maximise"} & set(signature.parameters)
+
+
+def towards(acquisition: Acquisition, signs: tuple[Sign, ...]) -> Acquisition:
+    """Return an acquisition with its options read by the signs of goals, if it derives from the base that has some."""
+    turned: Acquisition = acquisition.towards(signs) if isinstance(acquisition, BaseAcquisition) else acquisition
+    return turned
 
 
 def is_logarithm(acquisition: Acquisition) -> bool:
@@ -37,48 +153,40 @@ def within_a_pool(acquisition: Acquisition) -> bool:
     return bool(getattr(acquisition, "relative", False))
 
 
-def round_context(
+def wants_predicted_best(acquisition: Acquisition) -> bool:
+    """Return whether the acquisition, or the one that it wraps, looks at the predicted best of what was measured."""
+    return bool(getattr(acquisition, "uses_predicted_best", False))
+
+
+def fewest_objectives(acquisition: Acquisition | type[Component[Any]]) -> int:
+    """Return how many objectives an acquisition, or a class of them, needs at least."""
+    return int(getattr(acquisition, "objectives", 1))
+
+
+def about_round(
     acquisition: Acquisition,
     proxy: Proxy,
     objects: Sequence[str],
     values: FloatArray,
     *,
-    maximise: bool,
     seed: int,
     space: BaseSpace[Any] | None = None,
-) -> ScoringContext:
+) -> Scoring:
     """Return what a score may know in a round, about the measured objects; replace `objects` by those to score.
 
     Args:
         acquisition: says whether the proxy's opinion of the measured objects is wanted.
-        proxy: fitted.
+        proxy: fitted, seen through the goal (`models.proxies.oriented`).
         objects: n >= 1 measured objects.
-        values: shape `(n,)`, in the unit of the target.
-        maximise: goal of the target.
+        values: signed, shape `(n,)`.
         seed: of the round.
         space: of the objects; None: molecules.
     """
-    pick = np.max if maximise else np.min
-    context = ScoringContext(
-        float(pick(values)),
-        maximise,
-        objects=tuple(objects),
-        seed=seed,
-        measured=np.asarray(values)[:, None],
-        space=space,
-    )
+    about = Scoring(tuple(objects), seed, np.asarray(values, dtype=np.float64)[:, None], space=space)
     if not wants_predicted_best(acquisition):
-        return context
-    mean = proxy.predict(objects).mean
-    return replace(context, predicted_best=float(pick(mean)), noise_std=noise_of(proxy, objects))
-
-
-def wants_predicted_best(acquisition: Acquisition) -> bool:
-    """Return whether the acquisition, or the one that it wraps, looks at the predicted best of what was measured."""
-    inner = getattr(acquisition, "inner", None)
-    return bool(getattr(acquisition, "uses_predicted_best", False)) or (
-        inner is not None and wants_predicted_best(inner)
-    )
+        return about
+    best = float(proxy.predict(objects).mean.max())
+    return replace(about, predicted_best=best, noise=noise_of(proxy, objects))
 
 
 def noise_of(proxy: Proxy, objects: Sequence[str]) -> float:
@@ -92,57 +200,6 @@ def noise_of(proxy: Proxy, objects: Sequence[str]) -> float:
     _, covariance = proxy.joint(some)
     noise = np.square(proxy.predict(some).std) - np.asarray(covariance).diagonal()
     return float(np.sqrt(max(float(np.median(noise)), 0.0)))
-
-
-class InformedScore(Component):
-    """Base of acquisitions that read the context.
-
-    Attributes:
-        objectives: fewest objectives that it makes sense for.
-    """
-
-    group = "acquisition"
-    objectives: ClassVar[int] = 1
-
-    def score(self, prediction: Prediction, *, best: float | None, maximise: bool) -> FloatArray:
-        """Return `(n,)` scores if the prediction and the best value suffice.
-
-        Raises:
-            ValueError: this acquisition needs more; see `score_in`.
-        """
-        return self.score_in(prediction, ScoringContext(best, maximise))
-
-    def score_in(self, prediction: Prediction, context: ScoringContext) -> FloatArray:
-        """Return `(n,)` scores."""
-        raise NotImplementedError
-
-    @staticmethod
-    def space_of(context: ScoringContext) -> BaseSpace[Any]:
-        """Return the space of the objects that are scored."""
-        return usual_space() if context.space is None else context.space
-
-    def lacks(self, what: str, step: str) -> ValueError:
-        """Return the error for a context without a part."""
-        return ValueError(f"The acquisition {self.kind!r} needs {what}; the context has none. {step}")
-
-
-class LogWrapper(InformedScore):
-    """Base of acquisitions that add something to the logarithm of another one."""
-
-    def __init__(self, options: Any = None, /, **values: Any) -> None:
-        super().__init__(options, **values)
-        self.inner: Acquisition = build("acquisition", self.options.inner)
-        if not is_logarithm(self.inner):
-            raise ComponentError(
-                f"The acquisition {self.kind!r} adds to the logarithm of another one; got inner "
-                f"{dict(self.options.inner)!r}, which is no logarithm. Use expected_improvement, "
-                "noisy_expected_improvement or probability_of_improvement with scale: log."
-            )
-
-    @property
-    def logarithmic(self) -> bool:
-        """The scores are logarithms."""
-        return True
 
 
 def rounded(score: FloatArray, acquisition: Acquisition, spread: float) -> FloatArray:
@@ -161,25 +218,20 @@ def rounded(score: FloatArray, acquisition: Acquisition, spread: float) -> Float
     return np.asarray(np.ldexp(np.round(np.ldexp(score, -exponent), 9), exponent))
 
 
-def signed(prediction: Prediction, context: ScoringContext) -> tuple[FloatArray, FloatArray]:
-    """Return means and standard deviations of all objectives, each `(n, K)`, larger means being better."""
-    predictions = context.objectives or (prediction,)
-    goals = context.goals if context.objectives else (context.maximise,)
-    if len(goals) != len(predictions):
-        raise ValueError(f"Objectives need one goal each; got {len(predictions)} objectives and {len(goals)} goals.")
-    signs = np.where(goals, 1.0, -1.0)
-    return (
-        np.column_stack([one.mean for one in predictions]) * signs,
-        np.column_stack([one.std for one in predictions]),
-    )
+def stacked(predicted: tuple[Prediction, ...]) -> tuple[FloatArray, FloatArray]:
+    """Return means and standard deviations of K objectives, each `(n, K)`."""
+    return np.column_stack([one.mean for one in predicted]), np.column_stack([one.std for one in predicted])
 
 
-def signed_measured(context: ScoringContext, objectives: int) -> FloatArray:
-    """Return the measured values of all objectives, shape `(t, K)`, larger being better; `(0, K)` without any."""
-    if context.measured is None:
-        return np.zeros((0, objectives))
-    measured = np.asarray(context.measured, dtype=np.float64)
-    if measured.ndim != 2 or measured.shape[1] != objectives:
-        raise ValueError(f"Measured values have shape (t, {objectives}); got {measured.shape}.")
-    goals = context.goals if context.objectives else (context.maximise,)
-    return np.asarray(measured * np.where(goals, 1.0, -1.0))
+def measured_whole(about: Scoring, k: int) -> FloatArray:
+    """Return the measured values of the objects of which all k objectives were measured, shape `(t, k)`.
+
+    Raises:
+        ValueError: the values are of another number of objectives.
+    """
+    measured = about.measured
+    if not len(measured):
+        return np.zeros((0, k))
+    if measured.ndim != 2 or measured.shape[1] != k:
+        raise ValueError(f"Measured values have shape (t, {k}); got {measured.shape}.")
+    return np.asarray(measured[~np.isnan(measured).any(1)])

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from scipy.special import log_ndtr
 
 from data.records import FloatArray, Prediction
-from models.acquisition.base import LogWrapper, scores
-from models.protocols import ScoringContext
+from models.acquisition.base import LogWrapper
+from models.protocols import Scoring
 from models.registry import Component, Options
 
 
@@ -29,16 +29,22 @@ class Constraint(Options):
             raise ValueError(f"at_least ({self.at_least:g}) must be below at_most ({self.at_most:g})")
         return self
 
-    def of(self, prediction: Prediction, context: ScoringContext) -> Prediction:
-        """Return the prediction of the constrained objective.
+    def of(self, predicted: tuple[Prediction, ...], factors: FloatArray) -> Prediction:
+        """Return the prediction of the constrained objective, in the objective's own unit as the limits are.
+
+        Args:
+            predicted: signed, one prediction per objective.
+            factors: by which each objective's values were multiplied, 1 or -1, shape `(K,)`.
 
         Raises:
             ValueError: there is no objective of that number.
         """
-        known = context.objectives or (prediction,)
-        if self.objective >= len(known):
-            raise ValueError(f"A constraint names objective {self.objective}; there are {len(known)}, numbered from 0.")
-        return known[self.objective]
+        if self.objective >= len(predicted):
+            raise ValueError(
+                f"A constraint names objective {self.objective}; there are {len(predicted)}, numbered from 0."
+            )
+        one = predicted[self.objective]
+        return Prediction(factors[self.objective] * one.mean, one.std)
 
 
 class Constrained(LogWrapper):
@@ -57,11 +63,11 @@ class Constrained(LogWrapper):
         inner: dict[str, Any] = Field({"kind": "expected_improvement"}, description="acquisition, a logarithm")
         constraints: tuple[Constraint, ...] = Field((), description="limits of objectives")
 
-    def score_in(self, prediction: Prediction, context: ScoringContext) -> FloatArray:
+    def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
         """Return `(n,)` scores: the inner acquisition's plus log-probabilities of feasibility."""
-        total = scores(self.inner, prediction, context).copy()
+        total = self.inner.score(predicted, about).copy()
         for constraint in self.options.constraints:
-            total += log_feasibility(constraint.of(prediction, context), constraint)
+            total += log_feasibility(constraint.of(predicted, self.factors(len(predicted))), constraint)
         return total
 
 

@@ -6,13 +6,13 @@ import numpy as np
 from pydantic import Field
 
 from data.records import FloatArray, Prediction
-from models.acquisition.base import InformedScore
+from models.acquisition.base import BaseAcquisition
 from models.acquisition.constrained import Constraint
-from models.protocols import ScoringContext
+from models.protocols import Scoring
 from models.registry import Component
 
 
-class ConstrainedBound(InformedScore):
+class ConstrainedBound(BaseAcquisition):
     """`mean + beta std` among the candidates whose constraints can hold within `beta` deviations; the others: never.
 
     With minus infinity a selector passes a candidate over and a generator gets its floor. If not one candidate of a
@@ -31,17 +31,16 @@ class ConstrainedBound(InformedScore):
         beta: float = Field(2.0, ge=0, description="standard deviations of optimism")
         constraints: tuple[Constraint, ...] = Field((), description="limits of objectives")
 
-    def score_in(self, prediction: Prediction, context: ScoringContext) -> FloatArray:
+    def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
         """Return `(n,)` scores in the unit of the target, minus infinity where a constraint cannot hold."""
-        direction = 1.0 if context.maximise else -1.0
-        bound = direction * prediction.mean + self.options.beta * prediction.std
-        return np.where(self.feasible(prediction, context), bound, -np.inf)
+        bound = predicted[0].mean + self.options.beta * predicted[0].std
+        return np.where(self.feasible(predicted), bound, -np.inf)
 
-    def feasible(self, prediction: Prediction, context: ScoringContext) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def feasible(self, predicted: tuple[Prediction, ...]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Return, shape `(n,)`, whether all constraints can hold within `beta` standard deviations."""
-        inside = np.ones(len(prediction), dtype=bool)
+        inside = np.ones(len(predicted[0]), dtype=bool)
         for constraint in self.options.constraints:
-            one = constraint.of(prediction, context)
+            one = constraint.of(predicted, self.factors(len(predicted)))
             width = self.options.beta * one.std
             if constraint.at_least is not None:
                 inside &= one.mean + width >= constraint.at_least
@@ -49,13 +48,13 @@ class ConstrainedBound(InformedScore):
                 inside &= one.mean - width <= constraint.at_most
         return inside
 
-    def verdict(self, prediction: Prediction, context: ScoringContext) -> str | None:
+    def verdict(self, predicted: tuple[Prediction, ...]) -> str | None:
         """Return a sentence that declares the pool infeasible, or None if some candidate may be feasible."""
-        if not len(prediction) or self.feasible(prediction, context).any():
+        if not len(predicted[0]) or self.feasible(predicted).any():
             return None
         limits = "; ".join(_words(constraint) for constraint in self.options.constraints)
         return (
-            f"None of {len(prediction)} candidates can satisfy the constraints within {self.options.beta:g} standard "
+            f"None of {len(predicted[0])} candidates can satisfy the constraints within {self.options.beta:g} standard "
             f"deviations ({limits}): they look infeasible in this space. Relax a constraint, raise beta, or widen the "
             "space."
         )

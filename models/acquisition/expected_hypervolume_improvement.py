@@ -6,16 +6,16 @@ import numpy as np
 from pydantic import Field
 
 from data.records import FloatArray, Prediction
-from models.acquisition.base import InformedScore, signed, signed_measured
+from models.acquisition.base import BaseAcquisition, measured_whole, stacked
 from models.acquisition.expected_improvement import log_h
 from models.acquisition.pareto import undominated, undominated_boxes
-from models.protocols import ScoringContext
+from models.protocols import Scoring
 from models.registry import Component
 
 _CELLS = 4_000_000
 
 
-class ExpectedHypervolumeImprovement(InformedScore):
+class ExpectedHypervolumeImprovement(BaseAcquisition):
     """Logarithm of the expected hypervolume improvement, the objectives being independent normals.
 
     What the front does not dominate is cut into disjoint boxes. The improvement inside a box is a product over the
@@ -41,25 +41,24 @@ class ExpectedHypervolumeImprovement(InformedScore):
             (), description="value of each objective, in its unit, from which volume counts; none given: from the data"
         )
 
-    def score_in(self, prediction: Prediction, context: ScoringContext) -> FloatArray:
+    def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
         """Return `(n,)` scores: logarithms of the product of the objectives' units.
 
         Raises:
             ValueError: the reference point has another length, or there is neither one nor a measured value.
         """
-        mean, std = signed(prediction, context)
-        measured = signed_measured(context, mean.shape[1])
-        reference = self._reference(measured, context, mean.shape[1])
+        mean, std = stacked(predicted)
+        measured = measured_whole(about, mean.shape[1])
+        reference = self._reference(measured, mean.shape[1])
         low, high = undominated_boxes(measured[undominated(measured)], reference)
         return log_improvement(mean, std, low, high)
 
-    def _reference(self, measured: FloatArray, context: ScoringContext, k: int) -> FloatArray:
+    def _reference(self, measured: FloatArray, k: int) -> FloatArray:
         point = self.options.reference_point
         if point:
             if len(point) != k:
                 raise ValueError(f"The reference point has {len(point)} values; there are {k} objectives.")
-            goals = context.goals if context.objectives else (context.maximise,)
-            return np.asarray(np.array(point) * np.where(goals, 1.0, -1.0))
+            return np.asarray(np.array(point) * self.factors(k))
         if not len(measured):
             raise self.lacks("a reference point or measured values", "Set the option reference_point.")
         low, high = measured.min(0), measured.max(0)

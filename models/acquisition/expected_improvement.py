@@ -10,6 +10,8 @@ from pydantic import Field
 from scipy.special import erfcx, log_ndtr
 
 from data.records import FloatArray, Prediction
+from models.acquisition.base import BaseAcquisition
+from models.protocols import Scoring
 from models.registry import Component
 
 _SQRT2, _LOG_SQRT_2PI = math.sqrt(2.0), 0.5 * math.log(2.0 * math.pi)
@@ -34,16 +36,15 @@ def log_h(z: FloatArray) -> FloatArray:
     return out
 
 
-class ExpectedImprovement(Component["ExpectedImprovement.Options"]):
+class ExpectedImprovement(BaseAcquisition["ExpectedImprovement.Options"]):
     """`E max(0, f - best - margin)`, by default its logarithm, which is the same order without underflow.
 
-    Before anything is measured there is nothing to improve on: the score is then the mean in the goal's direction.
+    Before anything is measured there is nothing to improve on: the score is then the mean.
 
     Reference: Jones, Schonlau and Welch, J. Global Optimization 13 (1998); the logarithm: Ament et al., Unexpected
     Improvements to Expected Improvement, NeurIPS (2023).
     """
 
-    group = "acquisition"
     kind = "expected_improvement"
     reference = "Jones, Schonlau and Welch, J. Global Optimization 13, 455 (1998); Ament et al., NeurIPS (2023)"
 
@@ -58,11 +59,11 @@ class ExpectedImprovement(Component["ExpectedImprovement.Options"]):
         """Whether the scores are logarithms."""
         return bool(self.options.scale == "log")
 
-    def score(self, prediction: Prediction, *, best: float | None, maximise: bool) -> FloatArray:
+    def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
         """Return `(n,)` scores: log of the unit of the target, or the unit itself if `scale` is plain."""
-        direction = 1.0 if maximise else -1.0
+        target, best = predicted[0], about.best
         if best is None:
-            return np.asarray(direction * prediction.mean)
-        gain = direction * (prediction.mean - best) - self.options.margin
-        log_value = np.log(prediction.std) + log_h(gain / prediction.std)
+            return target.mean.copy()
+        gain = target.mean - best - self.options.margin
+        log_value = np.log(target.std) + log_h(gain / target.std)
         return log_value if self.options.scale == "log" else np.asarray(np.exp(log_value))

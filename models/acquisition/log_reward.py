@@ -1,9 +1,10 @@
 """The log-reward that a generator follows: the acquisition, scaled to the measured values, inside the screens.
 
 log R(x) = b (score(x) - m) / s with b the inverse temperature and m, s the mean and standard deviation of the measured
-values (signed so that larger is better): the average measured object has log R = 0 whatever the unit. A score that is
-a logarithm, as of expected improvement, has no unit to divide by: log R(x) = b (score(x) - c), with c the score of a
-object that is predicted to be N(m, s^2). What the space, a screen or the acquisition refuses gets the floor.
+values: the average measured object has log R = 0 whatever the unit. Values and predictions are signed, larger being
+better. A score that is a logarithm, as of expected improvement, has no unit to divide by: log R(x) = b (score(x) - c),
+with c the score of an object that is predicted to be N(m, s^2). What the space, a screen or the acquisition refuses
+gets the floor.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from dataclasses import replace
 import numpy as np
 
 from data.records import FloatArray, Prediction
-from models.acquisition.base import is_logarithm, scores, within_a_pool
-from models.protocols import Acquisition, Proxy, ScoringContext, Screen
+from models.acquisition.base import is_logarithm, within_a_pool
+from models.protocols import Acquisition, Proxy, Scoring, Screen
 from models.proxies.target import Target
 from models.registry import Component
 from models.screens.space import InSpace
@@ -37,20 +38,18 @@ class AcquisitionReward:
         screens: Sequence[Screen],
         measured: FloatArray,
         *,
-        maximise: bool,
         inverse_temperature: float,
-        context: ScoringContext | None = None,
+        about: Scoring | None = None,
     ) -> None:
         """Prepare the reward.
 
         Args:
-            proxy: fitted.
+            proxy: fitted, seen through the goal (`models.proxies.oriented`).
             acquisition: scores its predictions.
             screens: each may refuse an object.
-            measured: shape `(n,)`, n >= 1, measured values in the unit of the target.
-            maximise: whether larger values are better.
+            measured: shape `(n,)`, n >= 1, signed measured values in the unit of the target.
             inverse_temperature: b > 0.
-            context: of the round, its `objects` being the measured ones; None: the best measured value alone.
+            about: what is known in the round, its `objects` being the measured ones; None: the measured values alone.
 
         Raises:
             ValueError: the acquisition ranks a pool, so that one object alone has no score.
@@ -62,18 +61,15 @@ class AcquisitionReward:
                 "Use another one, or a variant that compares with what was measured."
             )
         self.proxy, self.acquisition, self.screens = proxy, acquisition, tuple(screens)
-        self.maximise = maximise
-        self.sign = 1.0 if maximise else -1.0
-        self.best = float(measured.max() if maximise else measured.min())
-        self.centre = float((self.sign * measured).mean())
+        self.centre = float(measured.mean())
         spread = float(Target.of(np.asarray(measured, dtype=np.float64)[:, None]).scale[0])
         self.scale = inverse_temperature / spread
-        self.context = context or ScoringContext(self.best, maximise)
+        self.about = about or Scoring(measured=np.asarray(measured, dtype=np.float64)[:, None])
         self._score_centre, self._score_scale = self.centre, self.scale
         if is_logarithm(acquisition):
-            n = max(1, len(self.context.objects))
-            average = Prediction(np.full(n, float(measured.mean())), np.full(n, spread))
-            self._score_centre = float(scores(acquisition, average, self.context).mean())
+            n = max(1, len(self.about.objects))
+            average = Prediction(np.full(n, self.centre), np.full(n, spread))
+            self._score_centre = float(acquisition.score((average,), self.about).mean())
             self._score_scale = inverse_temperature
         self.floor = -2.0 * inverse_temperature - 4.0
         self.met = 0
@@ -93,11 +89,11 @@ class AcquisitionReward:
         return np.array([self._cache[obj] for obj in objects], dtype=np.float64)
 
     def of_values(self, values: FloatArray) -> FloatArray:
-        """Return the log-reward of measured values, shape `(n,)`: b (value - m) / s, whatever the acquisition.
+        """Return the log-reward of signed measured values, shape `(n,)`: b (value - m) / s, whatever the acquisition.
 
         Rounded to 1e-9: values in another unit differ in their last bits only.
         """
-        scaled = np.clip(self.scale * (self.sign * values - self.centre), self.floor, LIMIT)
+        scaled = np.clip(self.scale * (values - self.centre), self.floor, LIMIT)
         return np.asarray(scaled.round(9) + 0.0)
 
     def _evaluate(self, objects: list[str]) -> FloatArray:
@@ -108,7 +104,7 @@ class AcquisitionReward:
         passed = [i for i, refusal in enumerate(refused) if refusal is None]
         if passed:
             asked = [objects[i] for i in passed]
-            score = scores(self.acquisition, self.proxy.predict(asked), replace(self.context, objects=tuple(asked)))
+            score = self.acquisition.score((self.proxy.predict(asked),), replace(self.about, objects=tuple(asked)))
             # Rounded: the last bits of a prediction depend on which objects share its matrix product, and training
             # that is killed and continued must see the very same rewards as training that was not.
             out[passed] = np.round(np.clip(self._score_scale * (score - self._score_centre), self.floor, LIMIT), 6)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from data.records import FloatArray, Prediction
-from models.registry import Component
+from models.acquisition.base import BaseAcquisition
+from models.protocols import Scoring
 
 
-class Mean(Component):
-    """The predicted mean, negated when the goal is small values."""
+class Mean(BaseAcquisition):
+    """The predicted mean."""
 
-    group = "acquisition"
     kind = "mean"
 
-    def score(self, prediction: Prediction, *, best: float | None, maximise: bool) -> FloatArray:
-        """Return `(n,)` scores in the unit of the target; `best` is not used."""
-        return prediction.mean.copy() if maximise else -prediction.mean
+    def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
+        """Return `(n,)` scores in the unit of the target."""
+        return predicted[0].mean.copy()

@@ -8,13 +8,13 @@ import numpy as np
 from pydantic import Field
 
 from data.records import FloatArray, Prediction
-from models.acquisition.base import InformedScore, signed, signed_measured
+from models.acquisition.base import BaseAcquisition, measured_whole, stacked
 from models.acquisition.pareto import pareto_fronts
-from models.protocols import ScoringContext
+from models.protocols import Scoring
 from models.registry import Component
 
 
-class ParetoRank(InformedScore):
+class ParetoRank(BaseAcquisition):
     """Minus the number of the candidate's front, plus less than 1 for distance from its neighbours in it.
 
     `among: candidates` sorts the candidates themselves: the order of NSGA-II, which ranks a pool and rewards no
@@ -39,12 +39,12 @@ class ParetoRank(InformedScore):
         """Whether a score depends on the other candidates."""
         return bool(self.options.among == "candidates")
 
-    def score_in(self, prediction: Prediction, context: ScoringContext) -> FloatArray:
+    def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
         """Return `(n,)` scores, whole numbers plus less than 1."""
-        mean, std = signed(prediction, context)
+        mean, std = stacked(predicted)
         values = mean + self.options.beta * std
         if self.options.among == "measured":
-            return _beaten_fronts(values, signed_measured(context, values.shape[1]))
+            return _beaten_fronts(values, measured_whole(about, values.shape[1]))
         out = np.empty(len(values))
         for rank, front in enumerate(pareto_fronts(values)):
             crowding = crowding_distance(values[front])

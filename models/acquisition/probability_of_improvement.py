@@ -9,19 +9,20 @@ from pydantic import Field
 from scipy.special import log_ndtr
 
 from data.records import FloatArray, Prediction
+from models.acquisition.base import BaseAcquisition
+from models.protocols import Scoring
 from models.registry import Component
 
 
-class ProbabilityOfImprovement(Component["ProbabilityOfImprovement.Options"]):
+class ProbabilityOfImprovement(BaseAcquisition["ProbabilityOfImprovement.Options"]):
     """`P(f > best + margin)`; the logarithm keeps the order where the probability itself underflows.
 
-    Before anything is measured there is nothing to improve on: the score is then the mean in the goal's direction.
+    Before anything is measured there is nothing to improve on: the score is then the mean.
 
     Reference: Kushner, A New Method of Locating the Maximum Point of an Arbitrary Multipeak Curve in the Presence of
     Noise, J. Basic Eng. 86 (1964).
     """
 
-    group = "acquisition"
     kind = "probability_of_improvement"
     reference = "Kushner, J. Basic Eng. 86, 97 (1964)"
 
@@ -36,11 +37,11 @@ class ProbabilityOfImprovement(Component["ProbabilityOfImprovement.Options"]):
         """Whether the scores are logarithms."""
         return bool(self.options.scale == "log")
 
-    def score(self, prediction: Prediction, *, best: float | None, maximise: bool) -> FloatArray:
+    def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
         """Return `(n,)` scores: log-probabilities, or probabilities if `scale` is plain."""
-        direction = 1.0 if maximise else -1.0
+        target, best = predicted[0], about.best
         if best is None:
-            return np.asarray(direction * prediction.mean)
-        gain = direction * (prediction.mean - best) - self.options.margin
-        log_value = np.asarray(log_ndtr(gain / prediction.std))
+            return target.mean.copy()
+        gain = target.mean - best - self.options.margin
+        log_value = np.asarray(log_ndtr(gain / target.std))
         return log_value if self.logarithmic else np.exp(log_value)

@@ -6,12 +6,12 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from data.records import FloatArray, Prediction
-from models.acquisition.base import InformedScore, signed, signed_measured
-from models.protocols import ScoringContext
+from models.acquisition.base import BaseAcquisition, measured_whole, stacked
+from models.protocols import Scoring
 from models.registry import Component
 
 
-class Scalarisation(InformedScore):
+class Scalarisation(BaseAcquisition):
     """Base: objectives in units of the measured range, 0 at the worst and 1 at the best measured value."""
 
     objectives = 2
@@ -29,18 +29,18 @@ class Scalarisation(InformedScore):
                 raise ValueError("weights must be >= 0, and one of them positive")
             return weights
 
-    def score_in(self, prediction: Prediction, context: ScoringContext) -> FloatArray:
+    def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
         """Return `(n,)` scores, in measured ranges.
 
         Raises:
             ValueError: the number of weights is not that of the objectives.
         """
-        mean, std = signed(prediction, context)
+        mean, std = stacked(predicted)
         k = mean.shape[1]
         weights = np.array(self.options.weights or [1.0] * k)
         if len(weights) != k:
             raise ValueError(f"The acquisition {self.kind!r} has {len(weights)} weights; there are {k} objectives.")
-        measured = signed_measured(context, k)
+        measured = measured_whole(about, k)
         low = measured.min(0) if len(measured) else np.zeros(k)
         width = measured.max(0) - low if len(measured) else np.ones(k)
         width = np.where(width > 0, width, 1.0)

@@ -6,13 +6,13 @@ import numpy as np
 from scipy import sparse
 
 from data.records import FloatArray, Prediction
-from models.acquisition.base import InformedScore
-from models.protocols import ScoringContext
+from models.acquisition.base import BaseAcquisition
+from models.protocols import Scoring
 
 _DIRECTIONS = 256
 
 
-class ThompsonSampling(InformedScore):
+class ThompsonSampling(BaseAcquisition):
     """`mean(x) + std(x) g(x)` with g one draw of a Gaussian process that has unit variance everywhere.
 
     A generator asks for the score of any object at any time, so the draw must be a function: `g(x) = w . phi(x)` with
@@ -30,24 +30,22 @@ class ThompsonSampling(InformedScore):
     kind = "thompson_sampling"
     reference = "Thompson, Biometrika 25, 285 (1933); Rahimi and Recht, NeurIPS (2007)"
 
-    def score_in(self, prediction: Prediction, context: ScoringContext) -> FloatArray:
+    def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
         """Return `(n,)` scores in the unit of the target.
 
         Raises:
-            ValueError: the context does not name the objects.
+            ValueError: the objects are not named.
         """
-        if len(context.objects) != len(prediction):
-            raise self.lacks(
-                f"the {len(prediction)} objects that were predicted",
-                "Score through `models.acquisition.base.scores` with them in the context.",
-            )
-        direction = 1.0 if context.maximise else -1.0
-        return np.asarray(direction * prediction.mean + prediction.std * self._draw(context))
+        target = predicted[0]
+        if len(about.objects) != len(target):
+            step = "Give them as `objects` of the `Scoring`."
+            raise self.lacks(f"the {len(target)} objects that were predicted", step)
+        return np.asarray(target.mean + target.std * self._draw(about))
 
-    def _draw(self, context: ScoringContext) -> FloatArray:
+    def _draw(self, about: Scoring) -> FloatArray:
         """Return g of n objects, shape `(n,)`: standard normal over seeds, a function of the object for one."""
-        features = self.space_of(context).nearness.features(context.objects)
-        rng = np.random.default_rng(context.seed)
+        features = self.space_of(about).nearness.features(about.objects)
+        rng = np.random.default_rng(about.seed)
         counts = features.counts
         if not counts.shape[1]:
             angles = features.dense @ rng.standard_normal((features.dense.shape[1], _DIRECTIONS))

@@ -6,16 +6,17 @@ import numpy as np
 from pydantic import Field
 
 from data.records import FloatArray, Prediction
+from models.acquisition.base import BaseAcquisition
+from models.protocols import Scoring
 from models.registry import Component
 
 
-class UpperConfidenceBound(Component["UpperConfidenceBound.Options"]):
-    """`mean + beta std` of the goal's direction: what an object may be worth, rather than what it is expected to be.
+class UpperConfidenceBound(BaseAcquisition["UpperConfidenceBound.Options"]):
+    """`mean + beta std`: what an object may be worth, rather than what it is expected to be.
 
     Reference: Srinivas, Krause, Kakade and Seeger, Gaussian Process Optimization in the Bandit Setting, ICML (2010).
     """
 
-    group = "acquisition"
     kind = "upper_confidence_bound"
     reference = "Srinivas et al., Gaussian Process Optimization in the Bandit Setting, ICML (2010)"
 
@@ -24,7 +25,6 @@ class UpperConfidenceBound(Component["UpperConfidenceBound.Options"]):
 
         beta: float = Field(1.0, ge=0, description="standard deviations added to the mean")
 
-    def score(self, prediction: Prediction, *, best: float | None, maximise: bool) -> FloatArray:
-        """Return `(n,)` scores in the unit of the target; `best` is not used."""
-        direction = 1.0 if maximise else -1.0
-        return np.asarray(direction * prediction.mean + self.options.beta * prediction.std)
+    def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
+        """Return `(n,)` scores in the unit of the target."""
+        return np.asarray(predicted[0].mean + self.options.beta * predicted[0].std)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from data.records import FloatArray, Prediction
-from models.acquisition.base import is_logarithm, scores
+from models.acquisition.base import is_logarithm
 from models.featurisers.base import featuriser_of
 from models.protocols import (
     Acquisition,
@@ -20,7 +20,7 @@ from models.protocols import (
     Pool,
     Proxy,
     Rescore,
-    ScoringContext,
+    Scoring,
     Selector,
 )
 from models.selectors.base import BatchSelector, shortlist
@@ -34,7 +34,7 @@ def choose(
     selector: Selector,
     acquisition: Acquisition,
     proxy: Proxy,
-    context: ScoringContext,
+    about: Scoring,
     objects: Sequence[str],
     prediction: Prediction,
     scored: FloatArray,
@@ -48,10 +48,10 @@ def choose(
     Args:
         selector: chooses.
         acquisition: what the scores are of; selectors that believe or penalise ask it again.
-        proxy: fitted; gives joint draws and coordinates where the selector wants them.
-        context: of the round, its `objects` being the measured ones.
+        proxy: fitted, seen through the goal; gives joint draws and coordinates where the selector wants them.
+        about: what is known in the round, its `objects` being the measured ones.
         objects: m candidates.
-        prediction: of the m candidates.
+        prediction: of the m candidates, by that proxy.
         scored: shape `(m,)`, no NaN; minus infinity forbids a candidate.
         n: size of the batch.
         space: of the candidates.
@@ -66,7 +66,7 @@ def choose(
     if not len(members) or n <= 0:
         return []
     names = [objects[i] for i in members]
-    fingerprints, coordinates, known = coordinates_of(selector, proxy, names, context.objects, space)
+    fingerprints, coordinates, known = coordinates_of(selector, proxy, names, about.objects, space)
     pool = Pool(
         scores=np.asarray(scored, dtype=np.float64)[members],
         prediction=Prediction(prediction.mean[members], prediction.std[members]),
@@ -74,10 +74,8 @@ def choose(
         features=coordinates,
         train_features=known,
         joint=_joint(proxy, names) if isinstance(proxy, JointProxy) else None,
-        rescore=_rescore(acquisition, context, names),
-        maximise=context.maximise,
-        # What a belief is compared with: an acquisition that looks at the predicted best does not see the measured one.
-        best=context.best if context.predicted_best is None else context.predicted_best,
+        rescore=_rescore(acquisition, about, names),
+        best=about.best,
         log_scores=is_logarithm(acquisition),
         seed=seed,
     )
@@ -131,10 +129,10 @@ def _joint(proxy: JointProxy, names: list[str]) -> Joint:
     return lambda indices: proxy.joint([names[i] for i in indices])
 
 
-def _rescore(acquisition: Acquisition, context: ScoringContext, names: list[str]) -> Rescore:
+def _rescore(acquisition: Acquisition, about: Scoring, names: list[str]) -> Rescore:
     def rescore(indices: Sequence[int], prediction: Prediction, best: float | None) -> FloatArray:
         some = tuple(names[i] for i in indices)
-        predicted = None if context.predicted_best is None else best
-        return scores(acquisition, prediction, replace(context, objects=some, best=best, predicted_best=predicted))
+        # What a selector believes is a prediction, and better than whatever was measured or predicted before.
+        return acquisition.score((prediction,), replace(about, objects=some, predicted_best=best))
 
     return rescore

@@ -42,7 +42,6 @@ class KrigingBeliever(CrowdedSelector):
         latent = covariance.diagonal()
         noise = np.maximum(np.square(predicted.std) - latent, 1e-10 * np.square(predicted.std))
         everybody = range(len(pool))
-        better = max if pool.maximise else min
         factor, left = np.empty((n, len(pool))), np.maximum(latent, 0.0)
         chosen, best, scores = [0], pool.best, pool.scores.copy()
         crowd, taken = Crowd(self, pool), np.zeros(len(pool), dtype=bool)
@@ -50,7 +49,7 @@ class KrigingBeliever(CrowdedSelector):
             at, done = chosen[-1], len(chosen) - 1
             crowd.add(at)
             believed = float(predicted.mean[at])
-            best = believed if best is None else better(best, believed)
+            best = believed if best is None else max(best, believed)
             known = factor[:done, at] @ factor[:done]
             factor[done] = (covariance[at] - known) / np.sqrt(left[at] + noise[at])
             left = np.maximum(left - np.square(factor[done]), 0.0)

@@ -30,11 +30,10 @@ class LocalPenalisation(DistanceSelector):
     def _pick(self, pool: Pool, n: int) -> list[int]:
         if pool.prediction is None:
             raise ValueError(needs(self, "a prediction", "Give the pool what its scores were made of."))
-        sign = 1.0 if pool.maximise else -1.0
-        mean, std = sign * pool.prediction.mean, pool.prediction.std
+        mean, std = pool.prediction.mean, pool.prediction.std
         geometry = self.geometry(pool, train=False)
         slope = steepest(geometry, mean)
-        top = float(mean.max()) if pool.best is None else max(sign * pool.best, float(mean.max()))
+        top = float(mean.max()) if pool.best is None else max(pool.best, float(mean.max()))
         value = pool.scores.copy() if pool.log_scores else _log_softplus(pool.scores)
         chosen: list[int] = []
         while True:

@@ -53,9 +53,7 @@ class ParetoDiverse(DistanceSelector):
 
     def _criteria(self, pool: Pool) -> FloatArray:
         if pool.objectives:
-            signs = np.where(pool.goals, 1.0, -1.0)
-            return np.column_stack([prediction.mean for prediction in pool.objectives]) * signs
+            return np.column_stack([prediction.mean for prediction in pool.objectives])
         if pool.prediction is None:
             raise ValueError(needs(self, "predictions", "Give the pool what its scores were made of."))
-        sign = 1.0 if pool.maximise else -1.0
-        return np.column_stack([sign * pool.prediction.mean, pool.prediction.std])
+        return np.column_stack([pool.prediction.mean, pool.prediction.std])

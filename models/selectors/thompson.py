@@ -60,12 +60,11 @@ def draws_of(selector: BatchSelector, pool: Pool, rng: np.random.Generator) -> C
     mean, covariance = joint_of(selector, pool)
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    signed = mean if pool.maximise else -mean
-    return lambda k: np.array([signed + root @ normal for normal in rng.standard_normal((k, len(pool)))])
+    return lambda k: np.array([mean + root @ normal for normal in rng.standard_normal((k, len(pool)))])
 
 
 def joint_of(selector: BatchSelector, pool: Pool) -> tuple[FloatArray, FloatArray]:
-    """Return mean `(m,)` and symmetric covariance `(m, m)`, float64, of the function at a pool's members.
+    """Return signed mean `(m,)` and symmetric covariance `(m, m)`, float64, of the function at a pool's members.
 
     Raises:
         ValueError: the pool has no joint posterior, or it is not finite.

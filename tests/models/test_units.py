@@ -8,9 +8,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from models.acquisition.base import round_context, rounded, scores, within_a_pool
+from models.acquisition.base import about_round, fewest_objectives, rounded, within_a_pool
 from models.acquisition.log_reward import AcquisitionReward
 from models.proxies.calibration import calibrated
+from models.proxies.oriented import oriented
 from models.registry import build, kinds
 from models.selectors.choice import choose
 from models.spaces.molecules import Molecules
@@ -43,7 +44,7 @@ FACTORS_OF_TWO = [name for name, (factor, shift) in UNITS.items() if np.frexp(fa
 ACQUISITIONS = [
     name
     for name, cls in kinds("acquisition").items()
-    if getattr(cls, "objectives", 1) == 1 and not cls.__module__.startswith("tests")
+    if fewest_objectives(cls) == 1 and not cls.__module__.startswith("tests")
 ]
 SELECTORS = [name for name, cls in kinds("selector").items() if not cls.__module__.startswith("tests")]
 
@@ -61,16 +62,14 @@ def proxy_of(kind: str, unit: str | None):
     return proxy
 
 
-def batch_of(
-    kind: str, acquisition_kind: str, selector: str, unit: str | None, *, maximise: bool = True, sign: int = 1
-):
-    """The molecules that a round buys."""
-    values = sign * (Y if unit is None else values_in(unit))
-    proxy = proxy_of(kind, unit) if sign == 1 else negative(kind)
+def batch_of(kind: str, acquisition_kind: str, selector: str, unit: str | None, *, minimise: bool = False):
+    """The molecules that a round buys; to minimise, the measured values are negative."""
+    values = Y if unit is None else values_in(unit)
+    proxy = oriented(negative(kind), -1) if minimise else proxy_of(kind, unit)
     acquisition = build("acquisition", {"kind": acquisition_kind})
-    about = round_context(acquisition, proxy, TRAIN, values, maximise=maximise, seed=5)
+    about = about_round(acquisition, proxy, TRAIN, values, seed=5)
     prediction = proxy.predict(TEST)
-    scored = scores(acquisition, prediction, replace(about, objects=tuple(TEST)))
+    scored = acquisition.score((prediction,), replace(about, objects=tuple(TEST)))
     scored = rounded(scored, acquisition, float(values.std(ddof=1)))
     chosen = choose(
         build("selector", {"kind": selector}),
@@ -136,8 +135,8 @@ def test_the_generator_follows_the_same_reward_in_every_unit(acquisition, unit):
         return
 
     def reward(values, proxy):
-        about = round_context(part, proxy, TRAIN, values, maximise=True, seed=5)
-        return AcquisitionReward(proxy, part, [], values, maximise=True, inverse_temperature=3.0, context=about)
+        about = about_round(part, proxy, TRAIN, values, seed=5)
+        return AcquisitionReward(proxy, part, [], values, inverse_temperature=3.0, about=about)
 
     plain = reward(Y, proxy_of("gaussian_process", None))
     other = reward(values_in(unit), proxy_of("gaussian_process", unit))
@@ -150,7 +149,7 @@ def test_the_generator_follows_the_same_reward_in_every_unit(acquisition, unit):
 @pytest.mark.parametrize("acquisition", ACQUISITIONS)
 def test_minimising_the_negative_buys_what_maximising_buys(acquisition, selector):
     expected = batch_of("gaussian_process", acquisition, selector, None)
-    assert batch_of("gaussian_process", acquisition, selector, None, maximise=False, sign=-1) == expected
+    assert batch_of("gaussian_process", acquisition, selector, None, minimise=True) == expected
 
 
 def test_values_that_are_all_equal_have_a_reward_without_noise():
@@ -159,6 +158,6 @@ def test_values_that_are_all_equal_have_a_reward_without_noise():
         proxy = calibrated(build("proxy", SHAPES["gaussian_process"]))
         proxy.fit(TRAIN, values, seed=1)
         part = build("acquisition", {"kind": "mean"})
-        reward = AcquisitionReward(proxy, part, [], values, maximise=True, inverse_temperature=3.0)
+        reward = AcquisitionReward(proxy, part, [], values, inverse_temperature=3.0)
         np.testing.assert_allclose(reward(TEST), 0.0, atol=1e-5)
         np.testing.assert_allclose(reward.of_values(values), 0.0, atol=1e-5)

@@ -1,4 +1,4 @@
-"""What every registered acquisition must do, in a context that has everything."""
+"""What every registered acquisition must do, where all is known that may be."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.records import Prediction
-from models.acquisition.base import is_logarithm, scores, within_a_pool
-from models.protocols import Acquisition, ScoringContext
+from models.acquisition.base import fewest_objectives, is_logarithm, within_a_pool
+from models.protocols import Acquisition, Scoring
 from models.registry import build, kinds
 
 KINDS = [kind for kind, cls in kinds("acquisition").items() if not cls.__module__.startswith("tests")]
@@ -23,25 +23,21 @@ few = settings(max_examples=15, deadline=None)
 
 
 def problem(seed, n=6, t=5):
-    """Predictions of two objectives at n molecules, after t measurements; the first is the target, to be minimised."""
+    """Predictions of two objectives at n molecules, after t measurements; the first is the target."""
     rng = np.random.default_rng(seed)
-    target, other = (Prediction(rng.normal(size=n), rng.uniform(0.2, 1.5, n)) for _ in range(2))
+    predicted = tuple(Prediction(rng.normal(size=n), rng.uniform(0.2, 1.5, n)) for _ in range(2))
     measured = rng.normal(size=(t, 2))
-    return target, ScoringContext(
-        best=float(measured[:, 0].min()),
-        maximise=False,
+    return predicted, Scoring(
         objects=tuple(rng.permutation(MOLECULES)[:n].tolist()),
         seed=seed,
-        predicted_best=float(measured[:, 0].min()) + 0.1,
-        noise_std=0.1,
-        cost=rng.uniform(0.5, 5.0, n),
-        objectives=(target, other),
-        goals=(False, True),
         measured=measured,
+        predicted_best=float(measured[:, 0].max()) - 0.1,
+        noise=0.1,
+        cost=rng.uniform(0.5, 5.0, n),
     )
 
 
-def changed(prediction, context, rows=slice(None), *, by=lambda values, k: values):
+def changed(predicted, about, rows=slice(None), *, by=lambda values, k: values):
     """Return some rows of a problem, with all values of an objective k passed through a function."""
 
     def one(known, k):
@@ -49,47 +45,36 @@ def changed(prediction, context, rows=slice(None), *, by=lambda values, k: value
         width = abs(by(known.std, k) - by(np.zeros(len(known)), k))
         return Prediction(mean, width[rows])
 
-    at = range(len(prediction))[rows] if isinstance(rows, slice) else rows
-    return one(prediction, 0), replace(
-        context,
-        best=float(by(context.best, 0)),
-        predicted_best=float(by(context.predicted_best, 0)),
-        noise_std=float(abs(by(context.noise_std, 0) - by(0.0, 0))),
-        objects=tuple(context.objects[i] for i in at),
-        cost=context.cost[rows],
-        objectives=tuple(one(known, k) for k, known in enumerate(context.objectives)),
-        measured=np.column_stack([by(column, k) for k, column in enumerate(context.measured.T)]),
+    at = range(len(about.objects))[rows] if isinstance(rows, slice) else rows
+    return tuple(one(known, k) for k, known in enumerate(predicted)), replace(
+        about,
+        predicted_best=float(by(about.predicted_best, 0)),
+        noise=float(abs(by(about.noise, 0) - by(0.0, 0))),
+        objects=tuple(about.objects[i] for i in at),
+        cost=about.cost[rows],
+        measured=np.column_stack([by(column, k) for k, column in enumerate(about.measured.T)]),
     )
 
 
-def score(kind, prediction, context):
-    return scores(build("acquisition", {"kind": kind}), prediction, context)
+def score(kind, predicted, about):
+    return build("acquisition", {"kind": kind}).score(predicted, about)
 
 
 @every
 @given(seed=seeds, n=st.integers(0, 8), t=st.integers(1, 6))
 @few
 def test_each_candidate_has_a_finite_score_and_nothing_is_altered(kind, seed, n, t):
-    prediction, context = problem(seed, n, t)
+    predicted, about = problem(seed, n, t)
     assert isinstance(build("acquisition", {"kind": kind}), Acquisition)
-    before = [part.copy() for part in (prediction.mean, prediction.std, context.measured, context.cost)]
-    value = score(kind, prediction, context)
+    parts = predicted[0].mean, predicted[0].std, about.measured, about.cost
+    before = [part.copy() for part in parts]
+    value = score(kind, predicted, about)
     assert value.shape == (n,)
     assert value.dtype == np.float64
     assert np.isfinite(value).all()
     value += 1.0  # of the caller's own
-    for part, old in zip((prediction.mean, prediction.std, context.measured, context.cost), before, strict=True):
+    for part, old in zip(parts, before, strict=True):
         np.testing.assert_array_equal(part, old)
-
-
-@every
-@given(seed=seeds)
-@few
-def test_to_minimise_is_to_maximise_the_opposite(kind, seed):
-    down = problem(seed)
-    up, context = changed(*down, by=lambda values, k: -values)
-    context = replace(context, maximise=not context.maximise, goals=tuple(not goal for goal in context.goals))
-    np.testing.assert_array_equal(score(kind, up, context), score(kind, *down))
 
 
 @every
@@ -121,11 +106,11 @@ def test_one_that_is_said_to_depend_on_the_pool_does(kind):
 @given(seed=seeds, gain=st.floats(0.05, 3.0), best=st.floats(-4, 4))
 @few
 def test_a_better_mean_never_scores_worse(kind, seed, gain, best):
-    """With all else equal, the molecule, its cost and the other objective included; the target is to be small."""
-    prediction, context = changed(*problem(seed, 2), [0, 0])
-    prediction.mean[1] -= gain
-    context = replace(context, best=best, predicted_best=best, objectives=(prediction, context.objectives[1]))
-    value = score(kind, prediction, context)
+    """With all else equal, the molecule, its cost and the other objective included."""
+    predicted, about = changed(*problem(seed, 2), [0, 0])
+    prediction = predicted[0]
+    prediction.mean[1] += gain
+    value = score(kind, predicted, replace(about, predicted_best=best))
     assert value[1] >= value[0] - 1e-12 * abs(value[0])
     # Far above the best a probability is 1 to the last bit, and cannot grow; near it all scores must.
     if abs(prediction.mean - best).max() < 3.0 * prediction.std[0]:
@@ -151,39 +136,28 @@ def test_configuration_makes_the_same_acquisition_again(kind, seed):
     acquisition = build("acquisition", {"kind": kind})
     again = build("acquisition", json.loads(json.dumps(acquisition.config())))
     assert again.config() == acquisition.config()
-    np.testing.assert_array_equal(scores(again, *problem(seed)), scores(acquisition, *problem(seed)))
+    np.testing.assert_array_equal(again.score(*problem(seed)), acquisition.score(*problem(seed)))
 
 
 @every
-def test_without_a_context_there_is_a_score_or_a_sentence_that_says_what_is_lacking(kind):
-    prediction, context = problem(2)
+def test_where_nothing_is_known_there_is_a_score_or_a_sentence_that_says_what_is_lacking(kind):
+    predicted, _ = problem(2)
     acquisition = build("acquisition", {"kind": kind})
     try:
-        value = acquisition.score(prediction, best=context.best, maximise=False)
+        value = acquisition.score(predicted[: fewest_objectives(acquisition)], Scoring())
     except ValueError as error:
         assert f"The acquisition {kind!r} needs" in str(error)  # noqa: PT017
-        assert "the context has none" in str(error)  # noqa: PT017
+        assert "which is not known here" in str(error)  # noqa: PT017
     else:
         assert value.shape == (6,)
         assert np.isfinite(value).all()
 
 
 @every
-@pytest.mark.parametrize("maximise", [True, False])
-def test_scores_far_from_the_best_are_finite_and_in_order(kind, maximise):
-    sign = 1.0 if maximise else -1.0
-    target = Prediction(sign * np.array([-1e4, -1e3, -100.0, -50.0, -40.0]), np.full(5, 1.0))
+def test_scores_far_from_the_best_are_finite_and_in_order(kind):
+    target = Prediction(np.array([-1e4, -1e3, -100.0, -50.0, -40.0]), np.full(5, 1.0))
     flat = Prediction(np.zeros(5), np.ones(5))
-    context = ScoringContext(
-        best=0.0,
-        maximise=maximise,
-        objects=("CCO",) * 5,
-        predicted_best=0.0,
-        cost=np.ones(5),
-        objectives=(target, flat),
-        goals=(maximise, True),
-        measured=np.array([[0.0, 0.0], [sign * -1.0, 1.0]]),
-    )
-    value = score(kind, target, context)
+    measured = np.array([[0.0, 0.0], [-1.0, 1.0]])
+    value = score(kind, (target, flat), Scoring(("CCO",) * 5, measured=measured, cost=np.ones(5)))
     assert np.isfinite(value).all()
     assert (np.diff(value) > 0).all()

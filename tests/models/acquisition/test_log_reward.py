@@ -10,9 +10,9 @@ import pytest
 from rdkit import Chem
 
 from data.records import FloatArray, Prediction
-from models.acquisition.base import round_context, within_a_pool
+from models.acquisition.base import about_round, fewest_objectives, within_a_pool
 from models.acquisition.log_reward import LIMIT, AcquisitionReward, first_refusal
-from models.protocols import ScoringContext
+from models.protocols import Scoring
 from models.registry import build, kinds
 
 MEASURED = np.array([1.0, 2.0, 3.0, 6.0])
@@ -64,7 +64,6 @@ def reward(
     proxy: Any = None,
     screens: Sequence[Any] = (),
     measured: FloatArray = MEASURED,
-    maximise: bool = True,
     b: float = 1.0,
     **options: Any,
 ) -> AcquisitionReward:
@@ -73,7 +72,6 @@ def reward(
         build("acquisition", acquisition or {"kind": "mean"}),
         screens,
         measured,
-        maximise=maximise,
         inverse_temperature=b,
         **options,
     )
@@ -88,24 +86,15 @@ def test_it_is_the_score_in_deviations_of_what_was_measured_times_the_inverse_te
     np.testing.assert_allclose(found, b * (np.arange(1.0, 7.0) - CENTRE) / SPREAD, atol=1e-6)
 
 
-def test_for_a_minimum_smaller_is_better() -> None:
-    found = reward(maximise=False)(CHAINS[:6])
-    np.testing.assert_allclose(found, -(np.arange(1.0, 7.0) - CENTRE) / SPREAD, atol=1e-6)
-    assert (np.diff(found) < 0).all()
-
-
 def test_the_average_measured_molecule_has_zero() -> None:
     assert reward()(["CCC"])[0] == pytest.approx(0.0, abs=1e-6)
     assert reward().of_values(np.array([CENTRE]))[0] == pytest.approx(0.0)
 
 
-@pytest.mark.parametrize("maximise", [True, False])
 @pytest.mark.parametrize("acquisition", ["mean", "upper_confidence_bound", "expected_improvement"])
-def test_the_unit_of_the_target_does_not_matter(acquisition: str, maximise: bool) -> None:
-    plain = reward({"kind": acquisition}, maximise=maximise, b=2.0)
-    other = reward(
-        {"kind": acquisition}, proxy=ByLength(250.0, 125.0), measured=250.0 * MEASURED, maximise=maximise, b=2.0
-    )
+def test_the_unit_of_the_target_does_not_matter(acquisition: str) -> None:
+    plain = reward({"kind": acquisition}, b=2.0)
+    other = reward({"kind": acquisition}, proxy=ByLength(250.0, 125.0), measured=250.0 * MEASURED, b=2.0)
     np.testing.assert_allclose(other(CHAINS), plain(CHAINS), atol=1e-5)
 
 
@@ -115,7 +104,6 @@ def test_measured_values_are_rewarded_by_themselves_whatever_the_acquisition() -
         np.testing.assert_allclose(found, 3.0 * (MEASURED - CENTRE) / SPREAD)
         assert found.mean() == pytest.approx(0.0)
         assert found.std() == pytest.approx(3.0)
-    np.testing.assert_allclose(reward(maximise=False).of_values(MEASURED), -reward(maximise=True).of_values(MEASURED))
 
 
 def test_no_prediction_is_rewarded_without_bound() -> None:
@@ -139,16 +127,14 @@ def test_measurements_that_do_not_differ_give_finite_rewards(measured: FloatArra
 # Logarithmic acquisitions
 
 
-@pytest.mark.parametrize("maximise", [True, False])
 @pytest.mark.parametrize("b", [1.0, 3.0])
-def test_a_logarithm_is_taken_as_it_is_above_that_of_an_average_molecule(maximise: bool, b: float) -> None:
+def test_a_logarithm_is_taken_as_it_is_above_that_of_an_average_molecule(b: float) -> None:
     acquisition = build("acquisition", {"kind": "expected_improvement"})
-    best = float(MEASURED.max() if maximise else MEASURED.min())
     score, average = (
-        acquisition.score(prediction, best=best, maximise=maximise)
+        acquisition.score((prediction,), Scoring(measured=MEASURED[:, None]))
         for prediction in (WIDE.predict(CHAINS[:8]), Prediction(np.array([CENTRE]), np.array([SPREAD])))
     )
-    found = reward({"kind": "expected_improvement"}, proxy=WIDE, maximise=maximise, b=b)
+    found = reward({"kind": "expected_improvement"}, proxy=WIDE, b=b)
     np.testing.assert_allclose(found(CHAINS[:8]), np.clip(b * (score - average), found.floor, LIMIT), atol=1e-6)
     assert (found(CHAINS[:8]) > found.floor).sum() > 3
 
@@ -168,9 +154,9 @@ def test_a_molecule_predicted_as_the_average_of_the_measured_has_zero_under_a_lo
 
 def test_a_logarithm_that_reads_the_molecules_is_centred_on_the_measured_ones() -> None:
     measured = ["CC", "CCCC", "CCCCCC", "CCCCCCCC"]
-    context = ScoringContext(6.0, True, objects=tuple(measured))
-    found = reward({"kind": "cost_aware"}, proxy=WIDE, context=context)
-    plain = reward({"kind": "expected_improvement"}, proxy=WIDE, context=context)
+    about = Scoring(tuple(measured), measured=MEASURED[:, None])
+    found = reward({"kind": "cost_aware"}, proxy=WIDE, about=about)
+    plain = reward({"kind": "expected_improvement"}, proxy=WIDE, about=about)
     # log cost is 3 log(atoms / 10); what is common to the measured molecules is taken off.
     atoms = np.arange(4.0, 9.0)
     expected = -3.0 * np.log(atoms / 10.0) + 3.0 * np.log(np.array([2.0, 4.0, 6.0, 8.0]) / 10.0).mean()
@@ -178,21 +164,16 @@ def test_a_logarithm_that_reads_the_molecules_is_centred_on_the_measured_ones() 
     np.testing.assert_allclose(found(molecules) - plain(molecules), expected, atol=1e-5)
 
 
-# Acquisitions that need a context, or a pool
+# Acquisitions that need to know more, or a pool
 
 
-def test_the_context_of_the_round_is_given_with_the_molecules_asked_for() -> None:
-    context = ScoringContext(6.0, True, objects=("CC", "CCC"), seed=5)
-    found = reward({"kind": "thompson_sampling"}, context=context)
-    one_by_one = np.array([reward({"kind": "thompson_sampling"}, context=context)([smiles])[0] for smiles in CHAINS])
+def test_what_the_round_knows_is_given_with_the_molecules_asked_for() -> None:
+    about = Scoring(("CC", "CCC"), 5, MEASURED[:2, None])
+    found = reward({"kind": "thompson_sampling"}, about=about)
+    one_by_one = np.array([reward({"kind": "thompson_sampling"}, about=about)([smiles])[0] for smiles in CHAINS])
     np.testing.assert_allclose(found(CHAINS), one_by_one, atol=1e-6)
-    other = reward({"kind": "thompson_sampling"}, context=ScoringContext(6.0, True, objects=("CC",), seed=6))
+    other = reward({"kind": "thompson_sampling"}, about=Scoring(("CC",), 6, MEASURED[:1, None]))
     assert np.abs(other(CHAINS) - found(CHAINS)).max() > 0.01
-
-
-def test_what_is_measured_best_comes_from_the_goal() -> None:
-    assert reward().best == 6.0
-    assert reward(maximise=False).best == 1.0
 
 
 @pytest.mark.parametrize(
@@ -200,10 +181,10 @@ def test_what_is_measured_best_comes_from_the_goal() -> None:
 )
 def test_every_acquisition_of_one_target_rewards_or_is_refused(kind: str) -> None:
     acquisition = build("acquisition", {"kind": kind})
-    if getattr(acquisition, "objectives", 1) > 1:
+    if fewest_objectives(acquisition) > 1:
         return
-    context = round_context(acquisition, ByLength(), CHAINS[:4], MEASURED, maximise=True, seed=0)
-    found = reward({"kind": kind}, context=context)(CHAINS)
+    about = about_round(acquisition, ByLength(), CHAINS[:4], MEASURED, seed=0)
+    found = reward({"kind": kind}, about=about)(CHAINS)
     assert found.shape == (12,)
     assert np.isfinite(found).all()
     assert np.ptp(found) > 0
@@ -226,11 +207,11 @@ def test_a_strangers_acquisition_that_ranks_a_pool_is_refused_by_its_class() -> 
     class Strange:
         relative = True
 
-        def score(self, prediction: Prediction, *, best: float | None, maximise: bool) -> FloatArray:
-            return prediction.mean
+        def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
+            return predicted[0].mean
 
     with pytest.raises(ValueError, match="acquisition 'Strange' ranks"):
-        AcquisitionReward(ByLength(), Strange(), [], MEASURED, maximise=True, inverse_temperature=1.0)
+        AcquisitionReward(ByLength(), Strange(), [], MEASURED, inverse_temperature=1.0)
 
 
 # Screens

@@ -9,26 +9,24 @@ from data.records import Prediction
 from models.acquisition.base import within_a_pool
 from models.acquisition.pareto import pareto_fronts
 from models.acquisition.pareto_rank import ParetoRank, crowding_distance
-from models.protocols import ScoringContext
+from models.protocols import Scoring
 
 seeds = st.integers(0, 2**32 - 1)
 
 
-def context_of(*means, std=1.0, goals=None, measured=None):
-    objectives = tuple(Prediction(np.array(mean, dtype=float), np.full(len(mean), std)) for mean in means)
-    goals = goals or (True,) * len(objectives)
-    return ScoringContext(None, True, objectives=objectives, goals=goals, measured=measured)
+def objectives_of(*means):
+    return tuple(Prediction(np.array(mean, dtype=float), np.ones(len(mean))) for mean in means)
 
 
-def scored(context, **options):
-    return ParetoRank(**options).score_in(context.objectives[0], context)
+def scored(predicted, measured=(), **options):
+    return ParetoRank(**options).score(predicted, Scoring(measured=np.asarray(measured)))
 
 
 @given(seed=seeds, m=st.integers(1, 15), k=st.integers(2, 3))
 @settings(max_examples=50, deadline=None)
 def test_the_front_is_the_whole_part_and_crowding_orders_within_it(seed, m, k):
     values = np.random.default_rng(seed).normal(size=(m, k))
-    value = scored(context_of(*values.T))
+    value = scored(objectives_of(*values.T))
     for rank, front in enumerate(pareto_fronts(values)):
         assert (np.ceil(value[front]) == -rank + 1).all()
         lonely = crowding_distance(values[front])
@@ -44,12 +42,10 @@ def test_crowding_is_the_distance_between_ones_neighbours_in_ranges():
     np.testing.assert_allclose(crowding_distance(np.ones((3, 2))), np.inf)
 
 
-def test_goals_are_heeded_and_optimism_may_be_added():
-    assert np.argsort(-scored(context_of([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], goals=(False, False)))).tolist() == [0, 1, 2]
+def test_optimism_may_be_added():
     # The second is worse in both and less sure: with enough optimism it is better in both.
     first = Prediction(np.array([1.0, 0.0]), np.array([0.1, 1.0]))
-    context = ScoringContext(None, True, objectives=(first, first), goals=(True, True))
-    plain, optimistic = scored(context), scored(context, beta=2.0)
+    plain, optimistic = scored((first, first)), scored((first, first), beta=2.0)
     assert plain[0] > plain[1]
     assert optimistic[1] > optimistic[0]
 
@@ -59,7 +55,7 @@ def test_goals_are_heeded_and_optimism_may_be_added():
 def test_among_the_measured_it_counts_the_fronts_that_dominate(seed, m, t):
     rng = np.random.default_rng(seed)
     values, measured = rng.integers(0, 5, (m, 2)).astype(float), rng.integers(0, 5, (t, 2)).astype(float)
-    value = scored(context_of(*values.T, measured=measured), among="measured")
+    value = scored(objectives_of(*values.T), measured, among="measured")
     for one, got in zip(values, value, strict=True):
         fronts = [measured[front] for front in pareto_fronts(measured)]
         assert got == -sum(any((r >= one).all() and (r > one).any() for r in front) for front in fronts)
@@ -69,6 +65,6 @@ def test_among_the_measured_it_counts_the_fronts_that_dominate(seed, m, t):
 def test_only_the_rank_among_candidates_depends_on_who_is_there(among, relative):
     assert within_a_pool(ParetoRank(among=among)) == relative
     measured = np.array([[2.0, 2.0]])
-    three = scored(context_of([1.0, 3.0, 4.0], [1.0, 3.0, 4.0], measured=measured), among=among)
-    two = scored(context_of([1.0, 3.0], [1.0, 3.0], measured=measured), among=among)
+    three = scored(objectives_of([1.0, 3.0, 4.0], [1.0, 3.0, 4.0]), measured, among=among)
+    two = scored(objectives_of([1.0, 3.0], [1.0, 3.0]), measured, among=among)
     assert (three[:2].tolist() != two.tolist()) == relative

@@ -10,7 +10,7 @@ from data.records import Prediction
 from models.acquisition.expected_improvement import ExpectedImprovement, log_h
 from models.acquisition.mean import Mean
 from models.acquisition.upper_confidence_bound import UpperConfidenceBound
-from models.protocols import Acquisition
+from models.protocols import Acquisition, Scoring
 from models.registry import ComponentError, build
 
 numbers = st.floats(-100, 100)
@@ -30,30 +30,28 @@ def test_each_kind_is_found_by_name_and_is_an_acquisition() -> None:
 
 
 @given(st.lists(one, min_size=1, max_size=8), st.floats(0, 5))
-def test_the_bound_is_beta_deviations_above_the_mean_or_below_for_a_minimum(
-    rows: list[tuple[float, float]], beta: float
-) -> None:
+def test_the_bound_is_beta_deviations_above_the_mean(rows: list[tuple[float, float]], beta: float) -> None:
     p = prediction(rows)
     bound = UpperConfidenceBound(beta=beta)
-    np.testing.assert_allclose(bound.score(p, best=None, maximise=True), p.mean + beta * p.std)
-    np.testing.assert_allclose(-bound.score(p, best=None, maximise=False), p.mean - beta * p.std)
+    np.testing.assert_allclose(bound.score((p,), Scoring()), p.mean + beta * p.std)
 
 
 def test_expected_improvement_is_the_mean_gain_over_draws() -> None:
     p = prediction([(0.0, 1.0), (1.5, 0.5), (-1.0, 2.0)])
     draws = p.mean + p.std * np.random.default_rng(0).normal(size=(400_000, 3))
+    about = Scoring(measured=np.array([[1.0], [np.nan], [0.3]]))
     expected = np.maximum(draws - 1.2, 0.0).mean(0)
-    plain = ExpectedImprovement(scale="plain").score(p, best=1.0, maximise=True)
-    with_margin = ExpectedImprovement(scale="plain", margin=0.2).score(p, best=1.0, maximise=True)
+    plain = ExpectedImprovement(scale="plain").score((p,), about)
+    with_margin = ExpectedImprovement(scale="plain", margin=0.2).score((p,), about)
     np.testing.assert_allclose(with_margin, expected, rtol=0.02)
     assert (plain > with_margin).all()
-    np.testing.assert_allclose(np.exp(ExpectedImprovement().score(p, best=1.0, maximise=True)), plain)
+    np.testing.assert_allclose(np.exp(ExpectedImprovement().score((p,), about)), plain)
 
 
 def test_nothing_measured_yet_leaves_the_mean() -> None:
     p = prediction([(1.0, 3.0), (2.0, 0.1)])
-    np.testing.assert_array_equal(ExpectedImprovement().score(p, best=None, maximise=False), -p.mean)
-    np.testing.assert_array_equal(Mean().score(p, best=None, maximise=False), -p.mean)
+    np.testing.assert_array_equal(ExpectedImprovement().score((p,), Scoring()), p.mean)
+    np.testing.assert_array_equal(Mean().score((p,), Scoring()), p.mean)
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,15 @@ from data.chemistry.molecules import morgan_counts
 from data.records import Prediction
 from models.acquisition.thompson_sampling import ThompsonSampling
 from models.featurisers.base import Features, Featuriser
-from models.protocols import ScoringContext
+from models.protocols import Scoring
 from models.spaces.base import BaseSpace
 
 MOLECULES = ("CCO", "CCCO", "c1ccccc1O", "O=C(O)c1ccccc1", "C")
 PREDICTION = Prediction(np.array([1.0, 2.0, -1.0, 0.0, 3.0]), np.array([0.5, 1.0, 2.0, 0.1, 1.0]))
 
 
-def scored(seed, molecules=MOLECULES, prediction=PREDICTION, *, maximise=True):
-    context = ScoringContext(0.0, maximise, objects=tuple(molecules), seed=seed)
-    return ThompsonSampling().score_in(prediction, context)
+def scored(seed, molecules=MOLECULES, prediction=PREDICTION):
+    return ThompsonSampling().score((prediction,), Scoring(tuple(molecules), seed))
 
 
 def luck(seeds, molecules=MOLECULES):
@@ -26,12 +25,10 @@ def luck(seeds, molecules=MOLECULES):
     return np.array([scored(seed, molecules, one) for seed in range(seeds)])
 
 
-@pytest.mark.parametrize("maximise", [True, False])
-def test_over_seeds_each_molecule_has_the_law_that_was_predicted_for_it(maximise):
-    draws = np.array([scored(seed, maximise=maximise) for seed in range(1000)])
-    sign = 1.0 if maximise else -1.0
+def test_over_seeds_each_molecule_has_the_law_that_was_predicted_for_it():
+    draws = np.array([scored(seed) for seed in range(1000)])
     for i in range(5):
-        assert kstest(draws[:, i], "norm", (sign * PREDICTION.mean[i], PREDICTION.std[i])).pvalue > 1e-3
+        assert kstest(draws[:, i], "norm", (PREDICTION.mean[i], PREDICTION.std[i])).pvalue > 1e-3
 
 
 def test_like_molecules_share_their_luck_by_the_cosine_of_their_fingerprints():
@@ -57,7 +54,7 @@ def test_another_round_has_another_draw():
 
 def test_the_molecules_must_be_named():
     with pytest.raises(ValueError, match="'thompson_sampling' needs the 5 objects that were predicted"):
-        ThompsonSampling().score(PREDICTION, best=0.0, maximise=True)
+        ThompsonSampling().score((PREDICTION,), Scoring())
     with pytest.raises(ValueError, match="needs the 5 objects"):
         scored(0, MOLECULES[:3])
 
@@ -87,12 +84,7 @@ class Line(Featuriser):
 
 def test_where_nothing_is_counted_luck_is_shared_by_distance():
     points, one = ("0", "0.5", "3"), Prediction(np.zeros(3), np.ones(3))
-    draws = np.array(
-        [
-            ThompsonSampling().score_in(one, ScoringContext(0.0, True, objects=points, seed=seed, space=Points()))
-            for seed in range(1000)
-        ]
-    )
+    draws = np.array([ThompsonSampling().score((one,), Scoring(points, seed, space=Points())) for seed in range(1000)])
     for i in range(3):
         assert kstest(draws[:, i], "norm").pvalue > 1e-3
     expected = np.exp(-np.square(np.subtract.outer([0, 0.5, 3], [0, 0.5, 3])) / 2)

@@ -11,10 +11,6 @@ from models.featurisers.nearness import min_max
 from models.protocols import Pool
 
 
-def signed(prediction, maximise):
-    return prediction.mean if maximise else -prediction.mean
-
-
 def covariance_of(x):
     """A smooth function's, plus a little that every object has to itself."""
     squared = np.square(x[:, None] - x[None]).sum(2)
@@ -26,7 +22,7 @@ def from_matrix(mean, covariance):
     return lambda rows: (mean[list(rows)], covariance[np.ix_(list(rows), list(rows))])
 
 
-def complete(seed, m, measured=4, *, features="fingerprints", ties=False, maximise=True, best=0.5):
+def complete(seed, m, measured=4, *, features="fingerprints", ties=False, best=0.5):
     """Return a random pool with all its parts; distances are in `features`, the scores an upper bound and
     something of each molecule's own.
 
@@ -36,7 +32,6 @@ def complete(seed, m, measured=4, *, features="fingerprints", ties=False, maximi
         measured: objects measured, 0 for a pool without any.
         features: coordinates of the measured objects: fingerprints or others.
         ties: whether scores, fingerprints and coordinates come from few values, so that many are equal.
-        maximise: goal.
         best: best measured value.
     """
     rng = np.random.default_rng(seed)
@@ -50,16 +45,14 @@ def complete(seed, m, measured=4, *, features="fingerprints", ties=False, maximi
     other, extra = Prediction(rng.normal(size=m), np.ones(m)), rng.integers(0, 2, m) if ties else rng.normal(size=m)
     known = fingerprints[m:] if features == "fingerprints" else x[m:]
     return Pool(
-        scores=signed(prediction, maximise) + prediction.std + 0.3 * extra,
+        scores=prediction.mean + prediction.std + 0.3 * extra,
         prediction=prediction,
         fingerprints=fingerprints[:m],
         features=x[:m],
         train_features=known if measured else None,
         joint=from_matrix(mean, covariance),
-        rescore=lambda rows, some, best: signed(some, maximise) + some.std + 0.3 * extra[list(rows)],
+        rescore=lambda rows, some, best: some.mean + some.std + 0.3 * extra[list(rows)],
         objectives=(prediction, other),
-        goals=(maximise, False),
-        maximise=maximise,
         best=best,
         seed=seed,
     )

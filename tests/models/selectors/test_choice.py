@@ -11,9 +11,10 @@ import pytest
 
 from data.chemistry.molecules import morgan_counts
 from data.records import Prediction
-from models.acquisition.base import round_context, scores
+from models.acquisition.base import about_round
 from models.featurisers.cache import features as features_of
-from models.protocols import Pool, ScoringContext
+from models.protocols import Pool, Scoring
+from models.proxies.oriented import oriented
 from models.registry import build, kinds
 from models.selectors.choice import choose
 from models.spaces.molecules import Molecules
@@ -41,15 +42,16 @@ class Round:
 
     def __init__(self, selector, acquisition=UCB, proxy="gaussian_process", *, maximise=True, measured=MEASURED):
         self.selector, self.acquisition = build("selector", selector), build("acquisition", acquisition)
-        self.proxy = proxy_of(proxy) if isinstance(proxy, str) else proxy
-        about = round_context(self.acquisition, self.proxy, MEASURED, VALUES, maximise=maximise, seed=3)
-        self.context = replace(about, objects=tuple(measured))
+        sign = 1 if maximise else -1
+        self.proxy = oriented(proxy_of(proxy), sign) if isinstance(proxy, str) else proxy
+        about = about_round(self.acquisition, self.proxy, MEASURED, sign * VALUES, seed=3)
+        self.about = replace(about, objects=tuple(measured))
         self.prediction = self.proxy.predict(MOLECULES)
-        here = replace(self.context, objects=tuple(MOLECULES))
-        self.scored = scores(self.acquisition, self.prediction, here)
+        here = replace(self.about, objects=tuple(MOLECULES))
+        self.scored = self.acquisition.score((self.prediction,), here)
 
     def choose(self, n, *, seed=0):
-        given = self.context, MOLECULES, self.prediction, self.scored, n
+        given = self.about, MOLECULES, self.prediction, self.scored, n
         return choose(self.selector, self.acquisition, self.proxy, *given, space=Molecules(), seed=seed)
 
     def pool(self, **parts):
@@ -57,8 +59,7 @@ class Round:
         return Pool(
             scores=self.scored,
             prediction=self.prediction,
-            maximise=self.context.maximise,
-            best=self.context.best,
+            best=self.about.best,
             log_scores=self.acquisition.config()["kind"] == "expected_improvement",
             **parts,
         )
@@ -139,7 +140,7 @@ def test_a_believer_asks_the_acquisition_of_the_campaign_again(acquisition, maxi
 
     def rescore(rows, prediction, best):
         names = tuple(MOLECULES[i] for i in rows)
-        return scores(here.acquisition, prediction, replace(here.context, objects=names, best=best))
+        return here.acquisition.score((prediction,), replace(here.about, objects=names, predicted_best=best))
 
     joint = lambda rows: (mean[list(rows)], covariance[np.ix_(list(rows), list(rows))])  # noqa: E731
     assert here.choose(6) == here.selector.select(here.pool(joint=joint, rescore=rescore), 6)
@@ -163,19 +164,17 @@ class Known:
         return self.mean[rows], self.covariance[np.ix_(rows, rows)]
 
 
-@pytest.mark.parametrize("maximise", [True, False])
-def test_a_belief_raises_the_predicted_best_even_below_a_lucky_measurement(maximise):
+def test_a_belief_raises_the_predicted_best_even_below_a_lucky_measurement():
     # The best measurement, 9, was luck: 1 is predicted there. Over the 2 that is believed at the first choice,
     # 0 +- 1.5 improves by 0.064; 1.9 +- 0.1 would be the best over 1, and -3 +- 2.8 over 9.
-    sign = 1.0 if maximise else -1.0
-    proxy = Known(sign * np.array([2.0, 1.9, 0.0, -3.0]), np.diag([0.01, 0.01, 2.25, 2.8**2]), 0.25)
+    proxy = Known(np.array([2.0, 1.9, 0.0, -3.0]), np.diag([0.01, 0.01, 2.25, 2.8**2]), 0.25)
     acquisition = build("acquisition", {"kind": "noisy_expected_improvement"})
-    context = ScoringContext(sign * 9.0, maximise, predicted_best=sign * 1.0, noise_std=0.5)
+    about = Scoring(measured=np.array([[9.0]]), predicted_best=1.0, noise=0.5)
     prediction, some = proxy.predict(MOLECULES[:4]), MOLECULES[:4]
-    scored = scores(acquisition, prediction, context)
+    scored = acquisition.score((prediction,), about)
     assert np.argsort(-scored).tolist() == [0, 1, 2, 3]
     believer = build("selector", {"kind": "kriging_believer"})
-    assert choose(believer, acquisition, proxy, context, some, prediction, scored, 2, space=Molecules(), seed=0) == [
+    assert choose(believer, acquisition, proxy, about, some, prediction, scored, 2, space=Molecules(), seed=0) == [
         0,
         2,
     ]
@@ -205,7 +204,7 @@ def test_nothing_asked_for_and_nothing_offered_give_nothing(kind):
     here = Round({"kind": kind})
     assert here.choose(0) == []
     nothing = Prediction(np.zeros(0), np.ones(0))
-    given = here.context, [], nothing, np.zeros(0), 3
+    given = here.about, [], nothing, np.zeros(0), 3
     assert choose(here.selector, here.acquisition, here.proxy, *given, space=Molecules(), seed=0) == []
 
 
@@ -243,7 +242,7 @@ def test_descriptors_are_in_deviations_of_all_that_is_looked_at_and_count_for_fi
     here.selector.options, here.selector.wants_train = SimpleNamespace(features="descriptors"), True
     here.choose(2)
     both = np.concatenate([here.selector.pool.features, here.selector.pool.train_features])
-    table = features_of([*MOLECULES, *here.context.objects]).dense
+    table = features_of([*MOLECULES, *here.about.objects]).dense
     varied = table.std(0) > 0
     z = (table[:, varied] - table[:, varied].mean(0)) / table[:, varied].std(0)
     assert np.abs(z).max() > 5.5
@@ -265,9 +264,9 @@ def test_the_proxy_is_asked_about_the_shortlist_and_the_measured_only():
         build("selector", {"kind": "lcmd", "features": "last_layer", "pool": 4}),
         build("acquisition", UCB),
     )
-    context = ScoringContext(1.0, True, objects=("CCO",))
+    about = Scoring(("CCO",), measured=np.array([[1.0]]))
     chosen = choose(
-        selector, acquisition, proxy, context, MOLECULES, proxy.predict(MOLECULES), mean, 3, space=Molecules(), seed=0
+        selector, acquisition, proxy, about, MOLECULES, proxy.predict(MOLECULES), mean, 3, space=Molecules(), seed=0
     )
     assert set(chosen) < {9, 10, 11, 12}
     assert asked == [*MOLECULES[9:], "CCO"]

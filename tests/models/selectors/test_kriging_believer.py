@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.records import Prediction
-from models.acquisition.base import scores
-from models.protocols import Pool, ScoringContext
+from models.protocols import Pool, Scoring
 from models.registry import build
 from models.selectors.kriging_believer import KrigingBeliever
 from tests.models.selectors.pools import complete, covariance_of, from_matrix
@@ -36,24 +35,23 @@ def prediction_of(mean, covariance):
     return Prediction(mean, np.sqrt(covariance.diagonal() + NOISE))
 
 
-def problem(seed, m, maximise, config):
+def problem(seed, m, config):
     """Return a pool, and the batch by refitting."""
     rng = np.random.default_rng(seed)
     kernel = covariance_of(rng.normal(size=(m + 5, 2)))
     members, known, values = list(range(m)), list(range(m, m + 5)), rng.normal(size=5)
-    acquisition, better = build("acquisition", config), max if maximise else min
+    acquisition = build("acquisition", config)
 
     def score(prediction, best):
-        return scores(acquisition, prediction, ScoringContext(best, maximise))
+        return acquisition.score((prediction,), Scoring(predicted_best=best))
 
     mean, covariance = posterior(kernel, known, values, members)
-    best = float(better(values))
+    best = float(max(values))
     pool = Pool(
         scores=score(prediction_of(mean, covariance), best),
         prediction=prediction_of(mean, covariance),
         joint=from_matrix(mean, covariance),
         rescore=lambda rows, prediction, best: score(prediction, best),
-        maximise=maximise,
         best=best,
     )
 
@@ -61,7 +59,7 @@ def problem(seed, m, maximise, config):
         believed, believed_values, chosen = list(known), list(values), []
         while len(chosen) < n:
             mean, covariance = posterior(kernel, believed, np.array(believed_values), members)
-            value = score(prediction_of(mean, covariance), float(better(believed_values)))
+            value = score(prediction_of(mean, covariance), float(max(believed_values)))
             at = max((i for i in members if i not in chosen), key=lambda i: value[i])
             chosen.append(at)
             believed.append(at)
@@ -72,10 +70,10 @@ def problem(seed, m, maximise, config):
 
 
 @pytest.mark.parametrize("config", ACQUISITIONS.values(), ids=ACQUISITIONS)
-@given(seed=seeds, maximise=st.booleans())
+@given(seed=seeds)
 @settings(max_examples=30, deadline=None)
-def test_it_is_the_process_fitted_again_with_the_predicted_means_as_measurements(config, seed, maximise):
-    pool, refitted = problem(seed, 12, maximise, config)
+def test_it_is_the_process_fitted_again_with_the_predicted_means_as_measurements(config, seed):
+    pool, refitted = problem(seed, 12, config)
     assert KrigingBeliever().select(pool, 6) == refitted(6)
 
 
@@ -92,24 +90,22 @@ def test_believing_spreads_the_batch_where_the_best_scores_are_neighbours():
     assert KrigingBeliever().select(pool, 2) == [0, 3]
 
 
-@pytest.mark.parametrize(("maximise", "expected"), [(True, [None, 2.0, 5.0]), (False, [None, 2.0, 1.0])])
-def test_the_best_value_is_raised_by_what_is_believed(maximise, expected):
+def test_the_best_value_is_raised_by_what_is_believed():
     asked = [None]
 
     def rescore(rows, prediction, best):
         asked.append(best)
         return np.array([0.0, 9.0, 8.0, 7.0])
 
-    mean = np.array([2.0, 5.0 if maximise else 1.0, 3.0, 3.0])
+    mean = np.array([2.0, 5.0, 3.0, 3.0])
     pool = Pool(
         scores=np.array([4.0, 3.0, 2.0, 1.0]),
         prediction=Prediction(mean, np.ones(4)),
         joint=from_matrix(mean, 0.5 * np.eye(4)),
         rescore=rescore,
-        maximise=maximise,
     )
     assert KrigingBeliever().select(pool, 3) == [0, 1, 2]
-    assert asked == expected
+    assert asked == [None, 2.0, 5.0]
 
 
 def test_means_stay_and_a_deviation_never_falls_below_the_noise():

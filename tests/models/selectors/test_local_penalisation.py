@@ -13,7 +13,7 @@ from scipy.stats import norm
 from data.records import Prediction
 from models.protocols import Pool
 from models.selectors.local_penalisation import LocalPenalisation
-from tests.models.selectors.pools import by_score, complete, moved, rotation, signed, squared_distances
+from tests.models.selectors.pools import by_score, complete, moved, rotation, squared_distances
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -22,10 +22,10 @@ def by_the_formula(pool, n, *, fingerprints):
     members = by_score(pool)
     points = pool.fingerprints if fingerprints else pool.features
     distance = np.sqrt(squared_distances(points, points, fingerprints=fingerprints))
-    mean, std = signed(pool.prediction, pool.maximise), pool.prediction.std
+    mean, std = pool.prediction.mean, pool.prediction.std
     top = max(mean[members])
     if pool.best is not None:
-        top = max(top, pool.best if pool.maximise else -pool.best)
+        top = max(top, pool.best)
     near = members[:100]
     slope = max(
         (abs(mean[i] - mean[j]) / distance[i, j] for i in near for j in near if distance[i, j] > 1e-9), default=0.0
@@ -48,13 +48,12 @@ def by_the_formula(pool, n, *, fingerprints):
 @given(
     seed=seeds,
     m=st.integers(1, 14),
-    maximise=st.booleans(),
     best=st.none() | st.floats(-3, 3),
     log_scores=st.booleans(),
 )
 @settings(max_examples=50, deadline=None)
-def test_it_is_the_formula(features, seed, m, maximise, best, log_scores):
-    pool = replace(complete(seed, m, maximise=maximise, best=best), log_scores=log_scores)
+def test_it_is_the_formula(features, seed, m, best, log_scores):
+    pool = replace(complete(seed, m, best=best), log_scores=log_scores)
     chosen = LocalPenalisation(features=features).select(pool, 7)
     assert chosen == by_the_formula(pool, 7, fingerprints=features == "fingerprints")
 
@@ -105,16 +104,14 @@ def test_moving_turning_and_stretching_the_coordinates_changes_nothing(seed):
     assert selector.select(moved(pool, lambda x: 7.0 * x @ turn + 30.0), 10) == selector.select(pool, 10)
 
 
-@given(seed=seeds, maximise=st.booleans())
+@given(seed=seeds)
 @settings(max_examples=20, deadline=None)
-def test_the_unit_and_the_sign_of_the_target_change_nothing(seed, maximise):
-    pool = complete(seed, 15, maximise=True, best=1.0)
-    sign = 1.0 if maximise else -1.0
+def test_the_unit_of_the_target_changes_nothing(seed):
+    pool = complete(seed, 15, best=1.0)
     other = replace(
         pool,
         scores=50.0 * pool.scores + 3.0,
-        prediction=Prediction(sign * (50.0 * pool.prediction.mean + 3.0), 50.0 * pool.prediction.std),
-        best=sign * 53.0,
-        maximise=maximise,
+        prediction=Prediction(50.0 * pool.prediction.mean + 3.0, 50.0 * pool.prediction.std),
+        best=53.0,
     )
     assert LocalPenalisation().select(other, 7) == LocalPenalisation().select(pool, 7)

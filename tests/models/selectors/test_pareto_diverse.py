@@ -22,11 +22,8 @@ def dominates(a, b):
 
 
 def criteria_of(pool):
-    if pool.objectives:
-        columns = [one.mean if up else -one.mean for one, up in zip(pool.objectives, pool.goals, strict=True)]
-    else:
-        columns = [pool.prediction.mean if pool.maximise else -pool.prediction.mean, pool.prediction.std]
-    return np.column_stack(columns)
+    several = [one.mean for one in pool.objectives]
+    return np.column_stack(several or [pool.prediction.mean, pool.prediction.std])
 
 
 def fronts_of(values, members):
@@ -59,30 +56,31 @@ def by_brute_force(pool, n, *, fingerprints):
     n=st.integers(0, 14),
     measured=st.sampled_from([0, 3]),
     several=st.booleans(),
-    maximise=st.booleans(),
     ties=st.booleans(),
 )
 @settings(max_examples=50, deadline=None)
 def test_fronts_come_whole_and_in_order_and_the_farthest_of_a_front_first(
-    features, seed, m, n, measured, several, maximise, ties
+    features, seed, m, n, measured, several, ties
 ):
     # Where equal distances are rounded, rounding decides between them; similarities of counts are exact.
     ties = ties and features == "fingerprints"
-    pool = complete(seed, m, measured, features=features, maximise=maximise, ties=ties)
+    pool = complete(seed, m, measured, features=features, ties=ties)
     if not several:
-        pool = replace(pool, objectives=(), goals=())
+        pool = replace(pool, objectives=())
     expected = by_brute_force(pool, n, fingerprints=features == "fingerprints")
     assert ParetoDiverse(features=features).select(pool, n) == expected
 
 
 def test_a_better_score_does_not_lift_a_dominated_candidate():
     # Nothing is measured, and the best score is that of the one candidate that another dominates.
-    objectives = (Prediction(np.array([0.0, 2.0, 1.0]), np.ones(3)), Prediction(np.array([5.0, 1.0, 3.0]), np.ones(3)))
+    objectives = (
+        Prediction(np.array([0.0, 2.0, 1.0]), np.ones(3)),
+        Prediction(np.array([-5.0, -1.0, -3.0]), np.ones(3)),
+    )
     pool = Pool(
         scores=np.array([9.0, 1.0, 2.0]),
         features=np.array([[0.0], [1.0], [5.0]]),
         objectives=objectives,
-        goals=(True, False),
     )
     assert ParetoDiverse(features="descriptors").select(pool, 3) == [1, 2, 0]
 
@@ -92,8 +90,6 @@ def test_with_one_objective_the_mean_and_the_deviation_are_traded():
     prediction = Prediction(np.array([3.0, 1.0, 2.0, 1.5]), np.array([0.1, 2.0, 1.0, 0.5]))
     pool = Pool(scores=prediction.mean, prediction=prediction, features=np.array([[0.0], [10.0], [4.0], [100.0]]))
     assert ParetoDiverse(features="descriptors").select(pool, 4) == [0, 1, 2, 3]
-    low = replace(pool, prediction=Prediction(-prediction.mean, prediction.std), maximise=False)
-    assert ParetoDiverse(features="descriptors").select(low, 4) == [0, 1, 2, 3]
 
 
 @given(seed=seeds)
