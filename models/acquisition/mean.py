@@ -8,7 +8,7 @@ from models.protocols import Scoring
 
 
 class Mean(BaseAcquisition):
-    """The predicted mean."""
+    """The predicted mean: what is unsure counts for nothing."""
 
     kind = "mean"
 
