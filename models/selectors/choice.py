@@ -132,7 +132,7 @@ def _joint(proxy: JointProxy, names: list[str]) -> Joint:
 def _rescore(acquisition: Acquisition, about: Scoring, names: list[str]) -> Rescore:
     def rescore(indices: Sequence[int], prediction: Prediction, best: float | None) -> FloatArray:
         some = tuple(names[i] for i in indices)
-        # What a selector believes is a prediction, and better than whatever was measured or predicted before.
+        # `best` is the best of what was known and of the predictions that the selector believes.
         return acquisition.score((prediction,), replace(about, objects=some, predicted_best=best))
 
     return rescore
