@@ -17,7 +17,7 @@ import torch
 from pyarrow import parquet
 
 from data.records import JsonDict
-from models.proxies.calibration import Calibrated, calibrated
+from models.proxies.calibration import Calibrated, Calibration, calibrated
 from models.registry import build
 
 _EARLIER = "smiles"
@@ -54,6 +54,10 @@ def _plain_state(value: Any) -> Any:
     return sys.intern(value) if type(value) is str else value
 
 
+CALIBRATION = "calibration.json"
+"""File of the calibration that is a campaign's own."""
+
+
 def load_state(path: Path) -> dict[str, Any]:
     """Read what `save_state` wrote; refuses anything but plain values and tensors."""
     state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
@@ -63,15 +67,20 @@ def load_state(path: Path) -> dict[str, Any]:
 def load_proxy(folder: Path) -> Calibrated:
     """Rebuild a fitted proxy from `proxy.json` and `proxy.pt`, which holds its calibration too.
 
+    A campaign's own calibration, in `calibration.json`, comes before that: the state, which all share, stays one file.
     Two stages of a round ask for one proxy, so the last is kept in the process: by content, for predicting only.
     """
-    return _rebuilt((folder / "proxy.json").read_bytes(), (folder / "proxy.pt").read_bytes())
+    own = folder / CALIBRATION
+    told = own.read_bytes() if own.is_file() else b""
+    return _rebuilt((folder / "proxy.json").read_bytes(), (folder / "proxy.pt").read_bytes(), told)
 
 
 @lru_cache(maxsize=1)
-def _rebuilt(config: bytes, state: bytes) -> Calibrated:
+def _rebuilt(config: bytes, state: bytes, calibration: bytes) -> Calibrated:
     proxy = calibrated(build("proxy", json.loads(config)))
     proxy.load_state(torch.load(io.BytesIO(state), weights_only=True, map_location="cpu"))
+    if calibration:
+        proxy.calibration = Calibration(np.array(json.loads(calibration)["knots"], dtype=np.float64).reshape(-1, 2))
     return proxy
 
 

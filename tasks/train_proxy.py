@@ -25,11 +25,10 @@ from data.records import Arm, FloatArray, JsonDict, Prediction
 from models.parts import proxy_spec, space_of
 from models.protocols import Proxy, SelfTestingProxy
 from models.proxies.calibration import (
+    Calibration,
     Purchases,
     calibrate_across,
     calibrated,
-    calibration_of,
-    calibration_state,
     fit_calibration,
     purchase_factor,
     widened,
@@ -41,7 +40,7 @@ from models.registry import build
 from models.spaces.base import BaseSpace
 from tasks.shared_files import share
 from tasks.stages import CODE_VERSION, BadInput, CampaignContext, CampaignRef, StageRef, folder_sha256, run_stage
-from tasks.storage import load_state, read_json, read_table, save_state, write_json
+from tasks.storage import CALIBRATION, load_state, read_json, read_table, save_state, write_json
 from tasks.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -107,7 +106,8 @@ def purchases_of(frame: pd.DataFrame) -> Purchases:
 def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: StageRef | None = None) -> StageRef:
     """Train the proxy of a round on all measurements so far; a network with `refit: replay` goes on from `previous`.
 
-    Results: `proxy.json` (configuration), `proxy.pt` (state, calibration included), `heldout.csv` and `random.csv`
+    Results: `proxy.json` (configuration), `proxy.pt` (state, calibration included; `calibration.json` comes before it,
+    where the campaign's purchases say more), `heldout.csv` and `random.csv`
     (out-of-fold predictions of the split by family and the random one), `training.json`; with `refit: replay` also
     `models.pt`, what the next round goes on from.
     """
@@ -360,8 +360,8 @@ def _use(
     factor = 1.0 if config.calibration == "none" else purchase_factor(bought)
     if factor != 1.0:
         # The store keeps what depends on the measurements alone; what they were bought on is this campaign's.
-        state = load_state(folder / "proxy.pt")
-        save_state(folder / "proxy.pt", state | calibration_state(widened(calibration_of(state), factor)))
+        knots = np.array(training["calibration"]["knots"], dtype=np.float64).reshape(-1, 2)
+        write_json(folder / CALIBRATION, {"knots": widened(Calibration(knots), factor).knots.tolist()})
     training["purchases"] = {"n": len(bought), "factor": factor}
     write_json(folder / "training.json", training)
     parts = ("heldout", "heldout_raw", "random")

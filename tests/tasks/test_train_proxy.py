@@ -8,7 +8,7 @@ from data.config import ProxyConfig
 from data.records import Prediction
 from models.registry import Component
 from models.spaces.molecules import Molecules
-from tasks.storage import read_json
+from tasks.storage import load_proxy, read_json
 from tasks.train_proxy import TrainingData, trained
 from tasks.workspace import Workspace
 
@@ -163,3 +163,15 @@ def test_a_trained_proxy_damaged_under_all_its_names_is_trained_again_to_the_sam
     assert file.read_bytes() == whole
     (stored,) = bench.home.glob("proxies/*/proxy.pt")
     assert stored.read_bytes() == whole
+
+
+def test_what_purchases_say_of_deviations_is_kept_beside_the_state_that_all_share(bench, monkeypatch):
+    monkeypatch.setattr("tasks.train_proxy.purchase_factor", lambda bought: 3.0)
+    bench.write_config(rounds=1)
+    assert bench.run().exit == 0
+    (folder,) = (file.parent for file in bench.home.rglob("round-001/train_proxy/proxy.pt"))
+    (stored,) = (file.parent for file in bench.home.glob("proxies/*/proxy.pt"))
+    assert (folder / "proxy.pt").stat().st_ino == (stored / "proxy.pt").stat().st_ino
+    own, shared = (load_proxy(place).predict(["CCO", "c1ccccc1"]) for place in (folder, stored))
+    np.testing.assert_array_equal(own.mean, shared.mean)
+    np.testing.assert_allclose(own.std, 3.0 * shared.std, rtol=1e-9)
