@@ -103,9 +103,17 @@ class Nearness:
             objects: n objects.
             known: features of the known ones, as `features` makes them.
         """
+        return self.to_nearest(known)(objects)
+
+    def to_nearest(self, known: Features) -> Callable[[Sequence[str]], FloatArray]:
+        """Return what gives `nearest` to the same known ones again and again: they are made ready once."""
         similarity = self.to(known)
-        parts = [similarity(self.features(objects[at : at + _CHUNK]), 0) for at in range(0, len(objects), _CHUNK)]
-        return np.concatenate([np.zeros(0), *(part.max(1, initial=0.0) for part in parts)])
+
+        def nearest(objects: Sequence[str]) -> FloatArray:
+            parts = [similarity(self.features(objects[at : at + _CHUNK]), 0) for at in range(0, len(objects), _CHUNK)]
+            return np.concatenate([np.zeros(0), *(part.max(1, initial=0.0) for part in parts)])
+
+        return nearest
 
     def nearest_outside(self, objects: Sequence[str], *folds: Sequence[int]) -> list[FloatArray]:
         """Return, per division into folds, the similarity of each of n objects to the nearest outside its own fold.

@@ -26,7 +26,7 @@ class ApplicabilityDomain:
             min_similarity: limit in [0, 1].
             nearness: how alike two objects are.
         """
-        self._known, self._nearness = nearness.features(training), nearness
+        self._nearest = nearness.to_nearest(nearness.features(training))
         self.min_similarity = min_similarity
 
     def similarity(self, objects: Sequence[str]) -> FloatArray:
@@ -35,7 +35,7 @@ class ApplicabilityDomain:
         Raises:
             ValueError: one of the texts is no valid object.
         """
-        return self._nearness.nearest(objects, self._known)
+        return self._nearest(objects)
 
     def refuse(self, objects: Sequence[str]) -> list[str | None]:
         """Return, per object, None if it is inside the domain or one sentence that says why it is refused."""
