@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from data.goals import Goal, Goals
+from data.goals import SIGNS, Goal, Goals
 from data.yaml_text import DEEPEST, YamlError, parse_yaml, read_yaml, shown
 
 EXTENDABLE = ("rounds", "budget")
@@ -92,13 +92,42 @@ class SpaceConfig(_Open):
 
 
 class ObjectiveConfig(_Strict):
-    """What to improve and who measures it."""
+    """What to improve, or to keep within limits, and who measures it."""
 
     name: str = Field(min_length=1)
-    goal: Literal["maximise", "minimise"] = "maximise"
+    goal: Literal["maximise", "minimise", "satisfy", "target"] = "maximise"
+    """`satisfy`: only the limits count; `target`: as close to `target` as can be."""
     oracle: Spec
+    at_least: float | None = None
+    """Least allowed value, in the objective's own unit."""
+    at_most: float | None = None
+    """Largest allowed value, in the objective's own unit."""
+    target: float | None = None
+    """The wanted value of the goal `target`."""
     tolerated_failure_rate: float = Field(default=0.5, ge=0, le=1)
     """Share of a round's calls that may fail before the campaign stops."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        limits = [name for name in ("at_least", "at_most") if getattr(self, name) is not None]
+        if self.goal == "satisfy" and not limits:
+            raise ValueError("the goal 'satisfy' needs a limit; give at_least, at_most or both")
+        if self.goal == "target" and self.target is None:
+            raise ValueError("the goal 'target' needs the value to come close to; give `target`")
+        if self.goal != "target" and self.target is not None:
+            raise ValueError(f"`target` is of the goal 'target', and the goal is {self.goal!r}; leave one of them out")
+        if self.goal == "target" and limits:
+            raise ValueError(
+                f"{' and '.join(limits)} beside a target: write the limits as another objective of the same oracle, "
+                "with the goal 'satisfy'; it costs no further call"
+            )
+        self.wanted()  # refuses limits that leave nothing between them
+        return self
+
+    def wanted(self) -> Goal:
+        """Return what is wanted of the values."""
+        sign = SIGNS[self.goal]
+        return Goal(self.name, sign, at_least=self.at_least, at_most=self.at_most, target=self.target)
 
 
 class DataConfig(_Open):
@@ -251,22 +280,29 @@ class CampaignConfig(_Strict):
         return placed
 
     @model_validator(mode="after")
-    def _one_objective(self) -> Self:
-        if len(self.objectives) > 1:
+    def _objectives_apart(self) -> Self:
+        names = [one.name for one in self.objectives]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
             raise ValueError(
-                f"got {len(self.objectives)} objectives; a campaign takes one so far. Combine them in a `python` oracle"
+                f"two objectives are called {twice[0]!r}; each is named in tables and files, so give each its own name"
+            )
+        if all(one.goal == "satisfy" for one in self.objectives):
+            raise ValueError(
+                f"nothing is to be improved: the goal of {' and '.join(names)} is 'satisfy'; give one objective the "
+                "goal maximise, minimise or target"
             )
         return self
 
     @property
     def objective(self) -> ObjectiveConfig:
-        """The objective of the campaign."""
-        return self.objectives[0]
+        """The first objective that is to be improved."""
+        return next(one for one in self.objectives if one.goal != "satisfy")
 
     @property
     def goals(self) -> Goals:
         """What is wanted of each objective."""
-        return Goals(Goal(one.name, 1 if one.goal == "maximise" else -1) for one in self.objectives)
+        return Goals(one.wanted() for one in self.objectives)
 
     def identity(self) -> str:
         """Return the sha256 of all that makes this campaign this campaign: everything but `EXTENDABLE`.

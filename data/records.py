@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
@@ -119,6 +119,11 @@ class CandidateRow(NamedTuple):
     """What its space says that other objects are the same of; empty: nothing, None: not looked up yet."""
     same_compound: str = ""
     """Ids of the other candidates of that compound, with blanks between, where they were looked for."""
+    values: Mapping[str, float] | None = None
+    """Objective -> measured value in its own unit, of a campaign that reads several values; `value` is then that of
+    the first objective to be improved, and the state is `done` once every objective has a value. None: of one."""
+    predicted: Mapping[str, tuple[float, float]] | None = None
+    """Objective -> mean and deviation that were predicted, of such a campaign. None: of one."""
 
 
 @dataclass(frozen=True, slots=True)

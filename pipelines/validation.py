@@ -38,6 +38,8 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
         SourceError: a data file, a table of values or a column is missing.
     """
     config = load_config(path, overrides)
+    if len(config.objectives) > 1 or config.goals[0].limited or config.goals[0].target is not None:
+        raise ConfigError("Campaigns of several objectives, of limits and of targets are not run yet.")
     base = path.absolute().parent
     tell_plugin_problems()
     space = space_of(config)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from data.config import CampaignConfig, derive_seed, digest
+from data.goals import Goals
 from data.ledger.campaigns import Campaign, CampaignState, LedgerError, StageRow
 from data.ledger.ledger import Ledger
 from data.records import JsonDict
@@ -98,9 +99,14 @@ class CampaignContext:
         return self.campaign.config
 
     @property
+    def goals(self) -> Goals:
+        """What is wanted of each objective."""
+        return self.config.goals
+
+    @property
     def maximise(self) -> bool:
-        """Whether larger measured values are better."""
-        return self.config.objective.goal == "maximise"
+        """Whether larger values of the first objective to be improved are better."""
+        return self.goals.main.sign > 0
 
     def settings(self, *keys: str) -> JsonDict:
         """Return the parts of the configuration that a stage depends on, as far as they differ from the defaults.

@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.goals import Goals, goals_of
+
 if TYPE_CHECKING:
     from data.config import CampaignConfig
 
@@ -62,9 +64,14 @@ class Campaign:
         return parsed_config(self.stored, self.name).beside(self.base)
 
     @property
+    def goals(self) -> Goals:
+        """What is wanted of each objective; read without the schema, which `discover status` does not wait for."""
+        return goals_of(json.loads(self.stored)["objectives"])
+
+    @property
     def maximise(self) -> bool:
-        """Whether larger values are better."""
-        return bool(json.loads(self.stored)["objectives"][0]["goal"] == "maximise")
+        """Whether larger values of the first objective to be improved are better."""
+        return self.goals.main.sign > 0
 
     @property
     def slug(self) -> str:

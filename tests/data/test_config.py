@@ -72,7 +72,7 @@ def test_an_override_that_is_no_yaml_is_plain_text(tmp_path, text):
         ("proxy.domain=x", "proxy.domain: expected a section with keys among min_similarity (got 'x')"),
         (
             "objectives.0=1",
-            "objectives.0: expected a section with keys among goal, name, oracle, tolerated_failure_rate",
+            "objectives.0: expected a section with keys among at_least, at_most, goal, name, oracle, target, tolerated_failure_rate",
         ),
         ("acquisition=best", "acquisition: expected keys with values, {key: value} (got 'best')"),
         ("objectives=1", "objectives: expected a list, [a, b] (got 1)"),
@@ -131,3 +131,40 @@ def test_seeds_differ_by_purpose_and_repeat():
     seeds = {derive_seed(0, round, stage) for round in range(20) for stage in ("a", "b")}
     assert len(seeds) == 40
     assert derive_seed(3, "x") == derive_seed(3, "x") != derive_seed(4, "x")
+
+
+AFFINITY = {"name": "affinity", "oracle": {"kind": "xtb"}}
+
+
+@pytest.mark.parametrize(
+    ("objectives", "told"),
+    [
+        ([AFFINITY, AFFINITY], "two objectives are called 'affinity'"),
+        ([{**AFFINITY, "goal": "satisfy"}], "the goal 'satisfy' needs a limit"),
+        ([{**AFFINITY, "goal": "satisfy", "at_least": 1}], "nothing is to be improved"),
+        ([{**AFFINITY, "goal": "target"}], "the goal 'target' needs the value to come close to"),
+        ([{**AFFINITY, "target": 3}], "`target` is of the goal 'target', and the goal is 'maximise'"),
+        ([{**AFFINITY, "goal": "target", "target": 3, "at_most": 4}], "at_most beside a target"),
+        ([{**AFFINITY, "at_least": 3, "at_most": 2}], "allows values from 3 to 2, which are none"),
+    ],
+)
+def test_objectives_that_say_nothing_or_two_things_are_refused(objectives: list[dict[str, object]], told: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_config({"name": "x", "objectives": objectives})
+    assert told in str(refused.value)
+
+
+def test_the_goals_of_a_campaign_are_signs_limits_and_targets() -> None:
+    objectives = [
+        {**AFFINITY, "name": "a", "goal": "satisfy", "at_least": -4},
+        {**AFFINITY, "name": "b", "goal": "minimise", "at_most": 0.3},
+        {**AFFINITY, "name": "c", "goal": "target", "target": 7.4},
+    ]
+    config = parse_config({"name": "x", "objectives": objectives})
+    assert config.goals.signs == (0, -1, 1)
+    assert config.goals.improved == (1, 2)
+    assert config.goals.main.name == config.objective.name == "b"
+    assert config.goals.signed([-5, 0.2, 7.0]) == pytest.approx((-5, -0.2, -0.4))
+    assert config.goals.feasible({"a": -4, "b": 0.3, "c": 0})
+    assert not config.goals.feasible({"a": -4.1, "b": 0.3, "c": 7.4})
+    assert not config.goals.feasible({"a": -4, "c": 7.4})
