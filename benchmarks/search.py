@@ -91,8 +91,9 @@ def search(given: argparse.Namespace, seed: int, library: list[str], folder: Pat
         measured = np.array([values[obj] for obj in objects])
         proxy = build("proxy", yaml.safe_load(given.proxy))
         proxy.fit(objects, measured, seed=0)
-        about = about_round(acquisition, proxy, objects, measured, seed=turn, space=space)
-        reward = AcquisitionReward(proxy, acquisition, [], measured, inverse_temperature=3.0, about=about)
+        values_by_row = measured[:, None]
+        about = about_round(acquisition, (proxy,), objects, values_by_row, seed=turn, space=space)
+        reward = AcquisitionReward((proxy,), acquisition, [], values_by_row, inverse_temperature=3.0, about=about)
         order = np.lexsort((objects, -measured))
         known = tuple(objects[i] for i in order)
         generator = build("generator", yaml.safe_load(given.generator))
@@ -102,7 +103,7 @@ def search(given: argparse.Namespace, seed: int, library: list[str], folder: Pat
                 log_reward=reward,
                 seed=1000 * seed + turn,
                 known=known,
-                known_log_reward=reward.of_values(measured[order]),
+                known_log_reward=reward.of_values(values_by_row[order]),
                 sources=tuple(sources[obj] for obj in known),
                 library=tuple(library),
                 warm_start=warm_start,

@@ -42,7 +42,7 @@ from data.tables.shipped import labelled_library  # noqa: E402
 from models.acquisition.base import about_round, fewest_objectives  # noqa: E402
 from models.featurisers.cache import features  # noqa: E402
 from models.featurisers.nearness import min_max  # noqa: E402
-from models.protocols import Pool, Proxy  # noqa: E402
+from models.protocols import Pool, Proxy, Scoring  # noqa: E402
 from models.registry import build, kinds  # noqa: E402
 from models.selectors.choice import choose  # noqa: E402
 from models.spaces.molecules import Molecules  # noqa: E402
@@ -52,8 +52,8 @@ SHARE = 0.01
 """Of the library: the start, each round's batch, and what counts as the best."""
 ROUNDS = 5
 LEFT_OUT = {
-    "constrained": "without a constraint it is its inner acquisition",
-    "constrained_bound": "without a constraint it is the upper confidence bound",
+    "constrained": "without a limit it is its inner acquisition",
+    "constrained_bound": "without a limit it is the upper confidence bound",
     "cost_aware": "here every measurement costs the same",
 }
 """Acquisitions of one objective that this task cannot tell from another one."""
@@ -111,19 +111,19 @@ class Search:
             round_seed = derive_seed(seed, "selection", number)
             about = about_round(
                 score_of,
-                proxy,
+                (proxy,),
                 [self.smiles[i] for i in measured],
-                self.values[measured],
+                self.values[measured, None],
                 seed=round_seed,
             )
             scored = score_of.score((prediction,), replace(about, objects=tuple(names)))
             chosen = choose(
                 select,
                 score_of,
-                proxy,
+                (proxy,),
                 about,
                 names,
-                prediction,
+                (prediction,),
                 scored,
                 self.batch,
                 space=Molecules(),
@@ -251,12 +251,12 @@ def speed() -> Section:
         options |= {"features": "descriptors"} if "features" in fields else {}
         pool = Pool(
             scores=mean + std,
-            prediction=Prediction(mean, std),
+            predictions=(Prediction(mean, std),),
+            about=Scoring(predicted_best=float(mean.max())),
             features=features_of_pool.copy(),
             train_features=rng.standard_normal((SPEED_TRAIN, SPEED_FEATURES)),
-            joint=joint,
-            rescore=lambda indices, prediction, best: prediction.mean + prediction.std,
-            best=float(mean.max()),
+            joints=(joint,),
+            rescore=lambda indices, predictions, believed: predictions[0].mean + predictions[0].std,
             seed=0,
         )
         selector, begin = build("selector", options), time.process_time()

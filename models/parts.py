@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data.config import CampaignConfig, ControlConfig, GeneratorConfig, ProxyConfig
+from data.goals import Goals
 from data.records import FloatArray
-from models.acquisition.base import about_round, built, fewest_objectives
+from models.acquisition.base import about_round, built, fewest_objectives, heeds_limits, takes
 from models.acquisition.log_reward import AcquisitionReward
 from models.oracles.base import bound, oracle_parts
 from models.protocols import Acquisition, EmbeddingProxy, Generator, JointProxy, Oracle, Proxy, Screen, Selector
 from models.proxies.oriented import oriented
-from models.registry import ComponentError, build, find, located
+from models.registry import ComponentError, build, find, kinds, located
 from models.screens.domain import ApplicabilityDomain
 from models.screens.space import InSpace
 from models.spaces.base import BaseSpace
@@ -68,20 +71,35 @@ def parts_of_oracle(config: CampaignConfig, base: Path) -> dict[str, str]:
 
 
 def acquisition_of(config: CampaignConfig) -> Acquisition:
-    """Return the campaign's acquisition, its options read by the signs of the campaign's goals.
+    """Return the campaign's acquisition, its options read by the campaign's goals, under the limits that there are.
+
+    A file that leaves the acquisition as it is by default gets the expected hypervolume improvement where several
+    objectives are to be improved. Limits are heeded by `constrained` around an acquisition that does not do so itself.
 
     Raises:
-        ComponentError: it is unknown or called in another way, or it needs more objectives than the campaign has.
+        ComponentError: it is unknown or called in another way, or it is not for so many objectives to improve.
     """
-    acquisition = built(config.acquisition, config.goals.signs)
-    wanted = fewest_objectives(acquisition)
-    if wanted > len(config.objectives):
-        raise ComponentError(
-            f"The acquisition {config.acquisition['kind']!r} weighs at least {wanted} objectives against each other; "
-            f"this campaign has {len(config.objectives)}. Use an acquisition of one objective, such as "
-            "upper_confidence_bound."
-        )
+    goals, spec = config.goals, config.acquisition
+    wanted = len(goals.improved)
+    if wanted > 1 and spec == CampaignConfig.model_fields["acquisition"].get_default(call_default_factory=True):
+        spec = {"kind": "expected_hypervolume_improvement"}
+    improved = Goals(goals[k] for k in goals.improved)
+    acquisition = built(spec, improved)
+    if not takes(acquisition, wanted):
+        raise ComponentError(_of_another_number(spec, fewest_objectives(acquisition), wanted))
+    if any(goal.limited for goal in goals) and not heeds_limits(acquisition):
+        return built({"kind": "constrained", "inner": spec}, improved)
     return acquisition
+
+
+def _of_another_number(spec: Mapping[str, Any], fewest: int, wanted: int) -> str:
+    fitting = [kind for kind, part in kinds("acquisition").items() if takes(part, wanted)]
+    fitting = [kind for kind in fitting if kind not in ("constrained", "cost_aware")] if wanted > 1 else fitting
+    what = f"weighs at least {fewest} objectives against each other" if fewest > 1 else "looks at one objective only"
+    return (
+        f"The acquisition {spec['kind']!r} {what}; this campaign has {wanted} to improve. Use one of "
+        f"{', '.join(fitting)}" + (", or constrained around one of them." if wanted > 1 else ".")
+    )
 
 
 def proxy_spec(config: ProxyConfig, space: BaseSpace[Any]) -> dict[str, Any]:
@@ -103,6 +121,12 @@ def selector_of(config: CampaignConfig) -> Selector:
         ComponentError: it is unknown, or it needs what the campaign's proxy does not have.
     """
     selector: Selector = build("selector", config.selector)
+    several = len(config.goals.improved)
+    if several > 1 and getattr(selector, "of_one_objective", False):
+        raise ComponentError(
+            f"The selector {config.selector['kind']!r} looks at one objective to improve; this campaign has {several}. "
+            "Use kriging_believer, thompson, pareto_diverse or another selector."
+        )
     proxy = build("proxy", proxy_spec(config.proxy, space_of(config)))
     if getattr(selector, "wants_joint", False) and not isinstance(proxy, JointProxy):
         raise ComponentError(
@@ -129,36 +153,55 @@ def generator_of(config: GeneratorConfig | ControlConfig, base: Path) -> Generat
     return generator
 
 
-def through_goal(config: CampaignConfig, proxy: Proxy, values: FloatArray) -> tuple[Proxy, FloatArray]:
-    """Return a proxy and n measured values as the campaign's goal sees them, signed: larger is better.
+def through_goal(
+    config: CampaignConfig, proxies: tuple[Proxy, ...], values: FloatArray
+) -> tuple[tuple[Proxy, ...], FloatArray]:
+    """Return K proxies and measured values as the campaign's goals see them, signed: larger is better.
 
     Args:
         config: of the campaign.
-        proxy: fitted, in the objective's own unit.
-        values: shape `(n,)`, in the objective's own unit.
+        proxies: one fitted per objective, in its own unit.
+        values: shape `(n, K)`, in the objectives' own units, nan where one was not measured.
+
+    Returns:
+        The proxies, and the signed values, shape `(n, K)`.
+
+    Raises:
+        ValueError: there is not one proxy and one column of values per objective.
     """
-    goal = config.goals[0]
-    return oriented(proxy, goal.sign), goal.factor * values
+    goals = config.goals
+    if not len(proxies) == len(goals) == values.shape[1]:
+        raise ValueError(
+            f"There is one proxy and one column of values per objective; got {len(proxies)} proxies, "
+            f"{values.shape[1]} columns and {len(goals)} objectives."
+        )
+    seen = tuple(oriented(proxy, goal) for proxy, goal in zip(proxies, goals, strict=True))
+    signed = [
+        goal.factor * column if goal.target is None else -np.abs(column - goal.target)
+        for goal, column in zip(goals, values.T, strict=True)
+    ]
+    return seen, np.column_stack(signed)
 
 
 def reward_of(
-    config: CampaignConfig, proxy: Proxy, molecules: list[str], measured: FloatArray, *, seed: int
+    config: CampaignConfig, proxies: tuple[Proxy, ...], objects: list[str], measured: FloatArray, *, seed: int
 ) -> AcquisitionReward:
     """Return the log-reward for the generator.
 
     Args:
         config: of the campaign.
-        proxy: fitted, seen through the campaign's goal.
-        molecules: n measured molecules.
-        measured: their signed values, shape `(n,)`.
+        proxies: one fitted per objective, seen through its goal.
+        objects: n measured objects.
+        measured: their signed values, shape `(n, K)`, nan where an objective was not measured.
         seed: of acquisitions that draw; one for the whole round.
     """
-    acquisition = acquisition_of(config)
+    acquisition, space = acquisition_of(config), space_of(config)
+    about = about_round(acquisition, proxies, objects, measured, seed=seed, goals=config.goals, space=space)
     return AcquisitionReward(
-        proxy,
+        proxies,
         acquisition,
-        [*screens_of(config), *domain_of(config, molecules)],
+        [*screens_of(config), *domain_of(config, objects)],
         measured,
         inverse_temperature=config.generator.inverse_temperature,
-        about=about_round(acquisition, proxy, molecules, measured, seed=seed, space=space_of(config)),
+        about=about,
     )

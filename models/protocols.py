@@ -16,6 +16,7 @@ from data.records import Candidate, FloatArray, Measurement, Prediction
 from models.spaces.base import BaseSpace
 
 Array = np.ndarray[Any, Any]
+BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 
 LogReward = Callable[[Sequence[str]], FloatArray]
 """Log-reward of n objects, shape `(n,)`, finite; larger is better; same object, same value (to 1e-6)."""
@@ -117,26 +118,49 @@ class Scoring:
     """Signed measured values, shape `(t, K)`, nan where an objective was not measured."""
     limits: tuple[tuple[float, float], ...] = ()
     """Least and largest allowed signed value of each objective, infinite where there is none; empty: no limits."""
+    improved: tuple[int, ...] = ()
+    """Positions of the objectives to be improved; of the others only the limits count. Empty: all of them."""
+    allowed: BoolArray | None = None
+    """Which of the t measured objects keep to limits that `limits` no longer tells, shape `(t,)`; None: all."""
     predicted_best: float | None = None
-    """What is believed to be the best of the first objective, where that is wanted: the best predicted mean over the
+    """What is believed to be the best of the main objective, where that is wanted: the best predicted mean over the
     measured objects, or what a selector believes to be measured."""
     noise: float = 0.0
-    """Standard deviation of the measurement noise inside the first prediction's, in its unit."""
+    """Standard deviation of the measurement noise inside the main objective's prediction, in its unit."""
     cost: FloatArray | None = None
     """Cost of measuring each object, shape `(n,)`, > 0."""
     space: BaseSpace[Any] | None = None
     """Of the objects; None: molecules."""
 
     @property
-    def best(self) -> float | None:
-        """What is to be improved on: the predicted best, else the best measured value of the first objective.
+    def main(self) -> int:
+        """Position of the first objective to be improved."""
+        return self.improved[0] if self.improved else 0
 
-        None before anything is measured.
+    @property
+    def limited(self) -> bool:
+        """Whether there is a limit."""
+        return any(np.isfinite(pair).any() for pair in self.limits)
+
+    @property
+    def feasible(self) -> BoolArray:
+        """Which of the t measured objects keep to all limits, shape `(t,)`; what was not measured keeps to none."""
+        feasible = np.ones(len(self.measured), dtype=bool) if self.allowed is None else self.allowed.copy()
+        for values, (low, high) in zip(self.measured.T, self.limits, strict=False):
+            if np.isfinite((low, high)).any():
+                feasible &= (low <= values) & (values <= high)
+        return feasible
+
+    @property
+    def best(self) -> float | None:
+        """What is to be improved on: the predicted best, else the best measured value of the main objective.
+
+        Only values that keep to all limits count. None before there is one.
         """
         if self.predicted_best is not None:
             return self.predicted_best
-        first = self.measured[:, 0]
-        known = first[~np.isnan(first)]
+        main = self.measured[:, self.main][self.feasible]
+        known = main[~np.isnan(main)]
         return float(known.max()) if len(known) else None
 
 
@@ -152,7 +176,8 @@ class Acquisition(Protocol):
         """Return `(n,)` scores; minus infinity forbids a candidate.
 
         Args:
-            predicted: one prediction of the n objects per objective, signed; the first is the target.
+            predicted: one prediction of the n objects per objective, signed. Those without a limit of their own to
+                heed see the objectives that are to be improved only: `constrained` heeds limits for them.
             about: what else is known.
 
         Raises:
@@ -161,60 +186,76 @@ class Acquisition(Protocol):
 
 
 Joint = Callable[[Sequence[int]], tuple[FloatArray, FloatArray]]
-"""Signed mean `(k,)` and covariance `(k, k)` of the function, without measurement noise, at k members of a pool."""
+"""Signed mean `(k,)` and covariance `(k, k)` of one objective, without measurement noise, at k members of a pool."""
 
-Rescore = Callable[[Sequence[int], Prediction, float | None], FloatArray]
-"""Scores `(k,)` that k members of a pool would have under another prediction and another best value."""
+Rescore = Callable[[Sequence[int], tuple[Prediction, ...], FloatArray], FloatArray]
+"""Scores `(k,)` that k members of a pool would have under other predictions, one per objective, with b more objects
+believed to be measured: their signed values, shape `(b, K)`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The m candidates that a batch is chosen from. Optional parts are None where the selector does not ask for them.
+    """The m candidates that a batch is chosen from. Optional parts are empty where the selector does not ask for them.
 
     Predictions and values are signed (`data.goals`): larger is better, whatever the goal.
 
     Attributes:
         scores: shape `(m,)`, larger is better, neither NaN nor infinity; minus infinity forbids a candidate.
-        prediction: of the m candidates, in the unit of the target.
+        predictions: of the m candidates, one per objective, each in its unit.
+        about: what is known in the round: measured values, limits, and which objectives are to be improved.
         fingerprints: Morgan counts, shape `(m, d)`, non-negative integers.
         features: what distances are taken in where that is not the fingerprints, shape `(m, f)`, float64.
         train_features: the same of the t measured objects, shape `(t, f)`; their fingerprints `(t, d)` where distances
             are taken in fingerprints.
-        joint: posterior of the function at members given by index.
-        rescore: scores of members under another prediction.
-        objectives: predictions of K >= 2 objectives; empty: the target alone.
-        best: what is to be improved on: the best measured value, or the best predicted one where the score looks at
-            that; None at first.
+        joints: of each objective the posterior of the function at members given by index.
+        rescore: scores of members under other predictions.
         log_scores: the scores are logarithms of a positive quantity.
         seed: of selectors that draw.
     """
 
     scores: FloatArray
-    prediction: Prediction | None = None
+    predictions: tuple[Prediction, ...] = ()
+    about: Scoring = field(default_factory=Scoring)
     fingerprints: Array | None = None
     features: FloatArray | None = None
     train_features: Array | None = None
-    joint: Joint | None = None
+    joints: tuple[Joint, ...] = ()
     rescore: Rescore | None = None
-    objectives: tuple[Prediction, ...] = ()
-    best: float | None = None
     log_scores: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
         m = len(self.scores)
-        parts: dict[str, Any] = {
-            "predictions": self.prediction,
-            "fingerprints": self.fingerprints,
-            "features": self.features,
-        }
-        parts |= {f"predictions of objective {k}": prediction for k, prediction in enumerate(self.objectives)}
+        parts: dict[str, Any] = {"fingerprints": self.fingerprints, "features": self.features}
+        parts |= {f"predictions of objective {k}": prediction for k, prediction in enumerate(self.predictions)}
         for name, part in parts.items():
             if part is not None and len(part) != m:
                 raise ValueError(f"A pool has one of each per score; got {len(part)} {name} and {m} scores.")
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """Of the main objective, the first that is to be improved; None if there are no predictions."""
+        return self.predictions[self.about.main] if self.predictions else None
+
+    @property
+    def joint(self) -> Joint | None:
+        """The posterior of the main objective; None if there is none."""
+        return self.joints[self.about.main] if self.joints else None
+
+    @property
+    def best(self) -> float | None:
+        """What is to be improved on in the main objective: the best measured value that keeps to all limits, or the
+        best predicted one where the score looks at that; None at first.
+        """
+        return self.about.best
+
+    @property
+    def improved(self) -> tuple[int, ...]:
+        """Positions of the objectives to be improved among the predictions."""
+        return self.about.improved or tuple(range(len(self.predictions)))
 
 
 @runtime_checkable

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from data.config import CampaignConfig
 from data.records import Arm, FloatArray, Prediction
 from models.acquisition.base import about_round, rounded
 from models.acquisition.constrained_bound import ConstrainedBound
 from models.featurisers.nearness import Nearness
 from models.parts import acquisition_of, selector_of, space_of, through_goal
-from models.protocols import Acquisition, Scoring
+from models.protocols import Acquisition, Proxy, Scoring
 from models.selectors.choice import choose
 from tasks.stages import BadInput, CampaignContext, CampaignRef, StageRef, run_stage
-from tasks.storage import load_proxy, read_table
+from tasks.storage import load_proxies, measured_values, read_table
 
 PREDICTION_COLUMNS = ["predicted_mean", "predicted_std", "score", "novelty"]
 
@@ -28,7 +31,9 @@ def select_batch(ref: CampaignRef, round: int, dataset: StageRef, proxy: StageRe
     """Choose what to buy.
 
     Results: `batch.parquet` (id, object, arm, source, predicted_mean, predicted_std, score, novelty) in the order of
-    purchase: acquisition and control arms interleaved, so that a budget that ends within the batch cuts both.
+    purchase: acquisition and control arms interleaved, so that a budget that ends within the batch cuts both. What is
+    predicted is the main objective, in its own unit; of several objectives, or under limits, the column `predicted` has
+    JSON of mean and standard deviation of each, by name, in own units.
     """
     with ref.open() as context:
         stage = run_stage(
@@ -56,21 +61,22 @@ def _select(
     passed = read_table(screened.path(context, "proposals.parquet"))
     passed = passed[passed["reason"].isna()].reset_index(drop=True)
     space = space_of(config)
-    acquisition, own_unit = acquisition_of(config), config.goals[0].factor
-    own: FloatArray = known["value"].to_numpy(dtype=np.float64)
-    fitted, values = through_goal(config, load_proxy(proxy.path(context, "")), own)
+    acquisition = acquisition_of(config)
+    own = load_proxies(proxy.path(context, ""), config)
+    fitted, values = through_goal(config, own, measured_values(known, config))
     measured: list[str] = known["object"].tolist()
-    about = about_round(acquisition, fitted, measured, values, seed=context.seed(round, "acquisition"), space=space)
+    seed = context.seed(round, "acquisition")
+    about = about_round(acquisition, fitted, measured, values, seed=seed, goals=config.goals, space=space)
 
-    def score(frame: pd.DataFrame) -> tuple[pd.DataFrame, Prediction]:
-        prediction, spread = fitted.predict(frame["object"].tolist()), float(known["value"].std())
-        scored = _score(frame, prediction, acquisition, about, spread)
-        scored = scored.assign(predicted_mean=own_unit * prediction.mean, predicted_std=prediction.std)
-        far = novelty(scored["object"].tolist(), measured, space.nearness)
-        return scored.assign(novelty=np.round(far, 6)), prediction
+    def score(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[Prediction, ...]]:
+        objects = frame["object"].tolist()
+        predictions, spread = tuple(one.predict(objects) for one in fitted), float(known["value"].std())
+        scored = _score(frame, predictions, acquisition, about, spread)
+        scored = scored.assign(**_told(config, own, predictions, objects))
+        return scored.assign(novelty=np.round(novelty(objects, measured, space.nearness), 6)), predictions
 
-    scored, prediction = score(passed)
-    if isinstance(acquisition, ConstrainedBound) and (verdict := acquisition.verdict((prediction,))) is not None:
+    scored, predictions = score(passed)
+    if isinstance(acquisition, ConstrainedBound) and (verdict := acquisition.verdict(predictions, about)) is not None:
         raise BadInput(verdict)
     chosen = choose(
         selector_of(config),
@@ -78,7 +84,7 @@ def _select(
         fitted,
         about,
         scored["object"].tolist(),
-        prediction,
+        predictions,
         scored["score"].to_numpy(dtype=np.float64),
         config.batch_size - n_control,
         space=space,
@@ -89,7 +95,8 @@ def _select(
     control = control[control["reason"].isna() & ~control["id"].isin(acquired["id"])].head(n_control)
     control = score(control.reset_index(drop=True))[0].assign(arm=str(Arm.CONTROL))
     batch = _interleave(acquired, control)
-    batch[["id", "object", "arm", "source", *PREDICTION_COLUMNS]].to_parquet(folder / "batch.parquet", index=False)
+    columns = [*PREDICTION_COLUMNS, *(["predicted"] if "predicted" in batch else [])]
+    batch[["id", "object", "arm", "source", *columns]].to_parquet(folder / "batch.parquet", index=False)
     return {
         "selected": len(acquired),
         "control": len(control),
@@ -99,10 +106,36 @@ def _select(
 
 
 def _score(
-    frame: pd.DataFrame, prediction: Prediction, acquisition: Acquisition, about: Scoring, spread: float
+    frame: pd.DataFrame,
+    predictions: tuple[Prediction, ...],
+    acquisition: Acquisition,
+    about: Scoring,
+    spread: float,
 ) -> pd.DataFrame:
     here = replace(about, objects=tuple(frame["object"]))
-    return frame.assign(score=rounded(acquisition.score((prediction,), here), acquisition, spread))
+    if len(about.improved or predictions) > 1:
+        spread = 1.0  # scores of several objectives are logarithms, ranks or in measured ranges
+    return frame.assign(score=rounded(acquisition.score(predictions, here), acquisition, spread))
+
+
+def _told(
+    config: CampaignConfig, proxies: tuple[Proxy, ...], predictions: tuple[Prediction, ...], objects: list[str]
+) -> dict[str, Any]:
+    """Return the columns that tell what is predicted, in the objectives' own units, from what is seen by the goals."""
+    goals = config.goals
+    own = [
+        Prediction(goal.factor * seen.mean, seen.std) if goal.target is None else proxy.predict(objects)
+        for goal, proxy, seen in zip(goals, proxies, predictions, strict=True)
+    ]
+    main = own[goals.index(goals.main)]
+    columns: dict[str, Any] = {"predicted_mean": main.mean, "predicted_std": main.std}
+    if len(goals) > 1 or goals[0].limited:
+        names = [goal.name for goal in goals]
+        columns["predicted"] = [
+            json.dumps({name: [float(one.mean[i]), float(one.std[i])] for name, one in zip(names, own, strict=True)})
+            for i in range(len(objects))
+        ]
+    return columns
 
 
 def novelty(objects: list[str], known: list[str], nearness: Nearness) -> FloatArray:

@@ -16,7 +16,8 @@ import pandas as pd
 import torch
 from pyarrow import parquet
 
-from data.records import JsonDict
+from data.config import CampaignConfig
+from data.records import FloatArray, JsonDict
 from models.proxies.calibration import Calibrated, Calibration, calibrated
 from models.registry import build
 
@@ -68,14 +69,25 @@ def load_proxy(folder: Path) -> Calibrated:
     """Rebuild a fitted proxy from `proxy.json` and `proxy.pt`, which holds its calibration too.
 
     A campaign's own calibration, in `calibration.json`, comes before that: the state, which all share, stays one file.
-    Two stages of a round ask for one proxy, so the last is kept in the process: by content, for predicting only.
+    Two stages of a round ask for one proxy, so the last ones are kept in the process: by content, for predicting only.
     """
     own = folder / CALIBRATION
     told = own.read_bytes() if own.is_file() else b""
     return _rebuilt((folder / "proxy.json").read_bytes(), (folder / "proxy.pt").read_bytes(), told)
 
 
-@lru_cache(maxsize=1)
+def load_proxies(folder: Path, config: CampaignConfig) -> tuple[Calibrated, ...]:
+    """Rebuild the fitted proxies of a campaign, in the order of its objectives, each in the objective's own unit.
+
+    Args:
+        folder: of the stage; the proxies of several objectives are in folders by number within.
+        config: of the campaign.
+    """
+    count = len(config.objectives)
+    return (load_proxy(folder),) if count == 1 else tuple(load_proxy(folder / str(k)) for k in range(count))
+
+
+@lru_cache(maxsize=4)
 def _rebuilt(config: bytes, state: bytes, calibration: bytes) -> Calibrated:
     proxy = calibrated(build("proxy", json.loads(config)))
     proxy.load_state(torch.load(io.BytesIO(state), weights_only=True, map_location="cpu"))
@@ -94,6 +106,19 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
 def with_objects(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table whose objects are in the column `object`, also if it was written when that was `smiles`."""
     return table if "object" in table else table.rename(columns={_EARLIER: "object"})
+
+
+def measured_values(dataset: pd.DataFrame, config: CampaignConfig) -> FloatArray:
+    """Return the measured values of a data set, shape `(n, K)`, in the objectives' own units, nan where there is none.
+
+    Args:
+        dataset: of a round: column `value`, and with several objectives `value[NAME]` of each.
+        config: of the campaign.
+    """
+    names = [one.name for one in config.objectives]
+    columns = ["value"] if len(names) == 1 else [f"value[{name}]" for name in names]
+    values: FloatArray = dataset[columns].to_numpy(dtype=np.float64)
+    return values
 
 
 def write_json(path: Path, value: Any) -> None:

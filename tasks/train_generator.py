@@ -12,13 +12,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.ledger.summary import MET, REFUSED_BY
-from data.records import FloatArray
 from models.acquisition.log_reward import AcquisitionReward
 from models.parts import generator_of, reward_of, space_of, through_goal
 from models.protocols import GenerationContext, Progress
 from tasks.progress import stage_progress
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
-from tasks.storage import load_proxy, read_table, save_state
+from tasks.storage import load_proxies, measured_values, read_table, save_state
 
 
 @task(
@@ -99,11 +98,12 @@ def generation_context(
 ) -> GenerationContext:
     """Return what the generator of a round may know."""
     measured = read_table(dataset.path(context, "dataset.parquet"))
-    own: FloatArray = measured["value"].to_numpy(dtype=np.float64)
-    fitted, values = through_goal(context.config, load_proxy(proxy.path(context, "")), own)
+    proxies = load_proxies(proxy.path(context, ""), context.config)
+    fitted, values = through_goal(context.config, proxies, measured_values(measured, context.config))
     seed = context.seed(round, "acquisition")
     reward = reward_of(context.config, fitted, measured["object"].tolist(), values, seed=seed)
-    order = np.lexsort((measured["id"].to_numpy(dtype=str), -values))  # best first, ties by identity
+    # Best first, ties by identity; of several objectives, those that keep to all limits by undominated fronts.
+    order = np.lexsort((measured["id"].to_numpy(dtype=str), -reward.standing(values)))
     return GenerationContext(
         space=space_of(context.config),
         log_reward=reward,

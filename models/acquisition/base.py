@@ -7,11 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
-from data.goals import Sign
+from data.goals import Goals
 from data.records import FloatArray, Prediction
 from models.protocols import Acquisition, JointProxy, Proxy, Scoring
 from models.registry import Component, ComponentError, OptionsT, build
@@ -23,13 +23,14 @@ class BaseAcquisition(Component[OptionsT]):
     """Base of acquisitions: what each says of itself, with the defaults that hold for one that does not say.
 
     Attributes:
-        objectives: fewest objectives that it makes sense for.
-        signs: of the objectives, by which options that are values of one, in its own unit, are read; see `towards`.
+        objectives: fewest objectives to improve that it makes sense for. One that says 1 takes no more than one.
+        goals: those of the objectives to improve, by which options that are values of one, in its own unit, are read;
+            see `towards`.
     """
 
     group = "acquisition"
-    objectives: ClassVar[int] = 1
-    signs: tuple[Sign, ...] = ()
+    objectives: int = 1
+    goals: Goals = Goals()
 
     @property
     def logarithmic(self) -> bool:
@@ -42,6 +43,11 @@ class BaseAcquisition(Component[OptionsT]):
         return False
 
     @property
+    def heeds_limits(self) -> bool:
+        """Whether limits of objectives are heeded; for one that does not, `constrained` does it."""
+        return False
+
+    @property
     def uses_predicted_best(self) -> bool:
         """Whether the best predicted mean of the measured objects is to be improved on, not the best measured value."""
         return False
@@ -50,19 +56,18 @@ class BaseAcquisition(Component[OptionsT]):
         """Return `(n,)` scores; see `models.protocols.Acquisition`."""
         raise NotImplementedError
 
-    def towards(self, signs: tuple[Sign, ...]) -> Self:
-        """Return the same acquisition, its options that are values of an objective being read by the signs of goals.
+    def towards(self, goals: Goals) -> Self:
+        """Return the same acquisition, its options that are values of an objective being read by the goals.
 
-        People write such values, as limits, in the objective's own unit; scores see signed ones.
+        People write such values, as a reference point, in the objective's own unit; scores see signed ones.
         """
         turned = copy(self)
-        turned.signs = signs
+        turned.goals = goals
         return turned
 
-    def factors(self, k: int) -> FloatArray:
-        """Return by what values of k objectives in their own units are multiplied to be signed, shape `(k,)`."""
-        signs = self.signs or (1,) * k
-        return np.where(np.array(signs) < 0, -1.0, 1.0)
+    def signed(self, values: Sequence[float]) -> FloatArray:
+        """Return values of the objectives to improve, in their own units, so that larger is better, shape `(k,)`."""
+        return np.array(self.goals.signed(values) if self.goals else values, dtype=np.float64)
 
     @staticmethod
     def space_of(about: Scoring) -> BaseSpace[Any]:
@@ -74,12 +79,46 @@ class BaseAcquisition(Component[OptionsT]):
         return ValueError(f"The acquisition {self.kind!r} needs {what}, which is not known here. {step}")
 
 
-class LogWrapper(BaseAcquisition):
-    """Base of acquisitions that add something to the logarithm of another one."""
+class Wrapper(BaseAcquisition):
+    """Base of acquisitions that add something to another one, the option `inner`; they are otherwise as that one is."""
 
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)
         self.inner: Acquisition = built(self.options.inner)
+        self.objectives = fewest_objectives(self.inner)
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether the wrapped one's scores are logarithms."""
+        return is_logarithm(self.inner)
+
+    @property
+    def relative(self) -> bool:
+        """Whether the wrapped one's scores depend on the other candidates."""
+        return within_a_pool(self.inner)
+
+    @property
+    def heeds_limits(self) -> bool:
+        """Whether the wrapped one does."""
+        return heeds_limits(self.inner)
+
+    @property
+    def uses_predicted_best(self) -> bool:
+        """Whether the wrapped one does."""
+        return wants_predicted_best(self.inner)
+
+    def towards(self, goals: Goals) -> Self:
+        """Return the same acquisition, its own options and those of the wrapped one being read by the goals."""
+        turned = super().towards(goals)
+        turned.inner = towards(self.inner, goals)
+        return turned
+
+
+class LogWrapper(Wrapper):
+    """Base of acquisitions that add something to the logarithm of another one."""
+
+    def __init__(self, options: Any = None, /, **values: Any) -> None:
+        super().__init__(options, **values)
         if not is_logarithm(self.inner):
             raise ComponentError(
                 f"The acquisition {self.kind!r} adds to the logarithm of another one; got inner "
@@ -87,29 +126,13 @@ class LogWrapper(BaseAcquisition):
                 "noisy_expected_improvement or probability_of_improvement with scale: log."
             )
 
-    @property
-    def logarithmic(self) -> bool:
-        """The scores are logarithms."""
-        return True
 
-    @property
-    def uses_predicted_best(self) -> bool:
-        """Whether the wrapped one does."""
-        return wants_predicted_best(self.inner)
-
-    def towards(self, signs: tuple[Sign, ...]) -> Self:
-        """Return the same acquisition, its own options and those of the wrapped one being read by the signs."""
-        turned = super().towards(signs)
-        turned.inner = towards(self.inner, signs)
-        return turned
-
-
-def built(spec: Mapping[str, Any], signs: tuple[Sign, ...] = ()) -> Acquisition:
+def built(spec: Mapping[str, Any], goals: Goals | None = None) -> Acquisition:
     """Return the acquisition that `{kind: name, option: value, ...}` describes.
 
     Args:
         spec: of the acquisition.
-        signs: of the campaign's goals; none: every objective is maximised.
+        goals: those of the campaign's objectives to improve; none: every objective is maximised.
 
     Raises:
         ComponentError: as `models.registry.build`, or a plugin's acquisition is called in another way.
@@ -124,7 +147,7 @@ def built(spec: Mapping[str, Any], signs: tuple[Sign, ...] = ()) -> Acquisition:
             "prediction per objective, larger values being better whatever the goal, and a `Scoring`. Take the best "
             "value from `about.best`, leave the goal out, and see `Acquisition` in models/protocols.py."
         )
-    return towards(acquisition, signs)
+    return towards(acquisition, goals or Goals())
 
 
 def _takes_predictions(score: Any) -> bool:
@@ -137,9 +160,9 @@ def _takes_predictions(score: Any) -> bool:
     return not {"best", "maximise"} & set(signature.parameters)
 
 
-def towards(acquisition: Acquisition, signs: tuple[Sign, ...]) -> Acquisition:
-    """Return an acquisition with its options read by the signs of goals, if it derives from the base that has some."""
-    turned: Acquisition = acquisition.towards(signs) if isinstance(acquisition, BaseAcquisition) else acquisition
+def towards(acquisition: Acquisition, goals: Goals) -> Acquisition:
+    """Return an acquisition with its options read by goals, if it derives from the base that has some."""
+    turned: Acquisition = acquisition.towards(goals) if isinstance(acquisition, BaseAcquisition) else acquisition
     return turned
 
 
@@ -158,35 +181,61 @@ def wants_predicted_best(acquisition: Acquisition) -> bool:
     return bool(getattr(acquisition, "uses_predicted_best", False))
 
 
+def heeds_limits(acquisition: Acquisition) -> bool:
+    """Return whether the acquisition, or the one that it wraps, heeds the limits of objectives itself."""
+    return bool(getattr(acquisition, "heeds_limits", False))
+
+
 def fewest_objectives(acquisition: Acquisition | type[Component[Any]]) -> int:
-    """Return how many objectives an acquisition, or a class of them, needs at least."""
+    """Return how many objectives to improve an acquisition, or a class of them, needs at least."""
     return int(getattr(acquisition, "objectives", 1))
+
+
+def takes(acquisition: Acquisition | type[Component[Any]], k: int) -> bool:
+    """Return whether an acquisition, or a class of them, makes sense for k objectives to improve.
+
+    Those of one objective look at the first prediction only, and would forget the others.
+    """
+    fewest = fewest_objectives(acquisition)
+    return k == 1 if fewest == 1 else k >= fewest
 
 
 def about_round(
     acquisition: Acquisition,
-    proxy: Proxy,
+    proxies: tuple[Proxy, ...],
     objects: Sequence[str],
     values: FloatArray,
     *,
     seed: int,
+    goals: Goals | None = None,
     space: BaseSpace[Any] | None = None,
 ) -> Scoring:
     """Return what a score may know in a round, about the measured objects; replace `objects` by those to score.
 
     Args:
-        acquisition: says whether the proxy's opinion of the measured objects is wanted.
-        proxy: fitted, seen through the goal (`models.proxies.oriented`).
-        objects: n >= 1 measured objects.
-        values: signed, shape `(n,)`.
+        acquisition: says whether the proxies' opinion of the measured objects is wanted.
+        proxies: K fitted ones, seen through the goals (`models.proxies.oriented`).
+        objects: t >= 1 measured objects.
+        values: signed, shape `(t, K)`, nan where an objective was not measured.
         seed: of the round.
+        goals: of the K objectives; None: each is improved, without limits.
         space: of the objects; None: molecules.
     """
-    about = Scoring(tuple(objects), seed, np.asarray(values, dtype=np.float64)[:, None], space=space)
+    goals = goals or Goals()
+    about = Scoring(
+        tuple(objects),
+        seed,
+        np.asarray(values, dtype=np.float64),
+        limits=goals.limits() if any(goal.limited for goal in goals) else (),
+        improved=goals.improved if 0 in goals.signs else (),
+        space=space,
+    )
     if not wants_predicted_best(acquisition):
         return about
-    best = float(proxy.predict(objects).mean.max())
-    return replace(about, predicted_best=best, noise=noise_of(proxy, objects))
+    main = proxies[about.main]
+    believed = main.predict(objects).mean[about.feasible & ~np.isnan(about.measured[:, about.main])]
+    best = float(believed.max()) if len(believed) else None
+    return replace(about, predicted_best=best, noise=noise_of(main, objects))
 
 
 def noise_of(proxy: Proxy, objects: Sequence[str]) -> float:
@@ -221,17 +270,3 @@ def rounded(score: FloatArray, acquisition: Acquisition, spread: float) -> Float
 def stacked(predicted: tuple[Prediction, ...]) -> tuple[FloatArray, FloatArray]:
     """Return means and standard deviations of K objectives, each `(n, K)`."""
     return np.column_stack([one.mean for one in predicted]), np.column_stack([one.std for one in predicted])
-
-
-def measured_whole(about: Scoring, k: int) -> FloatArray:
-    """Return the measured values of the objects of which all k objectives were measured, shape `(t, k)`.
-
-    Raises:
-        ValueError: the values are of another number of objectives.
-    """
-    measured = about.measured
-    if not len(measured):
-        return np.zeros((0, k))
-    if measured.ndim != 2 or measured.shape[1] != k:
-        raise ValueError(f"Measured values have shape (t, {k}); got {measured.shape}.")
-    return np.asarray(measured[~np.isnan(measured).any(1)])

@@ -1,7 +1,8 @@
-"""Improvement that counts only where the constraints hold."""
+"""Any acquisition under limits: what may break one counts for less."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,80 +10,98 @@ from pydantic import Field, model_validator
 from scipy.special import log_ndtr
 
 from data.records import FloatArray, Prediction
-from models.acquisition.base import LogWrapper
+from models.acquisition.base import Wrapper
+from models.acquisition.measured import centre_and_spread, certain_scores, narrowed, whole
 from models.protocols import Scoring
-from models.registry import Component, Options
+from models.registry import Component
 
 
-class Constraint(Options):
-    """Limits of one objective's value, at least one of them given."""
+class LimitedOptions(Component.Options):
+    """Base of options of acquisitions that once had limits of their own."""
 
-    objective: int = Field(0, ge=0, description="number of the objective, the first being 0")
-    at_least: float | None = Field(None, description="least allowed value, in its unit")
-    at_most: float | None = Field(None, description="largest allowed value, in its unit")
-
-    @model_validator(mode="after")
-    def _some_limit(self) -> Constraint:
-        if self.at_least is None and self.at_most is None:
-            raise ValueError("give at_least, at_most or both")
-        if self.at_least is not None and self.at_most is not None and self.at_least >= self.at_most:
-            raise ValueError(f"at_least ({self.at_least:g}) must be below at_most ({self.at_most:g})")
-        return self
-
-    def of(self, predicted: tuple[Prediction, ...], factors: FloatArray) -> Prediction:
-        """Return the prediction of the constrained objective, in the objective's own unit as the limits are.
-
-        Args:
-            predicted: signed, one prediction per objective.
-            factors: by which each objective's values were multiplied, 1 or -1, shape `(K,)`.
-
-        Raises:
-            ValueError: there is no objective of that number.
-        """
-        if self.objective >= len(predicted):
+    @model_validator(mode="before")
+    @classmethod
+    def _limits_are_with_the_objectives(cls, raw: Any) -> Any:
+        if isinstance(raw, Mapping) and "constraints" in raw:
             raise ValueError(
-                f"A constraint names objective {self.objective}; there are {len(predicted)}, numbered from 0."
+                "`constraints` are written with the objectives now: move each at_least and at_most to the objective "
+                "that it is of, with the goal satisfy where nothing else is wanted of it, and leave out `constraints`"
             )
-        one = predicted[self.objective]
-        return Prediction(factors[self.objective] * one.mean, one.std)
+        return raw
 
 
-class Constrained(LogWrapper):
-    """`log inner + sum of log P(constraint holds)`: expected constrained improvement for independent objectives.
+class Constrained(Wrapper):
+    """An acquisition, and the probability that all limits are kept to; objectives are independent.
+
+    A logarithm becomes `log inner + log P`, as expected constrained improvement is the improvement times P. A score in
+    a unit becomes `inner + s log P`, s being the standard deviation of that score over what was measured: since a
+    generator is rewarded by exp(b score / s), that is P^b times the reward, so that generators and batches follow one
+    order, which does not depend on the unit nor on the company of a candidate. The product of P and a score that has
+    been shifted to be positive would depend on the shift; and to allow whatever may hold (`constrained_bound`) spends
+    purchases on what rarely does.
+
+    The inner acquisition sees the objectives to improve alone, and of what was measured only what keeps to all limits
+    is there to improve on. Before there is any such object the probability of one is all that counts.
 
     Reference: Schonlau, Welch and Jones (1998); Gardner et al., Bayesian Optimization with Inequality Constraints, ICML
+    (2014); before anything is feasible: Gelbart, Snoek and Adams, Bayesian Optimization with Unknown Constraints, UAI
     (2014).
     """
 
     kind = "constrained"
-    reference = "Gardner et al., Bayesian Optimization with Inequality Constraints, ICML (2014)"
+    reference = "Gardner et al., ICML (2014); before anything is feasible: Gelbart, Snoek and Adams, UAI (2014)"
+    heeds_limits = True
 
-    class Options(Component.Options):
-        """Options of constrained improvement."""
+    class Options(LimitedOptions):
+        """Options of an acquisition under limits."""
 
-        inner: dict[str, Any] = Field({"kind": "expected_improvement"}, description="acquisition, a logarithm")
-        constraints: tuple[Constraint, ...] = Field((), description="limits of objectives")
+        inner: dict[str, Any] = Field({"kind": "expected_improvement"}, description="acquisition, any")
 
     def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
-        """Return `(n,)` scores: the inner acquisition's plus log-probabilities of feasibility."""
-        total = self.inner.score(predicted, about).copy()
-        for constraint in self.options.constraints:
-            total += log_feasibility(constraint.of(predicted, self.factors(len(predicted))), constraint)
-        return total
+        """Return `(n,)` scores: the inner acquisition's and log-probabilities of feasibility, in its unit."""
+        here = narrowed(about)
+        shown = tuple(predicted[k] for k in about.improved) if about.improved else predicted
+        if not about.limited:
+            return self.inner.score(shown, here)
+        chance = log_feasibility(predicted, about)
+        found = len(here.measured) > 0 and bool((whole(here, len(shown)) & here.feasible).any())
+        if self.logarithmic:
+            return np.asarray(self.inner.score(shown, here) + chance) if found else chance
+        centre, unit = centre_and_spread(certain_scores(self.inner, here))
+        return np.asarray((self.inner.score(shown, here) if found else centre) + unit * chance)
 
 
-def log_feasibility(prediction: Prediction, constraint: Constraint) -> FloatArray:
-    """Return the log-probability that the value lies within the limits, shape `(n,)`, finite far outside of them."""
-    low, high = (
-        None if limit is None else (limit - prediction.mean) / prediction.std
-        for limit in (constraint.at_least, constraint.at_most)
-    )
-    if high is None:
-        return np.asarray(log_ndtr(-np.asarray(low)))
-    if low is None:
-        return np.asarray(log_ndtr(high))
+def log_feasibility(predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
+    """Return the log-probability that all limits are kept to, shape `(n,)`.
+
+    Raises:
+        ValueError: there is not one prediction per pair of limits.
+    """
+    if len(about.limits) != len(predicted):
+        raise ValueError(f"There is one prediction per objective; got {len(predicted)} and {len(about.limits)} limits.")
+    total = np.zeros(len(predicted[0]))
+    for prediction, (low, high) in zip(predicted, about.limits, strict=True):
+        total += log_within(prediction, low, high)
+    return total
+
+
+def log_within(prediction: Prediction, low: float, high: float) -> FloatArray:
+    """Return the log-probability that a value lies within limits, shape `(n,)`, finite far outside of them.
+
+    Args:
+        prediction: of n values.
+        low: minus infinity for none.
+        high: infinity for none.
+    """
+    if np.isinf(low) and np.isinf(high):
+        return np.zeros(len(prediction))
+    a, b = (low - prediction.mean) / prediction.std, (high - prediction.mean) / prediction.std
+    if np.isinf(high):
+        return np.asarray(log_ndtr(-a))
+    if np.isinf(low):
+        return np.asarray(log_ndtr(b))
     # Both tails of one side: Phi(b) - Phi(a) is taken where a, b <= 0 or straddle it, so that nothing cancels near 1.
-    flip = low > 0
-    a, b = np.where(flip, -high, low), np.where(flip, -low, high)
+    flip = a > 0
+    a, b = np.where(flip, -b, a), np.where(flip, -a, b)
     upper, lower = log_ndtr(b), log_ndtr(a)
     return np.asarray(upper + np.log(-np.expm1(np.minimum(lower - upper, -1e-300))))

@@ -1,4 +1,4 @@
-"""Optimism about objective and constraints alike, and a word when even optimism finds nothing feasible."""
+"""Optimism about objective and limits alike, and a word when even optimism finds nothing feasible."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from pydantic import Field
 
 from data.records import FloatArray, Prediction
 from models.acquisition.base import BaseAcquisition
-from models.acquisition.constrained import Constraint
-from models.protocols import Scoring
-from models.registry import Component
+from models.acquisition.constrained import LimitedOptions
+from models.protocols import BoolArray, Scoring
 
 
-class ConstrainedBound(BaseAcquisition):
-    """`mean + beta std` among the candidates whose constraints can hold within `beta` deviations; the others: never.
+class ConstrainedBound(BaseAcquisition["ConstrainedBound.Options"]):
+    """`mean + beta std` among the candidates that can keep to all limits within `beta` deviations; the others: never.
 
     With minus infinity a selector passes a candidate over and a generator gets its floor. If not one candidate of a
-    pool is left, the constraints are infeasible at that confidence, and `verdict` says so.
+    pool is left, the limits are infeasible at that confidence, and `verdict` says so: there is nothing to buy then.
 
     Reference: Xu, Jiang, Svetozarevic and Jones, Constrained Efficient Global Optimization of Expensive Black-box
     Functions (CONFIG), ICML (2023).
@@ -24,43 +23,32 @@ class ConstrainedBound(BaseAcquisition):
 
     kind = "constrained_bound"
     reference = "Xu, Jiang, Svetozarevic and Jones, Constrained Efficient Global Optimization (CONFIG), ICML (2023)"
+    heeds_limits = True
 
-    class Options(Component.Options):
+    class Options(LimitedOptions):
         """Options of the constrained bound."""
 
         beta: float = Field(2.0, ge=0, description="standard deviations of optimism")
-        constraints: tuple[Constraint, ...] = Field((), description="limits of objectives")
 
     def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
-        """Return `(n,)` scores in the unit of the target, minus infinity where a constraint cannot hold."""
-        bound = predicted[0].mean + self.options.beta * predicted[0].std
-        return np.where(self.feasible(predicted), bound, -np.inf)
+        """Return `(n,)` scores in the unit of the target, minus infinity where a limit cannot be kept to."""
+        main = predicted[about.main]
+        return np.where(self.feasible(predicted, about), main.mean + self.options.beta * main.std, -np.inf)
 
-    def feasible(self, predicted: tuple[Prediction, ...]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Return, shape `(n,)`, whether all constraints can hold within `beta` standard deviations."""
+    def feasible(self, predicted: tuple[Prediction, ...], about: Scoring) -> BoolArray:
+        """Return, shape `(n,)`, whether all limits can be kept to within `beta` standard deviations."""
         inside = np.ones(len(predicted[0]), dtype=bool)
-        for constraint in self.options.constraints:
-            one = constraint.of(predicted, self.factors(len(predicted)))
+        for one, (low, high) in zip(predicted, about.limits, strict=False):
             width = self.options.beta * one.std
-            if constraint.at_least is not None:
-                inside &= one.mean + width >= constraint.at_least
-            if constraint.at_most is not None:
-                inside &= one.mean - width <= constraint.at_most
+            inside &= (one.mean + width >= low) & (one.mean - width <= high)
         return inside
 
-    def verdict(self, predicted: tuple[Prediction, ...]) -> str | None:
+    def verdict(self, predicted: tuple[Prediction, ...], about: Scoring) -> str | None:
         """Return a sentence that declares the pool infeasible, or None if some candidate may be feasible."""
-        if not len(predicted[0]) or self.feasible(predicted).any():
+        if not len(predicted[0]) or self.feasible(predicted, about).any():
             return None
-        limits = "; ".join(_words(constraint) for constraint in self.options.constraints)
         return (
-            f"None of {len(predicted[0])} candidates can satisfy the constraints within {self.options.beta:g} standard "
-            f"deviations ({limits}): they look infeasible in this space. Relax a constraint, raise beta, or widen the "
-            "space."
+            f"None of {len(predicted[0])} candidates can keep to the limits of the objectives within "
+            f"{self.options.beta:g} standard deviations: they look infeasible in this space. Relax a limit, raise the "
+            "option beta of constrained_bound, or widen the space."
         )
-
-
-def _words(constraint: Constraint) -> str:
-    parts = [f"at least {constraint.at_least:g}"] if constraint.at_least is not None else []
-    parts += [f"at most {constraint.at_most:g}"] if constraint.at_most is not None else []
-    return f"objective {constraint.objective} {' and '.join(parts)}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from pydantic import Field
 
 from data.records import FloatArray, Prediction
-from models.acquisition.base import BaseAcquisition, measured_whole, stacked
+from models.acquisition.base import BaseAcquisition, stacked
 from models.acquisition.expected_improvement import log_h
+from models.acquisition.measured import feasible_whole, measured_whole
 from models.acquisition.pareto import undominated, undominated_boxes
 from models.protocols import Scoring
 from models.registry import Component
@@ -20,10 +23,11 @@ class ExpectedHypervolumeImprovement(BaseAcquisition):
 
     What the front does not dominate is cut into disjoint boxes. The improvement inside a box is a product over the
     objectives of `min(f, upper) - lower` where positive, whose expectation is a difference of two expected
-    improvements; sums and differences are taken in logarithms, so that the order survives far from the front. One box
-    per front member in two objectives, f^(K-1) in K.
+    improvements; sums and differences are taken in logarithms, so that the order survives far from the front. The boxes
+    of a front are kept: a round asks again and again with the same measured values.
 
-    Without a reference point it lies a tenth of the measured range below the worst measured value of each objective.
+    The front is that of measured objects that keep to all limits. Without a reference point it lies a tenth of the
+    measured range below the worst measured value of each objective, of whatever object.
 
     Reference: Emmerich, Deutz and Klinkenberg, Hypervolume-based expected improvement, CEC (2011); by boxes: Yang,
     Emmerich, Deutz and Bäck, J. Global Optimization 75 (2019); in logarithms: Ament et al., NeurIPS (2023).
@@ -38,7 +42,9 @@ class ExpectedHypervolumeImprovement(BaseAcquisition):
         """Options of the expected hypervolume improvement."""
 
         reference_point: tuple[float, ...] = Field(
-            (), description="value of each objective, in its unit, from which volume counts; none given: from the data"
+            (),
+            description="value of each objective to improve, in its unit, from which volume counts; none given: from "
+            "the data",
         )
 
     def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
@@ -48,21 +54,27 @@ class ExpectedHypervolumeImprovement(BaseAcquisition):
             ValueError: the reference point has another length, or there is neither one nor a measured value.
         """
         mean, std = stacked(predicted)
-        measured = measured_whole(about, mean.shape[1])
-        reference = self._reference(measured, mean.shape[1])
-        low, high = undominated_boxes(measured[undominated(measured)], reference)
+        k = mean.shape[1]
+        reference = self._reference(measured_whole(about, k), k)
+        low, high = _boxes(feasible_whole(about, k).tobytes(), reference.tobytes(), k)
         return log_improvement(mean, std, low, high)
 
     def _reference(self, measured: FloatArray, k: int) -> FloatArray:
         point = self.options.reference_point
         if point:
             if len(point) != k:
-                raise ValueError(f"The reference point has {len(point)} values; there are {k} objectives.")
-            return np.asarray(np.array(point) * self.factors(k))
+                raise ValueError(f"The reference point has {len(point)} values; there are {k} objectives to improve.")
+            return self.signed(point)
         if not len(measured):
             raise self.lacks("a reference point or measured values", "Set the option reference_point.")
         low, high = measured.min(0), measured.max(0)
         return np.asarray(low - 0.1 * np.where(high > low, high - low, 1.0))
+
+
+@lru_cache(maxsize=8)
+def _boxes(measured: bytes, reference: bytes, k: int) -> tuple[FloatArray, FloatArray]:
+    values = np.frombuffer(measured, dtype=np.float64).reshape(-1, k)
+    return undominated_boxes(values[undominated(values)], np.frombuffer(reference, dtype=np.float64))
 
 
 def log_improvement(mean: FloatArray, std: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:

@@ -2,9 +2,10 @@
 
 log R(x) = b (score(x) - m) / s with b the inverse temperature and m, s the mean and standard deviation of the measured
 values: the average measured object has log R = 0 whatever the unit. Values and predictions are signed, larger being
-better. A score that is a logarithm, as of expected improvement, has no unit to divide by: log R(x) = b (score(x) - c),
-with c the score of an object that is predicted to be N(m, s^2). What the space, a screen or the acquisition refuses
-gets the floor.
+better. Of several objectives m and s are those of the scores that the measured objects would have if their values were
+predicted for certain. A score that is a logarithm, as of expected improvement, has no unit to divide by:
+log R(x) = b (score(x) - c), with c the score of an object that is predicted to be N(m_k, s_k^2) in every objective k.
+What the space, a screen or the acquisition refuses gets the floor.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import numpy as np
 
 from data.records import FloatArray, Prediction
 from models.acquisition.base import is_logarithm, within_a_pool
+from models.acquisition.constrained import Constrained
+from models.acquisition.measured import centre_and_spread, certain_scores, narrowed
+from models.acquisition.standing import standing
 from models.protocols import Acquisition, Proxy, Scoring, Screen
-from models.proxies.target import Target
 from models.registry import Component
 from models.screens.space import InSpace
 
@@ -33,7 +36,7 @@ class AcquisitionReward:
 
     def __init__(
         self,
-        proxy: Proxy,
+        proxies: tuple[Proxy, ...],
         acquisition: Acquisition,
         screens: Sequence[Screen],
         measured: FloatArray,
@@ -44,10 +47,10 @@ class AcquisitionReward:
         """Prepare the reward.
 
         Args:
-            proxy: fitted, seen through the goal (`models.proxies.oriented`).
-            acquisition: scores its predictions.
+            proxies: K fitted ones, seen through the goals (`models.proxies.oriented`).
+            acquisition: scores their predictions.
             screens: each may refuse an object.
-            measured: shape `(n,)`, n >= 1, signed measured values in the unit of the target.
+            measured: shape `(t, K)`, t >= 1, signed measured values in the units of the objectives.
             inverse_temperature: b > 0.
             about: what is known in the round, its `objects` being the measured ones; None: the measured values alone.
 
@@ -60,17 +63,24 @@ class AcquisitionReward:
                 f"The acquisition {name!r} ranks the members of a pool among each other; it cannot reward a generator. "
                 "Use another one, or a variant that compares with what was measured."
             )
-        self.proxy, self.acquisition, self.screens = proxy, acquisition, tuple(screens)
-        self.centre = float(measured.mean())
-        spread = float(Target.of(np.asarray(measured, dtype=np.float64)[:, None]).scale[0])
+        self.proxies, self.acquisition, self.screens = proxies, acquisition, tuple(screens)
+        measured = np.asarray(measured, dtype=np.float64)
+        self.about = about or Scoring(measured=measured)
+        self.inverse_temperature = inverse_temperature
+        self.centre, spread = centre_and_spread(measured[:, self.about.main])
         self.scale = inverse_temperature / spread
-        self.about = about or Scoring(measured=np.asarray(measured, dtype=np.float64)[:, None])
         self._score_centre, self._score_scale = self.centre, self.scale
         if is_logarithm(acquisition):
             n = max(1, len(self.about.objects))
-            average = Prediction(np.full(n, self.centre), np.full(n, spread))
-            self._score_centre = float(acquisition.score((average,), self.about).mean())
+            laws = [centre_and_spread(column) for column in measured.T]
+            average = tuple(Prediction(np.full(n, centre), np.full(n, spread)) for centre, spread in laws)
+            self._score_centre = float(acquisition.score(average, self.about).mean())
             self._score_scale = inverse_temperature
+        elif self._several:
+            inner = acquisition.inner if isinstance(acquisition, Constrained) else acquisition
+            scores = certain_scores(inner, narrowed(self.about), self.about.objects)
+            self._score_centre, spread = centre_and_spread(scores)
+            self._score_scale = inverse_temperature / spread
         self.floor = -2.0 * inverse_temperature - 4.0
         self.met = 0
         """Objects that were scored, each once as long as they fit into the memory of scores."""
@@ -88,13 +98,37 @@ class AcquisitionReward:
             self._cache.update(zip(new, self._evaluate(new).tolist(), strict=True))
         return np.array([self._cache[obj] for obj in objects], dtype=np.float64)
 
-    def of_values(self, values: FloatArray) -> FloatArray:
-        """Return the log-reward of signed measured values, shape `(n,)`: b (value - m) / s, whatever the acquisition.
+    @property
+    def _several(self) -> bool:
+        return len(self.about.improved or self.proxies) > 1
 
-        Rounded to 1e-9: values in another unit differ in their last bits only.
+    @property
+    def _plain(self) -> bool:
+        return not self._several and not self.about.limited
+
+    def standing(self, values: FloatArray) -> FloatArray:
+        """Return how good n objects of measured values are among each other, shape `(n,)`, larger being better.
+
+        Of one objective without limits it is the value.
+
+        Args:
+            values: signed, shape `(n, K)`, nan where an objective was not measured.
         """
-        scaled = np.clip(self.scale * (values - self.centre), self.floor, LIMIT)
-        return np.asarray(scaled.round(9) + 0.0)
+        return values[:, self.about.main] if self._plain else standing(values, self.about)
+
+    def of_values(self, values: FloatArray) -> FloatArray:
+        """Return the log-reward of objects of measured values, shape `(n,)`, whatever the acquisition.
+
+        Of one objective without limits it is b (value - m) / s, else b times the standing
+        (`models.acquisition.standing`), which is in deviations too: what keeps to all limits comes first.
+        Rounded to 1e-9: values in another unit differ in their last bits only.
+
+        Args:
+            values: signed, shape `(n, K)`, nan where an objective was not measured.
+        """
+        good = self.standing(values)
+        scaled = self.scale * (good - self.centre) if self._plain else self.inverse_temperature * good
+        return np.asarray(np.clip(scaled, self.floor, LIMIT).round(9) + 0.0)
 
     def _evaluate(self, objects: list[str]) -> FloatArray:
         out = np.full(len(objects), self.floor)
@@ -104,7 +138,8 @@ class AcquisitionReward:
         passed = [i for i, refusal in enumerate(refused) if refusal is None]
         if passed:
             asked = [objects[i] for i in passed]
-            score = self.acquisition.score((self.proxy.predict(asked),), replace(self.about, objects=tuple(asked)))
+            predicted = tuple(proxy.predict(asked) for proxy in self.proxies)
+            score = self.acquisition.score(predicted, replace(self.about, objects=tuple(asked)))
             # Rounded: the last bits of a prediction depend on which objects share its matrix product, and training
             # that is killed and continued must see the very same rewards as training that was not.
             out[passed] = np.round(np.clip(self._score_scale * (score - self._score_centre), self.floor, LIMIT), 6)

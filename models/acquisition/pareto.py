@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +46,8 @@ def _promising_first(values: FloatArray) -> NDArray[np.intp]:
 
 
 def _undominated_sorted(values: FloatArray) -> NDArray[np.bool_]:
+    if values.shape[1] == 2:
+        return _undominated_pairs(values)
     keep = np.ones(len(values), dtype=bool)
     left = np.arange(len(values))
     while len(left):
@@ -58,11 +59,26 @@ def _undominated_sorted(values: FloatArray) -> NDArray[np.bool_]:
     return keep
 
 
+def _undominated_pairs(values: FloatArray) -> NDArray[np.bool_]:
+    """Of two objectives it takes a sort: no other is larger in one and as large in the other."""
+    order = np.lexsort((-values[:, 1], -values[:, 0]))
+    first, second = values[order].T
+    # Best second value of those with a larger first one; of equal first ones the largest second leads.
+    begins = np.concatenate([[True], first[1:] != first[:-1]]) if len(first) else np.zeros(0, dtype=bool)
+    group = np.cumsum(begins) - 1
+    leaders = second[begins]
+    before = np.concatenate([[-np.inf], np.maximum.accumulate(leaders)[:-1]])[: len(leaders)]
+    keep = np.empty(len(values), dtype=bool)
+    keep[order] = (second == leaders[group]) & ((group == 0) | (second > before[group]))
+    return keep
+
+
 def undominated_boxes(front: FloatArray, reference: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return disjoint boxes that fill what lies above the reference point and is dominated by no front member.
 
-    Slabs between successive values of the last objective; in each slab the problem of one objective less. Two
-    objectives give one box per front member and one more; K give O(f^(K-1)).
+    Slabs between successive values of the last objective; in each slab the problem of one objective less. A box that
+    the next slab has too goes on into it: a front member changes few boxes, so that two and three objectives give some
+    boxes per member, and K about f^(K-2) where slabs alone would give f^(K-1).
 
     Args:
         front: shape `(f, K)`; dominated members and those not above the reference do no harm.
@@ -72,13 +88,32 @@ def undominated_boxes(front: FloatArray, reference: FloatArray) -> tuple[FloatAr
         Lower and upper corners, each `(b, K)`; an upper corner may be infinite.
     """
     front = front[(front > reference).all(1)]
-    if front.shape[1] == 1:
+    k = front.shape[1]
+    if k == 1:
         return np.array([[front.max(initial=float(reference[0]))]]), np.array([[np.inf]])
+    if k == 2:
+        return _steps(front, reference)
     levels = np.concatenate([[reference[-1]], np.unique(front[:, -1]), [np.inf]])
-    lows, highs = [], []
-    for low, high in pairwise(levels):
+    below: dict[bytes, tuple[FloatArray, float]] = {}
+    closed: list[tuple[FloatArray, float, float]] = []
+    for low in levels[:-1]:
         reaching = front[front[:, -1] > low][:, :-1]
-        inner_low, inner_high = undominated_boxes(reaching[undominated(reaching)], reference[:-1])
-        lows.append(np.column_stack([inner_low, np.full(len(inner_low), low)]))
-        highs.append(np.column_stack([inner_high, np.full(len(inner_high), high)]))
-    return np.concatenate(lows), np.concatenate(highs)
+        inner = np.hstack(undominated_boxes(reaching[undominated(reaching)], reference[:-1]))
+        here = {box.tobytes(): box for box in inner}
+        closed += [(box, begin, low) for key, (box, begin) in below.items() if key not in here]
+        below = {key: below.get(key, (box, low)) for key, box in here.items()}
+    closed += [(box, begin, np.inf) for box, begin in below.values()]
+    boxes, begins, ends = (np.array(part) for part in zip(*closed, strict=True))
+    return np.column_stack([boxes[:, : k - 1], begins]), np.column_stack([boxes[:, k - 1 :], ends])
+
+
+def _steps(front: FloatArray, reference: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The boxes of two objectives: under the stairs nothing, one box above each step."""
+    levels, at = np.unique(front[:, 1], return_inverse=True)
+    tops = np.full(len(levels), reference[0])
+    np.maximum.at(tops, at, front[:, 0])
+    # In the slab that ends at a level, all members at that level or above it reach up.
+    reach = np.append(np.maximum.accumulate(tops[::-1])[::-1], reference[0])
+    edges = np.concatenate([[reference[1]], levels, [np.inf]])
+    low, high = np.column_stack([reach, edges[:-1]]), np.column_stack([np.full(len(reach), np.inf), edges[1:]])
+    return low, high

@@ -8,7 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from data.records import FloatArray, Prediction
-from models.acquisition.base import BaseAcquisition, measured_whole, stacked
+from models.acquisition.base import BaseAcquisition, stacked
+from models.acquisition.measured import feasible_whole
 from models.acquisition.pareto import pareto_fronts
 from models.protocols import Scoring
 from models.registry import Component
@@ -44,13 +45,22 @@ class ParetoRank(BaseAcquisition):
         mean, std = stacked(predicted)
         values = mean + self.options.beta * std
         if self.options.among == "measured":
-            return _beaten_fronts(values, measured_whole(about, values.shape[1]))
-        out = np.empty(len(values))
-        for rank, front in enumerate(pareto_fronts(values)):
-            crowding = crowding_distance(values[front])
-            # Infinite at the ends of a front; 1 / (1 + 1/c) keeps the order and stays below 1.
-            out[front] = -rank + 0.999 / (1.0 + 1.0 / np.maximum(crowding, 1e-12))
-        return out
+            return _beaten_fronts(values, feasible_whole(about, values.shape[1]))
+        return crowded_order(values)
+
+
+def crowded_order(values: FloatArray) -> FloatArray:
+    """Return minus the number of each point's front, plus less than 1 for its distance from neighbours, shape `(m,)`.
+
+    Args:
+        values: shape `(m, K)`, no NaN.
+    """
+    out = np.empty(len(values))
+    for rank, front in enumerate(pareto_fronts(values)):
+        crowding = crowding_distance(values[front])
+        # Infinite at the ends of a front; 1 / (1 + 1/c) keeps the order and stays below 1.
+        out[front] = -rank + 0.999 / (1.0 + 1.0 / np.maximum(crowding, 1e-12))
+    return out
 
 
 def crowding_distance(values: FloatArray) -> FloatArray:

@@ -6,7 +6,8 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from data.records import FloatArray, Prediction
-from models.acquisition.base import BaseAcquisition, measured_whole, stacked
+from models.acquisition.base import BaseAcquisition, stacked
+from models.acquisition.measured import measured_whole
 from models.protocols import Scoring
 from models.registry import Component
 

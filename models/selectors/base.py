@@ -56,6 +56,11 @@ class BatchSelector(Component):
         return False
 
     @property
+    def of_one_objective(self) -> bool:
+        """Whether it looks at one objective to improve, and makes no sense for several."""
+        return False
+
+    @property
     def wants_train(self) -> bool:
         """Whether the features of the measured objects are used where the pool has them."""
         return False
@@ -112,12 +117,11 @@ def part_of(pool: Pool, members: Indices, *, fingerprints: bool = True, features
     return replace(
         pool,
         scores=np.asarray(pool.scores, dtype=np.float64)[members],
-        prediction=None if pool.prediction is None else rows(pool.prediction),
+        predictions=tuple(rows(prediction) for prediction in pool.predictions),
         fingerprints=pool.fingerprints[members] if fingerprints and pool.fingerprints is not None else None,
         features=pool.features[members] if features and pool.features is not None else None,
-        joint=None if pool.joint is None else _joint_of(pool.joint, members),
+        joints=tuple(_joint_of(joint, members) for joint in pool.joints),
         rescore=None if pool.rescore is None else _rescore_of(pool.rescore, members),
-        objectives=tuple(rows(prediction) for prediction in pool.objectives),
     )
 
 
@@ -126,8 +130,8 @@ def _joint_of(joint: Joint, members: Indices) -> Joint:
 
 
 def _rescore_of(rescore: Rescore, members: Indices) -> Rescore:
-    return lambda indices, prediction, best: rescore(
-        members[np.asarray(indices, dtype=np.intp)].tolist(), prediction, best
+    return lambda indices, predictions, believed: rescore(
+        members[np.asarray(indices, dtype=np.intp)].tolist(), predictions, believed
     )
 
 

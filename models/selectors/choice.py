@@ -33,10 +33,10 @@ DESCRIPTOR_LIMIT = 5.0
 def choose(
     selector: Selector,
     acquisition: Acquisition,
-    proxy: Proxy,
+    proxies: tuple[Proxy, ...],
     about: Scoring,
     objects: Sequence[str],
-    prediction: Prediction,
+    predictions: tuple[Prediction, ...],
     scored: FloatArray,
     n: int,
     *,
@@ -48,17 +48,18 @@ def choose(
     Args:
         selector: chooses.
         acquisition: what the scores are of; selectors that believe or penalise ask it again.
-        proxy: fitted, seen through the goal; gives joint draws and coordinates where the selector wants them.
+        proxies: one fitted per objective, seen through its goal; they give joint draws and coordinates where the
+            selector wants them.
         about: what is known in the round, its `objects` being the measured ones.
         objects: m candidates.
-        prediction: of the m candidates, by that proxy.
+        predictions: of the m candidates, by those proxies.
         scored: shape `(m,)`, no NaN; minus infinity forbids a candidate.
         n: size of the batch.
         space: of the candidates.
         seed: of selectors that draw.
 
     Raises:
-        ValueError: a score is NaN, or the selector needs what the proxy does not have.
+        ValueError: a score is NaN, or the selector needs what a proxy does not have.
     """
     limit = selector.limit(n) if isinstance(selector, BatchSelector) else None
     # In the order given, not by score: a selector of a third party may break ties by index.
@@ -66,16 +67,16 @@ def choose(
     if not len(members) or n <= 0:
         return []
     names = [objects[i] for i in members]
-    fingerprints, coordinates, known = coordinates_of(selector, proxy, names, about.objects, space)
+    fingerprints, coordinates, known = coordinates_of(selector, proxies, names, about.objects, space)
     pool = Pool(
         scores=np.asarray(scored, dtype=np.float64)[members],
-        prediction=Prediction(prediction.mean[members], prediction.std[members]),
+        predictions=tuple(Prediction(one.mean[members], one.std[members]) for one in predictions),
+        about=about,
         fingerprints=fingerprints,
         features=coordinates,
         train_features=known,
-        joint=_joint(proxy, names) if isinstance(proxy, JointProxy) else None,
+        joints=_joints(proxies, names),
         rescore=_rescore(acquisition, about, names),
-        best=about.best,
         log_scores=is_logarithm(acquisition),
         seed=seed,
     )
@@ -83,12 +84,16 @@ def choose(
 
 
 def coordinates_of(
-    selector: Selector, proxy: Proxy, objects: Sequence[str], measured: Sequence[str], space: BaseSpace[Any]
+    selector: Selector,
+    proxies: tuple[Proxy, ...],
+    objects: Sequence[str],
+    measured: Sequence[str],
+    space: BaseSpace[Any],
 ) -> tuple[Array | None, FloatArray | None, Array | None]:
     """Return fingerprints, features and the measured objects' features, each None where the selector looks at none.
 
     Raises:
-        ValueError: the selector takes distances in a network's coordinates and the proxy has none.
+        ValueError: the selector takes distances in a network's coordinates and a proxy has none.
     """
     kind = getattr(getattr(selector, "options", None), "features", None)
     if kind is None and getattr(selector, "wants_nearness", False):
@@ -105,7 +110,7 @@ def coordinates_of(
     if kind == "descriptors":
         table = _standardised(featuriser_of(space.features)(both).dense)
     else:
-        table = _embedded(proxy, both, kind)
+        table = np.hstack([_embedded(proxy, both, kind) for proxy in proxies])
     return None, table[: len(objects)], table[len(objects) :] if wants_train else None
 
 
@@ -125,14 +130,36 @@ def _embedded(proxy: Proxy, objects: Sequence[str], kind: str) -> FloatArray:
     return np.asarray(proxy.embed(objects, "gradient" if kind == "gradient" else "last_layer"), dtype=np.float64)
 
 
+def _joints(proxies: tuple[Proxy, ...], names: list[str]) -> tuple[Joint, ...]:
+    joints = tuple(_joint(proxy, names) for proxy in proxies if isinstance(proxy, JointProxy))
+    return joints if len(joints) == len(proxies) else ()
+
+
 def _joint(proxy: JointProxy, names: list[str]) -> Joint:
     return lambda indices: proxy.joint([names[i] for i in indices])
 
 
 def _rescore(acquisition: Acquisition, about: Scoring, names: list[str]) -> Rescore:
-    def rescore(indices: Sequence[int], prediction: Prediction, best: float | None) -> FloatArray:
+    def rescore(indices: Sequence[int], predictions: tuple[Prediction, ...], believed: FloatArray) -> FloatArray:
         some = tuple(names[i] for i in indices)
-        # `best` is the best of what was known and of the predictions that the selector believes.
-        return acquisition.score((prediction,), replace(about, objects=some, predicted_best=best))
+        return acquisition.score(predictions, replace(believing(about, believed), objects=some))
 
     return rescore
+
+
+def believing(about: Scoring, believed: FloatArray) -> Scoring:
+    """Return what is known if more objects are believed to be measured.
+
+    Args:
+        about: what is known.
+        believed: signed values, shape `(b, K)`.
+    """
+    if not len(believed):
+        return about
+    extra = Scoring(measured=believed, limits=about.limits, improved=about.improved)
+    best = about.predicted_best
+    if best is not None and extra.best is not None:  # else the best of all that is measured is looked up
+        best = max(best, extra.best)
+    measured = np.vstack([about.measured, believed]) if len(about.measured) else believed
+    allowed = None if about.allowed is None else np.append(about.allowed, np.ones(len(believed), dtype=bool))
+    return replace(about, measured=measured, allowed=allowed, predicted_best=best)

@@ -26,6 +26,7 @@ class LocalPenalisation(DistanceSelector):
 
     kind = "local_penalisation"
     reference = "González, Dai, Hennig and Lawrence, Batch Bayesian Optimization via Local Penalization, AISTATS (2016)"
+    of_one_objective = True
 
     def _pick(self, pool: Pool, n: int) -> list[int]:
         if pool.prediction is None:

@@ -22,7 +22,8 @@ class MaxDet(BatchSelector):
     """Greedy maximisation of `log det(K_S + noise I) + quality * (sum of standardised scores in S)`.
 
     K is the inner product of the features (min-max similarity for fingerprints), scaled to a mean diagonal of 1 and
-    conditioned on the measured objects, or the proxy's own posterior covariance (`posterior`). Each step takes the
+    conditioned on the measured objects, or the proxy's own posterior covariance (`posterior`; of several
+    objectives the mean of their scaled ones). Each step takes the
     largest conditional variance, weighted by the score, and updates all of them by one column of a pivoted Cholesky
     factor: O(m b (b + d)) time and O(m b) memory, and the same choice as the determinants themselves give.
 
@@ -134,8 +135,9 @@ def _conditioned(geometry: Geometry, noise: float) -> tuple[FloatArray, Row]:
 
 
 def _posterior(selector: MaxDet, pool: Pool) -> tuple[FloatArray, Row]:
-    if pool.joint is None:
+    if not pool.joints:
         raise ValueError(needs(selector, "a joint posterior", "Use a proxy that has `joint`, or other `features`."))
-    _, covariance = joint_of(selector, pool)
-    scale = float(covariance.diagonal().mean()) or 1.0
-    return covariance.diagonal() / scale, lambda i: covariance[i] / scale
+    # The sum of kernels: what is far from another in any objective is worth asking about.
+    parts = [joint_of(selector, pool, k)[1] for k in range(len(pool.joints))]
+    covariance = np.mean([part / (float(part.diagonal().mean()) or 1.0) for part in parts], axis=0)
+    return covariance.diagonal(), lambda i: covariance[i]

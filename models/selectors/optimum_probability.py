@@ -18,7 +18,8 @@ class OptimumProbability(BatchSelector):
 
     That one member is the best and that another is are events that exclude each other, so the probability that a batch
     holds the best is the sum of its members': the n largest are the best batch. It is estimated from `draws`; members
-    that are never the best follow in the order of their scores.
+    that are never the best follow in the order of their scores. Of several objectives the best is that of a draw's
+    random weighing, as for `thompson`: the events exclude each other again.
 
     Reference: Fromer et al., Batched Bayesian optimization by maximizing the probability of including the optimum
     (qPO), arXiv 2410.06333 (2024).

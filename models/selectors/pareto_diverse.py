@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from pydantic import Field
 
-from data.records import FloatArray
 from models.acquisition.pareto import pareto_fronts
+from models.acquisition.standing import violation
 from models.protocols import Pool
-from models.selectors.base import DistanceSelector, needs
+from models.selectors.base import DistanceSelector, Indices, needs
 from models.selectors.geometry import squared_distances, train_distances
 
 
 class ParetoDiverse(DistanceSelector):
     """Fronts of mutually undominated candidates, the first front first; within a front by max-min distance.
 
-    The criteria are the predicted means of the objectives. With one objective they are its mean and its standard
-    deviation: what is both better and surer to teach something comes first. The measured objects, where the pool has
-    them, and what is chosen already count as neighbours. Without either, the first choice is the best score.
+    The criteria are the predicted means of the objectives to improve. With one objective they are its mean and its
+    standard deviation: what is both better and surer to teach something comes first. Whose predicted means break a
+    limit follow those who keep to all, the least breach first. The measured objects, where the pool has them, and what
+    is chosen already count as neighbours. Without either, the first choice is the best score.
 
     Reference: Deb, Pratap, Agarwal and Meyarivan, NSGA-II, IEEE Trans. Evol. Comput. 6 (2002), with distance between
     molecules in place of crowding; mean and deviation as criteria: De Ath et al., Greed Is Good, ACM TELO 1 (2021).
@@ -33,13 +36,12 @@ class ParetoDiverse(DistanceSelector):
         pool: int | None = Field(None, ge=1, description="best scores to choose from, at least the batch; null: all")
 
     def _pick(self, pool: Pool, n: int) -> list[int]:
-        criteria = self._criteria(pool)
         geometry = self.geometry(pool, train=True)
         nearest = np.full(len(pool), np.inf)
         for _, distances in train_distances(geometry):
             nearest = np.minimum(nearest, distances.min(1))
         chosen: list[int] = []
-        for front in pareto_fronts(criteria):
+        for front in self._fronts(pool):
             free = np.zeros(len(pool), dtype=bool)
             free[front] = True
             for _ in range(min(len(front), n - len(chosen))):
@@ -51,9 +53,15 @@ class ParetoDiverse(DistanceSelector):
                 break
         return chosen
 
-    def _criteria(self, pool: Pool) -> FloatArray:
-        if pool.objectives:
-            return np.column_stack([prediction.mean for prediction in pool.objectives])
-        if pool.prediction is None:
+    def _fronts(self, pool: Pool) -> Iterator[Indices]:
+        if not pool.predictions:
             raise ValueError(needs(self, "predictions", "Give the pool what its scores were made of."))
-        return np.column_stack([pool.prediction.mean, pool.prediction.std])
+        improved = [pool.predictions[k] for k in pool.improved]
+        one = improved[0]
+        criteria = np.column_stack([each.mean for each in improved] if len(improved) > 1 else [one.mean, one.std])
+        broken = violation(np.column_stack([each.mean for each in pool.predictions]), pool.about)
+        allowed = np.flatnonzero(broken == 0)
+        for front in pareto_fronts(criteria[allowed]):
+            yield allowed[front]
+        for amount in np.unique(broken[broken > 0]):
+            yield np.flatnonzero(broken == amount)

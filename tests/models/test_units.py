@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from data.goals import Goal
 from models.acquisition.base import about_round, fewest_objectives, rounded, within_a_pool
 from models.acquisition.log_reward import AcquisitionReward
 from models.proxies.calibration import calibrated
@@ -65,19 +66,19 @@ def proxy_of(kind: str, unit: str | None):
 def batch_of(kind: str, acquisition_kind: str, selector: str, unit: str | None, *, minimise: bool = False):
     """The molecules that a round buys; to minimise, the measured values are negative."""
     values = Y if unit is None else values_in(unit)
-    proxy = oriented(negative(kind), -1) if minimise else proxy_of(kind, unit)
+    proxy = oriented(negative(kind), Goal("one", -1)) if minimise else proxy_of(kind, unit)
     acquisition = build("acquisition", {"kind": acquisition_kind})
-    about = about_round(acquisition, proxy, TRAIN, values, seed=5)
+    about = about_round(acquisition, (proxy,), TRAIN, values[:, None], seed=5)
     prediction = proxy.predict(TEST)
     scored = acquisition.score((prediction,), replace(about, objects=tuple(TEST)))
     scored = rounded(scored, acquisition, float(values.std(ddof=1)))
     chosen = choose(
         build("selector", {"kind": selector}),
         acquisition,
-        proxy,
+        (proxy,),
         about,
         TEST,
-        prediction,
+        (prediction,),
         scored,
         6,
         space=Molecules(),
@@ -135,13 +136,15 @@ def test_the_generator_follows_the_same_reward_in_every_unit(acquisition, unit):
         return
 
     def reward(values, proxy):
-        about = about_round(part, proxy, TRAIN, values, seed=5)
-        return AcquisitionReward(proxy, part, [], values, inverse_temperature=3.0, about=about)
+        about = about_round(part, (proxy,), TRAIN, values[:, None], seed=5)
+        return AcquisitionReward((proxy,), part, [], values[:, None], inverse_temperature=3.0, about=about)
 
     plain = reward(Y, proxy_of("gaussian_process", None))
     other = reward(values_in(unit), proxy_of("gaussian_process", unit))
     np.testing.assert_allclose(other(POOL), plain(POOL), rtol=0, atol=3e-5)
-    np.testing.assert_allclose(other.of_values(values_in(unit)), plain.of_values(Y), rtol=0, atol=1.1e-6)
+    np.testing.assert_allclose(
+        other.of_values(values_in(unit)[:, None]), plain.of_values(Y[:, None]), rtol=0, atol=1.1e-6
+    )
     assert np.ptp(other(POOL)) > 0.1
 
 
@@ -158,6 +161,6 @@ def test_values_that_are_all_equal_have_a_reward_without_noise():
         proxy = calibrated(build("proxy", SHAPES["gaussian_process"]))
         proxy.fit(TRAIN, values, seed=1)
         part = build("acquisition", {"kind": "mean"})
-        reward = AcquisitionReward(proxy, part, [], values, inverse_temperature=3.0)
+        reward = AcquisitionReward((proxy,), part, [], values[:, None], inverse_temperature=3.0)
         np.testing.assert_allclose(reward(TEST), 0.0, atol=1e-5)
-        np.testing.assert_allclose(reward.of_values(values), 0.0, atol=1e-5)
+        np.testing.assert_allclose(reward.of_values(values[:, None]), 0.0, atol=1e-5)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from data.goals import Goal, Goals
 from data.records import Prediction
 from models.acquisition.base import (
     about_round,
     built,
     fewest_objectives,
     is_logarithm,
-    measured_whole,
     noise_of,
     stacked,
     towards,
@@ -19,6 +19,7 @@ from models.acquisition.base import (
     within_a_pool,
 )
 from models.acquisition.mean import Mean
+from models.acquisition.measured import measured_whole
 from models.protocols import Scoring
 from models.registry import Component, ComponentError, build
 
@@ -42,7 +43,7 @@ class JointGuess(Guess):
 
 def test_a_round_knows_the_best_prediction_where_it_is_wanted():
     acquisition, values = build("acquisition", NOISY), np.array([7.0, -1.0, 2.0])
-    about = about_round(acquisition, JointGuess(), ["C", "CCCC", "CC"], values, seed=9)
+    about = about_round(acquisition, (JointGuess(),), ["C", "CCCC", "CC"], values[:, None], seed=9)
     assert about.predicted_best == about.best == 40.0
     assert about.noise == pytest.approx(0.3)
     assert (about.seed, about.objects) == (9, ("C", "CCCC", "CC"))
@@ -60,7 +61,7 @@ def test_the_best_is_that_of_the_measured_values_of_the_target(measured, best):
 
 def test_the_proxy_is_asked_only_where_its_opinion_of_the_measured_is_wanted():
     proxy = JointGuess()
-    about = about_round(Mean(), proxy, ["C", "CC"], np.array([1.0, 2.0]), seed=0)
+    about = about_round(Mean(), (proxy,), ["C", "CC"], np.array([[1.0], [2.0]]), seed=0)
     assert (proxy.asked, about.predicted_best, about.noise, about.best) == (0, None, 0.0, 2.0)
 
 
@@ -75,11 +76,10 @@ def test_noise_is_what_predictions_have_beyond_the_joint_posterior():
     assert noise_of(Guess(), ["C", "CC"]) == 0.0  # it has no joint posterior and cannot tell
 
 
-@pytest.mark.parametrize("kind", ["constrained", "cost_aware"])
 @pytest.mark.parametrize("inner", [{"kind": "mean"}, {"kind": "expected_improvement", "scale": "plain"}], ids=str)
-def test_a_wrapper_refuses_what_is_no_logarithm(kind, inner):
-    with pytest.raises(ComponentError, match=f"'{kind}' adds to the logarithm of another one.*is no logarithm"):
-        build("acquisition", {"kind": kind, "inner": inner})
+def test_a_cost_refuses_what_is_no_logarithm(inner):
+    with pytest.raises(ComponentError, match=r"'cost_aware' adds to the logarithm of another one.*is no logarithm"):
+        build("acquisition", {"kind": "cost_aware", "inner": inner})
 
 
 @pytest.mark.parametrize("kind", ["constrained", "cost_aware"])
@@ -90,14 +90,13 @@ def test_a_wrapper_refuses_what_there_is_not(kind):
 
 def test_wrappers_can_be_wrapped_and_add_up():
     prediction = Prediction(np.array([1.0, 0.0]), np.array([0.5, 1.0]))
-    about = Scoring(measured=np.array([[0.5]]), cost=np.array([2.0, 4.0]))
-    limits = [{"at_most": 2.0}]
-    both = {"kind": "constrained", "constraints": limits, "inner": {"kind": "cost_aware"}}
+    about = Scoring(measured=np.array([[0.5]]), cost=np.array([2.0, 4.0]), limits=((-np.inf, 2.0),))
+    both = {"kind": "constrained", "inner": {"kind": "cost_aware"}}
     plain, only_limits, only_cost, together = (
         build("acquisition", config).score((prediction,), about)
         for config in (
             {"kind": "expected_improvement"},
-            {"kind": "constrained", "constraints": limits},
+            {"kind": "constrained"},
             {"kind": "cost_aware"},
             both,
         )
@@ -131,7 +130,7 @@ def test_what_an_acquisition_does_not_say_of_itself_is_the_default():
         assert not within_a_pool(one)
         assert not wants_predicted_best(one)
         assert fewest_objectives(one) == 1
-    assert towards(plain := Plain(), (-1,)) is plain
+    assert towards(plain := Plain(), Goals([Goal("one", -1)])) is plain
 
 
 def by_best_and_goal(self, prediction, *, best, maximise):

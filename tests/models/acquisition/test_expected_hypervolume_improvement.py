@@ -6,10 +6,13 @@ import mpmath
 import numpy as np
 import pytest
 
+from data.goals import Goal, Goals
 from data.records import Prediction
 from models.acquisition.expected_hypervolume_improvement import ExpectedHypervolumeImprovement
 from models.acquisition.expected_improvement import ExpectedImprovement
 from models.protocols import Scoring
+
+GOALS = Goals(Goal(str(sign), sign) for sign in (-1, 1, -1))
 
 
 def problem(k, t, n=4, seed=0):
@@ -60,7 +63,7 @@ def test_where_nothing_is_uncertain_it_is_the_growth_itself():
 def test_a_reference_point_is_in_the_units_of_the_objectives():
     predicted, about = problem(3, 4)
     plain = scored(predicted, about, reference_point=(-1.0, -1.5, -2.0))
-    low = ExpectedHypervolumeImprovement(reference_point=(1.0, -1.5, 2.0)).towards((-1, 1, -1))
+    low = ExpectedHypervolumeImprovement(reference_point=(1.0, -1.5, 2.0)).towards(GOALS)
     np.testing.assert_array_equal(low.score(predicted, about), plain)
 
 
@@ -134,7 +137,7 @@ def test_a_pool_that_is_worked_through_in_blocks_has_the_same_scores(cells, monk
 
 def test_a_reference_point_of_another_length_and_none_at_all_are_refused():
     predicted, about = problem(2, 3)
-    with pytest.raises(ValueError, match="The reference point has 3 values; there are 2 objectives"):
+    with pytest.raises(ValueError, match="The reference point has 3 values; there are 2 objectives to improve"):
         scored(predicted, about, reference_point=(0.0, 0.0, 0.0))
     with pytest.raises(ValueError, match=r"needs a reference point or measured values.*Set the option reference_point"):
         scored(predicted, Scoring())

@@ -68,10 +68,10 @@ def reward(
     **options: Any,
 ) -> AcquisitionReward:
     return AcquisitionReward(
-        proxy or ByLength(),
+        (proxy or ByLength(),),
         build("acquisition", acquisition or {"kind": "mean"}),
         screens,
-        measured,
+        measured[:, None],
         inverse_temperature=b,
         **options,
     )
@@ -88,7 +88,7 @@ def test_it_is_the_score_in_deviations_of_what_was_measured_times_the_inverse_te
 
 def test_the_average_measured_molecule_has_zero() -> None:
     assert reward()(["CCC"])[0] == pytest.approx(0.0, abs=1e-6)
-    assert reward().of_values(np.array([CENTRE]))[0] == pytest.approx(0.0)
+    assert reward().of_values(np.array([[CENTRE]]))[0] == pytest.approx(0.0)
 
 
 @pytest.mark.parametrize("acquisition", ["mean", "upper_confidence_bound", "expected_improvement"])
@@ -100,7 +100,7 @@ def test_the_unit_of_the_target_does_not_matter(acquisition: str) -> None:
 
 def test_measured_values_are_rewarded_by_themselves_whatever_the_acquisition() -> None:
     for acquisition in ("mean", "upper_confidence_bound", "expected_improvement"):
-        found = reward({"kind": acquisition}, b=3.0).of_values(MEASURED)
+        found = reward({"kind": acquisition}, b=3.0).of_values(MEASURED[:, None])
         np.testing.assert_allclose(found, 3.0 * (MEASURED - CENTRE) / SPREAD)
         assert found.mean() == pytest.approx(0.0)
         assert found.std() == pytest.approx(3.0)
@@ -109,10 +109,10 @@ def test_measured_values_are_rewarded_by_themselves_whatever_the_acquisition() -
 def test_no_prediction_is_rewarded_without_bound() -> None:
     wild = reward(proxy=ByLength(1e9))
     assert wild(CHAINS).max() == LIMIT
-    assert wild.of_values(np.array([1e12]))[0] == LIMIT
+    assert wild.of_values(np.array([[1e12]]))[0] == LIMIT
     bad = reward(proxy=ByLength(-1e9), b=2.0)
     np.testing.assert_array_equal(bad(CHAINS), -8.0)
-    assert bad.of_values(np.array([-1e12]))[0] == bad.floor == -8.0
+    assert bad.of_values(np.array([[-1e12]]))[0] == bad.floor == -8.0
 
 
 @pytest.mark.parametrize("measured", [np.array([2.0]), np.array([2.0, 2.0, 2.0])])
@@ -120,7 +120,7 @@ def test_measurements_that_do_not_differ_give_finite_rewards(measured: FloatArra
     for acquisition in ("mean", "expected_improvement"):
         found = reward({"kind": acquisition}, measured=measured)
         assert np.isfinite(found(CHAINS)).all()
-        assert np.isfinite(found.of_values(measured)).all()
+        assert np.isfinite(found.of_values(measured[:, None])).all()
         assert found(["CCC"])[0] > found(["C"])[0]
 
 
@@ -183,7 +183,7 @@ def test_every_acquisition_of_one_target_rewards_or_is_refused(kind: str) -> Non
     acquisition = build("acquisition", {"kind": kind})
     if fewest_objectives(acquisition) > 1:
         return
-    about = about_round(acquisition, ByLength(), CHAINS[:4], MEASURED, seed=0)
+    about = about_round(acquisition, (ByLength(),), CHAINS[:4], MEASURED[:, None], seed=0)
     found = reward({"kind": kind}, about=about)(CHAINS)
     assert found.shape == (12,)
     assert np.isfinite(found).all()
@@ -211,7 +211,7 @@ def test_a_strangers_acquisition_that_ranks_a_pool_is_refused_by_its_class() -> 
             return predicted[0].mean
 
     with pytest.raises(ValueError, match="acquisition 'Strange' ranks"):
-        AcquisitionReward(ByLength(), Strange(), [], MEASURED, inverse_temperature=1.0)
+        AcquisitionReward((ByLength(),), Strange(), [], MEASURED[:, None], inverse_temperature=1.0)
 
 
 # Screens

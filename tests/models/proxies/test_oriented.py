@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from data.goals import Goal
 from models.protocols import EmbeddingProxy, JointProxy, Proxy
 from models.proxies.calibration import calibrated
 from models.proxies.oriented import oriented
@@ -18,6 +19,9 @@ SMALL = {
 }
 
 
+SMALL_IS_GOOD = Goal("one", -1)
+
+
 def fitted(kind, values=Y):
     proxy = build("proxy", {"kind": kind, **SMALL[kind]})
     proxy.fit(TRAIN, values, seed=1)
@@ -27,13 +31,13 @@ def fitted(kind, values=Y):
 @pytest.mark.parametrize("sign", [1, 0])
 def test_where_larger_is_better_it_is_the_proxy_itself(sign):
     proxy = fitted("random_forest")
-    assert oriented(proxy, sign) is proxy
+    assert oriented(proxy, Goal("one", sign)) is proxy
 
 
 @pytest.mark.parametrize("kind", SMALL)
 def test_for_a_minimum_the_means_are_negated_and_nothing_else(kind):
     proxy = fitted(kind)
-    seen = oriented(proxy, -1)
+    seen = oriented(proxy, SMALL_IS_GOOD)
     own, turned = proxy.predict(TEST), seen.predict(TEST)
     np.testing.assert_array_equal(turned.mean, -own.mean)
     np.testing.assert_array_equal(turned.std, own.std)
@@ -49,7 +53,7 @@ def test_for_a_minimum_the_means_are_negated_and_nothing_else(kind):
 @pytest.mark.parametrize("kind", SMALL)
 def test_it_can_do_what_the_proxy_can_and_no_more(kind):
     proxy = fitted(kind)
-    seen = oriented(proxy, -1)
+    seen = oriented(proxy, SMALL_IS_GOOD)
     assert isinstance(seen, Proxy)
     for capability in (JointProxy, EmbeddingProxy):
         assert isinstance(seen, capability) == isinstance(proxy, capability)
@@ -57,10 +61,10 @@ def test_it_can_do_what_the_proxy_can_and_no_more(kind):
 
 def test_training_it_on_signed_values_is_training_the_proxy_on_its_own():
     inner = build("proxy", {"kind": "gaussian_process"})
-    seen = oriented(inner, -1)
+    seen = oriented(inner, SMALL_IS_GOOD)
     seen.fit(TRAIN, -Y, seed=1)
     expected = fitted("gaussian_process").predict(TEST)
     np.testing.assert_array_equal(inner.predict(TEST).mean, expected.mean)
     again = build("proxy", {"kind": "gaussian_process"})
-    oriented(again, -1).load_state(seen.state())
+    oriented(again, SMALL_IS_GOOD).load_state(seen.state())
     np.testing.assert_array_equal(again.predict(TEST).mean, expected.mean)

@@ -8,7 +8,7 @@ import numpy as np
 
 from data.records import Prediction
 from models.featurisers.nearness import min_max
-from models.protocols import Pool
+from models.protocols import Pool, Scoring
 
 
 def covariance_of(x):
@@ -42,18 +42,17 @@ def complete(seed, m, measured=4, *, features="fingerprints", ties=False, best=0
     covariance = covariance_of(x[:m]) * width * width[:, None]
     mean = rng.integers(0, 3, m).astype(float) if ties else rng.normal(size=m)
     prediction = Prediction(mean, np.sqrt(covariance.diagonal() + 0.1))
-    other, extra = Prediction(rng.normal(size=m), np.ones(m)), rng.integers(0, 2, m) if ties else rng.normal(size=m)
+    extra = rng.integers(0, 2, m) if ties else rng.normal(size=m)
     known = fingerprints[m:] if features == "fingerprints" else x[m:]
     return Pool(
         scores=prediction.mean + prediction.std + 0.3 * extra,
-        prediction=prediction,
+        predictions=(prediction,),
+        about=Scoring(predicted_best=best),
         fingerprints=fingerprints[:m],
         features=x[:m],
         train_features=known if measured else None,
-        joint=from_matrix(mean, covariance),
-        rescore=lambda rows, some, best: some.mean + some.std + 0.3 * extra[list(rows)],
-        objectives=(prediction, other),
-        best=best,
+        joints=(from_matrix(mean, covariance),),
+        rescore=lambda rows, some, believed: some[0].mean + some[0].std + 0.3 * extra[list(rows)],
         seed=seed,
     )
 
@@ -68,15 +67,29 @@ def permuted(pool, order):
     def there(members):
         return [int(order[i]) for i in members]
 
+    def moved_joint(joint):
+        return lambda members: joint(there(members))
+
     return replace(
         pool,
         scores=pool.scores[order],
-        prediction=rows(pool.prediction),
+        predictions=tuple(rows(one) for one in pool.predictions),
         fingerprints=pool.fingerprints[order],
         features=pool.features[order],
-        joint=lambda members: pool.joint(there(members)),
-        rescore=lambda members, prediction, best: pool.rescore(there(members), prediction, best),
-        objectives=tuple(rows(one) for one in pool.objectives),
+        joints=tuple(moved_joint(joint) for joint in pool.joints),
+        rescore=lambda members, predictions, believed: pool.rescore(there(members), predictions, believed),
+    )
+
+
+def with_another(pool, seed):
+    """Return the pool with a second objective beside the first, of the same smoothness."""
+    rng = np.random.default_rng(seed)
+    mean, covariance = rng.normal(size=len(pool)), covariance_of(pool.features)
+    other = Prediction(mean, np.sqrt(covariance.diagonal() + 0.1))
+    return replace(
+        pool,
+        predictions=(*pool.predictions, other),
+        joints=(*pool.joints, from_matrix(mean, covariance)),
     )
 
 

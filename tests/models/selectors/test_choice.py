@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from data.chemistry.molecules import morgan_counts
+from data.goals import Goal
 from data.records import Prediction
 from models.acquisition.base import about_round
 from models.featurisers.cache import features as features_of
@@ -43,23 +44,23 @@ class Round:
     def __init__(self, selector, acquisition=UCB, proxy="gaussian_process", *, maximise=True, measured=MEASURED):
         self.selector, self.acquisition = build("selector", selector), build("acquisition", acquisition)
         sign = 1 if maximise else -1
-        self.proxy = oriented(proxy_of(proxy), sign) if isinstance(proxy, str) else proxy
-        about = about_round(self.acquisition, self.proxy, MEASURED, sign * VALUES, seed=3)
+        self.proxy = oriented(proxy_of(proxy), Goal("one", sign)) if isinstance(proxy, str) else proxy
+        about = about_round(self.acquisition, (self.proxy,), MEASURED, sign * VALUES[:, None], seed=3)
         self.about = replace(about, objects=tuple(measured))
         self.prediction = self.proxy.predict(MOLECULES)
         here = replace(self.about, objects=tuple(MOLECULES))
         self.scored = self.acquisition.score((self.prediction,), here)
 
     def choose(self, n, *, seed=0):
-        given = self.about, MOLECULES, self.prediction, self.scored, n
-        return choose(self.selector, self.acquisition, self.proxy, *given, space=Molecules(), seed=seed)
+        given = self.about, MOLECULES, (self.prediction,), self.scored, n
+        return choose(self.selector, self.acquisition, (self.proxy,), *given, space=Molecules(), seed=seed)
 
     def pool(self, **parts):
         """A pool of all molecules, made by hand."""
         return Pool(
             scores=self.scored,
-            prediction=self.prediction,
-            best=self.about.best,
+            predictions=(self.prediction,),
+            about=self.about,
             log_scores=self.acquisition.config()["kind"] == "expected_improvement",
             **parts,
         )
@@ -121,7 +122,7 @@ def test_a_proxy_without_coordinates_is_refused_with_what_to_do(features):
 def test_the_joint_posterior_is_the_proxys(config, maximise):
     here = Round(config, maximise=maximise)
     mean, covariance = here.proxy.joint(MOLECULES)
-    pool = here.pool(joint=lambda rows: (mean[list(rows)], covariance[np.ix_(list(rows), list(rows))]), seed=5)
+    pool = here.pool(joints=(lambda rows: (mean[list(rows)], covariance[np.ix_(list(rows), list(rows))]),), seed=5)
     assert here.choose(5, seed=5) == here.selector.select(pool, 5)
 
 
@@ -138,12 +139,12 @@ def test_a_believer_asks_the_acquisition_of_the_campaign_again(acquisition, maxi
     here = Round({"kind": "kriging_believer"}, acquisition, maximise=maximise)
     mean, covariance = here.proxy.joint(MOLECULES)
 
-    def rescore(rows, prediction, best):
-        names = tuple(MOLECULES[i] for i in rows)
-        return here.acquisition.score((prediction,), replace(here.about, objects=names, predicted_best=best))
+    def rescore(rows, predictions, believed):
+        names, best = tuple(MOLECULES[i] for i in rows), max(here.about.best, *believed[:, 0])
+        return here.acquisition.score(predictions, replace(here.about, objects=names, predicted_best=best))
 
     joint = lambda rows: (mean[list(rows)], covariance[np.ix_(list(rows), list(rows))])  # noqa: E731
-    assert here.choose(6) == here.selector.select(here.pool(joint=joint, rescore=rescore), 6)
+    assert here.choose(6) == here.selector.select(here.pool(joints=(joint,), rescore=rescore), 6)
 
 
 class Known:
@@ -174,10 +175,8 @@ def test_a_belief_raises_the_predicted_best_even_below_a_lucky_measurement():
     scored = acquisition.score((prediction,), about)
     assert np.argsort(-scored).tolist() == [0, 1, 2, 3]
     believer = build("selector", {"kind": "kriging_believer"})
-    assert choose(believer, acquisition, proxy, about, some, prediction, scored, 2, space=Molecules(), seed=0) == [
-        0,
-        2,
-    ]
+    given = (proxy,), about, some, (prediction,), scored
+    assert choose(believer, acquisition, *given, 2, space=Molecules(), seed=0) == [0, 2]
 
 
 @pytest.mark.parametrize("kind", kinds("selector"))
@@ -204,8 +203,8 @@ def test_nothing_asked_for_and_nothing_offered_give_nothing(kind):
     here = Round({"kind": kind})
     assert here.choose(0) == []
     nothing = Prediction(np.zeros(0), np.ones(0))
-    given = here.about, [], nothing, np.zeros(0), 3
-    assert choose(here.selector, here.acquisition, here.proxy, *given, space=Molecules(), seed=0) == []
+    given = here.about, [], (nothing,), np.zeros(0), 3
+    assert choose(here.selector, here.acquisition, (here.proxy,), *given, space=Molecules(), seed=0) == []
 
 
 @pytest.mark.parametrize("kind", kinds("selector"))
@@ -266,7 +265,16 @@ def test_the_proxy_is_asked_about_the_shortlist_and_the_measured_only():
     )
     about = Scoring(("CCO",), measured=np.array([[1.0]]))
     chosen = choose(
-        selector, acquisition, proxy, about, MOLECULES, proxy.predict(MOLECULES), mean, 3, space=Molecules(), seed=0
+        selector,
+        acquisition,
+        (proxy,),
+        about,
+        MOLECULES,
+        (proxy.predict(MOLECULES),),
+        mean,
+        3,
+        space=Molecules(),
+        seed=0,
     )
     assert set(chosen) < {9, 10, 11, 12}
     assert asked == [*MOLECULES[9:], "CCO"]

@@ -191,7 +191,7 @@ def test_coordinates_of_two_widths_are_refused(config):
 def test_a_joint_posterior_that_is_not_finite_is_refused(config, part):
     mean, covariance = np.zeros(3), np.eye(3)
     (mean if part == "mean" else covariance)[1] = np.nan
-    pool = replace(pool_for(config, 0, 3), joint=from_matrix(mean, covariance))
+    pool = replace(pool_for(config, 0, 3), joints=(from_matrix(mean, covariance),))
     with pytest.raises(ValueError, match="joint posterior of 3 candidates is not finite"):
         select(config, pool, 2)
 
@@ -200,4 +200,4 @@ def test_a_pool_has_one_of_each_per_score():
     with pytest.raises(ValueError, match="2 fingerprints and 3 scores"):
         Pool(scores=np.zeros(3), fingerprints=np.zeros((2, 4), dtype=np.int32))
     with pytest.raises(ValueError, match="4 predictions of objective 1 and 3 scores"):
-        Pool(scores=np.zeros(3), objectives=(Prediction(np.zeros(3), np.ones(3)), Prediction(np.zeros(4), np.ones(4))))
+        Pool(scores=np.zeros(3), predictions=(Prediction(np.zeros(3), np.ones(3)), Prediction(np.zeros(4), np.ones(4))))

@@ -49,10 +49,9 @@ def problem(seed, m, config):
     best = float(max(values))
     pool = Pool(
         scores=score(prediction_of(mean, covariance), best),
-        prediction=prediction_of(mean, covariance),
-        joint=from_matrix(mean, covariance),
-        rescore=lambda rows, prediction, best: score(prediction, best),
-        best=best,
+        predictions=(prediction_of(mean, covariance),),
+        joints=(from_matrix(mean, covariance),),
+        rescore=lambda rows, predictions, believed: score(predictions[0], max(best, *believed[:, 0])),
     )
 
     def refitted(n):
@@ -83,37 +82,37 @@ def test_believing_spreads_the_batch_where_the_best_scores_are_neighbours():
     prediction = prediction_of(mean, covariance)
     pool = Pool(
         scores=mean + prediction.std,
-        prediction=prediction,
-        joint=from_matrix(mean, covariance),
-        rescore=lambda rows, some, best: some.mean + some.std,
+        predictions=(prediction,),
+        joints=(from_matrix(mean, covariance),),
+        rescore=lambda rows, some, believed: some[0].mean + some[0].std,
     )
     assert KrigingBeliever().select(pool, 2) == [0, 3]
 
 
-def test_the_best_value_is_raised_by_what_is_believed():
-    asked = [None]
+def test_what_is_believed_is_the_predicted_mean_of_each_choice():
+    asked = []
 
-    def rescore(rows, prediction, best):
-        asked.append(best)
+    def rescore(rows, predictions, believed):
+        asked.append(believed.tolist())
         return np.array([0.0, 9.0, 8.0, 7.0])
 
     mean = np.array([2.0, 5.0, 3.0, 3.0])
     pool = Pool(
         scores=np.array([4.0, 3.0, 2.0, 1.0]),
-        prediction=Prediction(mean, np.ones(4)),
-        joint=from_matrix(mean, 0.5 * np.eye(4)),
+        predictions=(Prediction(mean, np.ones(4)),),
+        joints=(from_matrix(mean, 0.5 * np.eye(4)),),
         rescore=rescore,
     )
     assert KrigingBeliever().select(pool, 3) == [0, 1, 2]
-    assert asked == [None, 2.0, 5.0]
+    assert asked == [[[2.0]], [[2.0], [5.0]]]
 
 
 def test_means_stay_and_a_deviation_never_falls_below_the_noise():
     seen = []
 
-    def rescore(rows, prediction, best):
-        seen.append(prediction)
-        return prediction.mean + prediction.std
+    def rescore(rows, predictions, believed):
+        seen.extend(predictions)
+        return predictions[0].mean + predictions[0].std
 
     pool = complete(3, 10)
     pool = replace(pool, rescore=rescore)
@@ -131,9 +130,9 @@ def test_copies_that_are_known_exactly_do_not_stop_it():
     mean = np.arange(5.0)
     pool = Pool(
         scores=mean,
-        prediction=Prediction(mean, np.ones(5)),  # no noise at all
-        joint=from_matrix(mean, covariance),
-        rescore=lambda rows, some, best: some.mean + some.std,
+        predictions=(Prediction(mean, np.ones(5)),),  # no noise at all
+        joints=(from_matrix(mean, covariance),),
+        rescore=lambda rows, some, believed: some[0].mean + some[0].std,
     )
     assert KrigingBeliever().select(pool, 5) == [4, 3, 2, 1, 0]
 
@@ -145,14 +144,14 @@ def test_if_what_is_believed_forbids_all_that_are_left_the_better_score_before_c
     prediction = Prediction(mean, np.sqrt(np.full(4, 1.001)))
     pool = Pool(
         scores=np.array([1.0, 4.0, 3.0, 2.0]),
-        prediction=prediction,
-        joint=from_matrix(mean, covariance),
-        rescore=lambda rows, some, best: np.where(some.std > 0.5, 1.0, -np.inf),
+        predictions=(prediction,),
+        joints=(from_matrix(mean, covariance),),
+        rescore=lambda rows, some, believed: np.where(some[0].std > 0.5, 1.0, -np.inf),
     )
     assert KrigingBeliever().select(pool, 4) == [1, 2, 3, 0]
 
 
 def test_a_score_that_becomes_no_number_is_refused():
-    pool = replace(complete(0, 4), rescore=lambda rows, some, best: np.full(len(rows), np.nan))
+    pool = replace(complete(0, 4), rescore=lambda rows, some, believed: np.full(len(rows), np.nan))
     with pytest.raises(ValueError, match="are NaN"):
         KrigingBeliever().select(pool, 2)

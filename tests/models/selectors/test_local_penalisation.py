@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from data.records import Prediction
-from models.protocols import Pool
+from models.protocols import Pool, Scoring
 from models.selectors.local_penalisation import LocalPenalisation
 from tests.models.selectors.pools import by_score, complete, moved, rotation, squared_distances
 
@@ -64,7 +64,7 @@ def test_the_slope_is_that_of_the_hundred_best():
     mean[129] -= 5.0  # a cliff: were it looked at, no ball would have any width
     pool = Pool(
         scores=-1e-3 * np.arange(130),
-        prediction=Prediction(mean, np.ones(130)),
+        predictions=(Prediction(mean, np.ones(130)),),
         features=x[:, None],
         log_scores=True,
     )
@@ -81,7 +81,7 @@ def test_a_neighbour_of_the_best_gives_way_to_a_stranger():
     mean = np.array([2.0, 1.9, 1.0, 0.9])
     pool = Pool(
         scores=np.array([0.0, -0.1, -0.5, -0.6]),
-        prediction=Prediction(mean, np.full(4, 0.3)),
+        predictions=(Prediction(mean, np.full(4, 0.3)),),
         features=np.array([[0.0], [0.1], [5.0], [5.1]]),
         log_scores=True,
     )
@@ -92,7 +92,7 @@ def test_a_neighbour_of_the_best_gives_way_to_a_stranger():
 
 def test_where_the_mean_is_flat_nobody_is_nearer_than_another():
     pool = complete(4, 15)
-    pool = replace(pool, prediction=Prediction(np.full(15, 0.3), np.ones(15)))
+    pool = replace(pool, predictions=(Prediction(np.full(15, 0.3), np.ones(15)),))
     assert LocalPenalisation().select(pool, 6) == by_score(pool, 6)
 
 
@@ -111,7 +111,7 @@ def test_the_unit_of_the_target_changes_nothing(seed):
     other = replace(
         pool,
         scores=50.0 * pool.scores + 3.0,
-        prediction=Prediction(50.0 * pool.prediction.mean + 3.0, 50.0 * pool.prediction.std),
-        best=53.0,
+        predictions=(Prediction(50.0 * pool.prediction.mean + 3.0, 50.0 * pool.prediction.std),),
+        about=Scoring(predicted_best=53.0),
     )
     assert LocalPenalisation().select(other, 7) == LocalPenalisation().select(pool, 7)

@@ -109,7 +109,7 @@ def test_turning_and_stretching_the_coordinates_changes_nothing(seed):
 
 def test_the_posterior_may_be_in_any_unit():
     pool = complete(5, 20)
-    large = replace(pool, joint=lambda rows: (pool.joint(rows)[0], 1e6 * pool.joint(rows)[1]))
+    large = replace(pool, joints=(lambda rows: (pool.joint(rows)[0], 1e6 * pool.joint(rows)[1]),))
     selector = MaxDet(features="posterior")
     assert selector.select(large, 8) == selector.select(pool, 8)
 
@@ -117,5 +117,5 @@ def test_the_posterior_may_be_in_any_unit():
 def test_the_first_choice_by_the_posterior_is_where_it_is_least_sure():
     pool = complete(5, 6)
     covariance = np.diag([1.0, 2.0, 9.0, 3.0, 1.0, 1.0])
-    pool = replace(pool, joint=lambda rows: (np.zeros(6)[list(rows)], covariance[np.ix_(list(rows), list(rows))]))
+    pool = replace(pool, joints=(lambda rows: (np.zeros(6)[list(rows)], covariance[np.ix_(list(rows), list(rows))]),))
     assert MaxDet(features="posterior").select(pool, 3) == [2, 3, 1]

@@ -13,7 +13,7 @@ from tests.models.selectors.pools import from_matrix
 def pool_of(mean, covariance, **options):
     mean, covariance = np.asarray(mean, dtype=float), np.asarray(covariance, dtype=float)
     # Scores that fall with the index say who may be drawn for, and decide ties.
-    return Pool(scores=-np.arange(len(mean), dtype=float), joint=from_matrix(mean, covariance), **options)
+    return Pool(scores=-np.arange(len(mean), dtype=float), joints=(from_matrix(mean, covariance),), **options)
 
 
 def test_a_wide_guess_is_taken_before_a_better_mean_that_a_sure_one_beats():

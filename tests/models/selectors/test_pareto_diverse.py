@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from data.records import Prediction
 from models.protocols import Pool
 from models.selectors.pareto_diverse import ParetoDiverse
-from tests.models.selectors.pools import by_score, complete, moved, rotation, squared_distances
+from tests.models.selectors.pools import by_score, complete, moved, rotation, squared_distances, with_another
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -22,8 +22,9 @@ def dominates(a, b):
 
 
 def criteria_of(pool):
-    several = [one.mean for one in pool.objectives]
-    return np.column_stack(several or [pool.prediction.mean, pool.prediction.std])
+    one = pool.predictions[0]
+    several = [each.mean for each in pool.predictions]
+    return np.column_stack(several if len(several) > 1 else [one.mean, one.std])
 
 
 def fronts_of(values, members):
@@ -65,8 +66,8 @@ def test_fronts_come_whole_and_in_order_and_the_farthest_of_a_front_first(
     # Where equal distances are rounded, rounding decides between them; similarities of counts are exact.
     ties = ties and features == "fingerprints"
     pool = complete(seed, m, measured, features=features, ties=ties)
-    if not several:
-        pool = replace(pool, objectives=())
+    if several:
+        pool = with_another(pool, seed)
     expected = by_brute_force(pool, n, fingerprints=features == "fingerprints")
     assert ParetoDiverse(features=features).select(pool, n) == expected
 
@@ -80,7 +81,7 @@ def test_a_better_score_does_not_lift_a_dominated_candidate():
     pool = Pool(
         scores=np.array([9.0, 1.0, 2.0]),
         features=np.array([[0.0], [1.0], [5.0]]),
-        objectives=objectives,
+        predictions=objectives,
     )
     assert ParetoDiverse(features="descriptors").select(pool, 3) == [1, 2, 0]
 
@@ -88,7 +89,7 @@ def test_a_better_score_does_not_lift_a_dominated_candidate():
 def test_with_one_objective_the_mean_and_the_deviation_are_traded():
     # 0 is the best guess, 1 the least sure, 2 is between; 3 is both worse and surer than 2.
     prediction = Prediction(np.array([3.0, 1.0, 2.0, 1.5]), np.array([0.1, 2.0, 1.0, 0.5]))
-    pool = Pool(scores=prediction.mean, prediction=prediction, features=np.array([[0.0], [10.0], [4.0], [100.0]]))
+    pool = Pool(scores=prediction.mean, predictions=(prediction,), features=np.array([[0.0], [10.0], [4.0], [100.0]]))
     assert ParetoDiverse(features="descriptors").select(pool, 4) == [0, 1, 2, 3]
 
 
@@ -101,7 +102,7 @@ def test_moving_turning_and_stretching_the_coordinates_changes_nothing(seed):
 
 
 def test_any_monotone_change_of_an_objective_changes_nothing():
-    pool = complete(3, 20, 3)
-    first, second = pool.objectives
-    bent = replace(pool, objectives=(Prediction(np.exp(first.mean), first.std), second))
+    pool = with_another(complete(3, 20, 3), 4)
+    first, second = pool.predictions
+    bent = replace(pool, predictions=(Prediction(np.exp(first.mean), first.std), second))
     assert ParetoDiverse().select(bent, 12) == ParetoDiverse().select(pool, 12)

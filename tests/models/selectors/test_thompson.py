@@ -18,7 +18,7 @@ SEEDS = 1500
 def pool_of(mean, covariance, **options):
     mean, covariance = np.asarray(mean, dtype=float), np.asarray(covariance, dtype=float)
     # Scores that disagree with the draws: they say who may be drawn for, and no more.
-    return Pool(scores=np.arange(len(mean), dtype=float), joint=from_matrix(mean, covariance), **options)
+    return Pool(scores=np.arange(len(mean), dtype=float), joints=(from_matrix(mean, covariance),), **options)
 
 
 def frequency_of_first(pool, member, seeds=SEEDS):
