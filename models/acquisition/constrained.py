@@ -63,12 +63,17 @@ class Constrained(Wrapper):
         shown = tuple(predicted[k] for k in about.improved) if about.improved else predicted
         if not about.limited:
             return self.inner.score(shown, here)
-        chance = log_feasibility(predicted, about)
-        found = len(here.measured) > 0 and bool((whole(here, len(shown)) & here.feasible).any())
+        chance, found = log_feasibility(predicted, about), self.found(about)
         if self.logarithmic:
             return np.asarray(self.inner.score(shown, here) + chance) if found else chance
         centre, unit = centre_and_spread(certain_scores(self.inner, here))
         return np.asarray((self.inner.score(shown, here) if found else centre) + unit * chance)
+
+    @staticmethod
+    def found(about: Scoring) -> bool:
+        """Return whether anything measured keeps to all limits, so that there is something to improve on."""
+        here = narrowed(about)
+        return len(here.measured) > 0 and bool((whole(here, here.measured.shape[1]) & here.feasible).any())
 
 
 def log_feasibility(predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:

@@ -5,6 +5,8 @@ values: the average measured object has log R = 0 whatever the unit. Values and 
 better. Of several objectives m and s are those of the scores that the measured objects would have if their values were
 predicted for certain. A score that is a logarithm, as of expected improvement, has no unit to divide by:
 log R(x) = b (score(x) - c), with c the score of an object that is predicted to be N(m_k, s_k^2) in every objective k.
+Under limits m, s and c are those of the score without them: log R then falls by b for each factor of e in the
+probability that an object keeps to all limits.
 What the space, a screen or the acquisition refuses gets the floor.
 """
 
@@ -69,18 +71,7 @@ class AcquisitionReward:
         self.inverse_temperature = inverse_temperature
         self.centre, spread = centre_and_spread(measured[:, self.about.main])
         self.scale = inverse_temperature / spread
-        self._score_centre, self._score_scale = self.centre, self.scale
-        if is_logarithm(acquisition):
-            n = max(1, len(self.about.objects))
-            laws = [centre_and_spread(column) for column in measured.T]
-            average = tuple(Prediction(np.full(n, centre), np.full(n, spread)) for centre, spread in laws)
-            self._score_centre = float(acquisition.score(average, self.about).mean())
-            self._score_scale = inverse_temperature
-        elif self._several:
-            inner = acquisition.inner if isinstance(acquisition, Constrained) else acquisition
-            scores = certain_scores(inner, narrowed(self.about), self.about.objects)
-            self._score_centre, spread = centre_and_spread(scores)
-            self._score_scale = inverse_temperature / spread
+        self._score_centre, self._score_scale = self._law_of_scores(measured)
         self.floor = -2.0 * inverse_temperature - 4.0
         self.met = 0
         """Objects that were scored, each once as long as they fit into the memory of scores."""
@@ -97,6 +88,31 @@ class AcquisitionReward:
         if new:
             self._cache.update(zip(new, self._evaluate(new).tolist(), strict=True))
         return np.array([self._cache[obj] for obj in objects], dtype=np.float64)
+
+    def _law_of_scores(self, measured: FloatArray) -> tuple[float, float]:
+        """Return what scores are centred on and multiplied by.
+
+        Under limits it is the score without them: of an average object that keeps to all, most others being below it.
+        Before any such object was measured, nothing but the chance of one counts, and that of an average one is 0.
+        """
+        acquisition, about = self.acquisition, self.about
+        centre, scale = self.centre, self.scale
+        logarithm, laws = is_logarithm(acquisition), [centre_and_spread(column) for column in measured.T]
+        searching = isinstance(acquisition, Constrained) and about.limited and not acquisition.found(about)
+        inner = acquisition.inner if isinstance(acquisition, Constrained) else acquisition
+        if logarithm:
+            scale = self.inverse_temperature
+        elif self._several:
+            centre, spread = centre_and_spread(certain_scores(inner, narrowed(about), about.objects))
+            scale = self.inverse_temperature / spread
+        if isinstance(acquisition, Constrained) and not searching:
+            acquisition, laws = inner, [laws[k] for k in about.improved or range(len(laws))]
+            about = narrowed(about)
+        if logarithm or searching:
+            n = max(1, len(about.objects))
+            average = tuple(Prediction(np.full(n, mean), np.full(n, deviation)) for mean, deviation in laws)
+            centre = float(acquisition.score(average, about).mean())
+        return centre, scale
 
     @property
     def _several(self) -> bool:

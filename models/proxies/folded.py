@@ -58,7 +58,7 @@ def folded_covariance(mean: FloatArray, covariance: FloatArray) -> FloatArray:
         total += power * slope[:, None] * slope / math.factorial(m)
     total *= std[:, None] * std
     total[np.diag_indices_from(total)] = np.maximum(total.diagonal(), np.square(folded(mean, std)[1]))
-    return total
+    return 0.5 * (total + total.T)
 
 
 def _slope(z: FloatArray, m: int) -> FloatArray:

@@ -68,3 +68,48 @@ def test_training_it_on_signed_values_is_training_the_proxy_on_its_own():
     again = build("proxy", {"kind": "gaussian_process"})
     oriented(again, SMALL_IS_GOOD).load_state(seen.state())
     np.testing.assert_array_equal(again.predict(TEST).mean, expected.mean)
+
+
+# Targets
+
+TARGET = Goal("one", target=1.2)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_a_target_predicts_minus_the_distance_with_the_noise_of_predictions(kind):
+    proxy = fitted(kind)
+    own, seen = proxy.predict(TEST), oriented(proxy, TARGET).predict(TEST)
+    draws = own.mean + own.std * np.random.default_rng(0).normal(size=(40_000, len(TEST)))
+    distances = -np.abs(draws - 1.2)
+    error = 5 * distances.std(0) / np.sqrt(len(draws))
+    assert (np.abs(seen.mean - distances.mean(0)) < error).all()
+    np.testing.assert_allclose(seen.std, distances.std(0), rtol=0.05)
+
+
+def test_draws_of_a_target_are_of_the_function_without_noise():
+    proxy = fitted("gaussian_process")
+    mean, covariance = proxy.joint(TEST)
+    draws = -np.abs(np.random.default_rng(0).multivariate_normal(mean, covariance, 40_000, method="eigh") - 1.2)
+    found, together = oriented(proxy, TARGET).joint(TEST)
+    np.testing.assert_allclose(found, draws.mean(0), atol=5 * draws.std(0).max() / 200)
+    np.testing.assert_allclose(together, np.cov(draws.T), atol=0.04 * together.diagonal().max())
+
+
+def test_minus_the_distance_is_never_expected_to_be_positive_and_mirrors():
+    proxy, mirror = fitted("gaussian_process"), fitted("gaussian_process", -Y)
+    one, other = oriented(proxy, TARGET), oriented(mirror, Goal("one", target=-1.2))
+    assert (one.predict(TEST).mean < 0).all()
+    np.testing.assert_array_equal(other.predict(TEST).mean, one.predict(TEST).mean)
+    np.testing.assert_array_equal(other.joint(TEST)[1], one.joint(TEST)[1])
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_a_target_keeps_what_else_the_proxy_can_do(kind):
+    proxy = fitted(kind)
+    for capability in (Proxy, JointProxy, EmbeddingProxy):
+        assert isinstance(oriented(proxy, TARGET), capability) == isinstance(proxy, capability)
+
+
+def test_distances_from_a_target_are_no_values_to_fit():
+    with pytest.raises(ValueError, match="distance from the target of 'one' does not tell the value"):
+        oriented(fitted("random_forest"), TARGET).fit(TRAIN, -np.abs(Y), seed=0)
