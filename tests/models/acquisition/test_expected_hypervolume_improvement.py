@@ -100,6 +100,14 @@ def test_dominated_measurements_and_those_below_the_reference_do_not_count():
         np.testing.assert_allclose(with_more, without, rtol=1e-10)
 
 
+def test_what_breaks_a_limit_is_not_in_the_front_and_tells_the_range_all_the_same():
+    predicted, _ = problem(2, 3)
+    kept, broken = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[5.0, -3.0]])
+    about = Scoring(measured=np.vstack([kept, broken]), allowed=np.array([True, True, False]))
+    expected = scored(predicted, Scoring(measured=kept), reference_point=(-0.5, -3.4))
+    np.testing.assert_allclose(scored(predicted, about), expected, rtol=1e-12)
+
+
 def test_without_a_reference_point_it_is_a_tenth_of_the_range_below_the_worst():
     predicted, about = problem(2, 4)
     low, high = about.measured.min(0), about.measured.max(0)

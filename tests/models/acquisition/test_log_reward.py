@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rdkit import Chem
+from scipy.stats import norm
 
 from data.records import FloatArray, Prediction
 from models.acquisition.base import about_round, fewest_objectives, within_a_pool
@@ -212,6 +213,96 @@ def test_a_strangers_acquisition_that_ranks_a_pool_is_refused_by_its_class() -> 
 
     with pytest.raises(ValueError, match="acquisition 'Strange' ranks"):
         AcquisitionReward((ByLength(),), Strange(), [], MEASURED[:, None], inverse_temperature=1.0)
+
+
+# Several objectives and limits
+
+INF = float("inf")
+FREE = (-INF, INF)
+
+
+class ByOrder(ByLength):
+    """Predicts a number less the number of atoms."""
+
+    def predict(self, molecules: Sequence[str]) -> Prediction:
+        return Prediction(10.0 - super().predict(molecules).mean, np.full(len(molecules), self.std))
+
+
+def reward_of_two(acquisition: dict[str, Any], measured: FloatArray, b: float = 1.0, **about: Any) -> AcquisitionReward:
+    return AcquisitionReward(
+        (WIDE, ByOrder(1.0, 1.0)),
+        build("acquisition", acquisition),
+        [],
+        measured,
+        inverse_temperature=b,
+        about=Scoring(measured=measured, **about),
+    )
+
+
+TWO = np.column_stack([MEASURED, [9.0, 3.0, 7.0, 4.0]])
+
+
+def test_scores_of_several_objectives_in_a_unit_are_scaled_by_those_of_what_was_measured() -> None:
+    acquisition = build("acquisition", {"kind": "weighted_sum"})
+    certain = ((TWO - TWO.min(0)) / np.ptp(TWO, axis=0)).mean(1)
+    predicted = WIDE.predict(CHAINS), ByOrder(1.0, 1.0).predict(CHAINS)
+    score = acquisition.score(predicted, Scoring(measured=TWO))
+    found = reward_of_two({"kind": "weighted_sum"}, TWO, 2.0)(CHAINS)
+    np.testing.assert_allclose(found, 2.0 * (score - certain.mean()) / certain.std(), atol=1e-6)
+
+
+def test_a_logarithm_of_several_is_above_that_of_an_average_molecule() -> None:
+    acquisition = build("acquisition", {"kind": "expected_hypervolume_improvement"})
+    average = tuple(Prediction(np.array([column.mean()]), np.array([column.std()])) for column in TWO.T)
+    predicted = WIDE.predict(CHAINS), ByOrder(1.0, 1.0).predict(CHAINS)
+    score, centre = (acquisition.score(one, Scoring(measured=TWO)) for one in (predicted, average))
+    found = reward_of_two({"kind": "expected_hypervolume_improvement"}, TWO, 1.5)(CHAINS)
+    np.testing.assert_allclose(found, np.clip(1.5 * (score - centre), -7.0, LIMIT), atol=1e-6)
+    assert (found > -7.0).sum() > 5
+
+
+@pytest.mark.parametrize("inner", ["upper_confidence_bound", "expected_improvement"])
+def test_under_a_limit_the_reward_falls_by_the_inverse_temperature_for_each_factor_of_e(inner: str) -> None:
+    limits = (FREE, (4.0, INF))
+    found = reward_of_two({"kind": "constrained", "inner": {"kind": inner}}, TWO, 1.5, limits=limits, improved=(0,))
+    free = AcquisitionReward(
+        (WIDE,),
+        build("acquisition", {"kind": inner}),
+        [],
+        TWO[[0, 2, 3], :1] if inner == "expected_improvement" else MEASURED[:, None],
+        inverse_temperature=1.5,
+    )
+    chance = np.array([norm.logcdf(6.0 - n) for n in range(1, 8)])
+    difference = found(CHAINS[:7]) - free(CHAINS[:7])
+    if inner == "expected_improvement":  # the averages differ by one number, since what breaks the limit counts there
+        difference, chance = difference - difference[0], chance - chance[0]
+    np.testing.assert_allclose(difference, 1.5 * chance, atol=3e-6)
+
+
+def test_a_limit_far_from_what_was_measured_leaves_an_order_among_what_keeps_to_it() -> None:
+    measured = np.column_stack([MEASURED, [-90.0, -91.0, -92.0, 6.0]])
+    spec = {"kind": "constrained", "inner": {"kind": "expected_improvement"}}
+    found = reward_of_two(spec, measured, 3.0, limits=(FREE, (0.0, INF)), improved=(0,))(CHAINS[:7])
+    assert (np.diff(found) > 0).all()
+    assert found.max() < LIMIT
+
+
+@pytest.mark.parametrize("inner", ["upper_confidence_bound", "expected_improvement"])
+def test_before_anything_is_feasible_the_chance_of_it_is_rewarded(inner: str) -> None:
+    limits = (FREE, (9.5, INF))
+    spec = {"kind": "constrained", "inner": {"kind": inner}}
+    found = reward_of_two(spec, TWO[1:], 1.0, limits=limits, improved=(0,))(CHAINS[:4])
+    assert (np.diff(found) < 0).all()  # the shorter the better: nothing else counts
+    assert found[0] > 0
+
+
+def test_measured_molecules_are_rewarded_by_their_standing() -> None:
+    limits = (FREE, (4.0, INF))
+    found = reward_of_two({"kind": "constrained"}, TWO, 2.0, limits=limits, improved=(0,))
+    known = found.of_values(TWO)
+    np.testing.assert_allclose(known[[0, 2, 3]], 2.0 * (MEASURED[[0, 2, 3]] - CENTRE) / SPREAD)
+    assert known[1] < known[[0, 2, 3]].min()
+    assert np.argsort(-found.standing(TWO)).tolist() == [3, 2, 0, 1]
 
 
 # Screens

@@ -92,3 +92,11 @@ def test_two_objectives_take_one_box_for_each_member_of_the_front_and_one_more()
 def test_without_a_front_all_above_the_reference_is_one_box():
     low, high = undominated_boxes(np.zeros((0, 3)), np.array([1.0, 2.0, 3.0]))
     assert (low.tolist(), high.tolist()) == ([[1.0, 2.0, 3.0]], [[np.inf] * 3])
+
+
+@pytest.mark.parametrize(("k", "f", "most"), [(2, 50, 51), (3, 50, 101), (4, 50, 500)])
+def test_a_front_takes_few_boxes(k, f, most):
+    front = np.abs(np.random.default_rng(0).normal(size=(f, k)))
+    front /= np.linalg.norm(front, axis=1, keepdims=True)
+    low, high = undominated_boxes(front, np.full(k, -0.1))
+    assert f < len(low) == len(high) <= most

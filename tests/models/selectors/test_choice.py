@@ -17,7 +17,7 @@ from models.featurisers.cache import features as features_of
 from models.protocols import Pool, Scoring
 from models.proxies.oriented import oriented
 from models.registry import build, kinds
-from models.selectors.choice import choose
+from models.selectors.choice import believing, choose
 from models.spaces.molecules import Molecules
 
 MEASURED = ["CCO", "CCCCO", "c1ccccc1O", "CC(=O)O", "CCN", "c1ccncc1", "CCCl", "CC#N", "OCC(O)CO", "CCCCCC"]
@@ -278,3 +278,31 @@ def test_the_proxy_is_asked_about_the_shortlist_and_the_measured_only():
     )
     assert set(chosen) < {9, 10, 11, 12}
     assert asked == [*MOLECULES[9:], "CCO"]
+
+
+def test_what_is_believed_is_measured_and_only_what_keeps_to_limits_is_the_best():
+    limits = ((-np.inf, np.inf), (-np.inf, 1.0))
+    about = Scoring(measured=np.array([[1.0, 0.0]]), limits=limits, improved=(0,), predicted_best=0.5)
+    more = believing(about, np.array([[9.0, 3.0], [2.0, 0.5]]))
+    assert more.measured.tolist() == [[1.0, 0.0], [9.0, 3.0], [2.0, 0.5]]
+    assert (more.best, more.predicted_best) == (2.0, 2.0)
+    assert believing(replace(about, predicted_best=None), np.array([[9.0, 3.0]])).best == 1.0
+    assert believing(about, np.array([[9.0, 3.0]])).best == 0.5
+    assert believing(about, np.zeros((0, 2))) is about
+    assert believing(Scoring(), np.array([[3.0, 1.0]])).measured.tolist() == [[3.0, 1.0]]
+
+
+def test_joint_draws_are_offered_only_if_every_objective_has_them():
+    here = Round({"kind": "top_k"})
+    here.selector = Last()
+    some = here.about, MOLECULES, (here.prediction,) * 2, here.scored, 2
+    for other, count in ((Blind(), 0), (Known(np.zeros(13), np.eye(13), 0.1), 2)):
+        choose(here.selector, here.acquisition, (here.proxy, other), *some, space=Molecules(), seed=0)
+        assert len(here.selector.pool.joints) == count
+
+
+class Blind:
+    """A proxy that knows nothing of joint draws."""
+
+    def predict(self, molecules):
+        return Prediction(np.zeros(len(molecules)), np.ones(len(molecules)))

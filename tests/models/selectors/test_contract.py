@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.records import Prediction
-from models.protocols import Pool, Selector
+from models.protocols import Pool, Scoring, Selector
 from models.registry import ComponentError, build, kinds
-from tests.models.selectors.pools import complete, from_matrix, permuted
+from tests.models.selectors.pools import complete, from_matrix, permuted, with_another
 
 KINDS = [kind for kind, cls in kinds("selector").items() if not cls.__module__.startswith("tests")]
 
@@ -37,6 +37,17 @@ seeds = st.integers(0, 2**32 - 1)
 
 def pool_for(config, seed, m, **options):
     return complete(seed, m, features=config.get("features", "fingerprints"), **options)
+
+
+OF_SEVERAL = [one for one in VARIANTS if not build("selector", one).of_one_objective]
+
+
+def several(pool, seed):
+    """Return the pool with a second objective to improve and a third that has limits only, after two measurements."""
+    pool = with_another(with_another(pool, seed), seed + 1)
+    measured = np.random.default_rng(seed).normal(size=(2, 3))
+    limits = ((-np.inf, np.inf), (-np.inf, np.inf), (-0.5, 1.0))
+    return replace(pool, about=Scoring(measured=measured, limits=limits, improved=(0, 1)))
 
 
 def select(config, pool, n):
@@ -96,6 +107,17 @@ def test_the_same_pool_gives_the_same_batch_and_stays_as_it_was(config, seed):
     assert selector.select(pool, 5) == select(config, pool, 5) == first
     for part, old in zip((pool.scores, pool.features, pool.fingerprints, pool.train_features), before, strict=True):
         np.testing.assert_array_equal(part, old)
+
+
+@pytest.mark.parametrize("config", OF_SEVERAL, ids=lambda config: "-".join(config.values()))
+@given(seed=seeds, m=st.integers(0, 12), n=st.integers(0, 14))
+@settings(max_examples=10, deadline=None)
+def test_of_several_objectives_and_under_limits_it_chooses_too_in_any_order(config, seed, m, n):
+    pool = several(pool_for(config, seed, m), seed)
+    chosen = select(config, pool, n)
+    assert len(chosen) == len(set(chosen)) == min(n, m)
+    order = np.random.default_rng(seed + 1).permutation(m)
+    assert [int(order[i]) for i in select(config, permuted(pool, order), n)] == chosen
 
 
 @every

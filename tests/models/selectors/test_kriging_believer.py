@@ -155,3 +155,72 @@ def test_a_score_that_becomes_no_number_is_refused():
     pool = replace(complete(0, 4), rescore=lambda rows, some, believed: np.full(len(rows), np.nan))
     with pytest.raises(ValueError, match="are NaN"):
         KrigingBeliever().select(pool, 2)
+
+
+# Several objectives
+
+
+SEVERAL = {
+    "expected_hypervolume_improvement": {"kind": "expected_hypervolume_improvement"},
+    "constrained": {"kind": "constrained", "inner": {"kind": "expected_hypervolume_improvement"}},
+    "weighted_sum": {"kind": "weighted_sum"},
+}
+
+
+@pytest.mark.parametrize("config", SEVERAL.values(), ids=SEVERAL)
+@given(seed=seeds)
+@settings(max_examples=15, deadline=None)
+def test_each_process_is_fitted_again_with_its_predicted_means_and_the_front_moves_out(config, seed):
+    m, rng = 10, np.random.default_rng(seed)
+    kernels = [covariance_of(rng.normal(size=(m + 5, 2))) for _ in range(3)]
+    members, known, values = list(range(m)), list(range(m, m + 5)), rng.normal(size=(5, 3))
+    limited = config["kind"] == "constrained"
+    limits = ((-np.inf, np.inf), (-np.inf, np.inf), (-0.3, np.inf)) if limited else ()
+    improved = (0, 1) if limited else ()
+    acquisition = build("acquisition", config)
+
+    def fitted(known, values):
+        return [posterior(kernel, known, column, members) for kernel, column in zip(kernels, values.T, strict=True)]
+
+    def score(predictions, values):
+        return acquisition.score(tuple(predictions), Scoring(measured=values, limits=limits, improved=improved))
+
+    begin = fitted(known, values)
+    predictions = tuple(prediction_of(*one) for one in begin)
+    pool = Pool(
+        scores=score(predictions, values),
+        predictions=predictions,
+        about=Scoring(measured=values, limits=limits, improved=improved),
+        joints=tuple(from_matrix(*one) for one in begin),
+        rescore=lambda rows, some, believed: score(some, np.vstack([values, believed])),
+    )
+    expected, there, told = [], list(known), values
+    while len(expected) < 5:
+        now = fitted(there, told)
+        value = score([prediction_of(*one) for one in now], told)
+        at = max((i for i in members if i not in expected), key=lambda i: value[i])
+        expected.append(at)
+        there, told = [*there, at], np.vstack([told, [mean[at] for mean, _ in now]])
+    assert KrigingBeliever().select(pool, 5) == expected
+
+
+def test_a_batch_goes_along_the_front_and_not_to_one_end_of_it():
+    # A front from (0, 1) to (1, 0), each place with a near copy; the middle has the largest improvement.
+    t = np.repeat(np.linspace(0.0, 1.0, 5), 2) + np.tile([0.0, 0.01], 5)
+    mean = np.column_stack([np.sin(t * np.pi / 2), np.cos(t * np.pi / 2)])
+    covariance = 0.02 * covariance_of(10.0 * t[:, None])
+    measured = np.array([[0.1, 0.1], [-0.5, 0.0], [0.0, -0.5]])
+    acquisition = build("acquisition", {"kind": "expected_hypervolume_improvement"})
+    predictions = tuple(Prediction(column, np.sqrt(covariance.diagonal() + 1e-6)) for column in mean.T)
+    about = Scoring(measured=measured)
+    pool = Pool(
+        scores=acquisition.score(predictions, about),
+        predictions=predictions,
+        about=about,
+        joints=tuple(from_matrix(column, covariance) for column in mean.T),
+        rescore=lambda rows, some, believed: acquisition.score(some, Scoring(measured=np.vstack([measured, believed]))),
+    )
+    best = np.argsort(-pool.scores)[:5] // 2
+    assert len(set(best)) < 5  # by score alone some places come twice
+    chosen = KrigingBeliever().select(pool, 5)
+    assert sorted(i // 2 for i in chosen) == [0, 1, 2, 3, 4]

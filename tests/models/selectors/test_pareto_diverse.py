@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.records import Prediction
-from models.protocols import Pool
+from models.protocols import Pool, Scoring
 from models.selectors.pareto_diverse import ParetoDiverse
 from tests.models.selectors.pools import by_score, complete, moved, rotation, squared_distances, with_another
 
@@ -106,3 +106,16 @@ def test_any_monotone_change_of_an_objective_changes_nothing():
     first, second = pool.predictions
     bent = replace(pool, predictions=(Prediction(np.exp(first.mean), first.std), second))
     assert ParetoDiverse().select(bent, 12) == ParetoDiverse().select(pool, 12)
+
+
+def test_who_is_predicted_to_break_a_limit_comes_last_by_the_breach():
+    predictions = (
+        Prediction(np.array([9.0, 1.0, 2.0, 5.0]), np.ones(4)),
+        Prediction(np.array([9.0, 1.0, 0.0, 5.0]), np.ones(4)),
+        Prediction(np.array([4.0, 0.0, 0.5, 3.0]), np.ones(4)),
+    )
+    free = (-np.inf, np.inf)
+    about = Scoring(limits=(free, free, (-np.inf, 1.0)), improved=(0, 1))
+    pool = Pool(scores=np.arange(4.0), features=np.arange(4.0)[:, None], predictions=predictions, about=about)
+    assert set(ParetoDiverse(features="descriptors").select(pool, 2)) == {1, 2}
+    assert ParetoDiverse(features="descriptors").select(pool, 4)[2:] == [3, 0]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from models.protocols import Pool
+from data.records import Prediction
+from models.protocols import Pool, Scoring
 from models.selectors.thompson import Thompson
 from tests.models.selectors.pools import complete, from_matrix
 
@@ -66,3 +67,51 @@ def test_the_seed_decides():
     pool = complete(1, 30)
     draws = {tuple(Thompson().select(replace(pool, seed=seed), 5)) for seed in range(20)}
     assert len(draws) > 15
+
+
+# Several objectives and limits
+
+FREE = (-np.inf, np.inf)
+
+
+def pool_of_several(means, covariances, about):
+    means, covariances = np.asarray(means, dtype=float), np.asarray(covariances, dtype=float)
+    joints = tuple(from_matrix(mean, covariance) for mean, covariance in zip(means, covariances, strict=True))
+    predictions = tuple(Prediction(mean, np.ones(len(mean))) for mean in means)
+    return Pool(scores=-np.arange(len(means[0]), dtype=float), predictions=predictions, joints=joints, about=about)
+
+
+def test_along_a_front_that_is_known_each_has_the_share_of_weights_that_prefer_it():
+    # Above the corner that is a tenth below the worst, (1, 0) has (1.1, 0.1), the middle (0.8, 0.8), (0, 1) the rest.
+    sure = np.stack([1e-12 * np.eye(3)] * 2)
+    about = Scoring(measured=np.array([[0.0, 0.0], [1.0, 1.0]]))
+    pool = pool_of_several([[1.0, 0.7, 0.0], [0.0, 0.7, 1.0]], sure, about)
+    angle = np.random.default_rng(0).uniform(0, np.pi / 2, 200_000)
+    weights = np.column_stack([np.cos(angle), np.sin(angle)])
+    worth = [np.min(np.array(above) / weights, axis=1) for above in ([1.1, 0.1], [0.8, 0.8], [0.1, 1.1])]
+    shares = np.bincount(np.argmax(worth, axis=0), minlength=3) / len(angle)
+    for member in range(3):
+        p = shares[member]
+        assert abs(frequency_of_first(pool, member) - p) < 5 * np.sqrt(p * (1 - p) / SEEDS)
+
+
+def test_a_concave_front_is_bought_in_its_middle_too():
+    # Of (1, 0), (0.3, 0.3), (0, 1) no weighted sum prefers the middle.
+    sure = np.stack([1e-12 * np.eye(3)] * 2)
+    about = Scoring(measured=np.array([[0.0, 0.0], [1.0, 1.0]]))
+    pool = pool_of_several([[1.0, 0.3, 0.0], [0.0, 0.3, 1.0]], sure, about)
+    assert frequency_of_first(pool, 1, 300) > 0.2
+
+
+def test_drawn_limits_decide_who_may_be_the_best():
+    # The first is the better and breaks the limit in half of the draws.
+    means, covariances = [[1.0, 0.0], [2.0, 0.0]], [1e-12 * np.eye(2), np.diag([1.0, 1e-12])]
+    about = Scoring(measured=np.array([[0.0, 0.0]]), limits=(FREE, (-np.inf, 2.0)), improved=(0,))
+    pool = pool_of_several(means, covariances, about)
+    assert abs(frequency_of_first(pool, 0) - 0.5) < 5 * 0.5 / np.sqrt(SEEDS)
+
+
+def test_where_nobody_keeps_to_the_limit_the_nearest_comes_first():
+    means, covariances = [[9.0, 0.0, 5.0], [4.0, 3.0, 2.5]], [1e-12 * np.eye(3)] * 2
+    about = Scoring(measured=np.array([[0.0, 0.0]]), limits=(FREE, (-np.inf, 2.0)), improved=(0,))
+    assert Thompson().select(pool_of_several(means, covariances, about), 3) == [2, 1, 0]
