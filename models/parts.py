@@ -12,7 +12,7 @@ from data.config import CampaignConfig, ControlConfig, GeneratorConfig, ProxyCon
 from data.goals import Goals
 from data.records import FloatArray
 from models.acquisition.base import about_round, built, fewest_objectives, heeds_limits, takes
-from models.acquisition.log_reward import AcquisitionReward
+from models.acquisition.log_reward import AcquisitionReward, require_rewarding
 from models.oracles.base import bound, oracle_parts
 from models.protocols import Acquisition, EmbeddingProxy, Generator, JointProxy, Oracle, Proxy, Screen, Selector
 from models.proxies.oriented import oriented
@@ -77,7 +77,8 @@ def acquisition_of(config: CampaignConfig) -> Acquisition:
     objectives are to be improved. Limits are heeded by `constrained` around an acquisition that does not do so itself.
 
     Raises:
-        ComponentError: it is unknown or called in another way, or it is not for so many objectives to improve.
+        ComponentError: it is unknown or called in another way, it is not for so many objectives to improve, or it
+            cannot reward a generator.
     """
     goals, spec = config.goals, config.acquisition
     wanted = len(goals.improved)
@@ -87,6 +88,7 @@ def acquisition_of(config: CampaignConfig) -> Acquisition:
     acquisition = built(spec, improved)
     if not takes(acquisition, wanted):
         raise ComponentError(_of_another_number(spec, fewest_objectives(acquisition), wanted))
+    require_rewarding(acquisition)
     if any(goal.limited for goal in goals) and not heeds_limits(acquisition):
         return built({"kind": "constrained", "inner": spec}, improved)
     return acquisition
@@ -94,7 +96,6 @@ def acquisition_of(config: CampaignConfig) -> Acquisition:
 
 def _of_another_number(spec: Mapping[str, Any], fewest: int, wanted: int) -> str:
     fitting = [kind for kind, part in kinds("acquisition").items() if takes(part, wanted)]
-    fitting = [kind for kind in fitting if kind not in ("constrained", "cost_aware")] if wanted > 1 else fitting
     what = f"weighs at least {fewest} objectives against each other" if fewest > 1 else "looks at one objective only"
     return (
         f"The acquisition {spec['kind']!r} {what}; this campaign has {wanted} to improve. Use one of "

@@ -24,7 +24,7 @@ from models.acquisition.constrained import Constrained
 from models.acquisition.measured import centre_and_spread, certain_scores, narrowed
 from models.acquisition.standing import standing
 from models.protocols import Acquisition, Proxy, Scoring, Screen
-from models.registry import Component
+from models.registry import Component, ComponentError
 from models.screens.space import InSpace
 
 LIMIT = 30.0
@@ -57,14 +57,9 @@ class AcquisitionReward:
             about: what is known in the round, its `objects` being the measured ones; None: the measured values alone.
 
         Raises:
-            ValueError: the acquisition ranks a pool, so that one object alone has no score.
+            ComponentError: the acquisition ranks a pool, so that one object alone has no score.
         """
-        if within_a_pool(acquisition):
-            name = acquisition.kind if isinstance(acquisition, Component) else type(acquisition).__name__
-            raise ValueError(
-                f"The acquisition {name!r} ranks the members of a pool among each other; it cannot reward a generator. "
-                "Use another one, or a variant that compares with what was measured."
-            )
+        require_rewarding(acquisition)
         self.proxies, self.acquisition, self.screens = proxies, acquisition, tuple(screens)
         measured = np.asarray(measured, dtype=np.float64)
         self.about = about or Scoring(measured=measured)
@@ -160,6 +155,20 @@ class AcquisitionReward:
             # that is killed and continued must see the very same rewards as training that was not.
             out[passed] = np.round(np.clip(self._score_scale * (score - self._score_centre), self.floor, LIMIT), 6)
         return out
+
+
+def require_rewarding(acquisition: Acquisition) -> None:
+    """Refuse an acquisition that cannot reward a generator.
+
+    Raises:
+        ComponentError: it ranks the members of a pool among each other.
+    """
+    if within_a_pool(acquisition):
+        name = acquisition.kind if isinstance(acquisition, Component) else type(acquisition).__name__
+        raise ComponentError(
+            f"The acquisition {name!r} ranks the members of a pool among each other; it cannot reward a generator. "
+            "Use another one, or a variant that compares with what was measured."
+        )
 
 
 def first_refusal(screens: Sequence[Screen], objects: Sequence[str]) -> list[str | None]:

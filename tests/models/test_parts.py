@@ -212,6 +212,15 @@ def test_an_acquisition_of_one_objective_is_refused_for_several_with_those_that_
     assert "or constrained around one of them" in str(error.value)
 
 
+def test_an_acquisition_that_ranks_a_pool_is_refused_before_a_generator_asks_for_a_reward():
+    with pytest.raises(ComponentError, match="'pareto_rank' ranks the members of a pool"):
+        acquisition_of(config_of("maximise", "minimise", acquisition={"kind": "pareto_rank"}))
+    measured = {"kind": "pareto_rank", "among": "measured"}
+    bought, rewards, _ = course(config_of("maximise", "minimise", acquisition=measured), (1, "logp"), (1, "atoms"))
+    assert len(set(bought)) == 4
+    assert np.ptp(rewards) > 0
+
+
 def test_a_selector_of_one_objective_is_refused_for_several():
     one = config_of("maximise", {"goal": "satisfy", "at_most": 1}, selector="local_penalisation")
     assert selector_of(one).kind == "local_penalisation"

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from data.goals import Goal
+from data.goals import Goal, Goals
 from models.acquisition.base import about_round, fewest_objectives, rounded, within_a_pool
 from models.acquisition.log_reward import AcquisitionReward
 from models.proxies.calibration import calibrated
@@ -164,3 +164,29 @@ def test_values_that_are_all_equal_have_a_reward_without_noise():
         reward = AcquisitionReward((proxy,), part, [], values[:, None], inverse_temperature=3.0)
         np.testing.assert_allclose(reward(TEST), 0.0, atol=1e-5)
         np.testing.assert_allclose(reward.of_values(values[:, None]), 0.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("acquisition", ["expected_hypervolume_improvement", "weighted_sum", "chebyshev"])
+@pytest.mark.parametrize("selector", ["kriging_believer", "thompson"])
+def test_the_units_of_several_objectives_and_of_their_limits_do_not_matter(acquisition, selector, unit):
+    factor, shift = UNITS[unit]
+
+    def course(moved):
+        values = np.column_stack([Y, moved(Y[::-1]), moved(Y[::-1])])
+        backward = calibrated(build("proxy", SHAPES["gaussian_process"]))
+        backward.fit(TRAIN, values[:, 1], seed=1)
+        proxies = (proxy_of("gaussian_process", None), backward, backward)
+        limits = Goal("limit", 0, at_least=float(moved(np.quantile(Y, 0.3))))
+        goals = Goals([Goal("one"), Goal("other"), limits])
+        part = build("acquisition", {"kind": "constrained", "inner": {"kind": acquisition}})
+        about = about_round(part, proxies, TRAIN, values, seed=5, goals=goals)
+        predictions = tuple(proxy.predict(TEST) for proxy in proxies)
+        scored = rounded(part.score(predictions, replace(about, objects=tuple(TEST))), part, 1.0)
+        given = proxies, about, TEST, predictions, scored, 5
+        chosen = choose(build("selector", {"kind": selector}), part, *given, space=Molecules(), seed=2)
+        return [TEST[i] for i in chosen]
+
+    expected = course(lambda values: values)
+    assert len(set(expected)) == 5
+    assert course(lambda values: factor * (values + shift * Y.std())) == expected

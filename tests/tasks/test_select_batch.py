@@ -85,6 +85,12 @@ def test_values_that_are_lacking_keep_a_row_out_of_the_front_and_no_more(tmp_pat
     assert np.isfinite(batch["score"]).all()
 
 
+def test_without_a_control_arm_all_is_chosen(tmp_path, booked):
+    batch = batch_of(tmp_path, LEFT, RIGHT, control={"kind": "random", "fraction": 0})
+    assert batch["arm"].tolist() == ["acquisition"] * 8
+    assert batch["predicted"].map(json.loads).map(list).map(tuple).unique().tolist() == [("near_left", "near_right")]
+
+
 def test_limits_that_nothing_can_keep_to_end_a_campaign_that_asked_to_be_told(tmp_path, booked):
     impossible = {"name": "height", "goal": "satisfy", "at_least": 3.0}
     with pytest.raises(BadInput, match="candidates can keep to the limits of the objectives within 2 standard"):
