@@ -38,6 +38,11 @@ class BaseAcquisition(Component[OptionsT]):
         return False
 
     @property
+    def positive(self) -> bool:
+        """Whether the scores are a positive quantity, an improvement or its probability, that others may multiply."""
+        return False
+
+    @property
     def relative(self) -> bool:
         """Whether a score depends on the other candidates, so that it can rank a pool but reward no generator."""
         return False
@@ -91,6 +96,11 @@ class Wrapper(BaseAcquisition):
     def logarithmic(self) -> bool:
         """Whether the wrapped one's scores are logarithms."""
         return is_logarithm(self.inner)
+
+    @property
+    def positive(self) -> bool:
+        """Whether the wrapped one's scores are a positive quantity."""
+        return is_positive(self.inner)
 
     @property
     def relative(self) -> bool:
@@ -169,6 +179,11 @@ def towards(acquisition: Acquisition, goals: Goals) -> Acquisition:
 def is_logarithm(acquisition: Acquisition) -> bool:
     """Return whether the scores are logarithms of a positive quantity."""
     return bool(getattr(acquisition, "logarithmic", False))
+
+
+def is_positive(acquisition: Acquisition) -> bool:
+    """Return whether the scores are a positive quantity, and not its logarithm, that others may multiply."""
+    return bool(getattr(acquisition, "positive", False))
 
 
 def within_a_pool(acquisition: Acquisition) -> bool:

@@ -33,12 +33,12 @@ class LimitedOptions(Component.Options):
 class Constrained(Wrapper):
     """An acquisition, and the probability that all limits are kept to; objectives are independent.
 
-    A logarithm becomes `log inner + log P`, as expected constrained improvement is the improvement times P. A score in
-    a unit becomes `inner + s log P`, s being the standard deviation of that score over what was measured: since a
-    generator is rewarded by exp(b score / s), that is P^b times the reward, so that generators and batches follow one
-    order, which does not depend on the unit nor on the company of a candidate. The product of P and a score that has
-    been shifted to be positive would depend on the shift; and to allow whatever may hold (`constrained_bound`) spends
-    purchases on what rarely does.
+    A logarithm becomes `log inner + log P`, and an improvement is multiplied by P. Any other score in a unit becomes
+    `inner + s log P`, s being the standard deviation of that score over what was measured: since a generator is
+    rewarded by exp(b score / s), that is P^b times the reward, so that generators and batches follow one order, which
+    does not depend on the unit nor on the company of a candidate. The product of P and a score that has been shifted to
+    be positive would depend on the shift; and to allow whatever may hold (`constrained_bound`) spends purchases on what
+    rarely does.
 
     The inner acquisition sees the objectives to improve alone, and of what was measured only what keeps to all limits
     is there to improve on. Before there is any such object the probability of one is all that counts.
@@ -66,6 +66,8 @@ class Constrained(Wrapper):
         chance, found = log_feasibility(predicted, about), self.found(about)
         if self.logarithmic:
             return np.asarray(self.inner.score(shown, here) + chance) if found else chance
+        if self.positive and found:
+            return np.asarray(self.inner.score(shown, here) * np.exp(chance))
         centre, unit = centre_and_spread(certain_scores(self.inner, here))
         return np.asarray((self.inner.score(shown, here) if found else centre) + unit * chance)
 

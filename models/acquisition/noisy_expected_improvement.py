@@ -35,6 +35,11 @@ class NoisyExpectedImprovement(BaseAcquisition):
         """Whether the scores are logarithms."""
         return bool(self.options.scale == "log")
 
+    @property
+    def positive(self) -> bool:
+        """Whether the scores are not logarithms of what they are."""
+        return not self.logarithmic
+
     def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
         """Return `(n,)` scores: log of the unit of the target, or the unit itself if `scale` is plain."""
         target = predicted[0]

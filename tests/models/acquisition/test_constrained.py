@@ -7,6 +7,8 @@ from dataclasses import replace
 import mpmath
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data.goals import Goal, Goals
 from data.records import Prediction
@@ -82,6 +84,30 @@ def test_a_score_in_a_unit_loses_a_deviation_for_each_factor_of_e_in_the_probabi
     value = Constrained(inner=UCB).score(OBJECTIVES, ABOUT)
     chance = log_feasibility(OBJECTIVES, ABOUT)
     np.testing.assert_allclose(value, TARGET.mean + 0.5 * TARGET.std + MEASURED[:, 0].std() * chance)
+
+
+@pytest.mark.parametrize("kind", ["expected_improvement", "probability_of_improvement", "noisy_expected_improvement"])
+def test_an_improvement_that_is_no_logarithm_is_multiplied(kind):
+    plain, logarithm = (
+        Constrained(inner={"kind": kind, "scale": scale}).score(OBJECTIVES, ABOUT) for scale in ("plain", "log")
+    )
+    np.testing.assert_allclose(plain, np.exp(logarithm))
+
+
+@pytest.mark.parametrize("kind", ["mean", "upper_confidence_bound", "expected_improvement", "thompson_sampling"])
+@given(seed=st.integers(0, 2**32 - 1), gain=st.floats(0.01, 3.0))
+@settings(max_examples=15, deadline=None)
+def test_who_is_likelier_to_keep_to_a_limit_scores_higher_with_all_else_equal(kind, seed, gain):
+    rng = np.random.default_rng(seed)
+    side = Prediction(rng.normal() + np.array([0.0, -gain]), np.full(2, rng.uniform(0.2, 2.0)))
+    target = Prediction(np.full(2, rng.normal()), np.full(2, rng.uniform(0.2, 2.0)))
+    about = replace(ABOUT, limits=(FREE, (-INF, 1.0)), measured=rng.normal(size=(5, 2)), objects=("CCO",) * 2)
+    for measured in (about.measured, about.measured + np.array([0.0, 100.0])):
+        value = Constrained(inner={"kind": kind}).score((target, side), replace(about, measured=measured))
+        assert np.isfinite(value).all()
+        assert value[1] >= value[0]
+        if abs(side.mean - 1.0).max() < 3.0 * side.std[0]:
+            assert value[1] > value[0]
 
 
 @pytest.mark.parametrize("factor", [1e-9, 250.0])
