@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from data.goals import SIGNS, Goal, Goals
+from data.readings import Readings
 from data.yaml_text import DEEPEST, YamlError, parse_yaml, read_yaml, shown
 
 EXTENDABLE = ("rounds", "budget")
@@ -98,6 +99,9 @@ class ObjectiveConfig(_Strict):
     goal: Literal["maximise", "minimise", "satisfy", "target"] = "maximise"
     """`satisfy`: only the limits count; `target`: as close to `target` as can be."""
     oracle: Spec
+    output: str | None = Field(default=None, min_length=1)
+    """Name of the value to read where the oracle answers with several. Objectives that write their oracle alike read
+    values of one call."""
     at_least: float | None = None
     """Least allowed value, in the objective's own unit."""
     at_most: float | None = None
@@ -303,6 +307,11 @@ class CampaignConfig(_Strict):
     def goals(self) -> Goals:
         """What is wanted of each objective."""
         return Goals(one.wanted() for one in self.objectives)
+
+    @property
+    def readings(self) -> Readings:
+        """Which answer of which oracle each objective reads."""
+        return Readings.of(one.model_dump(mode="json", include={"name", "oracle", "output"}) for one in self.objectives)
 
     def identity(self) -> str:
         """Return the sha256 of all that makes this campaign this campaign: everything but `EXTENDABLE`.

@@ -124,6 +124,18 @@ class CandidateRow(NamedTuple):
     the first objective to be improved, and the state is `done` once every objective has a value. None: of one."""
     predicted: Mapping[str, tuple[float, float]] | None = None
     """Objective -> mean and deviation that were predicted, of such a campaign. None: of one."""
+    calls: int = 1
+    """Calls that are booked for it, where it is booked: one for each oracle of the campaign."""
+
+
+def measured_column(objective: str) -> str:
+    """Return the column of a data set that holds an objective's measured values, where there are several."""
+    return f"value[{objective}]"
+
+
+def predicted_columns(objective: str) -> tuple[str, str]:
+    """Return the columns of a data set that hold what was predicted of an objective, where there are several."""
+    return f"predicted_mean[{objective}]", f"predicted_std[{objective}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +163,7 @@ class Prediction:
 @_also_smiles
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Answer of an oracle for one object: a finite value, or the class of its failure and a message.
+    """Answer of an oracle for one object: a finite value, several by name, or the class of its failure and a message.
 
     `smiles` is an earlier name of `object`.
     """
@@ -163,12 +175,14 @@ class Measurement:
     message: str = ""
     seconds: float = 0.0
     """Wall seconds that the call took."""
+    outputs: Mapping[str, float | None] | None = None
+    """Values by name, of an oracle that answers with several, None where an object has none; `value` is None then."""
 
     def __post_init__(self) -> None:
-        if (self.value is None) == (self.error is None):
+        if [self.value is None, self.error is None, not self.outputs].count(False) != 1:
             raise ValueError(
-                f"A Measurement has either a value or an error; got value={self.value!r} and error={self.error!r} "
-                f"for {self.object}."
+                f"A Measurement has one of a value, outputs and an error; got value={self.value!r}, "
+                f"outputs={self.outputs!r} and error={self.error!r} for {self.object}."
             )
 
     @property

@@ -21,7 +21,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.config import ProxyConfig, digest
-from data.records import Arm, FloatArray, JsonDict, Prediction
+from data.goals import Goal
+from data.ledger.campaigns import CampaignState
+from data.records import Arm, FloatArray, JsonDict, Prediction, measured_column, predicted_columns
 from models.parts import proxy_spec, space_of
 from models.protocols import Proxy, SelfTestingProxy
 from models.proxies.calibration import (
@@ -39,7 +41,16 @@ from models.proxies.warm_start import Fitter, refits
 from models.registry import build
 from models.spaces.base import BaseSpace
 from tasks.shared_files import share
-from tasks.stages import CODE_VERSION, BadInput, CampaignContext, CampaignRef, StageRef, folder_sha256, run_stage
+from tasks.stages import (
+    CODE_VERSION,
+    BadInput,
+    CampaignContext,
+    CampaignRef,
+    CampaignStopped,
+    StageRef,
+    folder_sha256,
+    run_stage,
+)
 from tasks.storage import CALIBRATION, load_state, read_json, read_table, save_state, write_json
 from tasks.workspace import Workspace
 
@@ -64,10 +75,10 @@ class TrainingData:
     space: BaseSpace[Any]
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, space: BaseSpace[Any]) -> TrainingData:
-        """Take `id`, `object` and `value` from a data set of a space; rows without a value are left out."""
-        ordered = frame[frame["value"].notna()].sort_values("id")
-        values = ordered["value"].to_numpy(dtype=np.float64)
+    def of(cls, frame: pd.DataFrame, space: BaseSpace[Any], column: str = "value") -> TrainingData:
+        """Take `id`, `object` and a column of values from a data set of a space; rows without a value are left out."""
+        ordered = frame[frame[column].notna()].sort_values("id")
+        values = ordered[column].to_numpy(dtype=np.float64)
         return cls(tuple(ordered["id"]), tuple(ordered["object"]), values, space)
 
     def sha256(self) -> str:
@@ -92,13 +103,19 @@ class TrainingData:
         return len(self.ids)
 
 
-def purchases_of(frame: pd.DataFrame) -> Purchases:
-    """Return what the acquisition arm bought on a prediction, in the order of rounds and ids."""
-    bought = frame[frame["value"].notna() & frame["predicted_std"].notna() & (frame["arm"] == str(Arm.ACQUISITION))]
+def purchases_of(
+    frame: pd.DataFrame, columns: tuple[str, str, str] = ("value", "predicted_mean", "predicted_std")
+) -> Purchases:
+    """Return what the acquisition arm bought on a prediction, in the order of rounds and ids.
+
+    Args:
+        frame: a data set.
+        columns: of the measured values, and of the means and deviations that were predicted.
+    """
+    measured, _, deviation = columns
+    bought = frame[frame[measured].notna() & frame[deviation].notna() & (frame["arm"] == str(Arm.ACQUISITION))]
     ordered = bought.sort_values(["round", "id"])
-    values, mean, std = (
-        ordered[name].to_numpy(dtype=np.float64) for name in ("value", "predicted_mean", "predicted_std")
-    )
+    values, mean, std = (ordered[name].to_numpy(dtype=np.float64) for name in columns)
     return Purchases(ordered["round"].to_numpy(dtype=np.int64), values, mean, std)
 
 
@@ -109,28 +126,54 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
     Results: `proxy.json` (configuration), `proxy.pt` (state, calibration included; `calibration.json` comes before it,
     where the campaign's purchases say more), `heldout.csv` and `random.csv`
     (out-of-fold predictions of the split by family and the random one), `training.json`; with `refit: replay` also
-    `models.pt`, what the next round goes on from.
+    `models.pt`, what the next round goes on from. Of several objectives each has a folder, named by its place.
     """
     with ref.open() as context:
+        space = space_of(context.config)
         frame = read_table(dataset.path(context, "dataset.parquet"))
-        data, bought = TrainingData.of(frame, space_of(context.config)), purchases_of(frame)
         inputs: dict[str, StageRef | str] = {"dataset": dataset}
         warm = (
             previous
-            if previous is not None and refits(build("proxy", proxy_spec(context.config.proxy, data.space)))
+            if previous is not None and refits(build("proxy", proxy_spec(context.config.proxy, space)))
             else None
         )
         if warm is not None:
             inputs["previous"] = warm
+        before = None if warm is None else warm.path(context, "")
+
+        def compute(folder: Path) -> dict[str, float]:
+            if context.config.readings.plain:
+                goal = context.goals[0]
+                return _use(context, goal, TrainingData.of(frame, space), purchases_of(frame), folder, before)
+            told: dict[str, float] = {}
+            for place, goal in enumerate(context.goals):
+                column = measured_column(goal.name)
+                data = TrainingData.of(frame, space, column)
+                _refuse_too_few(goal, data, len(frame))
+                own = folder / str(place)
+                own.mkdir()
+                bought = purchases_of(frame, (column, *predicted_columns(goal.name)))
+                found = _use(context, goal, data, bought, own, None if before is None else before / str(place))
+                told |= {f"{goal.name}/{name}": value for name, value in found.items()}
+            return told
+
         return run_stage(
-            context,
-            round,
-            "train_proxy",
-            inputs=inputs,
-            settings=context.settings("proxy"),
-            compute=lambda folder: _use(
-                context, data, bought, folder, None if warm is None else warm.path(context, "")
-            ),
+            context, round, "train_proxy", inputs=inputs, settings=context.settings("proxy"), compute=compute
+        )
+
+
+def _refuse_too_few(goal: Goal, data: TrainingData, measured: int) -> None:
+    """Refuse an objective that hardly any object has a value of, where others have enough.
+
+    Raises:
+        CampaignStopped: it is one; a proxy needs more.
+    """
+    if len(data) < MINIMUM_LABELS:
+        raise CampaignStopped(
+            CampaignState.ORACLE_FAILING,
+            f"The objective {goal.name!r} has {len(data)} measured values, of {measured} {data.space.nouns[1]} with "
+            f"any; its proxy needs at least {MINIMUM_LABELS}. Mend what its oracle needs and give the same command "
+            "with --retry-failed, or enlarge the initial design.",
         )
 
 
@@ -347,9 +390,9 @@ def _split(data: TrainingData, seed: int, ways: Mapping[str, list[str]], *, stab
 
 
 def _use(
-    context: CampaignContext, data: TrainingData, bought: Purchases, folder: Path, previous: Path | None
+    context: CampaignContext, goal: Goal, data: TrainingData, bought: Purchases, folder: Path, previous: Path | None
 ) -> dict[str, float]:
-    config, seed, maximise = context.config.proxy, proxy_seed(context), context.maximise
+    config, seed, maximise = context.config.proxy, proxy_seed(context), goal.sign >= 0
     key = proxy_key(config, data, seed, maximise=maximise, previous=previous)
     reused = stored_proxy(context.workspace, key) is not None
     kept = trained(context.workspace, config, data, seed, maximise=maximise, previous=previous)

@@ -1,6 +1,6 @@
 """Oracle calls in the ledger: booked before the call, counted once, never lost.
 
-A row stands for one purchase: (campaign, identity of the oracle, object, fidelity, replicate). Its life is
+A row stands for one purchase: (campaign, identity of the oracle, object, replicate). Its life is
 reserved -> submitted -> done | failed, with in_doubt for a call that was in flight when the process died and that the
 oracle forbids to repeat, and abandoned for what a person gave up.
 
@@ -12,6 +12,7 @@ makes its own calls before it waits.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -60,6 +61,7 @@ class OracleBook:
         version: its version, for people.
         identity: hash of all that decides its values; None: of name and version, for oracles that are no component.
         semantics: whether a call that nobody answered may be made again.
+        part: which of the campaign's oracles it is, as `data.readings` names them.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class OracleBook:
         version: str,
         identity: str | None = None,
         semantics: Semantics = "pure",
+        part: str = "",
     ) -> None:
         self.ledger = ledger
         self.campaign_id = campaign_id
@@ -77,12 +80,12 @@ class OracleBook:
         self.version = _cut(version, 255)
         self.identity = identity or digest([oracle, version])
         self.semantics = semantics
+        self.part = part
 
     @property
     def _mine(self) -> sa.ColumnElement[bool]:
         return sa.and_(oracle_calls.c.campaign_id == self.campaign_id, oracle_calls.c.identity == self.identity)
 
-    @patient
     def reserve(
         self,
         round: int,
@@ -92,42 +95,8 @@ class OracleBook:
         max_calls: int | None = None,
         max_cost: float | None = None,
     ) -> int:
-        """Book calls before they are made, as many as the budget allows, in order; return how many fitted.
-
-        An object that has a row is not booked again. One that any campaign of this ledger already bought from an
-        oracle of the same identity takes over that value: it counts as a call, so that a campaign's course does not
-        depend on its neighbours, but costs nothing and is not made. One that another campaign is buying is awaited.
-
-        Args:
-            round: which round buys.
-            objects: (object id, standard text).
-            cost: of one call.
-            max_calls: limit of the campaign's calls, None for no limit.
-            max_cost: limit of the campaign's cost, None for no limit.
-        """
-        with self.ledger.write() as connection:
-            refuse_if_lost(connection, self.ledger.url, self.campaign_id)
-            spent = spent_of(connection, self.campaign_id)
-            calls, total = spent.calls, spent.cost
-            booked = self._booked(connection, [key for key, _ in objects])
-            others = self._others(connection, [key for key, _ in objects if key not in booked])
-            rows: list[JsonDict] = []
-            fitted = 0
-            for object_id, obj in objects:
-                if object_id not in booked:
-                    row = self._row(round, object_id, obj, cost, others.get(object_id))
-                    if max_calls is not None and calls + 1 > max_calls:
-                        break
-                    if max_cost is not None and total + row["cost"] > max_cost * (1 + 1e-12):
-                        break
-                    calls, total = calls + 1, total + row["cost"]
-                    booked.add(object_id)
-                    rows.append(row)
-                fitted += 1
-            if rows:
-                connection.execute(sa.insert(oracle_calls), rows)
-                self._book(connection, calls=calls, cost=total)
-            return fitted
+        """Book calls to this oracle; see `reserve`."""
+        return reserve([(self, cost)], round, objects, max_calls=max_calls, max_cost=max_cost)
 
     @patient
     def claim(self, round: int) -> list[Elsewhere]:
@@ -168,7 +137,7 @@ class OracleBook:
             for object_id, obj, value in rows:
                 if object_id not in booked:
                     booked.add(object_id)
-                    values = {**_reused(value), "origin": "imported"}
+                    values = {**_reused(_Bought(value)), "origin": "imported"}
                     fresh.append({**self._row(round, object_id, obj, 0.0, None), **values})
             if fresh:
                 connection.execute(sa.insert(oracle_calls), fresh)
@@ -218,7 +187,7 @@ class OracleBook:
             for object_id, measurement in answers.items():
                 values: dict[str, Any] = {
                     "state": CallState.DONE if measurement.error is None else CallState.FAILED,
-                    "value": measurement.value,
+                    **_columns(measurement.value, measurement.outputs),
                     "error": measurement.error,
                     "message": clean_text(measurement.message),
                     "seconds": measurement.seconds,
@@ -334,7 +303,7 @@ class OracleBook:
             )
         }
 
-    def _others(self, connection: sa.Connection, object_ids: Sequence[str]) -> dict[str, float | Elsewhere]:
+    def _others(self, connection: sa.Connection, object_ids: Sequence[str]) -> dict[str, _Bought | Elsewhere]:
         """Return, for each object that other campaigns have to do with, its value or who is buying it.
 
         The oldest purchase wins. A call that failed or was given up elsewhere is nobody's, and so is one that was
@@ -351,14 +320,14 @@ class OracleBook:
             )
             .order_by(oracle_calls.c.id)
         )
-        found: dict[str, float | Elsewhere] = {}
+        found: dict[str, _Bought | Elsewhere] = {}
         alive: dict[int, bool] = {}
         for part in _chunks(object_ids):
             for row in connection.execute(query.where(oracle_calls.c.object_id.in_(part))):
                 known = found.get(row.object_id)
                 if row.state == CallState.DONE:
-                    if not isinstance(known, float):
-                        found[row.object_id] = row.value
+                    if not isinstance(known, _Bought):
+                        found[row.object_id] = _Bought(row.value, row.outputs)
                     continue
                 if row.campaign_id not in alive:
                     alive[row.campaign_id] = _is_run(connection, row.campaign_id)
@@ -369,13 +338,14 @@ class OracleBook:
                     found[row.object_id] = Elsewhere(row.object_id, slug_of(row.name, row.generation), doubtful)
         return found
 
-    def _row(self, round: int, object_id: str, obj: str, cost: float, other: float | Elsewhere | None) -> JsonDict:
+    def _row(self, round: int, object_id: str, obj: str, cost: float, other: _Bought | Elsewhere | None) -> JsonDict:
         row: JsonDict = {
             "campaign_id": self.campaign_id,
             "round": round,
             "oracle": self.oracle,
             "version": self.version,
             "identity": self.identity,
+            "part": self.part,
             "object_id": object_id,
             "object": obj,
             "origin": "awaited" if isinstance(other, Elsewhere) else "called",
@@ -383,6 +353,7 @@ class OracleBook:
             "attempts": 0,
             "cost": cost,
             "value": None,
+            "outputs": None,
             "message": "",
             "seconds": 0.0,
             "reserved_at": now(),
@@ -391,15 +362,87 @@ class OracleBook:
         return row if other is None or isinstance(other, Elsewhere) else {**row, **_reused(other)}
 
 
-def _reused(value: float) -> JsonDict:
-    """Return the columns of a row that takes over a value."""
-    return {"origin": "reused", "state": CallState.DONE, "cost": 0.0, "value": value, "completed_at": now()}
+@dataclass(frozen=True, slots=True)
+class _Bought:
+    """An answer as the columns of a row have it: a value, or several as JSON."""
+
+    value: float | None
+    outputs: str | None = None
+
+
+def _columns(value: float | None, outputs: Mapping[str, float | None] | None) -> JsonDict:
+    """Return the columns of an answer."""
+    return {"value": value, "outputs": None if outputs is None else json.dumps(dict(outputs))}
+
+
+def _reused(answer: _Bought) -> JsonDict:
+    """Return the columns of a row that takes over an answer."""
+    taken = {"value": answer.value, "outputs": answer.outputs}
+    return {"origin": "reused", "state": CallState.DONE, "cost": 0.0, **taken, "completed_at": now()}
 
 
 def _is_run(connection: sa.Connection, campaign_id: int) -> bool:
     """Return whether a process runs a campaign that is not provably dead."""
     row = connection.execute(sa.select(locks).where(locks.c.campaign_id == campaign_id)).mappings().first()
     return row is not None and described_owner(dict(row)) is not None
+
+
+@patient
+def reserve(
+    books: Sequence[tuple[OracleBook, float]],
+    round: int,
+    objects: Sequence[tuple[str, str]],
+    *,
+    max_calls: int | None = None,
+    max_cost: float | None = None,
+) -> int:
+    """Book calls before they are made, as many as the budget allows, in order; return for how many objects they fitted.
+
+    An object is booked with all oracles or with none: a budget that ends leaves nothing half measured. What has a row
+    is not booked again. What any campaign of this ledger already bought from an oracle of the same identity is taken
+    over: it counts as a call, so that a campaign's course does not depend on its neighbours, but costs nothing and is
+    not made. What another campaign is buying is awaited.
+
+    Args:
+        books: of the campaign's oracles, each with the cost of one call; at least one.
+        round: which round buys.
+        objects: (object id, standard text).
+        max_calls: limit of the campaign's calls, None for no limit.
+        max_cost: limit of the campaign's cost, None for no limit.
+    """
+    one = books[0][0]
+    with one.ledger.write() as connection:
+        refuse_if_lost(connection, one.ledger.url, one.campaign_id)
+        spent = spent_of(connection, one.campaign_id)
+        calls, total = spent.calls, spent.cost
+        ids = [key for key, _ in objects]
+        booked = [book._booked(connection, ids) for book, _ in books]
+        others = [
+            book._others(connection, [key for key in ids if key not in has])
+            for (book, _), has in zip(books, booked, strict=True)
+        ]
+        rows: list[JsonDict] = []
+        fitted = 0
+        for object_id, obj in objects:
+            new = [
+                book._row(round, object_id, obj, cost, known.get(object_id))
+                for (book, cost), has, known in zip(books, booked, others, strict=True)
+                if object_id not in has
+            ]
+            added = sum(row["cost"] for row in new)
+            if new and max_calls is not None and calls + len(new) > max_calls:
+                break
+            if new and max_cost is not None and total + added > max_cost * (1 + 1e-12):
+                break
+            calls, total = calls + len(new), total + added
+            for has in booked:
+                has.add(object_id)
+            rows += new
+            fitted += 1
+        if rows:
+            connection.execute(sa.insert(oracle_calls), rows)
+            one._book(connection, calls=calls, cost=total)
+        return fitted
 
 
 def _cut(text: str, length: int) -> str:

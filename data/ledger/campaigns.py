@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.goals import Goals, goals_of
+from data.readings import Readings
 
 if TYPE_CHECKING:
     from data.config import CampaignConfig
@@ -67,6 +68,11 @@ class Campaign:
     def goals(self) -> Goals:
         """What is wanted of each objective; read without the schema, which `discover status` does not wait for."""
         return goals_of(json.loads(self.stored)["objectives"])
+
+    @property
+    def readings(self) -> Readings:
+        """Which answers each objective reads."""
+        return Readings.of(json.loads(self.stored)["objectives"])
 
     @property
     def maximise(self) -> bool:

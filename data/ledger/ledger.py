@@ -26,7 +26,7 @@ from data.ledger.campaigns import (
     slug_of,
     stage_of,
 )
-from data.ledger.continuation import refuse_other_campaign, refuse_similar_name
+from data.ledger.continuation import record, refuse_other_campaign, refuse_similar_name
 from data.ledger.engine import clean_text, ledger_engine, patient, patiently, repeatedly, transaction
 from data.ledger.migration import migrate
 from data.ledger.processes import described_owner
@@ -34,12 +34,14 @@ from data.ledger.queries import (
     BEST_VALUES,
     BOOKED,
     CANDIDATES,
+    CANDIDATES_WITH_CALLS,
     COURSE,
     LAST_ROUND,
     LOCK,
     NO_LAST,
     SPENT,
     UNCERTAIN,
+    gathered,
     top_queries,
 )
 from data.ledger.schema import campaigns, candidates, oracle_calls, stages
@@ -136,7 +138,12 @@ class Ledger:
 
     @patient
     def begin_campaign(
-        self, config: CampaignConfig, base: Path, *, fresh: bool = False, oracle: Mapping[str, str] | None = None
+        self,
+        config: CampaignConfig,
+        base: Path,
+        *,
+        fresh: bool = False,
+        oracles: Sequence[Mapping[str, str]] | None = None,
     ) -> Campaign:
         """Return the campaign of this name: the one that exists, with rounds and budget as now given, or a new one.
 
@@ -144,7 +151,7 @@ class Ledger:
             config: the whole configuration.
             base: folder from which the relative paths in it start.
             fresh: begin the name anew; the earlier generation and its measurements stay in the ledger.
-            oracle: all that decides the oracle's values, by name; None: not looked at.
+            oracles: all that decides the values of each oracle, by name; None: not looked at.
 
         Raises:
             LedgerError: a stage of it is finished, and it was begun with another configuration, in another folder that
@@ -156,7 +163,7 @@ class Ledger:
                 "config": json.dumps(config.to_json()),
                 "identity": config.identity(),
                 "base": str(base),
-                "oracle": "" if oracle is None else json.dumps(oracle, sort_keys=True),
+                "oracle": record(oracles),
             }
             if row is None or fresh:
                 if row is None:
@@ -172,7 +179,7 @@ class Ledger:
                 connection.execute(sa.insert(campaigns).values(values))
             else:
                 if _has_begun(connection, row["id"]):
-                    refuse_other_campaign(dict(row), config, base, oracle, _identities(connection, row["id"]))
+                    refuse_other_campaign(dict(row), config, base, oracles, _identities(connection, row["id"]))
                 connection.execute(sa.update(campaigns).where(campaigns.c.id == row["id"]).values(values))
         return self.campaign(config.name)
 
@@ -298,8 +305,9 @@ class Ledger:
         Args:
             campaign_id: whose.
             round: 0 for the initial design.
-            rows: object_id, object, arm, source, predicted_mean, predicted_std, score, novelty, and the compound that
-                their space tells; in batch order.
+            rows: object_id, object, arm, source, predicted_mean, predicted_std, score, novelty, the compound that
+                their space tells, and `predicted`, JSON of what is predicted of each of several objectives; in batch
+                order.
 
         Raises:
             LedgerError: the round already has another batch.
@@ -318,7 +326,7 @@ class Ledger:
                     )
                 return
             values = [
-                {"campaign_id": campaign_id, "round": round, "position": i, "compound": None, **row}
+                {"campaign_id": campaign_id, "round": round, "position": i, "compound": None, "predicted": None, **row}
                 for i, row in enumerate(rows)
             ]
             if values:
@@ -333,13 +341,19 @@ class Ledger:
             first: round.
             last: round, itself included.
         """
+        given = {"campaign_id": campaign_id, "first": first, "last": last}
+        campaign = self.campaign_by_id(campaign_id)
         with self.read() as connection:
-            given = {"campaign_id": campaign_id, "first": first, "last": last}
-            return [CandidateRow(*row) for row in connection.execute(sa.text(CANDIDATES), given)]
+            if campaign.readings.plain:
+                return [CandidateRow(*row) for row in connection.execute(sa.text(CANDIDATES), given)]
+            rows = connection.execute(sa.text(CANDIDATES_WITH_CALLS), given)
+            return gathered(rows, campaign.readings, campaign.goals.main.name)
 
     @patient
     def course(self, campaign_id: int) -> list[CandidateRow]:
-        """Return the candidates without their texts: what summaries and findings need of them."""
+        """Return the candidates, without texts where there are many: what summaries and findings need of them."""
+        if not self.campaign_by_id(campaign_id).readings.plain:
+            return self.candidates(campaign_id)
         with self.read() as connection:
             rows = connection.execute(sa.text(COURSE), {"campaign_id": campaign_id})
             return [CandidateRow(*row) for row in rows]
@@ -383,6 +397,8 @@ class Ledger:
             campaign_id: whose.
             compounds: as the space of the objects tells them.
         """
+        if not self.campaign_by_id(campaign_id).readings.plain:
+            return [row for row in self.candidates(campaign_id) if row.compound is None or row.compound in compounds]
         newest = (
             sa.select(sa.func.max(oracle_calls.c.id))
             .where(

@@ -1,6 +1,16 @@
 """Queries that both ways into the ledger use: `ledger.py` and, for `discover status`, `view.py`."""
 
-HEAD = "0005"
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+from data.readings import CallRow, Readings, together
+from data.records import CandidateRow
+
+HEAD = "0006"
 """Revision of the tables that this code works with."""
 
 CAMPAIGNS = "SELECT * FROM campaigns ORDER BY id"
@@ -18,6 +28,18 @@ LEFT JOIN oracle_calls o ON o.id = (
     SELECT MAX(x.id) FROM oracle_calls x WHERE x.campaign_id = c.campaign_id AND x.object_id = c.object_id)
 WHERE c.campaign_id = :campaign_id
 """
+
+# One row per candidate and oracle of its campaign, the newest call to each.
+CANDIDATES_WITH_CALLS = """
+SELECT c.object_id AS id, c.object, c.round, c.position, c.arm, c.source, c.predicted_mean, c.predicted_std, c.score,
+       c.novelty, c.compound, c.predicted, o.part, o.value, o.state, o.error, o.message, o.origin, o.outputs
+FROM candidates c
+LEFT JOIN oracle_calls o ON o.campaign_id = c.campaign_id AND o.object_id = c.object_id AND NOT EXISTS (
+    SELECT 1 FROM oracle_calls x WHERE x.campaign_id = o.campaign_id AND x.object_id = o.object_id
+    AND x.part = o.part AND x.id > o.id)
+WHERE c.campaign_id = :campaign_id AND c.round BETWEEN :first AND :last ORDER BY c.round, c.position, o.part
+"""
+"""For campaigns that read several values; `gathered` makes one candidate of the rows of each."""
 
 CANDIDATES = f"{_CANDIDATE}{_NEWEST}AND c.round BETWEEN :first AND :last ORDER BY c.round, c.position"
 
@@ -68,6 +90,30 @@ GROUP BY p.id, p.name, p.generation ORDER BY p.id
 """Reused values whose measurement nobody made: an earlier version took them over from another one."""
 
 LOCK = "SELECT * FROM locks WHERE campaign_id = :campaign_id"
+
+
+def gathered(rows: Iterable[Sequence[Any]], readings: Readings, main: str) -> list[CandidateRow]:
+    """Return the candidates of the rows of `CANDIDATES_WITH_CALLS`, in their order.
+
+    Args:
+        rows: as the database gives them.
+        readings: of the campaign.
+        main: the objective whose value stands for a candidate where there is room for one.
+    """
+    found = []
+    for _, of_one in groupby(rows, key=lambda row: (row[2], row[3])):
+        several = list(of_one)
+        id, obj, round, position, arm, source, mean, std, score, novelty, compound, predicted = several[0][:12]
+        row = CandidateRow(
+            id, obj, None, round, position, arm, source, mean, std, score, novelty, compound=compound
+        )._replace(predicted=None if predicted is None else {k: (m, s) for k, (m, s) in json.loads(predicted).items()})
+        calls = [
+            CallRow(part, value, state, error, message, origin, None if outputs is None else json.loads(outputs))
+            for part, value, state, error, message, origin, outputs in (one[12:] for one in several)
+            if state is not None
+        ]
+        found.append(together(row, calls, readings, main))
+    return found
 
 
 def top_queries(*, maximise: bool, ids: str) -> tuple[str, ...]:

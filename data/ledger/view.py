@@ -16,6 +16,7 @@ from data.ledger.queries import (
     BEST_VALUES,
     CAMPAIGNS,
     CANDIDATES,
+    CANDIDATES_WITH_CALLS,
     COURSE,
     HEAD,
     LAST_ROUND,
@@ -23,6 +24,7 @@ from data.ledger.queries import (
     NO_LAST,
     SPENT,
     STAGES,
+    gathered,
 )
 from data.records import CandidateRow, RoundSummary, Standing
 
@@ -93,10 +95,19 @@ class LedgerView:
 
     def candidates(self, campaign_id: int, first: int = 0, last: int = NO_LAST) -> list[CandidateRow]:
         """Return the candidates of a campaign's rounds with their measurements, as `Ledger.candidates` does."""
-        return [CandidateRow(*row) for row in self._asked(CANDIDATES, campaign_id, first=first, last=last)]
+        campaign = self._campaign_by_id(campaign_id)
+        if campaign.readings.plain:
+            return [CandidateRow(*row) for row in self._asked(CANDIDATES, campaign_id, first=first, last=last)]
+        rows = self._asked(CANDIDATES_WITH_CALLS, campaign_id, first=first, last=last)
+        return gathered(rows, campaign.readings, campaign.goals.main.name)
+
+    def _campaign_by_id(self, campaign_id: int) -> Campaign:
+        return next(campaign for campaign in self.campaigns() if campaign.id == campaign_id)
 
     def course(self, campaign_id: int) -> list[CandidateRow]:
         """Return what summaries and findings need of every candidate."""
+        if not self._campaign_by_id(campaign_id).readings.plain:
+            return self.candidates(campaign_id)
         return [CandidateRow(*row) for row in self._asked(COURSE, campaign_id)]
 
     def standing(self, campaign_id: int, *, maximise: bool) -> Standing:
