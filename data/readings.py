@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,13 +22,32 @@ class Reading:
     """Which of the oracle's several values; None: the oracle answers with one."""
 
 
+LABORATORY = "laboratory"
+"""Kind of the oracles whose answers people bring."""
+
+
+def _only_output(oracle: Mapping[str, Any]) -> str | None:
+    """Return the output of an oracle that has one with a name; None: it has none, or several."""
+    outputs = oracle.get("outputs") or ()
+    return str(next(iter(outputs))) if len(outputs) == 1 else None
+
+
 class Readings(tuple[Reading, ...]):
     """The readings of K objectives, in their order."""
 
-    __slots__ = ()
+    replicates: int
+    """How often each candidate is measured."""
+    later: bool
+    """Whether answers come later than the questions: a laboratory is among the oracles."""
+
+    def __new__(cls, readings: Iterable[Reading], *, replicates: int = 1, later: bool = False) -> Readings:
+        """Make the readings of a campaign."""
+        made = super().__new__(cls, readings)
+        made.replicates, made.later = replicates, later
+        return made
 
     @classmethod
-    def of(cls, objectives: Iterable[Mapping[str, Any]]) -> Readings:
+    def of(cls, objectives: Sequence[Mapping[str, Any]]) -> Readings:
         """Return the readings of objectives as a campaign's configuration has them, JSON-able.
 
         Objectives that write their oracle alike read answers of one oracle.
@@ -37,8 +57,10 @@ class Readings(tuple[Reading, ...]):
         for one in objectives:
             written = json.dumps(one["oracle"], sort_keys=True)
             part = parts.setdefault(written, str(len(parts)) if parts else "")
-            found.append(Reading(str(one["name"]), part, one.get("output")))
-        return cls(found)
+            found.append(Reading(str(one["name"]), part, one.get("output") or _only_output(one["oracle"])))
+        replicates = max((int(one.get("replicates") or 1) for one in objectives), default=1)
+        later = any(one["oracle"].get("kind") == LABORATORY for one in objectives)
+        return cls(found, replicates=replicates, later=later)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -48,7 +70,7 @@ class Readings(tuple[Reading, ...]):
     @property
     def plain(self) -> bool:
         """Whether there is one value for a candidate and no more, so that a row of the ledger tells all."""
-        return len(self) == 1 and self[0].output is None
+        return len(self) == 1 and self[0].output is None and self.replicates == 1 and not self.later
 
     def first_of(self, part: str) -> int:
         """Return the position of the first objective that reads an oracle."""
@@ -57,6 +79,7 @@ class Readings(tuple[Reading, ...]):
 
 _OPEN = (CallState.IN_DOUBT, CallState.SUBMITTED, CallState.RESERVED, CallState.FAILED, CallState.ABANDONED)
 """What is told of a candidate of which some values are missing: the first that one of its calls is."""
+_ENDED = (CallState.FAILED, CallState.ABANDONED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +94,7 @@ class CallRow:
     origin: str | None
     outputs: Mapping[str, float | None] | None = None
     """Values of an oracle that answers with several, by name."""
+    replicate: int = 0
 
     def read(self, output: str | None) -> float | None:
         """Return a value of the answer, None where there is no answer yet or it has none of that name."""
@@ -91,28 +115,29 @@ def together(row: CandidateRow, calls: Sequence[CallRow], readings: Readings, ma
 
     Args:
         row: of the candidate, without what its calls say.
-        calls: its newest calls, at most one of each oracle.
+        calls: its newest calls, at most one of each oracle and replicate.
         readings: of the campaign.
         main: the objective whose value stands for the candidate where there is room for one.
     """
-    by_part = {call.part: call for call in calls}
     values: dict[str, float] = {}
-    missing = []
+    missing: list[CallRow] = []
+    unasked = False
     for reading in readings:
-        call = by_part.get(reading.part)
-        value = None if call is None else call.read(reading.output)
-        if value is not None:
-            values[reading.objective] = value
-        else:
-            missing.append(None if call is None else call.unread(reading.output))
+        mine = [call for call in calls if call.part == reading.part]
+        read = [(call, call.read(reading.output)) for call in mine]
+        told = [value for _, value in read if value is not None]
+        if told:
+            values[reading.objective] = math.fsum(told) / len(told)
+        # A replicate that failed is no loss while another one tells; one that is still to come is waited for.
+        silent = [call.unread(reading.output) for call, value in read if value is None]
+        missing += [call for call in silent if not told or call.state not in _ENDED]
+        unasked |= not mine
     state, error, message = "proposed", None, ""
-    if not missing:
+    if not missing and not unasked:
         state = CallState.DONE
-    elif calls:
-        undone = [call for call in missing if call is not None]
-        state = next((state for state in _OPEN if any(call.state == state for call in undone)), "proposed")
-        told = next((call for call in undone if call.state == state), None)
-        error, message = (told.error, told.message) if told else (None, "")
+    elif missing:
+        first = min(missing, key=lambda call: _OPEN.index(CallState(call.state)))
+        state, error, message = first.state, first.error, first.message
     return row._replace(
         value=values.get(main),
         values=values,

@@ -31,6 +31,8 @@ class Arm(StrEnum):
     """Chosen by the acquisition function and the selector."""
     CONTROL = "control"
     """Random member of the space: what the campaign would find with no model."""
+    TOLD = "told"
+    """Measured without having been asked for."""
 
 
 class CallState(StrEnum):

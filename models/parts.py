@@ -69,7 +69,10 @@ def parts_of_oracle(config: CampaignConfig, base: Path, part: str = "") -> dict[
     Raises:
         ValueError: something is not there; a complete sentence says what to change.
     """
-    return oracle_parts(oracle_of(config, base, part), base)
+    oracle = oracle_of(config, base, part)
+    parts = oracle_parts(oracle, base)
+    # What people measure is known by its protocol; where none is named, nobody can tell whether two are the same.
+    return parts if getattr(oracle, "shared", True) else {**parts, "campaign": config.name}
 
 
 def parts_of_oracles(config: CampaignConfig, base: Path) -> list[dict[str, str]]:
@@ -79,7 +82,10 @@ def parts_of_oracles(config: CampaignConfig, base: Path) -> list[dict[str, str]]
 
 def units_of(config: CampaignConfig) -> dict[str, str]:
     """Return the unit of each objective, by its name; empty where there is none."""
-    return {one.name: _unit(build("oracle", one.oracle), one.output) for one in config.objectives}
+    return {
+        one.name: _unit(build("oracle", one.oracle), reading.output)
+        for one, reading in zip(config.objectives, config.readings, strict=True)
+    }
 
 
 def _unit(oracle: Oracle, output: str | None) -> str:
@@ -100,19 +106,19 @@ def check_readings(config: CampaignConfig) -> None:
     Raises:
         ComponentError: there is one.
     """
-    for one in config.objectives:
-        named = outputs_of(build("oracle", one.oracle))
-        if (one.output is None) if named else (one.output is not None):
+    for one, reading in zip(config.objectives, config.readings, strict=True):
+        named, output = outputs_of(build("oracle", one.oracle)), reading.output
+        if (output is None) if named else (output is not None):
             has = f"answers {', '.join(named)}" if named else "answers with one value, which has no name"
             step = f"Give `output`, one of {', '.join(named)}." if named else _NAME_OUTPUTS
             raise ComponentError(
-                f"The objective {one.name!r} reads {'no' if one.output is None else repr(one.output) + ' as'} output; "
+                f"The objective {one.name!r} reads {'no' if output is None else repr(output) + ' as'} output; "
                 f"its oracle {one.oracle['kind']!r} {has}. {step}"
             )
-        if one.output is not None and one.output not in named:
+        if output is not None and output not in named:
             raise ComponentError(
-                f"The objective {one.name!r} reads the output {one.output!r}; its oracle {one.oracle['kind']!r} "
-                f"answers {', '.join(named)}.{nearest_spelling(one.output, tuple(named))}"
+                f"The objective {one.name!r} reads the output {output!r}; its oracle {one.oracle['kind']!r} "
+                f"answers {', '.join(named)}.{nearest_spelling(output, tuple(named))}"
             )
 
 

@@ -100,6 +100,47 @@ def candidates(
 
 
 @app.command
+def ask(name: str, *, out: Path | None = None) -> int:
+    """Print what a campaign asks a laboratory for and nobody has answered yet: a table to be filled in.
+
+    Args:
+        name: of the campaign.
+        out: file to write, a CSV or of a format of the campaign's space (of molecules: .sdf).
+    """
+    from pipelines.asking import show_asked
+
+    return show_asked(Workspace.open(), name, out, console)
+
+
+@app.command
+def tell(
+    name: str,
+    results: Path,
+    *,
+    correct: bool = False,
+    replicate: bool = False,
+    unasked: bool = False,
+    decimal: Literal[".", ","] | None = None,
+    by: str | None = None,
+) -> int:
+    """Take the results of a laboratory into a campaign: all of the file, or nothing where a line is refused.
+
+    Args:
+        name: of the campaign.
+        results: CSV with `id` or the object, and the columns that `discover ask` writes.
+        correct: values that differ from known ones take their place; the old ones are kept and shown.
+        replicate: values that differ from known ones are repeated measurements.
+        unasked: take results that nobody asked for.
+        decimal: mark of decimals; found if it is not given.
+        by: who tells; the user if it is not given.
+    """
+    from pipelines.asking import tell_in_terminal
+
+    options = {"correct": correct, "replicate": replicate, "unasked": unasked, "decimal": decimal, "by": by}
+    return tell_in_terminal(Workspace.open(), name, results, console, **options)
+
+
+@app.command
 def settle(name: str, candidate: str, *, value: float | None = None, abandon: bool = False) -> int:
     """Settle an oracle call that is in doubt after a crash.
 

@@ -62,6 +62,10 @@ def _tell(workspace: Workspace, campaign: Campaign, console: Terminal) -> int:
     if campaign.state is CampaignState.DONE:
         console.say((f"Campaign {campaign.name} is done.", "green"))
         return 0
+    if campaign.state is CampaignState.WAITING:
+        console.say((f"Campaign {campaign.name} waits for results.", "yellow"))
+        console.say(campaign.message)
+        return 3
     console.say((f"Campaign {campaign.name} stopped: {campaign.state.value.replace('_', ' ')}.", "yellow"))
     console.say(campaign.message)
     return 3

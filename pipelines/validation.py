@@ -40,7 +40,8 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
         SourceError: a data file, a table of values or a column is missing.
     """
     config = load_config(path, overrides)
-    if len(config.objectives) > 1 or config.goals[0].limited or config.goals[0].target is not None:
+    plain = len(config.objectives) == 1 and not config.goals[0].limited and config.goals[0].target is None
+    if not plain and config.rounds:
         raise ConfigError("Campaigns of several objectives, of limits and of targets are not run yet.")
     base = path.absolute().parent
     tell_plugin_problems()

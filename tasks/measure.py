@@ -15,11 +15,13 @@ from prefect.cache_policies import NO_CACHE
 from data.config import digest
 from data.ledger.book import Elsewhere, OracleBook, reserve
 from data.ledger.campaigns import CampaignState
+from data.ledger.telling import ENDED, ask, enter
 from data.records import CallState, CandidateRow, JsonDict, Measurement, measured_column, predicted_columns
 from data.tables.spreadsheets import write_csv
 from models.parts import oracle_of, oracle_spec, parts_of_oracle, space_of, units_of
 from models.protocols import Oracle
 from models.proxies.checks import MINIMUM_LABELS
+from tasks.oracles.asking import standing_of, write_asked
 from tasks.oracles.booking import books_of
 from tasks.oracles.pool import OraclePool
 from tasks.oracles.undelivered import UndeliveredAnswers, enter_kept_answers
@@ -102,7 +104,8 @@ def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, fl
     config, every = context.config, _asked(context)
     enter_kept_answers(context)
     for asked in every:
-        asked.book.recover(asked.oracle.semantics)  # type: ignore[arg-type]  # the protocol says str, it is checked
+        if not asked.book.later:
+            asked.book.recover(asked.oracle.semantics)  # type: ignore[arg-type]  # the protocol says str, it is checked
     _stop_in_doubt(context, every)
     rows = context.ledger.candidates(context.campaign.id, round, round)
     wanted = [(row.id, row.object) for row in rows]
@@ -113,8 +116,16 @@ def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, fl
         max_calls=config.budget.calls,
         max_cost=config.budget.cost,
     )
+    # People first: they take longest, and a computed value that fails must not keep a batch from them.
     for asked in every:
-        _buy(context, asked, round)
+        if asked.book.later:
+            asked.book.claim(round)
+            ask(asked.book, round)
+    if config.readings.later:
+        write_asked(context, round)
+    for asked in every:
+        if not asked.book.later:
+            _buy(context, asked, round)
     _stop_in_doubt(context, every)
     if fitted < len(wanted):
         spent = context.ledger.spent(context.campaign.id)
@@ -123,9 +134,32 @@ def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, fl
             f"Round {round}: the budget is spent ({spent.calls} calls, cost {spent.cost:g}); {len(wanted) - fitted} of "
             f"{len(wanted)} candidates were not bought. Raise `budget` and give the same command again to go on.",
         )
-    rows = context.ledger.candidates(context.campaign.id, last=round)
+    if config.readings.later and context.finished(round, "measure") is None:
+        _await_answers(context, every, round)
+        enter(context.ledger, context.campaign.id, round)
+    rows = context.ledger.candidates(context.campaign.id, last=round, as_of=round)
     _check_enough(context, round, rows)
     return _write_dataset(rows, folder, round, context)
+
+
+def _await_answers(context: CampaignContext, every: list[_Asked], round: int) -> None:
+    """Stop while the answers that the round waits for are not there.
+
+    Raises:
+        CampaignStopped: waiting, or too many of the answers are failures.
+    """
+    told = standing_of(context, round)
+    if not told.enough:
+        raise CampaignStopped(CampaignState.WAITING, told.message)
+    for asked in every:
+        if asked.book.later:
+            answered = [row for row in _own(asked.book, round) if row["state"] in ENDED]
+            failed = sum(row["state"] == CallState.FAILED for row in answered)
+            if failed > asked.tolerated * len(answered):
+                raise _failing(asked, round)
+    measured = sum(row.value is not None for row in context.ledger.candidates(context.campaign.id, last=round))
+    if measured < MINIMUM_LABELS and told.open:
+        raise CampaignStopped(CampaignState.WAITING, told.message)
 
 
 def _stop_in_doubt(context: CampaignContext, every: list[_Asked]) -> None:
@@ -163,12 +197,12 @@ def _doubt_elsewhere(calls: list[Elsewhere]) -> str:
 
 def _check_enough(context: CampaignContext, round: int, rows: list[CandidateRow]) -> None:
     """Stop before the stage is finished, so that the failed calls can still be made again."""
-    measured = sum(row.state == CallState.DONE for row in rows)
+    measured = sum(row.value is not None for row in rows)
     if measured < MINIMUM_LABELS and round < context.config.rounds:
         nouns = space_of(context.config).nouns[1]
         raise CampaignStopped(
             CampaignState.ORACLE_FAILING,
-            f"Round {round}: only {measured} {nouns} are measured, {len(rows) - measured} failed; a proxy needs at "
+            f"Round {round}: only {measured} {nouns} are measured, {len(rows) - measured} are not; a proxy needs at "
             f"least {MINIMUM_LABELS}. Mend what the oracle needs and give the same command with --retry-failed; "
             "with other code of it, begin anew with --fresh.",
         )
@@ -313,6 +347,7 @@ def _write_dataset(rows: list[CandidateRow], folder: Path, round: int, context: 
     if not context.config.readings.plain:
         # What has some of its values teaches the proxies of these.
         known = pd.Series([bool(row.values) for row in rows], dtype=bool)
+    if len(objectives) > 1:
         for one in objectives:
             own: dict[str, Any] = {
                 measured_column(one.name): [(row.values or {}).get(one.name) for row in rows],

@@ -142,7 +142,7 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
         before = None if warm is None else warm.path(context, "")
 
         def compute(folder: Path) -> dict[str, float]:
-            if context.config.readings.plain:
+            if len(context.goals) == 1:
                 goal = context.goals[0]
                 return _use(context, goal, TrainingData.of(frame, space), purchases_of(frame), folder, before)
             told: dict[str, float] = {}

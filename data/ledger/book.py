@@ -62,6 +62,8 @@ class OracleBook:
         identity: hash of all that decides its values; None: of name and version, for oracles that are no component.
         semantics: whether a call that nobody answered may be made again.
         part: which of the campaign's oracles it is, as `data.readings` names them.
+        replicate: which repetition of a measurement, from 0.
+        later: whether people bring the answers, so that calls stay sent while no process lives.
     """
 
     def __init__(
@@ -73,6 +75,8 @@ class OracleBook:
         identity: str | None = None,
         semantics: Semantics = "pure",
         part: str = "",
+        replicate: int = 0,
+        later: bool = False,
     ) -> None:
         self.ledger = ledger
         self.campaign_id = campaign_id
@@ -81,10 +85,17 @@ class OracleBook:
         self.identity = identity or digest([oracle, version])
         self.semantics = semantics
         self.part = part
+        self.replicate = replicate
+        self.later = later
 
     @property
-    def _mine(self) -> sa.ColumnElement[bool]:
-        return sa.and_(oracle_calls.c.campaign_id == self.campaign_id, oracle_calls.c.identity == self.identity)
+    def mine(self) -> sa.ColumnElement[bool]:
+        """What tells these calls in the ledger."""
+        return sa.and_(
+            oracle_calls.c.campaign_id == self.campaign_id,
+            oracle_calls.c.identity == self.identity,
+            oracle_calls.c.replicate == self.replicate,
+        )
 
     def reserve(
         self,
@@ -108,7 +119,7 @@ class OracleBook:
         with self.ledger.write() as connection:
             query = sa.select(
                 oracle_calls.c.id, oracle_calls.c.object_id, oracle_calls.c.origin, oracle_calls.c.cost
-            ).where(self._mine, oracle_calls.c.round == round, oracle_calls.c.state == CallState.RESERVED)
+            ).where(self.mine, oracle_calls.c.round == round, oracle_calls.c.state == CallState.RESERVED)
             rows = connection.execute(query.order_by(oracle_calls.c.id)).all()
             others = self._others(connection, [row.object_id for row in rows])
             left = []
@@ -138,7 +149,7 @@ class OracleBook:
                 if object_id not in booked:
                     booked.add(object_id)
                     values = {**_reused(_Bought(value)), "origin": "imported"}
-                    fresh.append({**self._row(round, object_id, obj, 0.0, None), **values})
+                    fresh.append({**self.row(round, object_id, obj, 0.0, None), **values})
             if fresh:
                 connection.execute(sa.insert(oracle_calls), fresh)
 
@@ -152,7 +163,7 @@ class OracleBook:
         repeatedly(lambda again: self._submit(object_ids, again=again))
 
     def _submit(self, object_ids: Sequence[str], *, again: bool) -> None:
-        these = sa.and_(self._mine, oracle_calls.c.object_id.in_(object_ids))
+        these = sa.and_(self.mine, oracle_calls.c.object_id.in_(object_ids))
         with self.ledger.write() as connection:
             refuse_if_lost(connection, self.ledger.url, self.campaign_id)
             if again:  # the database may have taken the first attempt and lost the connection before it could say so
@@ -193,7 +204,7 @@ class OracleBook:
                     "seconds": measurement.seconds,
                     "completed_at": now(),
                 }
-                this = sa.and_(self._mine, oracle_calls.c.object_id == object_id, waiting)
+                this = sa.and_(self.mine, oracle_calls.c.object_id == object_id, waiting)
                 taken += connection.execute(sa.update(oracle_calls).where(this).values(values)).rowcount
         return taken
 
@@ -203,7 +214,7 @@ class OracleBook:
         with self.ledger.write() as connection:
             connection.execute(
                 sa.update(oracle_calls)
-                .where(self._mine, oracle_calls.c.object_id == object_id, oracle_calls.c.state == CallState.SUBMITTED)
+                .where(self.mine, oracle_calls.c.object_id == object_id, oracle_calls.c.state == CallState.SUBMITTED)
                 .values(state=CallState.IN_DOUBT, message=clean_text(message))
             )
 
@@ -214,7 +225,7 @@ class OracleBook:
             return list(
                 connection.scalars(
                     sa.select(oracle_calls.c.object_id)
-                    .where(self._mine, oracle_calls.c.state == CallState.IN_DOUBT)
+                    .where(self.mine, oracle_calls.c.state == CallState.IN_DOUBT)
                     .order_by(oracle_calls.c.id)
                 )
             )
@@ -231,7 +242,7 @@ class OracleBook:
         with self.ledger.write() as connection:
             connection.execute(
                 sa.update(oracle_calls)
-                .where(self._mine, oracle_calls.c.state == CallState.SUBMITTED)
+                .where(self.mine, oracle_calls.c.state == CallState.SUBMITTED)
                 .values(state=after)
             )
         return self.in_doubt()
@@ -242,7 +253,7 @@ class OracleBook:
         with self.ledger.write() as connection:
             return connection.execute(
                 sa.update(oracle_calls)
-                .where(self._mine, oracle_calls.c.round == round, oracle_calls.c.state == CallState.FAILED)
+                .where(self.mine, oracle_calls.c.round == round, oracle_calls.c.state == CallState.FAILED)
                 .values(state=CallState.RESERVED, origin="called", error=None, message="", completed_at=None)
             ).rowcount
 
@@ -281,7 +292,7 @@ class OracleBook:
                     ),
                 )
             )
-            .where(self._mine)
+            .where(self.mine)
             .order_by(oracle_calls.c.round, candidates.c.position, oracle_calls.c.id)
         )
         if round is not None:
@@ -299,7 +310,7 @@ class OracleBook:
             key
             for part in _chunks(object_ids)
             for key in connection.scalars(
-                sa.select(oracle_calls.c.object_id).where(self._mine, oracle_calls.c.object_id.in_(part))
+                sa.select(oracle_calls.c.object_id).where(self.mine, oracle_calls.c.object_id.in_(part))
             )
         }
 
@@ -314,6 +325,7 @@ class OracleBook:
             .join(campaigns, campaigns.c.id == oracle_calls.c.campaign_id)
             .where(
                 oracle_calls.c.identity == self.identity,
+                oracle_calls.c.replicate == self.replicate,
                 oracle_calls.c.campaign_id != self.campaign_id,
                 oracle_calls.c.origin == "called",
                 oracle_calls.c.state.in_([CallState.DONE, *_OPEN]),
@@ -334,11 +346,16 @@ class OracleBook:
                 doubtful = row.state == CallState.IN_DOUBT or (
                     row.state == CallState.SUBMITTED and self.semantics == "unsafe" and not alive[row.campaign_id]
                 )
-                if known is None and (doubtful or alive[row.campaign_id]):
+                asked = self.later and row.state == CallState.SUBMITTED
+                doubtful &= not asked
+                if known is None and (doubtful or asked or alive[row.campaign_id]):
                     found[row.object_id] = Elsewhere(row.object_id, slug_of(row.name, row.generation), doubtful)
         return found
 
-    def _row(self, round: int, object_id: str, obj: str, cost: float, other: _Bought | Elsewhere | None) -> JsonDict:
+    def row(
+        self, round: int, object_id: str, obj: str, cost: float, other: _Bought | Elsewhere | None = None
+    ) -> JsonDict:
+        """Return the columns of a call that is booked; `other` says what other campaigns have to do with it."""
         row: JsonDict = {
             "campaign_id": self.campaign_id,
             "round": round,
@@ -346,6 +363,7 @@ class OracleBook:
             "version": self.version,
             "identity": self.identity,
             "part": self.part,
+            "replicate": self.replicate,
             "object_id": object_id,
             "object": obj,
             "origin": "awaited" if isinstance(other, Elsewhere) else "called",
@@ -425,7 +443,7 @@ def reserve(
         fitted = 0
         for object_id, obj in objects:
             new = [
-                book._row(round, object_id, obj, cost, known.get(object_id))
+                book.row(round, object_id, obj, cost, known.get(object_id))
                 for (book, cost), has, known in zip(books, booked, others, strict=True)
                 if object_id not in has
             ]

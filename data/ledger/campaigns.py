@@ -40,6 +40,7 @@ class CampaignState(StrEnum):
     ORACLE_FAILING = "oracle_failing"
     NO_CANDIDATES = "no_candidates"
     IN_DOUBT = "in_doubt"
+    WAITING = "waiting"
     WALL_TIME_EXHAUSTED = "wall_time_exhausted"
     FAILED = "failed"
 

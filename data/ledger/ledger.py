@@ -39,14 +39,16 @@ from data.ledger.queries import (
     LAST_ROUND,
     LOCK,
     NO_LAST,
+    REVISIONS,
     SPENT,
     UNCERTAIN,
+    Past,
     gathered,
     top_queries,
 )
 from data.ledger.schema import campaigns, candidates, oracle_calls, stages
 from data.masking import masked
-from data.records import CandidateRow, RoundSummary, Standing
+from data.records import Arm, CandidateRow, RoundSummary, Standing
 
 if TYPE_CHECKING:
     from data.config import CampaignConfig
@@ -315,7 +317,9 @@ class Ledger:
         with self.write() as connection:
             existing = connection.scalars(
                 sa.select(candidates.c.object_id)
-                .where(candidates.c.campaign_id == campaign_id, candidates.c.round == round)
+                .where(
+                    candidates.c.campaign_id == campaign_id, candidates.c.round == round, candidates.c.arm != Arm.TOLD
+                )
                 .order_by(candidates.c.position)
             ).all()
             if existing:
@@ -333,21 +337,27 @@ class Ledger:
                 connection.execute(sa.insert(candidates), values)
 
     @patient
-    def candidates(self, campaign_id: int, first: int = 0, last: int = NO_LAST) -> list[CandidateRow]:
+    def candidates(
+        self, campaign_id: int, first: int = 0, last: int = NO_LAST, *, as_of: int | None = None
+    ) -> list[CandidateRow]:
         """Return the candidates of a campaign's rounds with their measurements, by round and position.
 
         Args:
             campaign_id: whose.
             first: round.
             last: round, itself included.
+            as_of: round at whose end the answers are looked at, where answers come later; None: as they are now.
         """
         given = {"campaign_id": campaign_id, "first": first, "last": last}
         campaign = self.campaign_by_id(campaign_id)
         with self.read() as connection:
             if campaign.readings.plain:
                 return [CandidateRow(*row) for row in connection.execute(sa.text(CANDIDATES), given)]
-            rows = connection.execute(sa.text(CANDIDATES_WITH_CALLS), given)
-            return gathered(rows, campaign.readings, campaign.goals.main.name)
+            rows = connection.execute(sa.text(CANDIDATES_WITH_CALLS), given).all()
+            past = None
+            if as_of is not None and campaign.readings.later:
+                past = Past(as_of, connection.execute(sa.text(REVISIONS), {"campaign_id": campaign_id}).all())
+            return gathered(rows, campaign.readings, campaign.goals.main.name, past)
 
     @patient
     def course(self, campaign_id: int) -> list[CandidateRow]:

@@ -72,6 +72,8 @@ oracle_calls = Table(
     Column("seconds", Float, nullable=False, default=0.0),
     Column("reserved_at", String(32), nullable=False),
     Column("completed_at", String(32)),
+    Column("entered", Integer),  # round whose data the answer belongs to; null: it has not entered any yet
+    Column("told_by", Text),  # who told it, of an oracle whose answers come later
     UniqueConstraint("campaign_id", "identity", "object_id", "part", "replicate"),
     Index("oracle_calls_of_object", "campaign_id", "object_id"),
     Index("oracle_calls_by_identity", "identity", "object_id"),
@@ -100,6 +102,24 @@ candidates = Table(
     UniqueConstraint("campaign_id", "object_id"),
     UniqueConstraint("campaign_id", "round", "position"),
     Index("candidates_of_compound", "campaign_id", "compound"),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("call_id", Integer, ForeignKey("oracle_calls.id"), nullable=False),
+    # What the answer was before it was corrected.
+    Column("state", String(16), nullable=False),
+    Column("value", Float),
+    Column("outputs", Text),
+    Column("error", _foreign(32)),
+    Column("message", Text, nullable=False),
+    Column("entered", Integer),
+    Column("told_by", Text),
+    Column("told_at", String(32)),
+    Column("replaced_at", String(32), nullable=False),
+    Index("revisions_of_call", "call_id"),
 )
 
 stages = Table(

@@ -36,9 +36,9 @@ STYLE: Mapping[str, Any] = {
     "line": 1.8,
     "size": (4.8, 3.5),
     "dpi": 150,
-    "arms": {Arm.INITIAL: "#7f8a94", Arm.ACQUISITION: "#0072b2", Arm.CONTROL: "#d55e00"},
+    "arms": {Arm.INITIAL: "#7f8a94", Arm.ACQUISITION: "#0072b2", Arm.CONTROL: "#d55e00", Arm.TOLD: "#009e73"},
     "data": "#1b1f24",
-    "markers": {Arm.INITIAL: "o", Arm.ACQUISITION: "^", Arm.CONTROL: "s"},
+    "markers": {Arm.INITIAL: "o", Arm.ACQUISITION: "^", Arm.CONTROL: "s", Arm.TOLD: "D"},
     "rounds": ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000"),
     "values": "cividis",
 }
