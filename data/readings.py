@@ -120,6 +120,7 @@ def together(row: CandidateRow, calls: Sequence[CallRow], readings: Readings, ma
         main: the objective whose value stands for the candidate where there is room for one.
     """
     values: dict[str, float] = {}
+    repeats: dict[str, tuple[float, ...]] = {}
     missing: list[CallRow] = []
     unasked = False
     for reading in readings:
@@ -128,6 +129,8 @@ def together(row: CandidateRow, calls: Sequence[CallRow], readings: Readings, ma
         told = [value for _, value in read if value is not None]
         if told:
             values[reading.objective] = math.fsum(told) / len(told)
+        if len(told) > 1:
+            repeats[reading.objective] = tuple(told)
         # A replicate that failed is no loss while another one tells; one that is still to come is waited for.
         silent = [call.unread(reading.output) for call, value in read if value is None]
         missing += [call for call in silent if not told or call.state not in _ENDED]
@@ -141,6 +144,7 @@ def together(row: CandidateRow, calls: Sequence[CallRow], readings: Readings, ma
     return row._replace(
         value=values.get(main),
         values=values,
+        repeats=repeats or None,
         state=str(state),
         error=error,
         message=message,

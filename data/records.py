@@ -126,6 +126,9 @@ class CandidateRow(NamedTuple):
     the first objective to be improved, and the state is `done` once every objective has a value. None: of one."""
     predicted: Mapping[str, tuple[float, float]] | None = None
     """Objective -> mean and deviation that were predicted, of such a campaign. None: of one."""
+    repeats: Mapping[str, tuple[float, ...]] | None = None
+    """Objective -> the values of its repeated measurements, whose mean is its value; those measured once are left out.
+    None: nothing was measured twice."""
     calls: int = 1
     """Calls that are booked for it, where it is booked: one for each oracle of the campaign."""
 

@@ -27,6 +27,7 @@ from tasks.oracles.pool import OraclePool
 from tasks.oracles.undelivered import UndeliveredAnswers, enter_kept_answers
 from tasks.progress import Event, emit
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
+from tasks.storage import REPEATS
 
 DATASET_COLUMNS = ["id", "object", "value", "unit", "round", "arm", "source", "predicted_mean", "predicted_std"]
 
@@ -360,6 +361,7 @@ def _write_dataset(rows: list[CandidateRow], folder: Path, round: int, context: 
             numbers += own
             columns += own
     measured = frame[known][columns].reset_index(drop=True).astype(dict.fromkeys(numbers, "float64"))
+    _write_repeats(rows, folder)
     measured.to_parquet(folder / "dataset.parquet", index=False)
     write_csv(measured, folder / "dataset.csv")
     here = frame[frame["round"] == round]
@@ -368,3 +370,16 @@ def _write_dataset(rows: list[CandidateRow], folder: Path, round: int, context: 
         "failed": float((here["state"] == CallState.FAILED).sum()),
         "dataset": len(measured),
     }
+
+
+def _write_repeats(rows: list[CandidateRow], folder: Path) -> None:
+    """Write every measurement of what was measured several times; no file where nothing was."""
+    told = [
+        (row.id, objective, number, value)
+        for row in rows
+        for objective, values in (row.repeats or {}).items()
+        for number, value in enumerate(values, start=1)
+    ]
+    if told:
+        table = pd.DataFrame(told, columns=["id", "objective", "replicate", "value"])
+        table.to_parquet(folder / REPEATS, index=False)

@@ -54,6 +54,9 @@ def _plain_state(value: Any) -> Any:
     return sys.intern(value) if type(value) is str else value
 
 
+REPEATS = "repeats.parquet"
+"""Table beside a data set, where something was measured several times: id, objective, replicate and value."""
+
 CALIBRATION = "calibration.json"
 """File of the calibration that is a campaign's own."""
 

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ from tasks.stages import (
     folder_sha256,
     run_stage,
 )
-from tasks.storage import CALIBRATION, load_state, read_json, read_table, save_state, write_json
+from tasks.storage import CALIBRATION, REPEATS, load_state, read_json, read_table, save_state, write_json
 from tasks.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,10 @@ MODELS = "models.pt"
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Measured objects in the order of their ids, so that equal data are equal whatever the order of purchase."""
+    """Measured objects in the order of their ids, so that equal data are equal whatever the order of purchase.
+
+    What was measured several times has a row for each; the ids of the later ones end in `#2`, `#3` and so on.
+    """
 
     ids: tuple[str, ...]
     objects: tuple[str, ...]
@@ -75,9 +78,24 @@ class TrainingData:
     space: BaseSpace[Any]
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, space: BaseSpace[Any], column: str = "value") -> TrainingData:
-        """Take `id`, `object` and a column of values from a data set of a space; rows without a value are left out."""
+    def of(
+        cls,
+        frame: pd.DataFrame,
+        space: BaseSpace[Any],
+        column: str = "value",
+        repeats: Mapping[str, Sequence[float]] | None = None,
+    ) -> TrainingData:
+        """Take `id`, `object` and a column of values from a data set of a space; rows without a value are left out.
+
+        Args:
+            frame: the data set.
+            space: of the objects.
+            column: of the values.
+            repeats: id -> its values, of what was measured several times.
+        """
         ordered = frame[frame[column].notna()].sort_values("id")
+        if repeats:
+            ordered = _expanded(ordered, column, repeats)
         values = ordered[column].to_numpy(dtype=np.float64)
         return cls(tuple(ordered["id"]), tuple(ordered["object"]), values, space)
 
@@ -87,7 +105,12 @@ class TrainingData:
 
     def groups(self) -> list[str]:
         """Return the family of each object; one without is a group of its own."""
-        return [self.space.family(obj) or key for obj, key in zip(self.objects, self.ids, strict=True)]
+        return [self.space.family(obj) or key for obj, key in zip(self.objects, self.owners, strict=True)]
+
+    @property
+    def owners(self) -> list[str]:
+        """The id of each row's object, the same for all its measurements."""
+        return [key.partition(_REPEAT)[0] for key in self.ids]
 
     def keep(self, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> TrainingData:
         """Return the rows where the mask `(n,)` is true."""
@@ -101,6 +124,19 @@ class TrainingData:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+_REPEAT = "#"
+
+
+def _expanded(frame: pd.DataFrame, column: str, repeats: Mapping[str, Sequence[float]]) -> pd.DataFrame:
+    """Return a row for each measurement of what was measured several times."""
+    rows = []
+    for row in frame[["id", "object", column]].itertuples(index=False, name=None):
+        key, obj, value = row
+        for number, one in enumerate(repeats.get(key, (value,)), start=1):
+            rows.append((key if number == 1 else f"{key}{_REPEAT}{number}", obj, one))
+    return pd.DataFrame(rows, columns=["id", "object", column])
 
 
 def purchases_of(
@@ -131,6 +167,7 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
     with ref.open() as context:
         space = space_of(context.config)
         frame = read_table(dataset.path(context, "dataset.parquet"))
+        repeats = repeats_of(dataset.path(context, REPEATS))
         inputs: dict[str, StageRef | str] = {"dataset": dataset}
         warm = (
             previous
@@ -144,11 +181,12 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
         def compute(folder: Path) -> dict[str, float]:
             if len(context.goals) == 1:
                 goal = context.goals[0]
-                return _use(context, goal, TrainingData.of(frame, space), purchases_of(frame), folder, before)
+                data = TrainingData.of(frame, space, repeats=repeats.get(goal.name))
+                return _use(context, goal, data, purchases_of(frame), folder, before)
             told: dict[str, float] = {}
             for place, goal in enumerate(context.goals):
                 column = measured_column(goal.name)
-                data = TrainingData.of(frame, space, column)
+                data = TrainingData.of(frame, space, column, repeats.get(goal.name))
                 _refuse_too_few(goal, data, len(frame))
                 own = folder / str(place)
                 own.mkdir()
@@ -160,6 +198,16 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
         return run_stage(
             context, round, "train_proxy", inputs=inputs, settings=context.settings("proxy"), compute=compute
         )
+
+
+def repeats_of(file: Path) -> dict[str, dict[str, list[float]]]:
+    """Return objective -> id -> values of what was measured several times; nothing where there is no such table."""
+    found: dict[str, dict[str, list[float]]] = {}
+    if file.is_file():
+        columns = ["objective", "id", "value"]
+        for objective, key, value in pd.read_parquet(file)[columns].itertuples(index=False, name=None):
+            found.setdefault(objective, {}).setdefault(key, []).append(value)
+    return found
 
 
 def _refuse_too_few(goal: Goal, data: TrainingData, measured: int) -> None:
@@ -253,11 +301,11 @@ def _train(
         return proxy
 
     fitter = Fitter(make, seed=seed, previous=None if previous is None else load_state(previous / MODELS))
-    alone = {data.space.nouns[0]: list(data.ids)}
+    alone = {data.space.nouns[0]: data.owners}
     split = _split(data, seed, {data.space.family_name: data.groups(), **alone}, stable=refits(make()))
     whole = fitter.fit("all", data.ids, data.objects, data.values)
     # Where every object stands alone (a space without families), both splits are one.
-    separate = split.by not in alone and data.groups() != list(data.ids)
+    separate = split.by not in alone and data.groups() != data.owners
     random_split = _split(data, seed, alone, stable=split.stable) if separate else split
     near, *others = data.space.nearness.nearest_outside(
         data.objects, split.fold, *([random_split.fold] if separate else [])

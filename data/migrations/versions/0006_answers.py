@@ -1,7 +1,7 @@
 """Calls to several oracles, answers of several values, answers that come later and are corrected.
 
 A fidelity is an oracle of its own, so the column that nothing ever wrote says which of the campaign's oracles was
-asked. `entered` is the round whose data an answer belongs to: for all answers so far the round that bought them.
+asked. `entered` is the round whose data an answer belongs to, where answers come later than the round that asked.
 `revisions` keeps what an answer was before it was corrected; nothing is overwritten.
 """
 
@@ -28,7 +28,6 @@ def upgrade() -> None:
     op.add_column("oracle_calls", sa.Column("outputs", sa.Text))
     op.add_column("oracle_calls", sa.Column("entered", sa.Integer))
     op.add_column("oracle_calls", sa.Column("told_by", sa.Text))
-    op.execute("UPDATE oracle_calls SET entered = round WHERE state IN ('done', 'failed', 'abandoned')")
     op.add_column("candidates", sa.Column("predicted", sa.Text))
     op.create_table(
         "revisions",
