@@ -13,7 +13,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.config import digest
-from data.ledger.book import Elsewhere, OracleBook, reserve
+from data.ledger.book import Elsewhere, OracleBook, Purchase, reserve
 from data.ledger.campaigns import CampaignState
 from data.ledger.telling import ENDED, ask, enter
 from data.records import CallState, CandidateRow, JsonDict, Measurement, measured_column, predicted_columns
@@ -109,14 +109,9 @@ def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, fl
             asked.book.recover(asked.oracle.semantics)  # type: ignore[arg-type]  # the protocol says str, it is checked
     _stop_in_doubt(context, every)
     rows = context.ledger.candidates(context.campaign.id, round, round)
-    wanted = [(row.id, row.object) for row in rows]
-    fitted = reserve(
-        [(asked.book, asked.oracle.cost) for asked in every],
-        round,
-        wanted,
-        max_calls=config.budget.calls,
-        max_cost=config.budget.cost,
-    )
+    calls = tuple((asked.book, asked.oracle.cost) for asked in every)
+    wanted = [Purchase(row.id, row.object, calls) for row in rows]
+    fitted = reserve(wanted, round, max_calls=config.budget.calls, max_cost=config.budget.cost)
     # People first: they take longest, and a computed value that fails must not keep a batch from them.
     for asked in every:
         if asked.book.later:

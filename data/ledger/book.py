@@ -107,7 +107,8 @@ class OracleBook:
         max_cost: float | None = None,
     ) -> int:
         """Book calls to this oracle; see `reserve`."""
-        return reserve([(self, cost)], round, objects, max_calls=max_calls, max_cost=max_cost)
+        purchases = [Purchase(key, obj, ((self, cost),)) for key, obj in objects]
+        return reserve(purchases, round, max_calls=max_calls, max_cost=max_cost)
 
     @patient
     def claim(self, round: int) -> list[Elsewhere]:
@@ -405,47 +406,62 @@ def _is_run(connection: sa.Connection, campaign_id: int) -> bool:
     return row is not None and described_owner(dict(row)) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """What is to be bought of one object, all of it or nothing.
+
+    Attributes:
+        object_id: of what.
+        object: its text, in standard form.
+        calls: the campaign's calls to each oracle that is asked, with the cost of one.
+    """
+
+    object_id: str
+    object: str
+    calls: tuple[tuple[OracleBook, float], ...]
+
+
 @patient
 def reserve(
-    books: Sequence[tuple[OracleBook, float]],
-    round: int,
-    objects: Sequence[tuple[str, str]],
-    *,
-    max_calls: int | None = None,
-    max_cost: float | None = None,
+    purchases: Sequence[Purchase], round: int, *, max_calls: int | None = None, max_cost: float | None = None
 ) -> int:
-    """Book calls before they are made, as many as the budget allows, in order; return for how many objects they fitted.
+    """Book calls before they are made, as many as the budget allows, in order; return how many purchases fitted.
 
-    An object is booked with all oracles or with none: a budget that ends leaves nothing half measured. What has a row
-    is not booked again. What any campaign of this ledger already bought from an oracle of the same identity is taken
-    over: it counts as a call, so that a campaign's course does not depend on its neighbours, but costs nothing and is
-    not made. What another campaign is buying is awaited.
+    A purchase is booked whole or not at all: a budget that ends leaves nothing half measured. What has a row is not
+    booked again. What any campaign of this ledger already bought from an oracle of the same identity is taken over: it
+    counts as a call, so that a campaign's course does not depend on its neighbours, but costs nothing and is not made.
+    What another campaign is buying is awaited.
 
     Args:
-        books: of the campaign's oracles, each with the cost of one call; at least one.
+        purchases: of one campaign.
         round: which round buys.
-        objects: (object id, standard text).
         max_calls: limit of the campaign's calls, None for no limit.
         max_cost: limit of the campaign's cost, None for no limit.
     """
-    one = books[0][0]
+    wanted: dict[OracleBook, list[str]] = {}
+    for purchase in purchases:
+        for book, _ in purchase.calls:
+            wanted.setdefault(book, []).append(purchase.object_id)
+    if not wanted:
+        return len(purchases)
+    one = next(iter(wanted))
     with one.ledger.write() as connection:
         refuse_if_lost(connection, one.ledger.url, one.campaign_id)
         spent = spent_of(connection, one.campaign_id)
         calls, total = spent.calls, spent.cost
-        ids = [key for key, _ in objects]
-        booked = [book._booked(connection, ids) for book, _ in books]
-        others = [
-            book._others(connection, [key for key in ids if key not in has])
-            for (book, _), has in zip(books, booked, strict=True)
-        ]
+        booked = {book: book._booked(connection, ids) for book, ids in wanted.items()}
+        others = {
+            book: book._others(connection, [key for key in ids if key not in booked[book]])
+            for book, ids in wanted.items()
+        }
         rows: list[JsonDict] = []
         fitted = 0
-        for object_id, obj in objects:
+        for purchase in purchases:
+            key = purchase.object_id
             new = [
-                book.row(round, object_id, obj, cost, known.get(object_id))
-                for (book, cost), has, known in zip(books, booked, others, strict=True)
-                if object_id not in has
+                book.row(round, key, purchase.object, cost, others[book].get(key))
+                for book, cost in purchase.calls
+                if key not in booked[book]
             ]
             added = sum(row["cost"] for row in new)
             if new and max_calls is not None and calls + len(new) > max_calls:
@@ -453,8 +469,8 @@ def reserve(
             if new and max_cost is not None and total + added > max_cost * (1 + 1e-12):
                 break
             calls, total = calls + len(new), total + added
-            for has in booked:
-                has.add(object_id)
+            for book, _ in purchase.calls:
+                booked[book].add(key)
             rows += new
             fitted += 1
         if rows:
