@@ -5,9 +5,12 @@ import math
 
 import pytest
 
+from data.goals import Goal, Goals
 from data.ledger.campaigns import StageRow
 from data.ledger.summary import arm_figures, arm_text, by_source, screening_told, summaries, summarise
 from data.records import Arm, CallState, CandidateRow
+
+UP, DOWN = Goals([Goal("value")]), Goals([Goal("value", -1)])
 
 
 def row(origin, value, source="csv", state=CallState.DONE):
@@ -22,7 +25,7 @@ def test_labels_that_came_with_the_file_are_not_told_as_bought():
         row("reused", 3.0),
         row(None, None, state="proposed"),
     ]
-    csv, given = by_source(rows, [], maximise=True)
+    csv, given = by_source(rows, [], UP)
     assert (given.source, given.bought, given.mean, given.best) == ("csv (given)", 0, 3.0, 5.0)
     assert (csv.source, csv.bought, csv.mean, csv.best) == ("csv", 2, 3.0, 3.0)
 
@@ -37,7 +40,7 @@ def test_labels_that_came_with_the_file_are_not_told_as_bought():
     ],
 )
 def test_an_interval_is_told_from_three_values_on(values, told):
-    assert arm_text(arm_figures([row("called", value) for value in values], Arm.INITIAL)) == told
+    assert arm_text(arm_figures([row("called", value) for value in values], Arm.INITIAL, UP)) == told
 
 
 def test_sources_stand_in_one_order_whatever_that_of_the_candidates():
@@ -48,7 +51,7 @@ def test_sources_stand_in_one_order_whatever_that_of_the_candidates():
         row("called", 8.0)._replace(source="gflownet", round=2, arm=Arm.ACQUISITION),
     ]
     for order in itertools.permutations(rows):
-        told = [one.source for one in by_source(order, [], maximise=True)]
+        told = [one.source for one in by_source(order, [], UP)]
         assert told == ["csv (given)", "genetic", "random", "gflownet"]
 
 
@@ -63,10 +66,10 @@ def test_a_thousand_rounds_are_summarised_as_each_is_and_each_row_is_looked_at_o
             return CallState.DONE
 
     rows = [Row(*row("called", float((7 * i) % 1000))._replace(round=i // 2)) for i in range(2000)]
-    found = summaries(rows, maximise=False)
+    found = summaries(rows, DOWN)
     assert looks <= 10 * len(rows)
     for round in (0, 1, 17, 999):
-        assert found[round] == summarise(rows, round, maximise=False)
+        assert found[round] == summarise(rows, round, DOWN)
     measured = [row.value for row in rows[: 2 * 18]]
     assert (found[17].calls, found[17].best, found[17].top10_mean) == (
         36,
@@ -82,17 +85,14 @@ def test_hits_are_the_best_tenth_of_all_and_their_families_are_counted_where_it_
         )
         for value in range(40)
     ]
-    told = {
-        one.source: one
-        for one in by_source(rows, [], maximise=True, family=lambda obj: "odd" if int(obj[1:]) % 2 else obj)
-    }
+    told = {one.source: one for one in by_source(rows, [], UP, family=lambda obj: "odd" if int(obj[1:]) % 2 else obj)}
     assert {source: (one.hits, one.families) for source, one in told.items()} == {"edits": (2, 1), "genetic": (2, 2)}
-    least = {one.source: one for one in by_source(rows[:31], [], maximise=False)}
+    least = {one.source: one for one in by_source(rows[:31], [], DOWN)}
     assert {source: (one.hits, one.families) for source, one in least.items()} == {
         "edits": (1, None),
         "genetic": (2, None),
     }
-    assert [one.hits for one in by_source([row("called", None, state="proposed")], [], maximise=True)] == []
+    assert [one.hits for one in by_source([row("called", None, state="proposed")], [], UP)] == []
 
 
 def test_a_metric_that_is_not_finite_does_not_keep_the_refusals_from_being_told():

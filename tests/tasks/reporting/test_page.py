@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
+from data.goals import Goal, Goals
 from models.spaces.molecules import Molecules
 from tasks.reporting.page import candidates_page
 from tasks.reporting.plots import png, svg
 
 ACCEPTORS = ["N#CC(C#N)=C(C#N)C#N", "O=C1C=CC(=O)C=C1", "c1ccc2nsnc2c1", "N#Cc1ccc(C#N)cc1", "O=Cc1ccccc1"]
+
+AFFINITY = Goals([Goal("electron_affinity", unit="eV")])
 
 
 def row(smiles: str, value: float | None = 1.0, **more: Any) -> dict[str, Any]:
@@ -56,11 +59,7 @@ class Page(HTMLParser):
 
 
 def page(rows: list[dict[str, Any]], **more: Any) -> Page:
-    return Page(
-        candidates_page(
-            rows, **{"space": Molecules(), "title": "acceptors", "unit": "eV", "objective": "electron_affinity"} | more
-        )
-    )
+    return Page(candidates_page(rows, **{"space": Molecules(), "title": "acceptors", "goals": AFFINITY} | more))
 
 
 def test_each_candidate_has_a_row_with_its_figures() -> None:
@@ -85,7 +84,7 @@ def test_each_candidate_has_a_row_with_its_figures() -> None:
 def test_an_interval_of_two_values_is_not_shown() -> None:
     arms = {"acquisition_mean": 4.5, "acquisition_half": 44.0, "control_mean": 2.0, "control_half": 2.5}
     text = candidates_page(
-        [], space=Molecules(), title="x", unit="eV", summary=arms | {"acquisition_n": 2, "control_n": 3}
+        [], space=Molecules(), title="x", goals=AFFINITY, summary=arms | {"acquisition_n": 2, "control_n": 3}
     )
     assert "eV (n 2)" in text
     assert "± 2.5 eV (95 %), n 3" in text
@@ -121,8 +120,7 @@ def test_hostile_strings_add_no_element() -> None:
         [row("CCO") | everywhere | {"value": None, "state": "failed"}, row("CCN")],
         title=hostile,
         subtitle=hostile,
-        unit=hostile,
-        objective=hostile,
+        goals=Goals([Goal(hostile, unit=hostile)]),
         summary={hostile: hostile, "best": 1.0},
         plots={hostile: svg(Figure(figsize=(1, 1)))},
     )
@@ -151,7 +149,7 @@ def test_the_figures_of_the_campaign_are_in_the_heading() -> None:
         [row("CCO", 2.0)],
         space=Molecules(),
         title="acceptors",
-        unit="eV",
+        goals=AFFINITY,
         summary={
             "best": 2.25,
             "top10_mean": -0.5,
@@ -174,12 +172,13 @@ def test_filters_are_offered_where_there_is_a_choice() -> None:
 
 
 def test_a_minimised_objective_sorts_the_small_first() -> None:
-    def first_click(maximise: bool) -> str | None:
-        buttons = page([row("CCO")], maximise=maximise).all("button")
+    def first_click(goal: Goal) -> str | None:
+        buttons = page([row("CCO")], goals=Goals([goal])).all("button")
         return next(b["data-first"] for b in buttons if b.get("data-sort") == "value")
 
-    assert first_click(True) == "descending"
-    assert first_click(False) == "ascending"
+    assert first_click(Goal("gap")) == "descending"
+    assert first_click(Goal("gap", -1)) == "ascending"
+    assert first_click(Goal("gap", target=2.0)) == "ascending"  # by the distance from it
 
 
 def test_plots_are_taken_as_files_and_as_text(tmp_path: Path) -> None:

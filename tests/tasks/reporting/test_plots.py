@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from data.chemistry.molecules import morgan_counts
+from data.goals import Goal
 from data.records import CandidateRow
 from models.featurisers.nearness import min_max
 from models.spaces.molecules import Molecules
@@ -61,16 +62,16 @@ def line(figure: Figure, label: str) -> tuple[list[float], list[float]]:
 
 
 @given(st.lists(st.one_of(st.just(np.nan), st.floats(-9, 9)), max_size=20), st.booleans())
-def test_the_running_best_is_the_best_of_what_came_before(values: list[float], maximise: bool) -> None:
-    found = running_best(np.array(values, dtype=float), maximise=maximise)
+def test_the_running_best_is_the_best_of_what_came_before(values: list[float], large: bool) -> None:
+    found = running_best(np.array(values, dtype=float), Goal("value", 1 if large else -1))
     for i in range(len(values)):
         before = [v for v in values[: i + 1] if not np.isnan(v)]
-        expected = (max if maximise else min)(before) if before else np.nan
+        expected = (max if large else min)(before) if before else np.nan
         np.testing.assert_array_equal(found[i], expected)
 
 
 def test_best_so_far_counts_failed_calls_and_keeps_the_arms_apart() -> None:
-    figure = best_so_far(ROWS, objective="electron_affinity", unit="eV")
+    figure = best_so_far(ROWS, Goal("electron_affinity", unit="eV"))
     assert line(figure, "best: initial + acquisition") == ([1, 2, 3, 4, 5, 6], [0.0, 0.0, 1.0, 3.0, 3.0, 3.0])
     assert line(figure, "best: initial + control") == ([1, 2, 3, 4, 5, 6], [0.0, 0.0, 1.0, 1.0, 1.0, 1.0])
     assert figure.axes[0].get_ylabel() == "Electron affinity / eV"
@@ -95,9 +96,9 @@ def test_data_alone_are_drawn_and_no_call_is_counted() -> None:
 
 
 def test_best_so_far_of_a_minimised_objective_goes_down() -> None:
-    assert line(best_so_far(ROWS, maximise=False), "best: initial + acquisition")[1] == [0.0] * 6
+    assert line(best_so_far(ROWS, Goal("value", -1)), "best: initial + acquisition")[1] == [0.0] * 6
     rows = [row(2.0), row(1.0), row(3.0)]
-    assert line(best_so_far(rows, maximise=False), "best: initial + acquisition")[1] == [2.0, 1.0, 1.0]
+    assert line(best_so_far(rows, Goal("value", -1)), "best: initial + acquisition")[1] == [2.0, 1.0, 1.0]
 
 
 def test_parity_counts_who_is_inside_the_interval() -> None:
