@@ -100,27 +100,31 @@ class _Scale:
 
 @dataclass(frozen=True, slots=True)
 class _Objective:
-    """Columns of one of several objectives: what was measured, and what was predicted with a strip of both."""
+    """Columns of one of several objectives: what was measured, and what was predicted with a strip of both.
+
+    Of more than two objectives each has one column with all of it.
+    """
 
     goal: Goal
     place: int
     scale: _Scale
     main: bool
     """Says what became of a call without a value."""
+    apart: bool
+    """Whether predictions have a column of their own."""
 
     @staticmethod
     def all(goals: Goals, rows: Sequence[JsonDict]) -> list[_Objective]:
         return [
-            _Objective(goal, place, _Scale.of(rows, column_of(goal, "")), goal == goals.main)
+            _Objective(goal, place, _Scale.of(rows, column_of(goal, "")), goal == goals.main, len(goals) == 2)
             for place, goal in enumerate(goals, start=1)
         ]
 
     def columns(self) -> list[_Column]:
         label, unit, first = _heading(self.goal), shown_unit(self.goal.unit), _first_click(self.goal)
-        return [
-            _Column(f"value-{self.place}", label, first, unit, "value"),
-            _Column(f"predicted-{self.place}", f"{label}, predicted", first, unit, "predicted"),
-        ]
+        value = _Column(f"value-{self.place}", label, first, unit, "value")
+        predicted = _Column(f"predicted-{self.place}", f"{label}, predicted", first, unit, "predicted")
+        return [value, predicted] if self.apart else [value]
 
     def cells(self, row: JsonDict) -> dict[str, _Cell]:
         own = {name: row.get(column_of(self.goal, name)) for name in ("value", "predicted_mean", "predicted_std")}
@@ -130,6 +134,9 @@ class _Objective:
             value = _Cell("", _missing("–"))
         predicted = _predicted(own, self.goal)
         strip = _strip(own, self.scale) if predicted.sort else Markup("")
+        if not self.apart:
+            told = Markup('<span class="also">{}{}</span>').format(predicted.html, strip) if predicted.sort else ""
+            return {f"value-{self.place}": _Cell(value.sort, value.html + told)}
         cell = _Cell(predicted.sort, predicted.html + strip)
         return {f"value-{self.place}": value, f"predicted-{self.place}": cell}
 

@@ -90,6 +90,8 @@ def best_so_far(rows: Sequence[CandidateRow], goal: Goal = VALUE, *, outside: Co
         here = members & np.isfinite(values)
         axes.scatter(calls[here], values[here], s=14, marker=marker, color=colour, alpha=0.5, linewidths=0,
                      label=f"{name} ({int(members.sum())})" if here.any() else None)  # fmt: skip
+    if goal.target is not None:
+        axes.axhline(goal.target, color=STYLE["ink"], linewidth=1.0, linestyle=":", label=f"target {goal.target:g}")
     start = " + ".join(["data"] * bool(supplied) + ["initial"] * bool(((calls > 0) & (arms == Arm.INITIAL)).any()))
     for excluded, included, style in ((Arm.CONTROL, Arm.ACQUISITION, "-"), (Arm.ACQUISITION, Arm.CONTROL, "--")):
         # Without any row of the other arm the two lines are one.
@@ -140,7 +142,7 @@ def _plane(rows: Sequence[CandidateRow], best: Sequence[CandidateRow], wanted: S
     for name, members, colour, style in groups:
         if members:
             x, y = np.array([points[row.id] for row in members]).T
-            axes.scatter(x, y, s=18, color=colour, alpha=0.6, label=f"{name} ({len(members)})", **style)
+            axes.scatter(x, y, s=18, color=colour, alpha=0.6, zorder=3, label=f"{name} ({len(members)})", **style)
     if best:
         x, y = np.array([points[row.id] for row in best]).T
         axes.plot(x, y, drawstyle="steps-pre", color=STYLE["ink"], linewidth=1.1, zorder=1)
@@ -160,7 +162,7 @@ def _parallel(
     figure = Figure(figsize=(1.35 * STYLE["size"][0], STYLE["size"][1]), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    dress(axes, "", "")
+    dress(axes, "", "From worst to best")
     kept = [row for row in rows if goals.eligible(row)]
     signed = np.array([goals.vector(row) for row in kept]).reshape(-1, len(wanted))
     low = signed.min(0, initial=np.inf)
@@ -185,10 +187,9 @@ def _parallel(
             axes.annotate(text, (k, height), (0, 3 if height else -3), textcoords="offset points", ha="center", va=va,
                           fontsize=0.8 * STYLE["font"], color=STYLE["soft"])  # fmt: skip
     axes.set_ylim(-0.12, 1.12)
-    if best:
-        axes.set_title(f"Front of {len(best)} candidates; up is better", fontsize=0.9 * STYLE["font"],
-                       color=STYLE["soft"])  # fmt: skip
-        legend(axes, "best")
+    if best:  # above the axes: their upper ends are where the best are
+        figure.legend(loc="outside upper center", ncols=len(Arm), fontsize=0.8 * STYLE["font"], frameon=False,
+                      labelcolor=STYLE["ink"], handlelength=1.6)  # fmt: skip
     return settled(figure)
 
 
@@ -206,7 +207,7 @@ def hypervolume(summaries: Sequence[RoundSummary]) -> Figure:
     for arm, style in ((Arm.ACQUISITION, "-"), (Arm.CONTROL, "--")) if both else ():
         axes.plot([at for at, _ in both], [getattr(told, arm.value) for _, told in both], linestyle=style,
                   color=STYLE["arms"][arm], marker=STYLE["markers"][arm], markersize=4, linewidth=1.2,
-                  label=f"initial design and {both[-1][1].n} calls of {arm}")  # fmt: skip
+                  label=f"initial + {arm}, equal calls (last: {both[-1][1].n})")  # fmt: skip
     axes.set_ylim(bottom=0.0)
     legend(axes, "best" if calls else "")
     return settled(figure)

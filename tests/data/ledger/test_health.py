@@ -361,3 +361,52 @@ def test_it_stands_among_the_findings_of_its_round():
     rows_of_two = [*bought(1, "genetic"), *bought(2, "genetic")]
     for found in (findings(rows_of_two, stages, UP), findings(rows_of_two, stages, UP, only=2)):
         assert [one.round for one in found if one.kind == "idle_source"] == [2]
+
+
+# Several objectives
+
+
+TWO = Goals([Goal("affinity"), Goal("toxicity", 0, at_most=0.8)])
+
+
+def of_two(affinity: list[float], toxicity: list[float], round: int = 1) -> list[CandidateRow]:
+    """Candidates whose measured values are so many predicted deviations above their predictions."""
+    both = zip(rows(affinity, round=round), rows(toxicity, round=round), strict=True)
+    return [
+        one._replace(
+            values={"affinity": one.value, "toxicity": other.value},
+            predicted={
+                "affinity": (one.predicted_mean, one.predicted_std),
+                "toxicity": (other.predicted_mean, other.predicted_std),
+            },
+        )
+        for one, other in both
+    ]
+
+
+def test_each_of_several_objectives_has_findings_that_name_it():
+    shifted = [0.8 * z + 1.5 for z in quantiles(24)]
+    promised = {"affinity/heldout_coverage_90": 0.9, "toxicity/heldout_coverage_90": 0.5, "toxicity/heldout_n": 40.0}
+    found = findings(of_two(GOOD, shifted), [stage(1, **promised)], TWO)
+    assert [(one.objective, one.kind, one.level) for one in found] == [
+        ("affinity", "calibration_drift", Level.GOOD),
+        ("toxicity", "calibration", Level.WARNING),
+        ("toxicity", "calibration_drift", Level.WARNING),
+    ]
+    assert found[0].message.startswith("Objective affinity: acquisition arm, round 1: as promised")
+    assert "held out 90 %" in found[0].message
+    assert "Objective toxicity: round 1: 50 % of 40 held-out values" in found[1].message
+    assert "promises too much" in found[2].message  # of what must not be large, more was measured than predicted
+
+
+def test_a_finding_of_one_objective_is_no_second_of_another():
+    both = of_two(SURE, GOOD, round=1) + of_two(GOOD, SURE, round=2)
+    found = findings(both, [stage(1), stage(2)], TWO)
+    assert not [one for one in found if "had this finding too" in one.message]
+    again = findings(of_two(SURE, GOOD, round=1) + of_two(SURE, GOOD, round=2), [stage(1), stage(2)], TWO)
+    assert [one.objective for one in again if "had this finding too" in one.message] == ["affinity"]
+
+
+def test_where_neither_side_is_better_a_bias_is_told_as_one():
+    found = drift([0.8 * z + 1.5 for z in quantiles(24)], goal=Goal("gap", target=2.0))
+    assert "the proxy is off to one side for what it chooses" in found.message
