@@ -217,6 +217,16 @@ class ArmFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class ArmVolumes:
+    """What hypervolume the purchases of both arms add to that of the initial design, by equally many calls."""
+
+    n: int
+    """Calls of each arm that are counted: those of the arm that has fewer, so far."""
+    acquisition: float
+    control: float
+
+
+@dataclass(frozen=True, slots=True)
 class SourceFigures:
     """What became of the proposals of one source, over all rounds so far."""
 
@@ -227,6 +237,7 @@ class SourceFigures:
     """Of these, left after screening."""
     bought: int
     mean: float | None
+    """Of the main objective, as is the best: of what keeps to the limits."""
     best: float | None
     hits: int = 0
     """Of what was measured, among the best tenth of everything measured."""
@@ -236,7 +247,10 @@ class SourceFigures:
 
 @dataclass(frozen=True, slots=True)
 class RoundSummary:
-    """What a round bought and found, for the terminal, the reports and MLflow."""
+    """What a round bought and found, for the terminal, the reports and MLflow.
+
+    Values are those of the main objective. What breaks a limit is in none of them.
+    """
 
     round: int
     calls: int
@@ -251,20 +265,26 @@ class RoundSummary:
     """What the acquisition arm bought in this round."""
     control: ArmFigures | None = None
     """What the control arm bought in this round."""
+    feasible: float | None = None
+    """Share of what was measured in this round that keeps to the limits; None without limits. So are the next two."""
+    acquisition_feasible: float | None = None
+    control_feasible: float | None = None
+    best_of: Mapping[str, float] | None = None
+    """Objective -> its best value so far, where several are to be improved; so are the next three."""
+    front: int | None = None
+    """Candidates that no other dominates, so far."""
+    hypervolume: float | None = None
+    """What they dominate above the reference point of `data.goals.Goals.reference`, in the product of the units."""
+    volumes: ArmVolumes | None = None
+    """The arms side by side, so far; None where one of them has bought nothing."""
 
     TOP: ClassVar[int] = 10
     """Values in the mean of the best."""
 
-    @staticmethod
-    def top_mean(values: Sequence[float], n: int = TOP, *, maximise: bool = True) -> float | None:
-        """Mean of the n best values, or None without any."""
-        ordered = sorted(values, reverse=maximise)[:n]
-        return sum(ordered) / len(ordered) if ordered else None
-
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far a campaign is, and its best values."""
+    """How far a campaign is, and its best values: of the main objective, and of what keeps to all limits."""
 
     round: int
     """The last that has candidates."""

@@ -80,6 +80,7 @@ def candidates(
     top: int | None = None,
     format: str = "table",
     out: Path | None = None,
+    pareto: bool = False,
     wide: bool = False,
 ) -> int:
     """Show or export a campaign's candidates, best first.
@@ -90,12 +91,14 @@ def candidates(
         format: table for the terminal; csv, json and those of the campaign's space for other programs (of molecules:
             sdf, and smi, SMILES and ids).
         out: file to write, of the format asked for or of its ending; without it the candidates are printed.
+        pareto: only those that no other one surpasses in every objective: the front of a campaign that improves
+            several.
         wide: lines as long as they are, ids included, as into a pipe.
     """
     console.wide = wide
     from pipelines.inspection import export_candidates
 
-    export_candidates(Workspace.open(), name, top, format, out, console)
+    export_candidates(Workspace.open(), name, top, format, out, console, pareto=pareto)
     return 0
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from data.goals import Goals
 from data.ledger.campaigns import (
     Campaign,
     CampaignState,
@@ -47,6 +48,7 @@ from data.ledger.queries import (
     top_queries,
 )
 from data.ledger.schema import campaigns, candidates, oracle_calls, stages
+from data.ledger.summary import standing
 from data.masking import masked
 from data.records import Arm, CandidateRow, RoundSummary, Standing
 
@@ -369,12 +371,14 @@ class Ledger:
             return [CandidateRow(*row) for row in rows]
 
     @patient
-    def standing(self, campaign_id: int, *, maximise: bool) -> Standing:
-        """Return how far a campaign is and its best values, without reading its candidates."""
+    def standing(self, campaign_id: int, goals: Goals) -> Standing:
+        """Return how far a campaign is and its best values; of one plain objective without reading its candidates."""
+        if not goals.plain:
+            return standing(self.course(campaign_id), goals)
         given = {"campaign_id": campaign_id, "n": RoundSummary.TOP}
         with self.read() as connection:
             last = connection.scalar(sa.text(LAST_ROUND), given)
-            return Standing.of(last, list(connection.scalars(sa.text(BEST_VALUES[maximise]), given)))
+            return Standing.of(last, list(connection.scalars(sa.text(BEST_VALUES[goals.main.sign > 0]), given)))
 
     @patient
     def ids_before(self, campaign_id: int, round: int) -> set[str]:
@@ -386,12 +390,14 @@ class Ledger:
             return set(connection.scalars(query))
 
     @patient
-    def top(self, campaign_id: int, n: int, *, maximise: bool) -> list[CandidateRow]:
-        """Return the first n candidates in the order of `data.ledger.summary.ranked`, without reading all of them."""
+    def top(self, campaign_id: int, n: int, goals: Goals) -> list[CandidateRow]:
+        """Return the first n candidates in the order of `Goals.ranked`; of one plain objective without reading all."""
+        if not goals.plain:
+            return goals.ranked(self.candidates(campaign_id))[:n]
         found: list[CandidateRow] = []
         with self.read() as connection:
             ids = 'COLLATE "C"' if connection.dialect.name == "postgresql" else ""
-            for query in top_queries(maximise=maximise, ids=ids):
+            for query in top_queries(maximise=goals.main.sign > 0, ids=ids):
                 if len(found) < n:
                     given = {"campaign_id": campaign_id, "n": n - len(found)}
                     found += [CandidateRow(*row) for row in connection.execute(sa.text(query), given)]

@@ -10,6 +10,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from data.goals import Goals
 from data.ledger.campaigns import Campaign, LedgerError, Spent, StageRow, campaign_of, stage_of
 from data.ledger.processes import described_owner
 from data.ledger.queries import (
@@ -26,6 +27,7 @@ from data.ledger.queries import (
     STAGES,
     gathered,
 )
+from data.ledger.summary import standing
 from data.records import CandidateRow, RoundSummary, Standing
 
 
@@ -110,10 +112,12 @@ class LedgerView:
             return self.candidates(campaign_id)
         return [CandidateRow(*row) for row in self._asked(COURSE, campaign_id)]
 
-    def standing(self, campaign_id: int, *, maximise: bool) -> Standing:
-        """Return how far a campaign is and its best values, without reading its candidates."""
+    def standing(self, campaign_id: int, goals: Goals) -> Standing:
+        """Return how far a campaign is and its best values; of one plain objective without reading its candidates."""
+        if not goals.plain:
+            return standing(self.course(campaign_id), goals)
         (last,) = self._rows(LAST_ROUND, campaign_id)
-        values = self._rows(BEST_VALUES[maximise], campaign_id, n=RoundSummary.TOP)
+        values = self._rows(BEST_VALUES[goals.main.sign > 0], campaign_id, n=RoundSummary.TOP)
         return Standing.of(last["last"], [row["value"] for row in values])
 
     def stages(self, campaign_id: int) -> list[StageRow]:
