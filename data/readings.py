@@ -72,6 +72,16 @@ class Readings(tuple[Reading, ...]):
         """Whether there is one value for a candidate and no more, so that a row of the ledger tells all."""
         return len(self) == 1 and self[0].output is None and self.replicates == 1 and not self.later
 
+    def units(self, objectives: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """Return the units that the configuration names, by objective; empty where it names none."""
+        found = {}
+        for one, reading in zip(objectives, self, strict=True):
+            outputs = one["oracle"].get("outputs")
+            named = outputs if isinstance(outputs, Mapping) else {}
+            unit = one["oracle"].get("unit") if reading.output is None else named.get(reading.output)
+            found[reading.objective] = str(unit or "")
+        return found
+
     def first_of(self, part: str) -> int:
         """Return the position of the first objective that reads an oracle."""
         return next(k for k, one in enumerate(self) if one.part == part)

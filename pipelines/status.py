@@ -13,7 +13,7 @@ from data.ledger.campaigns import Campaign, CampaignState, Spent, StageRow
 from data.ledger.health import Finding, Level, findings
 from data.ledger.summary import arm_text, by_source, screening_told, summaries, volumes_told
 from data.ledger.view import LedgerView, refuse_outdated
-from data.records import CandidateRow, RoundSummary, SourceFigures, Standing
+from data.records import CandidateRow, JsonDict, RoundSummary, SourceFigures, Standing
 from data.tables.remarks import reading_told
 from data.wording import figure, shown_unit
 from pipelines.terminal import Terminal
@@ -40,6 +40,9 @@ class Reader(Protocol):
 
     def spent(self, campaign_id: int) -> Spent:
         """Return what a campaign has booked."""
+
+    def corrected(self, campaign_id: int) -> list[JsonDict]:
+        """Return what answers were before they were corrected."""
 
     def owner(self, campaign_id: int) -> str | None:
         """Return who runs a campaign, or None."""
@@ -93,18 +96,36 @@ def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
     console.say((campaign.slug, "bold"), f"  {state_text(ledger, campaign)}")
     if campaign.message:
         console.say(campaign.message)
-    goals = campaign.goals.with_units(
-        {one["name"]: one["oracle"].get("unit") or "" for one in json.loads(campaign.stored)["objectives"]}
-    )
+    goals = campaign.goals.with_units(campaign.readings.units(json.loads(campaign.stored)["objectives"]))
     wanted = "; ".join(map(_wanted, goals))
     console.say(f"{wanted}, {len(rows)} candidates, {campaign.seconds:.0f} s of running time")
     show_rounds(rows, goals, console)
     stages = ledger.stages(campaign.id)
     show_sources(by_source(rows, stages, goals), goals, console)
+    show_corrected(ledger.corrected(campaign.id), console)
     show_reading(workspace, stages, console)
     for sentence in screening_told(stages):
         console.say(sentence)
     show_health(latest_findings(rows, stages, goals), console)
+
+
+def show_corrected(revisions: list[JsonDict], console: Terminal) -> None:
+    """Print what answers were before they were corrected, and by whom."""
+    if not revisions:
+        return
+    lines = [
+        [row["object_id"], _answer(row), _answer(row, "_now"), row["replaced_by"] or "", row["replaced_at"][:10]]
+        for row in revisions
+    ]
+    console.say("\nCorrected answers")
+    console.records(["id", "was", "is", "by", "on"], lines, long=(1, 2))
+
+
+def _answer(row: JsonDict, when: str = "") -> str:
+    values = json.loads(row[f"outputs{when}"]) if row[f"outputs{when}"] else {"": row[f"value{when}"]}
+    if not any(value is not None for value in values.values()):
+        return f"failed: {row[f'message{when}']}".strip(": ")
+    return ", ".join(f"{name} {figure(value)}".strip() for name, value in values.items())
 
 
 def _wanted(goal: Goal) -> str:

@@ -36,6 +36,7 @@ from data.ledger.queries import (
     BOOKED,
     CANDIDATES,
     CANDIDATES_WITH_CALLS,
+    CORRECTED,
     COURSE,
     LAST_ROUND,
     LOCK,
@@ -50,7 +51,7 @@ from data.ledger.queries import (
 from data.ledger.schema import campaigns, candidates, oracle_calls, stages
 from data.ledger.summary import standing
 from data.masking import masked
-from data.records import Arm, CandidateRow, RoundSummary, Standing
+from data.records import Arm, CandidateRow, JsonDict, RoundSummary, Standing
 
 if TYPE_CHECKING:
     from data.config import CampaignConfig
@@ -239,6 +240,13 @@ class Ledger:
             return spent_of(connection, campaign_id)
 
     @patient
+    def corrected(self, campaign_id: int) -> list[JsonDict]:
+        """Return what answers of a campaign were before they were corrected, oldest first, with what they are now."""
+        with self.read() as connection:
+            rows = connection.execute(sa.text(CORRECTED), {"campaign_id": campaign_id}).mappings()
+            return [dict(row) for row in rows]
+
+    @patient
     def uncertain(self) -> dict[str, int]:
         """Return how many reused values of each campaign nobody is known to have measured, where there are some."""
         with self.read() as connection:
@@ -373,7 +381,7 @@ class Ledger:
     @patient
     def standing(self, campaign_id: int, goals: Goals) -> Standing:
         """Return how far a campaign is and its best values; of one plain objective without reading its candidates."""
-        if not goals.plain:
+        if not (goals.plain and self.campaign_by_id(campaign_id).readings.plain):
             return standing(self.course(campaign_id), goals)
         given = {"campaign_id": campaign_id, "n": RoundSummary.TOP}
         with self.read() as connection:
@@ -392,7 +400,7 @@ class Ledger:
     @patient
     def top(self, campaign_id: int, n: int, goals: Goals) -> list[CandidateRow]:
         """Return the first n candidates in the order of `Goals.ranked`; of one plain objective without reading all."""
-        if not goals.plain:
+        if not (goals.plain and self.campaign_by_id(campaign_id).readings.plain):
             return goals.ranked(self.candidates(campaign_id))[:n]
         found: list[CandidateRow] = []
         with self.read() as connection:

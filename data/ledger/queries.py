@@ -101,6 +101,14 @@ JOIN oracle_calls o ON o.id = r.call_id WHERE o.campaign_id = :campaign_id ORDER
 """What answers of a campaign were before they were corrected."""
 
 
+CORRECTED = """
+SELECT o.object_id, o.object, o.part, o.replicate, r.value, r.outputs, r.error, r.message, r.told_by, r.told_at,
+       r.replaced_at, o.told_by AS replaced_by, o.value AS value_now, o.outputs AS outputs_now, o.message AS message_now
+FROM revisions r JOIN oracle_calls o ON o.id = r.call_id WHERE o.campaign_id = :campaign_id ORDER BY r.id
+"""
+"""The same, with what they are now, for people."""
+
+
 def gathered(
     rows: Iterable[Sequence[Any]], readings: Readings, main: str, past: Past | None = None
 ) -> list[CandidateRow]:

@@ -46,7 +46,7 @@ class Course:
             rows: its candidates, as `Ledger.candidates` gives them.
         """
         goals = self.goals
-        self._calls += sum(map(is_call, rows))
+        self._calls += sum(row.calls for row in rows if is_call(row))
         self._best = best_values([*self._best, *_values(rows, goals)], goals.main)
         self._volume = None if self._volume is None else self._volume.after(rows)
         self._best_of = self._bests(rows)

@@ -95,34 +95,6 @@ def calls_of(ledger: Ledger, campaign_id: int) -> list[JsonDict]:
 
 
 @patient
-def corrected(ledger: Ledger, campaign_id: int) -> list[JsonDict]:
-    """Return what answers of a campaign were before they were corrected, oldest first, with what they are now."""
-    query = (
-        sa.select(
-            oracle_calls.c.object_id,
-            oracle_calls.c.object,
-            oracle_calls.c.part,
-            oracle_calls.c.replicate,
-            revisions.c.value,
-            revisions.c.outputs,
-            revisions.c.error,
-            revisions.c.message,
-            revisions.c.told_by,
-            revisions.c.told_at,
-            revisions.c.replaced_at,
-            oracle_calls.c.told_by.label("replaced_by"),
-            oracle_calls.c.value.label("value_now"),
-            oracle_calls.c.outputs.label("outputs_now"),
-        )
-        .join(oracle_calls, oracle_calls.c.id == revisions.c.call_id)
-        .where(oracle_calls.c.campaign_id == campaign_id)
-        .order_by(revisions.c.id)
-    )
-    with ledger.read() as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
-
-
-@patient
 def tell(books: Mapping[str, OracleBook], answers: Sequence[Told], *, round: int, by: str, cost: float = 0.0) -> None:
     """Record answers, all or none. An answer that was there is kept as what it was before; the same again is nothing.
 

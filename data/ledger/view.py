@@ -18,6 +18,7 @@ from data.ledger.queries import (
     CAMPAIGNS,
     CANDIDATES,
     CANDIDATES_WITH_CALLS,
+    CORRECTED,
     COURSE,
     HEAD,
     LAST_ROUND,
@@ -28,7 +29,7 @@ from data.ledger.queries import (
     gathered,
 )
 from data.ledger.summary import standing
-from data.records import CandidateRow, RoundSummary, Standing
+from data.records import CandidateRow, JsonDict, RoundSummary, Standing
 
 
 def refuse_outdated(path: Path) -> None:
@@ -114,7 +115,7 @@ class LedgerView:
 
     def standing(self, campaign_id: int, goals: Goals) -> Standing:
         """Return how far a campaign is and its best values; of one plain objective without reading its candidates."""
-        if not goals.plain:
+        if not (goals.plain and self._campaign_by_id(campaign_id).readings.plain):
             return standing(self.course(campaign_id), goals)
         (last,) = self._rows(LAST_ROUND, campaign_id)
         values = self._rows(BEST_VALUES[goals.main.sign > 0], campaign_id, n=RoundSummary.TOP)
@@ -123,6 +124,10 @@ class LedgerView:
     def stages(self, campaign_id: int) -> list[StageRow]:
         """Return the finished stages of a campaign in the order in which they ended."""
         return [stage_of(row) for row in self._rows(STAGES, campaign_id)]
+
+    def corrected(self, campaign_id: int) -> list[JsonDict]:
+        """Return what answers of a campaign were before they were corrected, oldest first, with what they are now."""
+        return self._rows(CORRECTED, campaign_id)
 
     def spent(self, campaign_id: int) -> Spent:
         """Return what the campaign has booked."""

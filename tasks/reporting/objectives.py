@@ -12,14 +12,14 @@ from collections.abc import Collection, Sequence
 from data.config import CampaignConfig
 from data.goals import Goal, Goals
 from data.records import CandidateRow, JsonDict
-from models.registry import build  # imports the oracles, not torch
+from models.parts import units_of
 
 _OF_EACH = ("value", "unit", "predicted_mean", "predicted_std")
 
 
 def goals_with_units(config: CampaignConfig) -> Goals:
     """Return a campaign's goals with the units that its oracles measure in."""
-    return config.goals.with_units({one.name: str(build("oracle", one.oracle).unit) for one in config.objectives})
+    return config.goals.with_units(units_of(config))
 
 
 def columns_with(columns: Sequence[str], goals: Goals) -> list[str]:

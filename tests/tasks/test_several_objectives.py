@@ -104,7 +104,7 @@ def test_another_campaign_takes_over_every_value_of_a_call(two):
     assert bench.run().exit == DONE
     assert bench.calls() == bought
     folder = bench.home / "campaigns" / "other" / "round-000" / "measure"
-    assert (pd.read_parquet(folder / "dataset.parquet")["value[weight]"] > 40).all()
+    assert (pd.read_parquet(folder / "dataset.parquet")["value"] > 40).all()
 
 
 @pytest.mark.parametrize(
