@@ -42,7 +42,7 @@ def fill(ledger: Ledger, campaign_id: int, rows: int) -> None:
         names = {row[1] for row in connection.exec_driver_sql("PRAGMA table_info(oracle_calls)")}
         identity = ("identity, ", "'" + "0" * 64 + "', ") if "identity" in names else ("", "")
         connection.exec_driver_sql(
-            f"INSERT INTO oracle_calls (campaign_id, round, oracle, version, {identity[0]}object_id, fidelity, "
+            f"INSERT INTO oracle_calls (campaign_id, round, oracle, version, {identity[0]}object_id, part, "
             "replicate, object, origin, state, attempts, cost, value, message, seconds, reserved_at, completed_at) "
             f"SELECT campaign_id, round, 'o', '1', {identity[1]}object_id, '', 0, object, 'called', 'done', 1, 1.0, "
             "predicted_mean, '', 0.1, '2026-01-01', '2026-01-01' FROM candidates WHERE id % 2 = 0 "

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -27,9 +28,10 @@ from pydantic import (
 )
 
 from data.goals import SIGNS, Goal, Goals
+from data.readings import Readings
 from data.yaml_text import DEEPEST, YamlError, parse_yaml, read_yaml, shown
 
-EXTENDABLE = ("rounds", "budget")
+EXTENDABLE = ("rounds", "budget", "wait_for", "deadline")
 """Keys that may change between two runs of one campaign; every other change makes it another campaign."""
 
 
@@ -78,6 +80,30 @@ _WRITTEN_OUT = {
 """Defaults of the space of molecules, which ledgers have written out from when it was part of the schema."""
 
 
+def _deadline(text: str) -> str:
+    due(text, datetime.now(UTC))
+    return text
+
+
+def due(deadline: str, asked: datetime) -> datetime:
+    """Return when a deadline ends for what was asked at a time.
+
+    Raises:
+        ValueError: it is neither a duration nor a date.
+    """
+    duration = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]+)?) ?(h|d|w)", deadline.strip())
+    if duration is not None:
+        hours = {"h": 1, "d": 24, "w": 168}[duration[2]]
+        return asked + timedelta(hours=float(duration[1]) * hours)
+    try:
+        date = datetime.fromisoformat(deadline.strip())
+    except ValueError as error:
+        raise ValueError(
+            f"{shown(deadline)} is neither a duration, such as 36 h, 14 d or 2 w, nor a date, such as 2027-01-31"
+        ) from error
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
 class SpaceConfig(_Open):
     """Where to look: a kind of objects and its bounds."""
 
@@ -98,12 +124,17 @@ class ObjectiveConfig(_Strict):
     goal: Literal["maximise", "minimise", "satisfy", "target"] = "maximise"
     """`satisfy`: only the limits count; `target`: as close to `target` as can be."""
     oracle: Spec
+    output: str | None = Field(default=None, min_length=1)
+    """Name of the value to read where the oracle answers with several. Objectives that write their oracle alike read
+    values of one call."""
     at_least: float | None = None
     """Least allowed value, in the objective's own unit."""
     at_most: float | None = None
     """Largest allowed value, in the objective's own unit."""
     target: float | None = None
     """The wanted value of the goal `target`."""
+    replicates: int = Field(default=1, ge=1, le=100)
+    """How often each candidate is measured; the number of all objectives is one."""
     tolerated_failure_rate: float = Field(default=0.5, ge=0, le=1)
     """Share of a round's calls that may fail before the campaign stops."""
 
@@ -266,6 +297,11 @@ class CampaignConfig(_Strict):
     rounds: int = Field(default=3, ge=0)
     batch_size: int = Field(default=24, ge=1)
     budget: BudgetConfig = BudgetConfig()
+    wait_for: float = Field(default=1.0, gt=0, le=1)
+    """Share of a round's answers that must be there before the next round begins, where a laboratory gives them."""
+    deadline: Annotated[str, AfterValidator(_deadline)] | None = None
+    """When the next round begins with the answers that are there: so long after the batch was asked (`36 h`, `14 d`,
+    `2 w`), or a date (`2027-01-31`, `2027-01-31 17:00`, UTC). None: it waits."""
     _folder: Path | None = PrivateAttr(default=None)
 
     @property
@@ -287,6 +323,12 @@ class CampaignConfig(_Strict):
             raise ValueError(
                 f"two objectives are called {twice[0]!r}; each is named in tables and files, so give each its own name"
             )
+        numbers = sorted({one.replicates for one in self.objectives})
+        if len(numbers) > 1:
+            raise ValueError(
+                f"the objectives have replicates of {' and '.join(map(str, numbers))}; a candidate is measured as "
+                "often for each, so give all the same number"
+            )
         if all(one.goal == "satisfy" for one in self.objectives):
             raise ValueError(
                 f"nothing is to be improved: the goal of {' and '.join(names)} is 'satisfy'; give one objective the "
@@ -303,6 +345,12 @@ class CampaignConfig(_Strict):
     def goals(self) -> Goals:
         """What is wanted of each objective."""
         return Goals(one.wanted() for one in self.objectives)
+
+    @property
+    def readings(self) -> Readings:
+        """Which answer of which oracle each objective reads."""
+        read = {"name", "oracle", "output", "replicates"}
+        return Readings.of([one.model_dump(mode="json", include=read) for one in self.objectives])
 
     def identity(self) -> str:
         """Return the sha256 of all that makes this campaign this campaign: everything but `EXTENDABLE`.

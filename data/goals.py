@@ -2,14 +2,20 @@
 
 Measured values are stored and reported in the objective's own unit. What scores, chooses and rewards sees them
 *signed*: negated where small values are the goal, so that larger is always better.
+
+Plain Python, since `discover status` must answer at once.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from data.pareto import Vector, fronts, shares, undominated
+from data.records import CallState, CandidateRow
+from data.wording import shown_unit
 
 Sign = Literal[-1, 0, 1]
 
@@ -58,6 +64,24 @@ class Goal:
     def signed(self, value: float) -> float:
         """Return a value so that larger is better."""
         return self.factor * value if self.target is None else -abs(value - self.target)
+
+    def keeps(self, value: float | None) -> bool:
+        """Return whether a value keeps to the limits; where there is one, None and nan do not."""
+        low, high = self.allowed
+        return not self.limited or (value is not None and low <= value <= high)
+
+    @property
+    def told(self) -> str:
+        """What is wanted, in words: `minimise toxicity, at most 0.3`, `gap close to 2.5 eV`."""
+        unit = f" {shown_unit(self.unit)}".rstrip()
+        limits = [(word, limit) for word, limit in (("at least", self.at_least), ("at most", self.at_most))]
+        bounds = " and ".join(f"{word} {limit:g}{unit}" for word, limit in limits if limit is not None)
+        if self.target is not None:
+            return f"{self.name} close to {self.target:g}{unit}"
+        if not self.sign:
+            return f"{self.name} {bounds}".rstrip()
+        wanted = f"{'maximise' if self.sign > 0 else 'minimise'} {self.name}"
+        return f"{wanted}, {bounds}" if bounds else wanted
 
     @property
     def allowed(self) -> tuple[float, float]:
@@ -121,9 +145,138 @@ class Goals(tuple[Goal, ...]):
 
         What has a limit and no value, or nan, does not keep to it.
         """
-        return all(
-            low <= values.get(goal.name, math.nan) <= high
-            for goal in self
-            for low, high in [goal.allowed]
-            if goal.limited
-        )
+        return all(goal.keeps(values.get(goal.name)) for goal in self)
+
+    @property
+    def plain(self) -> bool:
+        """Whether one objective is to be improved and that is all: rows have a `value` and no `values` then."""
+        return len(self) == 1 and self[0].target is None and not self[0].limited
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is a limit, so that what is measured may break it."""
+        return any(goal.limited for goal in self)
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one objective is to be improved: the best are a front then."""
+        return len(self.improved) > 1
+
+    def with_units(self, units: Mapping[str, str]) -> Goals:
+        """Return the same goals with the units of their objectives, as far as they are known."""
+        return Goals(replace(goal, unit=units.get(goal.name, goal.unit)) for goal in self)
+
+    def values(self, row: CandidateRow) -> Mapping[str, float]:
+        """Return the measured values of a row, in their own units and by the objectives' names."""
+        if row.values is not None:
+            return row.values
+        return {} if row.value is None else {self.main.name: row.value}
+
+    def measured(self, row: CandidateRow) -> bool:
+        """Return whether each objective of a row has a value."""
+        if row.values is None:
+            return row.value is not None and len(self) == 1
+        return all(row.values.get(goal.name) is not None for goal in self)
+
+    def eligible(self, row: CandidateRow) -> bool:
+        """Return whether a row may be called a best one: it is measured and keeps to all limits."""
+        return self.measured(row) and (not self.limited or self.feasible(self.values(row)))
+
+    def vector(self, row: CandidateRow) -> Vector:
+        """Return the signed values of a measured row, those of the objectives that are to be improved."""
+        values = self.values(row)
+        return tuple(self[k].signed(values[self[k].name]) for k in self.improved)
+
+    def reference(self, rows: Iterable[CandidateRow]) -> Vector | None:
+        """Return the point above which a campaign's hypervolume is counted, or None where nothing is measured.
+
+        Of each objective to be improved it is the worst signed value that the initial design measured (the first round
+        that measured anything), less a tenth of the range there. Later rounds do not move it, so the hypervolume of a
+        campaign never falls from one round to the next.
+        """
+        measured = [row for row in rows if self.measured(row)]
+        first = min((row.round for row in measured), default=None)
+        return _below([self.vector(row) for row in measured if row.round == first])
+
+    def front(self, rows: Sequence[CandidateRow]) -> list[CandidateRow]:
+        """Return the rows that keep to all limits and that none of these dominates, in the order of `ranked`."""
+        eligible = [row for row in rows if self.eligible(row)]
+        vectors = [self.vector(row) for row in eligible]
+        return _in_order(eligible, vectors, undominated(vectors), self.reference(rows))
+
+    def ranked(self, rows: Sequence[CandidateRow]) -> list[CandidateRow]:
+        """Return candidates best first.
+
+        What is measured and keeps to the limits comes first: by its value where one objective is to be improved, else
+        front by front and in a front by the share of the hypervolume that is lost without a row. Then what breaks a
+        limit by the value of the main objective, what is not measured by what was predicted, and what failed.
+        """
+        if not self.several:
+            return sorted(rows, key=self._place)
+        groups: tuple[list[CandidateRow], ...] = ([], [], [], [])
+        for row in rows:
+            groups[self._group(row)].append(row)
+        reference = self.reference(rows)
+        told = [row for row in groups[_UNMEASURED] if self._predicted(row) is not None]
+        untold = [row for row in groups[_UNMEASURED] if self._predicted(row) is None]
+        return [
+            *_by_front(groups[_ELIGIBLE], self.vector, reference),
+            *sorted(groups[_OUTSIDE], key=self._place),
+            *_by_front(told, lambda row: self._predicted(row) or (), reference),
+            *sorted(untold, key=self._place),
+            *sorted(groups[_LOST], key=self._place),
+        ]
+
+    def _group(self, row: CandidateRow) -> int:
+        if self.measured(row):
+            return _ELIGIBLE if self.eligible(row) else _OUTSIDE
+        return _LOST if row.state in (CallState.FAILED, CallState.ABANDONED) else _UNMEASURED
+
+    def _place(self, row: CandidateRow) -> tuple[int, float, str]:
+        group = self._group(row)
+        value = row.value if group in (_ELIGIBLE, _OUTSIDE) else row.predicted_mean
+        return (group, 0.0 if value is None else -self.main.signed(value), row.id)
+
+    def _predicted(self, row: CandidateRow) -> Vector | None:
+        """Return the signed predictions of the objectives to be improved, None where one is missing."""
+        told, wanted = row.predicted or {}, [self[k] for k in self.improved]
+        if not all(goal.name in told for goal in wanted):
+            return None
+        return tuple(goal.signed(told[goal.name][0]) for goal in wanted)
+
+
+_ELIGIBLE, _OUTSIDE, _UNMEASURED, _LOST = range(4)
+"""Groups of candidates in the order of `Goals.ranked`."""
+
+
+def read_as(row: CandidateRow, goal: Goal) -> CandidateRow:
+    """Return a row as a campaign of this objective alone would have it: its value, its prediction."""
+    if row.values is None and row.predicted is None:
+        return row
+    mean, std = (row.predicted or {}).get(goal.name, (None, None))
+    return row._replace(value=(row.values or {}).get(goal.name), predicted_mean=mean, predicted_std=std)
+
+
+def _below(vectors: Sequence[Vector]) -> Vector | None:
+    """Return the worst entries less a tenth of their ranges; of entries that are all equal, of their size."""
+    worst = [(min(entries), max(entries)) for entries in zip(*vectors, strict=True)]
+    return tuple(low - 0.1 * ((high - low) or abs(low) or 1.0) for low, high in worst) or None
+
+
+def _by_front(
+    rows: Sequence[CandidateRow], vector: Callable[[CandidateRow], Vector], reference: Vector | None
+) -> Iterator[CandidateRow]:
+    vectors = [vector(row) for row in rows]
+    for front in fronts(vectors):
+        yield from _in_order(rows, vectors, front, reference)
+
+
+def _in_order(
+    rows: Sequence[CandidateRow], vectors: Sequence[Vector], front: Sequence[int], reference: Vector | None
+) -> list[CandidateRow]:
+    """Return the rows of a front, the one first whose loss would cost the most hypervolume; then by identity."""
+    if not front:
+        return []
+    members = [vectors[i] for i in front]
+    own = shares(members, reference or _below(members) or ())
+    return [rows[i] for _, _, i in sorted((-share, rows[i].id, i) for share, i in zip(own, front, strict=True))]

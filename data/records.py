@@ -31,6 +31,8 @@ class Arm(StrEnum):
     """Chosen by the acquisition function and the selector."""
     CONTROL = "control"
     """Random member of the space: what the campaign would find with no model."""
+    TOLD = "told"
+    """Measured without having been asked for."""
 
 
 class CallState(StrEnum):
@@ -124,6 +126,21 @@ class CandidateRow(NamedTuple):
     the first objective to be improved, and the state is `done` once every objective has a value. None: of one."""
     predicted: Mapping[str, tuple[float, float]] | None = None
     """Objective -> mean and deviation that were predicted, of such a campaign. None: of one."""
+    repeats: Mapping[str, tuple[float, ...]] | None = None
+    """Objective -> the values of its repeated measurements, whose mean is its value; those measured once are left out.
+    None: nothing was measured twice."""
+    calls: int = 1
+    """Calls that are booked for it, where it is booked: one for each oracle of the campaign."""
+
+
+def measured_column(objective: str) -> str:
+    """Return the column of a data set that holds an objective's measured values, where there are several."""
+    return f"value[{objective}]"
+
+
+def predicted_columns(objective: str) -> tuple[str, str]:
+    """Return the columns of a data set that hold what was predicted of an objective, where there are several."""
+    return f"predicted_mean[{objective}]", f"predicted_std[{objective}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +168,7 @@ class Prediction:
 @_also_smiles
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Answer of an oracle for one object: a finite value, or the class of its failure and a message.
+    """Answer of an oracle for one object: a finite value, several by name, or the class of its failure and a message.
 
     `smiles` is an earlier name of `object`.
     """
@@ -163,12 +180,14 @@ class Measurement:
     message: str = ""
     seconds: float = 0.0
     """Wall seconds that the call took."""
+    outputs: Mapping[str, float | None] | None = None
+    """Values by name, of an oracle that answers with several, None where an object has none; `value` is None then."""
 
     def __post_init__(self) -> None:
-        if (self.value is None) == (self.error is None):
+        if [self.value is None, self.error is None, not self.outputs].count(False) != 1:
             raise ValueError(
-                f"A Measurement has either a value or an error; got value={self.value!r} and error={self.error!r} "
-                f"for {self.object}."
+                f"A Measurement has one of a value, outputs and an error; got value={self.value!r}, "
+                f"outputs={self.outputs!r} and error={self.error!r} for {self.object}."
             )
 
     @property
@@ -198,6 +217,16 @@ class ArmFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class ArmVolumes:
+    """What hypervolume the purchases of both arms add to that of the initial design, by equally many calls."""
+
+    n: int
+    """Calls of each arm that are counted: those of the arm that has fewer, so far."""
+    acquisition: float
+    control: float
+
+
+@dataclass(frozen=True, slots=True)
 class SourceFigures:
     """What became of the proposals of one source, over all rounds so far."""
 
@@ -208,6 +237,7 @@ class SourceFigures:
     """Of these, left after screening."""
     bought: int
     mean: float | None
+    """Of the main objective, as is the best: of what keeps to the limits."""
     best: float | None
     hits: int = 0
     """Of what was measured, among the best tenth of everything measured."""
@@ -217,7 +247,10 @@ class SourceFigures:
 
 @dataclass(frozen=True, slots=True)
 class RoundSummary:
-    """What a round bought and found, for the terminal, the reports and MLflow."""
+    """What a round bought and found, for the terminal, the reports and MLflow.
+
+    Values are those of the main objective. What breaks a limit is in none of them.
+    """
 
     round: int
     calls: int
@@ -232,20 +265,26 @@ class RoundSummary:
     """What the acquisition arm bought in this round."""
     control: ArmFigures | None = None
     """What the control arm bought in this round."""
+    feasible: float | None = None
+    """Share of what was measured in this round that keeps to the limits; None without limits. So are the next two."""
+    acquisition_feasible: float | None = None
+    control_feasible: float | None = None
+    best_of: Mapping[str, float] | None = None
+    """Objective -> its best value so far, where several are to be improved; so are the next three."""
+    front: int | None = None
+    """Candidates that no other dominates, so far."""
+    hypervolume: float | None = None
+    """What they dominate above the reference point of `data.goals.Goals.reference`, in the product of the units."""
+    volumes: ArmVolumes | None = None
+    """The arms side by side, so far; None where one of them has bought nothing."""
 
     TOP: ClassVar[int] = 10
     """Values in the mean of the best."""
 
-    @staticmethod
-    def top_mean(values: Sequence[float], n: int = TOP, *, maximise: bool = True) -> float | None:
-        """Mean of the n best values, or None without any."""
-        ordered = sorted(values, reverse=maximise)[:n]
-        return sum(ordered) / len(ordered) if ordered else None
-
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far a campaign is, and its best values."""
+    """How far a campaign is, and its best values: of the main objective, and of what keeps to all limits."""
 
     round: int
     """The last that has candidates."""

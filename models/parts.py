@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from data.config import CampaignConfig, ControlConfig, GeneratorConfig, ProxyConfig
+from data.config import CampaignConfig, ControlConfig, GeneratorConfig, ProxyConfig, nearest_spelling
 from data.goals import Goals
 from data.records import FloatArray
 from models.acquisition.base import about_round, built, fewest_objectives, heeds_limits, takes
@@ -39,35 +39,93 @@ def domain_of(config: CampaignConfig, measured: Sequence[str]) -> list[Screen]:
     return [ApplicabilityDomain(measured, limit, space_of(config).nearness)] if limit > 0 else []
 
 
-def oracle_of(config: CampaignConfig, base: Path | None = None) -> Oracle:
-    """Return the campaign's oracle, bound to its space.
+def oracle_of(config: CampaignConfig, base: Path | None = None, part: str = "") -> Oracle:
+    """Return an oracle of the campaign, bound to its space.
 
     Args:
         config: of the campaign.
         base: the campaign file's folder, needed for the version of an oracle with files.
+        part: which oracle, as `config.readings` names them; the first objective's.
     """
-    oracle: Oracle = bound(build("oracle", config.objective.oracle, base=base), space_of(config))
+    oracle: Oracle = bound(build("oracle", _written(config, part), base=base), space_of(config))
     return oracle
 
 
-def oracle_spec(config: CampaignConfig, base: Path) -> dict[str, Any]:
-    """Return the oracle's `{kind, option...}` for another process: its paths are absolute."""
-    return located("oracle", config.objective.oracle, base)
+def _written(config: CampaignConfig, part: str) -> dict[str, Any]:
+    return config.objectives[config.readings.first_of(part)].oracle
 
 
-def oracle_name(config: CampaignConfig) -> str:
-    """Return the oracle's name for people; what decides a value is in `oracle_parts`."""
-    oracle = oracle_of(config)
+def oracle_spec(config: CampaignConfig, base: Path, part: str = "") -> dict[str, Any]:
+    """Return an oracle's `{kind, option...}` for another process: its paths are absolute."""
+    return located("oracle", _written(config, part), base)
+
+
+def oracle_name(config: CampaignConfig, part: str = "") -> str:
+    """Return an oracle's name for people; what decides a value is in `oracle_parts`."""
+    oracle = oracle_of(config, part=part)
     return str(getattr(oracle, "label", oracle.kind))  # type: ignore[attr-defined]  # every component has a kind
 
 
-def parts_of_oracle(config: CampaignConfig, base: Path) -> dict[str, str]:
-    """Return all that decides the values of the campaign's oracle, by name; `base` is the campaign file's folder.
+def parts_of_oracle(config: CampaignConfig, base: Path, part: str = "") -> dict[str, str]:
+    """Return all that decides the values of an oracle, by name; `base` is the campaign file's folder.
 
     Raises:
         ValueError: something is not there; a complete sentence says what to change.
     """
-    return oracle_parts(oracle_of(config, base), base)
+    oracle = oracle_of(config, base, part)
+    parts = oracle_parts(oracle, base)
+    # What people measure is known by its protocol; where none is named, nobody can tell whether two are the same.
+    return parts if getattr(oracle, "shared", True) else {**parts, "campaign": config.name}
+
+
+def parts_of_oracles(config: CampaignConfig, base: Path) -> list[dict[str, str]]:
+    """Return the same of every oracle of the campaign, in their order."""
+    return [parts_of_oracle(config, base, part) for part in config.readings.parts]
+
+
+def units_of(config: CampaignConfig) -> dict[str, str]:
+    """Return the unit of each objective, by its name; empty where there is none."""
+    return {
+        one.name: _unit(build("oracle", one.oracle), reading.output)
+        for one, reading in zip(config.objectives, config.readings, strict=True)
+    }
+
+
+def _unit(oracle: Oracle, output: str | None) -> str:
+    if output is None:
+        return str(getattr(oracle, "unit", "") or "")
+    return str(outputs_of(oracle).get(output, ""))
+
+
+def outputs_of(oracle: Oracle) -> Mapping[str, str]:
+    """Return the names and units of an oracle's several values; none where it answers with one."""
+    named: Mapping[str, str] = getattr(getattr(oracle, "options", None), "outputs", None) or {}
+    return named
+
+
+def check_readings(config: CampaignConfig) -> None:
+    """Refuse objectives that read what their oracle does not answer.
+
+    Raises:
+        ComponentError: there is one.
+    """
+    for one, reading in zip(config.objectives, config.readings, strict=True):
+        named, output = outputs_of(build("oracle", one.oracle)), reading.output
+        if (output is None) if named else (output is not None):
+            has = f"answers {', '.join(named)}" if named else "answers with one value, which has no name"
+            step = f"Give `output`, one of {', '.join(named)}." if named else _NAME_OUTPUTS
+            raise ComponentError(
+                f"The objective {one.name!r} reads {'no' if output is None else repr(output) + ' as'} output; "
+                f"its oracle {one.oracle['kind']!r} {has}. {step}"
+            )
+        if output is not None and output not in named:
+            raise ComponentError(
+                f"The objective {one.name!r} reads the output {output!r}; its oracle {one.oracle['kind']!r} "
+                f"answers {', '.join(named)}.{nearest_spelling(output, tuple(named))}"
+            )
+
+
+_NAME_OUTPUTS = "Leave `output` out, or name what the oracle answers by its option `outputs`, if its kind has one."
 
 
 def acquisition_of(config: CampaignConfig) -> Acquisition:

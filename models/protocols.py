@@ -368,7 +368,8 @@ class Oracle(Protocol):
 
     Class or instance attributes: `unit` (str), `version` (str, part of the identity of every measurement),
     `cost` (float, per call), `semantics` ("pure" | "idempotent" | "unsafe"), `timeout` (seconds per call),
-    `chunk` (objects per call of `evaluate`, default 1).
+    `chunk` (objects per call of `evaluate`, default 1). One with the attribute `answers` = "later" is not called:
+    people bring its answers.
     """
 
     unit: str

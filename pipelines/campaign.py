@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,18 @@ from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from data.config import CampaignConfig, ConfigError, load_config
+from data.config import CampaignConfig, ConfigError, due, load_config
 from data.ledger.campaigns import Campaign, CampaignState, LedgerError
 from data.ledger.ledger import Ledger
 from data.ledger.lock import LockLost, campaign_lock, has_lost, refuse_if_running
 from data.masking import masked
-from models.parts import parts_of_oracle
+from models.parts import parts_of_oracles
 from pipelines.calling import Call, as_function, as_task
 from pipelines.following import remembering_the_end
 from pipelines.validation import check_source, checked_config
 from pipelines.zombies import bury_zombies
 from tasks.measure import measure
-from tasks.oracles.booking import book_of
+from tasks.oracles.booking import books_of
 from tasks.oracles.lasting import dismiss
 from tasks.prepare_data import prepare_data
 from tasks.propose import propose
@@ -112,9 +113,10 @@ def run_campaign(
     refuse_if_running(ledger, config.name)
     base = path.absolute().parent
     if fresh or not _is_prepared(ledger, config.name):
+        _refuse_past_deadline(config)
         with suppress(CampaignStopped):  # which is how a campaign ends, not a mistake
             check_source(config, base, workspace.cache)
-    begun = ledger.begin_campaign(config, base, fresh=fresh, oracle=parts_of_oracle(config, base))
+    begun = ledger.begin_campaign(config, base, fresh=fresh, oracles=parts_of_oracles(config, base))
     ref = CampaignRef(str(workspace.home), begun.id)
     with CampaignContext(workspace, ledger, begun) as context, campaign_lock(ledger, begun):
         on_start(begun)
@@ -143,6 +145,15 @@ def run_campaign(
         ledger.set_state(begun.id, outcome.state, outcome.message)
         call(final_report, ref)
     return outcome
+
+
+def _refuse_past_deadline(config: CampaignConfig) -> None:
+    now = datetime.now(UTC)
+    if config.deadline is not None and due(config.deadline, now) < now:
+        raise ConfigError(
+            f"deadline is {config.deadline}, which is in the past, and nobody has been asked yet. Give a later date, "
+            "or a duration such as 14 d."
+        )
 
 
 def _is_prepared(ledger: Ledger, name: str) -> bool:
@@ -199,7 +210,8 @@ def _check_time(ref: CampaignRef, round: int) -> None:
 
 
 def _retry_failed(context: CampaignContext) -> None:
-    book = book_of(context)
+    books = books_of(context)
     for round in range(context.config.rounds + 1):
         if context.finished(round, "measure") is None:
-            book.retry_failed(round)
+            for book in books:
+                book.retry_failed(round)

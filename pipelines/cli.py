@@ -80,6 +80,7 @@ def candidates(
     top: int | None = None,
     format: str = "table",
     out: Path | None = None,
+    pareto: bool = False,
     wide: bool = False,
 ) -> int:
     """Show or export a campaign's candidates, best first.
@@ -90,13 +91,56 @@ def candidates(
         format: table for the terminal; csv, json and those of the campaign's space for other programs (of molecules:
             sdf, and smi, SMILES and ids).
         out: file to write, of the format asked for or of its ending; without it the candidates are printed.
+        pareto: only those that no other one surpasses in every objective: the front of a campaign that improves
+            several.
         wide: lines as long as they are, ids included, as into a pipe.
     """
     console.wide = wide
     from pipelines.inspection import export_candidates
 
-    export_candidates(Workspace.open(), name, top, format, out, console)
+    export_candidates(Workspace.open(), name, top, format, out, console, pareto=pareto)
     return 0
+
+
+@app.command
+def ask(name: str, *, out: Path | None = None) -> int:
+    """Print what a campaign asks a laboratory for and nobody has answered yet: a table to be filled in.
+
+    Args:
+        name: of the campaign.
+        out: file to write, a CSV or of a format of the campaign's space (of molecules: .sdf).
+    """
+    from pipelines.asking import show_asked
+
+    return show_asked(Workspace.open(), name, out, console)
+
+
+@app.command
+def tell(
+    name: str,
+    results: Path,
+    *,
+    correct: bool = False,
+    replicate: bool = False,
+    unasked: bool = False,
+    decimal: Literal[".", ","] | None = None,
+    by: str | None = None,
+) -> int:
+    """Take the results of a laboratory into a campaign: all of the file, or nothing where a line is refused.
+
+    Args:
+        name: of the campaign.
+        results: CSV with `id` or the object, and the columns that `discover ask` writes.
+        correct: values that differ from known ones take their place; the old ones are kept and shown.
+        replicate: values that differ from known ones are repeated measurements.
+        unasked: take results that nobody asked for.
+        decimal: mark of decimals; found if it is not given.
+        by: who tells; the user if it is not given.
+    """
+    from pipelines.asking import tell_in_terminal
+
+    options = {"correct": correct, "replicate": replicate, "unasked": unasked, "decimal": decimal, "by": by}
+    return tell_in_terminal(Workspace.open(), name, results, console, **options)
 
 
 @app.command

@@ -21,7 +21,7 @@ from data.ledger.campaigns import LedgerError
 from data.ledger.ledger import Ledger
 from data.ledger.summary import Course, by_round
 from data.wording import figure
-from pipelines.status import ROUNDS, round_row, show_reading
+from pipelines.status import round_headers, round_row, show_reading
 from pipelines.terminal import Terminal, table
 from tasks.progress import Event, listening
 from tasks.workspace import Workspace
@@ -40,7 +40,7 @@ class RunDisplay:
         self.started = time.monotonic()
         self._listening = listening(self._on_event)
         self._figures: Table | None = None
-        self._past = _Past(0)
+        self._past = _Past(0, Course(config.goals))
         self._read_at = 0.0
         self._spent = 0
         self._lock = threading.Lock()
@@ -98,11 +98,12 @@ class RunDisplay:
 
     def _tell(self) -> None:
         self.console.say(self.config.name)
-        self.console.records(ROUNDS, self._lines(), long=(), numbers=range(5))
+        headers = round_headers(self.config.goals)
+        self.console.records(headers, self._lines(), long=(), numbers=range(len(headers) - 2))
 
     def _summary(self) -> Table:
-        lines = self._lines()
-        made = table(ROUNDS, lines, numbers=range(5), long=range(len(ROUNDS)))
+        lines, headers = self._lines(), round_headers(self.config.goals)
+        made = table(headers, lines, numbers=range(len(headers) - 2), long=range(len(headers)))
         made.title = self.config.name
         if lines:
             limit = self.config.budget.calls
@@ -116,13 +117,14 @@ class RunDisplay:
             return []
         self._spent = self.ledger.spent(campaign.id).calls
         if self._past.campaign_id != campaign.id:  # `--fresh` begins another one under the name
-            self._past = _Past(campaign.id, Course(maximise=campaign.maximise))
-        past = self._past
+            self._past = _Past(campaign.id, Course(campaign.goals))
+        past, goals = self._past, self._past.course.goals
         rounds = by_round(self.ledger.candidates(campaign.id, first=past.rounds))
         for round in sorted(rounds)[:-1]:
-            past.lines.append(round_row(past.course.add(round, rounds.pop(round))))
+            past.lines.append(round_row(past.course.add(round, rounds.pop(round)), goals))
             past.rounds = round + 1
-        return [*past.lines, *(round_row(copy(past.course).add(round, rows)) for round, rows in rounds.items())]
+        last = [round_row(copy(past.course).add(round, rows), goals) for round, rows in rounds.items()]
+        return [*past.lines, *last]
 
 
 @dataclass
@@ -130,6 +132,6 @@ class _Past:
     """Rounds before the last one: they do not change any more, so they are read once."""
 
     campaign_id: int
-    course: Course = field(default_factory=lambda: Course(maximise=True))
+    course: Course
     rounds: int = 0
     lines: list[list[str]] = field(default_factory=list)

@@ -34,8 +34,7 @@ def as_csv(rows: Sequence[JsonDict], columns: Sequence[str] = COLUMNS) -> str:
     plain = csv.DictWriter(text, columns, lineterminator="\n")
     # Python quotes a carriage return only where it ends lines, and readers end a line at one that is not quoted.
     quoted = csv.DictWriter(text, columns, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    plain.writeheader()
-    for row in rows:
+    for row in ({name: name for name in columns}, *rows):  # names of objectives are people's texts too
         cells = {key: safe_text(_writable(value)) for key, value in row.items()}
         writer = quoted if any("\r" in cell for cell in cells.values() if isinstance(cell, str)) else plain
         writer.writerow(cells)
@@ -54,9 +53,9 @@ def formats(space: BaseSpace[Any]) -> tuple[str, ...]:
     return (*FORMS, *space.exports)
 
 
-def written(rows: Sequence[JsonDict], format: str, space: BaseSpace[Any]) -> str:
+def written(rows: Sequence[JsonDict], format: str, space: BaseSpace[Any], columns: Sequence[str] = COLUMNS) -> str:
     """Return candidates as the text of a file in one of the space's `formats`."""
-    return FORMS[format](rows, columns_of(COLUMNS, space)) if format in FORMS else space.exports[format](rows)
+    return FORMS[format](rows, columns_of(columns, space)) if format in FORMS else space.exports[format](rows)
 
 
 def format_of(format: str | None, name: str | None, space: BaseSpace[Any]) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.goals import Goals
 from data.ledger.book import settle
 from data.ledger.campaigns import Campaign
-from data.ledger.summary import ranked
 from data.records import JsonDict
 from data.wording import figure, labelled, spread
 from models.parts import space_of
@@ -18,38 +19,57 @@ from models.spaces.columns import COLUMNS, compound_of, with_compounds
 from models.spaces.columns import exported as exported_row
 from pipelines.exports import format_of, written
 from pipelines.terminal import Terminal
+from tasks.reporting.objectives import (
+    cells_of,
+    column_of,
+    columns_with,
+    front_of,
+    goals_with_units,
+    limits_broken,
+)
 from tasks.workspace import Workspace, WorkspaceError, writing
 
 
-def exported(workspace: Workspace, name: str, top: int | None = None) -> list[JsonDict]:
-    """Return a campaign's candidates best first, with the columns of its space."""
+def exported(workspace: Workspace, name: str, top: int | None = None, *, pareto: bool = False) -> list[JsonDict]:
+    """Return a campaign's candidates best first, with the columns of its space and of its objectives.
+
+    Args:
+        workspace: where the campaign is.
+        name: of the campaign.
+        top: only the first so many.
+        pareto: only those that no other dominates.
+    """
     ledger = workspace.ledger()
     campaign = ledger.campaign(name)
-    unit, space = unit_of(workspace, campaign), space_of(campaign.config)
-    if top is None:
-        rows = ranked(ledger.candidates(campaign.id), maximise=campaign.maximise)
-        told = with_compounds(rows, space)
+    goals, space = goals_with_units(campaign.config), space_of(campaign.config)
+    front: frozenset[str] = frozenset()
+    if top is None or not goals.plain:
+        rows = every = goals.ranked(ledger.candidates(campaign.id))
+        front = front_of(rows, goals)
+        rows = [row for row in rows if row.id in front or not pareto][:top]
     else:
-        rows = ledger.top(campaign.id, top, maximise=campaign.maximise)
-        same = ledger.same_compounds(campaign.id, {compound_of(row, space) for row in rows} - {""})
-        told = with_compounds(rows, space, ranked(same, maximise=campaign.maximise))
-    return [exported_row({**row._asdict(), "unit": unit}, COLUMNS, space) for row in told]
-
-
-def unit_of(workspace: Workspace, campaign: Campaign) -> str:
-    """Return the unit of the campaign's values."""
-    from models.registry import build  # imports the oracles, not torch
-
-    return str(build("oracle", campaign.config.objective.oracle).unit)
+        rows = ledger.top(campaign.id, top, goals)
+        every = goals.ranked(ledger.same_compounds(campaign.id, {compound_of(row, space) for row in rows} - {""}))
+    told = with_compounds(rows, space, every)
+    columns = columns_with(COLUMNS, goals)
+    return [exported_row(cells_of(row, goals, front), columns, space) for row in told]
 
 
 def export_candidates(
-    workspace: Workspace, name: str, top: int | None, format: str, out: Path | None, console: Terminal
+    workspace: Workspace,
+    name: str,
+    top: int | None,
+    format: str,
+    out: Path | None,
+    console: Terminal,
+    *,
+    pareto: bool = False,
 ) -> None:
     """Print or write a campaign's candidates; a file is of the format that is asked for, else of its name's ending.
 
     Raises:
-        ConfigError: `top` is not positive, or the campaign's objects are not written in the format that is asked for.
+        ConfigError: `top` is not positive, the campaign's objects are not written in the format that is asked for, or
+            its front is asked for and it improves one objective only.
         LedgerError: no such campaign.
         WorkspaceError: the file cannot be written, or is one that must not be overwritten.
     """
@@ -59,17 +79,29 @@ def export_candidates(
         raise ConfigError(f"--top is {top}; expected at least 1, or leave it out to have all candidates.")
     if out is not None:
         _refuse_precious(workspace, name, out)
-    space = space_of(workspace.ledger().campaign(name).config)
+    config = workspace.ledger().campaign(name).config
+    space, goals = space_of(config), goals_with_units(config)
+    if pareto and not goals.several:
+        _refuse_front(name, goals)
     form = format_of(None if format == "table" else format, None if out is None else str(out), space)
-    rows = exported(workspace, name, top)
+    rows, columns = exported(workspace, name, top, pareto=pareto), columns_with(COLUMNS, goals)
     if out is not None:
         with writing(out):
-            out.write_text(written(rows, form, space), encoding="utf-8", newline="")
+            out.write_text(written(rows, form, space, columns), encoding="utf-8", newline="")
         console.say(f"{len(rows)} candidates written to {out}")
     elif format == "table":
-        show_candidates(rows, console, space)
+        show_candidates(rows, console, space, goals)
     else:
-        console.raw(written(rows, form, space))
+        console.raw(written(rows, form, space, columns))
+
+
+def _refuse_front(name: str, goals: Goals) -> None:
+    from data.config import ConfigError
+
+    raise ConfigError(
+        f"--pareto is for campaigns that improve several objectives; {name} improves one: {goals.main.told}. Leave it "
+        "out, and the candidates come best first."
+    )
 
 
 def _refuse_precious(workspace: Workspace, name: str, out: Path) -> None:
@@ -112,28 +144,49 @@ def _is_of_campaign(file: Path, campaign: Campaign) -> bool:
     return file.suffix.lower() in sources and file.is_relative_to(campaign.base.resolve())
 
 
-def show_candidates(rows: list[JsonDict], console: Terminal, space: BaseSpace[Any]) -> None:
+def show_candidates(rows: list[JsonDict], console: Terminal, space: BaseSpace[Any], goals: Goals) -> None:
     """Print candidates as a table, or as blocks of lines where a table does not fit; ids where there is room."""
-    unit = rows[0]["unit"] if rows else ""
     ranks = {row["id"]: rank for rank, row in enumerate(rows, start=1)}
-    headers = ["", labelled("value", unit), "predicted", "round", "arm", "source", "id", space.text_name, "note"]
+    measured = [header for one in _objectives(goals) for header in one.headers]
+    headers = ["", *measured, "round", "arm", "source", "id", space.text_name, "note"]
     lines = []
     for rank, row in enumerate(rows, start=1):
-        value = row["state"].replace("_", " ") if row["value"] is None else figure(row["value"])
-        predicted = spread(row["predicted_mean"], row["predicted_std"])
-        note = "; ".join(filter(None, (_reason(row), _same_compound(row, ranks))))
+        figures = [cell for one in _objectives(goals) for cell in one.cells(row)]
+        note = "; ".join(filter(None, (_reason(row), _limits(row, goals), _same_compound(row, ranks))))
         text = row[space.column]
-        lines.append([str(rank), value, predicted, str(row["round"]), row["arm"], row["source"], row["id"], text, note])
-    left_out = set() if any(line[_NOTE] for line in lines) else {_NOTE}
-    columns = _columns(headers, lines, left_out | {_ID})
+        lines.append([str(rank), *figures, str(row["round"]), row["arm"], row["source"], row["id"], text, note])
+    ids, notes = len(headers) - 3, len(headers) - 1
+    left_out = set() if any(line[notes] for line in lines) else {notes}
+    columns = _columns(headers, lines, left_out | {ids})
     every = _columns(headers, lines, left_out)
     # Ids have their place where there is room, and where there is no room for a table at all.
     if not console.fits(*every) and console.fits(*columns):
         every = columns
-    console.records(*every, numbers=(0, 1, 2, 3))
+    console.records(*every, numbers=range(headers.index("round") + 1))
 
 
-_ID, _TEXT, _NOTE = 6, 7, 8
+@dataclass(frozen=True)
+class _Objective:
+    """Two columns of the table of candidates: what was measured of an objective, and what was predicted."""
+
+    headers: tuple[str, str]
+    prefix: str
+    main: bool
+    """Says what became of a call without a value."""
+
+    def cells(self, row: JsonDict) -> list[str]:
+        value, mean, std = (row[f"{self.prefix}{name}"] for name in ("value", "predicted_mean", "predicted_std"))
+        missing = row["state"].replace("_", " ") if self.main else "-"
+        return [missing if value is None else figure(value), spread(mean, std)]
+
+
+def _objectives(goals: Goals) -> list[_Objective]:
+    if len(goals) == 1:
+        return [_Objective((labelled("value", goals.main.unit), "predicted"), "", main=True)]
+    return [
+        _Objective((labelled(goal.name, goal.unit), f"{goal.name} predicted"), column_of(goal, ""), goal is goals.main)
+        for goal in goals
+    ]
 
 
 def _columns(
@@ -141,8 +194,18 @@ def _columns(
 ) -> tuple[list[str], list[list[str]], list[int]]:
     """Return headers and rows without some columns, and the positions of the columns that may wrap."""
     kept = [position for position in range(len(headers)) if position not in left_out]
-    long = [place for place, position in enumerate(kept) if position in (_TEXT, _NOTE)]
+    wrapping = (len(headers) - 2, len(headers) - 1)
+    long = [place for place, position in enumerate(kept) if position in wrapping]
     return [headers[i] for i in kept], [[line[i] for i in kept] for line in lines], long
+
+
+def _limits(row: JsonDict, goals: Goals) -> str:
+    """Return which limits a candidate breaks."""
+    if row.get("feasible") is not False:
+        return ""
+    single = len(goals) == 1
+    values = {goal.name: row["value" if single else column_of(goal, "value")] for goal in goals}
+    return f"outside the limits: {', '.join(limits_broken(values, goals))}"
 
 
 def _reason(row: JsonDict) -> str:

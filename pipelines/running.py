@@ -23,6 +23,7 @@ from pipelines.pages import mlflow_page, prefect_page, tell_of_mlflow, teller
 from pipelines.services import prefect_server, wait_for_prefect
 from pipelines.status import show_reading
 from pipelines.terminal import Terminal, table
+from tasks.reporting.objectives import goals_with_units
 from tasks.workspace import Workspace
 
 BEST_SHOWN = 10
@@ -50,9 +51,9 @@ def run_in_terminal(
 
 
 def _tell(workspace: Workspace, campaign: Campaign, console: Terminal) -> int:
-    shown = exported(workspace, campaign.name, BEST_SHOWN)
+    best = [row for row in exported(workspace, campaign.name, BEST_SHOWN) if row.get("feasible") is not False]
     space = space_of(campaign.config)
-    show_candidates(shown, console, space)
+    show_candidates(best, console, space, goals_with_units(campaign.config))
     folder = workspace.campaign_folder(campaign)
     show_reading(workspace, workspace.ledger().stages(campaign.id), console)
     console.say(f"Report      {(folder / 'report' / 'candidates.html').as_uri()}")
@@ -62,6 +63,10 @@ def _tell(workspace: Workspace, campaign: Campaign, console: Terminal) -> int:
     if campaign.state is CampaignState.DONE:
         console.say((f"Campaign {campaign.name} is done.", "green"))
         return 0
+    if campaign.state is CampaignState.WAITING:
+        console.say((f"Campaign {campaign.name} waits for results.", "yellow"))
+        console.say(campaign.message)
+        return 3
     console.say((f"Campaign {campaign.name} stopped: {campaign.state.value.replace('_', ' ')}.", "yellow"))
     console.say(campaign.message)
     return 3

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
+from data.goals import Goal, Goals
 from data.ledger.campaigns import Campaign, CampaignState, Spent, StageRow
 from data.ledger.health import Finding, Level, findings
-from data.ledger.summary import arm_text, by_source, screening_told, summaries
+from data.ledger.summary import arm_text, by_source, screening_told, summaries, volumes_told
 from data.ledger.view import LedgerView, refuse_outdated
-from data.records import CandidateRow, RoundSummary, SourceFigures, Standing
+from data.records import CandidateRow, JsonDict, RoundSummary, SourceFigures, Standing
 from data.tables.remarks import reading_told
 from data.wording import figure, shown_unit
 from pipelines.terminal import Terminal
@@ -29,7 +32,7 @@ class Reader(Protocol):
     def course(self, campaign_id: int) -> list[CandidateRow]:
         """Return what summaries need of a campaign's candidates."""
 
-    def standing(self, campaign_id: int, *, maximise: bool) -> Standing:
+    def standing(self, campaign_id: int, goals: Goals) -> Standing:
         """Return how far a campaign is and its best values."""
 
     def stages(self, campaign_id: int) -> list[StageRow]:
@@ -37,6 +40,9 @@ class Reader(Protocol):
 
     def spent(self, campaign_id: int) -> Spent:
         """Return what a campaign has booked."""
+
+    def corrected(self, campaign_id: int) -> list[JsonDict]:
+        """Return what answers were before they were corrected."""
 
     def owner(self, campaign_id: int) -> str | None:
         """Return who runs a campaign, or None."""
@@ -63,7 +69,7 @@ def show_campaigns(workspace: Workspace, console: Terminal) -> None:
         return
     rows = []
     for campaign in found:
-        standing = ledger.standing(campaign.id, maximise=campaign.maximise)
+        standing = ledger.standing(campaign.id, campaign.goals)
         spent = ledger.spent(campaign.id)
         plan = json.loads(campaign.stored)  # without the schema, which takes longer to load than all the rest
         limit = plan["budget"]["calls"]
@@ -90,17 +96,42 @@ def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
     console.say((campaign.slug, "bold"), f"  {state_text(ledger, campaign)}")
     if campaign.message:
         console.say(campaign.message)
-    objective = json.loads(campaign.stored)["objectives"][0]
-    unit = shown_unit(objective["oracle"].get("unit"))
-    told = f"{objective['goal']} {objective['name']}" + (f" in {unit}" if unit else "")
-    console.say(f"{told}, {len(rows)} candidates, {campaign.seconds:.0f} s of running time")
-    show_rounds(rows, campaign.maximise, console)
+    goals = campaign.goals.with_units(campaign.readings.units(json.loads(campaign.stored)["objectives"]))
+    wanted = "; ".join(map(_wanted, goals))
+    console.say(f"{wanted}, {len(rows)} candidates, {campaign.seconds:.0f} s of running time")
+    show_rounds(rows, goals, console)
     stages = ledger.stages(campaign.id)
-    show_sources(by_source(rows, stages, maximise=campaign.maximise), console)
+    show_sources(by_source(rows, stages, goals), goals, console)
+    show_corrected(ledger.corrected(campaign.id), console)
     show_reading(workspace, stages, console)
     for sentence in screening_told(stages):
         console.say(sentence)
-    show_health(latest_findings(rows, stages, campaign.maximise), console)
+    show_health(latest_findings(rows, stages, goals), console)
+
+
+def show_corrected(revisions: list[JsonDict], console: Terminal) -> None:
+    """Print what answers were before they were corrected, and by whom."""
+    if not revisions:
+        return
+    lines = [
+        [row["object_id"], _answer(row), _answer(row, "_now"), row["replaced_by"] or "", row["replaced_at"][:10]]
+        for row in revisions
+    ]
+    console.say("\nCorrected answers")
+    console.records(["id", "was", "is", "by", "on"], lines, long=(1, 2))
+
+
+def _answer(row: JsonDict, when: str = "") -> str:
+    values = json.loads(row[f"outputs{when}"]) if row[f"outputs{when}"] else {"": row[f"value{when}"]}
+    if not any(value is not None for value in values.values()):
+        return f"failed: {row[f'message{when}']}".strip(": ")
+    return ", ".join(f"{name} {figure(value)}".strip() for name, value in values.items())
+
+
+def _wanted(goal: Goal) -> str:
+    """Return what is wanted of an objective, and in what unit where no limit says it."""
+    unit = shown_unit(goal.unit)
+    return f"{goal.told} in {unit}" if unit and not goal.limited and goal.target is None else goal.told
 
 
 def show_reading(workspace: Workspace, stages: list[StageRow], console: Terminal) -> None:
@@ -113,28 +144,64 @@ def show_reading(workspace: Workspace, stages: list[StageRow], console: Terminal
 
 ROUNDS_SHOWN = 200
 """Most rounds in a terminal, which draws some hundred in a second."""
-ROUNDS = ("round", "calls", "failed", "best", "top-10 mean", "acquisition", "control")
 
 
-def round_row(summary: RoundSummary) -> list[str]:
-    """Return the texts of a round under the headers `ROUNDS`."""
-    figures = [figure(summary.best), figure(summary.top10_mean)]
+def round_headers(goals: Goals) -> list[str]:
+    """Return the headers over `round_row`; the last two are those of the arms, all others are of numbers."""
+    return ["round", "calls", "failed", *(name for name, _ in _columns(goals)), "acquisition", "control"]
+
+
+def round_row(summary: RoundSummary, goals: Goals) -> list[str]:
+    """Return the texts of a round under `round_headers`."""
+    figures = [text(summary) for _, text in _columns(goals)]
     arms = [arm_text(summary.acquisition), arm_text(summary.control)]
     return [str(summary.round), str(summary.calls), str(summary.failed), *figures, *arms]
 
 
-def show_rounds(rows: list[CandidateRow], maximise: bool, console: Terminal) -> None:
-    """Print a line per round: calls so far, failures, best so far, and the means of both arms with 95 % intervals."""
-    lines = [round_row(summary) for summary in summaries(rows, maximise=maximise)]
+def _columns(goals: Goals) -> list[tuple[str, Callable[[RoundSummary], str]]]:
+    """Return header -> text of what was found so far, and of the limits in the round."""
+    found: list[tuple[str, Callable[[RoundSummary], str]]]
+    if goals.several:
+        found = [(f"best {name}", partial(_best_of, name=name)) for name in (goals[k].name for k in goals.improved)]
+        found += [("hypervolume", lambda summary: figure(summary.hypervolume))]
+        found += [("front", lambda summary: str(summary.front))]
+    else:
+        found = [("best", lambda summary: figure(summary.best))]
+        found += [("top-10 mean", lambda summary: figure(summary.top10_mean))]
+    if goals.limited:
+        found.append(("within limits", lambda summary: percent(summary.feasible)))
+    return found
+
+
+def _best_of(summary: RoundSummary, name: str) -> str:
+    return figure((summary.best_of or {}).get(name))
+
+
+def percent(share: float | None) -> str:
+    """Return a share in percent, a dash where there is none."""
+    return "-" if share is None else f"{100 * share:.0f} %"
+
+
+def show_rounds(rows: list[CandidateRow], goals: Goals, console: Terminal) -> None:
+    """Print a line per round: calls so far, failures, best so far, and the means of both arms with 95 % intervals.
+
+    Of several objectives also the hypervolume of the front so far, and what each arm has added to it by as many calls.
+    """
+    told = summaries(rows, goals)
+    lines = [round_row(summary, goals) for summary in told]
     if console.is_terminal and len(lines) > ROUNDS_SHOWN:
         console.say(f"The last {ROUNDS_SHOWN} of {len(lines)} rounds; a pipe, such as `| cat`, gets all.")
         lines = lines[-ROUNDS_SHOWN:]
-    console.records(ROUNDS, lines, long=(), numbers=range(5))
+    headers = round_headers(goals)
+    console.records(headers, lines, long=(), numbers=range(len(headers) - 2))
     if any(line[-1] != "-" for line in lines):
-        console.say("Means of both arms with their 95 % intervals.", whole=False)
+        of = f" of {goals.main.name}" if len(goals) > 1 else ""
+        console.say(f"Means of both arms{of} with their 95 % intervals.", whole=False)
+    if told and told[-1].volumes is not None:
+        console.say(volumes_told(told[-1].volumes), whole=False)
 
 
-def show_sources(sources: list[SourceFigures], console: Terminal) -> None:
+def show_sources(sources: list[SourceFigures], goals: Goals, console: Terminal) -> None:
     """Print what each source proposed, what passed the screens, and what was bought of it."""
     lines = [
         [
@@ -147,7 +214,8 @@ def show_sources(sources: list[SourceFigures], console: Terminal) -> None:
     if lines:
         console.say()
         console.records(SOURCES, lines, long=(0,), numbers=range(1, 7))
-        console.say("Hits are among the best tenth of everything measured.", whole=False)
+        of = f"Mean and best are of {goals.main.name}. " if len(goals) > 1 else ""
+        console.say(f"{of}Hits are among the best tenth of everything measured.", whole=False)
 
 
 SOURCES = ("by source", "proposed", "passed", "bought", "mean", "best", "hits")
@@ -157,11 +225,11 @@ def _count(number: int | None) -> str:
     return "-" if number is None else str(number)
 
 
-def latest_findings(rows: list[CandidateRow], stages: list[StageRow], maximise: bool) -> list[Finding]:
+def latest_findings(rows: list[CandidateRow], stages: list[StageRow], goals: Goals) -> list[Finding]:
     """Return the findings of the latest round that bought by a proxy."""
     bought = {row.round for row in rows if row.value is not None}
     latest = max((s.round for s in stages if s.name == "train_proxy" and s.round in bought), default=None)
-    return [] if latest is None else findings(rows, stages, maximise=maximise, only=latest)
+    return [] if latest is None else findings(rows, stages, goals, only=latest)
 
 
 def show_health(found: list[Finding], console: Terminal) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from data.config import CampaignConfig, ConfigError, load_config
+from data.config import CampaignConfig, ConfigError, digest, load_config
 from data.records import JsonDict
 from models.parts import (
     acquisition_of,
+    check_readings,
     generator_of,
     oracle_of,
     oracle_spec,
+    parts_of_oracle,
     proxy_spec,
     screens_of,
     selector_of,
@@ -38,28 +40,37 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
         SourceError: a data file, a table of values or a column is missing.
     """
     config = load_config(path, overrides)
-    if len(config.objectives) > 1 or config.goals[0].limited or config.goals[0].target is not None:
+    plain = len(config.objectives) == 1 and not config.goals[0].limited and config.goals[0].target is None
+    if not plain and config.rounds:
         raise ConfigError("Campaigns of several objectives, of limits and of targets are not run yet.")
     base = path.absolute().parent
     tell_plugin_problems()
     space = space_of(config)
-    oracle = oracle_of(config, base)
-    require_space(oracle, space)
-    if isinstance(oracle, CheckedOracle):
-        oracle.check()
+    check_readings(config)
+    oracles = {part: oracle_of(config, base, part) for part in config.readings.parts}
+    for oracle in oracles.values():
+        require_space(oracle, space)
+        if isinstance(oracle, CheckedOracle):
+            oracle.check()
+    _refuse_twins(config, base)
     proxy = build("proxy", proxy_spec(config.proxy, space))
     for component in (*screens_of(config), proxy, acquisition_of(config), selector_of(config)):
         require_space(component, space)
-    _check_function(config, base, oracle)
+    for part, oracle in oracles.items():
+        _check_function(config, base, oracle, part)
     _check_generators(config, base, space)
     _check_source(config, base)
     budget, first = config.budget, f"the initial design of {config.data.initial} {space.nouns[1]}"
-    if budget.calls is not None and budget.calls < config.data.initial:
-        raise ConfigError(f"budget.calls is {budget.calls}, smaller than {first}. Raise it, or lower data.initial.")
-    if budget.cost is not None and budget.cost < config.data.initial * oracle.cost:
+    if budget.calls is not None and budget.calls < config.data.initial * len(oracles):
+        each = f", which needs {len(oracles)} calls each" if len(oracles) > 1 else ""
         raise ConfigError(
-            f"budget.cost is {budget.cost:g}; {first} at {oracle.cost:g} each costs "
-            f"{config.data.initial * oracle.cost:g}. Raise it, or lower data.initial."
+            f"budget.calls is {budget.calls}, smaller than {first}{each}. Raise it, or lower data.initial."
+        )
+    cost = sum(oracle.cost for oracle in oracles.values())
+    if budget.cost is not None and budget.cost < config.data.initial * cost:
+        raise ConfigError(
+            f"budget.cost is {budget.cost:g}; {first} at {cost:g} each costs "
+            f"{config.data.initial * cost:g}. Raise it, or lower data.initial."
         )
     return config
 
@@ -106,14 +117,31 @@ def _unread(config: CampaignConfig, name: str, source: Any, base: Path) -> str |
     )
 
 
-def _check_function(config: CampaignConfig, base: Path, oracle: Oracle) -> None:
+def _refuse_twins(config: CampaignConfig, base: Path) -> None:
+    """Refuse one measurement that is written in two ways: it would be bought twice.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    names: dict[str, str] = {}
+    for part in config.readings.parts:
+        name = config.objectives[config.readings.first_of(part)].name
+        twin = names.setdefault(digest(parts_of_oracle(config, base, part)), name)
+        if twin != name:
+            raise ConfigError(
+                f"The oracles of the objectives {twin!r} and {name!r} are one measurement, written in two ways. Write "
+                "them alike, so that it is bought once."
+            )
+
+
+def _check_function(config: CampaignConfig, base: Path, oracle: Oracle, part: str) -> None:
     """Import a user's function once, in a process of its own: what cannot be imported is refused before it is bought.
 
     Raises:
         OracleStartError: it cannot be imported.
     """
     if getattr(oracle, "worker", None) is not None:
-        with OraclePool(oracle_spec(config, base), space_of(config), workers=1, search_path=[base]):
+        with OraclePool(oracle_spec(config, base, part), space_of(config), workers=1, search_path=[base]):
             pass
 
 

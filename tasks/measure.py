@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.config import digest
-from data.ledger.book import Elsewhere, OracleBook
+from data.ledger.book import Elsewhere, OracleBook, Purchase, reserve
 from data.ledger.campaigns import CampaignState
-from data.records import CallState, CandidateRow, JsonDict, Measurement
+from data.ledger.telling import ENDED, ask, enter
+from data.records import CallState, CandidateRow, JsonDict, Measurement, measured_column, predicted_columns
 from data.tables.spreadsheets import write_csv
-from models.parts import oracle_of, oracle_spec, parts_of_oracle, space_of
+from models.parts import oracle_of, oracle_spec, parts_of_oracle, space_of, units_of
 from models.protocols import Oracle
 from models.proxies.checks import MINIMUM_LABELS
-from tasks.oracles.booking import book_of
+from tasks.oracles.asking import standing_of, write_asked
+from tasks.oracles.booking import books_of
 from tasks.oracles.pool import OraclePool
 from tasks.oracles.undelivered import UndeliveredAnswers, enter_kept_answers
 from tasks.progress import Event, emit
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
+from tasks.storage import REPEATS
 
 DATASET_COLUMNS = ["id", "object", "value", "unit", "round", "arm", "source", "predicted_mean", "predicted_std"]
 
@@ -54,7 +59,10 @@ def measure(ref: CampaignRef, round: int, batch: StageRef) -> StageRef:
 
 
 def _settings(context: CampaignContext) -> JsonDict:
-    return {"oracle": book_of(context).identity}
+    identities = [book.identity for book in books_of(context)]
+    if context.config.readings.plain:
+        return {"oracle": identities[0]}
+    return {"oracles": identities, **context.settings("objectives")}
 
 
 def workers() -> int:
@@ -62,44 +70,106 @@ def workers() -> int:
     return max(1, int(os.environ.get("DISCOVER_WORKERS") or os.cpu_count() or 1))
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """An oracle of the campaign with its calls.
+
+    Attributes:
+        oracle: as the campaign's file describes it.
+        book: the campaign's calls to it.
+        tolerated: share of a round's calls that may fail; of the objectives that read it, the least.
+    """
+
+    oracle: Oracle
+    book: OracleBook
+    tolerated: float
+
+
+def _asked(context: CampaignContext) -> list[_Asked]:
+    config, readings = context.config, context.config.readings
+    tolerated = {
+        part: min(
+            one.tolerated_failure_rate
+            for one, reading in zip(config.objectives, readings, strict=True)
+            if reading.part == part
+        )
+        for part in readings.parts
+    }
+    return [
+        _Asked(oracle_of(config, context.campaign.base, book.part), book, tolerated[book.part])
+        for book in books_of(context)
+    ]
+
+
 def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, float]:
-    config = context.config
-    oracle = oracle_of(config, context.campaign.base)
-    book = book_of(context)
+    config, every = context.config, _asked(context)
     enter_kept_answers(context)
-    in_doubt = book.recover(oracle.semantics)  # type: ignore[arg-type]  # the protocol says str, the oracle checks
-    if in_doubt:
-        raise CampaignStopped(CampaignState.IN_DOUBT, _doubt(context, in_doubt))
+    for asked in every:
+        if not asked.book.later:
+            asked.book.recover(asked.oracle.semantics)  # type: ignore[arg-type]  # the protocol says str, it is checked
+    _stop_in_doubt(context, every)
     rows = context.ledger.candidates(context.campaign.id, round, round)
-    wanted = [(row.id, row.object) for row in rows]
-    fitted = book.reserve(
-        round,
-        wanted,
-        cost=oracle.cost,
-        max_calls=config.budget.calls,
-        max_cost=config.budget.cost,
-    )
-    _buy(context, book, oracle, round)
-    in_doubt = book.in_doubt()
-    if in_doubt:
-        raise CampaignStopped(CampaignState.IN_DOUBT, _doubt(context, in_doubt))
+    calls = tuple((asked.book, asked.oracle.cost) for asked in every)
+    wanted = [Purchase(row.id, row.object, calls) for row in rows]
+    fitted = reserve(wanted, round, max_calls=config.budget.calls, max_cost=config.budget.cost)
+    # People first: they take longest, and a computed value that fails must not keep a batch from them.
+    for asked in every:
+        if asked.book.later:
+            asked.book.claim(round)
+            ask(asked.book, round)
+    if config.readings.later:
+        write_asked(context, round)
+    for asked in every:
+        if not asked.book.later:
+            _buy(context, asked, round)
+    _stop_in_doubt(context, every)
     if fitted < len(wanted):
-        spent = book.spent()
+        spent = context.ledger.spent(context.campaign.id)
         raise CampaignStopped(
             CampaignState.BUDGET_EXHAUSTED,
             f"Round {round}: the budget is spent ({spent.calls} calls, cost {spent.cost:g}); {len(wanted) - fitted} of "
             f"{len(wanted)} candidates were not bought. Raise `budget` and give the same command again to go on.",
         )
-    rows = context.ledger.candidates(context.campaign.id, last=round)
+    if config.readings.later and context.finished(round, "measure") is None:
+        _await_answers(context, every, round)
+        enter(context.ledger, context.campaign.id, round)
+    rows = context.ledger.candidates(context.campaign.id, last=round, as_of=round)
     _check_enough(context, round, rows)
-    return _write_dataset(rows, folder, round, oracle)
+    return _write_dataset(rows, folder, round, context)
 
 
-def _buy(context: CampaignContext, book: OracleBook, oracle: Oracle, round: int) -> None:
+def _await_answers(context: CampaignContext, every: list[_Asked], round: int) -> None:
+    """Stop while the answers that the round waits for are not there.
+
+    Raises:
+        CampaignStopped: waiting, or too many of the answers are failures.
+    """
+    told = standing_of(context, round)
+    if not told.enough:
+        raise CampaignStopped(CampaignState.WAITING, told.message)
+    for asked in every:
+        if asked.book.later:
+            answered = [row for row in _own(asked.book, round) if row["state"] in ENDED]
+            failed = sum(row["state"] == CallState.FAILED for row in answered)
+            if failed > asked.tolerated * len(answered):
+                raise _failing(asked, round)
+    measured = sum(row.value is not None for row in context.ledger.candidates(context.campaign.id, last=round))
+    if measured < MINIMUM_LABELS and told.open:
+        raise CampaignStopped(CampaignState.WAITING, told.message)
+
+
+def _stop_in_doubt(context: CampaignContext, every: list[_Asked]) -> None:
+    in_doubt = [key for asked in every for key in asked.book.in_doubt()]
+    if in_doubt:
+        raise CampaignStopped(CampaignState.IN_DOUBT, _doubt(context, in_doubt))
+
+
+def _buy(context: CampaignContext, asked: _Asked, round: int) -> None:
     """Make the round's calls, then wait for those that other campaigns are making; what they leave is made here."""
+    book = asked.book
     while True:
         elsewhere = book.claim(round)
-        _call(context, book, oracle, round)
+        _call(context, asked, round)
         if not elsewhere:
             return
         doubtful = [call for call in elsewhere if call.in_doubt]
@@ -123,26 +193,27 @@ def _doubt_elsewhere(calls: list[Elsewhere]) -> str:
 
 def _check_enough(context: CampaignContext, round: int, rows: list[CandidateRow]) -> None:
     """Stop before the stage is finished, so that the failed calls can still be made again."""
-    measured = sum(row.state == CallState.DONE for row in rows)
+    measured = sum(row.value is not None for row in rows)
     if measured < MINIMUM_LABELS and round < context.config.rounds:
         nouns = space_of(context.config).nouns[1]
         raise CampaignStopped(
             CampaignState.ORACLE_FAILING,
-            f"Round {round}: only {measured} {nouns} are measured, {len(rows) - measured} failed; a proxy needs at "
+            f"Round {round}: only {measured} {nouns} are measured, {len(rows) - measured} are not; a proxy needs at "
             f"least {MINIMUM_LABELS}. Mend what the oracle needs and give the same command with --retry-failed; "
             "with other code of it, begin anew with --fresh.",
         )
 
 
-def _call(context: CampaignContext, book: OracleBook, oracle: Oracle, round: int) -> None:
+def _call(context: CampaignContext, asked: _Asked, round: int) -> None:
+    oracle, book = asked.oracle, asked.book
     jobs = book.reserved(round)
     before = _own(book, round)
-    limit = context.config.objective.tolerated_failure_rate * len(before)
+    limit = asked.tolerated * len(before)
     failed = sum(row["state"] == CallState.FAILED for row in before)
     done = len(before) - len(jobs)
     total = len(before)
     if failed > limit:
-        raise _failing(context, book, round)
+        raise _failing(asked, round)
     if not jobs:
         return
 
@@ -157,12 +228,13 @@ def _call(context: CampaignContext, book: OracleBook, oracle: Oracle, round: int
         answers.deliver(key, measurement)
         done += 1
         failed += measurement.error is not None
+        _refuse_other_outputs(context, book, measurement)
         value = {} if measurement.value is None else {"value": measurement.value}
         emit(Event(round, "measure", done, total, value))
         if failed > limit:  # the tolerated rate cannot be kept any more: the rest of the batch is not bought
             raise _Enough
 
-    spec, space = oracle_spec(context.config, context.campaign.base), space_of(context.config)
+    spec, space = oracle_spec(context.config, context.campaign.base, book.part), space_of(context.config)
 
     def on_submit(keys: list[str]) -> None:
         _refuse_changed_oracle(context, book)
@@ -186,18 +258,37 @@ def _call(context: CampaignContext, book: OracleBook, oracle: Oracle, round: int
         ):
             pool.run(jobs, on_submit=on_submit, on_result=on_result, on_left=on_left)
     except _Enough:  # the calls that were in flight have been answered too
-        raise _failing(context, book, round) from None
+        raise _failing(asked, round) from None
     _refuse_changed_oracle(context, book)
 
 
 def _refuse_changed_oracle(context: CampaignContext, book: OracleBook) -> None:
     """Refuse to go on once the oracle's files were changed while it measures: values of two are not mixed."""
     campaign = context.campaign
-    if digest(parts_of_oracle(campaign.config, campaign.base)) != book.identity:
+    if digest(parts_of_oracle(campaign.config, campaign.base, book.part)) != book.identity:
         raise BadInput(
             f"The files of the oracle {book.oracle} were changed while campaign {campaign.name!r} was measuring. "
             "Restore them and give the same command again, or begin anew with --fresh. Files that the oracle "
             "writes itself are named by its option `writes`."
+        )
+
+
+def _refuse_other_outputs(context: CampaignContext, book: OracleBook, measurement: Measurement) -> None:
+    """Refuse to buy more of an oracle that answers with other outputs than the objectives read; this one is kept."""
+    if measurement.error is not None:
+        return
+    outputs = measurement.outputs or {}
+    for reading in context.config.readings:
+        if reading.part != book.part:
+            continue
+        if (not outputs) if reading.output is None else (reading.output in outputs):
+            continue
+        named = ", ".join(map(repr, outputs)) or "one value without a name"
+        wanted = "one value without a name" if reading.output is None else f"the output {reading.output!r}"
+        raise BadInput(
+            f"The oracle {book.oracle} answered {named} for {measurement.object}, and the objective "
+            f"{reading.objective!r} reads {wanted}. Name what it answers as `output`, or mend the oracle and "
+            "begin anew with --fresh. What was bought is kept."
         )
 
 
@@ -210,9 +301,9 @@ def _own(book: OracleBook, round: int) -> list[JsonDict]:
     return [row for row in book.rows(round) if row["origin"] in ("called", "reused")]
 
 
-def _failing(context: CampaignContext, book: OracleBook, round: int) -> CampaignStopped:
+def _failing(asked: _Asked, round: int) -> CampaignStopped:
     """Return what ends the campaign, with the numbers of calls that the ledger has now."""
-    rows = _own(book, round)
+    rows = _own(asked.book, round)
     errors = [row for row in rows if row["state"] == CallState.FAILED]
     counts = pd.Series([row["error"] for row in errors]).value_counts()
     told = ", ".join(f"{n} x {error}" for error, n in counts.items())
@@ -221,7 +312,7 @@ def _failing(context: CampaignContext, book: OracleBook, round: int) -> Campaign
     return CampaignStopped(
         CampaignState.ORACLE_FAILING,
         f"Round {round}: {len(errors)} of {len(rows)} oracle calls failed ({told}), above the tolerated rate of "
-        f"{context.config.objective.tolerated_failure_rate:g}{_unmade(unmade)}. The last message: {message}"
+        f"{asked.tolerated:g}{_unmade(unmade)}. The last message: {message}"
         f"{'' if message.endswith(('.', '!', '?')) else '.'} "
         "Mend what it needs and give the same command with --retry-failed; with other code, begin anew with --fresh.",
     )
@@ -242,10 +333,30 @@ def _doubt(context: CampaignContext, ids: list[str]) -> str:
     )
 
 
-def _write_dataset(rows: list[CandidateRow], folder: Path, round: int, oracle: Oracle) -> dict[str, float]:
-    frame = pd.DataFrame(rows, columns=CandidateRow._fields).assign(unit=oracle.unit)
-    measured = frame[frame["state"] == CallState.DONE][DATASET_COLUMNS].reset_index(drop=True)
-    measured = measured.astype({"value": "float64", "predicted_mean": "float64", "predicted_std": "float64"})
+def _write_dataset(rows: list[CandidateRow], folder: Path, round: int, context: CampaignContext) -> dict[str, float]:
+    units, objectives = units_of(context.config), context.config.objectives
+    frame = pd.DataFrame(rows, columns=CandidateRow._fields)
+    frame = frame.assign(unit=units[context.goals.main.name])
+    numbers = ["value", "predicted_mean", "predicted_std"]
+    columns = list(DATASET_COLUMNS)
+    known = frame["state"] == CallState.DONE
+    if not context.config.readings.plain:
+        # What has some of its values teaches the proxies of these.
+        known = pd.Series([bool(row.values) for row in rows], dtype=bool)
+    if len(objectives) > 1:
+        for one in objectives:
+            own: dict[str, Any] = {
+                measured_column(one.name): [(row.values or {}).get(one.name) for row in rows],
+                **{
+                    column: [(row.predicted or {}).get(one.name, (None, None))[at] for row in rows]
+                    for at, column in enumerate(predicted_columns(one.name))
+                },
+            }
+            frame = frame.assign(**own)
+            numbers += own
+            columns += own
+    measured = frame[known][columns].reset_index(drop=True).astype(dict.fromkeys(numbers, "float64"))
+    _write_repeats(rows, folder)
     measured.to_parquet(folder / "dataset.parquet", index=False)
     write_csv(measured, folder / "dataset.csv")
     here = frame[frame["round"] == round]
@@ -254,3 +365,16 @@ def _write_dataset(rows: list[CandidateRow], folder: Path, round: int, oracle: O
         "failed": float((here["state"] == CallState.FAILED).sum()),
         "dataset": len(measured),
     }
+
+
+def _write_repeats(rows: list[CandidateRow], folder: Path) -> None:
+    """Write every measurement of what was measured several times; no file where nothing was."""
+    told = [
+        (row.id, objective, number, value)
+        for row in rows
+        for objective, values in (row.repeats or {}).items()
+        for number, value in enumerate(values, start=1)
+    ]
+    if told:
+        table = pd.DataFrame(told, columns=["id", "objective", "replicate", "value"])
+        table.to_parquet(folder / REPEATS, index=False)

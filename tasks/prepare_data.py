@@ -85,7 +85,7 @@ def _book(context: CampaignContext, initial: pd.DataFrame) -> None:
     """Put the initial design into the ledger: labels as imported values, the others as candidates to be bought."""
     config, space = context.config, space_of(context.config)
     labelled = initial[initial["value"].notna()]
-    book = book_of(context)
+    book = book_of(context, config.readings[0].part)
     book.import_values(0, list(labelled[["id", "object", "value"]].itertuples(index=False, name=None)))
     rows = [
         {

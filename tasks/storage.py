@@ -17,7 +17,7 @@ import torch
 from pyarrow import parquet
 
 from data.config import CampaignConfig
-from data.records import FloatArray, JsonDict
+from data.records import FloatArray, JsonDict, measured_column
 from models.proxies.calibration import Calibrated, Calibration, calibrated
 from models.registry import build
 
@@ -54,6 +54,9 @@ def _plain_state(value: Any) -> Any:
         return tuple(_plain_state(item) for item in value)
     return sys.intern(value) if type(value) is str else value
 
+
+REPEATS = "repeats.parquet"
+"""Table beside a data set, where something was measured several times: id, objective, replicate and value."""
 
 CALIBRATION = "calibration.json"
 """File of the calibration that is a campaign's own."""
@@ -116,7 +119,7 @@ def measured_values(dataset: pd.DataFrame, config: CampaignConfig) -> FloatArray
         config: of the campaign.
     """
     names = [one.name for one in config.objectives]
-    columns = ["value"] if len(names) == 1 else [f"value[{name}]" for name in names]
+    columns = ["value"] if len(names) == 1 else [measured_column(name) for name in names]
     values: FloatArray = dataset[columns].to_numpy(dtype=np.float64)
     return values
 

@@ -154,7 +154,7 @@ class Runs(ABC):
         # One stamp for all: a metric that is published again after a crash is the same row, not a second point.
         stamp = self.stamp(run_id)
         found = [
-            Metric(key, float(value), stamp, _step(row.get(step), position))
+            Metric(_ODD.sub("_", key), float(value), stamp, _step(row.get(step), position))
             for position, row in enumerate(rows)
             for key, value in row.items()
             if key != step and value is not None and math.isfinite(value)
@@ -164,7 +164,7 @@ class Runs(ABC):
 
     def tags(self, run_id: str, values: Mapping[str, str]) -> None:
         """Set tags."""
-        self.client.log_batch(run_id, tags=[RunTag(key, masked(value)) for key, value in values.items()])
+        self.client.log_batch(run_id, tags=[RunTag(_ODD.sub("_", key), masked(value)) for key, value in values.items()])
 
     def dataset(self, run_id: str, name: str, sha256: str, path: Path, rows: int) -> None:
         """Show which data a run used."""
@@ -425,7 +425,7 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 _ODD = re.compile(r"[^\w\-. /]", re.ASCII)
-"""What no name of a parameter may have: names of variables are the user's."""
+"""What no name of a parameter, metric or tag may have: names of variables and objectives are the user's."""
 
 
 def _step(value: float | None, position: int) -> int:

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.config import ProxyConfig, digest
-from data.records import Arm, FloatArray, JsonDict, Prediction
+from data.goals import Goal
+from data.ledger.campaigns import CampaignState
+from data.records import Arm, FloatArray, JsonDict, Prediction, measured_column, predicted_columns
 from models.parts import proxy_spec, space_of
 from models.protocols import Proxy, SelfTestingProxy
 from models.proxies.calibration import (
@@ -39,8 +41,17 @@ from models.proxies.warm_start import Fitter, refits
 from models.registry import build
 from models.spaces.base import BaseSpace
 from tasks.shared_files import share
-from tasks.stages import CODE_VERSION, BadInput, CampaignContext, CampaignRef, StageRef, folder_sha256, run_stage
-from tasks.storage import CALIBRATION, load_state, read_json, read_table, save_state, write_json
+from tasks.stages import (
+    CODE_VERSION,
+    BadInput,
+    CampaignContext,
+    CampaignRef,
+    CampaignStopped,
+    StageRef,
+    folder_sha256,
+    run_stage,
+)
+from tasks.storage import CALIBRATION, REPEATS, load_state, read_json, read_table, save_state, write_json
 from tasks.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -56,7 +67,10 @@ MODELS = "models.pt"
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Measured objects in the order of their ids, so that equal data are equal whatever the order of purchase."""
+    """Measured objects in the order of their ids, so that equal data are equal whatever the order of purchase.
+
+    What was measured several times has a row for each; the ids of the later ones end in `#2`, `#3` and so on.
+    """
 
     ids: tuple[str, ...]
     objects: tuple[str, ...]
@@ -64,10 +78,25 @@ class TrainingData:
     space: BaseSpace[Any]
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, space: BaseSpace[Any]) -> TrainingData:
-        """Take `id`, `object` and `value` from a data set of a space; rows without a value are left out."""
-        ordered = frame[frame["value"].notna()].sort_values("id")
-        values = ordered["value"].to_numpy(dtype=np.float64)
+    def of(
+        cls,
+        frame: pd.DataFrame,
+        space: BaseSpace[Any],
+        column: str = "value",
+        repeats: Mapping[str, Sequence[float]] | None = None,
+    ) -> TrainingData:
+        """Take `id`, `object` and a column of values from a data set of a space; rows without a value are left out.
+
+        Args:
+            frame: the data set.
+            space: of the objects.
+            column: of the values.
+            repeats: id -> its values, of what was measured several times.
+        """
+        ordered = frame[frame[column].notna()].sort_values("id")
+        if repeats:
+            ordered = _expanded(ordered, column, repeats)
+        values = ordered[column].to_numpy(dtype=np.float64)
         return cls(tuple(ordered["id"]), tuple(ordered["object"]), values, space)
 
     def sha256(self) -> str:
@@ -76,7 +105,12 @@ class TrainingData:
 
     def groups(self) -> list[str]:
         """Return the family of each object; one without is a group of its own."""
-        return [self.space.family(obj) or key for obj, key in zip(self.objects, self.ids, strict=True)]
+        return [self.space.family(obj) or key for obj, key in zip(self.objects, self.owners, strict=True)]
+
+    @property
+    def owners(self) -> list[str]:
+        """The id of each row's object, the same for all its measurements."""
+        return [key.partition(_REPEAT)[0] for key in self.ids]
 
     def keep(self, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> TrainingData:
         """Return the rows where the mask `(n,)` is true."""
@@ -92,13 +126,32 @@ class TrainingData:
         return len(self.ids)
 
 
-def purchases_of(frame: pd.DataFrame) -> Purchases:
-    """Return what the acquisition arm bought on a prediction, in the order of rounds and ids."""
-    bought = frame[frame["value"].notna() & frame["predicted_std"].notna() & (frame["arm"] == str(Arm.ACQUISITION))]
+_REPEAT = "#"
+
+
+def _expanded(frame: pd.DataFrame, column: str, repeats: Mapping[str, Sequence[float]]) -> pd.DataFrame:
+    """Return a row for each measurement of what was measured several times."""
+    rows = []
+    for row in frame[["id", "object", column]].itertuples(index=False, name=None):
+        key, obj, value = row
+        for number, one in enumerate(repeats.get(key, (value,)), start=1):
+            rows.append((key if number == 1 else f"{key}{_REPEAT}{number}", obj, one))
+    return pd.DataFrame(rows, columns=["id", "object", column])
+
+
+def purchases_of(
+    frame: pd.DataFrame, columns: tuple[str, str, str] = ("value", "predicted_mean", "predicted_std")
+) -> Purchases:
+    """Return what the acquisition arm bought on a prediction, in the order of rounds and ids.
+
+    Args:
+        frame: a data set.
+        columns: of the measured values, and of the means and deviations that were predicted.
+    """
+    measured, _, deviation = columns
+    bought = frame[frame[measured].notna() & frame[deviation].notna() & (frame["arm"] == str(Arm.ACQUISITION))]
     ordered = bought.sort_values(["round", "id"])
-    values, mean, std = (
-        ordered[name].to_numpy(dtype=np.float64) for name in ("value", "predicted_mean", "predicted_std")
-    )
+    values, mean, std = (ordered[name].to_numpy(dtype=np.float64) for name in columns)
     return Purchases(ordered["round"].to_numpy(dtype=np.int64), values, mean, std)
 
 
@@ -109,28 +162,66 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
     Results: `proxy.json` (configuration), `proxy.pt` (state, calibration included; `calibration.json` comes before it,
     where the campaign's purchases say more), `heldout.csv` and `random.csv`
     (out-of-fold predictions of the split by family and the random one), `training.json`; with `refit: replay` also
-    `models.pt`, what the next round goes on from.
+    `models.pt`, what the next round goes on from. Of several objectives each has a folder, named by its place.
     """
     with ref.open() as context:
+        space = space_of(context.config)
         frame = read_table(dataset.path(context, "dataset.parquet"))
-        data, bought = TrainingData.of(frame, space_of(context.config)), purchases_of(frame)
+        repeats = repeats_of(dataset.path(context, REPEATS))
         inputs: dict[str, StageRef | str] = {"dataset": dataset}
         warm = (
             previous
-            if previous is not None and refits(build("proxy", proxy_spec(context.config.proxy, data.space)))
+            if previous is not None and refits(build("proxy", proxy_spec(context.config.proxy, space)))
             else None
         )
         if warm is not None:
             inputs["previous"] = warm
+        before = None if warm is None else warm.path(context, "")
+
+        def compute(folder: Path) -> dict[str, float]:
+            if len(context.goals) == 1:
+                goal = context.goals[0]
+                data = TrainingData.of(frame, space, repeats=repeats.get(goal.name))
+                return _use(context, goal, data, purchases_of(frame), folder, before)
+            told: dict[str, float] = {}
+            for place, goal in enumerate(context.goals):
+                column = measured_column(goal.name)
+                data = TrainingData.of(frame, space, column, repeats.get(goal.name))
+                _refuse_too_few(goal, data, len(frame))
+                own = folder / str(place)
+                own.mkdir()
+                bought = purchases_of(frame, (column, *predicted_columns(goal.name)))
+                found = _use(context, goal, data, bought, own, None if before is None else before / str(place))
+                told |= {f"{goal.name}/{name}": value for name, value in found.items()}
+            return told
+
         return run_stage(
-            context,
-            round,
-            "train_proxy",
-            inputs=inputs,
-            settings=context.settings("proxy"),
-            compute=lambda folder: _use(
-                context, data, bought, folder, None if warm is None else warm.path(context, "")
-            ),
+            context, round, "train_proxy", inputs=inputs, settings=context.settings("proxy"), compute=compute
+        )
+
+
+def repeats_of(file: Path) -> dict[str, dict[str, list[float]]]:
+    """Return objective -> id -> values of what was measured several times; nothing where there is no such table."""
+    found: dict[str, dict[str, list[float]]] = {}
+    if file.is_file():
+        columns = ["objective", "id", "value"]
+        for objective, key, value in pd.read_parquet(file)[columns].itertuples(index=False, name=None):
+            found.setdefault(objective, {}).setdefault(key, []).append(value)
+    return found
+
+
+def _refuse_too_few(goal: Goal, data: TrainingData, measured: int) -> None:
+    """Refuse an objective that hardly any object has a value of, where others have enough.
+
+    Raises:
+        CampaignStopped: it is one; a proxy needs more.
+    """
+    if len(data) < MINIMUM_LABELS:
+        raise CampaignStopped(
+            CampaignState.ORACLE_FAILING,
+            f"The objective {goal.name!r} has {len(data)} measured values, of {measured} {data.space.nouns[1]} with "
+            f"any; its proxy needs at least {MINIMUM_LABELS}. Mend what its oracle needs and give the same command "
+            "with --retry-failed, or enlarge the initial design.",
         )
 
 
@@ -210,11 +301,11 @@ def _train(
         return proxy
 
     fitter = Fitter(make, seed=seed, previous=None if previous is None else load_state(previous / MODELS))
-    alone = {data.space.nouns[0]: list(data.ids)}
+    alone = {data.space.nouns[0]: data.owners}
     split = _split(data, seed, {data.space.family_name: data.groups(), **alone}, stable=refits(make()))
     whole = fitter.fit("all", data.ids, data.objects, data.values)
     # Where every object stands alone (a space without families), both splits are one.
-    separate = split.by not in alone and data.groups() != list(data.ids)
+    separate = split.by not in alone and data.groups() != data.owners
     random_split = _split(data, seed, alone, stable=split.stable) if separate else split
     near, *others = data.space.nearness.nearest_outside(
         data.objects, split.fold, *([random_split.fold] if separate else [])
@@ -347,9 +438,9 @@ def _split(data: TrainingData, seed: int, ways: Mapping[str, list[str]], *, stab
 
 
 def _use(
-    context: CampaignContext, data: TrainingData, bought: Purchases, folder: Path, previous: Path | None
+    context: CampaignContext, goal: Goal, data: TrainingData, bought: Purchases, folder: Path, previous: Path | None
 ) -> dict[str, float]:
-    config, seed, maximise = context.config.proxy, proxy_seed(context), context.maximise
+    config, seed, maximise = context.config.proxy, proxy_seed(context), goal.sign >= 0
     key = proxy_key(config, data, seed, maximise=maximise, previous=previous)
     reused = stored_proxy(context.workspace, key) is not None
     kept = trained(context.workspace, config, data, seed, maximise=maximise, previous=previous)

@@ -1,6 +1,6 @@
 """Oracle calls in the ledger: booked before the call, counted once, never lost.
 
-A row stands for one purchase: (campaign, identity of the oracle, object, fidelity, replicate). Its life is
+A row stands for one purchase: (campaign, identity of the oracle, object, replicate). Its life is
 reserved -> submitted -> done | failed, with in_doubt for a call that was in flight when the process died and that the
 oracle forbids to repeat, and abandoned for what a person gave up.
 
@@ -12,6 +12,7 @@ makes its own calls before it waits.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -60,6 +61,9 @@ class OracleBook:
         version: its version, for people.
         identity: hash of all that decides its values; None: of name and version, for oracles that are no component.
         semantics: whether a call that nobody answered may be made again.
+        part: which of the campaign's oracles it is, as `data.readings` names them.
+        replicate: which repetition of a measurement, from 0.
+        later: whether people bring the answers, so that calls stay sent while no process lives.
     """
 
     def __init__(
@@ -70,6 +74,9 @@ class OracleBook:
         version: str,
         identity: str | None = None,
         semantics: Semantics = "pure",
+        part: str = "",
+        replicate: int = 0,
+        later: bool = False,
     ) -> None:
         self.ledger = ledger
         self.campaign_id = campaign_id
@@ -77,12 +84,19 @@ class OracleBook:
         self.version = _cut(version, 255)
         self.identity = identity or digest([oracle, version])
         self.semantics = semantics
+        self.part = part
+        self.replicate = replicate
+        self.later = later
 
     @property
-    def _mine(self) -> sa.ColumnElement[bool]:
-        return sa.and_(oracle_calls.c.campaign_id == self.campaign_id, oracle_calls.c.identity == self.identity)
+    def mine(self) -> sa.ColumnElement[bool]:
+        """What tells these calls in the ledger."""
+        return sa.and_(
+            oracle_calls.c.campaign_id == self.campaign_id,
+            oracle_calls.c.identity == self.identity,
+            oracle_calls.c.replicate == self.replicate,
+        )
 
-    @patient
     def reserve(
         self,
         round: int,
@@ -92,42 +106,9 @@ class OracleBook:
         max_calls: int | None = None,
         max_cost: float | None = None,
     ) -> int:
-        """Book calls before they are made, as many as the budget allows, in order; return how many fitted.
-
-        An object that has a row is not booked again. One that any campaign of this ledger already bought from an
-        oracle of the same identity takes over that value: it counts as a call, so that a campaign's course does not
-        depend on its neighbours, but costs nothing and is not made. One that another campaign is buying is awaited.
-
-        Args:
-            round: which round buys.
-            objects: (object id, standard text).
-            cost: of one call.
-            max_calls: limit of the campaign's calls, None for no limit.
-            max_cost: limit of the campaign's cost, None for no limit.
-        """
-        with self.ledger.write() as connection:
-            refuse_if_lost(connection, self.ledger.url, self.campaign_id)
-            spent = spent_of(connection, self.campaign_id)
-            calls, total = spent.calls, spent.cost
-            booked = self._booked(connection, [key for key, _ in objects])
-            others = self._others(connection, [key for key, _ in objects if key not in booked])
-            rows: list[JsonDict] = []
-            fitted = 0
-            for object_id, obj in objects:
-                if object_id not in booked:
-                    row = self._row(round, object_id, obj, cost, others.get(object_id))
-                    if max_calls is not None and calls + 1 > max_calls:
-                        break
-                    if max_cost is not None and total + row["cost"] > max_cost * (1 + 1e-12):
-                        break
-                    calls, total = calls + 1, total + row["cost"]
-                    booked.add(object_id)
-                    rows.append(row)
-                fitted += 1
-            if rows:
-                connection.execute(sa.insert(oracle_calls), rows)
-                self._book(connection, calls=calls, cost=total)
-            return fitted
+        """Book calls to this oracle; see `reserve`."""
+        purchases = [Purchase(key, obj, ((self, cost),)) for key, obj in objects]
+        return reserve(purchases, round, max_calls=max_calls, max_cost=max_cost)
 
     @patient
     def claim(self, round: int) -> list[Elsewhere]:
@@ -139,7 +120,7 @@ class OracleBook:
         with self.ledger.write() as connection:
             query = sa.select(
                 oracle_calls.c.id, oracle_calls.c.object_id, oracle_calls.c.origin, oracle_calls.c.cost
-            ).where(self._mine, oracle_calls.c.round == round, oracle_calls.c.state == CallState.RESERVED)
+            ).where(self.mine, oracle_calls.c.round == round, oracle_calls.c.state == CallState.RESERVED)
             rows = connection.execute(query.order_by(oracle_calls.c.id)).all()
             others = self._others(connection, [row.object_id for row in rows])
             left = []
@@ -168,8 +149,8 @@ class OracleBook:
             for object_id, obj, value in rows:
                 if object_id not in booked:
                     booked.add(object_id)
-                    values = {**_reused(value), "origin": "imported"}
-                    fresh.append({**self._row(round, object_id, obj, 0.0, None), **values})
+                    values = {**_reused(_Bought(value)), "origin": "imported"}
+                    fresh.append({**self.row(round, object_id, obj, 0.0, None), **values})
             if fresh:
                 connection.execute(sa.insert(oracle_calls), fresh)
 
@@ -183,7 +164,7 @@ class OracleBook:
         repeatedly(lambda again: self._submit(object_ids, again=again))
 
     def _submit(self, object_ids: Sequence[str], *, again: bool) -> None:
-        these = sa.and_(self._mine, oracle_calls.c.object_id.in_(object_ids))
+        these = sa.and_(self.mine, oracle_calls.c.object_id.in_(object_ids))
         with self.ledger.write() as connection:
             refuse_if_lost(connection, self.ledger.url, self.campaign_id)
             if again:  # the database may have taken the first attempt and lost the connection before it could say so
@@ -218,13 +199,13 @@ class OracleBook:
             for object_id, measurement in answers.items():
                 values: dict[str, Any] = {
                     "state": CallState.DONE if measurement.error is None else CallState.FAILED,
-                    "value": measurement.value,
+                    **_columns(measurement.value, measurement.outputs),
                     "error": measurement.error,
                     "message": clean_text(measurement.message),
                     "seconds": measurement.seconds,
                     "completed_at": now(),
                 }
-                this = sa.and_(self._mine, oracle_calls.c.object_id == object_id, waiting)
+                this = sa.and_(self.mine, oracle_calls.c.object_id == object_id, waiting)
                 taken += connection.execute(sa.update(oracle_calls).where(this).values(values)).rowcount
         return taken
 
@@ -234,7 +215,7 @@ class OracleBook:
         with self.ledger.write() as connection:
             connection.execute(
                 sa.update(oracle_calls)
-                .where(self._mine, oracle_calls.c.object_id == object_id, oracle_calls.c.state == CallState.SUBMITTED)
+                .where(self.mine, oracle_calls.c.object_id == object_id, oracle_calls.c.state == CallState.SUBMITTED)
                 .values(state=CallState.IN_DOUBT, message=clean_text(message))
             )
 
@@ -245,7 +226,7 @@ class OracleBook:
             return list(
                 connection.scalars(
                     sa.select(oracle_calls.c.object_id)
-                    .where(self._mine, oracle_calls.c.state == CallState.IN_DOUBT)
+                    .where(self.mine, oracle_calls.c.state == CallState.IN_DOUBT)
                     .order_by(oracle_calls.c.id)
                 )
             )
@@ -262,7 +243,7 @@ class OracleBook:
         with self.ledger.write() as connection:
             connection.execute(
                 sa.update(oracle_calls)
-                .where(self._mine, oracle_calls.c.state == CallState.SUBMITTED)
+                .where(self.mine, oracle_calls.c.state == CallState.SUBMITTED)
                 .values(state=after)
             )
         return self.in_doubt()
@@ -273,7 +254,7 @@ class OracleBook:
         with self.ledger.write() as connection:
             return connection.execute(
                 sa.update(oracle_calls)
-                .where(self._mine, oracle_calls.c.round == round, oracle_calls.c.state == CallState.FAILED)
+                .where(self.mine, oracle_calls.c.round == round, oracle_calls.c.state == CallState.FAILED)
                 .values(state=CallState.RESERVED, origin="called", error=None, message="", completed_at=None)
             ).rowcount
 
@@ -312,7 +293,7 @@ class OracleBook:
                     ),
                 )
             )
-            .where(self._mine)
+            .where(self.mine)
             .order_by(oracle_calls.c.round, candidates.c.position, oracle_calls.c.id)
         )
         if round is not None:
@@ -330,11 +311,11 @@ class OracleBook:
             key
             for part in _chunks(object_ids)
             for key in connection.scalars(
-                sa.select(oracle_calls.c.object_id).where(self._mine, oracle_calls.c.object_id.in_(part))
+                sa.select(oracle_calls.c.object_id).where(self.mine, oracle_calls.c.object_id.in_(part))
             )
         }
 
-    def _others(self, connection: sa.Connection, object_ids: Sequence[str]) -> dict[str, float | Elsewhere]:
+    def _others(self, connection: sa.Connection, object_ids: Sequence[str]) -> dict[str, _Bought | Elsewhere]:
         """Return, for each object that other campaigns have to do with, its value or who is buying it.
 
         The oldest purchase wins. A call that failed or was given up elsewhere is nobody's, and so is one that was
@@ -345,37 +326,45 @@ class OracleBook:
             .join(campaigns, campaigns.c.id == oracle_calls.c.campaign_id)
             .where(
                 oracle_calls.c.identity == self.identity,
+                oracle_calls.c.replicate == self.replicate,
                 oracle_calls.c.campaign_id != self.campaign_id,
                 oracle_calls.c.origin == "called",
                 oracle_calls.c.state.in_([CallState.DONE, *_OPEN]),
             )
             .order_by(oracle_calls.c.id)
         )
-        found: dict[str, float | Elsewhere] = {}
+        found: dict[str, _Bought | Elsewhere] = {}
         alive: dict[int, bool] = {}
         for part in _chunks(object_ids):
             for row in connection.execute(query.where(oracle_calls.c.object_id.in_(part))):
                 known = found.get(row.object_id)
                 if row.state == CallState.DONE:
-                    if not isinstance(known, float):
-                        found[row.object_id] = row.value
+                    if not isinstance(known, _Bought):
+                        found[row.object_id] = _Bought(row.value, row.outputs)
                     continue
                 if row.campaign_id not in alive:
                     alive[row.campaign_id] = _is_run(connection, row.campaign_id)
                 doubtful = row.state == CallState.IN_DOUBT or (
                     row.state == CallState.SUBMITTED and self.semantics == "unsafe" and not alive[row.campaign_id]
                 )
-                if known is None and (doubtful or alive[row.campaign_id]):
+                asked = self.later and row.state == CallState.SUBMITTED
+                doubtful &= not asked
+                if known is None and (doubtful or asked or alive[row.campaign_id]):
                     found[row.object_id] = Elsewhere(row.object_id, slug_of(row.name, row.generation), doubtful)
         return found
 
-    def _row(self, round: int, object_id: str, obj: str, cost: float, other: float | Elsewhere | None) -> JsonDict:
+    def row(
+        self, round: int, object_id: str, obj: str, cost: float, other: _Bought | Elsewhere | None = None
+    ) -> JsonDict:
+        """Return the columns of a call that is booked; `other` says what other campaigns have to do with it."""
         row: JsonDict = {
             "campaign_id": self.campaign_id,
             "round": round,
             "oracle": self.oracle,
             "version": self.version,
             "identity": self.identity,
+            "part": self.part,
+            "replicate": self.replicate,
             "object_id": object_id,
             "object": obj,
             "origin": "awaited" if isinstance(other, Elsewhere) else "called",
@@ -383,6 +372,7 @@ class OracleBook:
             "attempts": 0,
             "cost": cost,
             "value": None,
+            "outputs": None,
             "message": "",
             "seconds": 0.0,
             "reserved_at": now(),
@@ -391,15 +381,102 @@ class OracleBook:
         return row if other is None or isinstance(other, Elsewhere) else {**row, **_reused(other)}
 
 
-def _reused(value: float) -> JsonDict:
-    """Return the columns of a row that takes over a value."""
-    return {"origin": "reused", "state": CallState.DONE, "cost": 0.0, "value": value, "completed_at": now()}
+@dataclass(frozen=True, slots=True)
+class _Bought:
+    """An answer as the columns of a row have it: a value, or several as JSON."""
+
+    value: float | None
+    outputs: str | None = None
+
+
+def _columns(value: float | None, outputs: Mapping[str, float | None] | None) -> JsonDict:
+    """Return the columns of an answer."""
+    return {"value": value, "outputs": None if outputs is None else json.dumps(dict(outputs))}
+
+
+def _reused(answer: _Bought) -> JsonDict:
+    """Return the columns of a row that takes over an answer."""
+    taken = {"value": answer.value, "outputs": answer.outputs}
+    return {"origin": "reused", "state": CallState.DONE, "cost": 0.0, **taken, "completed_at": now()}
 
 
 def _is_run(connection: sa.Connection, campaign_id: int) -> bool:
     """Return whether a process runs a campaign that is not provably dead."""
     row = connection.execute(sa.select(locks).where(locks.c.campaign_id == campaign_id)).mappings().first()
     return row is not None and described_owner(dict(row)) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """What is to be bought of one object, all of it or nothing.
+
+    Attributes:
+        object_id: of what.
+        object: its text, in standard form.
+        calls: the campaign's calls to each oracle that is asked, with the cost of one.
+    """
+
+    object_id: str
+    object: str
+    calls: tuple[tuple[OracleBook, float], ...]
+
+
+@patient
+def reserve(
+    purchases: Sequence[Purchase], round: int, *, max_calls: int | None = None, max_cost: float | None = None
+) -> int:
+    """Book calls before they are made, as many as the budget allows, in order; return how many purchases fitted.
+
+    A purchase is booked whole or not at all: a budget that ends leaves nothing half measured. What has a row is not
+    booked again. What any campaign of this ledger already bought from an oracle of the same identity is taken over: it
+    counts as a call, so that a campaign's course does not depend on its neighbours, but costs nothing and is not made.
+    What another campaign is buying is awaited.
+
+    Args:
+        purchases: of one campaign.
+        round: which round buys.
+        max_calls: limit of the campaign's calls, None for no limit.
+        max_cost: limit of the campaign's cost, None for no limit.
+    """
+    wanted: dict[OracleBook, list[str]] = {}
+    for purchase in purchases:
+        for book, _ in purchase.calls:
+            wanted.setdefault(book, []).append(purchase.object_id)
+    if not wanted:
+        return len(purchases)
+    one = next(iter(wanted))
+    with one.ledger.write() as connection:
+        refuse_if_lost(connection, one.ledger.url, one.campaign_id)
+        spent = spent_of(connection, one.campaign_id)
+        calls, total = spent.calls, spent.cost
+        booked = {book: book._booked(connection, ids) for book, ids in wanted.items()}
+        others = {
+            book: book._others(connection, [key for key in ids if key not in booked[book]])
+            for book, ids in wanted.items()
+        }
+        rows: list[JsonDict] = []
+        fitted = 0
+        for purchase in purchases:
+            key = purchase.object_id
+            new = [
+                book.row(round, key, purchase.object, cost, others[book].get(key))
+                for book, cost in purchase.calls
+                if key not in booked[book]
+            ]
+            added = sum(row["cost"] for row in new)
+            if new and max_calls is not None and calls + len(new) > max_calls:
+                break
+            if new and max_cost is not None and total + added > max_cost * (1 + 1e-12):
+                break
+            calls, total = calls + len(new), total + added
+            for book, _ in purchase.calls:
+                booked[book].add(key)
+            rows += new
+            fitted += 1
+        if rows:
+            connection.execute(sa.insert(oracle_calls), rows)
+            one._book(connection, calls=calls, cost=total)
+        return fitted
 
 
 def _cut(text: str, length: int) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.goals import Goals, goals_of
+from data.readings import Readings
 
 if TYPE_CHECKING:
     from data.config import CampaignConfig
@@ -39,6 +40,7 @@ class CampaignState(StrEnum):
     ORACLE_FAILING = "oracle_failing"
     NO_CANDIDATES = "no_candidates"
     IN_DOUBT = "in_doubt"
+    WAITING = "waiting"
     WALL_TIME_EXHAUSTED = "wall_time_exhausted"
     FAILED = "failed"
 
@@ -67,6 +69,11 @@ class Campaign:
     def goals(self) -> Goals:
         """What is wanted of each objective; read without the schema, which `discover status` does not wait for."""
         return goals_of(json.loads(self.stored)["objectives"])
+
+    @property
+    def readings(self) -> Readings:
+        """Which answers each objective reads."""
+        return Readings.of(json.loads(self.stored)["objectives"])
 
     @property
     def maximise(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ def refuse_other_campaign(
     row: Mapping[str, Any],
     config: CampaignConfig,
     base: Path,
-    oracle: Mapping[str, str] | None,
+    oracles: Sequence[Mapping[str, str]] | None,
     identities: set[str],
 ) -> None:
     """Refuse to continue a campaign that has begun with what is another campaign.
@@ -28,7 +28,7 @@ def refuse_other_campaign(
         row: of the campaign, as the ledger has it.
         config: as given now.
         base: folder of the campaign file, as given now.
-        oracle: all that decides the oracle's values now, by name; None: not looked at.
+        oracles: all that decides the values of each oracle now, by name; None: not looked at.
         identities: of the oracles that the campaign has calls of.
 
     Raises:
@@ -36,8 +36,8 @@ def refuse_other_campaign(
     """
     _refuse_other_folder(config.name, Path(row["base"]), base)
     _refuse_other_config(row, config)
-    if oracle is not None:
-        _refuse_other_oracle(config.name, json.loads(row["oracle"] or "{}"), oracle, identities)
+    if oracles is not None:
+        _refuse_other_oracles(config.name, recorded(row["oracle"]), oracles, identities)
 
 
 def refuse_similar_name(name: str, names: Iterable[str]) -> None:
@@ -92,17 +92,36 @@ def _refuse_other_config(row: Mapping[str, Any], config: CampaignConfig) -> None
     )
 
 
-def _refuse_other_oracle(name: str, stored: Mapping[str, str], given: Mapping[str, str], identities: set[str]) -> None:
+def record(oracles: Sequence[Mapping[str, str]] | None) -> str:
+    """Return all that decides the values of a campaign's oracles as the ledger keeps it: JSON."""
+    if oracles is None:
+        return ""
+    # One as it was written when a campaign had one only.
+    return json.dumps(dict(oracles[0]) if len(oracles) == 1 else [dict(one) for one in oracles], sort_keys=True)
+
+
+def recorded(text: str) -> list[dict[str, str]]:
+    """Return what `record` was given; nothing where nothing was recorded."""
+    kept = json.loads(text or "[]")
+    return [kept] if isinstance(kept, dict) else list(kept)
+
+
+def _refuse_other_oracles(
+    name: str, stored: Sequence[Mapping[str, str]], given: Sequence[Mapping[str, str]], identities: set[str]
+) -> None:
     from data.config import digest
 
-    identity = digest(dict(given))
-    if identities <= {identity} and (not stored or digest(dict(stored)) == identity):
+    now = [digest(dict(one)) for one in given]
+    if identities <= set(now) and (not stored or [digest(dict(one)) for one in stored] == now):
         return
     if not stored:
         what = "an earlier discovery-flows began it and did not record what its oracle was"
     else:
-        keys = sorted({*stored, *given})
-        told = [_told(key, stored.get(key), given.get(key)) for key in keys if stored.get(key) != given.get(key)]
+        told = []
+        for number, (before, after) in enumerate(zip(stored, given, strict=False), start=1):
+            keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+            of = f"of oracle {number}: " if len(given) > 1 else ""
+            told += [of + _told(key, before.get(key), after.get(key)) for key in keys]
         what = f"its oracle is not the one it was begun with: {'; '.join(told) or 'an earlier call has another'}"
     raise LedgerError(
         f"Campaign {name!r} cannot go on: {what}. Values of two oracles are not mixed. Restore what changed, give the "

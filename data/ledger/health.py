@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from data.goals import Goal, Goals, read_as
 from data.ledger.campaigns import StageRow
 from data.ledger.summary import COUNTED
 from data.records import Arm, CallState, CandidateRow
@@ -49,43 +50,69 @@ class Finding:
     message: str
     """What happened and, where something is wrong, what to do. Complete sentences."""
     figures: dict[str, float] = field(default_factory=dict)
+    objective: str = ""
+    """Whose predictions they are, where a campaign has several objectives."""
 
 
 def findings(
-    rows: Sequence[CandidateRow], stages: Iterable[StageRow], *, maximise: bool, only: int | None = None
+    rows: Sequence[CandidateRow], stages: Iterable[StageRow], goals: Goals, *, only: int | None = None
 ) -> list[Finding]:
     """Return the findings of every round that trained a proxy, in order.
 
     Args:
         rows: the campaign's candidates, as `Ledger.candidates` gives them.
-        stages: its finished stages; the metrics of `train_proxy` are what the proxy promised.
-        maximise: whether larger values are better.
+        stages: its finished stages; the metrics of `train_proxy` are what the proxy promised, those of one of several
+            objectives behind its name and a slash.
+        goals: of its objectives.
         only: the round whose findings are wanted; each round's look at all rows before it.
     """
     every = list(stages)
     trained = sorted((s for s in every if s.name == "train_proxy"), key=lambda s: s.round)
     if only is not None:  # a finding says if the round before had it too, and no more of the past
         others = [s for s in every if s.name != "train_proxy"]
-        found = findings(rows, [*[s for s in trained if s.round <= only][-2:], *others], maximise=maximise)
+        found = findings(rows, [*[s for s in trained if s.round <= only][-2:], *others], goals)
         return of_round(found, only)
     found = []
     for stage in trained:
-        promised = {k.removeprefix("heldout_"): v for k, v in stage.metrics.items() if k.startswith("heldout_")}
-        found += _held_out(stage.round, promised)
-        drift = calibration_drift(
-            [row for row in rows if row.round <= stage.round], stage.round, promised, maximise=maximise
-        )
-        before = [f for f in found if f.kind == "calibration_drift"][-1:]
-        again = _narrow_alone(drift) and bool(before) and _narrow_alone(before[0])
-        more = (
-            f" Round {before[0].round} had this finding too, so new data alone do not mend it: choose another "
-            "`proxy.kind`, its features or its `calibration`, and begin anew with --fresh (measurements are kept)."
-            if again
-            else ""
-        )
-        found.append(Finding(drift.round, drift.kind, drift.level, drift.message + more, drift.figures))
+        for goal in goals:
+            name = goal.name if len(goals) > 1 else ""
+            before = [f for f in found if f.kind == "calibration_drift" and f.objective == name][-1:]
+            read = [read_as(row, goal) for row in rows] if name else rows
+            told = _of_objective(read, stage, goal, f"{name}/heldout_" if name else "heldout_", before)
+            found += [_named(finding, name) for finding in told]
         found += idle_sources(rows, every, stage.round)
     return found
+
+
+def _of_objective(
+    rows: Sequence[CandidateRow], stage: StageRow, goal: Goal, prefix: str, before: Sequence[Finding]
+) -> list[Finding]:
+    """Return the findings on the predictions of one objective in a round.
+
+    Args:
+        rows: the campaign's candidates as the objective's own campaign would have them.
+        stage: that trained the proxy.
+        goal: of the objective.
+        prefix: of the metrics of its proxy.
+        before: the drift of an earlier round, where there is one.
+    """
+    promised = {k.removeprefix(prefix): v for k, v in stage.metrics.items() if k.startswith(prefix)}
+    drift = calibration_drift([row for row in rows if row.round <= stage.round], stage.round, promised, goal)
+    again = _narrow_alone(drift) and bool(before) and _narrow_alone(before[0])
+    more = (
+        f" Round {before[0].round} had this finding too, so new data alone do not mend it: choose another "
+        "`proxy.kind`, its features or its `calibration`, and begin anew with --fresh (measurements are kept)."
+        if again
+        else ""
+    )
+    found = Finding(drift.round, drift.kind, drift.level, drift.message + more, drift.figures)
+    return [*_held_out(stage.round, promised), found]
+
+
+def _named(finding: Finding, name: str) -> Finding:
+    """Return a finding that says whose it is, where there are several objectives."""
+    message = f"Objective {name}: {finding.message[:1].lower()}{finding.message[1:]}" if name else finding.message
+    return replace(finding, objective=name, message=message)
 
 
 def idle_sources(rows: Sequence[CandidateRow], stages: Iterable[StageRow], round: int) -> list[Finding]:
@@ -134,18 +161,16 @@ def worst(found: Iterable[Finding]) -> Level:
     return next((level for level in (Level.WARNING, Level.GOOD) if level in levels), Level.UNKNOWN)
 
 
-def calibration_drift(
-    rows: Sequence[CandidateRow], round: int, promised: Mapping[str, float], *, maximise: bool
-) -> Finding:
+def calibration_drift(rows: Sequence[CandidateRow], round: int, promised: Mapping[str, float], goal: Goal) -> Finding:
     """Compare what was predicted of the acquisition arm's purchases with what was then measured.
 
     The verdict is on all rounds so far, for a single one says little; the last one stands beside it.
 
     Args:
-        rows: candidates of the rounds so far, both arms.
+        rows: candidates of the rounds so far, both arms, as the objective's own campaign would have them.
         round: the last of them.
         promised: held-out figures of its proxy: `coverage_90`, `nll`, `rms_z`, as far as there are.
-        maximise: whether larger values are better.
+        goal: of the objective.
     """
     used = predicted_and_measured(rows)
     acquired = [row for row in used if row.arm != Arm.CONTROL]
@@ -163,7 +188,7 @@ def calibration_drift(
     alone = drift_figures(here) if len(here) >= FEWEST else {}
     first = min(row.round for row in acquired)
     told = _told(first, round, overall, here, used, promised)
-    trouble = _trouble(overall, alone or overall, promised, maximise)
+    trouble = _trouble(overall, alone or overall, promised, _better_side(goal))
     level = Level.WARNING if trouble else Level.GOOD
     figures = {**overall, **{f"last_{key}": value for key, value in alone.items()}}
     return Finding(round, "calibration_drift", level, f"{told} {trouble or 'The predictions hold.'}", figures)
@@ -260,17 +285,22 @@ def _percent(share: float) -> str:
 
 
 def _trouble(
-    overall: Mapping[str, float], last: Mapping[str, float], promised: Mapping[str, float], maximise: bool
+    overall: Mapping[str, float], last: Mapping[str, float], promised: Mapping[str, float], better: int
 ) -> str:
-    """Return what is wrong and what to do, or an empty string."""
+    """Return what is wrong and what to do, or an empty string; larger values are better (1), worse (-1) or neither."""
     n, mean = last["n"], last["mean_z"]
     low = whole(overall["coverage_90"] * overall["n"]) < expected_inside(whole(overall["n"]))[0]
     rms = overall["rms_z"]
     spread = chi_square_sigmas(overall["n"], rms / max(promised.get("rms_z", 1.0), 1.0))
     if abs(mean) > 0.5 and abs(mean) * math.sqrt(n) > _SIGMAS * max(1.0, promised.get("rms_z", 1.0)):
-        worse = (mean < 0) == maximise
+        worse = (mean < 0) == (better > 0)
         side = "below" if mean < 0 else "above"
         what = f"Measured values are on average {abs(mean):.1f} predicted deviations {side} the predictions: the proxy "
+        if not better:
+            return what + (
+                "is off to one side for what it chooses. The new measurements correct it in the next round; to stay "
+                "where it can be believed set `proxy.domain.min_similarity`."
+            )
         return what + (
             "promises too much for what it chooses. The new measurements correct it in the next round; to buy less on "
             "promises, set `proxy.domain.min_similarity` or give the deviation less weight in `acquisition`."
@@ -291,6 +321,13 @@ def _trouble(
             "`acquisition`; if `proxy.calibration` is none, set it to variance."
         )
     return ""
+
+
+def _better_side(goal: Goal) -> int:
+    """Return 1 where larger values are better, -1 where smaller ones are, 0 where it depends."""
+    if goal.target is not None or (not goal.sign and goal.at_least is not None and goal.at_most is not None):
+        return 0
+    return goal.sign or (1 if goal.at_least is not None else -1)
 
 
 def _held_out(round: int, promised: Mapping[str, float]) -> list[Finding]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from data.goals import Goals
 from data.ledger.campaigns import (
     Campaign,
     CampaignState,
@@ -26,7 +27,7 @@ from data.ledger.campaigns import (
     slug_of,
     stage_of,
 )
-from data.ledger.continuation import refuse_other_campaign, refuse_similar_name
+from data.ledger.continuation import record, refuse_other_campaign, refuse_similar_name
 from data.ledger.engine import clean_text, ledger_engine, patient, patiently, repeatedly, transaction
 from data.ledger.migration import migrate
 from data.ledger.processes import described_owner
@@ -34,17 +35,23 @@ from data.ledger.queries import (
     BEST_VALUES,
     BOOKED,
     CANDIDATES,
+    CANDIDATES_WITH_CALLS,
+    CORRECTED,
     COURSE,
     LAST_ROUND,
     LOCK,
     NO_LAST,
+    REVISIONS,
     SPENT,
     UNCERTAIN,
+    Past,
+    gathered,
     top_queries,
 )
 from data.ledger.schema import campaigns, candidates, oracle_calls, stages
+from data.ledger.summary import standing
 from data.masking import masked
-from data.records import CandidateRow, RoundSummary, Standing
+from data.records import Arm, CandidateRow, JsonDict, RoundSummary, Standing
 
 if TYPE_CHECKING:
     from data.config import CampaignConfig
@@ -136,7 +143,12 @@ class Ledger:
 
     @patient
     def begin_campaign(
-        self, config: CampaignConfig, base: Path, *, fresh: bool = False, oracle: Mapping[str, str] | None = None
+        self,
+        config: CampaignConfig,
+        base: Path,
+        *,
+        fresh: bool = False,
+        oracles: Sequence[Mapping[str, str]] | None = None,
     ) -> Campaign:
         """Return the campaign of this name: the one that exists, with rounds and budget as now given, or a new one.
 
@@ -144,7 +156,7 @@ class Ledger:
             config: the whole configuration.
             base: folder from which the relative paths in it start.
             fresh: begin the name anew; the earlier generation and its measurements stay in the ledger.
-            oracle: all that decides the oracle's values, by name; None: not looked at.
+            oracles: all that decides the values of each oracle, by name; None: not looked at.
 
         Raises:
             LedgerError: a stage of it is finished, and it was begun with another configuration, in another folder that
@@ -156,7 +168,7 @@ class Ledger:
                 "config": json.dumps(config.to_json()),
                 "identity": config.identity(),
                 "base": str(base),
-                "oracle": "" if oracle is None else json.dumps(oracle, sort_keys=True),
+                "oracle": record(oracles),
             }
             if row is None or fresh:
                 if row is None:
@@ -172,7 +184,7 @@ class Ledger:
                 connection.execute(sa.insert(campaigns).values(values))
             else:
                 if _has_begun(connection, row["id"]):
-                    refuse_other_campaign(dict(row), config, base, oracle, _identities(connection, row["id"]))
+                    refuse_other_campaign(dict(row), config, base, oracles, _identities(connection, row["id"]))
                 connection.execute(sa.update(campaigns).where(campaigns.c.id == row["id"]).values(values))
         return self.campaign(config.name)
 
@@ -226,6 +238,13 @@ class Ledger:
         """Return what a campaign has booked with all its oracles; imported values are not counted."""
         with self.read() as connection:
             return spent_of(connection, campaign_id)
+
+    @patient
+    def corrected(self, campaign_id: int) -> list[JsonDict]:
+        """Return what answers of a campaign were before they were corrected, oldest first, with what they are now."""
+        with self.read() as connection:
+            rows = connection.execute(sa.text(CORRECTED), {"campaign_id": campaign_id}).mappings()
+            return [dict(row) for row in rows]
 
     @patient
     def uncertain(self) -> dict[str, int]:
@@ -298,8 +317,9 @@ class Ledger:
         Args:
             campaign_id: whose.
             round: 0 for the initial design.
-            rows: object_id, object, arm, source, predicted_mean, predicted_std, score, novelty, and the compound that
-                their space tells; in batch order.
+            rows: object_id, object, arm, source, predicted_mean, predicted_std, score, novelty, the compound that
+                their space tells, and `predicted`, JSON of what is predicted of each of several objectives; in batch
+                order.
 
         Raises:
             LedgerError: the round already has another batch.
@@ -307,7 +327,9 @@ class Ledger:
         with self.write() as connection:
             existing = connection.scalars(
                 sa.select(candidates.c.object_id)
-                .where(candidates.c.campaign_id == campaign_id, candidates.c.round == round)
+                .where(
+                    candidates.c.campaign_id == campaign_id, candidates.c.round == round, candidates.c.arm != Arm.TOLD
+                )
                 .order_by(candidates.c.position)
             ).all()
             if existing:
@@ -318,39 +340,53 @@ class Ledger:
                     )
                 return
             values = [
-                {"campaign_id": campaign_id, "round": round, "position": i, "compound": None, **row}
+                {"campaign_id": campaign_id, "round": round, "position": i, "compound": None, "predicted": None, **row}
                 for i, row in enumerate(rows)
             ]
             if values:
                 connection.execute(sa.insert(candidates), values)
 
     @patient
-    def candidates(self, campaign_id: int, first: int = 0, last: int = NO_LAST) -> list[CandidateRow]:
+    def candidates(
+        self, campaign_id: int, first: int = 0, last: int = NO_LAST, *, as_of: int | None = None
+    ) -> list[CandidateRow]:
         """Return the candidates of a campaign's rounds with their measurements, by round and position.
 
         Args:
             campaign_id: whose.
             first: round.
             last: round, itself included.
+            as_of: round at whose end the answers are looked at, where answers come later; None: as they are now.
         """
+        given = {"campaign_id": campaign_id, "first": first, "last": last}
+        campaign = self.campaign_by_id(campaign_id)
         with self.read() as connection:
-            given = {"campaign_id": campaign_id, "first": first, "last": last}
-            return [CandidateRow(*row) for row in connection.execute(sa.text(CANDIDATES), given)]
+            if campaign.readings.plain:
+                return [CandidateRow(*row) for row in connection.execute(sa.text(CANDIDATES), given)]
+            rows = connection.execute(sa.text(CANDIDATES_WITH_CALLS), given).all()
+            past = None
+            if as_of is not None and campaign.readings.later:
+                past = Past(as_of, connection.execute(sa.text(REVISIONS), {"campaign_id": campaign_id}).all())
+            return gathered(rows, campaign.readings, campaign.goals.main.name, past)
 
     @patient
     def course(self, campaign_id: int) -> list[CandidateRow]:
-        """Return the candidates without their texts: what summaries and findings need of them."""
+        """Return the candidates, without texts where there are many: what summaries and findings need of them."""
+        if not self.campaign_by_id(campaign_id).readings.plain:
+            return self.candidates(campaign_id)
         with self.read() as connection:
             rows = connection.execute(sa.text(COURSE), {"campaign_id": campaign_id})
             return [CandidateRow(*row) for row in rows]
 
     @patient
-    def standing(self, campaign_id: int, *, maximise: bool) -> Standing:
-        """Return how far a campaign is and its best values, without reading its candidates."""
+    def standing(self, campaign_id: int, goals: Goals) -> Standing:
+        """Return how far a campaign is and its best values; of one plain objective without reading its candidates."""
+        if not (goals.plain and self.campaign_by_id(campaign_id).readings.plain):
+            return standing(self.course(campaign_id), goals)
         given = {"campaign_id": campaign_id, "n": RoundSummary.TOP}
         with self.read() as connection:
             last = connection.scalar(sa.text(LAST_ROUND), given)
-            return Standing.of(last, list(connection.scalars(sa.text(BEST_VALUES[maximise]), given)))
+            return Standing.of(last, list(connection.scalars(sa.text(BEST_VALUES[goals.main.sign > 0]), given)))
 
     @patient
     def ids_before(self, campaign_id: int, round: int) -> set[str]:
@@ -362,12 +398,14 @@ class Ledger:
             return set(connection.scalars(query))
 
     @patient
-    def top(self, campaign_id: int, n: int, *, maximise: bool) -> list[CandidateRow]:
-        """Return the first n candidates in the order of `data.ledger.summary.ranked`, without reading all of them."""
+    def top(self, campaign_id: int, n: int, goals: Goals) -> list[CandidateRow]:
+        """Return the first n candidates in the order of `Goals.ranked`; of one plain objective without reading all."""
+        if not (goals.plain and self.campaign_by_id(campaign_id).readings.plain):
+            return goals.ranked(self.candidates(campaign_id))[:n]
         found: list[CandidateRow] = []
         with self.read() as connection:
             ids = 'COLLATE "C"' if connection.dialect.name == "postgresql" else ""
-            for query in top_queries(maximise=maximise, ids=ids):
+            for query in top_queries(maximise=goals.main.sign > 0, ids=ids):
                 if len(found) < n:
                     given = {"campaign_id": campaign_id, "n": n - len(found)}
                     found += [CandidateRow(*row) for row in connection.execute(sa.text(query), given)]
@@ -383,6 +421,8 @@ class Ledger:
             campaign_id: whose.
             compounds: as the space of the objects tells them.
         """
+        if not self.campaign_by_id(campaign_id).readings.plain:
+            return [row for row in self.candidates(campaign_id) if row.compound is None or row.compound in compounds]
         newest = (
             sa.select(sa.func.max(oracle_calls.c.id))
             .where(

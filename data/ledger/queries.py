@@ -1,6 +1,16 @@
 """Queries that both ways into the ledger use: `ledger.py` and, for `discover status`, `view.py`."""
 
-HEAD = "0005"
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+from data.readings import CallRow, Readings, together
+from data.records import CallState, CandidateRow
+
+HEAD = "0006"
 """Revision of the tables that this code works with."""
 
 CAMPAIGNS = "SELECT * FROM campaigns ORDER BY id"
@@ -18,6 +28,20 @@ LEFT JOIN oracle_calls o ON o.id = (
     SELECT MAX(x.id) FROM oracle_calls x WHERE x.campaign_id = c.campaign_id AND x.object_id = c.object_id)
 WHERE c.campaign_id = :campaign_id
 """
+
+# One row per candidate, oracle of its campaign and replicate, the newest call of each.
+CANDIDATES_WITH_CALLS = """
+SELECT c.object_id AS id, c.object, c.round, c.position, c.arm, c.source, c.predicted_mean, c.predicted_std, c.score,
+       c.novelty, c.compound, c.predicted, o.part, o.value, o.state, o.error, o.message, o.origin, o.outputs, o.id,
+       o.replicate, o.entered
+FROM candidates c
+LEFT JOIN oracle_calls o ON o.campaign_id = c.campaign_id AND o.object_id = c.object_id AND NOT EXISTS (
+    SELECT 1 FROM oracle_calls x WHERE x.campaign_id = o.campaign_id AND x.object_id = o.object_id
+    AND x.part = o.part AND x.replicate = o.replicate AND x.id > o.id)
+WHERE c.campaign_id = :campaign_id AND c.round BETWEEN :first AND :last
+ORDER BY c.round, c.position, o.part, o.replicate
+"""
+"""For campaigns that read several values; `gathered` makes one candidate of the rows of each."""
 
 CANDIDATES = f"{_CANDIDATE}{_NEWEST}AND c.round BETWEEN :first AND :last ORDER BY c.round, c.position"
 
@@ -68,6 +92,80 @@ GROUP BY p.id, p.name, p.generation ORDER BY p.id
 """Reused values whose measurement nobody made: an earlier version took them over from another one."""
 
 LOCK = "SELECT * FROM locks WHERE campaign_id = :campaign_id"
+
+
+REVISIONS = """
+SELECT r.call_id, r.value, r.state, r.error, r.message, r.outputs, r.entered FROM revisions r
+JOIN oracle_calls o ON o.id = r.call_id WHERE o.campaign_id = :campaign_id ORDER BY r.id
+"""
+"""What answers of a campaign were before they were corrected."""
+
+
+CORRECTED = """
+SELECT o.object_id, o.object, o.part, o.replicate, r.value, r.outputs, r.error, r.message, r.told_by, r.told_at,
+       r.replaced_at, o.told_by AS replaced_by, o.value AS value_now, o.outputs AS outputs_now, o.message AS message_now
+FROM revisions r JOIN oracle_calls o ON o.id = r.call_id WHERE o.campaign_id = :campaign_id ORDER BY r.id
+"""
+"""The same, with what they are now, for people."""
+
+
+def gathered(
+    rows: Iterable[Sequence[Any]], readings: Readings, main: str, past: Past | None = None
+) -> list[CandidateRow]:
+    """Return the candidates of the rows of `CANDIDATES_WITH_CALLS`, in their order.
+
+    Args:
+        rows: as the database gives them.
+        readings: of the campaign.
+        main: the objective whose value stands for a candidate where there is room for one.
+        past: None takes the answers as they are now.
+    """
+    found = []
+    for _, of_one in groupby(rows, key=lambda row: (row[2], row[3])):
+        several = list(of_one)
+        id, obj, round, position, arm, source, mean, std, score, novelty, compound, predicted = several[0][:12]
+        row = CandidateRow(
+            id, obj, None, round, position, arm, source, mean, std, score, novelty, compound=compound
+        )._replace(predicted=None if predicted is None else {k: (m, s) for k, (m, s) in json.loads(predicted).items()})
+        calls = []
+        for part, value, state, error, message, origin, outputs, call_id, replicate, entered in (
+            one[12:] for one in several
+        ):
+            if state is None:
+                continue
+            named = None if outputs is None else json.loads(outputs)
+            call = CallRow(part, value, state, error, message or "", origin, named, replicate)
+            calls.append(call if past is None else past.seen(call, call_id, entered))
+        found.append(together(row, calls, readings, main))
+    return found
+
+
+class Past:
+    """Answers as they were at the end of a round.
+
+    Args:
+        round: of which the data are asked for.
+        revisions: the rows of `REVISIONS`.
+    """
+
+    def __init__(self, round: int, revisions: Iterable[Sequence[Any]]) -> None:
+        self._round = round
+        self._earlier: dict[int, tuple[Any, ...]] = {}
+        for call_id, *answer, entered in revisions:
+            if entered is not None and entered <= round:
+                self._earlier[call_id] = tuple(answer)
+
+    def seen(self, call: CallRow, call_id: int, entered: int | None) -> CallRow:
+        """Return a call as it was: an answer that had not entered by then is not there, or is what it was before."""
+        if entered is not None and entered <= self._round:
+            return call
+        if call_id not in self._earlier:
+            answered = call.state in (CallState.DONE, CallState.FAILED, CallState.ABANDONED)
+            unseen = CallRow(call.part, None, CallState.SUBMITTED, None, "", call.origin, None, call.replicate)
+            return unseen if answered else call
+        value, state, error, message, outputs = self._earlier[call_id]
+        named = None if outputs is None else json.loads(outputs)
+        return CallRow(call.part, value, state, error, message or "", call.origin, named, call.replicate)
 
 
 def top_queries(*, maximise: bool, ids: str) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ oracle_calls = Table(
     ),  # hash of all that decides a value; `legacy:...` is never taken over
     Column("version", _foreign(255), nullable=False),  # for people
     Column("object_id", String(64), nullable=False),
-    Column("fidelity", String(64), nullable=False, default=""),
+    Column("part", String(64), nullable=False, default=""),  # which oracle of the campaign: empty the first, 1, 2, ...
     Column("replicate", Integer, nullable=False, default=0),
     Column("object", Text, nullable=False),
     # called | imported (came with a label) | reused (bought before) | awaited (another campaign is buying it)
@@ -66,12 +66,15 @@ oracle_calls = Table(
     Column("attempts", Integer, nullable=False, default=0),
     Column("cost", Float, nullable=False, default=0.0),
     Column("value", Float),
+    Column("outputs", Text),  # JSON, name -> value, of an oracle that answers with several; `value` is null then
     Column("error", _foreign(32)),
     Column("message", Text, nullable=False, default=""),
     Column("seconds", Float, nullable=False, default=0.0),
     Column("reserved_at", String(32), nullable=False),
     Column("completed_at", String(32)),
-    UniqueConstraint("campaign_id", "identity", "object_id", "fidelity", "replicate"),
+    Column("entered", Integer),  # round whose data the answer belongs to; null: it has not entered any yet
+    Column("told_by", Text),  # who told it, of an oracle whose answers come later
+    UniqueConstraint("campaign_id", "identity", "object_id", "part", "replicate"),
     Index("oracle_calls_of_object", "campaign_id", "object_id"),
     Index("oracle_calls_by_identity", "identity", "object_id"),
     Index("oracle_calls_of_round", "campaign_id", "round", "state"),
@@ -94,9 +97,29 @@ candidates = Table(
     Column("score", Float),
     Column("novelty", Float),
     Column("compound", String(27)),  # standard InChIKey, empty where there is none; null in rows of earlier revisions
+    # JSON, objective -> mean and deviation, of campaigns with several
+    Column("predicted", Text),
     UniqueConstraint("campaign_id", "object_id"),
     UniqueConstraint("campaign_id", "round", "position"),
     Index("candidates_of_compound", "campaign_id", "compound"),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("call_id", Integer, ForeignKey("oracle_calls.id"), nullable=False),
+    # What the answer was before it was corrected.
+    Column("state", String(16), nullable=False),
+    Column("value", Float),
+    Column("outputs", Text),
+    Column("error", _foreign(32)),
+    Column("message", Text, nullable=False),
+    Column("entered", Integer),
+    Column("told_by", Text),
+    Column("told_at", String(32)),
+    Column("replaced_at", String(32), nullable=False),
+    Index("revisions_of_call", "call_id"),
 )
 
 stages = Table(

@@ -5,23 +5,38 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
 
+from data.goals import Goal, Goals
 from data.ledger.campaigns import StageRow
-from data.records import Arm, ArmFigures, CallState, CandidateRow, RoundSummary, SourceFigures
-from data.wording import spread
+from data.pareto import Vector, hypervolume, undominated
+from data.records import (
+    Arm,
+    ArmFigures,
+    ArmVolumes,
+    CallState,
+    CandidateRow,
+    RoundSummary,
+    SourceFigures,
+    Standing,
+)
+from data.wording import figure, spread
 
 
 class Course:
     """Summaries of a campaign round by round, each row looked at once.
 
     Args:
-        maximise: whether larger values are better.
+        goals: of its objectives.
     """
 
-    def __init__(self, *, maximise: bool) -> None:
-        self.maximise = maximise
+    def __init__(self, goals: Goals) -> None:
+        self.goals = goals
         self._calls = 0
         self._best: list[float] = []
+        self._best_of: Mapping[str, float] = {}
+        self._volume = _Volume(goals) if goals.several else None
 
     def add(self, round: int, rows: Sequence[CandidateRow]) -> RoundSummary:
         """Return the summary after one more round.
@@ -30,40 +45,124 @@ class Course:
             round: after all that were added; 0 for the initial design.
             rows: its candidates, as `Ledger.candidates` gives them.
         """
-        measured = _values(rows)
-        self._calls += sum(map(is_call, rows))
-        self._best = sorted([*self._best, *measured], reverse=self.maximise)[: RoundSummary.TOP]
+        goals = self.goals
+        self._calls += sum(row.calls for row in rows if is_call(row))
+        self._best = best_values([*self._best, *_values(rows, goals)], goals.main)
+        self._volume = None if self._volume is None else self._volume.after(rows)
+        self._best_of = self._bests(rows)
         return RoundSummary(
             round=round,
             calls=self._calls,
             best=self._best[0] if self._best else None,
-            top10_mean=RoundSummary.top_mean(self._best, maximise=self.maximise),
-            acquisition_mean=_mean(rows, Arm.ACQUISITION),
-            control_mean=_mean(rows, Arm.CONTROL),
+            top10_mean=sum(self._best) / len(self._best) if self._best else None,
+            acquisition_mean=_mean(rows, Arm.ACQUISITION, goals),
+            control_mean=_mean(rows, Arm.CONTROL, goals),
             failed=sum(row.state == CallState.FAILED for row in rows),
             metrics={},
-            acquisition=arm_figures(rows, Arm.ACQUISITION),
-            control=arm_figures(rows, Arm.CONTROL),
+            acquisition=arm_figures(rows, Arm.ACQUISITION, goals),
+            control=arm_figures(rows, Arm.CONTROL, goals),
+            feasible=feasible_share(rows, goals),
+            acquisition_feasible=feasible_share(_of_arm(rows, Arm.ACQUISITION), goals),
+            control_feasible=feasible_share(_of_arm(rows, Arm.CONTROL), goals),
+            best_of=self._best_of if goals.several else None,
+            front=None if self._volume is None else len(self._volume.front),
+            hypervolume=None if self._volume is None else self._volume.hypervolume,
+            volumes=None if self._volume is None else self._volume.by_arm(),
         )
 
+    def _bests(self, rows: Sequence[CandidateRow]) -> Mapping[str, float]:
+        if not self.goals.several:
+            return {}
+        values = [self._best_of, *(self.goals.values(row) for row in rows if self.goals.eligible(row))]
+        wanted = [self.goals[k] for k in self.goals.improved]
+        return {
+            goal.name: max((one[goal.name] for one in values if goal.name in one), key=goal.signed)
+            for goal in wanted
+            if any(goal.name in one for one in values)
+        }
 
-def summarise(rows: Sequence[CandidateRow], round: int, *, maximise: bool) -> RoundSummary:
+
+def best_values(values: Iterable[float], goal: Goal) -> list[float]:
+    """Return the best values of an objective, best first: at most as many as the mean of the best is of."""
+    return sorted(values, key=goal.signed, reverse=True)[: RoundSummary.TOP]
+
+
+DRAWS = 32
+"""Equally many calls of the larger arm are drawn so often; what they reach on average is compared."""
+
+
+@dataclass(frozen=True)
+class _Volume:
+    """The front of a campaign so far, and what each arm has added to that of the initial design."""
+
+    goals: Goals
+    reference: Vector | None = None
+    front: tuple[Vector, ...] = ()
+    hypervolume: float = 0.0
+    initial: tuple[Vector, ...] = ()
+    """The front of the initial design."""
+    arms: tuple[tuple[Vector | None, ...], tuple[Vector | None, ...]] = ((), ())
+    """Of each call of the acquisition and of the control arm what was measured; None: it failed or broke a limit."""
+
+    def after(self, rows: Sequence[CandidateRow]) -> _Volume:
+        """Return the same after more rows."""
+        reference = self.reference or self.goals.reference(rows)
+        front = self._joined(self.front, rows)
+        acquisition, control = (
+            (*before, *self._outcomes(_of_arm(rows, arm)))
+            for before, arm in zip(self.arms, (Arm.ACQUISITION, Arm.CONTROL), strict=True)
+        )
+        # Where the box grows, rounding may take what nothing else can.
+        volume = max(self.hypervolume, 0.0 if reference is None else hypervolume(front, reference))
+        initial = self._joined(self.initial, _of_arm(rows, Arm.INITIAL))
+        return _Volume(self.goals, reference, front, volume, initial, (acquisition, control))
+
+    def by_arm(self) -> ArmVolumes | None:
+        """Return what both arms reach by equally many calls, those of the smaller arm."""
+        n = min(map(len, self.arms))
+        if not n or self.reference is None:
+            return None
+        acquisition, control = (self._reached(outcomes, n) for outcomes in self.arms)
+        return ArmVolumes(n, acquisition, control)
+
+    def _reached(self, outcomes: Sequence[Vector | None], n: int) -> float:
+        """Return the hypervolume of the initial design and n calls: on average over draws where there are more."""
+        draws = [outcomes] if len(outcomes) == n else [Random(i).sample(outcomes, n) for i in range(DRAWS)]
+        reference = self.reference or ()
+        reached = [hypervolume([*self.initial, *filter(None, drawn)], reference) for drawn in draws]
+        return math.fsum(reached) / len(reached)
+
+    def _outcomes(self, rows: Iterable[CandidateRow]) -> list[Vector | None]:
+        answered = (row for row in rows if is_call(row) and row.state in (CallState.DONE, CallState.FAILED))
+        return [self.goals.vector(row) if self.goals.eligible(row) else None for row in answered]
+
+    def _joined(self, front: Sequence[Vector], rows: Iterable[CandidateRow]) -> tuple[Vector, ...]:
+        every = [*front, *(self.goals.vector(row) for row in rows if self.goals.eligible(row))]
+        return tuple(every[i] for i in undominated(every))
+
+
+def summarise(rows: Sequence[CandidateRow], round: int, goals: Goals) -> RoundSummary:
     """Summarise a round.
 
     Args:
         rows: the campaign's candidates, as `Ledger.candidates` gives them; later rounds are ignored.
         round: 0 for the initial design.
-        maximise: whether larger values are better.
+        goals: of its objectives.
     """
-    course = Course(maximise=maximise)
+    course = Course(goals)
     course.add(round - 1, [row for row in rows if row.round < round])
     return course.add(round, [row for row in rows if row.round == round])
 
 
-def summaries(rows: Iterable[CandidateRow], *, maximise: bool) -> list[RoundSummary]:
+def summaries(rows: Iterable[CandidateRow], goals: Goals) -> list[RoundSummary]:
     """Summarise every round that has candidates."""
-    course, rounds = Course(maximise=maximise), by_round(rows)
+    course, rounds = Course(goals), by_round(rows)
     return [course.add(round, rounds[round]) for round in sorted(rounds)]
+
+
+def standing(rows: Sequence[CandidateRow], goals: Goals) -> Standing:
+    """Return how far a campaign is, and its best values."""
+    return Standing.of(max((row.round for row in rows), default=None), best_values(_values(rows, goals), goals.main))
 
 
 def by_round(rows: Iterable[CandidateRow]) -> dict[int, list[CandidateRow]]:
@@ -72,20 +171,6 @@ def by_round(rows: Iterable[CandidateRow]) -> dict[int, list[CandidateRow]]:
     for row in rows:
         found.setdefault(row.round, []).append(row)
     return found
-
-
-def ranked(rows: Sequence[CandidateRow], *, maximise: bool) -> list[CandidateRow]:
-    """Return the candidates best first: measured by value, then unmeasured by predicted mean, then failed ones."""
-
-    def key(row: CandidateRow) -> tuple[int, float, str]:
-        sign = -1.0 if maximise else 1.0
-        if row.value is not None:
-            return (0, sign * row.value, row.id)
-        group = 2 if row.state in (CallState.FAILED, CallState.ABANDONED) else 1
-        mean = row.predicted_mean
-        return (group, 0.0 if mean is None else sign * mean, row.id)
-
-    return sorted(rows, key=key)
 
 
 IMPORTED = "imported"
@@ -97,9 +182,9 @@ def is_call(row: CandidateRow) -> bool:
     return row.origin not in (None, IMPORTED)
 
 
-def arm_figures(rows: Sequence[CandidateRow], arm: Arm) -> ArmFigures | None:
-    """Return what an arm measured in some rows, or None if it measured nothing."""
-    values = _values(row for row in rows if row.arm == arm)
+def arm_figures(rows: Sequence[CandidateRow], arm: Arm, goals: Goals) -> ArmFigures | None:
+    """Return what an arm measured in some rows and what keeps to the limits, or None if there is nothing."""
+    values = _values(_of_arm(rows, arm), goals)
     if not values:
         return None
     n, mean = len(values), math.fsum(values) / len(values)
@@ -107,6 +192,12 @@ def arm_figures(rows: Sequence[CandidateRow], arm: Arm) -> ArmFigures | None:
         return ArmFigures(1, mean, None)
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
     return ArmFigures(n, mean, student(n - 1) * deviation / math.sqrt(n))
+
+
+def feasible_share(rows: Iterable[CandidateRow], goals: Goals) -> float | None:
+    """Return the share of what was measured that keeps to the limits, None where there are none or nothing was."""
+    measured = [row for row in rows if row.state == CallState.DONE and goals.measured(row)] if goals.limited else []
+    return sum(map(goals.eligible, measured)) / len(measured) if measured else None
 
 
 def arm_text(figures: ArmFigures | None) -> str:
@@ -119,6 +210,14 @@ def arm_text(figures: ArmFigures | None) -> str:
     return f"{spread(figures.mean, figures.half if figures.n >= FEWEST else None)} (n {figures.n})"
 
 
+def volumes_told(volumes: ArmVolumes) -> str:
+    """Return a sentence on what both arms have added to the front of the initial design."""
+    return (
+        f"Hypervolume of the initial design and {volumes.n} calls of an arm: {figure(volumes.acquisition)} with the "
+        f"acquisition arm, {figure(volumes.control)} with the control arm."
+    )
+
+
 FEWEST = 3
 """Values of which an interval of their mean is shown."""
 
@@ -126,8 +225,8 @@ FEWEST = 3
 def by_source(
     rows: Sequence[CandidateRow],
     stages: Iterable[StageRow],
+    goals: Goals,
     *,
-    maximise: bool,
     family: Callable[[str], str] | None = None,
 ) -> list[SourceFigures]:
     """Return what each source proposed and what came of it, in one order whatever that of the rows.
@@ -137,10 +236,10 @@ def by_source(
     Args:
         rows: the campaign's candidates.
         stages: its finished stages; `propose` and `screen` counted their candidates by source.
-        maximise: whether larger values are better.
+        goals: of its objectives; values are those of the main one.
         family: of an object, to count the families of hits; None: they are not counted.
     """
-    hits = best_tenth(rows, maximise=maximise)
+    hits = best_tenth(rows, goals)
     counts: dict[str, dict[str, int]] = {"propose": {}, "screen": {}}
     for stage in stages:
         for key, value in stage.metrics.items():
@@ -156,7 +255,7 @@ def by_source(
     first = {source: min((row.round, _ARMS.index(row.arm)) for row in mine) for source, mine in bought.items()}
     for source in dict.fromkeys([*sorted(first, key=lambda name: (first[name], name)), *counts["propose"]]):
         mine = bought.get(source, [])
-        values = _values(mine)
+        values = _values(mine, goals)
         out.append(
             SourceFigures(
                 source=source,
@@ -164,7 +263,7 @@ def by_source(
                 screened=counts["screen"].get(source, 0 if source in counts["propose"] and counts["screen"] else None),
                 bought=sum(map(is_call, mine)),
                 mean=math.fsum(values) / len(values) if values else None,
-                best=(max(values) if maximise else min(values)) if values else None,
+                best=max(values, key=goals.main.signed) if values else None,
                 hits=sum(row.id in hits for row in mine),
                 families=None if family is None else len({family(row.object) for row in mine if row.id in hits}),
             )
@@ -172,11 +271,11 @@ def by_source(
     return out
 
 
-def best_tenth(rows: Sequence[CandidateRow], *, maximise: bool) -> set[str]:
-    """Return the identities of the best tenth of what was measured, at least one where anything was."""
-    measured = [row for row in rows if row.state == CallState.DONE and row.value is not None]
-    order = sorted(measured, key=lambda row: ((row.value or 0.0) * (-1.0 if maximise else 1.0), row.id))
-    return {row.id for row in order[: max(1, round(len(measured) / 10))]}
+def best_tenth(rows: Sequence[CandidateRow], goals: Goals) -> set[str]:
+    """Return the identities of the best tenth of what was measured, at least one; of these what keeps to the limits."""
+    measured = [row for row in rows if row.state == CallState.DONE and goals.measured(row)]
+    first = goals.ranked(measured)[: max(1, round(len(measured) / 10))]
+    return {row.id for row in first if goals.eligible(row)}
 
 
 _ARMS = tuple(Arm)
@@ -242,10 +341,19 @@ _STUDENT = (
 )  # fmt: skip
 
 
-def _values(rows: Iterable[CandidateRow]) -> list[float]:
-    return [row.value for row in rows if row.state == CallState.DONE and row.value is not None]
+def _values(rows: Iterable[CandidateRow], goals: Goals) -> list[float]:
+    """Return the values of the main objective of what is measured and keeps to the limits."""
+    return [
+        row.value
+        for row in rows
+        if row.state == CallState.DONE and row.value is not None and (goals.plain or goals.eligible(row))
+    ]
 
 
-def _mean(rows: Sequence[CandidateRow], arm: Arm) -> float | None:
-    values = _values(row for row in rows if row.arm == arm)
+def _of_arm(rows: Iterable[CandidateRow], arm: Arm) -> list[CandidateRow]:
+    return [row for row in rows if row.arm == arm]
+
+
+def _mean(rows: Sequence[CandidateRow], arm: Arm, goals: Goals) -> float | None:
+    values = _values(_of_arm(rows, arm), goals)
     return sum(values) / len(values) if values else None

@@ -10,12 +10,15 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from data.goals import Goals
 from data.ledger.campaigns import Campaign, LedgerError, Spent, StageRow, campaign_of, stage_of
 from data.ledger.processes import described_owner
 from data.ledger.queries import (
     BEST_VALUES,
     CAMPAIGNS,
     CANDIDATES,
+    CANDIDATES_WITH_CALLS,
+    CORRECTED,
     COURSE,
     HEAD,
     LAST_ROUND,
@@ -23,8 +26,10 @@ from data.ledger.queries import (
     NO_LAST,
     SPENT,
     STAGES,
+    gathered,
 )
-from data.records import CandidateRow, RoundSummary, Standing
+from data.ledger.summary import standing
+from data.records import CandidateRow, JsonDict, RoundSummary, Standing
 
 
 def refuse_outdated(path: Path) -> None:
@@ -93,21 +98,36 @@ class LedgerView:
 
     def candidates(self, campaign_id: int, first: int = 0, last: int = NO_LAST) -> list[CandidateRow]:
         """Return the candidates of a campaign's rounds with their measurements, as `Ledger.candidates` does."""
-        return [CandidateRow(*row) for row in self._asked(CANDIDATES, campaign_id, first=first, last=last)]
+        campaign = self._campaign_by_id(campaign_id)
+        if campaign.readings.plain:
+            return [CandidateRow(*row) for row in self._asked(CANDIDATES, campaign_id, first=first, last=last)]
+        rows = self._asked(CANDIDATES_WITH_CALLS, campaign_id, first=first, last=last)
+        return gathered(rows, campaign.readings, campaign.goals.main.name)
+
+    def _campaign_by_id(self, campaign_id: int) -> Campaign:
+        return next(campaign for campaign in self.campaigns() if campaign.id == campaign_id)
 
     def course(self, campaign_id: int) -> list[CandidateRow]:
         """Return what summaries and findings need of every candidate."""
+        if not self._campaign_by_id(campaign_id).readings.plain:
+            return self.candidates(campaign_id)
         return [CandidateRow(*row) for row in self._asked(COURSE, campaign_id)]
 
-    def standing(self, campaign_id: int, *, maximise: bool) -> Standing:
-        """Return how far a campaign is and its best values, without reading its candidates."""
+    def standing(self, campaign_id: int, goals: Goals) -> Standing:
+        """Return how far a campaign is and its best values; of one plain objective without reading its candidates."""
+        if not (goals.plain and self._campaign_by_id(campaign_id).readings.plain):
+            return standing(self.course(campaign_id), goals)
         (last,) = self._rows(LAST_ROUND, campaign_id)
-        values = self._rows(BEST_VALUES[maximise], campaign_id, n=RoundSummary.TOP)
+        values = self._rows(BEST_VALUES[goals.main.sign > 0], campaign_id, n=RoundSummary.TOP)
         return Standing.of(last["last"], [row["value"] for row in values])
 
     def stages(self, campaign_id: int) -> list[StageRow]:
         """Return the finished stages of a campaign in the order in which they ended."""
         return [stage_of(row) for row in self._rows(STAGES, campaign_id)]
+
+    def corrected(self, campaign_id: int) -> list[JsonDict]:
+        """Return what answers of a campaign were before they were corrected, oldest first, with what they are now."""
+        return self._rows(CORRECTED, campaign_id)
 
     def spent(self, campaign_id: int) -> Spent:
         """Return what the campaign has booked."""

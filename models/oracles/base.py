@@ -6,11 +6,12 @@ import json
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter  # bound before other people's modules can put another clock in its place
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from typing_extensions import TypeVar
 
 from data.config import digest
@@ -42,6 +43,18 @@ class MeasurementFailure(Exception):
     def __init__(self, error: str, message: str) -> None:
         super().__init__(message)
         self.error = error
+
+
+def _named(outputs: Any) -> Any:
+    """Let a list of names stand for outputs without units."""
+    return dict.fromkeys(outputs, "") if isinstance(outputs, list | tuple) else outputs
+
+
+Outputs = Annotated[dict[Annotated[str, Field(min_length=1)], str], BeforeValidator(_named)]
+OUTPUTS: Any = Field(
+    default={}, description="name and unit of each value, where an answer has several; a list names them without units"
+)
+"""Option of oracles that can answer with several values."""
 
 
 class OracleOptions(Options):
@@ -230,13 +243,33 @@ def measured(obj: str, value: float, started: float, digits: int | None = None) 
     return Measurement(obj, value, seconds=perf_counter() - started)
 
 
+def measured_outputs(obj: str, values: Mapping[str, float | str | None], started: float) -> Measurement:
+    """Return the measurement of several values, each a number, a sentence that says why there is none, or None.
+
+    Values that are not finite or too large are none; an object without any has failed.
+    """
+    outputs = {
+        name: value if isinstance(value, float | int) and abs(value) <= LARGEST_VALUE else None
+        for name, value in values.items()
+    }
+    seconds = perf_counter() - started
+    if any(value is not None for value in outputs.values()):
+        return Measurement(obj, None, seconds=seconds, outputs=outputs)
+    told = next((value for value in values.values() if isinstance(value, str)), None)
+    if told is not None:
+        return Measurement(obj, None, "wrong_answer", told, seconds)
+    return Measurement(
+        obj, None, "not_finite", f"The oracle answered {dict(values)}, without a finite number.", seconds
+    )
+
+
 def failed(obj: str, error: str, message: str, started: float) -> Measurement:
     """Return the measurement of a failure."""
     return Measurement(obj, None, error=error, message=message, seconds=perf_counter() - started)
 
 
 def usable(obj: str, answer: Mapping[str, Any]) -> Measurement:
-    """Return the measurement that a process answered as `{"value", "error", "message", "seconds"}`.
+    """Return the measurement that a process answered as `{"value", "outputs", "error", "message", "seconds"}`.
 
     A value that is not finite or too large becomes the failure `not_finite`, seconds that no clock gives become 0; the
     texts are made such that any file, terminal and database takes them.
@@ -251,8 +284,20 @@ def usable(obj: str, answer: Mapping[str, Any]) -> Measurement:
     if value is not None and not abs(value) <= LARGEST_VALUE:
         told = f"The oracle answered {short(str(value), 80)}; expected a finite number of at most {LARGEST_VALUE:g}."
         return Measurement(obj, None, "not_finite", told, seconds)
+    outputs = answer.get("outputs")
+    if outputs is not None:
+        if value is not None or error is not None or not _are_outputs(outputs):
+            raise TypeError(f"expected numbers by name; got {short(str(outputs), 80)}")
+        return replace(measured_outputs(obj, outputs, 0.0), seconds=seconds)
     error = None if error is None else printable(error, LONGEST_ERROR) or "unnamed"
     return Measurement(obj, None if value is None else float(value), error, printable(str(answer["message"])), seconds)
+
+
+def _are_outputs(outputs: Any) -> bool:
+    return isinstance(outputs, Mapping) and all(
+        isinstance(name, str) and not isinstance(value, bool) and isinstance(value, int | float | None)
+        for name, value in outputs.items()
+    )
 
 
 def printable(text: str, longest: int = LONGEST_MESSAGE) -> str:

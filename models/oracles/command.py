@@ -18,7 +18,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from data.records import Measurement
-from models.oracles.base import BaseOracle, OracleOptions, failed, measured
+from models.oracles.base import OUTPUTS, BaseOracle, OracleOptions, Outputs, failed, measured, measured_outputs
 from models.oracles.command_tables import CallFailure, Layout, values_of
 from models.oracles.source_files import files_parts, portable, program_parts, without_written
 from models.oracles.subprocesses import LARGEST_OUTPUT, Finished, run
@@ -32,6 +32,10 @@ _OVERHEAD = 5.0
 
 _SAID = 600
 """Characters of standard error in a message: its end, where programs say what went wrong."""
+
+
+Answer = float | str | dict[str, float | str]
+"""Of one object: its value, or a sentence that says why it has none; by name where it has several."""
 
 
 class Command(BaseOracle["Command.Options"]):
@@ -95,6 +99,7 @@ class Command(BaseOracle["Command.Options"]):
             default=None, description="column to match by; null: the space's own, such as `smiles`, or `key`"
         )
         value: str = Field(default="value", description="column of values; an empty cell is a failure of its object")
+        outputs: Outputs = OUTPUTS
         delimiter: str = Field(default=",", min_length=1, max_length=1, description="between cells")
         retries: int = Field(default=0, ge=0, le=20, description="how often a failed call is made again")
         wait: float = Field(default=1.0, ge=0, le=3600, description="seconds before a call is made again")
@@ -228,12 +233,14 @@ class Command(BaseOracle["Command.Options"]):
             return failed(obj, failure.error, str(failure), started)
         return self._measurement(obj, value, started)
 
-    def _measurement(self, obj: str, value: float | str, started: float) -> Measurement:
+    def _measurement(self, obj: str, value: Answer, started: float) -> Measurement:
+        if isinstance(value, dict):
+            return measured_outputs(obj, value, started)
         if isinstance(value, str):
             return failed(obj, "wrong_answer", value, started)
         return measured(obj, value, started)
 
-    def _repeated(self, objects: Sequence[str], keys: Sequence[str], retries: int) -> list[float | str]:
+    def _repeated(self, objects: Sequence[str], keys: Sequence[str], retries: int) -> list[Answer]:
         for left in range(retries, -1, -1):
             try:
                 return self._call(objects, keys)
@@ -244,7 +251,7 @@ class Command(BaseOracle["Command.Options"]):
                 time.sleep(self.options.wait)
         raise AssertionError("a loop over at least one try")
 
-    def _call(self, objects: Sequence[str], keys: Sequence[str]) -> list[float | str]:
+    def _call(self, objects: Sequence[str], keys: Sequence[str]) -> list[Answer]:
         """Return, per object, its value or why it has none.
 
         Raises:
@@ -268,8 +275,12 @@ class Command(BaseOracle["Command.Options"]):
             table = _read(Path(places["output"]), ended) if self._mentions("{output}") else ended.output
         options = self.options
         match = "object" if options.match == "smiles" else options.match
-        layout = Layout(match, options.column, options.value, options.delimiter, self.space)
-        return values_of(table, layout, objects, keys, _said(ended))
+        columns = tuple(options.outputs) or (options.value,)
+        layouts = [Layout(match, options.column, value, options.delimiter, self.space) for value in columns]
+        found = [values_of(table, layout, objects, keys, _said(ended)) for layout in layouts]
+        if not options.outputs:
+            return list(found[0])
+        return [dict(zip(columns, row, strict=True)) for row in zip(*found, strict=True)]
 
     @property
     def _names_keys(self) -> bool:

@@ -15,15 +15,24 @@ from itertools import islice
 from numbers import Real
 from typing import Any
 
+Number = float | None
+
 
 class WrongAnswer(Exception):
     """A function answered what is not one number per object; the message says what."""
 
 
 def numbers_of(
-    answers: Any, objects: Sequence[Any], keys: Sequence[str], nouns: Sequence[str] = ("molecule", "molecules")
-) -> list[float | WrongAnswer | None]:
+    answers: Any,
+    objects: Sequence[Any],
+    keys: Sequence[str],
+    nouns: Sequence[str] = ("molecule", "molecules"),
+    outputs: Sequence[str] = (),
+) -> list[Number | dict[str, Number] | WrongAnswer]:
     """Return, per object, the number, None where the function has none, or what is wrong with the answer.
+
+    Where outputs are named, an object has a dict of numbers: the function answers one per object, or one column or list
+    per output.
 
     Numbers belong to objects by position: a list, tuple, array, tensor or Series of one dimension, or an iterator.
 
@@ -32,22 +41,61 @@ def numbers_of(
         objects: n that were asked.
         keys: their n idempotency keys.
         nouns: one of them and several, for messages.
+        outputs: names of the values of an object; none: it has one, without a name.
 
     Raises:
         WrongAnswer: it is not one value per object as a whole.
     """
+    if outputs:
+        return _several(answers, objects, keys, nouns, outputs)
     expected = f"expected a list of {len(objects)} number(s), one per {nouns[0]}"
     values = _listed(answers, objects, keys, expected, nouns[1])
     if len(values) != len(objects):
         more = " or more" if isinstance(answers, Iterator) and len(values) > len(objects) else ""
         raise WrongAnswer(f"{len(values)}{more} values for {len(objects)} {nouns[1]}; expected one value each.")
-    numbers: list[float | WrongAnswer | None] = []
+    numbers: list[Number | dict[str, Number] | WrongAnswer] = []
     for value in values:
         try:
             numbers.append(_number(value))
         except WrongAnswer as wrong:
             numbers.append(wrong)
     return numbers
+
+
+def _several(
+    answers: Any, objects: Sequence[Any], keys: Sequence[str], nouns: Sequence[str], outputs: Sequence[str]
+) -> list[Number | dict[str, Number] | WrongAnswer]:
+    """Return the outputs of each object: of a dict per object, or of a table with a column per output."""
+    named = ", ".join(outputs)
+    if hasattr(answers, "columns") or isinstance(answers, Mapping):
+        missing = [name for name in outputs if name not in answers]
+        if missing:
+            raise WrongAnswer(f"a {_type_name(answers)} without {missing[0]!r}; expected a column each for {named}.")
+        columns = [numbers_of(answers[name], objects, keys, nouns) for name in outputs]
+        rows = [dict(zip(outputs, row, strict=True)) for row in zip(*columns, strict=True)]
+        return [next((v for v in row.values() if isinstance(v, WrongAnswer)), row) for row in rows]
+    expected = f"expected {len(objects)} dict(s) with {named}, one per {nouns[0]}"
+    values = _listed(answers, objects, keys, expected, nouns[1])
+    if len(values) != len(objects):
+        raise WrongAnswer(f"{len(values)} values for {len(objects)} {nouns[1]}; {expected}.")
+    found: list[Number | dict[str, Number] | WrongAnswer] = []
+    for value in values:
+        try:
+            found.append(_outputs(value, outputs))
+        except WrongAnswer as wrong:
+            found.append(wrong)
+    return found
+
+
+def _outputs(value: Any, outputs: Sequence[str]) -> dict[str, Number] | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise WrongAnswer(f"{_shown(value)}, a {_type_name(value)}; expected a dict with {', '.join(outputs)}.")
+    missing = [name for name in outputs if name not in value]
+    if missing:
+        raise WrongAnswer(f"{_shown(dict(value))} without {missing[0]!r}; expected {', '.join(outputs)}, or None.")
+    return {name: _number(value[name]) for name in outputs}
 
 
 def _listed(answers: Any, objects: Sequence[Any], keys: Sequence[str], expected: str, nouns: str) -> Sequence[Any]:
@@ -120,6 +168,7 @@ def _number(value: Any) -> float | None:
     expected = f"{_shown(value)}, a {_type_name(value)}; expected a number or None."
     if isinstance(value, bool) or not isinstance(value, Real | Decimal):
         hint = " Write float(...) if it means a number." if isinstance(value, str | bool) else ""
+        hint = " Several values by name need the oracle's option `outputs`." if isinstance(value, Mapping) else hint
         raise WrongAnswer(f"{expected}{hint}")
     try:
         number = float(value)

@@ -86,12 +86,21 @@ class Function:
         pure: whether it may be called again freely: a call with several objects that raises is then made once more
             for each object alone.
         nouns: one of what it is asked for and several, for messages.
+        outputs: names of the values of an object; none: it has one, without a name.
     """
 
-    def __init__(self, name: str, *, pure: bool, nouns: Sequence[str] = ("molecule", "molecules")) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        pure: bool,
+        nouns: Sequence[str] = ("molecule", "molecules"),
+        outputs: Sequence[str] = (),
+    ) -> None:
         self.name = name
         self._pure = pure
         self._nouns = nouns
+        self._outputs = tuple(outputs)
         self._function: Callable[..., Any] | None = None
         self._takes_keys = False
 
@@ -154,6 +163,8 @@ class Function:
             for number in numbers:
                 if isinstance(number, WrongAnswer):
                     yield _failed("wrong_answer", f"{self.name} answered {number}", started)
+                elif isinstance(number, dict):
+                    yield _several(self.name, number, started)
                 elif number is None or not math.isfinite(number):
                     told = "no value" if number is None else f"{number}, which is not a finite number"
                     yield _failed("not_finite", f"{self.name} answered {told}.", started)
@@ -172,7 +183,7 @@ class Function:
         lists = {nouns: list(own), "keys": list(keys)}
         extra = {"keys": lists["keys"]} if self._takes_keys else {}
         answer = self._function(lists[nouns], **extra)
-        numbers = numbers_of(answer, objects, keys, self._nouns)  # a generator runs only here
+        numbers = numbers_of(answer, objects, keys, self._nouns, self._outputs)  # a generator runs only here
         for name, given in ((nouns, own), ("keys", keys)):
             if not _same(lists[name], given):
                 raise WrongAnswer(
@@ -191,6 +202,14 @@ def _same(objects: Sequence[Any], given: Sequence[Any]) -> bool:
 
 
 # -- Sentences ----------------------------------------------------------------------------------------------------
+
+
+def _several(name: str, numbers: dict[str, float | None], started: float) -> Answer:
+    """Return the answer with several values; a value that is not finite is none."""
+    finite = {key: value if value is not None and math.isfinite(value) else None for key, value in numbers.items()}
+    if not any(value is not None for value in finite.values()):
+        return _failed("not_finite", f"{name} answered {numbers}, of which no value is a finite number.", started)
+    return {"value": None, "outputs": finite, "error": None, "message": "", "seconds": perf_counter() - started}
 
 
 def _failed(error: str, message: str, started: float) -> Answer:
@@ -282,7 +301,12 @@ def main(parent: int) -> int:
     try:
         folder = _enter(start["search_path"])
         pure = start["oracle"].get("semantics", "pure") == "pure"
-        function = Function(start["oracle"]["function"], pure=pure, nouns=start.get("nouns", ("molecule", "molecules")))
+        function = Function(
+            start["oracle"]["function"],
+            pure=pure,
+            nouns=start.get("nouns", ("molecule", "molecules")),
+            outputs=tuple(start["oracle"].get("outputs") or ()),
+        )
         function.load(folder)
         ready: dict[str, Any] = {"ready": True}
     except ImportError as error:

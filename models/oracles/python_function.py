@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from data.records import Measurement
-from models.oracles.base import BaseOracle, OracleOptions, usable
+from models.oracles.base import OUTPUTS, BaseOracle, OracleOptions, Outputs, usable
 from models.oracles.function_worker import Function
 from models.oracles.source_files import files_parts, module_parts, without_written
 
@@ -32,6 +32,8 @@ class PythonFunction(BaseOracle["PythonFunction.Options"]):
     run; `models/oracles/source_files.py` says how). Libraries count by their versions. Data files that decide values,
     such as weights, are named by the option `files`. A folder that is copied or moved is the same oracle; the same file
     with another content is another.
+
+    With `outputs` it answers several values per object: a dict for each, or a table with a column per output.
 
     Failure classes: `raised` (the function raised), `wrong_answer` (not one number per object), `not_finite` (None
     is one of them).
@@ -54,6 +56,7 @@ class PythonFunction(BaseOracle["PythonFunction.Options"]):
             description="files, folders or patterns (`*.json`) it writes itself, which decide nothing",
         )
         unit: str = Field(default="", description="unit of the values")
+        outputs: Outputs = OUTPUTS
         version: str = Field(
             default="1", min_length=1, description="change it when the function changes: old values then do not count"
         )
@@ -105,7 +108,12 @@ class PythonFunction(BaseOracle["PythonFunction.Options"]):
             ImportError: the module cannot be imported, or has no such function.
         """
         _forget_namesakes(self.options.function.partition(":")[0].partition(".")[0])
-        function = Function(self.options.function, pure=self.semantics == "pure", nouns=self.space.nouns)
+        function = Function(
+            self.options.function,
+            pure=self.semantics == "pure",
+            nouns=self.space.nouns,
+            outputs=tuple(self.options.outputs),
+        )
         function.load()
         self._function = function
 

@@ -52,11 +52,12 @@ class KeptAnswer:
     error: str | None
     message: str
     seconds: float
+    outputs: dict[str, float | None] | None = None
 
     @property
     def measurement(self) -> Measurement:
         """What the oracle answered."""
-        return Measurement(self.object, self.value, self.error, self.message, self.seconds)
+        return Measurement(self.object, self.value, self.error, self.message, self.seconds, self.outputs)
 
     def is_of(self, campaign: Campaign) -> bool:
         """Return whether a campaign of the ledger made the call."""
@@ -274,6 +275,7 @@ def _line(campaign: Campaign, book: OracleBook, key: str, measurement: Measureme
         measurement.error,
         clean_text(measurement.message, _LONGEST_MESSAGE),
         float(measurement.seconds),
+        None if measurement.outputs is None else dict(measurement.outputs),
     )
     return json.dumps(asdict(kept)).encode() + b"\n"
 
@@ -295,7 +297,8 @@ def _answer(line: bytes) -> KeptAnswer | None:
         if "smiles" in told:  # kept by an earlier discovery-flows
             told["object"] = told.pop("smiles")
         answer = KeptAnswer(**told)
-        sound = answer.measurement.value is None or abs(answer.value or 0.0) <= LARGEST_VALUE
+        values = [answer.measurement.value, *(answer.outputs or {}).values()]
+        sound = all(value is None or abs(value) <= LARGEST_VALUE for value in values)
     except (ValueError, TypeError):
         return None
     return answer if sound else None

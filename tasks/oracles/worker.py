@@ -17,11 +17,12 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter  # bound before a plugin can put another clock in its place
 from typing import Any
 
 from data.records import Measurement
-from models.oracles.base import bound, failed, measured
+from models.oracles.base import bound, failed, measured, measured_outputs
 from models.oracles.function_answers import WrongAnswer, numbers_of
 from models.oracles.function_worker import die_with_parent, send, take_streams
 from models.registry import build
@@ -96,10 +97,15 @@ def _checked(obj: str, measurement: Any, started: float, space: BaseSpace[Any]) 
         )
         return failed(obj, "wrong_answer", told, started)
     seconds = float(measurement.seconds)
+    if measurement.outputs is not None:
+        (outputs,) = numbers_of([dict(measurement.outputs)], [obj], [""], outputs=tuple(measurement.outputs))
+        if isinstance(outputs, dict):
+            return replace(measured_outputs(obj, outputs, started), seconds=seconds)
+        return failed(obj, "wrong_answer", f"The oracle answered {outputs or 'no value'}", started)
     if measurement.value is None:
         return Measurement(obj, None, str(measurement.error), str(measurement.message), seconds)
     (value,) = numbers_of([measurement.value], [obj], [""])
-    if isinstance(value, WrongAnswer) or value is None:
+    if isinstance(value, WrongAnswer | dict) or value is None:
         return failed(obj, "wrong_answer", f"The oracle answered {value or 'no value'}", started)
     found = measured(obj, value, started)
     return found if found.error else Measurement(obj, value, seconds=seconds)
@@ -108,6 +114,7 @@ def _checked(obj: str, measurement: Any, started: float, space: BaseSpace[Any]) 
 def _answer(measurement: Measurement) -> dict[str, Any]:
     return {
         "value": measurement.value,
+        **({} if measurement.outputs is None else {"outputs": dict(measurement.outputs)}),
         "error": measurement.error,
         "message": measurement.message,
         "seconds": measurement.seconds,

@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from data.goals import Goal, Goals, read_as
+from data.ledger.summary import summaries
 from data.records import CandidateRow, JsonDict
-from models.parts import oracle_of, space_of
+from models.parts import space_of
 from models.spaces.base import BaseSpace
 from tasks.reporting import plots
+from tasks.reporting.objectives import goals_with_units
 from tasks.stages import CampaignContext
 from tasks.storage import read_json, read_table
 
@@ -30,29 +33,22 @@ def round_figures(context: CampaignContext, rows: Sequence[CandidateRow], round:
         round: the last of them.
         folder: takes the PNG files.
     """
-    space = space_of(context.config)
-    name, unit = context.config.objective.name, oracle_of(context.config).unit
+    space, goals = space_of(context.config), goals_with_units(context.config)
     bought = sorted(rows, key=lambda row: (row.round, row.position))
+    main = goals.main
     figures: dict[str, tuple[str, Figure]] = {
-        "best_so_far": (
-            "Best so far against calls",
-            plots.best_so_far(bought, maximise=context.maximise, objective=name, unit=unit),
-        ),
+        **_best_so_far(bought, goals),
+        **_front(bought, goals),
         "space_map": (
             space.map_name,
-            plots.space_map(_library(context), bought, space.nearness, objective=name, unit=unit),
+            plots.space_map(_library(context), bought, space.nearness, objective=main.name, unit=main.unit),
         ),
+        **_predicted(bought, goals),
     }
-    if any(row.predicted_mean is not None for row in rows):
-        figures["predicted_against_measured"] = (
-            "Predicted against measured",
-            plots.predicted_against_measured(bought, objective=name, unit=unit),
-        )
-    splits = _held_out(context, round, space)
-    if splits:
-        figures["reliability"] = (
-            f"Calibration of the proxy on held-out {space.nouns[1]}, round {round}",
-            plots.reliability_diagram(splits, unit=unit),
+    for goal, splits in _held_out(context, round, space).items():
+        figures[_stem("reliability", goal, goals)] = (
+            f"Calibration of the proxy on held-out {space.nouns[1]}{_of(goal, goals)}, round {round}",
+            plots.reliability_diagram(splits, unit=goal.unit),
         )
     history = _history(context, round)
     if history:
@@ -64,6 +60,55 @@ def round_figures(context: CampaignContext, rows: Sequence[CandidateRow], round:
     return files
 
 
+def _best_so_far(bought: Sequence[CandidateRow], goals: Goals) -> dict[str, tuple[str, Figure]]:
+    outside = {row.id for row in bought if goals.measured(row) and not goals.eligible(row)}
+    return {
+        _stem("best_so_far", goal, goals): (
+            f"Best {_named(goal)} so far against calls" if goals.several else "Best so far against calls",
+            plots.best_so_far(_read(bought, goal, goals), goal, outside=outside),
+        )
+        for goal in (goals[k] for k in goals.improved)
+    }
+
+
+def _front(bought: Sequence[CandidateRow], goals: Goals) -> dict[str, tuple[str, Figure]]:
+    if not goals.several:
+        return {}
+    return {
+        "front": ("Front: what no other candidate surpasses in every objective", plots.front(bought, goals)),
+        "hypervolume": ("Hypervolume against calls", plots.hypervolume(summaries(bought, goals))),
+    }
+
+
+def _predicted(bought: Sequence[CandidateRow], goals: Goals) -> dict[str, tuple[str, Figure]]:
+    found = {}
+    for goal in goals:
+        rows = _read(bought, goal, goals)
+        if any(row.predicted_mean is not None for row in rows):
+            found[_stem("predicted_against_measured", goal, goals)] = (
+                f"Predicted against measured{_of(goal, goals)}",
+                plots.predicted_against_measured(rows, objective=goal.name, unit=goal.unit),
+            )
+    return found
+
+
+def _read(rows: Sequence[CandidateRow], goal: Goal, goals: Goals) -> Sequence[CandidateRow]:
+    return rows if len(goals) == 1 else [read_as(row, goal) for row in rows]
+
+
+def _stem(stem: str, goal: Goal, goals: Goals) -> str:
+    """Return the name of a figure's file; of several objectives it ends in the place of its own."""
+    return stem if len(goals) == 1 else f"{stem}_{list(goals).index(goal) + 1}"
+
+
+def _named(goal: Goal) -> str:
+    return goal.name.replace("_", " ")
+
+
+def _of(goal: Goal, goals: Goals) -> str:
+    return "" if len(goals) == 1 else f", {_named(goal)}"
+
+
 def _library(context: CampaignContext) -> list[str]:
     stage = context.finished(0, "prepare_data")
     if stage is None:
@@ -73,18 +118,20 @@ def _library(context: CampaignContext) -> list[str]:
     return [str(text) for text in objects.iloc[np.sort(drawn)]]
 
 
-def _held_out(context: CampaignContext, round: int, space: BaseSpace[Any]) -> dict[str, list[JsonDict]]:
-    stage = context.finished(round, "train_proxy")
-    if stage is None:
+def _held_out(context: CampaignContext, round: int, space: BaseSpace[Any]) -> dict[Goal, dict[str, list[JsonDict]]]:
+    """Return of each objective the held-out predictions of its proxy by split, as far as there are."""
+    stage, goals = context.finished(round, "train_proxy"), goals_with_units(context.config)
+    if stage is None or len(goals) > 1:
         return {}
     training = read_json(stage.path(context, "training.json"))
     by_family = training["split"].endswith(f"by {space.family_name}")  # else there were too few: the splits are one
     names = {f"{space.family_name} split": "heldout.csv"} if by_family else {}
     names["random split"] = "random.csv"
-    return {
+    splits = {
         name: [{str(k): v for k, v in row.items()} for row in pd.read_csv(stage.path(context, file)).to_dict("records")]
         for name, file in names.items()
     }
+    return {goals.main: splits}
 
 
 def _history(context: CampaignContext, round: int) -> list[dict[str, float]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -17,9 +17,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.linalg import eigh
 
+from data.goals import Goal, Goals
 from data.ledger.health import Z90, inside_text, predicted_and_measured
 from data.ledger.summary import IMPORTED, is_call
-from data.records import Arm, CandidateRow, FloatArray, JsonDict, Prediction
+from data.records import Arm, CandidateRow, FloatArray, JsonDict, Prediction, RoundSummary
 from data.wording import figure as shown_figure
 from data.wording import shown_unit
 from models.featurisers.nearness import Nearness
@@ -36,34 +37,35 @@ STYLE: Mapping[str, Any] = {
     "line": 1.8,
     "size": (4.8, 3.5),
     "dpi": 150,
-    "arms": {Arm.INITIAL: "#7f8a94", Arm.ACQUISITION: "#0072b2", Arm.CONTROL: "#d55e00"},
+    "arms": {Arm.INITIAL: "#7f8a94", Arm.ACQUISITION: "#0072b2", Arm.CONTROL: "#d55e00", Arm.TOLD: "#009e73"},
     "data": "#1b1f24",
-    "markers": {Arm.INITIAL: "o", Arm.ACQUISITION: "^", Arm.CONTROL: "s"},
+    "markers": {Arm.INITIAL: "o", Arm.ACQUISITION: "^", Arm.CONTROL: "s", Arm.TOLD: "D"},
     "rounds": ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000"),
     "values": "cividis",
+    "outside": "#a9b1b9",
 }
 """The house style of every plot."""
+
+VALUE = Goal("value")
+"""What is wanted where nothing more is known."""
 
 _svg_lock = threading.Lock()
 
 
-def best_so_far(
-    rows: Sequence[CandidateRow], *, maximise: bool = True, objective: str = "value", unit: str = ""
-) -> Figure:
+def best_so_far(rows: Sequence[CandidateRow], goal: Goal = VALUE, *, outside: Collection[str] = ()) -> Figure:
     """Draw the best measured value against the calls spent, with what the control arm alone would have found.
 
     Values that came with the data were known before the first call: they stand at call 0.
 
     Args:
-        rows: candidates in the order of their calls; a call that failed counts and has no value. Keys: `value`, `arm`,
-            `round` and `origin`, as `Ledger.candidates` gives them.
-        maximise: whether larger is better.
-        objective: name of the measured property.
-        unit: of the values.
+        rows: candidates in the order of their calls; a call that failed counts and has no value. Keys: `id`, `value`,
+            `arm`, `round` and `origin`, as `Ledger.candidates` gives them.
+        goal: of the values.
+        outside: ids of those that break a limit: they are drawn, and never the best.
     """
     supplied = [row for row in rows if row.origin == IMPORTED]
     called = [row for row in rows if is_call(row)]
-    figure, axes = _figure(f"Calls of the oracle, {len(called)} in all", _label(objective, unit))
+    figure, axes = _figure(f"Calls of the oracle, {len(called)} in all", _label(goal.name, goal.unit))
     shown = [*supplied, *called]
     calls = np.array([0] * len(supplied) + list(range(1, len(called) + 1)))
     values = np.array([np.nan if row.value is None else row.value for row in shown], dtype=float)
@@ -79,16 +81,23 @@ def best_so_far(
                           textcoords="offset points", fontsize=0.75 * STYLE["font"], color=STYLE["soft"])  # fmt: skip
     groups = [("data", calls == 0, STYLE["data"], "D")]
     groups += [(str(arm), (calls > 0) & (arms == arm), STYLE["arms"][arm], STYLE["markers"][arm]) for arm in Arm]
+    broken = np.array([row.id in outside for row in shown], dtype=bool) & np.isfinite(values)
+    if broken.any():
+        axes.scatter(calls[broken], values[broken], s=14, marker="x", color=STYLE["outside"], linewidths=0.9,
+                     label=f"outside the limits ({int(broken.sum())})")  # fmt: skip
+        values[broken] = np.nan
     for name, members, colour, marker in groups:
         here = members & np.isfinite(values)
         axes.scatter(calls[here], values[here], s=14, marker=marker, color=colour, alpha=0.5, linewidths=0,
                      label=f"{name} ({int(members.sum())})" if here.any() else None)  # fmt: skip
+    if goal.target is not None:
+        axes.axhline(goal.target, color=STYLE["ink"], linewidth=1.0, linestyle=":", label=f"target {goal.target:g}")
     start = " + ".join(["data"] * bool(supplied) + ["initial"] * bool(((calls > 0) & (arms == Arm.INITIAL)).any()))
     for excluded, included, style in ((Arm.CONTROL, Arm.ACQUISITION, "-"), (Arm.ACQUISITION, Arm.CONTROL, "--")):
         # Without any row of the other arm the two lines are one.
         if excluded == Arm.ACQUISITION and not (arms == Arm.CONTROL).any():
             continue
-        line = running_best(np.where(arms == excluded, np.nan, values), maximise=maximise)
+        line = running_best(np.where(arms == excluded, np.nan, values), goal)
         last = max(len(supplied) - 1, 0)  # of the supplied values only the best is known at call 0
         name = "best: " + " + ".join(filter(None, (start, str(included))))
         axes.step(calls[last:], line[last:], where="post", color=STYLE["arms"][included], linestyle=style,
@@ -97,10 +106,122 @@ def best_so_far(
     return settled(figure)
 
 
-def running_best(values: FloatArray, *, maximise: bool) -> FloatArray:
+def running_best(values: FloatArray, goal: Goal = VALUE) -> FloatArray:
     """Return the best value up to each position, NaN before the first; NaN values are skipped."""
-    accumulate = np.fmax.accumulate if maximise else np.fmin.accumulate
-    return np.asarray(accumulate(np.asarray(values, dtype=np.float64)))
+    found, best = np.full(len(values), np.nan), np.nan
+    for position, value in enumerate(np.asarray(values, dtype=np.float64).tolist()):
+        if not np.isnan(value) and not goal.signed(value) <= goal.signed(best):  # also where there is none yet
+            best = value
+        found[position] = best
+    return found
+
+
+def front(rows: Sequence[CandidateRow], goals: Goals) -> Figure:
+    """Draw what was measured of the objectives that are to be improved, and the front: what nothing else surpasses.
+
+    Two objectives are the axes of a plane; more are parallel axes, better upwards, with a line per member of the front.
+
+    Args:
+        rows: candidates; those without all values are left out.
+        goals: of the campaign, with units.
+    """
+    measured = [row for row in rows if goals.measured(row)]
+    best = sorted(goals.front(measured), key=goals.vector)
+    wanted = [goals[k] for k in goals.improved]
+    return (_plane if len(wanted) == 2 else _parallel)(measured, best, wanted, goals)
+
+
+def _plane(rows: Sequence[CandidateRow], best: Sequence[CandidateRow], wanted: Sequence[Goal], goals: Goals) -> Figure:
+    figure, axes = _figure(_wanted_label(wanted[0]), _wanted_label(wanted[1]))
+    points = {row.id: [_shown_value(goal, goals.values(row)[goal.name]) for goal in wanted] for row in rows}
+    kept = {row.id for row in rows if goals.eligible(row)}
+    groups = [(str(arm), [row for row in rows if row.arm == arm and row.id in kept], STYLE["arms"][arm],
+               {"marker": STYLE["markers"][arm], "linewidths": 0}) for arm in Arm]  # fmt: skip
+    out = [row for row in rows if row.id not in kept]
+    groups.insert(0, ("outside the limits", out, STYLE["outside"], {"marker": "x", "linewidths": 0.9}))
+    for name, members, colour, style in groups:
+        if members:
+            x, y = np.array([points[row.id] for row in members]).T
+            axes.scatter(x, y, s=18, color=colour, alpha=0.6, zorder=3, label=f"{name} ({len(members)})", **style)
+    if best:
+        x, y = np.array([points[row.id] for row in best]).T
+        axes.plot(x, y, drawstyle="steps-pre", color=STYLE["ink"], linewidth=1.1, zorder=1)
+        axes.scatter(x, y, s=46, facecolors="none", edgecolors=STYLE["ink"], linewidths=1.0, zorder=4,
+                     label=f"front ({len(best)})")  # fmt: skip
+    legend(axes, "best" if rows else "")
+    return settled(figure)
+
+
+LINES = 200
+"""Candidates behind the front that are drawn over parallel axes at most, evenly taken from their order."""
+
+
+def _parallel(
+    rows: Sequence[CandidateRow], best: Sequence[CandidateRow], wanted: Sequence[Goal], goals: Goals
+) -> Figure:
+    figure = Figure(figsize=(1.35 * STYLE["size"][0], STYLE["size"][1]), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    dress(axes, "", "From worst to best")
+    kept = [row for row in rows if goals.eligible(row)]
+    signed = np.array([goals.vector(row) for row in kept]).reshape(-1, len(wanted))
+    low = signed.min(0, initial=np.inf)
+    span = np.where(signed.max(0, initial=-np.inf) > low, signed.max(0, initial=-np.inf) - low, 1.0)
+    place = {row.id: (np.array(goals.vector(row)) - low) / span for row in kept}
+    on_front = {row.id for row in best}
+    behind = [row for row in kept if row.id not in on_front]
+    for i in np.unique(np.linspace(0, len(behind) - 1, min(len(behind), LINES)).astype(int)) if behind else []:
+        axes.plot(place[behind[i].id], color=STYLE["grid"], linewidth=0.6, zorder=1)
+    for arm in Arm:
+        members = [row for row in best if row.arm == arm]
+        for position, row in enumerate(members):
+            axes.plot(place[row.id], color=STYLE["arms"][arm], marker=STYLE["markers"][arm], markersize=4, alpha=0.8,
+                      linewidth=1.2, zorder=3, label=f"{arm} ({len(members)})" if not position else None)  # fmt: skip
+    axes.set_xticks(range(len(wanted)), [_wanted_label(goal).replace(" / ", "\n/ ") for goal in wanted])
+    axes.tick_params(axis="x", colors=STYLE["ink"])
+    axes.set_yticks([])
+    for k, (goal, least, step) in enumerate(zip(wanted, low, span, strict=True)):
+        axes.axvline(k, color=STYLE["soft"], linewidth=0.8, zorder=0)
+        for height, va, at in ((1.0, "bottom", least + step), (0.0, "top", least)) if len(kept) else ():
+            text = shown_figure(float(abs(at) if goal.target is not None else goal.factor * at), 3)
+            axes.annotate(text, (k, height), (0, 3 if height else -3), textcoords="offset points", ha="center", va=va,
+                          fontsize=0.8 * STYLE["font"], color=STYLE["soft"])  # fmt: skip
+    axes.set_ylim(-0.12, 1.12)
+    if best:  # above the axes: their upper ends are where the best are
+        figure.legend(loc="outside upper center", ncols=len(Arm), fontsize=0.8 * STYLE["font"], frameon=False,
+                      labelcolor=STYLE["ink"], handlelength=1.6)  # fmt: skip
+    return settled(figure)
+
+
+def hypervolume(summaries: Sequence[RoundSummary]) -> Figure:
+    """Draw the hypervolume after each round, and what the arms reach with equally many calls.
+
+    Args:
+        summaries: of a campaign's rounds, in order.
+    """
+    figure, axes = _figure("Calls of the oracle", "Hypervolume")
+    calls = [one.calls for one in summaries]
+    volumes = np.array([one.hypervolume for one in summaries], dtype=float)
+    axes.plot(calls, volumes, color=STYLE["ink"], marker="o", markersize=4, linewidth=STYLE["line"], label="campaign")
+    both = [(one.calls, one.volumes) for one in summaries if one.volumes is not None]
+    for arm, style in ((Arm.ACQUISITION, "-"), (Arm.CONTROL, "--")) if both else ():
+        axes.plot([at for at, _ in both], [getattr(told, arm.value) for _, told in both], linestyle=style,
+                  color=STYLE["arms"][arm], marker=STYLE["markers"][arm], markersize=4, linewidth=1.2,
+                  label=f"initial + {arm}, equal calls (last: {both[-1][1].n})")  # fmt: skip
+    axes.set_ylim(bottom=0.0)
+    legend(axes, "best" if calls else "")
+    return settled(figure)
+
+
+def _wanted_label(goal: Goal) -> str:
+    """Return the label of an axis, and which way is better; of a target, the distance from it is small at best."""
+    if goal.target is not None:
+        return f"{_label(f'{goal.name} off {goal.target:g}', goal.unit)} (minimise)"
+    return f"{_label(goal.name, goal.unit)} ({'maximise' if goal.sign > 0 else 'minimise'})"
+
+
+def _shown_value(goal: Goal, value: float) -> float:
+    return value if goal.target is None else abs(value - goal.target)
 
 
 def predicted_against_measured(rows: Sequence[CandidateRow], *, objective: str = "value", unit: str = "") -> Figure:

@@ -16,17 +16,27 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.config import digest
+from data.goals import Goals
 from data.ledger.campaigns import Campaign, CampaignState, StageRow
 from data.ledger.health import Finding, findings, worst
-from data.ledger.summary import IMPORTED, by_source, is_call, ranked, screening_told, summaries, summarise
+from data.ledger.summary import (
+    IMPORTED,
+    by_source,
+    is_call,
+    screening_told,
+    summaries,
+    summarise,
+    volumes_told,
+)
 from data.masking import masked
 from data.records import Arm, CallState, CandidateRow, JsonDict, RoundSummary, SourceFigures
 from data.tables.remarks import REFUSED, reading_told
-from data.tables.spreadsheets import write_csv
+from data.tables.spreadsheets import safe_text, write_csv
 from data.wording import figure, shown_unit
-from models.parts import oracle_of, space_of
+from models.parts import space_of
 from models.spaces.columns import COMPOUND, TEXT, columns_of, exported, with_compounds
 from tasks.reporting.figures import round_figures
+from tasks.reporting.objectives import cells_of, columns_with, front_of, goals_with_units
 from tasks.reporting.page import candidates_page
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.storage import read_json, read_table, write_json
@@ -78,7 +88,7 @@ def final_report(ref: CampaignRef) -> str:
     with ref.open() as context:
         folder = context.folder / "report"
         folder.mkdir(parents=True, exist_ok=True)
-        last = context.ledger.standing(context.campaign.id, maximise=context.maximise).round
+        last = context.ledger.standing(context.campaign.id, context.goals).round
         read = _rows(context, last)
         table = _table(context, read)
         _write(context, folder, last, read, table)
@@ -108,20 +118,20 @@ def _write(
     *,
     drawn: bool = True,
 ) -> dict[str, float]:
-    summary = summarise(rows, round, maximise=context.maximise)
+    summary = summarise(rows, round, context.goals)
     plots = folder / "plots"
     plots.mkdir(exist_ok=True)
     pictures = round_figures(context, rows, round, plots) if drawn else {}
+    goals = goals_with_units(context.config)
     columns = columns_of(_table_columns(context), space_of(context.config))
-    told = _exported(context, table, ranked=True)
-    write_csv(pd.DataFrame(told, columns=columns), folder / "candidates.csv")
+    told = pd.DataFrame(_exported(context, table, ranked=True), columns=columns)
+    write_csv(told.rename(columns=safe_text), folder / "candidates.csv")  # names of objectives are people's texts too
     figures = _figures(context, rows, summary)
     family = space_of(context.config).family
-    sources = by_source(rows, _stages(context, round), maximise=context.maximise, family=family)
+    sources = by_source(rows, _stages(context, round), goals, family=family)
     health = _health(context, rows, round)
-    figures |= {"health": [{"kind": f.kind, "level": str(f.level), "message": f.message} for f in health]}
+    figures |= {"health": [_finding_told(finding) for finding in health]}
     write_json(folder / "summary.json", figures | {"by_source": [asdict(one) for one in sources]})
-    objective = context.config.objective
     shown = SHOWN if drawn else SHOWN_BETWEEN
     page = candidates_page(
         table[:shown],
@@ -129,9 +139,7 @@ def _write(
         title=context.campaign.slug,
         subtitle=_subtitle(context, len(rows), shown, round) + ("" if drawn else f" {NOT_DRAWN}"),
         summary={key: value for key, value in figures.items() if key != "health"},
-        unit=oracle_of(context.config).unit,
-        objective=objective.name,
-        maximise=context.maximise,
+        goals=goals,
         plots=pictures,
         findings=[(str(f.level), f.message) for f in health],
         sources=[_source_texts(one) for one in sources],
@@ -140,32 +148,42 @@ def _write(
     (folder / "candidates.html").write_text(page, encoding="utf-8")
     own = set(figures) - set(_heldout(context, round))  # those are metrics of the stage that trained the proxy
     metrics = {key: float(figures[key]) for key in sorted(own) if isinstance(figures[key], int | float)}
-    return metrics | {f"drift_{k}": v for f in health if f.kind == "calibration_drift" for k, v in f.figures.items()}
+    metrics |= {f"best/{name}": value for name, value in (summary.best_of or {}).items()}
+    drift = [(f"{f.objective}/" if f.objective else "", f.figures) for f in health if f.kind == "calibration_drift"]
+    return metrics | {f"{of}drift_{k}": v for of, found in drift for k, v in found.items()}
+
+
+def _finding_told(finding: Finding) -> dict[str, str]:
+    told = {"kind": finding.kind, "level": str(finding.level), "message": finding.message}
+    return told | ({"objective": finding.objective} if finding.objective else {})
 
 
 def _rows(context: CampaignContext, round: int) -> list[CandidateRow]:
     """Return the candidates of the rounds so far, best first."""
     found = context.ledger.candidates(context.campaign.id, last=round)
-    return with_compounds(ranked(found, maximise=context.maximise), space_of(context.config))
+    return with_compounds(context.goals.ranked(found), space_of(context.config))
 
 
 def _table(context: CampaignContext, rows: list[CandidateRow]) -> list[JsonDict]:
-    """Return them for the page and the tables, with rank, unit and the facts of the space."""
-    unit, space = oracle_of(context.config).unit, space_of(context.config)
+    """Return them for the page and the tables, with rank, units and the facts of the space."""
+    goals, space = goals_with_units(context.config), space_of(context.config)
+    front = front_of(rows, goals)
     return [
-        {**row._asdict(), "rank": rank, "unit": unit, **space.facts_of(row.object)}
+        {**cells_of(row, goals, front), "rank": rank, **space.facts_of(row.object)}
         for rank, row in enumerate(rows, start=1)
     ]
 
 
 def _table_columns(context: CampaignContext) -> list[str]:
     place = _COLUMNS.index("novelty") + 1
-    return [*_COLUMNS[:place], *space_of(context.config).facts, *_COLUMNS[place:]]
+    columns = [*_COLUMNS[:place], *space_of(context.config).facts, *_COLUMNS[place:]]
+    return columns_with(columns, context.goals)
 
 
 def _figures(context: CampaignContext, rows: list[CandidateRow], summary: RoundSummary) -> dict[str, Any]:
-    best = [row.value for row in rows if row.arm == Arm.INITIAL and row.value is not None]
-    initial = (max(best) if context.maximise else min(best)) if best else None
+    goals = context.goals
+    best = [row.value for row in rows if row.arm == Arm.INITIAL and row.value is not None and goals.eligible(row)]
+    initial = max(best, key=goals.main.signed) if best else None
     return {
         "best": summary.best,
         "top10_mean": summary.top10_mean,
@@ -180,13 +198,31 @@ def _figures(context: CampaignContext, rows: list[CandidateRow], summary: RoundS
         "budget": context.config.budget.calls,
         "failed": sum(row.state == CallState.FAILED for row in rows),
         "rounds": summary.round,
+        **_of_several(summary),
         **_heldout(context, summary.round),
     }
 
 
+def _of_several(summary: RoundSummary) -> dict[str, Any]:
+    """Return what there is besides of limits and of several objectives: names of metrics and of the page's figures."""
+    volumes = summary.volumes
+    found = {
+        "feasible": summary.feasible,
+        "acquisition_feasible": summary.acquisition_feasible,
+        "control_feasible": summary.control_feasible,
+        "best_of": summary.best_of,
+        "front": summary.front,
+        "hypervolume": summary.hypervolume,
+        "hypervolume_calls": volumes and volumes.n,
+        "acquisition_hypervolume": volumes and volumes.acquisition,
+        "control_hypervolume": volumes and volumes.control,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def _health(context: CampaignContext, rows: list[CandidateRow], round: int) -> list[Finding]:
     """Return the findings of a round."""
-    return findings(rows, _stages(context, round), maximise=context.maximise, only=round)
+    return findings(rows, _stages(context, round), context.goals, only=round)
 
 
 def _stages(context: CampaignContext, round: int) -> list[StageRow]:
@@ -211,19 +247,22 @@ def _heldout(context: CampaignContext, round: int) -> dict[str, float]:
         "coverage_90": "coverage of 90 % intervals",
         "enrichment_10": "enrichment of the top 10 %",
     }
+    several = len(context.goals) > 1
+    objectives = [(f"{goal.name}/", f"{goal.name} ") for goal in context.goals] if several else [("", "")]
     return {
-        f"{split} {label}": float(f"{stage.metrics[f'{prefix}_{name}']:.3g}")
+        f"{told}{split} {label}": float(f"{stage.metrics[f'{of}{prefix}_{name}']:.3g}")
+        for of, told in objectives
         for prefix, split in (("heldout", "held-out"), ("random", "random-split"))
         for name, label in names.items()
-        if f"{prefix}_{name}" in stage.metrics and (prefix == "heldout" or name in ("rmse", "coverage_90"))
+        if f"{of}{prefix}_{name}" in stage.metrics and (prefix == "heldout" or name in ("rmse", "coverage_90"))
     }
 
 
 def _subtitle(context: CampaignContext, count: int, most: int, round: int) -> str:
-    objective = context.config.objective
+    wanted = "; ".join(goal.told.replace("_", " ") for goal in goals_with_units(context.config))
     where = "the initial design" if round == 0 else f"{round} round{'s' if round > 1 else ''}"
     shown = f"the best {most} of {count}" if count > most else f"{count}"
-    sentences = [f"{objective.goal.capitalize()} {objective.name.replace('_', ' ')}: {shown} candidates after {where}."]
+    sentences = [f"{wanted[:1].upper()}{wanted[1:]}: {shown} candidates after {where}."]
     data = context.finished(0, "prepare_data")
     sentences += [] if data is None else _reading(context, context.workspace.home / data.uri)
     return " ".join(sentences)
@@ -270,7 +309,7 @@ def _publish_round(
     if proxy is not None:
         training = read_json(proxy.path(context, "training.json"))
         tracker.proxy_version(run, proxy.path(context, ""), training)
-    rows = ranked(context.ledger.course(context.campaign.id), maximise=context.maximise)
+    rows = context.goals.ranked(context.ledger.course(context.campaign.id))
     tracker.tags(run, _health_tags(_health(context, [row for row in rows if row.round <= round], round)))
     tracker.artifacts(run, stage.path(context, ""), "report")
     tracker.artifacts(run, dataset.path(context, ""), "data")
@@ -286,13 +325,15 @@ def _publish_campaign(context: CampaignContext, tracker: Tracker, folder: Path, 
     if tracker.published(run) == key:
         return
     tracker.params(run, context.config.to_json())
-    for summary in summaries(rows, maximise=context.maximise):
+    for summary in summaries(rows, context.goals):
         values = {
             name: getattr(summary, name)
             for name in ("calls", "best", "top10_mean", "acquisition_mean", "control_mean", "failed")
         }
+        values |= _of_several(summary)
+        values |= {f"best/{name}": value for name, value in values.pop("best_of", {}).items()}
         tracker.metrics(run, [{"step": summary.round, **values}])
-    tracker.metrics(run, _best_by_call(rows, maximise=context.maximise), step="call")
+    tracker.metrics(run, _best_by_call(rows, context.goals), step="call")
     spent = context.ledger.spent(campaign.id)
     tracker.metrics(run, [{"cost": spent.cost, "running_seconds": campaign.seconds}])
     tracker.tags(
@@ -312,7 +353,10 @@ def _publish_campaign(context: CampaignContext, tracker: Tracker, folder: Path, 
 
 def _health_tags(health: list[Finding]) -> dict[str, str]:
     """Return `discovery.health` (the gravest level) and a sentence per finding."""
-    found = {f"discovery.finding.{finding.kind}": finding.message for finding in health}
+    found = {
+        ".".join(filter(None, ("discovery.finding", finding.kind, finding.objective))): finding.message
+        for finding in health
+    }
     return {"discovery.health": str(worst(health)), **found} if health else {}
 
 
@@ -326,37 +370,58 @@ def _components(context: CampaignContext) -> dict[str, str]:
     return {**parts, "options": json.dumps({name: config[name] for name in parts}, sort_keys=True)}
 
 
-def _best_by_call(rows: list[CandidateRow], *, maximise: bool) -> list[dict[str, float | None]]:
+def _best_by_call(rows: list[CandidateRow], goals: Goals) -> list[dict[str, float | None]]:
     """Return the best value so far by number of calls, in the order of purchase; a failed call counts as a call.
 
-    Values that came with the data were known before the first call: they stand at call 0.
+    Values that came with the data were known before the first call: they stand at call 0. What breaks a limit is not
+    the best.
     """
-    pick = max if maximise else min
-    known = [row.value for row in rows if row.origin == IMPORTED and row.value is not None]
-    bought = [row for row in rows if is_call(row)]
-    best: float | None = pick(known) if known else None
-    out: list[dict[str, float | None]] = [{"call": 0, "best_so_far": best}] if known else []
-    for call, row in enumerate(sorted(bought, key=lambda row: (row.round, row.position)), start=1):
-        if row.value is not None:
-            best = row.value if best is None else pick(best, row.value)
+    best: float | None = None
+    for row in rows:
+        if row.origin == IMPORTED:
+            best = _better(best, row, goals)
+    out: list[dict[str, float | None]] = [] if best is None else [{"call": 0, "best_so_far": best}]
+    bought = sorted(filter(is_call, rows), key=lambda row: (row.round, row.position))
+    for call, row in enumerate(bought, start=1):
+        best = _better(best, row, goals)
         out.append({"call": call, "best_so_far": best})
     return out
 
 
+def _better(best: float | None, row: CandidateRow, goals: Goals) -> float | None:
+    if row.value is None or not goals.eligible(row):
+        return best
+    return row.value if best is None else max(best, row.value, key=goals.main.signed)
+
+
 def _note(context: CampaignContext, campaign: Campaign, rows: list[CandidateRow], page: str) -> str:
     """Return the description of the campaign's run: what became of it, then its best candidates."""
-    unit = shown_unit(oracle_of(context.config).unit)
-    best = [row for row in rows if row.value is not None][:10]
+    goals = goals_with_units(context.config)
+    best = [row for row in rows if goals.eligible(row)]
+    found = _best_text(best, goals) if best else _nothing(rows, goals)
     lines = [
-        f"**{_verdict(campaign)}** {_best_text(context, best[0], unit) if best else 'Nothing was measured.'} "
-        f"{_gain_text(rows, unit, maximise=context.maximise)}",
+        f"**{_verdict(campaign)}** {found} {_gain_text(rows, goals)}",
         "",
         f"[Page of candidates with structures]({page})",
         "",
     ]
-    for place, row in enumerate(best, 1):
-        lines.append(f"{place}. **{_told(row.value, unit)}** `{row.object}` ({_where(row)})")
+    for place, row in enumerate(best[:10], 1):
+        lines.append(f"{place}. **{_values_told(row, goals)}** `{row.object}` ({_where(row)})")
     return "\n".join(lines)
+
+
+def _nothing(rows: list[CandidateRow], goals: Goals) -> str:
+    return "Nothing keeps to the limits." if any(map(goals.measured, rows)) else "Nothing was measured."
+
+
+def _values_told(row: CandidateRow, goals: Goals) -> str:
+    """Return the value, or those of all objectives with their names."""
+    if len(goals) == 1:
+        return _told(row.value, shown_unit(goals.main.unit))
+    values = goals.values(row)
+    return ", ".join(
+        f"{goal.name.replace('_', ' ')} {_told(values.get(goal.name), shown_unit(goal.unit))}" for goal in goals
+    )
 
 
 def _told(value: float | None, unit: str) -> str:
@@ -369,21 +434,39 @@ def _verdict(campaign: Campaign) -> str:
     return f"Stopped: {campaign.state.value.replace('_', ' ')}. {masked(campaign.message)}".strip()
 
 
-def _best_text(context: CampaignContext, row: CandidateRow, unit: str) -> str:
-    name = context.config.objective.name.replace("_", " ")
-    return f"Best {name} {_told(row.value, unit)} ({_where(row)})."
+def _best_text(best: list[CandidateRow], goals: Goals) -> str:
+    """Return what is best of each objective that is to be improved, and who has it."""
+    told = []
+    for goal in (goals[k] for k in goals.improved):
+        # The first one of equally good ones: they are ranked.
+        row = max(best, key=lambda row: goal.signed(goals.values(row)[goal.name])) if goals.several else best[0]
+        value = _told(goals.values(row)[goal.name], shown_unit(goal.unit))
+        told.append(f"Best {goal.name.replace('_', ' ')} {value} ({_where(row)}).")
+    return " ".join(told)
 
 
-def _gain_text(rows: list[CandidateRow], unit: str, *, maximise: bool) -> str:
-    """Return how much better what the acquisition bought is than the control, on average; a gain is positive."""
+def _gain_text(rows: list[CandidateRow], goals: Goals) -> str:
+    """Return how much better what the acquisition bought is than the control, on average; a gain is positive.
+
+    Of several objectives it is the hypervolume that equally many calls of either arm reach.
+    """
+    if goals.several:
+        told = summaries(rows, goals)
+        volumes = told[-1].volumes if told else None
+        return "There is no control arm to compare with." if volumes is None else volumes_told(volumes)
+    unit, main = shown_unit(goals.main.unit), goals.main
     means = {
-        arm: [row.value for row in rows if row.arm == arm and row.value is not None]
+        arm: [
+            row.value if main.target is None else main.signed(row.value)
+            for row in rows
+            if row.arm == arm and row.value is not None and goals.eligible(row)
+        ]
         for arm in (Arm.ACQUISITION, Arm.CONTROL)
     }
     bought, control = means[Arm.ACQUISITION], means[Arm.CONTROL]
     if not bought or not control:
         return "There is no control arm to compare with."
-    gain = (sum(bought) / len(bought) - sum(control) / len(control)) * (1 if maximise else -1)
+    gain = (sum(bought) / len(bought) - sum(control) / len(control)) * (1 if main.sign > 0 else -1)
     return (
         f"Gain over control {gain:+.4g} {unit}".rstrip()
         + f" (mean of {len(bought)} chosen by the proxy against {len(control)} of the control)."

@@ -72,7 +72,8 @@ def test_an_override_that_is_no_yaml_is_plain_text(tmp_path, text):
         ("proxy.domain=x", "proxy.domain: expected a section with keys among min_similarity (got 'x')"),
         (
             "objectives.0=1",
-            "objectives.0: expected a section with keys among at_least, at_most, goal, name, oracle, target, tolerated_failure_rate",
+            "objectives.0: expected a section with keys among at_least, at_most, goal, name, oracle, output, replicates, target, "
+            "tolerated_failure_rate",
         ),
         ("acquisition=best", "acquisition: expected keys with values, {key: value} (got 'best')"),
         ("objectives=1", "objectives: expected a list, [a, b] (got 1)"),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
+from data.goals import Goal, Goals
 from models.spaces.molecules import Molecules
 from tasks.reporting.page import candidates_page
 from tasks.reporting.plots import svg
@@ -47,8 +48,7 @@ def page(tmp_path: Path) -> Path:
             space=Molecules(),
             title=f"acceptors {HOSTILE}",
             summary={"best": 3.2, "calls": 5, "budget": 10},
-            unit="eV",
-            objective="electron_affinity",
+            goals=Goals([Goal("electron_affinity", unit="eV")]),
             plots={"A line": svg(figure)},
         ),
         encoding="utf-8",
@@ -154,7 +154,14 @@ def test_no_number_is_broken_and_none_leaves_its_place(tmp_path: Path, width: in
     summary = {"best": -8.394e-13, "top10_mean": 8.394e-13, "calls": 123456, "held-out RMSE": 1.048e-12}
     sources = [["csv", "–", "–", "6", "1.653e-12", "-6.875e-13"]]
     path.write_text(
-        candidates_page(tiny, space=Molecules(), title="tiny", unit="M", summary=summary, sources=sources),
+        candidates_page(
+            tiny,
+            space=Molecules(),
+            title="tiny",
+            goals=Goals([Goal("value", unit="M")]),
+            summary=summary,
+            sources=sources,
+        ),
         encoding="utf-8",
     )
     with Browser(width=width) as browser:

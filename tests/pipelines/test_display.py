@@ -30,8 +30,8 @@ def test_only_the_last_round_is_read_again_and_another_generation_begins_anew(tm
             book.submit(keys)
             for i, key in enumerate(keys):
                 book.complete(key, Measurement("C", float((7 * round + i) % 5)))
-                whole = summaries(candidates(campaign.id), maximise=campaign.maximise)
-                assert display._lines() == [round_row(summary) for summary in whole]
+                whole = summaries(candidates(campaign.id), campaign.goals)
+                assert display._lines() == [round_row(summary, campaign.goals) for summary in whole]
     assert max(read) == 8  # a round that has begun, and the one before at most once
     assert sum(count == 8 for count in read) == 10
     ledger.close()

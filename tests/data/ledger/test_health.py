@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from data.goals import Goal, Goals
 from data.ledger.campaigns import StageRow
 from data.ledger.health import (
     FEWEST,
@@ -23,6 +24,9 @@ from data.ledger.health import (
     worst,
 )
 from data.records import CallState, CandidateRow
+
+HIGH, LOW = Goal("value"), Goal("value", -1)
+UP = Goals([HIGH])
 
 
 def quantiles(n: int) -> list[float]:
@@ -45,8 +49,8 @@ def rows(z: list[float], *, round: int = 1, std: float = 0.5, **changes: Any) ->
     ]
 
 
-def drift(z: list[float], promised: dict[str, float] | None = None, *, maximise: bool = True) -> Finding:
-    return calibration_drift(rows(z), 1, promised or {}, maximise=maximise)
+def drift(z: list[float], promised: dict[str, float] | None = None, goal: Goal = HIGH) -> Finding:
+    return calibration_drift(rows(z), 1, promised or {}, goal)
 
 
 def stage(round: int, name: str = "train_proxy", **metrics: float) -> StageRow:
@@ -95,16 +99,16 @@ def test_errors_a_third_as_large_as_predicted_are_a_proxy_too_cautious():
 
 
 @pytest.mark.parametrize(
-    ("shift", "maximise", "side", "what", "do"),
+    ("shift", "goal", "side", "what", "do"),
     [
-        (-1.5, True, "below", "promises too much", "`proxy.domain.min_similarity`"),
-        (1.5, False, "above", "promises too much", "`proxy.domain.min_similarity`"),
-        (1.5, True, "above", "underrates what it chooses", "raise `generator.inverse_temperature`"),
-        (-1.5, False, "below", "underrates what it chooses", "raise `generator.inverse_temperature`"),
+        (-1.5, HIGH, "below", "promises too much", "`proxy.domain.min_similarity`"),
+        (1.5, LOW, "above", "promises too much", "`proxy.domain.min_similarity`"),
+        (1.5, HIGH, "above", "underrates what it chooses", "raise `generator.inverse_temperature`"),
+        (-1.5, LOW, "below", "underrates what it chooses", "raise `generator.inverse_temperature`"),
     ],
 )
-def test_values_all_to_one_side_are_told_by_what_they_mean_for_the_goal(shift, maximise, side, what, do):
-    found = drift([0.8 * z + shift for z in quantiles(24)], maximise=maximise)
+def test_values_all_to_one_side_are_told_by_what_they_mean_for_the_goal(shift, goal, side, what, do):
+    found = drift([0.8 * z + shift for z in quantiles(24)], goal=goal)
     assert found.level is Level.WARNING
     assert f"on average 1.5 predicted deviations {side} the predictions: the proxy {what}" in found.message
     assert do in found.message
@@ -139,7 +143,7 @@ def test_only_what_was_predicted_and_measured_counts():
     unmeasured = rows([9.0] * 30, state=CallState.FAILED, value=None)
     unpredicted = rows([9.0] * 30, predicted_mean=None, predicted_std=None)
     doubtful = rows([9.0] * 30, state=CallState.IN_DOUBT)
-    found = calibration_drift(rows(quantiles(24)) + unmeasured + unpredicted + doubtful, 1, {}, maximise=True)
+    found = calibration_drift(rows(quantiles(24)) + unmeasured + unpredicted + doubtful, 1, {}, HIGH)
     assert found.figures["n"] == 24
     assert found.level is Level.GOOD
 
@@ -156,7 +160,7 @@ def test_what_was_promised_does_not_excuse_everything():
 
 def test_the_unit_of_the_target_does_not_matter():
     z = [2.5 * one for one in quantiles(24)]
-    small, large = (calibration_drift(rows(z, std=s), 1, {}, maximise=True) for s in (1e-6, 1e6))
+    small, large = (calibration_drift(rows(z, std=s), 1, {}, HIGH) for s in (1e-6, 1e6))
     for name in ("mean_z", "rms_z", "coverage_90"):
         assert small.figures[name] == pytest.approx(large.figures[name], rel=1e-6, abs=1e-6)
 
@@ -182,20 +186,20 @@ GOOD, SURE, SHY = quantiles(24), [3.0 * z for z in quantiles(24)], [0.3 * z for 
 
 def campaign(*rounds: list[float], **metrics: float) -> list[Finding]:
     stages = [stage(i + 1, **metrics) for i in range(len(rounds))]
-    return findings([row for i, z in enumerate(rounds) for row in rows(z, round=i + 1)], stages, maximise=True)
+    return findings([row for i, z in enumerate(rounds) for row in rows(z, round=i + 1)], stages, UP)
 
 
 def test_every_round_that_trained_a_proxy_has_its_finding_in_order():
     mixed = rows(SURE, round=3) + rows(GOOD, round=2) + rows([], round=1)
     stages = [stage(3), stage(1), stage(2), stage(2, "report"), stage(4, "measure")]
-    found = findings(mixed, stages, maximise=True)
+    found = findings(mixed, stages, UP)
     assert [(f.round, f.level) for f in found] == [(1, Level.UNKNOWN), (2, Level.GOOD), (3, Level.WARNING)]
     assert [f.round for f in of_round(found, 2)] == [2]
     assert of_round(found, 7) == []
 
 
 def test_measurements_count_in_the_round_that_predicted_them():
-    good = findings(rows(GOOD, round=1) + rows(SURE, round=2), [stage(1)], maximise=True)
+    good = findings(rows(GOOD, round=1) + rows(SURE, round=2), [stage(1)], UP)
     assert [f.level for f in good] == [Level.GOOD]
 
 
@@ -226,7 +230,7 @@ def test_three_rounds_of_which_three_quarters_lie_inside_are_too_narrow_and_not_
     rounds = [[0.5] * 17 + [1.9, -1.9] * 3 + [1.9], [0.5] * 18 + [1.9, -1.9] * 3, [0.5] * 19 + [1.9, -1.9] * 2 + [1.9]]
     all_rows = [row for k, z in enumerate(rounds, start=1) for row in rows(z, round=k, arm="acquisition")]
     control = rows([9.0] * 3, round=3, arm="control")
-    found = calibration_drift(all_rows + control, 3, {}, maximise=True)
+    found = calibration_drift(all_rows + control, 3, {}, HIGH)
     assert found.level is Level.WARNING
     assert (
         "rounds 1 to 3: too narrow: 75 % of 72 inside the 90 % interval (expected 60 to 70, were 54)" in found.message
@@ -255,7 +259,7 @@ def test_held_out_coverage_that_chance_explains_is_no_finding(coverage, n):
 
 
 def test_no_stage_has_no_finding():
-    assert findings(rows(SURE), [], maximise=True) == []
+    assert findings(rows(SURE), [], UP) == []
 
 
 def test_the_gravest_finding_counts():
@@ -307,10 +311,10 @@ def test_the_findings_of_one_round_are_those_among_all():
         row for round in (1, 2, 3) for row in rows([3 * z for z in quantiles(24)], round=round, arm="acquisition")
     ]
     stages = [stage(round, coverage_90=0.9) for round in (1, 2, 3)]
-    every = findings(bought, stages, maximise=True)
+    every = findings(bought, stages, UP)
     assert "had this finding too" in every[-1].message
     for round in (0, 1, 2, 3, 4):
-        assert findings(bought, stages, maximise=True, only=round) == of_round(every, round)
+        assert findings(bought, stages, UP, only=round) == of_round(every, round)
 
 
 # Generators that nothing is bought of
@@ -355,5 +359,54 @@ def test_the_only_generator_is_not_told_that_a_budget_was_spent():
 def test_it_stands_among_the_findings_of_its_round():
     stages = [stage(1), stage(2), *proposing({"gflownet": 9, "genetic": 9}, {"gflownet": 9, "genetic": 9})]
     rows_of_two = [*bought(1, "genetic"), *bought(2, "genetic")]
-    for found in (findings(rows_of_two, stages, maximise=True), findings(rows_of_two, stages, maximise=True, only=2)):
+    for found in (findings(rows_of_two, stages, UP), findings(rows_of_two, stages, UP, only=2)):
         assert [one.round for one in found if one.kind == "idle_source"] == [2]
+
+
+# Several objectives
+
+
+TWO = Goals([Goal("affinity"), Goal("toxicity", 0, at_most=0.8)])
+
+
+def of_two(affinity: list[float], toxicity: list[float], round: int = 1) -> list[CandidateRow]:
+    """Candidates whose measured values are so many predicted deviations above their predictions."""
+    both = zip(rows(affinity, round=round), rows(toxicity, round=round), strict=True)
+    return [
+        one._replace(
+            values={"affinity": one.value, "toxicity": other.value},
+            predicted={
+                "affinity": (one.predicted_mean, one.predicted_std),
+                "toxicity": (other.predicted_mean, other.predicted_std),
+            },
+        )
+        for one, other in both
+    ]
+
+
+def test_each_of_several_objectives_has_findings_that_name_it():
+    shifted = [0.8 * z + 1.5 for z in quantiles(24)]
+    promised = {"affinity/heldout_coverage_90": 0.9, "toxicity/heldout_coverage_90": 0.5, "toxicity/heldout_n": 40.0}
+    found = findings(of_two(GOOD, shifted), [stage(1, **promised)], TWO)
+    assert [(one.objective, one.kind, one.level) for one in found] == [
+        ("affinity", "calibration_drift", Level.GOOD),
+        ("toxicity", "calibration", Level.WARNING),
+        ("toxicity", "calibration_drift", Level.WARNING),
+    ]
+    assert found[0].message.startswith("Objective affinity: acquisition arm, round 1: as promised")
+    assert "held out 90 %" in found[0].message
+    assert "Objective toxicity: round 1: 50 % of 40 held-out values" in found[1].message
+    assert "promises too much" in found[2].message  # of what must not be large, more was measured than predicted
+
+
+def test_a_finding_of_one_objective_is_no_second_of_another():
+    both = of_two(SURE, GOOD, round=1) + of_two(GOOD, SURE, round=2)
+    found = findings(both, [stage(1), stage(2)], TWO)
+    assert not [one for one in found if "had this finding too" in one.message]
+    again = findings(of_two(SURE, GOOD, round=1) + of_two(SURE, GOOD, round=2), [stage(1), stage(2)], TWO)
+    assert [one.objective for one in again if "had this finding too" in one.message] == ["affinity"]
+
+
+def test_where_neither_side_is_better_a_bias_is_told_as_one():
+    found = drift([0.8 * z + 1.5 for z in quantiles(24)], goal=Goal("gap", target=2.0))
+    assert "the proxy is off to one side for what it chooses" in found.message

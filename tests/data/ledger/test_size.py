@@ -11,16 +11,18 @@ import sqlalchemy as sa
 
 from benchmarks.ledger import fill
 from data.config import parse_config
+from data.goals import Goal, Goals
 from data.ledger.book import OracleBook
 from data.ledger.campaigns import LedgerError
 from data.ledger.ledger import Ledger
-from data.ledger.summary import ranked, summaries
+from data.ledger.summary import summaries
 from data.ledger.view import LedgerView
 from data.records import Measurement
 from models.spaces.columns import compound_of, with_compounds
 from models.spaces.molecules import Molecules
 
 MOLECULES = Molecules()
+UP, DOWN = Goals([Goal("x")]), Goals([Goal("x", -1)])
 ROWS = 20_000
 STEPS = 20_000
 """Allowed per question: less than one for each row that there is twice."""
@@ -78,8 +80,8 @@ QUESTIONS = {
     "retry": lambda ledger, book: book.retry_failed(3),
     "spent": lambda ledger, book: book.spent(),
     "round": lambda ledger, book: ledger.candidates(book.campaign_id, 5, 5),
-    "standing": lambda ledger, book: ledger.standing(book.campaign_id, maximise=False),
-    "top": lambda ledger, book: ledger.top(book.campaign_id, 20, maximise=True),
+    "standing": lambda ledger, book: ledger.standing(book.campaign_id, DOWN),
+    "top": lambda ledger, book: ledger.top(book.campaign_id, 20, UP),
     "same compounds": lambda ledger, book: ledger.same_compounds(book.campaign_id, {f"K{7:026d}"}),
 }
 
@@ -131,23 +133,21 @@ def mixed(tmp_path):
     ledger.close()
 
 
-@pytest.mark.parametrize("maximise", [True, False])
+@pytest.mark.parametrize("goals", [UP, DOWN])
 @pytest.mark.parametrize("n", [1, 5, 20, 30, 45, 55, 60, 100])
-def test_the_first_candidates_are_those_of_the_whole_list(mixed, n, maximise):
+def test_the_first_candidates_are_those_of_the_whole_list(mixed, n, goals):
     ledger, campaign_id = mixed
-    assert (
-        ledger.top(campaign_id, n, maximise=maximise) == ranked(ledger.candidates(campaign_id), maximise=maximise)[:n]
-    )
+    assert ledger.top(campaign_id, n, goals) == goals.ranked(ledger.candidates(campaign_id))[:n]
 
 
-@pytest.mark.parametrize("maximise", [True, False])
-def test_the_standing_is_that_of_the_last_summary(mixed, maximise):
+@pytest.mark.parametrize("goals", [UP, DOWN])
+def test_the_standing_is_that_of_the_last_summary(mixed, goals):
     ledger, campaign_id = mixed
-    last = summaries(ledger.candidates(campaign_id), maximise=maximise)[-1]
-    standing = ledger.standing(campaign_id, maximise=maximise)
+    last = summaries(ledger.candidates(campaign_id), goals)[-1]
+    standing = ledger.standing(campaign_id, goals)
     assert (standing.round, standing.best, standing.top10_mean) == (last.round, last.best, last.top10_mean)
     view = LedgerView.of(Path(ledger.engine.url.database))
-    assert view.standing(campaign_id, maximise=maximise) == standing
+    assert view.standing(campaign_id, goals) == standing
     assert view.course(campaign_id) == ledger.course(campaign_id)
     view.close()
 
@@ -158,10 +158,10 @@ def test_the_same_compound_is_looked_for_among_all_candidates(mixed, written):
     with ledger.write() as connection:  # rows of an earlier revision do not say which compound they are
         older = {"all": "0", "some": "id % 2", "none": "1"}[written]
         connection.exec_driver_sql(f"UPDATE candidates SET compound = NULL WHERE {older}")
-    every = ranked(ledger.candidates(campaign_id), maximise=True)
-    top = ledger.top(campaign_id, 3, maximise=True)
+    every = UP.ranked(ledger.candidates(campaign_id))
+    top = ledger.top(campaign_id, 3, UP)
     same = ledger.same_compounds(campaign_id, {compound_of(row, MOLECULES) for row in top})
-    told = with_compounds(top, MOLECULES, ranked(same, maximise=True))
+    told = with_compounds(top, MOLECULES, UP.ranked(same))
     assert told == with_compounds(every[:3], MOLECULES, every)
     assert all(len(row.same_compound.split()) >= 19 for row in told)
 

@@ -4,10 +4,24 @@ import itertools
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from data.goals import Goal, Goals
 from data.ledger.campaigns import StageRow
-from data.ledger.summary import arm_figures, arm_text, by_source, screening_told, summaries, summarise
+from data.ledger.summary import (
+    arm_figures,
+    arm_text,
+    best_tenth,
+    by_source,
+    screening_told,
+    standing,
+    summaries,
+    summarise,
+)
 from data.records import Arm, CallState, CandidateRow
+
+UP, DOWN = Goals([Goal("value")]), Goals([Goal("value", -1)])
 
 
 def row(origin, value, source="csv", state=CallState.DONE):
@@ -22,7 +36,7 @@ def test_labels_that_came_with_the_file_are_not_told_as_bought():
         row("reused", 3.0),
         row(None, None, state="proposed"),
     ]
-    csv, given = by_source(rows, [], maximise=True)
+    csv, given = by_source(rows, [], UP)
     assert (given.source, given.bought, given.mean, given.best) == ("csv (given)", 0, 3.0, 5.0)
     assert (csv.source, csv.bought, csv.mean, csv.best) == ("csv", 2, 3.0, 3.0)
 
@@ -37,7 +51,7 @@ def test_labels_that_came_with_the_file_are_not_told_as_bought():
     ],
 )
 def test_an_interval_is_told_from_three_values_on(values, told):
-    assert arm_text(arm_figures([row("called", value) for value in values], Arm.INITIAL)) == told
+    assert arm_text(arm_figures([row("called", value) for value in values], Arm.INITIAL, UP)) == told
 
 
 def test_sources_stand_in_one_order_whatever_that_of_the_candidates():
@@ -48,7 +62,7 @@ def test_sources_stand_in_one_order_whatever_that_of_the_candidates():
         row("called", 8.0)._replace(source="gflownet", round=2, arm=Arm.ACQUISITION),
     ]
     for order in itertools.permutations(rows):
-        told = [one.source for one in by_source(order, [], maximise=True)]
+        told = [one.source for one in by_source(order, [], UP)]
         assert told == ["csv (given)", "genetic", "random", "gflownet"]
 
 
@@ -63,10 +77,10 @@ def test_a_thousand_rounds_are_summarised_as_each_is_and_each_row_is_looked_at_o
             return CallState.DONE
 
     rows = [Row(*row("called", float((7 * i) % 1000))._replace(round=i // 2)) for i in range(2000)]
-    found = summaries(rows, maximise=False)
+    found = summaries(rows, DOWN)
     assert looks <= 10 * len(rows)
     for round in (0, 1, 17, 999):
-        assert found[round] == summarise(rows, round, maximise=False)
+        assert found[round] == summarise(rows, round, DOWN)
     measured = [row.value for row in rows[: 2 * 18]]
     assert (found[17].calls, found[17].best, found[17].top10_mean) == (
         36,
@@ -82,17 +96,14 @@ def test_hits_are_the_best_tenth_of_all_and_their_families_are_counted_where_it_
         )
         for value in range(40)
     ]
-    told = {
-        one.source: one
-        for one in by_source(rows, [], maximise=True, family=lambda obj: "odd" if int(obj[1:]) % 2 else obj)
-    }
+    told = {one.source: one for one in by_source(rows, [], UP, family=lambda obj: "odd" if int(obj[1:]) % 2 else obj)}
     assert {source: (one.hits, one.families) for source, one in told.items()} == {"edits": (2, 1), "genetic": (2, 2)}
-    least = {one.source: one for one in by_source(rows[:31], [], maximise=False)}
+    least = {one.source: one for one in by_source(rows[:31], [], DOWN)}
     assert {source: (one.hits, one.families) for source, one in least.items()} == {
         "edits": (1, None),
         "genetic": (2, None),
     }
-    assert [one.hits for one in by_source([row("called", None, state="proposed")], [], maximise=True)] == []
+    assert [one.hits for one in by_source([row("called", None, state="proposed")], [], UP)] == []
 
 
 def test_a_metric_that_is_not_finite_does_not_keep_the_refusals_from_being_told():
@@ -101,3 +112,83 @@ def test_a_metric_that_is_not_finite_does_not_keep_the_refusals_from_being_told(
     assert screening_told([stage]) == [
         "Generators met 9 objects, of which screens refused 5: alerts 4, outside the space 1."
     ]
+
+
+TWO = Goals([Goal("affinity"), Goal("toxicity", -1, at_most=0.8)])
+
+
+def measured(id, round, affinity, toxicity, arm=None, state=CallState.DONE):
+    arm = arm or (Arm.ACQUISITION if round else Arm.INITIAL)
+    values = {"affinity": affinity, "toxicity": toxicity} if state == CallState.DONE else {}
+    return CandidateRow(
+        id, value=values.get("affinity"), round=round, arm=arm, state=state, origin="called", values=values
+    )
+
+
+@st.composite
+def courses(draw):
+    """Candidates of some rounds of a campaign of two objectives, one of them with a limit."""
+    rows = []
+    for i in range(draw(st.integers(1, 25))):
+        round = draw(st.integers(0, 3))
+        arm = draw(st.sampled_from([Arm.ACQUISITION, Arm.CONTROL])) if round else Arm.INITIAL
+        state = draw(st.sampled_from([CallState.DONE, CallState.DONE, CallState.FAILED]))
+        rows.append(measured(f"m{i}", round, draw(st.floats(-3, 3)), draw(st.floats(-1, 1)), arm, state))
+    return rows
+
+
+@given(courses())
+def test_the_hypervolume_of_a_campaign_never_falls_and_each_round_is_summarised_as_in_the_whole(rows):
+    told = summaries(rows, TWO)
+    volumes = [one.hypervolume for one in told]
+    assert volumes == sorted(volumes)
+    for one in told:
+        alone = summarise(rows, one.round, TWO)
+        assert alone.hypervolume == pytest.approx(one.hypervolume)
+        assert (alone.front, alone.best_of, alone.feasible) == (one.front, one.best_of, one.feasible)
+
+
+@given(courses())
+def test_nothing_that_breaks_a_limit_is_the_best_of_anything(rows):
+    kept = [one.values for one in rows if one.state == CallState.DONE and one.values["toxicity"] <= 0.8]
+    last = summaries(rows, TWO)[-1]
+    assert last.best == max((one["affinity"] for one in kept), default=None)
+    assert last.best_of.get("toxicity") == min((one["toxicity"] for one in kept), default=None)
+    assert standing(rows, TWO).best == last.best
+    assert {one.id for one in rows if one.id in best_tenth(rows, TWO)} <= {one.id for one in rows if TWO.eligible(one)}
+    assert max((one.best for one in by_source(rows, [], TWO) if one.best is not None), default=None) == last.best
+
+
+def test_a_round_tells_the_share_that_keeps_to_the_limits_by_arm():
+    rows = [
+        measured("a", 0, 1.0, 0.9),
+        measured("b", 0, 1.0, 0.1),
+        measured("c", 1, 9.0, 0.9),
+        measured("d", 1, 2.0, 0.5),
+        measured("e", 1, 2.0, 0.5, state=CallState.FAILED),
+        measured("f", 1, 2.0, 0.9, Arm.CONTROL),
+    ]
+    first, second = summaries(rows, TWO)
+    assert (first.feasible, first.acquisition_feasible, first.control_feasible) == (0.5, None, None)
+    assert (second.feasible, second.acquisition_feasible, second.control_feasible) == (pytest.approx(1 / 3), 0.5, 0.0)
+    assert (second.best, second.acquisition, second.control) == (2.0, second.acquisition, None)
+    assert (second.acquisition.n, second.acquisition.mean) == (1, 2.0)
+
+
+def test_both_arms_are_compared_by_equally_many_calls():
+    initial = [measured("a", 0, 0.0, 0.8), measured("b", 0, 1.0, 0.0)]
+    control = [measured("c", 1, 1.5, 0.4, Arm.CONTROL)]
+    chosen = [measured(f"d{i}", 1, 2.0, 0.1) for i in range(9)]
+    (_, told) = summaries([*initial, *control, *chosen], TWO)
+    # Nine equal purchases are worth one of them: what is compared is one call with one call.
+    assert (told.volumes.n, told.volumes.acquisition) == (1, pytest.approx(told.hypervolume))
+    assert told.volumes.control == pytest.approx(summaries(initial + control, TWO)[-1].hypervolume)
+    failed = [measured(f"e{i}", 1, 2.0, 0.1, state=CallState.FAILED) for i in range(9)]
+    (start, mixed) = summaries([*initial, *control, *chosen, *failed], TWO)
+    assert start.hypervolume < mixed.volumes.acquisition < mixed.hypervolume  # a failed call is a call
+    assert summaries(initial + chosen, TWO)[-1].volumes is None
+
+
+def test_one_plain_objective_has_neither_front_nor_shares():
+    (told,) = summaries([row("called", 1.0)], UP)
+    assert (told.hypervolume, told.front, told.feasible, told.best_of, told.volumes) == (None,) * 5

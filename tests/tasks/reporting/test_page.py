@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
+from data.goals import Goal, Goals
 from models.spaces.molecules import Molecules
 from tasks.reporting.page import candidates_page
 from tasks.reporting.plots import png, svg
 
 ACCEPTORS = ["N#CC(C#N)=C(C#N)C#N", "O=C1C=CC(=O)C=C1", "c1ccc2nsnc2c1", "N#Cc1ccc(C#N)cc1", "O=Cc1ccccc1"]
+
+AFFINITY = Goals([Goal("electron_affinity", unit="eV")])
 
 
 def row(smiles: str, value: float | None = 1.0, **more: Any) -> dict[str, Any]:
@@ -56,11 +59,7 @@ class Page(HTMLParser):
 
 
 def page(rows: list[dict[str, Any]], **more: Any) -> Page:
-    return Page(
-        candidates_page(
-            rows, **{"space": Molecules(), "title": "acceptors", "unit": "eV", "objective": "electron_affinity"} | more
-        )
-    )
+    return Page(candidates_page(rows, **{"space": Molecules(), "title": "acceptors", "goals": AFFINITY} | more))
 
 
 def test_each_candidate_has_a_row_with_its_figures() -> None:
@@ -85,7 +84,7 @@ def test_each_candidate_has_a_row_with_its_figures() -> None:
 def test_an_interval_of_two_values_is_not_shown() -> None:
     arms = {"acquisition_mean": 4.5, "acquisition_half": 44.0, "control_mean": 2.0, "control_half": 2.5}
     text = candidates_page(
-        [], space=Molecules(), title="x", unit="eV", summary=arms | {"acquisition_n": 2, "control_n": 3}
+        [], space=Molecules(), title="x", goals=AFFINITY, summary=arms | {"acquisition_n": 2, "control_n": 3}
     )
     assert "eV (n 2)" in text
     assert "± 2.5 eV (95 %), n 3" in text
@@ -121,8 +120,7 @@ def test_hostile_strings_add_no_element() -> None:
         [row("CCO") | everywhere | {"value": None, "state": "failed"}, row("CCN")],
         title=hostile,
         subtitle=hostile,
-        unit=hostile,
-        objective=hostile,
+        goals=Goals([Goal(hostile, unit=hostile)]),
         summary={hostile: hostile, "best": 1.0},
         plots={hostile: svg(Figure(figsize=(1, 1)))},
     )
@@ -151,7 +149,7 @@ def test_the_figures_of_the_campaign_are_in_the_heading() -> None:
         [row("CCO", 2.0)],
         space=Molecules(),
         title="acceptors",
-        unit="eV",
+        goals=AFFINITY,
         summary={
             "best": 2.25,
             "top10_mean": -0.5,
@@ -174,12 +172,13 @@ def test_filters_are_offered_where_there_is_a_choice() -> None:
 
 
 def test_a_minimised_objective_sorts_the_small_first() -> None:
-    def first_click(maximise: bool) -> str | None:
-        buttons = page([row("CCO")], maximise=maximise).all("button")
+    def first_click(goal: Goal) -> str | None:
+        buttons = page([row("CCO")], goals=Goals([goal])).all("button")
         return next(b["data-first"] for b in buttons if b.get("data-sort") == "value")
 
-    assert first_click(True) == "descending"
-    assert first_click(False) == "ascending"
+    assert first_click(Goal("gap")) == "descending"
+    assert first_click(Goal("gap", -1)) == "ascending"
+    assert first_click(Goal("gap", target=2.0)) == "ascending"  # by the distance from it
 
 
 def test_plots_are_taken_as_files_and_as_text(tmp_path: Path) -> None:
@@ -206,3 +205,74 @@ def test_three_hundred_candidates_stay_below_two_megabytes_and_are_the_same_byte
 
 def test_a_page_without_candidates_is_a_page() -> None:
     assert page([]).cells == []
+
+
+TWO = Goals([Goal("electron_affinity", unit="eV"), Goal("toxicity", -1, at_most=0.8, unit="mg/L")])
+
+
+def of_two(smiles: str, affinity: float | None, toxicity: float | None, **more: Any) -> dict[str, Any]:
+    """A row with the columns of two objectives, one of which has a limit."""
+    given = {"electron_affinity.value": affinity, "electron_affinity.predicted_mean": 1.5,
+             "electron_affinity.predicted_std": 0.5, "toxicity.value": toxicity, "toxicity.predicted_mean": 0.4,
+             "toxicity.predicted_std": 0.1}  # fmt: skip
+    kept = None if toxicity is None else toxicity <= 0.8
+    return row(smiles, affinity) | given | {"feasible": kept, "front": None if kept is None else False} | more
+
+
+def test_each_of_two_objectives_has_a_column_of_values_and_one_of_predictions() -> None:
+    rows = [of_two("CCO", 2.0, 0.3, front=True), of_two("CCN", 3.0, 0.9), of_two("CCC", None, None, state="submitted")]
+    found = page(rows, goals=TWO)
+    sorts = {b["data-sort"]: b["data-first"] for b in found.all("button") if b.get("data-sort")}
+    assert [sorts[f"{name}-{k}"] for k in (1, 2) for name in ("value", "predicted")] == [
+        "descending", "descending", "ascending", "ascending",
+    ]  # fmt: skip
+    text = candidates_page(rows, space=Molecules(), title="two", goals=TWO)
+    assert len(re.findall('<td class="value"', text)) == len(re.findall('<td class="predicted"', text)) == 6
+    assert "0.3000 <small>mg/L</small>" in text
+    assert '0.9000 <small>mg/L</small><span class="outside">above 0.8</span>' in text
+    assert text.count('class="outside"') == 1
+    assert text.count("sent, no answer yet") == 1
+    assert [cells["front"].strip() for cells in found.cells] == ["front", "–", "–"]
+    assert [s["data-filter"] for s in found.all("select")] == ["state", "front", "limits"]
+    assert re.findall(r'data-front="(.*?)" data-limits="(.*?)"', text) == [
+        ("on it", "kept"),
+        ("behind it", "broken"),
+        ("", ""),
+    ]
+
+
+def test_of_three_objectives_each_has_one_column_with_both() -> None:
+    goals = Goals([*TWO, Goal("gap", target=2.5)])
+    text = candidates_page([of_two("CCO", 2.0, 0.3, **{"gap.value": 3.0})], space=Molecules(), title="x", goals=goals)
+    assert len(re.findall('<td class="value"', text)) == 3
+    assert not re.findall('<td class="predicted"', text)
+    assert '<span class="also"><span>1.500' in text
+    assert 'data-v="0.5"' in text  # the distance from the target
+
+
+def test_the_figures_of_two_objectives_are_told_by_name() -> None:
+    summary = {
+        "best": 2.0, "top10_mean": 1.0, "acquisition_mean": 1.5, "acquisition_n": 4, "acquisition_half": 0.2,
+        "feasible": 2 / 3, "best_of": {"electron_affinity": 2.0, "toxicity": 0.3}, "front": 5, "hypervolume": 1.25,
+        "hypervolume_calls": 6, "acquisition_hypervolume": 1.1, "control_hypervolume": 0.9,
+    }  # fmt: skip
+    text = candidates_page([], space=Molecules(), title="two", goals=TWO, summary=summary)
+    heading = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text[text.index("<header>") : text.index("</header>")]))
+    assert heading.strip() == (
+        "two Best electron affinity 2.000 eV Best toxicity 0.3000 mg/L Mean electron affinity, acquisition arm 1.500 "
+        "± 0.20 eV (95 %), n 4 Within the limits, last round 67 % On the front 5 Hypervolume 1.250 Hypervolume, "
+        "acquisition arm 1.100 initial design and 6 calls Hypervolume, control arm 0.9000 initial design and 6 calls"
+    )
+
+
+def test_hostile_names_of_objectives_add_no_element() -> None:
+    hostile = "\"><script>alert(1)</script><img src=x onerror=alert(1)>'"
+    goals = Goals([Goal(hostile, unit=hostile), Goal("toxicity", -1, at_most=0.8)])
+    found = page([of_two("CCO", 2.0, 0.9) | {f"{hostile}.value": 2.0}], goals=goals)
+    assert len(found.all("script")) == 1
+    assert not found.all("img")
+
+
+def test_a_broken_limit_of_one_objective_is_told_too() -> None:
+    (cells,) = page([row("CCO", 3.0, feasible=False)], goals=Goals([Goal("gap", at_most=2.5)])).cells
+    assert "above 2.5" in cells["value"]

@@ -9,11 +9,15 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from data.chemistry.molecules import morgan_counts
+from data.goals import Goal, Goals
+from data.ledger.summary import summaries
 from data.records import CandidateRow
 from models.featurisers.nearness import min_max
 from models.spaces.molecules import Molecules
 from tasks.reporting.plots import (
     best_so_far,
+    front,
+    hypervolume,
     png,
     predicted_against_measured,
     running_best,
@@ -61,16 +65,16 @@ def line(figure: Figure, label: str) -> tuple[list[float], list[float]]:
 
 
 @given(st.lists(st.one_of(st.just(np.nan), st.floats(-9, 9)), max_size=20), st.booleans())
-def test_the_running_best_is_the_best_of_what_came_before(values: list[float], maximise: bool) -> None:
-    found = running_best(np.array(values, dtype=float), maximise=maximise)
+def test_the_running_best_is_the_best_of_what_came_before(values: list[float], large: bool) -> None:
+    found = running_best(np.array(values, dtype=float), Goal("value", 1 if large else -1))
     for i in range(len(values)):
         before = [v for v in values[: i + 1] if not np.isnan(v)]
-        expected = (max if maximise else min)(before) if before else np.nan
+        expected = (max if large else min)(before) if before else np.nan
         np.testing.assert_array_equal(found[i], expected)
 
 
 def test_best_so_far_counts_failed_calls_and_keeps_the_arms_apart() -> None:
-    figure = best_so_far(ROWS, objective="electron_affinity", unit="eV")
+    figure = best_so_far(ROWS, Goal("electron_affinity", unit="eV"))
     assert line(figure, "best: initial + acquisition") == ([1, 2, 3, 4, 5, 6], [0.0, 0.0, 1.0, 3.0, 3.0, 3.0])
     assert line(figure, "best: initial + control") == ([1, 2, 3, 4, 5, 6], [0.0, 0.0, 1.0, 1.0, 1.0, 1.0])
     assert figure.axes[0].get_ylabel() == "Electron affinity / eV"
@@ -95,9 +99,9 @@ def test_data_alone_are_drawn_and_no_call_is_counted() -> None:
 
 
 def test_best_so_far_of_a_minimised_objective_goes_down() -> None:
-    assert line(best_so_far(ROWS, maximise=False), "best: initial + acquisition")[1] == [0.0] * 6
+    assert line(best_so_far(ROWS, Goal("value", -1)), "best: initial + acquisition")[1] == [0.0] * 6
     rows = [row(2.0), row(1.0), row(3.0)]
-    assert line(best_so_far(rows, maximise=False), "best: initial + acquisition")[1] == [2.0, 1.0, 1.0]
+    assert line(best_so_far(rows, Goal("value", -1)), "best: initial + acquisition")[1] == [2.0, 1.0, 1.0]
 
 
 def test_parity_counts_who_is_inside_the_interval() -> None:
@@ -170,4 +174,75 @@ def test_the_same_rows_give_the_same_bytes(make: Any) -> None:
 
 def test_nothing_to_draw_is_drawn_as_nothing() -> None:
     for figure in (best_so_far([]), predicted_against_measured([]), space_map([], [], NEARNESS), training([])):
+        assert png(figure).startswith(b"\x89PNG")
+
+
+TWO = Goals([Goal("affinity", unit="eV"), Goal("toxicity", -1, at_most=0.8)])
+
+
+def measured(id: str, affinity: float, toxicity: float, arm: str = "initial", **more: float) -> CandidateRow:
+    values = {"affinity": affinity, "toxicity": toxicity, **more}
+    round = int(arm != "initial")
+    return row(affinity, arm=arm, round=round)._replace(id=id, values=values)
+
+
+FRONT = [
+    measured("a", 0.0, 0.1),
+    measured("b", 1.0, 0.7),
+    measured("c", 2.0, 0.5, "acquisition"),
+    measured("d", 3.0, 0.9, "acquisition"),
+    measured("e", 1.5, 0.3, "control"),
+]
+
+
+def test_two_objectives_are_a_plane_with_the_front_that_keeps_to_the_limits() -> None:
+    axes = front(FRONT, TWO).axes[0]
+    assert axes.get_xlabel() == "Affinity / eV (maximise)"
+    assert axes.get_ylabel() == "Toxicity (minimise)"
+    (steps,) = axes.lines
+    assert list(zip(steps.get_xdata(), steps.get_ydata(), strict=True)) == [(0.0, 0.1), (1.5, 0.3), (2.0, 0.5)]
+    labels = axes.get_legend_handles_labels()[1]
+    assert labels == ["outside the limits (1)", "initial (2)", "acquisition (1)", "control (1)", "front (3)"]
+
+
+def test_three_objectives_are_parallel_axes_with_a_line_for_each_of_the_front() -> None:
+    goals = Goals([*TWO, Goal("gap", target=2.5, unit="eV")])
+    rows = [one._replace(values={**one.values, "gap": 2.0 + i}) for i, one in enumerate(FRONT)]
+    axes = front(rows, goals).axes[0]
+    marked = [one for one in axes.lines if one.get_marker() not in ("None", None, "")]
+    assert len(marked) == len(goals.front(rows)) > 0
+    assert [text.get_text() for text in axes.get_xticklabels()] == [
+        "Affinity\n/ eV (maximise)",
+        "Toxicity (minimise)",
+        "Gap off 2.5\n/ eV (minimise)",
+    ]
+
+
+def test_the_hypervolume_is_drawn_beside_equally_many_calls_of_both_arms() -> None:
+    told = summaries(FRONT, TWO)
+    axes = hypervolume(told).axes[0]
+    assert list(axes.lines[0].get_ydata()) == [one.hypervolume for one in told]
+    assert list(axes.lines[0].get_xdata()) == [2, 5]
+    assert [one.get_label() for one in axes.lines[1:]] == [
+        "initial + acquisition, equal calls (last: 1)",
+        "initial + control, equal calls (last: 1)",
+    ]
+
+
+def test_what_breaks_a_limit_is_drawn_and_never_the_best() -> None:
+    figure = best_so_far(FRONT, TWO.main, outside={"d"})
+    assert line(figure, "best: initial + acquisition")[1] == [0.0, 1.0, 2.0, 2.0, 2.0]
+    assert "outside the limits (1)" in figure.axes[0].get_legend_handles_labels()[1]
+
+
+def test_the_best_of_a_target_comes_closer_to_it() -> None:
+    figure = best_so_far([row(value) for value in (0.0, 5.0, 2.0, 3.5)], Goal("gap", target=2.5))
+    assert line(figure, "best: initial + acquisition")[1] == [0.0, 0.0, 2.0, 2.0]
+
+
+def test_figures_of_several_objectives_are_the_same_bytes_and_nothing_is_drawn_as_nothing() -> None:
+    three = Goals([*TWO, Goal("gap")])
+    for make in (lambda: front(FRONT, TWO), lambda: hypervolume(summaries(FRONT, TWO))):
+        assert png(make()) == png(make())
+    for figure in (front([], TWO), front([], three), hypervolume([])):
         assert png(figure).startswith(b"\x89PNG")

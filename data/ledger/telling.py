@@ -1,0 +1,174 @@
+"""Answers that people bring: asked, told, corrected; and the round whose data they belong to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from data.ledger.book import OracleBook
+from data.ledger.campaigns import now
+from data.ledger.engine import clean_text, patient
+from data.ledger.ledger import Ledger
+from data.ledger.schema import campaigns, candidates, oracle_calls, revisions
+from data.records import Arm, CallState, JsonDict
+
+ENDED = (CallState.DONE, CallState.FAILED, CallState.ABANDONED)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An answer that somebody brought.
+
+    Attributes:
+        part: of the campaign's oracles.
+        object_id: of what was asked.
+        object: its text, in standard form.
+        replicate: which repetition, from 0.
+        outputs: values by name; empty: it failed. An oracle of one value without a name has it under the empty name.
+        reason: why it failed.
+        unasked: whether nobody asked for it.
+    """
+
+    part: str
+    object_id: str
+    object: str
+    replicate: int
+    outputs: Mapping[str, float | None] = field(default_factory=dict)
+    reason: str = ""
+    unasked: bool = False
+
+
+@patient
+def ask(book: OracleBook, round: int) -> None:
+    """Mark the booked calls of a round as asked; those that another campaign has asked stay with it."""
+    with book.ledger.write() as connection:
+        connection.execute(
+            sa.update(oracle_calls)
+            .where(
+                book.mine,
+                oracle_calls.c.round == round,
+                oracle_calls.c.state == CallState.RESERVED,
+                oracle_calls.c.origin == "called",
+            )
+            .values(state=CallState.SUBMITTED, attempts=oracle_calls.c.attempts + 1)
+        )
+
+
+@patient
+def enter(ledger: Ledger, campaign_id: int, round: int) -> None:
+    """Let the answers that are there, and in no round's data yet, belong to a round."""
+    with ledger.write() as connection:
+        connection.execute(
+            sa.update(oracle_calls)
+            .where(
+                oracle_calls.c.campaign_id == campaign_id,
+                oracle_calls.c.entered.is_(None),
+                oracle_calls.c.state.in_(ENDED),
+            )
+            .values(entered=round)
+        )
+
+
+@patient
+def calls_of(ledger: Ledger, campaign_id: int) -> list[JsonDict]:
+    """Return the calls of a campaign with the place of their candidates, in the order in which they were asked."""
+    query = (
+        sa.select(oracle_calls, candidates.c.position)
+        .select_from(
+            oracle_calls.outerjoin(
+                candidates,
+                sa.and_(
+                    candidates.c.campaign_id == oracle_calls.c.campaign_id,
+                    candidates.c.object_id == oracle_calls.c.object_id,
+                ),
+            )
+        )
+        .where(oracle_calls.c.campaign_id == campaign_id)
+        .order_by(oracle_calls.c.round, candidates.c.position, oracle_calls.c.part, oracle_calls.c.replicate)
+    )
+    with ledger.read() as connection:
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+
+@patient
+def tell(books: Mapping[str, OracleBook], answers: Sequence[Told], *, round: int, by: str, cost: float = 0.0) -> None:
+    """Record answers, all or none. An answer that was there is kept as what it was before; the same again is nothing.
+
+    Args:
+        books: the campaign's calls by oracle, for their identity.
+        answers: what was told; one of a call that nobody made (`unasked`, or another replicate) makes it.
+        round: to which such calls are counted.
+        by: who tells.
+        cost: of such a call: it was made at the laboratory's own charge.
+    """
+    if not answers:
+        return
+    some = next(iter(books.values()))
+    with some.ledger.write() as connection:
+        for answer in answers:
+            _tell(connection, books[answer.part], answer, round, by, cost)
+
+
+def _tell(connection: sa.Connection, book: OracleBook, answer: Told, round: int, by: str, cost: float) -> None:
+    values = _columns(answer)
+    query = sa.select(oracle_calls).where(
+        oracle_calls.c.campaign_id == book.campaign_id,
+        oracle_calls.c.part == answer.part,
+        oracle_calls.c.object_id == answer.object_id,
+        oracle_calls.c.replicate == answer.replicate,
+    )
+    row = connection.execute(query.order_by(oracle_calls.c.id.desc())).mappings().first()
+    told: JsonDict = {**values, "told_by": by, "completed_at": now(), "entered": None}
+    if row is None:
+        if answer.unasked:
+            _add_candidate(connection, book.campaign_id, answer, round)
+        made = book.row(round, answer.object_id, answer.object, cost)
+        connection.execute(sa.insert(oracle_calls).values({**made, **told, "replicate": answer.replicate}))
+        spent = {"calls": campaigns.c.calls + 1, "cost": campaigns.c.cost + cost}
+        connection.execute(sa.update(campaigns).where(campaigns.c.id == book.campaign_id).values(spent))
+        return
+    if row["state"] in ENDED:
+        if all(row[key] == value for key, value in values.items()):
+            return
+        kept = {key: row[key] for key in ("state", "value", "outputs", "error", "message", "entered", "told_by")}
+        kept |= {"call_id": row["id"], "told_at": row["completed_at"], "replaced_at": told["completed_at"]}
+        connection.execute(sa.insert(revisions).values(kept))
+    connection.execute(sa.update(oracle_calls).where(oracle_calls.c.id == row["id"]).values(told))
+
+
+def _add_candidate(connection: sa.Connection, campaign_id: int, answer: Told, round: int) -> None:
+    """Add what was measured without having been asked for, behind the batch of a round; a known object stays."""
+    mine = candidates.c.campaign_id == campaign_id
+    if connection.scalar(sa.select(sa.exists().where(mine, candidates.c.object_id == answer.object_id))):
+        return
+    last = connection.scalar(sa.select(sa.func.max(candidates.c.position)).where(mine, candidates.c.round == round))
+    connection.execute(
+        sa.insert(candidates).values(
+            campaign_id=campaign_id,
+            round=round,
+            position=0 if last is None else last + 1,
+            object_id=answer.object_id,
+            object=answer.object,
+            arm=str(Arm.TOLD),
+            source="told",
+        )
+    )
+
+
+def _columns(answer: Told) -> dict[str, Any]:
+    """Return the columns of an answer."""
+    if not answer.outputs:
+        told = {"state": str(CallState.FAILED), "error": "failed", "message": clean_text(answer.reason)}
+        return {**told, "value": None, "outputs": None}
+    plain = set(answer.outputs) == {""}
+    return {
+        "state": str(CallState.DONE),
+        "value": answer.outputs[""] if plain else None,
+        "outputs": None if plain else json.dumps(dict(answer.outputs)),
+        "error": None,
+        "message": "",
+    }

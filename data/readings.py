@@ -1,0 +1,171 @@
+"""Which answer of which oracle each objective reads: several may read one, which is then asked once."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from data.records import CallState, CandidateRow
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Where an objective's values come from."""
+
+    objective: str
+    part: str
+    """The campaign's oracle, as the ledger's calls name it: empty the first, then `1`, `2` and so on."""
+    output: str | None = None
+    """Which of the oracle's several values; None: the oracle answers with one."""
+
+
+LABORATORY = "laboratory"
+"""Kind of the oracles whose answers people bring."""
+
+
+def _only_output(oracle: Mapping[str, Any]) -> str | None:
+    """Return the output of an oracle that has one with a name; None: it has none, or several."""
+    outputs = oracle.get("outputs") or ()
+    return str(next(iter(outputs))) if len(outputs) == 1 else None
+
+
+class Readings(tuple[Reading, ...]):
+    """The readings of K objectives, in their order."""
+
+    replicates: int
+    """How often each candidate is measured."""
+    later: bool
+    """Whether answers come later than the questions: a laboratory is among the oracles."""
+
+    def __new__(cls, readings: Iterable[Reading], *, replicates: int = 1, later: bool = False) -> Readings:
+        """Make the readings of a campaign."""
+        made = super().__new__(cls, readings)
+        made.replicates, made.later = replicates, later
+        return made
+
+    @classmethod
+    def of(cls, objectives: Sequence[Mapping[str, Any]]) -> Readings:
+        """Return the readings of objectives as a campaign's configuration has them, JSON-able.
+
+        Objectives that write their oracle alike read answers of one oracle.
+        """
+        parts: dict[str, str] = {}
+        found = []
+        for one in objectives:
+            written = json.dumps(one["oracle"], sort_keys=True)
+            part = parts.setdefault(written, str(len(parts)) if parts else "")
+            found.append(Reading(str(one["name"]), part, one.get("output") or _only_output(one["oracle"])))
+        replicates = max((int(one.get("replicates") or 1) for one in objectives), default=1)
+        later = any(one["oracle"].get("kind") == LABORATORY for one in objectives)
+        return cls(found, replicates=replicates, later=later)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The campaign's oracles, each once."""
+        return tuple(dict.fromkeys(one.part for one in self))
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is one value for a candidate and no more, so that a row of the ledger tells all."""
+        return len(self) == 1 and self[0].output is None and self.replicates == 1 and not self.later
+
+    def units(self, objectives: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """Return the units that the configuration names, by objective; empty where it names none."""
+        found = {}
+        for one, reading in zip(objectives, self, strict=True):
+            outputs = one["oracle"].get("outputs")
+            named = outputs if isinstance(outputs, Mapping) else {}
+            unit = one["oracle"].get("unit") if reading.output is None else named.get(reading.output)
+            found[reading.objective] = str(unit or "")
+        return found
+
+    def first_of(self, part: str) -> int:
+        """Return the position of the first objective that reads an oracle."""
+        return next(k for k, one in enumerate(self) if one.part == part)
+
+
+_OPEN = (CallState.IN_DOUBT, CallState.SUBMITTED, CallState.RESERVED, CallState.FAILED, CallState.ABANDONED)
+"""What is told of a candidate of which some values are missing: the first that one of its calls is."""
+_ENDED = (CallState.FAILED, CallState.ABANDONED)
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """The newest call of a candidate to one oracle, as the ledger tells of it."""
+
+    part: str
+    value: float | None
+    state: str
+    error: str | None
+    message: str
+    origin: str | None
+    outputs: Mapping[str, float | None] | None = None
+    """Values of an oracle that answers with several, by name."""
+    replicate: int = 0
+
+    def read(self, output: str | None) -> float | None:
+        """Return a value of the answer, None where there is no answer yet or it has none of that name."""
+        if self.state != CallState.DONE:
+            return None
+        return self.value if output is None else (self.outputs or {}).get(output)
+
+    def unread(self, output: str | None) -> CallRow:
+        """Return the call as it is where an answer has no value of that name: a failure, whose message says why."""
+        if self.state != CallState.DONE:
+            return self
+        told = f"The oracle's answer has no value of {'it' if output is None else repr(output)}."
+        return replace(self, state=CallState.FAILED, error="no_output", message=told)
+
+
+def together(row: CandidateRow, calls: Sequence[CallRow], readings: Readings, main: str) -> CandidateRow:
+    """Return a candidate with the values of all objectives.
+
+    Args:
+        row: of the candidate, without what its calls say.
+        calls: its newest calls, at most one of each oracle and replicate.
+        readings: of the campaign.
+        main: the objective whose value stands for the candidate where there is room for one.
+    """
+    values: dict[str, float] = {}
+    repeats: dict[str, tuple[float, ...]] = {}
+    missing: list[CallRow] = []
+    unasked = False
+    for reading in readings:
+        mine = [call for call in calls if call.part == reading.part]
+        read = [(call, call.read(reading.output)) for call in mine]
+        told = [value for _, value in read if value is not None]
+        if told:
+            values[reading.objective] = math.fsum(told) / len(told)
+        if len(told) > 1:
+            repeats[reading.objective] = tuple(told)
+        # A replicate that failed is no loss while another one tells; one that is still to come is waited for.
+        silent = [call.unread(reading.output) for call, value in read if value is None]
+        missing += [call for call in silent if not told or call.state not in _ENDED]
+        unasked |= not mine
+    state, error, message = "proposed", None, ""
+    if not missing and not unasked:
+        state = CallState.DONE
+    elif missing:
+        first = min(missing, key=lambda call: _OPEN.index(CallState(call.state)))
+        state, error, message = first.state, first.error, first.message
+    return row._replace(
+        value=values.get(main),
+        values=values,
+        repeats=repeats or None,
+        state=str(state),
+        error=error,
+        message=message,
+        origin=_origin([call.origin for call in calls]),
+        calls=sum(call.origin != "imported" for call in calls),
+    )
+
+
+def _origin(origins: Sequence[str | None]) -> str | None:
+    """Return how the values of a candidate came about: as calls, if one of them was called."""
+    for origin in ("called", "awaited", "reused", "imported"):
+        if origin in origins:
+            return origin
+    return None

@@ -1,0 +1,302 @@
+"""A table of results as people and instruments write it: which cell is which value, told line by line.
+
+Delimiter, decimal mark, encoding and the line of the header are found, and what was found is said. Nothing is guessed
+that could be read in two ways: such lines are refused.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from data.objects import NotStandardError, joined
+from data.records import Refusal
+from data.tables.delimited import Cells, records
+from data.tables.rows import Row, SourceError
+from data.tables.spreadsheets import original_text
+from data.tables.values import ValueRules, exact_value
+
+_DELIMITERS = (",", ";", "\t", "|")
+_PREAMBLE = 60
+"""Lines in which the header is looked for: instruments write who measured, and when, above it."""
+_EMPTY = frozenset({"", "-", "–", "—", "na", "n/a", "nan", "nd", "n.d.", "n. d.", "none", "null"})
+"""What people write where there is no value yet."""
+_NO = frozenset({"", "-", "no", "n", "false", "0", "ok", "nein"})
+_YES = frozenset({"yes", "y", "true", "1", "x", "failed", "fail", "ja"})
+_HEAD = re.compile(r"(?P<name>.*?)\s*(?:\[(?P<a>[^][]*)\]|\((?P<b>[^()]*)\)|/\s*(?P<c>[^/]+)|\s+in\s+(?P<d>\S+))?")
+_DATE = re.compile(
+    r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|\d{1,2}[-. ][A-Za-zäé]{3,9}\.?([-. ]\d{2,4})?|[A-Za-z]{3,9}[-. ]\d{2,4}"
+)
+_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+_POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A column of values that is looked for.
+
+    Attributes:
+        name: of the values.
+        unit: of them; empty: none.
+    """
+
+    name: str
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One line of results.
+
+    Attributes:
+        line: in the file, its first line being 1.
+        id: of the object; empty where there is none.
+        text: of the object; empty where there is none.
+        replicate: which repetition, from 1; None where the file does not say.
+        values: of the wanted columns by their place, as far as there is one.
+        failed: why there is none; empty: nobody said that it failed.
+    """
+
+    line: int
+    id: str
+    text: str
+    replicate: int | None
+    values: dict[int, float]
+    failed: str
+
+
+@dataclass(slots=True)
+class Results:
+    """What a table holds.
+
+    Attributes:
+        rows: in their order.
+        refused: lines that cannot be read, with the reason.
+        notes: sentences on how it was read.
+        empty: lines without a value.
+    """
+
+    rows: list[Result] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    empty: int = 0
+
+
+def read_results(
+    source: Path | str, wanted: Sequence[Wanted], texts: Sequence[str], decimal: Literal[".", ","] | None = None
+) -> Results:
+    """Read a table of results.
+
+    Args:
+        source: a file, or the text of one.
+        wanted: the columns of values; at least one of them must be there.
+        texts: names of the columns that tell an object together, mostly one; they or `id` must be there.
+        decimal: mark of decimals; None: found.
+
+    Raises:
+        SourceError: it is no such table, a column is there twice, or one is in another unit.
+    """
+    results = Results()
+    name = "The table" if isinstance(source, str) else str(source)
+    text = (source if isinstance(source, str) else _decoded(source, results)).removeprefix("\ufeff")
+    if not text.strip():
+        raise SourceError(
+            f"{name} is empty; expected a header with `id` or {' and '.join(texts)}, and rows of results."
+        )
+    delimiter, header, rows = _table(name, text, wanted, texts, results)
+    heads = [head.strip() for head in header.cells]
+    places = _places(name, heads, wanted)
+    at = {key: _only(name, heads, key) for key in ("id", "replicate", "failed")}
+    fields = [_only(name, heads, one) for one in texts]
+    known = {*places.values(), *at.values(), *fields}
+    ignored = [head for place, head in enumerate(heads) if place not in known and head]
+    if ignored:
+        results.notes.append(f"Columns that are not read: {', '.join(map(repr, ignored))}.")
+    mark = decimal or _decimal(rows, places.values(), results)
+
+    def cell(row: Cells, place: int | None) -> str:
+        return "" if place is None else original_text(row.cells[place].strip())
+
+    for row in rows:
+        if not any(one.strip() for one in row.cells):
+            continue
+        if row.problem is not None or len(row.cells) != len(heads):
+            hint = "; is one of them a decimal comma?" if delimiter == "," else ""
+            problem = row.problem or f"{len(row.cells)} cells where the header has {len(heads)}{hint}"
+            results.refused.append(Refusal(row.line, delimiter.join(row.cells)[:80], problem))
+            continue
+        shown = cell(row, at["id"]) or " ".join(cell(row, place) for place in fields)
+        try:
+            values = {k: _value(cell(row, place), mark) for k, place in places.items()}
+            replicate = _replicate(cell(row, at["replicate"]))
+            told = {k: value for k, value in values.items() if value is not None}
+            failed = _failure(cell(row, at["failed"]))
+            if failed and told:
+                raise NotStandardError("it has a value and is said to have failed; leave one of them out")
+        except NotStandardError as error:
+            results.refused.append(Refusal(row.line, shown, str(error)))
+            continue
+        if not told and not failed:
+            results.empty += 1
+            continue
+        parts = [cell(row, place) for place in fields]
+        obj = "" if not any(parts) else parts[0] if len(texts) == 1 else joined(texts, parts)
+        results.rows.append(Result(row.line, cell(row, at["id"]), obj, replicate, told, failed))
+    return results
+
+
+def _decoded(path: Path, results: Results) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"The results {path} cannot be read: {error.strerror or error}.") from error
+    if content.startswith(b"PK"):
+        raise SourceError(
+            f"{path} is a workbook or an archive, not text. Save the sheet as 'CSV UTF-8' and give that file."
+        )
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        results.notes.append("It was read as UTF-16.")
+        return content.decode("utf-16", "replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        results.notes.append("It is not UTF-8 and was read as Windows-1252.")
+        return content.decode("cp1252", "replace")
+
+
+def _table(
+    name: str, text: str, wanted: Sequence[Wanted], texts: Sequence[str], results: Results
+) -> tuple[str, Cells, list[Cells]]:
+    """Return the delimiter, the header and the rows below it.
+
+    Raises:
+        SourceError: no line has the names of the columns.
+    """
+    for delimiter in _DELIMITERS:
+        rows = list(records(io.StringIO(text, newline=""), delimiter))
+        for place, row in enumerate(rows[:_PREAMBLE]):
+            names = {_plain(head) for head in row.cells}
+            tells = _plain("id") in names or {_plain(one) for one in texts} <= names
+            heads = [head.strip() for head in row.cells]
+            if tells and any(_matches(head, one) for head in heads for one in wanted):
+                if place:
+                    results.notes.append(f"The header stands in line {row.line}; what is above it was passed over.")
+                if delimiter != ",":
+                    results.notes.append(f"Cells are separated by {delimiter!r}.")
+                # Rows were read with the width of the first line; below another header they are read anew.
+                below = text.splitlines(keepends=True)[row.line - 1 :]
+                again = list(records(below, delimiter)) if place else rows
+                shifted = [Cells(one.line + row.line - 1, one.cells, one.problem) for one in again] if place else again
+                return delimiter, shifted[0], shifted[1:]
+    first = text.strip().splitlines()[0][:120]
+    raise SourceError(
+        f"{name} has no header with `id` or {' and '.join(map(repr, texts))}, and one of "
+        f"{', '.join(repr(one.name) for one in wanted)}; it begins with {first!r}. `discover ask` writes a table to be "
+        "filled in."
+    )
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\s_]+", " ", text.strip()).casefold()
+
+
+def _unit(text: str) -> str:
+    return re.sub(r"\s+", "", text).replace("\u00b5", "\u03bc").replace("µ", "\u03bc")
+
+
+def _split(head: str) -> tuple[str, str]:
+    """Return the name in a heading and the unit behind it, empty where there is none."""
+    found = _HEAD.fullmatch(head)
+    if found is None:
+        return head, ""
+    return found["name"], next((found[key] for key in "abcd" if found[key]), "")
+
+
+def _matches(head: str, wanted: Wanted) -> bool:
+    return _plain(head) == _plain(wanted.name) or _plain(_split(head)[0]) == _plain(wanted.name)
+
+
+def _places(name: str, heads: Sequence[str], wanted: Sequence[Wanted]) -> dict[int, int]:
+    """Return the column of each wanted value that is there.
+
+    Raises:
+        SourceError: one is there twice, or in another unit.
+    """
+    places: dict[int, int] = {}
+    for k, one in enumerate(wanted):
+        fitting = [place for place, head in enumerate(heads) if _matches(head, one)]
+        if len(fitting) > 1:
+            named = " and ".join(repr(heads[place]) for place in fitting)
+            raise SourceError(
+                f"{name} has {named}, both of which may be {one.name!r}. Keep one; repeated measurements stand in "
+                "rows of their own, with a column `replicate`."
+            )
+        if not fitting:
+            continue
+        head = heads[fitting[0]]
+        unit = "" if _plain(head) == _plain(one.name) else _split(head)[1]
+        if unit and _unit(unit) != _unit(one.unit):
+            measured = f"is measured in {one.unit}" if one.unit else "has no unit"
+            raise SourceError(
+                f"{name} has {head!r} in {unit}; {one.name} {measured}. Convert the values, and name the column "
+                f"`{one.name}{f' [{one.unit}]' if one.unit else ''}`."
+            )
+        places[k] = fitting[0]
+    return places
+
+
+def _only(name: str, heads: Sequence[str], key: str) -> int | None:
+    fitting = [place for place, head in enumerate(heads) if _plain(head) == _plain(key)]
+    if len(fitting) > 1:
+        raise SourceError(f"{name} has {len(fitting)} columns {key!r}; keep one of them.")
+    return fitting[0] if fitting else None
+
+
+def _decimal(rows: Sequence[Cells], places: Collection[int], results: Results) -> Literal[".", ","]:
+    """Return the mark of decimals that all values have.
+
+    Raises:
+        SourceError: some have a comma and some a point.
+    """
+    cells = [(row.line, row.cells[at].strip()) for row in rows for at in places if at < len(row.cells)]
+    comma = [line for line, text in cells if _COMMA.fullmatch(text)]
+    point = [line for line, text in cells if _POINT.fullmatch(text)]
+    if comma and point:
+        raise SourceError(
+            f"Some values have a decimal comma (line {comma[0]}) and some a point (line {point[0]}): nobody can tell "
+            "decimals from thousands. Write all in one way, or say which with --decimal."
+        )
+    if comma:
+        results.notes.append("Values have decimal commas.")
+        return ","
+    return "."
+
+
+def _value(text: str, mark: Literal[".", ","]) -> float | None:
+    if text.casefold() in _EMPTY:
+        return None
+    if _DATE.fullmatch(text):
+        raise NotStandardError(
+            f"the value {text!r} looks like a date, which spreadsheets make of numbers; write the number"
+        )
+    value = exact_value(Row(0, "", text), ValueRules(mark))
+    return None if math.isnan(value) else value
+
+
+def _replicate(text: str) -> int | None:
+    if text.casefold() in _EMPTY:
+        return None
+    if not re.fullmatch(r"[1-9][0-9]{0,3}(\.0)?", text):
+        raise NotStandardError(f"the replicate {text!r} is no number from 1")
+    return int(float(text))
+
+
+def _failure(text: str) -> str:
+    if text.casefold() in _NO:
+        return ""
+    return "failed, without a reason" if text.casefold() in _YES else text

@@ -1,0 +1,148 @@
+"""The batch that a laboratory is asked for: as a file for people, and how far its answers are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from data.config import due
+from data.ledger.telling import ENDED, calls_of
+from data.records import CallState, JsonDict
+from data.tables.spreadsheets import write_csv
+from models.oracles.laboratory import answers_later
+from models.parts import oracle_of, outputs_of, space_of
+from tasks.stages import CampaignContext
+
+FAILED_COLUMN = "failed"
+REPLICATE_COLUMN = "replicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of results: of which oracle, and which of its values.
+
+    Attributes:
+        part: the campaign's oracle.
+        output: its value's name; empty: it has one without a name.
+        name: what people call it.
+        unit: of the value.
+    """
+
+    part: str
+    output: str
+    name: str
+    unit: str
+
+    @property
+    def heading(self) -> str:
+        """The column's heading."""
+        return f"{self.name} [{self.unit}]" if self.unit else self.name
+
+
+def columns_of(context: CampaignContext) -> list[Column]:
+    """Return the columns that a laboratory fills in, in the order of the campaign's oracles and their outputs."""
+    config = context.config
+    found = []
+    for part in config.readings.parts:
+        oracle = oracle_of(config, context.campaign.base, part)
+        if not answers_later(oracle):
+            continue
+        objective = config.objectives[config.readings.first_of(part)].name
+        named = outputs_of(oracle)
+        found += [Column(part, name, name, unit) for name, unit in named.items()]
+        found += [] if named else [Column(part, "", objective, oracle.unit)]
+    return found
+
+
+def open_calls(context: CampaignContext) -> list[JsonDict]:
+    """Return what is asked and not answered, in the order in which it was asked."""
+    later = {column.part for column in columns_of(context)}
+    return [
+        row
+        for row in calls_of(context.ledger, context.campaign.id)
+        if row["part"] in later and row["state"] == CallState.SUBMITTED
+    ]
+
+
+def sheet(context: CampaignContext, calls: list[JsonDict]) -> pd.DataFrame:
+    """Return a table to be filled in: a row per object and replicate, an empty column per value.
+
+    Columns: id, the object, replicate where there are several, facts of the space, the values, and `failed`.
+    """
+    space, columns = space_of(context.config), columns_of(context)
+    several = context.config.readings.replicates > 1 or any(call["replicate"] for call in calls)
+    rows: dict[tuple[str, int], dict[str, object]] = {}
+    for call in calls:
+        row = rows.setdefault((call["object_id"], call["replicate"]), {})
+        if not row:
+            row |= {"id": call["object_id"], space.column: call["object"]}
+            row |= {REPLICATE_COLUMN: call["replicate"] + 1} if several else {}
+            told = space.facts_of(call["object"])
+            row |= {fact.label: round(told[key], fact.digits) for key, fact in space.facts.items() if key in told}
+            row |= {column.heading: "" if column.part == call["part"] else "-" for column in columns}
+        row |= {column.heading: "" for column in columns if column.part == call["part"]}
+    heads = ["id", space.column, *([REPLICATE_COLUMN] if several else [])]
+    heads += [fact.label for fact in space.facts.values()]
+    frame = pd.DataFrame(list(rows.values()), columns=[*heads, *(column.heading for column in columns)])
+    return frame.assign(**{FAILED_COLUMN: ""})
+
+
+def file_of(context: CampaignContext, round: int) -> Path:
+    """Return where the batch of a round is written for people."""
+    return context.round_folder(round) / "asked.csv"
+
+
+def write_asked(context: CampaignContext, round: int) -> None:
+    """Write what is open, of this round and of earlier ones, to the file of the round; without any it goes."""
+    calls, file = open_calls(context), file_of(context, round)
+    if not calls:
+        file.unlink(missing_ok=True)
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_csv(sheet(context, calls), file)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far the answers to a round are.
+
+    Attributes:
+        enough: whether the round may go on.
+        open: calls of the round that are not answered.
+        message: what is waited for and what to do, sentences.
+    """
+
+    enough: bool
+    open: int
+    message: str
+
+
+def standing_of(context: CampaignContext, round: int) -> Standing:
+    """Return how far the answers to a round are: all, the share that is waited for, or its deadline."""
+    config = context.config
+    later = {column.part for column in columns_of(context)}
+    mine = [
+        row for row in calls_of(context.ledger, context.campaign.id) if row["part"] in later and row["round"] == round
+    ]
+    answered = sum(row["state"] in ENDED for row in mine)
+    left = len(mine) - answered
+    enough = not mine or answered >= config.wait_for * len(mine) - 1e-9
+    until = ""
+    if config.deadline is not None and left:
+        end = due(config.deadline, max(datetime.fromisoformat(row["reserved_at"]) for row in mine))
+        enough = enough or (answered > 0 and datetime.now(UTC) >= end)  # without any answer nothing was learnt
+        until = f", or until {end:%Y-%m-%d %H:%M} UTC"
+    noun, name = space_of(config).nouns[1], context.campaign.name
+    share = "" if config.wait_for == 1 else f" (it goes on with {config.wait_for:.0%})"
+    elsewhere = sum(row["origin"] == "awaited" for row in mine)
+    shared = f" {elsewhere} of them are asked by another campaign; tell them there." if elsewhere else ""
+    return Standing(
+        enough,
+        left,
+        f"Round {round}: {answered} of {len(mine)} results are there{share}; it waits for the others{until}. The "
+        f"{noun} to measure are in {file_of(context, round)}. Fill in the values, give `discover tell {name} FILE`, "
+        f"and then the same `discover run` again.{shared}",
+    )

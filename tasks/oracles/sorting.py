@@ -1,0 +1,221 @@
+"""Which call each line of a laboratory's results answers, or why it answers none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from data.ledger.telling import ENDED, Told, calls_of
+from data.objects import NotStandardError
+from data.records import CallState, JsonDict
+from data.tables.results import Result
+from data.wording import figure
+from models.spaces.base import BaseSpace
+from tasks.oracles.asking import Column
+from tasks.stages import CampaignContext
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What became of results that were told.
+
+    Attributes:
+        new: answers that were waited for.
+        failed: of these, failures.
+        same: answers that were known already.
+        corrected: answers that took the place of others, which are kept.
+        replicates: repeated measurements beyond those that were asked for.
+        unasked: objects that nobody had asked for.
+        empty: lines without a value.
+        open: what is still asked for.
+        notes: sentences on how the results were read.
+    """
+
+    new: int = 0
+    failed: int = 0
+    same: int = 0
+    corrected: int = 0
+    replicates: int = 0
+    unasked: int = 0
+    empty: int = 0
+    open: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def told(self) -> str:
+        """Return it as a sentence."""
+        parts = [f"{self.new} answers taken" + (f", {self.failed} of them failures" if self.failed else "")]
+        parts += [f"{self.same} known already"] if self.same else []
+        parts += [f"{self.corrected} corrected, with what they were before kept"] if self.corrected else []
+        parts += [f"{self.replicates} repeated measurements added"] if self.replicates else []
+        parts += [f"{self.unasked} that nobody had asked for"] if self.unasked else []
+        parts += [f"{self.empty} lines without a value"] if self.empty else []
+        return "; ".join(parts) + f". {self.open} left to measure."
+
+
+class Sorting:
+    """Says of each result which call it answers, or why it answers none."""
+
+    def __init__(
+        self,
+        context: CampaignContext,
+        columns: Sequence[Column],
+        space: BaseSpace[Any],
+        *,
+        correct: bool,
+        replicate: bool,
+        unasked: bool,
+    ) -> None:
+        self.columns, self.space = columns, space
+        self.correct, self.replicate, self.unasked = correct, replicate, unasked
+        self.answers: list[Told] = []
+        self.refused: list[tuple[int, str, str]] = []
+        self.receipt = Receipt()
+        later = {column.part for column in columns}
+        calls = [row for row in calls_of(context.ledger, context.campaign.id) if row["part"] in later]
+        self.calls: dict[tuple[str, str, int], JsonDict] = {
+            (row["part"], row["object_id"], row["replicate"]): row for row in calls
+        }
+        self.objects = {row["object_id"]: row["object"] for row in calls}
+        self._lines: dict[tuple[str, str, int], tuple[int, Any]] = {}
+
+    def take(self, row: Result) -> None:
+        """Sort one line."""
+        try:
+            object_id, obj = self._object(row)
+            for part in dict.fromkeys(column.part for column in self.columns):
+                self._answer(row, object_id, obj, part)
+        except NotStandardError as error:
+            self.refused.append((row.line, row.id or row.text, str(error)))
+
+    def _object(self, row: Result) -> tuple[str, str]:
+        """Return identity and text of the object of a line.
+
+        Raises:
+            NotStandardError: it is none that was asked for, or the id and the text are of two.
+        """
+        named = ""
+        if row.text:
+            try:
+                obj = self.space.standard(row.text)
+            except NotStandardError as error:
+                raise NotStandardError(f"the {self.space.text_name} {row.text!r} cannot be read: {error}") from error
+            named = self.space.identity(obj)
+        if row.id and row.id in self.objects:
+            if named and named != row.id:
+                raise NotStandardError(
+                    f"the id is that of {self.objects[row.id]} and the {self.space.text_name} is {row.text}: which was "
+                    "measured?"
+                )
+            return row.id, self.objects[row.id]
+        if row.id and not (named and named == row.id):
+            near = next((known for known in self.objects if known.casefold() == row.id.casefold()), None)
+            if near is not None:
+                raise NotStandardError(f"there is no id {row.id!r}; {near!r} differs from it in upper and lower case")
+            if not (self.unasked and named):
+                raise NotStandardError(f"nobody asked for the id {row.id!r}")
+        if not named:
+            raise NotStandardError("it names no object")
+        if named in self.objects:
+            return named, self.objects[named]
+        if not self.unasked:
+            raise NotStandardError("nobody asked for it; give --unasked to take it all the same")
+        return named, self.space.standard(row.text)
+
+    def _answer(self, row: Result, object_id: str, obj: str, part: str) -> None:
+        mine = {k: column for k, column in enumerate(self.columns) if column.part == part}
+        told = {column.output: row.values[k] for k, column in mine.items() if k in row.values}
+        if not told and not row.failed:
+            return
+        if row.failed and (part, object_id, 0) not in self.calls and not self.unasked:
+            return  # another of the campaign's oracles was asked
+        outputs: dict[str, float | None] = {column.output: told.get(column.output) for column in mine.values()}
+        outputs = {} if row.failed else outputs
+        number = self._replicate_of(row, object_id, part, outputs)
+        key = (part, object_id, number)
+        line, before = self._lines.get(key, (0, None))
+        content = (outputs, row.failed)
+        if line and before != content:
+            raise NotStandardError(
+                f"line {line} has another result of the same; mark repeated measurements in a column `replicate`, or "
+                "give --replicate"
+            )
+        if line:
+            self.receipt.same += 1
+            return
+        self._lines[key] = (row.line, content)
+        self._sort(key, obj, outputs, row)
+
+    def _replicate_of(self, row: Result, object_id: str, part: str, outputs: dict[str, float | None]) -> int:
+        """Return which repetition a line is, from 0."""
+        if row.replicate is not None:
+            return row.replicate - 1
+        numbers = sorted(number for p, key, number in {*self.calls, *self._lines} if (p, key) == (part, object_id))
+        free = [
+            number
+            for number in numbers
+            if (part, object_id, number) not in self._lines
+            and (part, object_id, number) in self.calls
+            and self.calls[part, object_id, number]["state"] not in ENDED
+        ]
+        if free:
+            return free[0]
+        if not self.replicate:
+            return numbers[0] if numbers else 0
+        for number in numbers:  # the same file told twice adds nothing
+            call = self.calls.get((part, object_id, number))
+            if call is not None and (part, object_id, number) not in self._lines and _same(call, outputs, row.failed):
+                return number
+        return numbers[-1] + 1 if numbers else 0
+
+    def _sort(self, key: tuple[str, str, int], obj: str, outputs: dict[str, float | None], row: Result) -> None:
+        part, object_id, number = key
+        call = self.calls.get(key)
+        answer = Told(part, object_id, obj, number, outputs, row.failed, unasked=object_id not in self.objects)
+        if call is None:
+            if object_id not in self.objects:
+                self.receipt.unasked += 1
+            elif number == 0 or row.replicate is None or self.replicate:
+                self.receipt.replicates += 1
+            else:
+                raise NotStandardError(
+                    f"replicate {number + 1} was not asked for; give --replicate to take repeated measurements beyond "
+                    "those that were"
+                )
+        elif call["origin"] == "awaited" and call["state"] == CallState.RESERVED:
+            raise NotStandardError("another campaign asked for it; tell it there, and this one takes it over")
+        elif call["state"] not in ENDED:
+            self.receipt.new += 1
+            self.receipt.failed += bool(row.failed)
+        elif _same(call, outputs, row.failed):
+            self.receipt.same += 1
+            return
+        elif self.correct:
+            self.receipt.corrected += 1
+        else:
+            raise NotStandardError(
+                f"it is known already, {_known(call)}; give --correct if that was wrong, or --replicate if this is "
+                "another measurement"
+            )
+        self.answers.append(answer)
+
+
+def _outputs_of(call: JsonDict) -> dict[str, float | None]:
+    if call["state"] != CallState.DONE:
+        return {}
+    return {"": call["value"]} if call["outputs"] is None else dict(json.loads(call["outputs"]))
+
+
+def _same(call: JsonDict, outputs: dict[str, float | None], failed: str) -> bool:
+    if failed:
+        return bool(call["state"] == CallState.FAILED and call["message"] == failed)
+    return call["state"] == CallState.DONE and _outputs_of(call) == outputs
+
+
+def _known(call: JsonDict) -> str:
+    values = _outputs_of(call)
+    if not values:
+        return f"as {call['state']}: {call['message']}" if call["message"] else f"as {call['state']}"
+    told = ", ".join(f"{name} {figure(value)}".strip() for name, value in values.items())
+    return f"as {told}, told by {call['told_by'] or 'somebody'} on {str(call['completed_at'])[:10]}"

@@ -1,0 +1,70 @@
+"""What candidates have besides in tables and files where a campaign has several objectives, or limits.
+
+Of one objective without limits there is nothing besides. Of several there are, behind the columns of the main one, the
+same four of each: `NAME.value`, `NAME.unit`, `NAME.predicted_mean`, `NAME.predicted_std`. `feasible` says whether what
+was measured keeps to all limits, `front` whether no other candidate dominates it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from data.config import CampaignConfig
+from data.goals import Goal, Goals
+from data.records import CandidateRow, JsonDict
+from models.parts import units_of
+
+_OF_EACH = ("value", "unit", "predicted_mean", "predicted_std")
+
+
+def goals_with_units(config: CampaignConfig) -> Goals:
+    """Return a campaign's goals with the units that its oracles measure in."""
+    return config.goals.with_units(units_of(config))
+
+
+def columns_with(columns: Sequence[str], goals: Goals) -> list[str]:
+    """Return columns of candidates, and behind those of the main prediction what several objectives or limits add."""
+    place = list(columns).index("predicted_std") + 1
+    of_each = [column_of(goal, name) for goal in goals for name in _OF_EACH] if len(goals) > 1 else []
+    said = ["feasible"] * goals.limited + ["front"] * goals.several
+    return [*columns[:place], *of_each, *said, *columns[place:]]
+
+
+def column_of(goal: Goal, name: str) -> str:
+    """Return the column of an objective for what one objective alone has in the column of a name."""
+    return f"{goal.name}.{name}"
+
+
+def cells_of(row: CandidateRow, goals: Goals, front: Collection[str]) -> JsonDict:
+    """Return a candidate with what such columns hold.
+
+    Args:
+        row: the candidate.
+        goals: of the campaign, with units.
+        front: ids of the candidates that none dominates.
+    """
+    cells: JsonDict = {**row._asdict(), "unit": goals.main.unit}
+    values, predicted = goals.values(row), row.predicted or {}
+    for goal in goals if len(goals) > 1 else ():
+        told = (values.get(goal.name), goal.unit, *predicted.get(goal.name, (None, None)))
+        cells |= {column_of(goal, name): cell for name, cell in zip(_OF_EACH, told, strict=True)}
+    measured = goals.measured(row)
+    cells |= {"feasible": goals.eligible(row) if measured else None} if goals.limited else {}
+    cells |= {"front": row.id in front if measured else None} if goals.several else {}
+    return cells
+
+
+def front_of(rows: Sequence[CandidateRow], goals: Goals) -> frozenset[str]:
+    """Return the ids of the candidates that none dominates, where more than one objective is to be improved."""
+    return frozenset(row.id for row in goals.front(rows)) if goals.several else frozenset()
+
+
+def limits_broken(values: JsonDict, goals: Goals) -> list[str]:
+    """Return what is told of each limit that measured values break: `toxicity above 0.3`."""
+    told = []
+    for goal in goals:
+        value = values.get(goal.name)
+        if value is not None and not goal.keeps(value):
+            low, _ = goal.allowed
+            told.append(f"{goal.name} {f'below {low:g}' if value < low else f'above {goal.at_most:g}'}")
+    return told

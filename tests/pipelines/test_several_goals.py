@@ -1,0 +1,165 @@
+"""What is told of a campaign of two objectives: in the terminal, in files, on its page and in MLflow."""
+
+import csv
+import io
+import json
+
+import pytest
+from mlflow import MlflowClient
+from rdkit import Chem
+
+from data.config import parse_config
+from data.ledger.book import OracleBook
+from data.records import Measurement
+from pipelines.cli import EXIT_BAD_INPUT
+from tasks.reporting.figures import round_figures
+from tasks.reporting.report import final_report
+from tasks.stages import CampaignRef
+from tasks.workspace import Workspace
+
+OBJECTIVES = [
+    {"name": "affinity", "oracle": {"kind": "python", "function": "tiny_oracle:measure", "unit": "eV"}},
+    {
+        "name": "=tox <%>",
+        "goal": "minimise",
+        "at_most": 0.8,
+        "oracle": {"kind": "python", "function": "tiny_oracle:measure", "unit": "mg/L"},
+    },
+]
+VALUES = {
+    "CCO": (0, "initial", 0.0, 0.7),
+    "CCN": (0, "initial", 1.0, 0.9),
+    "CCC": (0, "initial", None, None),
+    "CCF": (1, "acquisition", 3.0, 0.5),
+    "CCCl": (1, "acquisition", 9.0, 2.0),
+    "CC=O": (1, "control", 1.0, 0.2),
+    "CC#N": (1, "acquisition", 0.5, 0.6),
+}
+"""Round, arm, affinity, toxicity; the front is CCF and CC=O, and CCCl would be on it but for the limit."""
+
+
+@pytest.fixture
+def two(bench):
+    """A campaign whose candidates have two values each."""
+    bench.write_config(name="two", objectives=OBJECTIVES, batch_size=4)
+    ledger = Workspace(bench.home).ledger()
+    campaign = ledger.begin_campaign(parse_config(bench.config), bench.folder)
+    books = [OracleBook(ledger, campaign.id, name, "1", part=part) for name, part in (("o", ""), ("p", "1"))]
+    for round in (0, 1):
+        here = {text: one for text, one in VALUES.items() if one[0] == round}
+        told = json.dumps({"affinity": (0.5, 1.0), "=tox <%>": (0.4, 0.1)}) if round else None
+        rows = [
+            {"object_id": f"m{text}", "object": text, "arm": arm, "source": "g", "predicted": told}
+            for text, (_, arm, *_) in here.items()
+        ]
+        ledger.add_candidates(campaign.id, round, rows)
+        for place, book in enumerate(books, start=2):
+            book.reserve(round, [(f"m{text}", text) for text in here], cost=1.0)
+            book.submit([f"m{text}" for text in here])
+            for text, one in here.items():
+                error = None if one[place] is not None else "timeout"
+                book.complete(f"m{text}", Measurement(text, one[place], error))
+    ledger.close()
+    bench.campaign_id = campaign.id
+    return bench
+
+
+def test_status_tells_the_front_and_what_keeps_to_the_limits_round_by_round(two):
+    told = two.discover("status", "two").out
+    assert "maximise affinity in eV; minimise =tox <%>, at most 0.8 mg/L, 7 candidates" in told
+    lines = [line.split() for line in told.splitlines()]
+    header = next(line for line in told.splitlines() if line.startswith("round"))
+    assert header.split("  ")[0] == "round"
+    for name in ("best affinity", "best =tox <%>", "hypervolume", "front", "within limits"):
+        assert name in header
+    assert next(line for line in lines if line[:1] == ["0"])[:5] == ["0", "6", "1", "0", "0.7000"]
+    assert next(line for line in lines if line[:1] == ["1"])[:5] == ["1", "14", "0", "3.000", "0.2000"]
+    assert "Hypervolume of the initial design and 1 calls of an arm" in told
+    overview = two.discover("status").out
+    assert "3.000" in overview
+    assert "9.000" not in overview
+
+
+def test_the_front_is_exported_in_every_format_with_a_column_for_each_objective(two):
+    rows = json.loads(two.discover("candidates", "two", "--pareto", "--format", "json").out)
+    assert [row["smiles"] for row in rows] == ["CCF", "CC=O"]
+    first = rows[0]
+    assert (first["value"], first["unit"], first["affinity.value"], first["affinity.unit"]) == (3.0, "eV", 3.0, "eV")
+    assert (first["=tox <%>.value"], first["=tox <%>.predicted_mean"], first["=tox <%>.predicted_std"]) == (
+        0.5,
+        0.4,
+        0.1,
+    )
+    assert (first["feasible"], first["front"]) == (True, True)
+    told = two.discover("candidates", "two", "--pareto", "--format", "csv").out
+    (read, _) = csv.DictReader(io.StringIO(told))
+    assert (read["'=tox <%>.value"], read["feasible"]) == ("0.5", "True")  # the heading is no formula
+    told = two.discover("candidates", "two", "--pareto", "--format", "sdf").out
+    mol, _ = Chem.ForwardSDMolSupplier(io.BytesIO(told.encode()))
+    assert float(mol.GetProp("=tox _%_.value")) == 0.5
+    table = two.discover("candidates", "two", "--pareto").out
+    assert "affinity (eV)" in table
+    assert "=tox <%> (mg/L)" in table
+    assert "CCCl" not in table
+
+
+def test_all_candidates_stand_in_one_order_and_say_which_limit_they_break(two):
+    rows = two.candidates()
+    assert [row["smiles"] for row in rows] == ["CCF", "CC=O", "CC#N", "CCO", "CCCl", "CCN", "CCC"]
+    assert [row["feasible"] for row in rows] == [True] * 4 + [False] * 2 + [None]
+    assert [
+        row["smiles"] for row in json.loads(two.discover("candidates", "two", "--top", "2", "--format", "json").out)
+    ] == [
+        "CCF",
+        "CC=O",
+    ]
+    assert "outside the limits: =tox <%> above 0.8" in two.discover("candidates", "two").message
+
+
+def test_a_front_of_one_objective_is_refused(finished):
+    told = finished.discover("candidates", "finished", "--pareto")
+    assert told.exit == EXIT_BAD_INPUT
+    assert (
+        "--pareto is for campaigns that improve several objectives; finished improves one: maximise score."
+        in told.message
+    )
+
+
+def test_the_report_and_mlflow_call_nothing_best_that_breaks_a_limit(two, tracking):
+    final_report.fn(CampaignRef(str(two.home), two.campaign_id))
+    folder = two.home / "campaigns" / "two" / "report"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["best"], summary["best_of"]) == (3.0, {"affinity": 3.0, "=tox <%>": 0.2})
+    assert (summary["front"], summary["feasible"], summary["hypervolume_calls"]) == (2, 0.75, 1)
+    read = list(csv.DictReader(io.StringIO((folder / "candidates.csv").read_text())))
+    assert [row["front"] for row in read[:3]] == ["True", "True", "False"]
+    assert "'=tox <%>.value" in read[0]
+    page = (folder / "candidates.html").read_text(encoding="utf-8")
+    assert page.count('class="outside"') == 2
+    assert "Maximise affinity; minimise =tox &lt;%&gt;, at most 0.8 mg/L: 7 candidates after 1 round." in page
+    client = MlflowClient(tracking)
+    experiment = client.get_experiment_by_name("two")
+    (run,) = client.search_runs([experiment.experiment_id], "tags.`discovery.round` = 'campaign'")
+    metrics = run.data.metrics
+    assert (metrics["best"], metrics["best_so_far"], metrics["best/affinity"]) == (3.0, 3.0, 3.0)
+    assert metrics["best/_tox ___"] == 0.2
+    assert (metrics["front"], metrics["feasible"]) == (2, 0.75)
+    assert metrics["hypervolume"] == pytest.approx(summary["hypervolume"])
+    note = run.data.tags["mlflow.note.content"]
+    assert "Best affinity 3.000 eV (round 1, g). Best =tox <%> 0.2000 mg/L (round 1, g)." in note
+    assert "CCCl" not in note
+
+
+def test_figures_are_drawn_of_each_objective_and_of_the_front(two, tmp_path):
+    with CampaignRef(str(two.home), two.campaign_id).open() as context:
+        rows = context.ledger.candidates(context.campaign.id)
+        drawn = round_figures(context, rows, 1, tmp_path)
+    assert {caption: file.name for caption, file in drawn.items()} == {
+        "Best affinity so far against calls": "best_so_far_1.png",
+        "Best =tox <%> so far against calls": "best_so_far_2.png",
+        "Front: what no other candidate surpasses in every objective": "front.png",
+        "Hypervolume against calls": "hypervolume.png",
+        "Chemical space": "space_map.png",
+        "Predicted against measured, affinity": "predicted_against_measured_1.png",
+        "Predicted against measured, =tox <%>": "predicted_against_measured_2.png",
+    }
