@@ -40,9 +40,6 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
         SourceError: a data file, a table of values or a column is missing.
     """
     config = load_config(path, overrides)
-    plain = len(config.objectives) == 1 and not config.goals[0].limited and config.goals[0].target is None
-    if not plain and config.rounds:
-        raise ConfigError("Campaigns of several objectives, of limits and of targets are not run yet.")
     base = path.absolute().parent
     tell_plugin_problems()
     space = space_of(config)
