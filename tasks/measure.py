@@ -27,7 +27,7 @@ from tasks.oracles.pool import OraclePool
 from tasks.oracles.undelivered import UndeliveredAnswers, enter_kept_answers
 from tasks.progress import Event, emit
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
-from tasks.storage import REPEATS
+from tasks.storage import PENDING, REPEATS
 
 DATASET_COLUMNS = ["id", "object", "value", "unit", "round", "arm", "source", "predicted_mean", "predicted_std"]
 
@@ -357,6 +357,9 @@ def _write_dataset(rows: list[CandidateRow], folder: Path, round: int, context: 
             columns += own
     measured = frame[known][columns].reset_index(drop=True).astype(dict.fromkeys(numbers, "float64"))
     _write_repeats(rows, folder)
+    if context.config.readings.later:
+        pending = frame[frame["state"].isin([CallState.RESERVED, CallState.SUBMITTED])]
+        pending[["id", "object"]].to_parquet(folder / PENDING, index=False)
     measured.to_parquet(folder / "dataset.parquet", index=False)
     write_csv(measured, folder / "dataset.csv")
     here = frame[frame["round"] == round]

@@ -19,9 +19,10 @@ from models.acquisition.constrained_bound import ConstrainedBound
 from models.featurisers.nearness import Nearness
 from models.parts import acquisition_of, selector_of, space_of, through_goal
 from models.protocols import Acquisition, Proxy, Scoring
-from models.selectors.choice import choose
+from models.proxies.pending import believing_pending
+from models.selectors.choice import believing, choose
 from tasks.stages import BadInput, CampaignContext, CampaignRef, StageRef, run_stage
-from tasks.storage import load_proxies, measured_values, read_table
+from tasks.storage import load_proxies, measured_values, pending_of, read_table
 
 PREDICTION_COLUMNS = ["predicted_mean", "predicted_std", "score", "novelty"]
 
@@ -62,11 +63,14 @@ def _select(
     passed = passed[passed["reason"].isna()].reset_index(drop=True)
     space = space_of(config)
     acquisition = acquisition_of(config)
-    own = load_proxies(proxy.path(context, ""), config)
+    pending = pending_of(dataset.path(context, ""))
+    own = tuple(believing_pending(one, pending) for one in load_proxies(proxy.path(context, ""), config))
     fitted, values = through_goal(config, own, measured_values(known, config))
     measured: list[str] = known["object"].tolist()
     seed = context.seed(round, "acquisition")
     about = about_round(acquisition, fitted, measured, values, seed=seed, goals=config.goals, space=space)
+    if pending:
+        about = believing(about, np.column_stack([one.predict(pending).mean for one in fitted]))
 
     def score(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[Prediction, ...]]:
         objects = frame["object"].tolist()

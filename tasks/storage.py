@@ -58,6 +58,9 @@ def _plain_state(value: Any) -> Any:
 REPEATS = "repeats.parquet"
 """Table beside a data set, where something was measured several times: id, objective, replicate and value."""
 
+PENDING = "pending.parquet"
+"""Table beside a data set, where answers come later: id and object of what is asked and had not been answered."""
+
 CALIBRATION = "calibration.json"
 """File of the calibration that is a campaign's own."""
 
@@ -88,6 +91,12 @@ def load_proxies(folder: Path, config: CampaignConfig) -> tuple[Calibrated, ...]
     """
     count = len(config.objectives)
     return (load_proxy(folder),) if count == 1 else tuple(load_proxy(folder / str(k)) for k in range(count))
+
+
+def pending_of(dataset: Path) -> list[str]:
+    """Return the objects that were asked and not answered when a data set (its stage's folder) was made."""
+    file = dataset / PENDING
+    return list(pd.read_parquet(file)["object"]) if file.is_file() else []
 
 
 @lru_cache(maxsize=4)

@@ -15,9 +15,10 @@ from data.ledger.summary import MET, REFUSED_BY
 from models.acquisition.log_reward import AcquisitionReward
 from models.parts import generator_of, reward_of, space_of, through_goal
 from models.protocols import GenerationContext, Progress
+from models.proxies.pending import believing_pending
 from tasks.progress import stage_progress
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
-from tasks.storage import load_proxies, measured_values, read_table, save_state
+from tasks.storage import load_proxies, measured_values, pending_of, read_table, save_state
 
 
 @task(
@@ -98,7 +99,8 @@ def generation_context(
 ) -> GenerationContext:
     """Return what the generator of a round may know."""
     measured = read_table(dataset.path(context, "dataset.parquet"))
-    proxies = load_proxies(proxy.path(context, ""), context.config)
+    pending = pending_of(dataset.path(context, ""))
+    proxies = tuple(believing_pending(one, pending) for one in load_proxies(proxy.path(context, ""), context.config))
     fitted, values = through_goal(context.config, proxies, measured_values(measured, context.config))
     seed = context.seed(round, "acquisition")
     reward = reward_of(context.config, fitted, measured["object"].tolist(), values, seed=seed)
