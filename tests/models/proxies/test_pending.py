@@ -43,7 +43,23 @@ def test_what_is_pending_is_hardly_worth_asking_again(fitted):
     assert (after.std < before.std).all()
 
 
-def test_without_anything_pending_it_is_the_very_proxy(fitted):
+class Simple:
+    """A proxy that does not say how its errors go together."""
+
+    def fit(self, objects, values, *, seed):
+        """Learn nothing."""
+
+    def predict(self, objects):
+        raise AssertionError("nobody asks")
+
+    def state(self):
+        return {}
+
+    def load_state(self, state):
+        """Have none."""
+
+
+def test_where_nothing_is_pending_or_known_to_go_together_it_is_the_very_proxy(fitted):
     assert believing_pending(fitted, []) is fitted
-    forest = build("proxy", {"kind": "mlp_ensemble"})
-    assert believing_pending(forest, PENDING) is forest
+    simple = Simple()
+    assert believing_pending(simple, PENDING) is simple
