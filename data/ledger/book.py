@@ -520,11 +520,19 @@ def _settle(ledger: Ledger, campaign_ids: Sequence[int], object_id: str, value: 
 
 
 @patient
-def measurements(ledger: Ledger, identity: str, campaign_id: int | None = None) -> list[JsonDict]:
+def measurements(
+    ledger: Ledger, identity: str, campaign_id: int | None = None, output: str | None = None
+) -> list[JsonDict]:
     """Return every measured (object_id, object, value, completed_at, campaign_id) of an oracle in the whole ledger.
 
     Labels that came with the data of a campaign are its own affair: only those of `campaign_id` are among them. Each
     object stands once, with the campaign's own value or else the first one, ordered by object id.
+
+    Args:
+        ledger: open.
+        identity: of the oracle.
+        campaign_id: whose values come first.
+        output: which of the values, of an oracle that answers with several; None: it answers with one.
     """
     own = oracle_calls.c.campaign_id == (-1 if campaign_id is None else campaign_id)
     with ledger.read() as connection:
@@ -533,6 +541,7 @@ def measurements(ledger: Ledger, identity: str, campaign_id: int | None = None) 
                 oracle_calls.c.object_id,
                 oracle_calls.c.object,
                 oracle_calls.c.value,
+                oracle_calls.c.outputs,
                 oracle_calls.c.completed_at,
                 oracle_calls.c.campaign_id,
             )
@@ -545,5 +554,10 @@ def measurements(ledger: Ledger, identity: str, campaign_id: int | None = None) 
         ).mappings()
         first: dict[str, JsonDict] = {}
         for row in rows:
-            first.setdefault(row["object_id"], dict(row))
+            read = dict(row)
+            outputs = read.pop("outputs")
+            if output is not None:
+                read["value"] = json.loads(outputs).get(output) if outputs else None
+            if read["value"] is not None:
+                first.setdefault(read["object_id"], read)
     return [first[key] for key in sorted(first)]

@@ -307,8 +307,10 @@ def _publish_round(
             tracker.metrics(run, [{str(k): v for k, v in row.items()} for row in history.to_dict("records")])
         tracker.artifacts(run, generator.path(context, ""), "generator")
     if proxy is not None:
-        training = read_json(proxy.path(context, "training.json"))
-        tracker.proxy_version(run, proxy.path(context, ""), training)
+        for place, goal in enumerate(context.goals):
+            folder = proxy.path(context, "" if len(context.goals) == 1 else str(place))
+            objective = "" if goal == context.goals.main else goal.name
+            tracker.proxy_version(run, folder, read_json(folder / "training.json"), objective)
     rows = context.goals.ranked(context.ledger.course(context.campaign.id))
     tracker.tags(run, _health_tags(_health(context, [row for row in rows if row.round <= round], round)))
     tracker.artifacts(run, stage.path(context, ""), "report")
