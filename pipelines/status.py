@@ -11,7 +11,15 @@ from typing import Protocol
 from data.goals import Goal, Goals
 from data.ledger.campaigns import Campaign, CampaignState, Spent, StageRow
 from data.ledger.health import Finding, Level, findings
-from data.ledger.summary import arm_text, by_source, screening_told, summaries, volumes_told
+from data.ledger.summary import (
+    arm_text,
+    by_source,
+    repeated,
+    repeated_told,
+    screening_told,
+    summaries,
+    volumes_told,
+)
 from data.ledger.view import LedgerView, refuse_outdated
 from data.records import CandidateRow, JsonDict, RoundSummary, SourceFigures, Standing
 from data.tables.remarks import reading_told
@@ -102,6 +110,8 @@ def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
     show_rounds(rows, goals, console)
     stages = ledger.stages(campaign.id)
     show_sources(by_source(rows, stages, goals), goals, console)
+    for one in repeated(rows, goals):
+        console.say(repeated_told(one, goals))
     show_corrected(ledger.corrected(campaign.id), console)
     show_reading(workspace, stages, console)
     for sentence in screening_told(stages):

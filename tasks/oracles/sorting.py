@@ -152,21 +152,19 @@ class Sorting:
         if row.replicate is not None:
             return row.replicate - 1
         numbers = sorted(number for p, key, number in {*self.calls, *self._lines} if (p, key) == (part, object_id))
-        free = [
-            number
-            for number in numbers
-            if (part, object_id, number) not in self._lines
-            and (part, object_id, number) in self.calls
-            and self.calls[part, object_id, number]["state"] not in ENDED
-        ]
-        if free:
-            return free[0]
+        open_ones = []
+        for number in numbers:
+            call = self.calls.get((part, object_id, number))
+            if call is None or (part, object_id, number) in self._lines:
+                continue
+            if call["state"] not in ENDED:
+                open_ones.append(number)
+            elif _same(call, outputs, row.failed):
+                return number  # the same file told twice adds nothing
+        if open_ones:
+            return open_ones[0]
         if not self.replicate:
             return numbers[0] if numbers else 0
-        for number in numbers:  # the same file told twice adds nothing
-            call = self.calls.get((part, object_id, number))
-            if call is not None and (part, object_id, number) not in self._lines and _same(call, outputs, row.failed):
-                return number
         return numbers[-1] + 1 if numbers else 0
 
     def _sort(self, key: tuple[str, str, int], obj: str, outputs: dict[str, float | None], row: Result) -> None:

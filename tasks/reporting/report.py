@@ -23,6 +23,7 @@ from data.ledger.summary import (
     IMPORTED,
     by_source,
     is_call,
+    repeated,
     screening_told,
     summaries,
     summarise,
@@ -199,6 +200,7 @@ def _figures(context: CampaignContext, rows: list[CandidateRow], summary: RoundS
         "failed": sum(row.state == CallState.FAILED for row in rows),
         "rounds": summary.round,
         **_of_several(summary),
+        **{f"noise/{one.objective}": one.deviation for one in repeated(rows, goals)},
         **_heldout(context, summary.round),
     }
 

@@ -299,8 +299,14 @@ def test_each_replicate_that_is_asked_for_is_a_line(lab):
     rows = asked(lab)
     assert len(rows) == 16
     assert [row["replicate"] for row in rows[:2]] == ["1", "2"]
-    assert "16 answers taken" in tell(lab, rows).message
+    first = [{**row, "yield": 10.0 + number} for number, row in enumerate(rows[::2])]
+    assert "8 answers taken" in tell(lab, first).message
+    assert "8 known already" in tell(lab, first).message  # the same file again is no second measurement
+    second = [{**row, "yield": row["yield"] + 2} for row in first]
+    assert "8 answers taken" in tell(lab, second).message
     assert lab.run().exit == DONE
+    assert sorted(dataset(lab, 0)["value"]) == [11.0 + number for number in range(8)]
+    assert "8 measured repeatedly, standard deviation of a measurement 1.4 %" in lab.discover("status", "lab").message
 
 
 def test_python_asks_and_tells_with_tables(lab):
