@@ -267,8 +267,8 @@ def _settled_oracle(campaign: Campaign, objective: str | None) -> tuple[str | No
         raise BadInput(f"Campaign {campaign.name} has no objective {objective!r}; it has {', '.join(names)}.")
     if objective is None and len(readings.parts) > 1:
         raise BadInput(
-            f"Campaign {campaign.name} asks {len(readings.parts)} oracles. Say whose answer it is with --objective, one "
-            f"of {', '.join(names)}."
+            f"Campaign {campaign.name} asks {len(readings.parts)} oracles. Say whose answer it is with --objective, "
+            f"one of {', '.join(names)}."
         )
     place = 0 if objective is None else names.index(objective)
     outputs = list(objectives[place]["oracle"].get("outputs") or ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,7 +87,8 @@ def sheet(context: CampaignContext, calls: list[JsonDict]) -> pd.DataFrame:
             told = space.facts_of(call["object"])
             row |= {fact.label: round(told[key], fact.digits) for key, fact in space.facts.items() if key in told}
             row |= {column.heading: "" if column.part == call["part"] else "-" for column in columns}
-        row |= {column.heading: "" for column in columns if column.part == call["part"]}
+        told = json.loads(call["outputs"]) if call["outputs"] else {}
+        row |= {column.heading: told.get(column.output, "") for column in columns if column.part == call["part"]}
     heads = ["id", *(space.fields or (space.column,)), *([REPLICATE_COLUMN] if several else [])]
     heads += [fact.label for fact in space.facts.values()]
     frame = pd.DataFrame(list(rows.values()), columns=[*heads, *(column.heading for column in columns)])
