@@ -193,7 +193,8 @@ def _table(
             names = {_plain(head) for head in row.cells}
             tells = _plain("id") in names or {_plain(one) for one in texts} <= names
             heads = [head.strip() for head in row.cells]
-            if tells and any(_matches(head, one) for head in heads for one in wanted):
+            values = any(_matches(head, one) for head in heads for one in wanted)
+            if tells and (values or _plain("failed") in names):
                 if place:
                     results.notes.append(f"The header stands in line {row.line}; what is above it was passed over.")
                 if delimiter != ",":

@@ -149,6 +149,8 @@ def standing_of(context: CampaignContext, round: int) -> Standing:
     share = "" if config.wait_for == 1 else f" (it goes on with {config.wait_for:.0%})"
     elsewhere = sum(row["origin"] == "awaited" for row in mine)
     shared = f" {elsewhere} of them are asked by another campaign; tell them there." if elsewhere else ""
+    if not left:
+        return Standing(enough, left, f"Round {round}: all {answered} results are there. `discover run` goes on.")
     return Standing(
         enough,
         left,

@@ -65,6 +65,7 @@ def test_partial_answers_are_waited_for_and_the_next_round_begins_with_all(lab):
     lab.run()
     rows = asked(lab)
     assert "3 answers taken. 5 left to measure" in tell(lab, rows[:3]).message
+    assert "3 of 8 results are there" in lab.discover("status", "lab").message
     assert lab.run().exit == STOPPED
     assert [row["id"] for row in asked(lab)] == [row["id"] for row in rows[3:]]
     assert "5 answers taken; 3 known already" in tell(lab, rows[::-1]).message

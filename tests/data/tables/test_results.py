@@ -143,3 +143,7 @@ def test_a_wanted_column_that_is_not_there_is_said():
 def test_a_value_that_there_never_will_be_is_told_apart_from_one_that_is_to_come():
     results = read("id,yield,purity\nA,5,failed\nB,6,\n", [*YIELD, Wanted("purity", "%")])
     assert [row.values for row in results.rows] == [{0: 5.0, 1: None}, {0: 6.0}]
+
+
+def test_a_table_of_failures_alone_is_one():
+    assert [row.failed for row in read("id,failed\nA,exploded\n").rows] == ["exploded"]
