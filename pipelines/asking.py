@@ -81,7 +81,7 @@ def tell_results(
             sorting.take(row)
         refused = sorted([(r.line or 0, r.text, r.reason) for r in read.refused] + sorting.refused)
         if refused:
-            lines = "\n".join(f"  line {line}: {text}: {reason}." for line, text, reason in refused[:MOST_TOLD])
+            lines = "\n".join(_refusal(*one) for one in refused[:MOST_TOLD])
             lines += f"\n  and {len(refused) - MOST_TOLD} more." if len(refused) > MOST_TOLD else ""
             raise BadInput(
                 f"Nothing was taken: {len(refused)} of {len(read.rows) + len(read.refused) + read.empty} lines are "
@@ -101,6 +101,10 @@ def tell_results(
             if file_of(context, round).exists():
                 write_asked(context, round)
         return receipt
+
+
+def _refusal(line: int, text: str, reason: str) -> str:
+    return f"  line {line}: {text}: {reason}{'' if reason.endswith(('.', '?', '!')) else '.'}"
 
 
 def _context(name: str, workspace: Workspace | None) -> CampaignContext:
