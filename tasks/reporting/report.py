@@ -21,6 +21,7 @@ from data.ledger.campaigns import Campaign, CampaignState, StageRow
 from data.ledger.health import Finding, findings, worst
 from data.ledger.summary import (
     IMPORTED,
+    by_round,
     by_source,
     is_call,
     screening_told,
@@ -381,7 +382,8 @@ def _best_by_call(rows: list[CandidateRow], goals: Goals) -> list[dict[str, floa
         if row.origin == IMPORTED:
             best = _better(best, row, goals)
     out: list[dict[str, float | None]] = [] if best is None else [{"call": 0, "best_so_far": best}]
-    bought = sorted(filter(is_call, rows), key=lambda row: (row.round, row.position))
+    every = (part for of_round in by_round(rows).values() for part in of_round)
+    bought = sorted(filter(is_call, every), key=lambda row: (row.round, row.position))
     for call, row in enumerate(bought, start=1):
         best = _better(best, row, goals)
         out.append({"call": call, "best_so_far": best})
