@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from data.records import FloatArray, Prediction
-from models.protocols import JointProxy, Proxy
+from models.protocols import JointProxy, Proxy, SelfTestingProxy
 from models.proxies.checks import FEWEST_LABELS, checked_labels, checked_state
 from models.proxies.tensors import as_tensors
 from models.registry import Component, build
@@ -22,8 +22,8 @@ class Autoregressive(Component["Autoregressive.Options"]):
     """`f_l(x) = rho_l f_(l-1)(x) + delta_l(x)`: a proxy of the cheapest level, and one of each level's difference.
 
     Recursive, as Le Gratiet: `delta_l` is trained on `y_l - rho_l f_(l-1)` at the objects of level l, with the value
-    measured below where there is one and the mean predicted there where there is none; rho_l is their regression, with
-    one pair more of factor 1. Predictions add up as those of independent Gaussians do: mean `rho m + d`, variance
+    measured below where there is one and the mean predicted there where there is none; rho_l is 0, 1 or
+    their regression, by the density of values that are left out where the inner proxy tells it. Predictions add up as those of independent Gaussians do: mean `rho m + d`, variance
     `rho^2 v + s`, with v the variance of the function below without noise. Where an object has no value below, that v
     stays in its prediction: give nested levels.
 
@@ -92,16 +92,31 @@ class Autoregressive(Component["Autoregressive.Options"]):
         rho, noise = np.zeros(len(kept)), np.zeros(len(kept))
         for at, level in enumerate(kept):
             mine, target = list(objects[level]), np.asarray(values[level], dtype=np.float64)
+            below = np.zeros(len(target))
             if at:
                 below = self._below(steps, rho, mine, objects[kept[at - 1]], values[kept[at - 1]])
-                rho[at] = _factor(below, target)
-                target = target - rho[at] * below
-            step: Proxy = build("proxy", self.options.inner)
-            step.fit(mine, target, seed=seed)
+            rho[at], step = self._step(
+                mine, target, below, seed=seed, factors=_factors(below, target) if at else (0.0,)
+            )
             steps.append(step)
             noise[at] = _noise_of(step, min(mine, key=_key))  # whatever the order of the rows
         self._steps, self._rho, self._noise = tuple(steps), rho, noise
         self._levels, self._count = np.array(kept, dtype=np.int64), len(values)
+
+    def _step(
+        self, objects: Sequence[str], values: FloatArray, below: FloatArray, *, seed: int, factors: Sequence[float]
+    ) -> tuple[float, Proxy]:
+        """Return a level's factor and the proxy of its difference: of those, what predicts it best when it is left out.
+
+        Where the inner proxy cannot tell what it would predict without a value, the last factor is taken.
+        """
+        found: list[tuple[float, float, Proxy]] = []
+        for factor in factors if isinstance(self.inner, SelfTestingProxy) else factors[-1:]:
+            step: Proxy = build("proxy", self.options.inner)
+            step.fit(objects, values - factor * below, seed=seed)
+            found.append((_left_out(step, objects, values - factor * below), factor, step))
+        _, factor, step = max(found, key=lambda one: one[0])
+        return factor, step
 
     def _below(
         self,
@@ -192,14 +207,25 @@ def _key(obj: Any) -> str:
     return obj if isinstance(obj, str) else np.asarray(obj).tobytes().hex()
 
 
-def _factor(below: FloatArray, target: FloatArray) -> float:
-    """Return rho: the slope of a level's values on those below, with one pair more that says 1."""
+def _factors(below: FloatArray, target: FloatArray) -> tuple[float, ...]:
+    """Return what rho may be: 0, which ignores the level below; 1; and the slope, with one pair more that says 1."""
     centred = below - below.mean()
     square = float(centred @ centred)
     spread = square / len(below)
     if spread <= 0:
-        return 1.0
-    return float((centred @ target + _PRIOR * spread) / (square + _PRIOR * spread))
+        return (1.0,)
+    return 0.0, 1.0, float((centred @ target + _PRIOR * spread) / (square + _PRIOR * spread))
+
+
+def _left_out(step: Proxy, objects: Sequence[str], values: FloatArray) -> float:
+    """Return the log-density of n values, each predicted without its object, less a constant; 0: nobody can tell."""
+    place = {key: at for at, key in enumerate(dict.fromkeys(map(_key, objects)))}
+    if not isinstance(step, SelfTestingProxy) or len(place) < 2:
+        return 0.0
+    told = step.held_out(objects, values, [place[_key(obj)] for obj in objects])
+    if told is None:
+        return 0.0
+    return float(-(np.log(told.std) + 0.5 * np.square((values - told.mean) / told.std)).sum())
 
 
 def _noise_of(step: Proxy, obj: str) -> float:
