@@ -228,16 +228,18 @@ FLOWS: dict[str, dict[str, Any]] = {
     "Forrester": {
         "variables": {"x": [0, 1]},
         "oracle": _oracles(("low", 0.05), ("high", 1.0)),
-        "initial": 40,
-        "batch": 10,
-        "rounds": 8,
+        "initial": 30,
+        "promote": 0.2,
+        "batch": 5,
+        "rounds": 6,
     },
     "Branin": {
         "variables": {"x1": [-5, 10], "x2": [0, 15]},
         "oracle": _oracles(("branin_50", 0.01), ("branin_75", 0.1), ("branin_100", 1.0)),
-        "initial": 50,
-        "batch": 10,
-        "rounds": 12,
+        "initial": 60,
+        "promote": 0.3,
+        "batch": 20,
+        "rounds": 5,
     },
 }
 """Functions that are run through the campaign's flow."""
@@ -258,7 +260,7 @@ def flow(work: tuple[str, str, int]) -> list[tuple[float, float]]:
         "acquisition": {"kind": "expected_improvement"},
         "generator": {"kind": "random", "proposals": 1000},
         "control": {"kind": "random", "fraction": 0},
-        "buying": {"kind": kind},
+        "buying": {"kind": kind, **({} if single else {"promote": given["promote"]})},
         "batch_size": 1 if single else given["batch"],
         "rounds": 24 if single else given["rounds"],
         "budget": {"cost": 30.0},
@@ -299,19 +301,9 @@ def flow_section(made: Sequence[tuple[tuple[str, str, int], list[tuple[float, fl
         others = [one for (of, other, s), one in made if of == name and s == seed and other == "one_level"]
         goal = max(told[-1][1], others[0][-1][1])
         reached = next(cost for cost, best in told if best <= goal + 1e-12)
-        rows.append(
-            [
-                name,
-                str(seed),
-                kind,
-                f"{told[0][0]:.2f}",
-                f"{told[0][1]:.4f}",
-                f"{told[-1][0]:.2f}",
-                f"{told[-1][1]:.4f}",
-            ]
-            + [f"{goal:.4f}", f"{reached:.2f}"]
-        )
-    columns = [
+        cells = [told[0][0], told[0][1], told[-1][0], told[-1][1], goal, reached]
+        rows.append([name, str(seed), kind, *(f"{cell:.4g}" for cell in cells)])
+    columns = (
         "function",
         "seed",
         "buying",
@@ -321,7 +313,7 @@ def flow_section(made: Sequence[tuple[tuple[str, str, int], list[tuple[float, fl
         "best",
         "the worse best",
         "cost of it",
-    ]
+    )
     note = "The worse best: of the two campaigns of a seed the end that is less good; cost of it: when each had it."
     return Section("flow", "Through the campaign's stages, best true value (to be minimised)", columns, rows, note)
 

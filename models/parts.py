@@ -271,6 +271,11 @@ def level_costs(config: CampaignConfig) -> tuple[float, ...]:
     return tuple(readings.replicates * cost for cost in costs)
 
 
+def initial_levels(config: CampaignConfig, n: int) -> list[tuple[int, ...]]:
+    """Return the levels at which each of n objects of the initial design is bought."""
+    return buying_of(config).initial(n, len(level_costs(config)))
+
+
 def check_levels(config: CampaignConfig) -> None:
     """Refuse levels whose costs do not rise, or whose units differ.
 

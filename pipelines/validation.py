@@ -13,6 +13,7 @@ from models.parts import (
     check_levels,
     check_readings,
     generator_of,
+    initial_levels,
     level_costs,
     oracle_of,
     oracle_spec,
@@ -28,7 +29,6 @@ from models.spaces.base import BaseSpace, require_space
 from pipelines.catalogue import tell_plugin_problems
 from pipelines.refusals import is_refusal
 from tasks.initial_design import checked_part, checked_source, sources_of
-from tasks.levels import initial_levels
 from tasks.oracles.pool import OraclePool
 from tasks.start_and_library import source_told
 

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from data.config import CampaignConfig
 from data.goals import Goal
+from data.ledger.by_level import PURCHASES_TOLD
 from data.records import Arm, CandidateRow, FloatArray
 from models.buying.base import NEW, Choice, LevelJoint, Offer
-from models.parts import buying_of, level_costs
+from models.parts import buying_of, initial_levels, level_costs
 from models.protocols import LevelProxy
 from models.proxies.calibration import Calibrated
 from models.proxies.cheaper import CheaperLevel, CheaperLevels
 from tasks.stages import CampaignContext
-from tasks.storage import read_json, write_json
+from tasks.storage import write_json
 
 LEVELS = "levels.parquet"
 """Table beside a data set, where an objective has several levels: every measurement of it at each, also what has no
@@ -28,9 +29,6 @@ answer (id, object, arm, objective, level, replicate, value, round)."""
 PURCHASES = "purchases.parquet"
 """Table beside a batch, where an objective has several levels: what is to be bought (purchase, id, object, arm, level);
 rows of one purchase are bought together or not at all."""
-
-TOLD = "purchases.json"
-"""Beside it, in a sentence, what is bought at each level and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +67,6 @@ def purchases_of(context: CampaignContext, round: int, batch: Path) -> list[Leve
     fresh = [row for row in rows if row.origin != "imported"]
     levels = initial_levels(config, len(fresh))
     return [_purchase(config, row.id, row.object, own) for row, own in zip(fresh, levels, strict=True)]
-
-
-def initial_levels(config: CampaignConfig, n: int) -> list[tuple[int, ...]]:
-    """Return the levels at which each of n objects of the initial design is bought."""
-    return buying_of(config).initial(n, len(level_costs(config)))
 
 
 def _purchase(config: CampaignConfig, object_id: str, obj: str, levels: tuple[int, ...]) -> LevelPurchase:
@@ -260,7 +253,7 @@ def write_purchases(
     table.to_parquet(folder / PURCHASES, index=False)
     promoted = [int((reached[[m for m, own in choices if own[-1] == level]] != NEW).sum()) for level in range(levels)]
     fresh = [sum(reached[m] == NEW and own[-1] == level for m, own in choices) for level in range(levels)]
-    write_json(folder / TOLD, {"told": _told(config, fresh, promoted, len(control), buying.why())})
+    write_json(folder / PURCHASES_TOLD, {"told": _told(config, fresh, promoted, len(control), buying.why())})
     return {f"promoted/level_{level}": float(count) for level, count in enumerate(promoted) if level}
 
 
@@ -274,9 +267,3 @@ def _told(config: CampaignConfig, fresh: list[int], promoted: list[int], control
         each = sum(costs[level] for level in buying.control(len(costs)))
         parts.append(f"the control arm's {control} at the true level, which cost {control * each:g}")
     return f"{'; '.join(parts) or 'nothing is bought'}: {why}."
-
-
-def told_of(folder: Path) -> str:
-    """Return the sentence of a round that chose among levels (the folder of its stage); empty: it did not."""
-    file = folder / TOLD
-    return str(read_json(file)["told"]) if file.is_file() else ""

@@ -22,10 +22,10 @@ class Autoregressive(Component["Autoregressive.Options"]):
     """`f_l(x) = rho_l f_(l-1)(x) + delta_l(x)`: a proxy of the cheapest level, and one of each level's difference.
 
     Recursive, as Le Gratiet: `delta_l` is trained on `y_l - rho_l f_(l-1)` at the objects of level l, with the value
-    measured below where there is one and the mean predicted there where there is none; rho_l is 0, 1 or
-    their regression, by the density of values that are left out where the inner proxy tells it. Predictions add up as those of independent Gaussians do: mean `rho m + d`, variance
-    `rho^2 v + s`, with v the variance of the function below without noise. Where an object has no value below, that v
-    stays in its prediction: give nested levels.
+    measured below where there is one and the mean predicted there where there is none. rho_l is 0, 1 or their
+    regression, by the density of values that are left out where the inner proxy tells it. Predictions add up as those
+    of independent Gaussians do: mean `rho m + d`, variance `rho^2 v + s`, with v the variance of the function below
+    without noise. Where an object has no value below, that v stays in its prediction: give nested levels.
 
     A level of fewer than five values is left out. Trained on one level it is the inner proxy.
 
@@ -45,8 +45,8 @@ class Autoregressive(Component["Autoregressive.Options"]):
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)
         self.inner: Proxy = build("proxy", self.options.inner)
-        if not isinstance(self.inner, JointProxy):
-            self.joint = None  # type: ignore[method-assign,assignment]  # it has none then, as protocols see it
+        if isinstance(self.inner, JointProxy):
+            self.joint = self._joint  # which there is only then, so that protocols see it
         self._steps: tuple[Proxy, ...] = ()
         self._rho = np.ones(0)
         self._noise = np.zeros(0)
@@ -146,13 +146,13 @@ class Autoregressive(Component["Autoregressive.Options"]):
         mean, variance = _chain(self._steps, self._rho, self._noise, objects)
         return Prediction(mean, np.sqrt(variance + self._noise[-1]))
 
-    def joint(self, objects: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+    def _joint(self, objects: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """Return mean `(n,)` and covariance `(n, n)` of the true function at n objects, without noise."""
         self._ready()
         n = len(objects)
         mean, covariance = np.zeros(n), np.zeros((n, n))
         for step, rho in zip(self._steps, self._rho, strict=True):
-            own_mean, own = step.joint(objects)  # type: ignore[attr-defined]  # else this method is not there
+            own_mean, own = step.joint(objects)  # type: ignore[attr-defined]  # else nobody asks
             mean, covariance = rho * mean + own_mean, rho**2 * covariance + own
         return mean, covariance
 

@@ -17,6 +17,7 @@ from prefect.cache_policies import NO_CACHE
 
 from data.config import digest
 from data.goals import Goals
+from data.ledger.by_level import figures_by_level, purchases_told
 from data.ledger.campaigns import Campaign, CampaignState, StageRow
 from data.ledger.health import Finding, findings, worst
 from data.ledger.summary import (
@@ -131,6 +132,7 @@ def _write(
     family = space_of(context.config).family
     sources = by_source(rows, _stages(context, round), goals, family=family)
     health = _health(context, rows, round)
+    figures |= _by_level(context, round)
     figures |= {"health": [_finding_told(finding) for finding in health]}
     write_json(folder / "summary.json", figures | {"by_source": [asdict(one) for one in sources]})
     shown = SHOWN if drawn else SHOWN_BETWEEN
@@ -139,7 +141,7 @@ def _write(
         space=space_of(context.config),
         title=context.campaign.slug,
         subtitle=_subtitle(context, len(rows), shown, round) + ("" if drawn else f" {NOT_DRAWN}"),
-        summary={key: value for key, value in figures.items() if key != "health"},
+        summary={key: value for key, value in figures.items() if key not in ("health", "levels", "purchases")},
         goals=goals,
         plots=pictures,
         findings=[(str(f.level), f.message) for f in health],
@@ -152,6 +154,16 @@ def _write(
     metrics |= {f"best/{name}": value for name, value in (summary.best_of or {}).items()}
     drift = [(f"{f.objective}/" if f.objective else "", f.figures) for f in health if f.kind == "calibration_drift"]
     return metrics | {f"{of}drift_{k}": v for of, found in drift for k, v in found.items()}
+
+
+def _by_level(context: CampaignContext, round: int) -> dict[str, Any]:
+    """Return what was bought at each level so far, and in sentences why; nothing where no objective has levels."""
+    bought = [row for row in context.ledger.bought(context.campaign.id) if row["round"] <= round]
+    levels = figures_by_level(bought, context.config.readings)
+    if not levels:
+        return {}
+    told = purchases_told(_stages(context, round), context.workspace.home)
+    return {"levels": [asdict(one) for one in levels], "purchases": told}
 
 
 def _finding_told(finding: Finding) -> dict[str, str]:

@@ -201,3 +201,16 @@ def test_a_list_of_one_oracle_is_that_oracle(ladder):
     listed = load_config(ladder.file)
     ladder.write_config(objectives=[{"name": "height", "oracle": EXACT}])
     assert load_config(ladder.file).identity() == listed.identity()
+
+
+def test_status_and_summary_say_what_was_bought_at_each_level_and_why(ladder):
+    ladder.write_config(rounds=4)
+    assert ladder.run().exit == DONE
+    status = ladder.discover("status", "ladder").message
+    assert "40 calls at level 0, cost 4; 7 calls at the true level, cost 7" in status
+    assert "Round 4: new 5 up to level 0; promoted 1 to level 1: of what is measured at a level the best 20%" in status
+    file = ladder.home / "campaigns" / "ladder" / "report" / "summary.json"
+    levels = json.loads(file.read_text())["levels"]
+    assert [(one["calls"], round(one["cost"], 6)) for one in levels] == [(40, 4.0), (7, 7.0)]
+    assert json.loads(file.read_text())["calls"] == 47
+    assert "of cost 0.1, 1, bought by funnel" in ladder.discover("validate", str(ladder.file)).message
