@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from data.config import ConfigError
 from data.ledger.book import OracleBook
+from data.ledger.campaigns import CampaignState
 from data.ledger.telling import tell
 from data.records import JsonDict
 from data.tables.results import Wanted, read_results
 from data.tables.rows import SourceError
 from models.parts import space_of
 from models.spaces.base import BaseSpace
-from tasks.oracles.asking import columns_of, file_of, open_calls, sheet, write_asked
+from tasks.oracles.asking import columns_of, file_of, open_calls, sheet, standing_of, write_asked
 from tasks.oracles.booking import book_of
 from tasks.oracles.sorting import Receipt, Sorting
 from tasks.stages import BadInput, CampaignContext
@@ -93,6 +94,9 @@ def tell_results(
         receipt = sorting.receipt
         receipt.empty, receipt.notes = read.empty, read.notes
         receipt.open = len(open_calls(context))
+        if context.campaign.state is CampaignState.WAITING:  # what it says of the results that are there
+            told = standing_of(context, max(rounds, default=0))
+            context.ledger.set_state(context.campaign.id, CampaignState.WAITING, told.message)
         for round in {row["round"] for row in sorting.calls.values()}:
             if file_of(context, round).exists():
                 write_asked(context, round)

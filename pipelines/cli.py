@@ -36,6 +36,7 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # `guarded` says what an interruption leaves behind
 )
+Values = Annotated[tuple[str, ...], Parameter(name="--value", negative=(), consume_multiple=False)]
 Sets = Annotated[tuple[str, ...], Parameter(name="--set", negative=(), consume_multiple=False)]
 
 
@@ -144,18 +145,21 @@ def tell(
 
 
 @app.command
-def settle(name: str, candidate: str, *, value: float | None = None, abandon: bool = False) -> int:
+def settle(
+    name: str, candidate: str, *, value: Values = (), objective: str | None = None, abandon: bool = False
+) -> int:
     """Settle an oracle call that is in doubt after a crash.
 
     Args:
         name: of the campaign.
         candidate: id of the molecule.
-        value: what was measured.
+        value: what was measured; NAME=X, given once for each, where the oracle answers with several values.
+        objective: that reads the oracle, where calls of several are in doubt.
         abandon: give the call up.
     """
     from pipelines.inspection import settle_call
 
-    settle_call(Workspace.open(), name, candidate, value, abandon, console)
+    settle_call(Workspace.open(), name, candidate, value, abandon, console, objective=objective)
     return 0
 
 

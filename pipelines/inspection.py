@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -220,34 +220,87 @@ def _same_compound(row: JsonDict, ranks: Mapping[str, int]) -> str:
 
 
 def settle_call(
-    workspace: Workspace, name: str, candidate: str, value: float | None, abandon: bool, console: Terminal
+    workspace: Workspace,
+    name: str,
+    candidate: str,
+    values: Sequence[str],
+    abandon: bool,
+    console: Terminal,
+    *,
+    objective: str | None = None,
 ) -> None:
     """Settle a call that is in doubt.
 
     Raises:
-        BadInput: neither or both of value and abandon are given, or the value is no number to learn from.
+        BadInput: neither or both of a value and abandon are given, or a value is no number to learn from.
         BadInput: the oracle's answer is known, and waits for the next run.
         LedgerError: no such call is in doubt.
     """
-    from data.records import LARGEST_VALUE
     from tasks.oracles.undelivered import answer_for
     from tasks.stages import BadInput
 
-    if (value is None) == (not abandon):
+    if bool(values) == abandon:
         raise BadInput("Say what became of the call: --value X with what was measured, or --abandon. Not both.")
-    if value is not None and not abs(value) <= LARGEST_VALUE:
-        raise BadInput(
-            f"--value is {value}; expected a finite number of at most {LARGEST_VALUE:g}, or --abandon for a call "
-            "without one."
-        )
+    ledger = workspace.ledger()
+    campaign = ledger.campaign(name)
+    part, outputs = _settled_oracle(campaign, objective)
+    answer = None if abandon else _settled_answer(values, outputs)
     kept = answer_for(workspace, name, candidate)
     if kept is not None:
-        answer, file = kept
+        told, file = kept
         raise BadInput(
-            f"The oracle answered for {candidate}: {answer.error or figure(answer.value)}. The ledger did not take it "
+            f"The oracle answered for {candidate}: {told.error or figure(told.value)}. The ledger did not take it "
             f"at that time, and {file} keeps it: `discover run` enters it, and nothing is to be settled. If you know "
             "better, move that file away and give the same command again."
         )
-    ledger = workspace.ledger()
-    settle(ledger, name, candidate, value)
+    settle(ledger, name, candidate, answer, part)
     console.say(f"{candidate} is settled. `discover run` goes on.")
+
+
+def _settled_oracle(campaign: Campaign, objective: str | None) -> tuple[str | None, list[str]]:
+    """Return which oracle an objective reads, None where it is not named, and the names of its several values."""
+    from tasks.stages import BadInput
+
+    readings, objectives = campaign.readings, json.loads(campaign.stored)["objectives"]
+    names = [one.objective for one in readings]
+    if objective is not None and objective not in names:
+        raise BadInput(f"Campaign {campaign.name} has no objective {objective!r}; it has {', '.join(names)}.")
+    if objective is None and len(readings.parts) > 1:
+        raise BadInput(
+            f"Campaign {campaign.name} asks {len(readings.parts)} oracles. Say whose answer it is with --objective, "
+            f"one of {', '.join(names)}."
+        )
+    place = 0 if objective is None else names.index(objective)
+    outputs = list(objectives[place]["oracle"].get("outputs") or ())
+    return (None if objective is None else readings[place].part), outputs
+
+
+def _settled_answer(values: Sequence[str], outputs: Sequence[str]) -> float | dict[str, float | None]:
+    """Return what was measured: a number, or several by name.
+
+    Raises:
+        BadInput: it is none, or not what the oracle answers with.
+    """
+    from data.records import LARGEST_VALUE
+    from tasks.stages import BadInput
+
+    told: dict[str, float | None] = {}
+    for text in values:
+        name, named, number = text.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = float("nan")
+        if not abs(value) <= LARGEST_VALUE:
+            raise BadInput(
+                f"--value is {text}; expected a finite number of at most {LARGEST_VALUE:g}, or --abandon for a call "
+                "without one."
+            )
+        told[name if named else ""] = value
+    wanted = set(outputs) or {""}
+    if set(told) - wanted or (not outputs and len(values) > 1):
+        shape = " and ".join(f"--value {name}=X" for name in outputs) or "--value X"
+        raise BadInput(f"The oracle answers {', '.join(outputs) or 'one value without a name'}; give {shape}.")
+    if not outputs:
+        return float(told[""] or 0.0)
+    return {name: told.get(name) for name in outputs}

@@ -12,7 +12,15 @@ from data.goals import Goal, Goals
 from data.ledger.by_level import LevelFigures, figures_by_level, purchases_told
 from data.ledger.campaigns import Campaign, CampaignState, Spent, StageRow
 from data.ledger.health import Finding, Level, findings
-from data.ledger.summary import arm_text, by_source, screening_told, summaries, volumes_told
+from data.ledger.summary import (
+    arm_text,
+    by_source,
+    repeated,
+    repeated_told,
+    screening_told,
+    summaries,
+    volumes_told,
+)
 from data.ledger.view import LedgerView, refuse_outdated
 from data.records import CandidateRow, JsonDict, RoundSummary, SourceFigures, Standing
 from data.tables.remarks import reading_told
@@ -107,6 +115,8 @@ def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
     stages = ledger.stages(campaign.id)
     show_levels(figures_by_level(ledger.bought(campaign.id), campaign.readings), stages, workspace, console)
     show_sources(by_source(rows, stages, goals), goals, console)
+    for one in repeated(rows, goals):
+        console.say(repeated_told(one, goals))
     show_corrected(ledger.corrected(campaign.id), console)
     show_reading(workspace, stages, console)
     for sentence in screening_told(stages):

@@ -167,8 +167,9 @@ def _await_answers(context: CampaignContext, every: list[_Asked], round: int) ->
             if failed > asked.tolerated * len(answered):
                 raise _failing(asked, round)
     measured = sum(row.value is not None for row in context.ledger.candidates(context.campaign.id, last=round))
-    if measured < MINIMUM_LABELS and told.open:
-        raise CampaignStopped(CampaignState.WAITING, told.message)
+    if measured < MINIMUM_LABELS and told.open and context.config.rounds:
+        why = f"{measured} are measured so far, and a proxy needs at least {MINIMUM_LABELS}."
+        raise CampaignStopped(CampaignState.WAITING, f"{told.message} {why}")
 
 
 def _stop_in_doubt(context: CampaignContext, every: list[_Asked]) -> None:

@@ -52,9 +52,9 @@ def train_challenger(ref: CampaignRef) -> str:
         data = all_measurements(context)
         if len(data) < MINIMUM_LABELS:
             bought = sum(row.value is not None for row in context.ledger.course(context.campaign.id))
+            oracle = oracle_name(context.config, _main_part(context))
             raise BadInput(
-                f"The ledger has {len(data)} measurements of {oracle_name(context.config)}; a proxy needs at least "
-                f"{MINIMUM_LABELS}. "
+                f"The ledger has {len(data)} measurements of {oracle}; a proxy needs at least {MINIMUM_LABELS}. "
                 + (
                     f"The {bought} of this campaign are of the oracle as it was: its module, an option or a file that "
                     "it names has changed since. `discover run` says which; restore it, and retrain."
@@ -138,9 +138,15 @@ def _nothing_new(context: CampaignContext, tracker: Tracker, comparison: JsonDic
     return {**result, "run_id": run}
 
 
+def _main_part(context: CampaignContext) -> str:
+    """Return the oracle that the campaign's main objective reads: it is its proxy that is retrained."""
+    return context.config.readings[context.goals.index(context.goals.main)].part
+
+
 def all_measurements(context: CampaignContext) -> TrainingData:
-    """Return every measurement of the campaign's oracle in the ledger, and the labels that it imported itself."""
-    rows = measurements(context.ledger, book_of(context).identity, context.campaign.id)
+    """Return every measurement of the main objective in the ledger, and the labels that the campaign imported."""
+    reading = context.config.readings[context.goals.index(context.goals.main)]
+    rows = measurements(context.ledger, book_of(context, reading.part).identity, context.campaign.id, reading.output)
     frame = pd.DataFrame(rows, columns=["object_id", "object", "value"]).rename(columns={"object_id": "id"})
     return TrainingData.of(frame, space_of(context.config))
 

@@ -230,18 +230,25 @@ class Tracker(Runs):
     def _tags(self, round: int | None) -> dict[str, str]:
         return {CAMPAIGN_TAG: self.identity, ROUND_TAG: "campaign" if round is None else str(round)}
 
-    def proxy_version(self, run_id: str, folder: Path, training: Mapping[str, Any]) -> str:
+    def proxy_version(self, run_id: str, folder: Path, training: Mapping[str, Any], objective: str = "") -> str:
         """Log a trained proxy as a model of the run and register it; return its version.
 
         A proxy that is registered already (by the key of its training) is not registered again.
+
+        Args:
+            run_id: of the run.
+            folder: of the proxy.
+            training: what is told of its training.
+            objective: that it predicts, where that is not the campaign's main one: such have a model of their own.
         """
-        self._ensure_model()
-        same = f"name = '{self.model_name}' and tags.`{KEY_TAG}` = '{training['key']}'"
+        registered = self.model_of(objective)
+        self._ensure_model(registered)
+        same = f"name = '{registered}' and tags.`{KEY_TAG}` = '{training['key']}'"
         for version in self.client.search_model_versions(same, max_results=1):
             return str(version.version)
         model = self.client.create_logged_model(
             self.experiment(),
-            name="proxy",
+            name=f"proxy_{_word(objective)}" if objective else "proxy",
             source_run_id=run_id,
             params={
                 "n": str(training["n"]),
@@ -273,14 +280,15 @@ class Tracker(Runs):
             share_folder(folder, place / "artifacts" / folder.name)
         self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
         now = int(time.time() * 1000)
+        of = f"{_word(objective)}/" if objective else ""
         metrics = [
-            Metric(f"{split}_{name}", float(value), now, 0, model_id=model.model_id)
+            Metric(f"{of}{split}_{name}", float(value), now, 0, model_id=model.model_id)
             for split in ("heldout", "heldout_raw", "random")
             for name, value in training[split].items()
         ]
         self.client.log_batch(run_id, metrics=metrics)  # one by one they took half of a short round
         version = self.client.create_model_version(
-            self.model_name,
+            registered,
             source=f"models:/{model.model_id}",
             run_id=run_id,
             tags={KEY_TAG: training["key"], "n": str(training["n"]), "data_sha256": training["data_sha256"]},
@@ -302,15 +310,24 @@ class Tracker(Runs):
         """Make a version the champion."""
         self.client.set_registered_model_alias(self.model_name, CHAMPION, version)
 
-    def _ensure_model(self) -> None:
+    def model_of(self, objective: str) -> str:
+        """Return the name of the registered model of an objective; empty: the campaign's main one."""
+        return f"{self.model_name}.{_word(objective)}" if objective else self.model_name
+
+    def _ensure_model(self, name: str) -> None:
         try:
-            self.client.get_registered_model(self.model_name)
+            self.client.get_registered_model(name)
         except mlflow.exceptions.MlflowException as error:
             if error.error_code not in NOT_THERE:
                 raise
             self.client.create_registered_model(
-                self.model_name, description=f"Proxies of campaign {self.campaign.name}; champion by alias."
+                name, description=f"Proxies of campaign {self.campaign.name}; champion by alias."
             )
+
+
+def _word(text: str) -> str:
+    """Return a text of the letters that MLflow takes in every name."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", text)
 
 
 class SamplerTracker(Runs):

@@ -26,6 +26,7 @@ from data.ledger.ledger import Ledger, spent_of
 from data.ledger.lock import refuse_if_lost
 from data.ledger.processes import described_owner
 from data.ledger.schema import campaigns, candidates, locks, oracle_calls
+from data.readings import LABORATORY
 from data.records import CallState, JsonDict, Measurement
 
 Semantics = Literal["pure", "idempotent", "unsafe"]
@@ -488,8 +489,19 @@ def _chunks(ids: Iterable[str]) -> Iterator[Sequence[str]]:
     return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
 
 
-def settle(ledger: Ledger, name: str, object_id: str, value: float | None) -> None:
-    """Settle a call in doubt of any generation of a campaign: with its value, or as abandoned.
+Answer = float | Mapping[str, float | None] | None
+"""A value, several by name, or None for a call that is given up."""
+
+
+def settle(ledger: Ledger, name: str, object_id: str, answer: Answer, part: str | None = None) -> None:
+    """Settle a call in doubt of any generation of a campaign: with its answer, or as abandoned.
+
+    Args:
+        ledger: open.
+        name: of the campaign.
+        object_id: of what was asked.
+        answer: of the oracle.
+        part: which of the campaign's oracles was asked; None: it has one only.
 
     Raises:
         LedgerError: no such campaign, or no such call is in doubt.
@@ -497,34 +509,54 @@ def settle(ledger: Ledger, name: str, object_id: str, value: float | None) -> No
     generations = [campaign.id for campaign in ledger.campaigns() if campaign.name == name]
     if not generations:
         ledger.campaign(name)  # says which there are
-    _settle(ledger, generations, object_id, value)
+    _settle(ledger, generations, object_id, answer, part)
 
 
-def _settle(ledger: Ledger, campaign_ids: Sequence[int], object_id: str, value: float | None) -> None:
-    state = CallState.ABANDONED if value is None else CallState.DONE
+def _settle(
+    ledger: Ledger, campaign_ids: Sequence[int], object_id: str, answer: Answer, part: str | None = None
+) -> None:
+    state = CallState.ABANDONED if answer is None else CallState.DONE
+    columns = _columns(None, answer) if isinstance(answer, Mapping) else _columns(answer, None)
     with ledger.write() as connection:
         # A call that was in flight when its process died is in doubt, whether that campaign has noticed it or not.
         dead = [campaign_id for campaign_id in campaign_ids if not _is_run(connection, campaign_id)]
         lost = sa.and_(oracle_calls.c.state == CallState.SUBMITTED, oracle_calls.c.campaign_id.in_(dead))
-        changed = connection.execute(
-            sa.update(oracle_calls)
-            .where(
-                oracle_calls.c.campaign_id.in_(campaign_ids),
-                oracle_calls.c.object_id == object_id,
-                sa.or_(oracle_calls.c.state == CallState.IN_DOUBT, lost),
-            )
-            .values(state=state, value=value, completed_at=now())
+        query = sa.select(
+            oracle_calls.c.id, oracle_calls.c.oracle, oracle_calls.c.part, oracle_calls.c.replicate
+        ).where(
+            oracle_calls.c.campaign_id.in_(campaign_ids),
+            oracle_calls.c.object_id == object_id,
+            sa.or_(oracle_calls.c.state == CallState.IN_DOUBT, lost),
         )
-    if changed.rowcount == 0:
+        # What a laboratory was asked is not in doubt: it is told.
+        rows = [
+            row
+            for row in connection.execute(query.order_by(oracle_calls.c.replicate, oracle_calls.c.id))
+            if row.oracle.partition(":")[0] != LABORATORY and part in (None, row.part)
+        ]
+        if rows:
+            first = rows[0].replicate  # repetitions are settled one by one
+            ids = [row.id for row in rows if row.replicate == first]
+            told = {"state": state, **columns, "completed_at": now()}
+            connection.execute(sa.update(oracle_calls).where(oracle_calls.c.id.in_(ids)).values(told))
+    if not rows:
         raise LedgerError(f"No call for {object_id!r} is in doubt. `discover candidates` shows the state of each one.")
 
 
 @patient
-def measurements(ledger: Ledger, identity: str, campaign_id: int | None = None) -> list[JsonDict]:
+def measurements(
+    ledger: Ledger, identity: str, campaign_id: int | None = None, output: str | None = None
+) -> list[JsonDict]:
     """Return every measured (object_id, object, value, completed_at, campaign_id) of an oracle in the whole ledger.
 
     Labels that came with the data of a campaign are its own affair: only those of `campaign_id` are among them. Each
     object stands once, with the campaign's own value or else the first one, ordered by object id.
+
+    Args:
+        ledger: open.
+        identity: of the oracle.
+        campaign_id: whose values come first.
+        output: which of the values, of an oracle that answers with several; None: it answers with one.
     """
     own = oracle_calls.c.campaign_id == (-1 if campaign_id is None else campaign_id)
     with ledger.read() as connection:
@@ -533,6 +565,7 @@ def measurements(ledger: Ledger, identity: str, campaign_id: int | None = None) 
                 oracle_calls.c.object_id,
                 oracle_calls.c.object,
                 oracle_calls.c.value,
+                oracle_calls.c.outputs,
                 oracle_calls.c.completed_at,
                 oracle_calls.c.campaign_id,
             )
@@ -545,5 +578,10 @@ def measurements(ledger: Ledger, identity: str, campaign_id: int | None = None) 
         ).mappings()
         first: dict[str, JsonDict] = {}
         for row in rows:
-            first.setdefault(row["object_id"], dict(row))
+            read = dict(row)
+            outputs = read.pop("outputs")
+            if output is not None:
+                read["value"] = json.loads(outputs).get(output) if outputs else None
+            if read["value"] is not None:
+                first.setdefault(read["object_id"], read)
     return [first[key] for key in sorted(first)]

@@ -21,7 +21,7 @@ from data.records import (
     SourceFigures,
     Standing,
 )
-from data.wording import figure, spread
+from data.wording import figure, shown_unit, spread
 
 
 class Course:
@@ -378,3 +378,43 @@ def _of_arm(rows: Iterable[CandidateRow], arm: Arm) -> list[CandidateRow]:
 def _mean(rows: Sequence[CandidateRow], arm: Arm, goals: Goals) -> float | None:
     values = _values(_of_arm(rows, arm), goals)
     return sum(values) / len(values) if values else None
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """How far repeated measurements of one object are apart.
+
+    Attributes:
+        objective: whose values.
+        objects: that were measured more than once.
+        deviation: standard deviation of a measurement, pooled over them.
+        freedom: degrees of freedom that it has.
+    """
+
+    objective: str
+    objects: int
+    deviation: float
+    freedom: int
+
+
+def repeated(rows: Iterable[CandidateRow], goals: Goals) -> list[Repeated]:
+    """Return the spread of repeated measurements of each objective, of those that have any."""
+    every = [row.repeats for row in rows if row.repeats]
+    found = []
+    for goal in goals:
+        groups = [one[goal.name] for one in every if goal.name in one]
+        freedom = sum(len(values) - 1 for values in groups)
+        if freedom:
+            squares = math.fsum((value - math.fsum(group) / len(group)) ** 2 for group in groups for value in group)
+            found.append(Repeated(goal.name, len(groups), math.sqrt(squares / freedom), freedom))
+    return found
+
+
+def repeated_told(one: Repeated, goals: Goals) -> str:
+    """Return a sentence on the spread of repeated measurements."""
+    goal = next(goal for goal in goals if goal.name == one.objective)
+    return (
+        f"{one.objective}: {one.objects} measured repeatedly, standard deviation of a measurement "
+        f"{figure(one.deviation, 2)} {shown_unit(goal.unit)}".rstrip()
+        + f" ({one.freedom} degree{'s' if one.freedom > 1 else ''} of freedom)."
+    )

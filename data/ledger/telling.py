@@ -28,7 +28,8 @@ class Told:
         object_id: of what was asked.
         object: its text, in standard form.
         replicate: which repetition, from 0.
-        outputs: values by name; empty: it failed. An oracle of one value without a name has it under the empty name.
+        outputs: values by name, None where there is none; empty: it failed. One value without a name has the empty one.
+        whole: whether every value was told; others are still waited for.
         reason: why it failed.
         unasked: whether nobody asked for it.
     """
@@ -38,6 +39,7 @@ class Told:
     object: str
     replicate: int
     outputs: Mapping[str, float | None] = field(default_factory=dict)
+    whole: bool = True
     reason: str = ""
     unasked: bool = False
 
@@ -131,9 +133,10 @@ def _tell(connection: sa.Connection, book: OracleBook, answer: Told, round: int,
         spent = {"calls": campaigns.c.calls + 1, "cost": campaigns.c.cost + cost}
         connection.execute(sa.update(campaigns).where(campaigns.c.id == book.campaign_id).values(spent))
         return
-    if row["state"] in ENDED:
-        if all(row[key] == value for key, value in values.items()):
-            return
+    if all(row[key] == value for key, value in values.items()):
+        return
+    before, after = json.loads(row["outputs"] or "{}"), json.loads(values["outputs"] or "{}")
+    if row["state"] in ENDED or any(after.get(name, before[name]) != before[name] for name in before):
         kept = {key: row[key] for key in ("state", "value", "outputs", "error", "message", "entered", "told_by")}
         kept |= {"call_id": row["id"], "told_at": row["completed_at"], "replaced_at": told["completed_at"]}
         connection.execute(sa.insert(revisions).values(kept))
@@ -161,12 +164,12 @@ def _add_candidate(connection: sa.Connection, campaign_id: int, answer: Told, ro
 
 def _columns(answer: Told) -> dict[str, Any]:
     """Return the columns of an answer."""
-    if not answer.outputs:
+    if not any(value is not None for value in answer.outputs.values()) and answer.whole:
         told = {"state": str(CallState.FAILED), "error": "failed", "message": clean_text(answer.reason)}
         return {**told, "value": None, "outputs": None}
     plain = set(answer.outputs) == {""}
     return {
-        "state": str(CallState.DONE),
+        "state": str(CallState.DONE if answer.whole else CallState.SUBMITTED),
         "value": answer.outputs[""] if plain else None,
         "outputs": None if plain else json.dumps(dict(answer.outputs)),
         "error": None,

@@ -7,7 +7,6 @@ that could be read in two ways: such lines are refused.
 from __future__ import annotations
 
 import io
-import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -26,12 +25,16 @@ _PREAMBLE = 60
 """Lines in which the header is looked for: instruments write who measured, and when, above it."""
 _EMPTY = frozenset({"", "-", "–", "—", "na", "n/a", "nan", "nd", "n.d.", "n. d.", "none", "null"})
 """What people write where there is no value yet."""
+_NONE = frozenset({"failed", "fail", "failure"})
+"""What people write where there never will be one."""
 _NO = frozenset({"", "-", "no", "n", "false", "0", "ok", "nein"})
 _YES = frozenset({"yes", "y", "true", "1", "x", "failed", "fail", "ja"})
 _HEAD = re.compile(r"(?P<name>.*?)\s*(?:\[(?P<a>[^][]*)\]|\((?P<b>[^()]*)\)|/\s*(?P<c>[^/]+)|\s+in\s+(?P<d>\S+))?")
 _DATE = re.compile(
     r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|\d{1,2}[-. ][A-Za-zäé]{3,9}\.?([-. ]\d{2,4})?|[A-Za-z]{3,9}[-. ]\d{2,4}"
 )
+_COMMA_GROUPS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+_POINT_GROUPS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
 _COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 _POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
 
@@ -58,7 +61,7 @@ class Result:
         id: of the object; empty where there is none.
         text: of the object; empty where there is none.
         replicate: which repetition, from 1; None where the file does not say.
-        values: of the wanted columns by their place, as far as there is one.
+        values: of the wanted columns by their place, as far as there is one; None: it is said to have none.
         failed: why there is none; empty: nobody said that it failed.
     """
 
@@ -66,7 +69,7 @@ class Result:
     id: str
     text: str
     replicate: int | None
-    values: dict[int, float]
+    values: dict[int, float | None]
     failed: str
 
 
@@ -117,7 +120,10 @@ def read_results(
     ignored = [head for place, head in enumerate(heads) if place not in known and head]
     if ignored:
         results.notes.append(f"Columns that are not read: {', '.join(map(repr, ignored))}.")
-    mark = decimal or _decimal(rows, places.values(), results)
+    absent = [one.name for k, one in enumerate(wanted) if k not in places]
+    if absent:
+        results.notes.append(f"There is no column for {', '.join(map(repr, absent))}: that is left to be told.")
+    mark = decimal or _decimal(rows, places.values(), delimiter, results)
 
     def cell(row: Cells, place: int | None) -> str:
         return "" if place is None else original_text(row.cells[place].strip())
@@ -132,11 +138,15 @@ def read_results(
             continue
         shown = cell(row, at["id"]) or " ".join(cell(row, place) for place in fields)
         try:
-            values = {k: _value(cell(row, place), mark) for k, place in places.items()}
+            cells = {k: cell(row, place) for k, place in places.items()}
+            told = {
+                k: None if text.casefold() in _NONE else _value(text, mark)
+                for k, text in cells.items()
+                if text.casefold() not in _EMPTY
+            }
             replicate = _replicate(cell(row, at["replicate"]))
-            told = {k: value for k, value in values.items() if value is not None}
             failed = _failure(cell(row, at["failed"]))
-            if failed and told:
+            if failed and any(value is not None for value in told.values()):
                 raise NotStandardError("it has a value and is said to have failed; leave one of them out")
         except NotStandardError as error:
             results.refused.append(Refusal(row.line, shown, str(error)))
@@ -183,7 +193,8 @@ def _table(
             names = {_plain(head) for head in row.cells}
             tells = _plain("id") in names or {_plain(one) for one in texts} <= names
             heads = [head.strip() for head in row.cells]
-            if tells and any(_matches(head, one) for head in heads for one in wanted):
+            values = any(_matches(head, one) for head in heads for one in wanted)
+            if tells and (values or _plain("failed") in names):
                 if place:
                     results.notes.append(f"The header stands in line {row.line}; what is above it was passed over.")
                 if delimiter != ",":
@@ -257,11 +268,11 @@ def _only(name: str, heads: Sequence[str], key: str) -> int | None:
     return fitting[0] if fitting else None
 
 
-def _decimal(rows: Sequence[Cells], places: Collection[int], results: Results) -> Literal[".", ","]:
+def _decimal(rows: Sequence[Cells], places: Collection[int], delimiter: str, results: Results) -> Literal[".", ","]:
     """Return the mark of decimals that all values have.
 
     Raises:
-        SourceError: some have a comma and some a point.
+        SourceError: some have a comma and some a point, or the mark may part thousands in each of them.
     """
     cells = [(row.line, row.cells[at].strip()) for row in rows for at in places if at < len(row.cells)]
     comma = [line for line, text in cells if _COMMA.fullmatch(text)]
@@ -271,21 +282,27 @@ def _decimal(rows: Sequence[Cells], places: Collection[int], results: Results) -
             f"Some values have a decimal comma (line {comma[0]}) and some a point (line {point[0]}): nobody can tell "
             "decimals from thousands. Write all in one way, or say which with --decimal."
         )
+    told = {text: line for line, text in cells}
+    # Where semicolons part the cells, decimals mostly have commas, so that a point may part thousands.
+    for marked, groups in ((_COMMA, _COMMA_GROUPS), *([(_POINT, _POINT_GROUPS)] if delimiter == ";" else ())):
+        fitting = [text for text in told if marked.fullmatch(text) or groups.fullmatch(text)]
+        if fitting and all(groups.fullmatch(text) for text in fitting):
+            raise SourceError(
+                f"The value {fitting[0]!r} in line {told[fitting[0]]} may have decimals or thousands behind its mark, "
+                "and so may all others that have one. Say which mark decimals have with --decimal."
+            )
     if comma:
         results.notes.append("Values have decimal commas.")
         return ","
     return "."
 
 
-def _value(text: str, mark: Literal[".", ","]) -> float | None:
-    if text.casefold() in _EMPTY:
-        return None
+def _value(text: str, mark: Literal[".", ","]) -> float:
     if _DATE.fullmatch(text):
         raise NotStandardError(
             f"the value {text!r} looks like a date, which spreadsheets make of numbers; write the number"
         )
-    value = exact_value(Row(0, "", text), ValueRules(mark))
-    return None if math.isnan(value) else value
+    return exact_value(Row(0, "", text), ValueRules(mark))
 
 
 def _replicate(text: str) -> int | None:

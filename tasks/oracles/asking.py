@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from data.config import due
 from data.ledger.telling import ENDED, calls_of
+from data.objects import split
 from data.records import CallState, JsonDict
 from data.tables.spreadsheets import write_csv
 from models.oracles.laboratory import answers_later
 from models.parts import oracle_of, outputs_of, space_of
+from models.spaces.base import BaseSpace
 from tasks.stages import CampaignContext
 
 FAILED_COLUMN = "failed"
@@ -78,16 +82,22 @@ def sheet(context: CampaignContext, calls: list[JsonDict]) -> pd.DataFrame:
     for call in calls:
         row = rows.setdefault((call["object_id"], call["replicate"]), {})
         if not row:
-            row |= {"id": call["object_id"], space.column: call["object"]}
+            row |= {"id": call["object_id"], **_cells(call["object"], space)}
             row |= {REPLICATE_COLUMN: call["replicate"] + 1} if several else {}
             told = space.facts_of(call["object"])
             row |= {fact.label: round(told[key], fact.digits) for key, fact in space.facts.items() if key in told}
             row |= {column.heading: "" if column.part == call["part"] else "-" for column in columns}
-        row |= {column.heading: "" for column in columns if column.part == call["part"]}
-    heads = ["id", space.column, *([REPLICATE_COLUMN] if several else [])]
+        told = json.loads(call["outputs"]) if call["outputs"] else {}
+        row |= {column.heading: told.get(column.output, "") for column in columns if column.part == call["part"]}
+    heads = ["id", *(space.fields or (space.column,)), *([REPLICATE_COLUMN] if several else [])]
     heads += [fact.label for fact in space.facts.values()]
     frame = pd.DataFrame(list(rows.values()), columns=[*heads, *(column.heading for column in columns)])
     return frame.assign(**{FAILED_COLUMN: ""})
+
+
+def _cells(obj: str, space: BaseSpace[Any]) -> dict[str, str]:
+    """Return what tells an object by column: its text, or a cell per field."""
+    return split(obj) if space.fields else {space.column: obj}
 
 
 def file_of(context: CampaignContext, round: int) -> Path:
@@ -139,6 +149,8 @@ def standing_of(context: CampaignContext, round: int) -> Standing:
     share = "" if config.wait_for == 1 else f" (it goes on with {config.wait_for:.0%})"
     elsewhere = sum(row["origin"] == "awaited" for row in mine)
     shared = f" {elsewhere} of them are asked by another campaign; tell them there." if elsewhere else ""
+    if not left:
+        return Standing(enough, left, f"Round {round}: all {answered} results are there. `discover run` goes on.")
     return Standing(
         enough,
         left,

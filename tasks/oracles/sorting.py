@@ -24,6 +24,7 @@ class Receipt:
     Attributes:
         new: answers that were waited for.
         failed: of these, failures.
+        partly: answers of which other values are still waited for.
         same: answers that were known already.
         corrected: answers that took the place of others, which are kept.
         replicates: repeated measurements beyond those that were asked for.
@@ -35,6 +36,7 @@ class Receipt:
 
     new: int = 0
     failed: int = 0
+    partly: int = 0
     same: int = 0
     corrected: int = 0
     replicates: int = 0
@@ -46,6 +48,7 @@ class Receipt:
     def told(self) -> str:
         """Return it as a sentence."""
         parts = [f"{self.new} answers taken" + (f", {self.failed} of them failures" if self.failed else "")]
+        parts += [f"{self.partly} in part, of which other values are waited for"] if self.partly else []
         parts += [f"{self.same} known already"] if self.same else []
         parts += [f"{self.corrected} corrected, with what they were before kept"] if self.corrected else []
         parts += [f"{self.replicates} repeated measurements added"] if self.replicates else []
@@ -77,6 +80,9 @@ class Sorting:
         self.calls: dict[tuple[str, str, int], JsonDict] = {
             (row["part"], row["object_id"], row["replicate"]): row for row in calls
         }
+        self.withdrawn: dict[tuple[str, str], list[dict[str, float | None]]] = {}
+        for row in context.ledger.corrected(context.campaign.id):
+            self.withdrawn.setdefault((row["part"], row["object_id"]), []).append(_outputs_of(row))
         self.objects = {row["object_id"]: row["object"] for row in calls}
         self._lines: dict[tuple[str, str, int], tuple[int, Any]] = {}
 
@@ -130,8 +136,7 @@ class Sorting:
             return
         if row.failed and (part, object_id, 0) not in self.calls and not self.unasked:
             return  # another of the campaign's oracles was asked
-        outputs: dict[str, float | None] = {column.output: told.get(column.output) for column in mine.values()}
-        outputs = {} if row.failed else outputs
+        outputs: dict[str, float | None] = {} if row.failed else told
         number = self._replicate_of(row, object_id, part, outputs)
         key = (part, object_id, number)
         line, before = self._lines.get(key, (0, None))
@@ -152,27 +157,43 @@ class Sorting:
         if row.replicate is not None:
             return row.replicate - 1
         numbers = sorted(number for p, key, number in {*self.calls, *self._lines} if (p, key) == (part, object_id))
-        free = [
-            number
-            for number in numbers
-            if (part, object_id, number) not in self._lines
-            and (part, object_id, number) in self.calls
-            and self.calls[part, object_id, number]["state"] not in ENDED
-        ]
-        if free:
-            return free[0]
+        open_ones = []
+        for number in numbers:
+            call = self.calls.get((part, object_id, number))
+            if call is None or (part, object_id, number) in self._lines:
+                continue
+            if call["state"] not in ENDED:
+                open_ones.append(number)
+            elif _same(call, outputs, row.failed):
+                return number  # the same file told twice adds nothing
+        if open_ones:
+            return open_ones[0]
         if not self.replicate:
             return numbers[0] if numbers else 0
-        for number in numbers:  # the same file told twice adds nothing
-            call = self.calls.get((part, object_id, number))
-            if call is not None and (part, object_id, number) not in self._lines and _same(call, outputs, row.failed):
-                return number
         return numbers[-1] + 1 if numbers else 0
 
     def _sort(self, key: tuple[str, str, int], obj: str, outputs: dict[str, float | None], row: Result) -> None:
         part, object_id, number = key
         call = self.calls.get(key)
-        answer = Told(part, object_id, obj, number, outputs, row.failed, unasked=object_id not in self.objects)
+        # What was told of the same measurement before stays: the yield today, the purity tomorrow.
+        names = [column.output for column in self.columns if column.part == part]
+        whole = {**(_outputs_of(call) if call is not None else {}), **outputs} if not row.failed else {}
+        answer = Told(
+            part,
+            object_id,
+            obj,
+            number,
+            {name: whole[name] for name in names if name in whole},
+            whole=row.failed != "" or all(name in whole for name in names),
+            reason=row.failed,
+            unasked=object_id not in self.objects,
+        )
+        withdrawn = self.withdrawn.get((part, object_id), ())
+        if (call is None or call["state"] in ENDED) and row.replicate is None and outputs and outputs in withdrawn:
+            raise NotStandardError(
+                "this value was told before and corrected since; if it was measured again, give it a number in a "
+                "column `replicate`"
+            )
         if call is None:
             if object_id not in self.objects:
                 self.receipt.unasked += 1
@@ -186,7 +207,17 @@ class Sorting:
         elif call["origin"] == "awaited" and call["state"] == CallState.RESERVED:
             raise NotStandardError("another campaign asked for it; tell it there, and this one takes it over")
         elif call["state"] not in ENDED:
-            self.receipt.new += 1
+            before = _outputs_of(call)
+            changed = [name for name, value in outputs.items() if name in before and before[name] != value]
+            if changed and not self.correct:
+                raise NotStandardError(
+                    f"{changed[0]} was told before, as {figure(before[changed[0]])}; give --correct if that was wrong"
+                )
+            if not row.failed and all(before.get(name, "") == value for name, value in outputs.items()):
+                self.receipt.same += 1
+                return
+            self.receipt.new += answer.whole
+            self.receipt.partly += not answer.whole
             self.receipt.failed += bool(row.failed)
         elif _same(call, outputs, row.failed):
             self.receipt.same += 1
@@ -202,15 +233,18 @@ class Sorting:
 
 
 def _outputs_of(call: JsonDict) -> dict[str, float | None]:
-    if call["state"] != CallState.DONE:
-        return {}
-    return {"": call["value"]} if call["outputs"] is None else dict(json.loads(call["outputs"]))
+    """Return what was told of a call so far, by name."""
+    if call["outputs"] is not None:
+        return dict(json.loads(call["outputs"]))
+    return {} if call["value"] is None else {"": call["value"]}
 
 
 def _same(call: JsonDict, outputs: dict[str, float | None], failed: str) -> bool:
     if failed:
         return bool(call["state"] == CallState.FAILED and call["message"] == failed)
-    return call["state"] == CallState.DONE and _outputs_of(call) == outputs
+    told = _outputs_of(call)
+    known = all(name in told and told[name] == value for name, value in outputs.items())
+    return bool(call["state"] == CallState.DONE and outputs and known)
 
 
 def _known(call: JsonDict) -> str:

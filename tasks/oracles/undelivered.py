@@ -189,6 +189,9 @@ class UndeliveredAnswers:
             )
             for key, found in unkept.items():
                 what = "--abandon" if found.value is None else f"--value {float(found.value)!r}"
+                if found.outputs:
+                    values = {name: value for name, value in found.outputs.items() if value is not None}
+                    what = " ".join(shlex.quote(f"--value={name}={value!r}") for name, value in values.items())
                 lines.append(f"discover settle {shlex.quote(self._campaign.name)} {key} {what}")
         print("\n".join(lines), file=sys.stderr, flush=True)
 

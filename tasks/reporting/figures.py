@@ -121,17 +121,21 @@ def _library(context: CampaignContext) -> list[str]:
 def _held_out(context: CampaignContext, round: int, space: BaseSpace[Any]) -> dict[Goal, dict[str, list[JsonDict]]]:
     """Return of each objective the held-out predictions of its proxy by split, as far as there are."""
     stage, goals = context.finished(round, "train_proxy"), goals_with_units(context.config)
-    if stage is None or len(goals) > 1:
+    if stage is None:
         return {}
-    training = read_json(stage.path(context, "training.json"))
+    folders = {goal: stage.path(context, "" if len(goals) == 1 else str(place)) for place, goal in enumerate(goals)}
+    return {goal: _splits(folder, space) for goal, folder in folders.items()}
+
+
+def _splits(folder: Path, space: BaseSpace[Any]) -> dict[str, list[JsonDict]]:
+    training = read_json(folder / "training.json")
     by_family = training["split"].endswith(f"by {space.family_name}")  # else there were too few: the splits are one
     names = {f"{space.family_name} split": "heldout.csv"} if by_family else {}
     names["random split"] = "random.csv"
-    splits = {
-        name: [{str(k): v for k, v in row.items()} for row in pd.read_csv(stage.path(context, file)).to_dict("records")]
+    return {
+        name: [{str(k): v for k, v in row.items()} for row in pd.read_csv(folder / file).to_dict("records")]
         for name, file in names.items()
     }
-    return {goals.main: splits}
 
 
 def _history(context: CampaignContext, round: int) -> list[dict[str, float]]:

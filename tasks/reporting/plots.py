@@ -80,7 +80,11 @@ def best_so_far(rows: Sequence[CandidateRow], goal: Goal = VALUE, *, outside: Co
             axes.annotate(f"round {after.round}", (call - 0.5, 0.0), (2, 3), xycoords=("data", "axes fraction"),
                           textcoords="offset points", fontsize=0.75 * STYLE["font"], color=STYLE["soft"])  # fmt: skip
     groups = [("data", calls == 0, STYLE["data"], "D")]
-    groups += [(str(arm), (calls > 0) & (arms == arm), STYLE["arms"][arm], STYLE["markers"][arm]) for arm in Arm]
+    groups += [
+        (str(arm), (calls > 0) & (arms == arm), STYLE["arms"][arm], STYLE["markers"][arm])
+        for arm in Arm
+        if arm != Arm.TOLD or (arms == arm).any()
+    ]
     broken = np.array([row.id in outside for row in shown], dtype=bool) & np.isfinite(values)
     if broken.any():
         axes.scatter(calls[broken], values[broken], s=14, marker="x", color=STYLE["outside"], linewidths=0.9,

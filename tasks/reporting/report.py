@@ -25,6 +25,7 @@ from data.ledger.summary import (
     by_round,
     by_source,
     is_call,
+    repeated,
     screening_told,
     summaries,
     summarise,
@@ -212,6 +213,7 @@ def _figures(context: CampaignContext, rows: list[CandidateRow], summary: RoundS
         "failed": sum(row.state == CallState.FAILED for row in rows),
         "rounds": summary.round,
         **_of_several(summary),
+        **{f"noise/{one.objective}": one.deviation for one in repeated(rows, goals)},
         **_heldout(context, summary.round),
     }
 
@@ -320,8 +322,10 @@ def _publish_round(
             tracker.metrics(run, [{str(k): v for k, v in row.items()} for row in history.to_dict("records")])
         tracker.artifacts(run, generator.path(context, ""), "generator")
     if proxy is not None:
-        training = read_json(proxy.path(context, "training.json"))
-        tracker.proxy_version(run, proxy.path(context, ""), training)
+        for place, goal in enumerate(context.goals):
+            folder = proxy.path(context, "" if len(context.goals) == 1 else str(place))
+            objective = "" if goal == context.goals.main else goal.name
+            tracker.proxy_version(run, folder, read_json(folder / "training.json"), objective)
     rows = context.goals.ranked(context.ledger.course(context.campaign.id))
     tracker.tags(run, _health_tags(_health(context, [row for row in rows if row.round <= round], round)))
     tracker.artifacts(run, stage.path(context, ""), "report")

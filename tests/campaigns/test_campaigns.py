@@ -15,6 +15,16 @@ from data.config import load_config
 
 CAMPAIGNS = Path(__file__).resolve().parent.parent.parent / "campaigns"
 SMALLER = {
+    "acceptors_two_goals.yaml": [
+        "data.initial=16",
+        "batch_size=8",
+        "rounds=1",
+        "generator.proposals=120",
+        "generator.members.0.generator.parents=10",
+        "generator.members.1.generator.generations=3",
+    ],
+    "process/constrained.yaml": ["rounds=3", "batch_size=4"],
+    "process/two_goals.yaml": ["rounds=2"],
     "electron_acceptors.yaml": [
         "data.initial=12",
         "batch_size=6",
@@ -42,7 +52,11 @@ SMALLER = {
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-ELSEWHERE = [*CAMPAIGNS.glob("samplers/*.yaml"), CAMPAIGNS / "virtual_screening.yaml"]
+ELSEWHERE = [
+    *CAMPAIGNS.glob("samplers/*.yaml"),
+    CAMPAIGNS / "virtual_screening.yaml",
+    CAMPAIGNS / "laboratory" / "campaign.yaml",
+]
 FILES = [path for path in sorted(CAMPAIGNS.rglob("*.yaml")) if path not in ELSEWHERE]
 
 
@@ -67,6 +81,21 @@ def test_a_shipped_campaign_runs_to_its_end(path, tmp_path, tracking, warm):
     (summary,) = tmp_path.glob("home/campaigns/*/report/summary.json")
     figures = json.loads(summary.read_text())
     assert figures["failed"] == 0
-    assert figures["acquisition_mean"] is not None
+    assert figures["acquisition_mean"] is not None or figures["acquisition_feasible"] == 0
     config = load_config(path, changes)
     assert (figures["control_mean"] is not None) == (config.control.size(config.batch_size) > 0)
+
+
+def test_the_laboratory_goes_through_three_rounds_of_results(bench, tmp_path):
+    folder = Path(shutil.copytree(CAMPAIGNS / "laboratory", tmp_path / "laboratory"))
+    told = []
+    for number in (1, 2, 3):
+        waits = bench.discover("run", str(folder / "campaign.yaml"), "--plain")
+        assert waits.exit == 3, waits.message
+        told.append(bench.discover("tell", "laboratory", str(folder / f"results_{number}.csv")))
+        assert told[-1].exit == 0, told[-1].message
+    assert bench.discover("run", str(folder / "campaign.yaml"), "--plain").exit == 0
+    assert ["8 answers taken" in told[0].message, "4 answers taken" in told[1].message] == [True, True]
+    assert "decimal commas" in told[1].message
+    assert "1 of them failures" in told[2].message
+    assert "stirrer stopped" in bench.discover("candidates", "laboratory", "--format", "json").out

@@ -65,6 +65,7 @@ def test_partial_answers_are_waited_for_and_the_next_round_begins_with_all(lab):
     lab.run()
     rows = asked(lab)
     assert "3 answers taken. 5 left to measure" in tell(lab, rows[:3]).message
+    assert "3 of 8 results are there" in lab.discover("status", "lab").message
     assert lab.run().exit == STOPPED
     assert [row["id"] for row in asked(lab)] == [row["id"] for row in rows[3:]]
     assert "5 answers taken; 3 known already" in tell(lab, rows[::-1]).message
@@ -299,8 +300,14 @@ def test_each_replicate_that_is_asked_for_is_a_line(lab):
     rows = asked(lab)
     assert len(rows) == 16
     assert [row["replicate"] for row in rows[:2]] == ["1", "2"]
-    assert "16 answers taken" in tell(lab, rows).message
+    first = [{**row, "yield": 10.0 + number} for number, row in enumerate(rows[::2])]
+    assert "8 answers taken" in tell(lab, first).message
+    assert "8 known already" in tell(lab, first).message  # the same file again is no second measurement
+    second = [{**row, "yield": row["yield"] + 2} for row in first]
+    assert "8 answers taken" in tell(lab, second).message
     assert lab.run().exit == DONE
+    assert sorted(dataset(lab, 0)["value"]) == [11.0 + number for number in range(8)]
+    assert "8 measured repeatedly, standard deviation of a measurement 1.4 %" in lab.discover("status", "lab").message
 
 
 def test_python_asks_and_tells_with_tables(lab):
@@ -311,3 +318,56 @@ def test_python_asks_and_tells_with_tables(lab):
     table["yield [%]"] = [value(smiles) for smiles in table["smiles"]]
     assert tell_results("lab", table).new == 8
     assert ask("lab").empty
+
+
+TWO_VALUES = {"kind": "laboratory", "outputs": {"yield": "%", "purity": "%"}}
+
+
+@pytest.fixture
+def two_values(lab):
+    """A laboratory that measures two values of each molecule."""
+    objectives = [{"name": name, "oracle": TWO_VALUES, "output": name} for name in ("yield", "purity")]
+    lab.write_config(objectives=objectives, rounds=0)
+    lab.run()
+    return lab
+
+
+def told(bench, text, *options):
+    file = bench.folder / "part.csv"
+    file.write_text(text)
+    return bench.discover("tell", "lab", str(file), *options)
+
+
+def test_the_yield_today_and_the_purity_tomorrow_are_one_answer(two_values):
+    rows = asked(two_values)
+    first = told(two_values, "id,yield\n" + "".join(f"{row['id']},{i}\n" for i, row in enumerate(rows)))
+    assert "8 in part, of which other values are waited for" in first.message
+    assert "no column for 'purity'" in first.message
+    assert two_values.run().exit == STOPPED
+    assert [row["yield [%]"] for row in asked(two_values)] == [f"{i}.0" for i in range(8)]
+    second = told(two_values, "id,purity\n" + "".join(f"{row['id']},{90 + i}\n" for i, row in enumerate(rows)))
+    assert "8 answers taken" in second.message
+    assert two_values.run().exit == DONE
+    table = dataset(two_values, 0).set_index("id").loc[[row["id"] for row in rows]]
+    assert list(table["value[yield]"]) == list(range(8))
+    assert list(table["value[purity]"]) == list(range(90, 98))
+
+
+def test_a_correction_of_one_value_leaves_the_other(two_values):
+    rows = asked(two_values)
+    lines = "".join(f"{row['id']},{i},{90 + i}\n" for i, row in enumerate(rows))
+    assert "8 answers taken" in told(two_values, f"id,yield,purity\n{lines}").message
+    assert "1 corrected" in told(two_values, f"id,purity\n{rows[0]['id']},99\n", "--correct").message
+    assert two_values.run().exit == DONE
+    row = dataset(two_values, 0).set_index("id").loc[rows[0]["id"]]
+    assert (row["value[yield]"], row["value[purity]"]) == (0, 99)
+
+
+def test_a_value_that_was_withdrawn_does_not_come_back_as_a_repetition(lab):
+    lab.run()
+    rows = asked(lab)
+    tell(lab, rows)
+    tell(lab, [{**rows[0], "yield": 72}], "--correct")
+    refused = tell(lab, rows[:1], "--replicate")
+    assert refused.exit == BAD_INPUT
+    assert "was told before and corrected since" in refused.message

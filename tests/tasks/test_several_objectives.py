@@ -153,3 +153,21 @@ def test_a_program_answers_a_column_for_each_output(bench):
     told = bench.run()
     assert told.exit == DONE, told.message
     assert (dataset(bench)["value[b]"] == -1.5).all()
+
+
+def test_calls_in_doubt_are_settled_oracle_by_oracle_with_every_value(two):
+    hangs = "__import__('os').kill(__import__('os').getpid(), 9) if len(LOG.read_text().split()) == 3 else " + BOTH
+    objectives = [{**one, "oracle": {**one["oracle"], "semantics": "unsafe"}} for one in TWO_CALLS]
+    bench = two(objectives, answer=hangs)
+    told = bench.run()
+    assert "1 calls were sent and never answered" in told.message
+    object_id = next(row["id"] for row in bench.candidates() if row["smiles"] == bench.calls()[2])
+    assert "Say whose answer it is" in bench.discover("settle", "tiny", object_id, "--value", "1").message
+    told = bench.discover("settle", "tiny", object_id, "--value", "1", "--objective", "logp")
+    assert "give --value logp=X and --value mass=X" in told.message
+    values = ("--value", "logp=1.5", "--value", "mass=60")
+    assert bench.discover("settle", "tiny", object_id, *values, "--objective", "logp").exit == DONE
+    assert bench.run().exit == DONE
+    row = dataset(bench).set_index("id").loc[object_id]
+    assert row["value[logp]"] == 1.5
+    assert row["value[size]"] >= 3

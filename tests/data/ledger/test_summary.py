@@ -14,6 +14,8 @@ from data.ledger.summary import (
     arm_text,
     best_tenth,
     by_source,
+    repeated,
+    repeated_told,
     screening_told,
     standing,
     summaries,
@@ -192,3 +194,18 @@ def test_both_arms_are_compared_by_equally_many_calls():
 def test_one_plain_objective_has_neither_front_nor_shares():
     (told,) = summaries([row("called", 1.0)], UP)
     assert (told.hypervolume, told.front, told.feasible, told.best_of, told.volumes) == (None,) * 5
+
+
+def test_the_spread_of_repeated_measurements_is_pooled_over_the_objects():
+    goals = Goals([Goal("yield", unit="%"), Goal("purity")])
+    rows = [
+        CandidateRow("A", repeats={"yield": (1.0, 3.0)}),
+        CandidateRow("B", repeats={"yield": (5.0, 5.0, 8.0)}),
+        CandidateRow("C"),
+    ]
+    (found,) = repeated(rows, goals)
+    assert (found.objective, found.objects, found.freedom) == ("yield", 2, 3)
+    assert found.deviation == pytest.approx(((2 + 6) / 3) ** 0.5)
+    assert repeated_told(found, goals) == (
+        "yield: 2 measured repeatedly, standard deviation of a measurement 1.6 % (3 degrees of freedom)."
+    )

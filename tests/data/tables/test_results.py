@@ -121,3 +121,29 @@ def test_replicates_are_numbered_from_one():
 def test_objects_of_several_columns_are_put_together():
     rows = read_results("temperature,time,yield\n80,5,61\n", YIELD, ("temperature", "time")).rows
     assert rows[0].text == "temperature=80, time=5"
+
+
+@pytest.mark.parametrize("text", ['id,yield\nA,"1,234"\nB,"12,500"\n', "id;yield\nA;1.234\nB;7\n"])
+def test_a_mark_that_may_part_thousands_is_not_taken_for_decimals(text):
+    with pytest.raises(SourceError, match="Say which mark decimals have with --decimal"):
+        read(text)
+
+
+def test_the_mark_of_decimals_can_be_said():
+    assert values('id,yield\nA,"1,234"\n', decimal=",") == [("A", 1.234)]
+    assert values("id;yield\nA;1.234\n", decimal=".") == [("A", 1.234)]
+    assert values("id,yield\nA,1.234\nB,2.500\n") == [("A", 1.234), ("B", 2.5)]
+
+
+def test_a_wanted_column_that_is_not_there_is_said():
+    results = read("id,yield\nA,5\n", [*YIELD, Wanted("purity", "%")])
+    assert any("no column for 'purity'" in note for note in results.notes)
+
+
+def test_a_value_that_there_never_will_be_is_told_apart_from_one_that_is_to_come():
+    results = read("id,yield,purity\nA,5,failed\nB,6,\n", [*YIELD, Wanted("purity", "%")])
+    assert [row.values for row in results.rows] == [{0: 5.0, 1: None}, {0: 6.0}]
+
+
+def test_a_table_of_failures_alone_is_one():
+    assert [row.failed for row in read("id,failed\nA,exploded\n").rows] == ["exploded"]
