@@ -191,7 +191,7 @@ def _table(context: CampaignContext, rows: list[CandidateRow]) -> list[JsonDict]
 def _table_columns(context: CampaignContext) -> list[str]:
     place = _COLUMNS.index("novelty") + 1
     columns = [*_COLUMNS[:place], *space_of(context.config).facts, *_COLUMNS[place:]]
-    return columns_with(columns, context.goals)
+    return columns_with(columns, context.goals, context.config.readings)
 
 
 def _figures(context: CampaignContext, rows: list[CandidateRow], summary: RoundSummary) -> dict[str, Any]:

@@ -102,6 +102,9 @@ def test_the_value_of_a_candidate_is_the_true_one_and_cheap_values_stand_beside_
     assert sum(row.value is not None for row in rows) == 6
     assert all(row.levels["height"][0].value is not None for row in rows)
     assert {row.state for row in rows} == {"done"}
+    exported = ladder.candidates()
+    assert [one["value"] is not None for one in exported] == [True] * 6 + [False] * 24
+    assert all(one["height.level_0"] is not None for one in exported)
 
 
 def test_the_same_command_again_and_results_that_were_lost_change_nothing(ladder):
