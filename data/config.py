@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from data.goals import SIGNS, Goal, Goals
+from data.levels import from_cheap_to_true, refuse_levels
 from data.readings import Readings
 from data.yaml_text import DEEPEST, YamlError, parse_yaml, read_yaml, shown
 
@@ -124,6 +125,9 @@ class ObjectiveConfig(_Strict):
     goal: Literal["maximise", "minimise", "satisfy", "target"] = "maximise"
     """`satisfy`: only the limits count; `target`: as close to `target` as can be."""
     oracle: Spec
+    """Who measures it; of a list from cheap to true the last, which gives the value."""
+    levels: tuple[Spec, ...] = Field(default=(), exclude=True)
+    """The list that `oracle` was written as, from cheap to true; empty where there is one oracle."""
     output: str | None = Field(default=None, min_length=1)
     """Name of the value to read where the oracle answers with several. Objectives that write their oracle alike read
     values of one call."""
@@ -137,6 +141,18 @@ class ObjectiveConfig(_Strict):
     """How often each candidate is measured; the number of all objectives is one."""
     tolerated_failure_rate: float = Field(default=0.5, ge=0, le=1)
     """Share of a round's calls that may fail before the campaign stops."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_cheap_to_true(cls, raw: Any) -> Any:
+        return from_cheap_to_true(raw)
+
+    @model_serializer(mode="wrap")
+    def _as_listed(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told: dict[str, Any] = serialise(self)
+        if self.levels and "oracle" in told:
+            told["oracle"] = [dict(one) for one in self.levels]
+        return told
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -294,6 +310,8 @@ class CampaignConfig(_Strict):
     generator: GeneratorConfig = GeneratorConfig()
     selector: Spec = {"kind": "kriging_believer"}
     control: ControlConfig = ControlConfig()
+    buying: Spec | None = None
+    """Which objects are bought at which level, where an objective has several. None: `funnel`."""
     rounds: int = Field(default=3, ge=0)
     batch_size: int = Field(default=24, ge=1)
     budget: BudgetConfig = BudgetConfig()
@@ -329,12 +347,18 @@ class CampaignConfig(_Strict):
                 f"the objectives have replicates of {' and '.join(map(str, numbers))}; a candidate is measured as "
                 "often for each, so give all the same number"
             )
+        refuse_levels(self.objectives, self.buying)
         if all(one.goal == "satisfy" for one in self.objectives):
             raise ValueError(
                 f"nothing is to be improved: the goal of {' and '.join(names)} is 'satisfy'; give one objective the "
                 "goal maximise, minimise or target"
             )
         return self
+
+    @property
+    def levelled(self) -> ObjectiveConfig | None:
+        """The objective that is measured at several levels from cheap to true; None: there is none."""
+        return next((one for one in self.objectives if one.levels), None)
 
     @property
     def objective(self) -> ObjectiveConfig:
@@ -527,7 +551,7 @@ def nearest_spelling(word: str, known: Sequence[str]) -> str:
 
 
 def _known_keys(model: Any, loc: Sequence[Any]) -> list[str]:
-    return sorted(_section(model, loc).model_fields)
+    return sorted(name for name, field in _section(model, loc).model_fields.items() if not field.exclude)
 
 
 def _section(model: Any, loc: Sequence[Any]) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from data.records import CallState, CandidateRow
+from data.records import CallState, CandidateRow, Level
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,13 @@ class Reading:
     """The campaign's oracle, as the ledger's calls name it: empty the first, then `1`, `2` and so on."""
     output: str | None = None
     """Which of the oracle's several values; None: the oracle answers with one."""
+    below: tuple[tuple[str, str | None], ...] = ()
+    """Part and output of each cheaper oracle of the objective, from the cheapest; empty where it has one oracle."""
+
+    @property
+    def levels(self) -> tuple[tuple[str, str | None], ...]:
+        """Part and output of each oracle of the objective, from cheap to true."""
+        return (*self.below, (self.part, self.output))
 
 
 LABORATORY = "laboratory"
@@ -30,6 +37,12 @@ def _only_output(oracle: Mapping[str, Any]) -> str | None:
     """Return the output of an oracle that has one with a name; None: it has none, or several."""
     outputs = oracle.get("outputs") or ()
     return str(next(iter(outputs))) if len(outputs) == 1 else None
+
+
+def oracles_of(objective: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the oracles of an objective as a configuration has it, JSON-able, from cheap to true."""
+    oracle = objective["oracle"]
+    return list(oracle) if isinstance(oracle, list | tuple) else [oracle]
 
 
 class Readings(tuple[Reading, ...]):
@@ -50,41 +63,65 @@ class Readings(tuple[Reading, ...]):
     def of(cls, objectives: Sequence[Mapping[str, Any]]) -> Readings:
         """Return the readings of objectives as a campaign's configuration has them, JSON-able.
 
-        Objectives that write their oracle alike read answers of one oracle.
+        Objectives that write their oracle alike read answers of one oracle. Of oracles from cheap to true the last
+        gives the value; cheaper ones are named after all that do.
         """
         parts: dict[str, str] = {}
-        found = []
-        for one in objectives:
-            written = json.dumps(one["oracle"], sort_keys=True)
+
+        def read(one: Mapping[str, Any], oracle: Mapping[str, Any]) -> tuple[str, str | None]:
+            written = json.dumps(oracle, sort_keys=True)
             part = parts.setdefault(written, str(len(parts)) if parts else "")
-            found.append(Reading(str(one["name"]), part, one.get("output") or _only_output(one["oracle"])))
+            return part, one.get("output") or _only_output(oracle)
+
+        oracles = [oracles_of(one) for one in objectives]
+        true = [read(one, listed[-1]) for one, listed in zip(objectives, oracles, strict=True)]
+        found = [
+            Reading(str(one["name"]), *last, tuple(read(one, cheaper) for cheaper in listed[:-1]))
+            for one, listed, last in zip(objectives, oracles, true, strict=True)
+        ]
         replicates = max((int(one.get("replicates") or 1) for one in objectives), default=1)
-        later = any(one["oracle"].get("kind") == LABORATORY for one in objectives)
+        later = any(oracle.get("kind") == LABORATORY for listed in oracles for oracle in listed)
         return cls(found, replicates=replicates, later=later)
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The campaign's oracles, each once."""
+        """The campaign's oracles, each once: those that give values, then the cheaper ones."""
+        return tuple(dict.fromkeys([*self.true_parts, *(part for one in self for part, _ in one.below)]))
+
+    @property
+    def true_parts(self) -> tuple[str, ...]:
+        """The oracles that give the values of candidates, each once."""
         return tuple(dict.fromkeys(one.part for one in self))
+
+    @property
+    def levelled(self) -> Reading | None:
+        """The reading of the objective that is measured at several levels; None: there is none."""
+        return next((one for one in self if one.below), None)
+
+    def readers(self, part: str) -> list[int]:
+        """Return the positions of the objectives that read an oracle, at whatever level."""
+        return [k for k, one in enumerate(self) if any(part == of for of, _ in one.levels)]
 
     @property
     def plain(self) -> bool:
         """Whether there is one value for a candidate and no more, so that a row of the ledger tells all."""
-        return len(self) == 1 and self[0].output is None and self.replicates == 1 and not self.later
+        alone = len(self) == 1 and self[0].output is None and not self[0].below
+        return alone and self.replicates == 1 and not self.later
 
     def units(self, objectives: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         """Return the units that the configuration names, by objective; empty where it names none."""
         found = {}
         for one, reading in zip(objectives, self, strict=True):
-            outputs = one["oracle"].get("outputs")
+            true = oracles_of(one)[-1]
+            outputs = true.get("outputs")
             named = outputs if isinstance(outputs, Mapping) else {}
-            unit = one["oracle"].get("unit") if reading.output is None else named.get(reading.output)
+            unit = true.get("unit") if reading.output is None else named.get(reading.output)
             found[reading.objective] = str(unit or "")
         return found
 
     def first_of(self, part: str) -> int:
         """Return the position of the first objective that reads an oracle."""
-        return next(k for k, one in enumerate(self) if one.part == part)
+        return self.readers(part)[0]
 
 
 _OPEN = (CallState.IN_DOUBT, CallState.SUBMITTED, CallState.RESERVED, CallState.FAILED, CallState.ABANDONED)
@@ -105,6 +142,8 @@ class CallRow:
     outputs: Mapping[str, float | None] | None = None
     """Values of an oracle that answers with several, by name."""
     replicate: int = 0
+    round: int | None = None
+    """In which it was bought; None: not asked for."""
 
     def read(self, output: str | None) -> float | None:
         """Return a value of the answer, None where there is no answer yet or it has none of that name."""
@@ -134,16 +173,28 @@ def together(row: CandidateRow, calls: Sequence[CallRow], readings: Readings, ma
     repeats: dict[str, tuple[float, ...]] = {}
     missing: list[CallRow] = []
     unasked = False
+    levels: dict[str, tuple[Level, ...]] = {}
     for reading in readings:
-        mine = [call for call in calls if call.part == reading.part]
-        read = [(call, call.read(reading.output)) for call in mine]
+        if reading.below:
+            levels[reading.objective] = tuple(_level(calls, part, output) for part, output in reading.levels)
+    # What is known of a candidate that is not measured yet is that its cheaper measurements are done.
+    cheap = bool(levels) and not any(call.part in readings.true_parts for call in calls)
+    sources = [(one.objective, *one.levels[-1]) for one in readings]
+    if cheap:
+        below = {part for one in readings for part, _ in one.below}
+        missing = [call for call in calls if call.part in below and call.state != CallState.DONE]
+        unasked = not calls
+        sources = []
+    for objective, part, output in sources:
+        mine = [call for call in calls if call.part == part]
+        read = [(call, call.read(output)) for call in mine]
         told = [value for _, value in read if value is not None]
         if told:
-            values[reading.objective] = math.fsum(told) / len(told)
+            values[objective] = math.fsum(told) / len(told)
         if len(told) > 1:
-            repeats[reading.objective] = tuple(told)
+            repeats[objective] = tuple(told)
         # A replicate that failed is no loss while another one tells; one that is still to come is waited for.
-        silent = [call.unread(reading.output) for call, value in read if value is None]
+        silent = [call.unread(output) for call, value in read if value is None]
         missing += [call for call in silent if not told or call.state not in _ENDED]
         unasked |= not mine
     state, error, message = "proposed", None, ""
@@ -161,6 +212,20 @@ def together(row: CandidateRow, calls: Sequence[CallRow], readings: Readings, ma
         message=message,
         origin=_origin([call.origin for call in calls]),
         calls=sum(call.origin != "imported" for call in calls),
+        levels=levels or None,
+    )
+
+
+def _level(calls: Sequence[CallRow], part: str, output: str | None) -> Level:
+    """Return what is known of a candidate at a level."""
+    mine = [call for call in calls if call.part == part]
+    told = [value for call in mine if (value := call.read(output)) is not None]
+    bought = [call for call in mine if call.origin != "imported"]
+    return Level(
+        math.fsum(told) / len(told) if told else None,
+        min((call.round for call in mine if call.round is not None), default=None),
+        len(bought),
+        tuple(told) if len(told) > 1 else (),
     )
 
 

@@ -89,6 +89,19 @@ class Candidate:
         return self.object
 
 
+class Level(NamedTuple):
+    """What is known of a candidate at one of the levels from cheap to true."""
+
+    value: float | None = None
+    """The mean of its measurements there; None: there is none, or it failed, or the answer is still to come."""
+    round: int | None = None
+    """In which it was bought there, or known from; None: it was not."""
+    calls: int = 0
+    """Calls that are booked for it there."""
+    repeats: tuple[float, ...] = ()
+    """The values, where it was measured several times."""
+
+
 class CandidateRow(NamedTuple):
     """A candidate as the ledger tells of it, with its newest call.
 
@@ -131,6 +144,9 @@ class CandidateRow(NamedTuple):
     None: nothing was measured twice."""
     calls: int = 1
     """Calls that are booked for it, where it is booked: one for each oracle of the campaign."""
+    levels: Mapping[str, tuple[Level, ...]] | None = None
+    """Objective -> what is known at each level, from cheap to true; `value` is that of the last. A candidate that is
+    bought at cheaper levels only is `done` without a value. None: of campaigns whose objectives have one oracle."""
 
 
 def measured_column(objective: str) -> str:

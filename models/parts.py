@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,19 @@ from data.goals import Goals
 from data.records import FloatArray
 from models.acquisition.base import about_round, built, fewest_objectives, heeds_limits, takes
 from models.acquisition.log_reward import AcquisitionReward, require_rewarding
+from models.buying.base import Buying
 from models.oracles.base import bound, oracle_parts
-from models.protocols import Acquisition, EmbeddingProxy, Generator, JointProxy, Oracle, Proxy, Screen, Selector
+from models.protocols import (
+    Acquisition,
+    EmbeddingProxy,
+    Generator,
+    JointProxy,
+    LevelProxy,
+    Oracle,
+    Proxy,
+    Screen,
+    Selector,
+)
 from models.proxies.oriented import oriented
 from models.registry import ComponentError, build, find, kinds, located
 from models.screens.domain import ApplicabilityDomain
@@ -52,7 +64,10 @@ def oracle_of(config: CampaignConfig, base: Path | None = None, part: str = "") 
 
 
 def _written(config: CampaignConfig, part: str) -> dict[str, Any]:
-    return config.objectives[config.readings.first_of(part)].oracle
+    readings = config.readings
+    objective, reading = config.objectives[first := readings.first_of(part)], readings[first]
+    places = [own for own, _ in reading.levels]
+    return objective.levels[places.index(part)] if objective.levels else objective.oracle
 
 
 def oracle_spec(config: CampaignConfig, base: Path, part: str = "") -> dict[str, Any]:
@@ -109,18 +124,23 @@ def check_readings(config: CampaignConfig) -> None:
     Raises:
         ComponentError: there is one.
     """
-    for one, reading in zip(config.objectives, config.readings, strict=True):
-        named, output = outputs_of(build("oracle", one.oracle)), reading.output
+    every = [
+        (one, spec, output)
+        for one, reading in zip(config.objectives, config.readings, strict=True)
+        for spec, (_, output) in zip(one.levels or (one.oracle,), reading.levels, strict=True)
+    ]
+    for one, spec, output in every:
+        named = outputs_of(build("oracle", spec))
         if (output is None) if named else (output is not None):
             has = f"answers {', '.join(named)}" if named else "answers with one value, which has no name"
             step = f"Give `output`, one of {', '.join(named)}." if named else _NAME_OUTPUTS
             raise ComponentError(
                 f"The objective {one.name!r} reads {'no' if output is None else repr(output) + ' as'} output; "
-                f"its oracle {one.oracle['kind']!r} {has}. {step}"
+                f"its oracle {spec['kind']!r} {has}. {step}"
             )
         if output is not None and output not in named:
             raise ComponentError(
-                f"The objective {one.name!r} reads the output {output!r}; its oracle {one.oracle['kind']!r} "
+                f"The objective {one.name!r} reads the output {output!r}; its oracle {spec['kind']!r} "
                 f"answers {', '.join(named)}.{nearest_spelling(output, tuple(named))}"
             )
 
@@ -163,8 +183,15 @@ def _of_another_number(spec: Mapping[str, Any], fewest: int, wanted: int) -> str
 
 def proxy_spec(config: ProxyConfig, space: BaseSpace[Any]) -> dict[str, Any]:
     """Return the proxy's `{kind, option...}`; where the file names no features, they are the space's."""
-    spec = config.component()
+    return _with_features(config.component(), space)
+
+
+def _with_features(spec: dict[str, Any], space: BaseSpace[Any]) -> dict[str, Any]:
     proxy = find("proxy", spec["kind"])
+    inner = proxy.Options.model_fields.get("inner")
+    if inner is not None:  # what is within looks at the objects
+        within = dict(spec.get("inner") or inner.get_default(call_default_factory=True))
+        return {**spec, "inner": _with_features(within, space)}
     features = proxy.Options.model_fields.get("features")
     if features is None or "features" in spec:
         return spec
@@ -199,6 +226,79 @@ def selector_of(config: CampaignConfig) -> Selector:
             f"{config.proxy.kind!r} is no network and has none. Use features: fingerprints or descriptors."
         )
     return selector
+
+
+def buying_of(config: CampaignConfig) -> Buying[Any]:
+    """Return how the campaign buys among its levels; a file that does not say buys as a funnel.
+
+    Raises:
+        ComponentError: it is unknown, or it needs what the campaign's proxy or goal does not have.
+    """
+    spec = config.buying or {"kind": "funnel" if config.levelled else "one_level"}
+    buying: Buying[Any] = build("buying", spec)
+    if not buying.wants_levels:
+        return buying
+    proxy = build("proxy", proxy_spec(config.proxy, space_of(config)))
+    if not (isinstance(proxy, LevelProxy) and isinstance(proxy, JointProxy)):
+        raise ComponentError(
+            f"The buying {spec['kind']!r} needs a proxy with a posterior at all levels; {config.proxy.kind!r} has "
+            "none. Use proxy: {kind: autoregressive}, or buying: {kind: funnel}."
+        )
+    if len(config.goals.improved) > 1:
+        raise ComponentError(
+            f"The buying {spec['kind']!r} looks at one objective to improve; this campaign has "
+            f"{len(config.goals.improved)}. Use buying: {{kind: funnel}}."
+        )
+    if config.levelled is not None and config.levelled.goal == "target":
+        raise ComponentError(
+            f"The buying {spec['kind']!r} looks for the largest or the smallest value, and the goal of "
+            f"{config.levelled.name!r} is a target. Use buying: {{kind: funnel}}."
+        )
+    return buying
+
+
+def level_costs(config: CampaignConfig) -> tuple[float, ...]:
+    """Return the cost of one purchase at each level alone, from cheap to true; empty where there are no levels.
+
+    Repeated measurements are counted, and with the truth the other objectives, which are asked then.
+    """
+    readings = config.readings
+    levelled = readings.levelled
+    if levelled is None:
+        return ()
+    costs = [oracle_of(config, part=part).cost for part, _ in levelled.below]
+    costs.append(sum(oracle_of(config, part=part).cost for part in readings.true_parts))
+    return tuple(readings.replicates * cost for cost in costs)
+
+
+def initial_levels(config: CampaignConfig, n: int) -> list[tuple[int, ...]]:
+    """Return the levels at which each of n objects of the initial design is bought."""
+    return buying_of(config).initial(n, len(level_costs(config)))
+
+
+def check_levels(config: CampaignConfig) -> None:
+    """Refuse levels whose costs do not rise, or whose units differ.
+
+    Raises:
+        ComponentError: it is so.
+    """
+    one, readings = config.levelled, config.readings
+    if one is None or readings.levelled is None:
+        return
+    oracles = [oracle_of(config, part=part) for part, _ in readings.levelled.levels]
+    costs = [oracle.cost for oracle in oracles]
+    if costs[0] <= 0 or any(low >= high for low, high in pairwise(costs)):
+        raise ComponentError(
+            f"The oracles of {one.name!r} are to be listed from cheap to true, and their costs are "
+            f"{', '.join(f'{cost:g}' for cost in costs)}: they must rise from above 0. Order the list, or state what a "
+            "call costs by the option `cost` of each."
+        )
+    units = [_unit(oracle, output) for oracle, (_, output) in zip(oracles, readings.levelled.levels, strict=True)]
+    if len({unit for unit in units if unit}) > 1:
+        raise ComponentError(
+            f"The oracles of {one.name!r} measure in {', '.join(unit or 'no unit' for unit in units)}; levels are of "
+            "one quantity. Give them one unit."
+        )
 
 
 def features_of(selector: Selector) -> str | None:

@@ -90,6 +90,20 @@ class SelfTestingProxy(Protocol):
 
 
 @runtime_checkable
+class LevelProxy(Protocol):
+    """A proxy that learns from several levels, from cheap to true. As a plain `Proxy` it stands for the true one."""
+
+    def level_noise(self) -> FloatArray:
+        """Return the noise variance at each level, shape `(L,)`; infinite where a level was not learnt."""
+
+    def fit_levels(self, objects: Sequence[Sequence[str]], values: Sequence[FloatArray], *, seed: int) -> None:
+        """Train from nothing on the finite values of each level; the last needs at least 5, others may have none."""
+
+    def joint_levels(self, objects: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+        """Return mean `(L, n)` and covariance `(L n, L n)` of all levels' functions, level by level, without noise."""
+
+
+@runtime_checkable
 class EmbeddingProxy(Protocol):
     """A proxy that has learnt coordinates, in which distances mean something for the target."""
 

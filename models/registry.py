@@ -46,6 +46,7 @@ GROUPS: Mapping[str, str] = {
     "featuriser": "models.featurisers",
     "acquisition": "models.acquisition",
     "selector": "models.selectors",
+    "buying": "models.buying",
     "oracle": "models.oracles",
     "screen": "models.screens",
     "construction": "models.gflownet.construction",

@@ -51,7 +51,7 @@ def exported(workspace: Workspace, name: str, top: int | None = None, *, pareto:
         rows = ledger.top(campaign.id, top, goals)
         every = goals.ranked(ledger.same_compounds(campaign.id, {compound_of(row, space) for row in rows} - {""}))
     told = with_compounds(rows, space, every)
-    columns = columns_with(COLUMNS, goals)
+    columns = columns_with(COLUMNS, goals, campaign.readings)
     return [exported_row(cells_of(row, goals, front), columns, space) for row in told]
 
 
@@ -84,7 +84,8 @@ def export_candidates(
     if pareto and not goals.several:
         _refuse_front(name, goals)
     form = format_of(None if format == "table" else format, None if out is None else str(out), space)
-    rows, columns = exported(workspace, name, top, pareto=pareto), columns_with(COLUMNS, goals)
+    rows = exported(workspace, name, top, pareto=pareto)
+    columns = columns_with(COLUMNS, goals, config.readings)
     if out is not None:
         with writing(out):
             out.write_text(written(rows, form, space, columns), encoding="utf-8", newline="")

@@ -199,7 +199,7 @@ def checked_cron(cron: str) -> None:
 def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Terminal) -> int:
     """Check a campaign file and print what would be run."""
     load_config(path, overrides)  # a broken file is refused before anything heavy is imported
-    from models.parts import space_of
+    from models.parts import buying_of, level_costs, space_of
     from pipelines.validation import check_source, checked_config
     from tasks.stages import BadInput, CampaignStopped
 
@@ -214,6 +214,9 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
     lines = [("campaign", config.name)]
     for objective in config.objectives:
         lines.append(("objective", f"{objective.goal} {objective.name} with {objective.oracle['kind']}"))
+    if config.levelled is not None:
+        costs, buying = ", ".join(f"{cost:g}" for cost in level_costs(config)), buying_of(config)
+        lines.append(("levels", f"of cost {costs}, bought by {buying.kind}: {buying.why()}"))
     lines += [
         ("space", space_of(config).told()),
         ("screens", ", ".join(spec["kind"] for spec in config.screens) or "none"),

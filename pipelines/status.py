@@ -9,6 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from data.goals import Goal, Goals
+from data.ledger.by_level import LevelFigures, figures_by_level, purchases_told
 from data.ledger.campaigns import Campaign, CampaignState, Spent, StageRow
 from data.ledger.health import Finding, Level, findings
 from data.ledger.summary import (
@@ -48,6 +49,9 @@ class Reader(Protocol):
 
     def spent(self, campaign_id: int) -> Spent:
         """Return what a campaign has booked."""
+
+    def bought(self, campaign_id: int) -> list[JsonDict]:
+        """Return the calls and the cost that are booked in each round with each oracle."""
 
     def corrected(self, campaign_id: int) -> list[JsonDict]:
         """Return what answers were before they were corrected."""
@@ -109,6 +113,7 @@ def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
     console.say(f"{wanted}, {len(rows)} candidates, {campaign.seconds:.0f} s of running time")
     show_rounds(rows, goals, console)
     stages = ledger.stages(campaign.id)
+    show_levels(figures_by_level(ledger.bought(campaign.id), campaign.readings), stages, workspace, console)
     show_sources(by_source(rows, stages, goals), goals, console)
     for one in repeated(rows, goals):
         console.say(repeated_told(one, goals))
@@ -117,6 +122,19 @@ def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
     for sentence in screening_told(stages):
         console.say(sentence)
     show_health(latest_findings(rows, stages, goals), console)
+
+
+LEVELS_TOLD = 3
+"""Most rounds of which it is said what was bought at which level; the last ones."""
+
+
+def show_levels(levels: list[LevelFigures], stages: list[StageRow], workspace: Workspace, console: Terminal) -> None:
+    """Print what was bought at each level from cheap to true, and what went up in the last rounds and why."""
+    if not levels:
+        return
+    console.say("levels  " + "; ".join(one.told() for one in levels))
+    for sentence in purchases_told(stages, workspace.home)[-LEVELS_TOLD:]:
+        console.say(sentence)
 
 
 def show_corrected(revisions: list[JsonDict], console: Terminal) -> None:

@@ -9,8 +9,12 @@ from data.config import CampaignConfig, ConfigError, digest, load_config
 from data.records import JsonDict
 from models.parts import (
     acquisition_of,
+    buying_of,
+    check_levels,
     check_readings,
     generator_of,
+    initial_levels,
+    level_costs,
     oracle_of,
     oracle_spec,
     parts_of_oracle,
@@ -50,6 +54,8 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
         if isinstance(oracle, CheckedOracle):
             oracle.check()
     _refuse_twins(config, base)
+    check_levels(config)
+    buying_of(config)
     proxy = build("proxy", proxy_spec(config.proxy, space))
     for component in (*screens_of(config), proxy, acquisition_of(config), selector_of(config)):
         require_space(component, space)
@@ -57,6 +63,9 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
         _check_function(config, base, oracle, part)
     _check_generators(config, base, space)
     _check_source(config, base)
+    if config.levelled is not None:
+        _check_budget_of_levels(config)
+        return config
     budget, first = config.budget, f"the initial design of {config.data.initial} {space.nouns[1]}"
     if budget.calls is not None and budget.calls < config.data.initial * len(oracles):
         each = f", which needs {len(oracles)} calls each" if len(oracles) > 1 else ""
@@ -70,6 +79,28 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
             f"{config.data.initial * cost:g}. Raise it, or lower data.initial."
         )
     return config
+
+
+def _check_budget_of_levels(config: CampaignConfig) -> None:
+    """Refuse a budget below the initial design, or below one purchase at the true level after it.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    costs, budget, name = level_costs(config), config.budget, config.objective.name
+    each = [sum(costs[level] for level in levels) for levels in initial_levels(config, config.data.initial)]
+    true = sum(costs[level] for level in buying_of(config).control(len(costs)))
+    if budget.cost is not None and budget.cost < max(true, sum(each)):
+        raise ConfigError(
+            f"budget.cost is {budget.cost:g}; one purchase at the true level of {name!r} costs {true:g}, and the "
+            f"initial design of {config.data.initial} {space_of(config).nouns[1]}, at levels of cost "
+            f"{', '.join(f'{cost:g}' for cost in costs)}, {sum(each):g}. Raise it, or lower data.initial."
+        )
+    if budget.calls is not None and budget.calls < config.data.initial:
+        raise ConfigError(
+            f"budget.calls is {budget.calls}, smaller than the initial design of {config.data.initial} "
+            f"{space_of(config).nouns[1]}. Raise it, or lower data.initial."
+        )
 
 
 LARGEST_READ = 4_000_000
@@ -120,10 +151,15 @@ def _refuse_twins(config: CampaignConfig, base: Path) -> None:
     Raises:
         ConfigError: there is one.
     """
-    names: dict[str, str] = {}
+    names: dict[str, tuple[str, str]] = {}
     for part in config.readings.parts:
         name = config.objectives[config.readings.first_of(part)].name
-        twin = names.setdefault(digest(parts_of_oracle(config, base, part)), name)
+        twin, other = names.setdefault(digest(parts_of_oracle(config, base, part)), (name, part))
+        if twin == name and other != part:
+            raise ConfigError(
+                f"Two oracles in the list of {name!r} are one measurement: they differ in nothing that decides a "
+                "value. Each level is to be a measurement of its own; leave one of them out."
+            )
         if twin != name:
             raise ConfigError(
                 f"The oracles of the objectives {twin!r} and {name!r} are one measurement, written in two ways. Write "

@@ -23,6 +23,7 @@ from data.tables.spreadsheets import write_csv
 from models.parts import oracle_of, oracle_spec, parts_of_oracle, space_of, units_of
 from models.protocols import Oracle
 from models.proxies.checks import MINIMUM_LABELS
+from tasks.levels import purchases_of, write_levels
 from tasks.oracles.asking import standing_of, write_asked
 from tasks.oracles.booking import books_of
 from tasks.oracles.pool import OraclePool
@@ -56,7 +57,7 @@ def measure(ref: CampaignRef, round: int, batch: StageRef) -> StageRef:
             "measure",
             inputs={"batch": batch},
             settings=_settings(context),
-            compute=lambda folder: _measure(context, folder, round),
+            compute=lambda folder: _measure(context, folder, round, batch.path(context, "")),
         )
 
 
@@ -64,7 +65,8 @@ def _settings(context: CampaignContext) -> JsonDict:
     identities = [book.identity for book in books_of(context)]
     if context.config.readings.plain:
         return {"oracle": identities[0]}
-    return {"oracles": identities, **context.settings("objectives")}
+    levels = context.settings("buying") if context.config.levelled else {}
+    return {"oracles": identities, **context.settings("objectives"), **levels}
 
 
 def workers() -> int:
@@ -90,11 +92,7 @@ class _Asked:
 def _asked(context: CampaignContext) -> list[_Asked]:
     config, readings = context.config, context.config.readings
     tolerated = {
-        part: min(
-            one.tolerated_failure_rate
-            for one, reading in zip(config.objectives, readings, strict=True)
-            if reading.part == part
-        )
+        part: min(config.objectives[k].tolerated_failure_rate for k in readings.readers(part))
         for part in readings.parts
     }
     return [
@@ -103,16 +101,14 @@ def _asked(context: CampaignContext) -> list[_Asked]:
     ]
 
 
-def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, float]:
+def _measure(context: CampaignContext, folder: Path, round: int, batch: Path) -> dict[str, float]:
     config, every = context.config, _asked(context)
     enter_kept_answers(context)
     for asked in every:
         if not asked.book.later:
             asked.book.recover(asked.oracle.semantics)  # type: ignore[arg-type]  # the protocol says str, it is checked
     _stop_in_doubt(context, every)
-    rows = context.ledger.candidates(context.campaign.id, round, round)
-    calls = tuple((asked.book, asked.oracle.cost) for asked in every)
-    wanted = [Purchase(row.id, row.object, calls) for row in rows]
+    wanted = _wanted(context, every, round, batch)
     fitted = reserve(wanted, round, max_calls=config.budget.calls, max_cost=config.budget.cost)
     # People first: they take longest, and a computed value that fails must not keep a batch from them.
     for asked in every:
@@ -126,11 +122,12 @@ def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, fl
             _buy(context, asked, round)
     _stop_in_doubt(context, every)
     if fitted < len(wanted):
+        what = "purchases" if config.levelled else "candidates"
         spent = context.ledger.spent(context.campaign.id)
         raise CampaignStopped(
             CampaignState.BUDGET_EXHAUSTED,
             f"Round {round}: the budget is spent ({spent.calls} calls, cost {spent.cost:g}); {len(wanted) - fitted} of "
-            f"{len(wanted)} candidates were not bought. Raise `budget` and give the same command again to go on.",
+            f"{len(wanted)} {what} were not bought. Raise `budget` and give the same command again to go on.",
         )
     if config.readings.later and context.finished(round, "measure") is None:
         _await_answers(context, every, round)
@@ -138,6 +135,22 @@ def _measure(context: CampaignContext, folder: Path, round: int) -> dict[str, fl
     rows = context.ledger.candidates(context.campaign.id, last=round, as_of=round)
     _check_enough(context, round, rows)
     return _write_dataset(rows, folder, round, context)
+
+
+def _wanted(context: CampaignContext, every: list[_Asked], round: int, batch: Path) -> list[Purchase]:
+    """Return what the round is to buy, in order: each candidate of each oracle, or what was chosen among levels."""
+    ledger, config = context.ledger, context.config
+    calls: dict[str, list[tuple[OracleBook, float]]] = {}
+    for asked in every:
+        calls.setdefault(asked.book.part, []).append((asked.book, asked.oracle.cost))
+    if config.levelled is None:
+        rows = ledger.candidates(context.campaign.id, round, round)
+        whole = tuple((asked.book, asked.oracle.cost) for asked in every)
+        return [Purchase(row.id, row.object, whole) for row in rows]
+    return [
+        Purchase(one.object_id, one.object, tuple(call for part in one.parts for call in calls[part]))
+        for one in purchases_of(context, round, batch)
+    ]
 
 
 def _await_answers(context: CampaignContext, every: list[_Asked], round: int) -> None:
@@ -291,16 +304,17 @@ def _refuse_other_outputs(context: CampaignContext, book: OracleBook, measuremen
     if measurement.error is not None:
         return
     outputs = measurement.outputs or {}
-    for reading in context.config.readings:
-        if reading.part != book.part:
-            continue
-        if (not outputs) if reading.output is None else (reading.output in outputs):
+    read = (
+        (one.objective, output) for one in context.config.readings for part, output in one.levels if part == book.part
+    )
+    for objective, output in read:
+        if (not outputs) if output is None else (output in outputs):
             continue
         named = ", ".join(map(repr, outputs)) or "one value without a name"
-        wanted = "one value without a name" if reading.output is None else f"the output {reading.output!r}"
+        wanted = "one value without a name" if output is None else f"the output {output!r}"
         raise BadInput(
             f"The oracle {book.oracle} answered {named} for {measurement.object}, and the objective "
-            f"{reading.objective!r} reads {wanted}. Name what it answers as `output`, or mend the oracle and "
+            f"{objective!r} reads {wanted}. Name what it answers as `output`, or mend the oracle and "
             "begin anew with --fresh. What was bought is kept."
         )
 
@@ -371,6 +385,7 @@ def _write_dataset(rows: list[CandidateRow], folder: Path, round: int, context: 
             columns += own
     measured = frame[known][columns].reset_index(drop=True).astype(dict.fromkeys(numbers, "float64"))
     _write_repeats(rows, folder)
+    told = {} if context.config.levelled is None else write_levels(context, rows, folder, round)
     if context.config.readings.later:
         pending = frame[frame["state"].isin([CallState.RESERVED, CallState.SUBMITTED])]
         pending[["id", "object"]].to_parquet(folder / PENDING, index=False)
@@ -381,6 +396,7 @@ def _write_dataset(rows: list[CandidateRow], folder: Path, round: int, context: 
         "measured": float((here["state"] == CallState.DONE).sum()),
         "failed": float((here["state"] == CallState.FAILED).sum()),
         "dataset": len(measured),
+        **told,
     }
 
 

@@ -16,11 +16,14 @@ from data.config import CampaignConfig
 from data.records import Arm, FloatArray, Prediction
 from models.acquisition.base import about_round, rounded
 from models.acquisition.constrained_bound import ConstrainedBound
+from models.buying.base import NEW
 from models.featurisers.nearness import Nearness
-from models.parts import acquisition_of, selector_of, space_of, through_goal
+from models.parts import acquisition_of, buying_of, level_costs, selector_of, space_of, through_goal
 from models.protocols import Acquisition, Proxy, Scoring
 from models.proxies.pending import believing_pending
 from models.selectors.choice import believing, choose
+from tasks.levels import offer_of, write_purchases
+from tasks.levels import standing_of as level_standing
 from tasks.stages import BadInput, CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.storage import load_proxies, measured_values, pending_of, read_table
 
@@ -34,7 +37,8 @@ def select_batch(ref: CampaignRef, round: int, dataset: StageRef, proxy: StageRe
     Results: `batch.parquet` (id, object, arm, source, predicted_mean, predicted_std, score, novelty) in the order of
     purchase: acquisition and control arms interleaved, so that a budget that ends within the batch cuts both. What is
     predicted is the main objective, in its own unit; of several objectives, or under limits, the column `predicted` has
-    JSON of mean and standard deviation of each, by name, in own units.
+    JSON of mean and standard deviation of each, by name, in own units. Where an objective has levels from cheap to true
+    also what is bought at which (`tasks.levels`), of new candidates and of earlier ones; the batch has the new ones.
     """
     with ref.open() as context:
         stage = run_stage(
@@ -42,7 +46,10 @@ def select_batch(ref: CampaignRef, round: int, dataset: StageRef, proxy: StageRe
             round,
             "select_batch",
             inputs={"dataset": dataset, "proxy": proxy, "screened": screened},
-            settings=context.settings("acquisition", "selector", "control", "batch_size", "objectives"),
+            settings=context.settings(
+                *("acquisition", "selector", "control", "batch_size", "objectives"),
+                *(["buying"] if context.config.levelled else []),
+            ),
             compute=lambda folder: _select(context, folder, round, dataset, proxy, screened),
         )
         batch = read_table(stage.path(context, "batch.parquet")).rename(columns={"id": "object_id"})
@@ -94,19 +101,42 @@ def _select(
         space=space,
         seed=context.seed(round, "select_batch"),
     )
+    told: dict[str, float] = {}
+    if config.levelled is not None:
+        standing = level_standing(dataset.path(context, ""), len(level_costs(config)))
+        members = scored if standing.held.empty else pd.concat([scored, score(standing.held)[0]], ignore_index=True)
+        at = config.objectives.index(config.levelled)
+        offer = offer_of(
+            config,
+            standing,
+            chosen=chosen,
+            members=members,
+            values=values[:, at],
+            proxy=load_proxies(proxy.path(context, ""), config)[at],
+            n=config.batch_size - n_control,
+            seed=context.seed(round, "buying"),
+        )
+        choices = buying_of(config).buy(offer)
+        chosen = list(dict.fromkeys(member for member, _ in choices if offer.reached[member] == NEW))
     acquired = scored.iloc[chosen].assign(arm=str(Arm.ACQUISITION))
     control = read_table(screened.path(context, "control.parquet"))
     control = control[control["reason"].isna() & ~control["id"].isin(acquired["id"])].head(n_control)
     control = score(control.reset_index(drop=True))[0].assign(arm=str(Arm.CONTROL))
+    if config.levelled is not None:
+        told = write_purchases(config, folder, choices, members, control, offer.reached)
     batch = _interleave(acquired, control)
     columns = [*PREDICTION_COLUMNS, *(["predicted"] if "predicted" in batch else [])]
     batch[["id", "object", "arm", "source", *columns]].to_parquet(folder / "batch.parquet", index=False)
     return {
         "selected": len(acquired),
         "control": len(control),
-        "mean_score": float(acquired["score"].mean()),
-        "mean_novelty": float(acquired["novelty"].mean()),
+        **({} if acquired.empty and told else _means(acquired)),
+        **told,
     }
+
+
+def _means(acquired: pd.DataFrame) -> dict[str, float]:
+    return {"mean_score": float(acquired["score"].mean()), "mean_novelty": float(acquired["novelty"].mean())}
 
 
 def _score(

@@ -25,7 +25,7 @@ from data.goals import Goal
 from data.ledger.campaigns import CampaignState
 from data.records import Arm, FloatArray, JsonDict, Prediction, measured_column, predicted_columns
 from models.parts import proxy_spec, space_of
-from models.protocols import Proxy, SelfTestingProxy
+from models.protocols import LevelProxy, Proxy, SelfTestingProxy
 from models.proxies.calibration import (
     Calibration,
     Purchases,
@@ -35,11 +35,13 @@ from models.proxies.calibration import (
     purchase_factor,
     widened,
 )
+from models.proxies.cheaper import CheaperLevels
 from models.proxies.checks import MINIMUM_LABELS
 from models.proxies.evaluation import group_folds, metrics, out_of_fold, stable_folds
-from models.proxies.warm_start import Fitter, refits
+from models.proxies.warm_start import REPEAT, Fitter, refits
 from models.registry import build
 from models.spaces.base import BaseSpace
+from tasks.levels import cheaper_of
 from tasks.shared_files import share
 from tasks.stages import (
     CODE_VERSION,
@@ -76,6 +78,8 @@ class TrainingData:
     objects: tuple[str, ...]
     values: FloatArray
     space: BaseSpace[Any]
+    cheaper: CheaperLevels | None = None
+    """What is known below the truth, for a proxy of several levels; None: nothing, or the proxy has one level."""
 
     @classmethod
     def of(
@@ -84,6 +88,7 @@ class TrainingData:
         space: BaseSpace[Any],
         column: str = "value",
         repeats: Mapping[str, Sequence[float]] | None = None,
+        cheaper: CheaperLevels | None = None,
     ) -> TrainingData:
         """Take `id`, `object` and a column of values from a data set of a space; rows without a value are left out.
 
@@ -92,16 +97,18 @@ class TrainingData:
             space: of the objects.
             column: of the values.
             repeats: id -> its values, of what was measured several times.
+            cheaper: what is known below the truth.
         """
         ordered = frame[frame[column].notna()].sort_values("id")
         if repeats:
             ordered = _expanded(ordered, column, repeats)
         values = ordered[column].to_numpy(dtype=np.float64)
-        return cls(tuple(ordered["id"]), tuple(ordered["object"]), values, space)
+        return cls(tuple(ordered["id"]), tuple(ordered["object"]), values, space, cheaper)
 
     def sha256(self) -> str:
         """Return a digest of ids, objects and values."""
-        return digest([list(self.ids), list(self.objects), [value.hex() for value in self.values.tolist()]])
+        below = [] if self.cheaper is None else [self.cheaper.told()]
+        return digest([list(self.ids), list(self.objects), [value.hex() for value in self.values.tolist()], *below])
 
     def groups(self) -> list[str]:
         """Return the family of each object; one without is a group of its own."""
@@ -110,7 +117,7 @@ class TrainingData:
     @property
     def owners(self) -> list[str]:
         """The id of each row's object, the same for all its measurements."""
-        return [key.partition(_REPEAT)[0] for key in self.ids]
+        return [key.partition(REPEAT)[0] for key in self.ids]
 
     def keep(self, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> TrainingData:
         """Return the rows where the mask `(n,)` is true."""
@@ -120,13 +127,11 @@ class TrainingData:
             tuple(self.objects[i] for i in chosen),
             self.values[chosen],
             self.space,
+            self.cheaper,
         )
 
     def __len__(self) -> int:
         return len(self.ids)
-
-
-_REPEAT = "#"
 
 
 def _expanded(frame: pd.DataFrame, column: str, repeats: Mapping[str, Sequence[float]]) -> pd.DataFrame:
@@ -135,7 +140,7 @@ def _expanded(frame: pd.DataFrame, column: str, repeats: Mapping[str, Sequence[f
     for row in frame[["id", "object", column]].itertuples(index=False, name=None):
         key, obj, value = row
         for number, one in enumerate(repeats.get(key, (value,)), start=1):
-            rows.append((key if number == 1 else f"{key}{_REPEAT}{number}", obj, one))
+            rows.append((key if number == 1 else f"{key}{REPEAT}{number}", obj, one))
     return pd.DataFrame(rows, columns=["id", "object", column])
 
 
@@ -168,6 +173,12 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
         space = space_of(context.config)
         frame = read_table(dataset.path(context, "dataset.parquet"))
         repeats = repeats_of(dataset.path(context, REPEATS))
+        learns = isinstance(build("proxy", proxy_spec(context.config.proxy, space)), LevelProxy)
+        levels = dataset.path(context, "")
+
+        def cheaper(goal: Goal) -> CheaperLevels | None:
+            return cheaper_of(levels, goal.name) if learns else None
+
         inputs: dict[str, StageRef | str] = {"dataset": dataset}
         warm = (
             previous
@@ -181,12 +192,12 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
         def compute(folder: Path) -> dict[str, float]:
             if len(context.goals) == 1:
                 goal = context.goals[0]
-                data = TrainingData.of(frame, space, repeats=repeats.get(goal.name))
+                data = TrainingData.of(frame, space, repeats=repeats.get(goal.name), cheaper=cheaper(goal))
                 return _use(context, goal, data, purchases_of(frame), folder, before)
             told: dict[str, float] = {}
             for place, goal in enumerate(context.goals):
                 column = measured_column(goal.name)
-                data = TrainingData.of(frame, space, column, repeats.get(goal.name))
+                data = TrainingData.of(frame, space, column, repeats.get(goal.name), cheaper(goal))
                 _refuse_too_few(goal, data, len(frame))
                 own = folder / str(place)
                 own.mkdir()
@@ -300,7 +311,8 @@ def _train(
         proxy: Proxy = build("proxy", proxy_spec(config, data.space))
         return proxy
 
-    fitter = Fitter(make, seed=seed, previous=None if previous is None else load_state(previous / MODELS))
+    before = None if previous is None else load_state(previous / MODELS)
+    fitter = Fitter(make, seed=seed, previous=before, cheaper=data.cheaper, owners=data.owners)
     alone = {data.space.nouns[0]: data.owners}
     split = _split(data, seed, {data.space.family_name: data.groups(), **alone}, stable=refits(make()))
     whole = fitter.fit("all", data.ids, data.objects, data.values)

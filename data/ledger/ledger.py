@@ -34,6 +34,7 @@ from data.ledger.processes import described_owner
 from data.ledger.queries import (
     BEST_VALUES,
     BOOKED,
+    BOUGHT,
     CANDIDATES,
     CANDIDATES_WITH_CALLS,
     CORRECTED,
@@ -240,6 +241,13 @@ class Ledger:
             return spent_of(connection, campaign_id)
 
     @patient
+    def bought(self, campaign_id: int) -> list[JsonDict]:
+        """Return the calls and the cost that a campaign has booked in each round with each oracle (`part`)."""
+        with self.read() as connection:
+            rows = connection.execute(sa.text(BOUGHT), {"campaign_id": campaign_id}).mappings()
+            return [dict(row) for row in rows]
+
+    @patient
     def corrected(self, campaign_id: int) -> list[JsonDict]:
         """Return what answers of a campaign were before they were corrected, oldest first, with what they are now."""
         with self.read() as connection:
@@ -356,7 +364,8 @@ class Ledger:
             campaign_id: whose.
             first: round.
             last: round, itself included.
-            as_of: round at whose end the answers are looked at, where answers come later; None: as they are now.
+            as_of: round at whose end the answers are looked at, where answers come later or an object is bought again
+                at another level; None: as they are now.
         """
         given = {"campaign_id": campaign_id, "first": first, "last": last}
         campaign = self.campaign_by_id(campaign_id)
@@ -367,7 +376,8 @@ class Ledger:
             past = None
             if as_of is not None and campaign.readings.later:
                 past = Past(as_of, connection.execute(sa.text(REVISIONS), {"campaign_id": campaign_id}).all())
-            return gathered(rows, campaign.readings, campaign.goals.main.name, past)
+            until = as_of if as_of is not None and campaign.readings.levelled else NO_LAST
+            return gathered(rows, campaign.readings, campaign.goals.main.name, past, until)
 
     @patient
     def course(self, campaign_id: int) -> list[CandidateRow]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -33,7 +34,7 @@ WHERE c.campaign_id = :campaign_id
 CANDIDATES_WITH_CALLS = """
 SELECT c.object_id AS id, c.object, c.round, c.position, c.arm, c.source, c.predicted_mean, c.predicted_std, c.score,
        c.novelty, c.compound, c.predicted, o.part, o.value, o.state, o.error, o.message, o.origin, o.outputs, o.id,
-       o.replicate, o.entered
+       o.replicate, o.entered, o.round AS bought
 FROM candidates c
 LEFT JOIN oracle_calls o ON o.campaign_id = c.campaign_id AND o.object_id = c.object_id AND NOT EXISTS (
     SELECT 1 FROM oracle_calls x WHERE x.campaign_id = o.campaign_id AND x.object_id = o.object_id
@@ -74,6 +75,12 @@ BEST_VALUES = {
 
 STAGES = "SELECT * FROM stages WHERE campaign_id = :campaign_id ORDER BY finished_at"
 
+BOUGHT = """
+SELECT round, part, COUNT(*) AS calls, COALESCE(SUM(cost), 0.0) AS cost FROM oracle_calls
+WHERE campaign_id = :campaign_id AND origin <> 'imported' GROUP BY round, part ORDER BY round, part
+"""
+"""What a campaign has booked in each round with each of its oracles."""
+
 SPENT = "SELECT calls, cost FROM campaigns WHERE id = :campaign_id"
 
 BOOKED = """
@@ -110,7 +117,7 @@ FROM revisions r JOIN oracle_calls o ON o.id = r.call_id WHERE o.campaign_id = :
 
 
 def gathered(
-    rows: Iterable[Sequence[Any]], readings: Readings, main: str, past: Past | None = None
+    rows: Iterable[Sequence[Any]], readings: Readings, main: str, past: Past | None = None, last: int = NO_LAST
 ) -> list[CandidateRow]:
     """Return the candidates of the rows of `CANDIDATES_WITH_CALLS`, in their order.
 
@@ -119,6 +126,7 @@ def gathered(
         readings: of the campaign.
         main: the objective whose value stands for a candidate where there is room for one.
         past: None takes the answers as they are now.
+        last: round; what was bought later is left out.
     """
     found = []
     for _, of_one in groupby(rows, key=lambda row: (row[2], row[3])):
@@ -128,13 +136,13 @@ def gathered(
             id, obj, None, round, position, arm, source, mean, std, score, novelty, compound=compound
         )._replace(predicted=None if predicted is None else {k: (m, s) for k, (m, s) in json.loads(predicted).items()})
         calls = []
-        for part, value, state, error, message, origin, outputs, call_id, replicate, entered in (
+        for part, value, state, error, message, origin, outputs, call_id, replicate, entered, bought in (
             one[12:] for one in several
         ):
-            if state is None:
+            if state is None or bought > last:
                 continue
             named = None if outputs is None else json.loads(outputs)
-            call = CallRow(part, value, state, error, message or "", origin, named, replicate)
+            call = CallRow(part, value, state, error, message or "", origin, named, replicate, bought)
             calls.append(call if past is None else past.seen(call, call_id, entered))
         found.append(together(row, calls, readings, main))
     return found
@@ -161,11 +169,11 @@ class Past:
             return call
         if call_id not in self._earlier:
             answered = call.state in (CallState.DONE, CallState.FAILED, CallState.ABANDONED)
-            unseen = CallRow(call.part, None, CallState.SUBMITTED, None, "", call.origin, None, call.replicate)
+            unseen = replace(call, value=None, state=CallState.SUBMITTED, error=None, message="", outputs=None)
             return unseen if answered else call
         value, state, error, message, outputs = self._earlier[call_id]
         named = None if outputs is None else json.loads(outputs)
-        return CallRow(call.part, value, state, error, message or "", call.origin, named, call.replicate)
+        return replace(call, value=value, state=state, error=error, message=message or "", outputs=named)
 
 
 def top_queries(*, maximise: bool, ids: str) -> tuple[str, ...]:

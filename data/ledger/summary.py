@@ -149,9 +149,9 @@ def summarise(rows: Sequence[CandidateRow], round: int, goals: Goals) -> RoundSu
         round: 0 for the initial design.
         goals: of its objectives.
     """
-    course = Course(goals)
-    course.add(round - 1, [row for row in rows if row.round < round])
-    return course.add(round, [row for row in rows if row.round == round])
+    course, rounds = Course(goals), by_round(rows)
+    course.add(round - 1, [row for earlier in sorted(rounds) if earlier < round for row in rounds[earlier]])
+    return course.add(round, rounds.get(round, []))
 
 
 def summaries(rows: Iterable[CandidateRow], goals: Goals) -> list[RoundSummary]:
@@ -166,10 +166,31 @@ def standing(rows: Sequence[CandidateRow], goals: Goals) -> Standing:
 
 
 def by_round(rows: Iterable[CandidateRow]) -> dict[int, list[CandidateRow]]:
-    """Return the rows of each round."""
+    """Return the rows of each round.
+
+    One that was bought again at a higher level is in each of these rounds, with the calls of the round, and has its
+    value from the round on in which that was bought.
+    """
     found: dict[int, list[CandidateRow]] = {}
     for row in rows:
-        found.setdefault(row.round, []).append(row)
+        for part in (row,) if row.levels is None else purchases_of(row):
+            found.setdefault(part.round, []).append(part)
+    return found
+
+
+def purchases_of(row: CandidateRow) -> list[CandidateRow]:
+    """Return a row as it was after each round in which it was bought, with the calls of that round."""
+    levels = [level for known in (row.levels or {}).values() for level in known]
+    rounds = sorted({level.round for level in levels if level.round is not None})
+    if len(rounds) < 2:
+        return [row]
+    true = next((known[-1].round for known in (row.levels or {}).values()), None)
+    cheap = row._replace(value=None, values={}, repeats=None, state=str(CallState.DONE), error=None, message="")
+    others = row.calls - sum(level.calls for level in levels)  # of other objectives, which are asked with the truth
+    found = []
+    for at in rounds:
+        calls = sum(level.calls for level in levels if level.round == at) + (others if at == true else 0)
+        found.append((row if at == rounds[-1] else cheap)._replace(round=at, calls=calls))
     return found
 
 

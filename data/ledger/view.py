@@ -15,6 +15,7 @@ from data.ledger.campaigns import Campaign, LedgerError, Spent, StageRow, campai
 from data.ledger.processes import described_owner
 from data.ledger.queries import (
     BEST_VALUES,
+    BOUGHT,
     CAMPAIGNS,
     CANDIDATES,
     CANDIDATES_WITH_CALLS,
@@ -124,6 +125,10 @@ class LedgerView:
     def stages(self, campaign_id: int) -> list[StageRow]:
         """Return the finished stages of a campaign in the order in which they ended."""
         return [stage_of(row) for row in self._rows(STAGES, campaign_id)]
+
+    def bought(self, campaign_id: int) -> list[JsonDict]:
+        """Return the calls and the cost that a campaign has booked in each round with each oracle (`part`)."""
+        return self._rows(BOUGHT, campaign_id)
 
     def corrected(self, campaign_id: int) -> list[JsonDict]:
         """Return what answers of a campaign were before they were corrected, oldest first, with what they are now."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from data.records import FloatArray
-from models.protocols import Proxy, RefittableProxy
+from models.protocols import LevelProxy, Proxy, RefittableProxy
+from models.proxies.cheaper import CheaperLevels
 
 
 def refits(proxy: Proxy) -> bool:
     """Return whether a proxy is set to go on from the last round's weights: its option `refit` is `replay`."""
     return isinstance(proxy, RefittableProxy) and getattr(getattr(proxy, "options", None), "refit", "") == "replay"
+
+
+REPEAT = "#"
+"""Stands in the id of a measurement before its number, where an object was measured several times."""
 
 
 class Fitter:
@@ -23,10 +28,21 @@ class Fitter:
         make: makes an untrained proxy.
         seed: of every training.
         previous: what `state` returned in the last round; None: there is none, or the proxy does not refit.
+        cheaper: what is known below the truth, for a proxy of several levels; None: nothing.
+        owners: ids of all objects that a model may be trained on; those that it is not are held out at every level.
     """
 
-    def __init__(self, make: Callable[[], Proxy], *, seed: int, previous: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Proxy],
+        *,
+        seed: int,
+        previous: Mapping[str, Any] | None = None,
+        cheaper: CheaperLevels | None = None,
+        owners: Collection[str] = (),
+    ) -> None:
         self._make, self._seed = make, seed
+        self._cheaper, self._owners = cheaper, frozenset(owners)
         self._before: Mapping[str, Any] = previous["models"] if previous else {}
         self._models: dict[str, dict[str, Any]] = {}
 
@@ -41,7 +57,12 @@ class Fitter:
             values: shape `(n,)`, finite.
         """
         proxy, before = self._make(), self._before.get(name) if name else None
-        if before is None or not isinstance(proxy, RefittableProxy):
+        if self._cheaper is not None and isinstance(proxy, LevelProxy):
+            below = self._cheaper.without(self._owners - {key.partition(REPEAT)[0] for key in ids}).levels
+            proxy.fit_levels(
+                [*(one.objects for one in below), objects], [*(one.values for one in below), values], seed=self._seed
+            )
+        elif before is None or not isinstance(proxy, RefittableProxy):
             proxy.fit(objects, values, seed=self._seed)
         else:
             known = before["labels"]

@@ -3,6 +3,7 @@
 Of one objective without limits there is nothing besides. Of several there are, behind the columns of the main one, the
 same four of each: `NAME.value`, `NAME.unit`, `NAME.predicted_mean`, `NAME.predicted_std`. `feasible` says whether what
 was measured keeps to all limits, `front` whether no other candidate dominates it.
+Of an objective with levels from cheap to true `NAME.level_0`, `NAME.level_1` and so on are the cheaper values.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Collection, Sequence
 
 from data.config import CampaignConfig
 from data.goals import Goal, Goals
+from data.readings import Readings
 from data.records import CandidateRow, JsonDict
 from models.parts import units_of
 
@@ -22,12 +24,18 @@ def goals_with_units(config: CampaignConfig) -> Goals:
     return config.goals.with_units(units_of(config))
 
 
-def columns_with(columns: Sequence[str], goals: Goals) -> list[str]:
-    """Return columns of candidates, and behind those of the main prediction what several objectives or limits add."""
+def columns_with(columns: Sequence[str], goals: Goals, readings: Readings) -> list[str]:
+    """Return columns of candidates, and behind those of the main prediction what objectives, limits and levels add."""
     place = list(columns).index("predicted_std") + 1
     of_each = [column_of(goal, name) for goal in goals for name in _OF_EACH] if len(goals) > 1 else []
     said = ["feasible"] * goals.limited + ["front"] * goals.several
-    return [*columns[:place], *of_each, *said, *columns[place:]]
+    cheaper = [level_column(one.objective, level) for one in readings for level in range(len(one.below))]
+    return [*columns[:place], *of_each, *cheaper, *said, *columns[place:]]
+
+
+def level_column(objective: str, level: int) -> str:
+    """Return the column of an objective's value at a level below the true one."""
+    return f"{objective}.level_{level}"
 
 
 def column_of(goal: Goal, name: str) -> str:
@@ -48,6 +56,8 @@ def cells_of(row: CandidateRow, goals: Goals, front: Collection[str]) -> JsonDic
     for goal in goals if len(goals) > 1 else ():
         told = (values.get(goal.name), goal.unit, *predicted.get(goal.name, (None, None)))
         cells |= {column_of(goal, name): cell for name, cell in zip(_OF_EACH, told, strict=True)}
+    for objective, known in (row.levels or {}).items():
+        cells |= {level_column(objective, level): one.value for level, one in enumerate(known[:-1])}
     measured = goals.measured(row)
     cells |= {"feasible": goals.eligible(row) if measured else None} if goals.limited else {}
     cells |= {"front": row.id in front if measured else None} if goals.several else {}

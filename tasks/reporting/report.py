@@ -17,10 +17,12 @@ from prefect.cache_policies import NO_CACHE
 
 from data.config import digest
 from data.goals import Goals
+from data.ledger.by_level import figures_by_level, purchases_told
 from data.ledger.campaigns import Campaign, CampaignState, StageRow
 from data.ledger.health import Finding, findings, worst
 from data.ledger.summary import (
     IMPORTED,
+    by_round,
     by_source,
     is_call,
     repeated,
@@ -131,6 +133,7 @@ def _write(
     family = space_of(context.config).family
     sources = by_source(rows, _stages(context, round), goals, family=family)
     health = _health(context, rows, round)
+    figures |= _by_level(context, round)
     figures |= {"health": [_finding_told(finding) for finding in health]}
     write_json(folder / "summary.json", figures | {"by_source": [asdict(one) for one in sources]})
     shown = SHOWN if drawn else SHOWN_BETWEEN
@@ -139,7 +142,7 @@ def _write(
         space=space_of(context.config),
         title=context.campaign.slug,
         subtitle=_subtitle(context, len(rows), shown, round) + ("" if drawn else f" {NOT_DRAWN}"),
-        summary={key: value for key, value in figures.items() if key != "health"},
+        summary={key: value for key, value in figures.items() if key not in ("health", "levels", "purchases")},
         goals=goals,
         plots=pictures,
         findings=[(str(f.level), f.message) for f in health],
@@ -152,6 +155,16 @@ def _write(
     metrics |= {f"best/{name}": value for name, value in (summary.best_of or {}).items()}
     drift = [(f"{f.objective}/" if f.objective else "", f.figures) for f in health if f.kind == "calibration_drift"]
     return metrics | {f"{of}drift_{k}": v for of, found in drift for k, v in found.items()}
+
+
+def _by_level(context: CampaignContext, round: int) -> dict[str, Any]:
+    """Return what was bought at each level so far, and in sentences why; nothing where no objective has levels."""
+    bought = [row for row in context.ledger.bought(context.campaign.id) if row["round"] <= round]
+    levels = figures_by_level(bought, context.config.readings)
+    if not levels:
+        return {}
+    told = purchases_told(_stages(context, round), context.workspace.home)
+    return {"levels": [asdict(one) for one in levels], "purchases": told}
 
 
 def _finding_told(finding: Finding) -> dict[str, str]:
@@ -178,7 +191,7 @@ def _table(context: CampaignContext, rows: list[CandidateRow]) -> list[JsonDict]
 def _table_columns(context: CampaignContext) -> list[str]:
     place = _COLUMNS.index("novelty") + 1
     columns = [*_COLUMNS[:place], *space_of(context.config).facts, *_COLUMNS[place:]]
-    return columns_with(columns, context.goals)
+    return columns_with(columns, context.goals, context.config.readings)
 
 
 def _figures(context: CampaignContext, rows: list[CandidateRow], summary: RoundSummary) -> dict[str, Any]:
@@ -385,7 +398,8 @@ def _best_by_call(rows: list[CandidateRow], goals: Goals) -> list[dict[str, floa
         if row.origin == IMPORTED:
             best = _better(best, row, goals)
     out: list[dict[str, float | None]] = [] if best is None else [{"call": 0, "best_so_far": best}]
-    bought = sorted(filter(is_call, rows), key=lambda row: (row.round, row.position))
+    every = (part for of_round in by_round(rows).values() for part in of_round)
+    bought = sorted(filter(is_call, every), key=lambda row: (row.round, row.position))
     for call, row in enumerate(bought, start=1):
         best = _better(best, row, goals)
         out.append({"call": call, "best_so_far": best})

@@ -33,6 +33,13 @@ SMALLER = {
         "generator.members.0.generator.parents=10",
         "generator.members.1.generator.generations=3",
     ],
+    "fidelities.yaml": [
+        "data.initial=12",
+        "batch_size=10",
+        "rounds=2",
+        "buying.promote=0.5",
+        "generator.generations=2",
+    ],
     "own_data/campaign.yaml": ["rounds=1"],
     "pmo.yaml": [
         "rounds=1",

@@ -1,0 +1,1 @@
+"""Which objects are bought at which level, where an objective is measured from cheap to true."""
