@@ -64,7 +64,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
     "weighted_sum": {**PREFERENCE, "scalarisation": "weighted_sum", "beta": {"low": 0.5, "high": 32.0}},
     "product": {**PREFERENCE, "scalarisation": "product", "beta": 8.0},
     "chebyshev": {**PREFERENCE, "scalarisation": "chebyshev", "beta": 8.0},
-    "focus_region": {"kind": "focus_region", "beta": 8.0},
+    "focus_region": {"kind": "focus_region", "beta": 8.0, "outside": -30.0},
 }
 STEPS = {"weighted_sum": 3000, "product": 1500, "chebyshev": 2500, "focus_region": 2500}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import torch
 from pydantic import Field, PositiveFloat
@@ -39,7 +39,7 @@ class OfObjectives(Conditioning):
         self.objectives: int = self.options.objectives or 2
         beta = self.options.beta
         self.law: InverseTemperatureOptions | None = beta if isinstance(beta, InverseTemperatureOptions) else None
-        self._beta = 1.0 if beta is None or self.law is not None else float(beta)
+        self._beta = beta if isinstance(beta, float) else 1.0
         self.width = self.objectives * self.options.bins + (self.law.bins if self.law else 0)
 
     @abstractmethod
@@ -61,6 +61,12 @@ class OfObjectives(Conditioning):
     @abstractmethod
     def scalarised(self, values: Tensor, raw: Tensor, beta: Tensor | float) -> Tensor:
         """Return the log-rewards (n,) of log r (n, K), trade-offs (n, K) and beta, one or (n,)."""
+
+    def sharpened(self, power: float) -> Self:
+        """Return the same conditioning, with a beta of `power` where its options tell none."""
+        made = type(self)(self.options)
+        made._beta = power if self.options.beta is None else made._beta
+        return made
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Return trade-offs (n, K) or, with a law of beta, trade-offs and beta (n, K + 1), float64."""
