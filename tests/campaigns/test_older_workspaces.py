@@ -109,6 +109,14 @@ def test_nothing_is_bought_when_it_is_given_again_and_a_new_generation_takes_its
     assert len(rows) == 6
 
 
+NEWER = (
+    ("oracle_calls", "outputs"),
+    ("oracle_calls", "entered"),
+    ("oracle_calls", "told_by"),
+    ("candidates", "predicted"),
+)
+
+
 def test_a_campaign_begun_when_objects_were_called_smiles_goes_on_without_buying_twice(bench, monkeypatch):
     with monkeypatch.context() as patch:
         for name in ("to_parquet", "to_csv"):
@@ -119,6 +127,10 @@ def test_a_campaign_begun_when_objects_were_called_smiles_goes_on_without_buying
     with closing(sqlite3.connect(bench.home / "ledger.db")) as ledger:
         for table in ("candidates", "oracle_calls"):
             ledger.execute(f"ALTER TABLE {table} RENAME COLUMN object TO smiles")
+        ledger.execute("ALTER TABLE oracle_calls RENAME COLUMN part TO fidelity")
+        for table, column in NEWER:
+            ledger.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        ledger.execute("DROP TABLE revisions")
         ledger.execute("UPDATE alembic_version SET version_num = '0004'")
         ledger.commit()
     told = bench.run("--set", "rounds=2")

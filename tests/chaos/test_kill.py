@@ -100,4 +100,4 @@ def settle(home, candidate):
     from pipelines.terminal import Terminal
     from tasks.workspace import Workspace
 
-    settle_call(Workspace(home), "chaos", candidate, 0.5, False, Terminal())
+    settle_call(Workspace(home), "chaos", candidate, ["0.5"], False, Terminal())
