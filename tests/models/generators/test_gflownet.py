@@ -337,7 +337,6 @@ REFUSED = {
         {"objective": {"kind": "log_partition_variance"}, "conditioning": BETAS},
         "trajectories of the same condition",
     ),
-    "another conditioning": ({"conditioning": {"kind": "preference"}}, "expected 'inverse_temperature'"),
     "a beta without conditioning": ({"sample_beta": 2.0}, "not conditioned on beta"),
     "a beta that was not trained": ({"conditioning": BETAS, "sample_beta": 3.0}, "beta from 0.5 to 2.0 only"),
 }
