@@ -67,7 +67,11 @@ LONGEST_FIRST = (
     "tests/models/gflownet/conditioning/test_training.py",
     "tests/models/gflownet/policies/test_graph.py",
     "tests/models/generators/test_gflownet.py",
+    "tests/tasks/test_laboratory.py",
+    "tests/chaos/test_laboratory_kill.py",
     "tests/campaigns/test_units.py",
+    "tests/tasks/test_levels.py",
+    "tests/tasks/test_several_objectives.py",
     "tests/pipelines/test_refusals.py",
     "tests/pipelines/test_sampler.py",
 )
