@@ -156,6 +156,7 @@ class CallRow:
         if self.state != CallState.DONE:
             return self
         told = f"The oracle's answer has no value of {'it' if output is None else repr(output)}."
+        told = f"{told} {self.message}".strip()
         return replace(self, state=CallState.FAILED, error="no_output", message=told)
 
 

@@ -292,6 +292,24 @@ class Screen(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Utilities:
+    """How good objects are in each of the K objectives to improve, for generators of trade-offs between them."""
+
+    of: LogReward
+    """Logs of the utilities of n objects, shape `(n, K)`, finite: about 0 where an object is as good in an objective as
+    the best measured one, below where it is worse; same object, same value (to 1e-6)."""
+    known: FloatArray
+    """The same of the known objects, shape `(len(known), K)`: from the measured values, not from the proxy."""
+    power: float
+    """That a utility which stands for all K is raised to, to be as sharp a reward as the campaign's own."""
+
+    @property
+    def objectives(self) -> int:
+        """K."""
+        return int(self.known.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationContext:
     """What a generator may know: the space, what was measured, and where to keep its checkpoint."""
 
@@ -302,6 +320,8 @@ class GenerationContext:
     """Measured objects, best first."""
     known_log_reward: FloatArray = field(default_factory=lambda: np.zeros(0))
     """Log-reward of `known`, shape `(len(known),)`: from the measured values, not from the proxy."""
+    utilities: Utilities | None = None
+    """Of each objective, where several are to be improved; None: there is one."""
     sources: tuple[str, ...] = ()
     """What proposed each of `known`, as `Candidate.source` says; empty: not known."""
     effort: float = 1.0
@@ -361,6 +381,18 @@ class Checked(Protocol):
 
         Raises:
             ValueError: it cannot be made; a complete sentence says what to change.
+        """
+
+
+@runtime_checkable
+class TradingOff(Protocol):
+    """A generator that may weigh objectives against each other: asked before anything is bought."""
+
+    def check_objectives(self, k: int) -> None:
+        """Look whether it can be used where k objectives are to be improved.
+
+        Raises:
+            ValueError: it cannot; a complete sentence says what to change.
         """
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from data.config import ConfigError
 from data.ledger.book import OracleBook
 from data.ledger.campaigns import CampaignState
-from data.ledger.telling import tell
-from data.records import JsonDict
+from data.ledger.telling import calls_of, tell
+from data.records import CallState, JsonDict
 from data.tables.results import Wanted, read_results
 from data.tables.rows import SourceError
 from models.parts import space_of
 from models.spaces.base import BaseSpace
-from tasks.oracles.asking import columns_of, file_of, open_calls, sheet, standing_of, write_asked
+from tasks.oracles.asking import awaited_told, columns_of, file_of, open_calls, sheet, standing_of, write_asked
 from tasks.oracles.booking import book_of
 from tasks.oracles.sorting import Receipt, Sorting
 from tasks.stages import BadInput, CampaignContext
@@ -81,7 +81,7 @@ def tell_results(
             sorting.take(row)
         refused = sorted([(r.line or 0, r.text, r.reason) for r in read.refused] + sorting.refused)
         if refused:
-            lines = "\n".join(f"  line {line}: {text}: {reason}." for line, text, reason in refused[:MOST_TOLD])
+            lines = "\n".join(_refusal(*one) for one in refused[:MOST_TOLD])
             lines += f"\n  and {len(refused) - MOST_TOLD} more." if len(refused) > MOST_TOLD else ""
             raise BadInput(
                 f"Nothing was taken: {len(refused)} of {len(read.rows) + len(read.refused) + read.empty} lines are "
@@ -101,6 +101,10 @@ def tell_results(
             if file_of(context, round).exists():
                 write_asked(context, round)
         return receipt
+
+
+def _refusal(line: int, text: str, reason: str) -> str:
+    return f"  line {line}: {text}: {reason}{'' if reason.endswith(('.', '?', '!')) else '.'}"
 
 
 def _context(name: str, workspace: Workspace | None) -> CampaignContext:
@@ -128,8 +132,12 @@ def show_asked(workspace: Workspace, name: str, out: Path | None, console: Termi
     with _context(name, workspace) as context:
         calls = open_calls(context)
         table, space = sheet(context, calls), space_of(context.config)
+        every = calls_of(context.ledger, context.campaign.id)
+        awaited = sum(row["origin"] == "awaited" and row["state"] == CallState.RESERVED for row in every)
+        elsewhere = awaited_told(context, awaited)
     if not calls:
-        console.say(f"Campaign {name} asks for nothing at the moment. `discover run` goes on.")
+        told = elsewhere or ["`discover run` goes on."]
+        console.say(" ".join([f"Campaign {name} asks for nothing itself at the moment.", *told]))
         return 0
     if out is None:
         console.raw(table.to_csv(index=False))

@@ -208,7 +208,8 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
         told = check_source(config, path.absolute().parent)
     except CampaignStopped as stopped:
         raise BadInput(stopped.message) from stopped
-    calls = config.data.initial + config.rounds * config.batch_size
+    each = len(config.readings.parts) * config.readings.replicates
+    calls = (config.data.initial + config.rounds * config.batch_size) * each
     beside = " beside the start design's without a value" if config.data.start is not None else ""
     lines = [("campaign", config.name)]
     for objective in config.objectives:

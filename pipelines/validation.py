@@ -23,7 +23,7 @@ from models.parts import (
     selector_of,
     space_of,
 )
-from models.protocols import Checked, CheckedOracle, Oracle
+from models.protocols import Checked, CheckedOracle, Oracle, TradingOff
 from models.registry import build
 from models.spaces.base import BaseSpace, require_space
 from pipelines.catalogue import tell_plugin_problems
@@ -182,13 +182,15 @@ def _check_generators(config: CampaignConfig, base: Path, space: BaseSpace[Any])
     for part in (config.generator, config.control):
         generator = generator_of(part, base)
         require_space(generator, space)
-        if isinstance(generator, Checked):
-            try:
+        try:
+            if isinstance(generator, TradingOff):
+                generator.check_objectives(len(config.goals.improved))
+            if isinstance(generator, Checked):
                 generator.check(space)
-            except ValueError as error:
-                if is_refusal(error):
-                    raise
-                raise ConfigError(f"The generator {part.kind!r} cannot be used: {error}") from error
+        except ValueError as error:
+            if is_refusal(error):
+                raise
+            raise ConfigError(f"The generator {part.kind!r} cannot be used: {error}") from error
 
 
 def _check_source(config: CampaignConfig, base: Path) -> None:

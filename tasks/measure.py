@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,7 +167,7 @@ def _await_answers(context: CampaignContext, every: list[_Asked], round: int) ->
             answered = [row for row in _own(asked.book, round) if row["state"] in ENDED]
             failed = sum(row["state"] == CallState.FAILED for row in answered)
             if failed > asked.tolerated * len(answered):
-                raise _failing(asked, round)
+                raise _failing(context, asked, round)
     measured = sum(row.value is not None for row in context.ledger.candidates(context.campaign.id, last=round))
     if measured < MINIMUM_LABELS and told.open and context.config.rounds:
         why = f"{measured} are measured so far, and a proxy needs at least {MINIMUM_LABELS}."
@@ -223,11 +225,11 @@ def _call(context: CampaignContext, asked: _Asked, round: int) -> None:
     jobs = book.reserved(round)
     before = _own(book, round)
     limit = asked.tolerated * len(before)
-    failed = sum(row["state"] == CallState.FAILED for row in before)
+    failed = sum(row["state"] == CallState.FAILED or _lacks(context, book, _outputs_of(row)) for row in before)
     done = len(before) - len(jobs)
     total = len(before)
     if failed > limit:
-        raise _failing(asked, round)
+        raise _failing(context, asked, round)
     if not jobs:
         return
 
@@ -241,7 +243,7 @@ def _call(context: CampaignContext, asked: _Asked, round: int) -> None:
             return
         answers.deliver(key, measurement)
         done += 1
-        failed += measurement.error is not None
+        failed += measurement.error is not None or _lacks(context, book, measurement.outputs)
         _refuse_other_outputs(context, book, measurement)
         value = {} if measurement.value is None else {"value": measurement.value}
         emit(Event(round, "measure", done, total, value))
@@ -272,7 +274,7 @@ def _call(context: CampaignContext, asked: _Asked, round: int) -> None:
         ):
             pool.run(jobs, on_submit=on_submit, on_result=on_result, on_left=on_left)
     except _Enough:  # the calls that were in flight have been answered too
-        raise _failing(asked, round) from None
+        raise _failing(context, asked, round) from None
     _refuse_changed_oracle(context, book)
 
 
@@ -285,6 +287,16 @@ def _refuse_changed_oracle(context: CampaignContext, book: OracleBook) -> None:
             "Restore them and give the same command again, or begin anew with --fresh. Files that the oracle "
             "writes itself are named by its option `writes`."
         )
+
+
+def _outputs_of(row: JsonDict) -> JsonDict | None:
+    return json.loads(row["outputs"]) if row["outputs"] else None
+
+
+def _lacks(context: CampaignContext, book: OracleBook, outputs: Mapping[str, float | None] | None) -> bool:
+    """Return whether an answer of several values has none where an objective reads one: that is a failure of it."""
+    read = [one.output for one in context.config.readings if one.part == book.part]
+    return outputs is not None and any(outputs.get(output, 0.0) is None for output in read if output is not None)
 
 
 def _refuse_other_outputs(context: CampaignContext, book: OracleBook, measurement: Measurement) -> None:
@@ -316,11 +328,12 @@ def _own(book: OracleBook, round: int) -> list[JsonDict]:
     return [row for row in book.rows(round) if row["origin"] in ("called", "reused")]
 
 
-def _failing(asked: _Asked, round: int) -> CampaignStopped:
+def _failing(context: CampaignContext, asked: _Asked, round: int) -> CampaignStopped:
     """Return what ends the campaign, with the numbers of calls that the ledger has now."""
     rows = _own(asked.book, round)
-    errors = [row for row in rows if row["state"] == CallState.FAILED]
-    counts = pd.Series([row["error"] for row in errors]).value_counts()
+    lacking = [row for row in rows if _lacks(context, asked.book, _outputs_of(row))]
+    errors = [*(row for row in rows if row["state"] == CallState.FAILED), *lacking]
+    counts = pd.Series([row["error"] or "a value missing" for row in errors]).value_counts()
     told = ", ".join(f"{n} x {error}" for error, n in counts.items())
     unmade = sum(row["state"] == CallState.RESERVED for row in rows)
     message = str(max(errors, key=lambda row: row["completed_at"] or "")["message"] or "none").strip()

@@ -112,6 +112,7 @@ def generation_context(
         seed=context.seed(round, "train_generator"),
         known=tuple(measured["object"].iloc[order]),
         known_log_reward=reward.of_values(values[order]),
+        utilities=reward.utilities(values[order]) if len(context.config.goals.improved) > 1 else None,
         sources=tuple(measured["source"].iloc[order]),
         library=tuple(read_table(library.path(context, "library.parquet"), ["object"])["object"]),
         checkpoint=checkpoint,

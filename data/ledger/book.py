@@ -334,6 +334,9 @@ class OracleBook:
             )
             .order_by(oracle_calls.c.id)
         )
+        mine = connection.execute(
+            sa.select(campaigns.c.name, campaigns.c.generation).where(campaigns.c.id == self.campaign_id)
+        ).one()
         found: dict[str, _Bought | Elsewhere] = {}
         alive: dict[int, bool] = {}
         for part in _chunks(object_ids):
@@ -350,6 +353,8 @@ class OracleBook:
                 )
                 asked = self.later and row.state == CallState.SUBMITTED
                 doubtful &= not asked
+                # What an earlier generation of this campaign has asked, this one asks: it is who is told.
+                asked &= not (row.name == mine.name and row.generation < mine.generation)
                 if known is None and (doubtful or asked or alive[row.campaign_id]):
                     found[row.object_id] = Elsewhere(row.object_id, slug_of(row.name, row.generation), doubtful)
         return found

@@ -97,6 +97,36 @@ def calls_of(ledger: Ledger, campaign_id: int) -> list[JsonDict]:
 
 
 @patient
+def askers(ledger: Ledger, campaign_id: int) -> list[str]:
+    """Return the campaigns that ask for what a campaign awaits, by name."""
+    mine, other = oracle_calls.alias("mine"), oracle_calls.alias("other")
+    query = (
+        sa.select(campaigns.c.name)
+        .distinct()
+        .select_from(mine)
+        .join(
+            other,
+            sa.and_(
+                other.c.identity == mine.c.identity,
+                other.c.object_id == mine.c.object_id,
+                other.c.replicate == mine.c.replicate,
+                other.c.campaign_id != mine.c.campaign_id,
+            ),
+        )
+        .join(campaigns, campaigns.c.id == other.c.campaign_id)
+        .where(
+            mine.c.campaign_id == campaign_id,
+            mine.c.origin == "awaited",
+            mine.c.state == CallState.RESERVED,
+            other.c.state == CallState.SUBMITTED,
+        )
+        .order_by(campaigns.c.name)
+    )
+    with ledger.read() as connection:
+        return list(connection.scalars(query))
+
+
+@patient
 def tell(books: Mapping[str, OracleBook], answers: Sequence[Told], *, round: int, by: str, cost: float = 0.0) -> None:
     """Record answers, all or none. An answer that was there is kept as what it was before; the same again is nothing.
 
@@ -136,10 +166,28 @@ def _tell(connection: sa.Connection, book: OracleBook, answer: Told, round: int,
     if all(row[key] == value for key, value in values.items()):
         return
     before, after = json.loads(row["outputs"] or "{}"), json.loads(values["outputs"] or "{}")
-    if row["state"] in ENDED or any(after.get(name, before[name]) != before[name] for name in before):
-        kept = {key: row[key] for key in ("state", "value", "outputs", "error", "message", "entered", "told_by")}
-        kept |= {"call_id": row["id"], "told_at": row["completed_at"], "replaced_at": told["completed_at"]}
-        connection.execute(sa.insert(revisions).values(kept))
+    replaced = row["state"] in ENDED or any(after.get(name, before[name]) != before[name] for name in before)
+    _write(connection, dict(row), told, kept=replaced)
+    if row["state"] in ENDED:
+        # Who shares the answer has the corrected one too.
+        taken = sa.select(oracle_calls).where(
+            oracle_calls.c.identity == row["identity"],
+            oracle_calls.c.object_id == answer.object_id,
+            oracle_calls.c.replicate == answer.replicate,
+            oracle_calls.c.origin.in_(["called", "reused"]),
+            oracle_calls.c.state == CallState.DONE,
+            oracle_calls.c.campaign_id != book.campaign_id,
+        )
+        for other in connection.execute(taken).mappings().all():
+            _write(connection, dict(other), told, kept=True)
+
+
+def _write(connection: sa.Connection, row: JsonDict, told: JsonDict, *, kept: bool) -> None:
+    """Write an answer into a row; what the row said before is kept where it is replaced."""
+    if kept:
+        before = {key: row[key] for key in ("state", "value", "outputs", "error", "message", "entered", "told_by")}
+        before |= {"call_id": row["id"], "told_at": row["completed_at"], "replaced_at": told["completed_at"]}
+        connection.execute(sa.insert(revisions).values(before))
     connection.execute(sa.update(oracle_calls).where(oracle_calls.c.id == row["id"]).values(told))
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
@@ -23,7 +24,8 @@ from models.acquisition.base import is_logarithm, within_a_pool
 from models.acquisition.constrained import Constrained
 from models.acquisition.measured import centre_and_spread, certain_scores, narrowed
 from models.acquisition.standing import standing
-from models.protocols import Acquisition, Proxy, Scoring, Screen
+from models.acquisition.utilities import UtilityScale
+from models.protocols import Acquisition, Proxy, Scoring, Screen, Utilities
 from models.registry import Component, ComponentError
 from models.screens.space import InSpace
 
@@ -68,11 +70,13 @@ class AcquisitionReward:
         self.scale = inverse_temperature / spread
         self._score_centre, self._score_scale = self._law_of_scores(measured)
         self.floor = -2.0 * inverse_temperature - 4.0
+        self._measured = measured
         self.met = 0
         """Objects that were scored, each once as long as they fit into the memory of scores."""
         self.refused_by: Counter[str] = Counter()
         """What screens are counted as -> such objects that they refused."""
         self._cache: dict[str, float] = {}
+        self._utilities: dict[str, FloatArray] = {}
 
     def __call__(self, objects: Sequence[str]) -> FloatArray:
         """Return the log-reward of n objects, shape `(n,)`."""
@@ -83,6 +87,36 @@ class AcquisitionReward:
         if new:
             self._cache.update(zip(new, self._evaluate(new).tolist(), strict=True))
         return np.array([self._cache[obj] for obj in objects], dtype=np.float64)
+
+    def utilities(self, values: FloatArray) -> Utilities:
+        """Return how good objects are in each objective to improve; objects are predicted and screened once for both.
+
+        Args:
+            values: signed ones of the n known objects, shape `(n, K)`, nan where an objective was not measured.
+        """
+        scale = self._scale
+        return Utilities(self.log_utilities, scale.of_values(values), scale.power)
+
+    def log_utilities(self, objects: Sequence[str]) -> FloatArray:
+        """Return the logs of utilities of n objects, shape `(n, K)` of the K objectives to improve."""
+        new = [obj for obj in dict.fromkeys(objects) if obj not in self._utilities]
+        if len(self._utilities) + len(new) > CACHE_SIZE:
+            self._utilities.clear()
+            new = list(dict.fromkeys(objects))
+        if new:
+            out = self._scale.nothing(len(new))
+            passed, predicted = self._predicted(new)
+            if passed:
+                out[passed] = self._scale.of_predictions(predicted)
+                asked = [new[i] for i in passed]
+                self._cache.update(zip(asked, self._rewards(asked, predicted).tolist(), strict=True))
+            self._cache.update({obj: self.floor for obj in new if obj not in self._cache})
+            self._utilities.update(zip(new, out, strict=True))
+        return np.array([self._utilities[obj] for obj in objects]).reshape(-1, len(self._scale.columns))
+
+    @cached_property
+    def _scale(self) -> UtilityScale:
+        return UtilityScale.of(self._measured, self.about, inverse_temperature=self.inverse_temperature, limit=LIMIT)
 
     def _law_of_scores(self, measured: FloatArray) -> tuple[float, float]:
         """Return what scores are centred on and multiplied by.
@@ -143,18 +177,26 @@ class AcquisitionReward:
 
     def _evaluate(self, objects: list[str]) -> FloatArray:
         out = np.full(len(objects), self.floor)
-        refused = refusals(self.screens, objects)
-        self.met += len(objects)
-        self.refused_by.update(refusal[0] for refusal in refused if refusal is not None)
-        passed = [i for i, refusal in enumerate(refused) if refusal is None]
+        passed, predicted = self._predicted(objects)
         if passed:
-            asked = [objects[i] for i in passed]
-            predicted = tuple(proxy.predict(asked) for proxy in self.proxies)
-            score = self.acquisition.score(predicted, replace(self.about, objects=tuple(asked)))
-            # Rounded: the last bits of a prediction depend on which objects share its matrix product, and training
-            # that is killed and continued must see the very same rewards as training that was not.
-            out[passed] = np.round(np.clip(self._score_scale * (score - self._score_centre), self.floor, LIMIT), 6)
+            out[passed] = self._rewards([objects[i] for i in passed], predicted)
         return out
+
+    def _predicted(self, objects: list[str]) -> tuple[list[int], tuple[Prediction, ...]]:
+        """Return the places of objects that no screen refuses, and predictions of those; none of nothing."""
+        refused = refusals(self.screens, objects)
+        new = [obj not in self._cache for obj in objects]
+        self.met += sum(new)
+        self.refused_by.update(one[0] for one, first in zip(refused, new, strict=True) if one is not None and first)
+        passed = [i for i, refusal in enumerate(refused) if refusal is None]
+        asked = [objects[i] for i in passed]
+        return passed, tuple(proxy.predict(asked) for proxy in self.proxies) if asked else ()
+
+    def _rewards(self, objects: list[str], predicted: tuple[Prediction, ...]) -> FloatArray:
+        score = self.acquisition.score(predicted, replace(self.about, objects=tuple(objects)))
+        # Rounded: the last bits of a prediction depend on which objects share its matrix product, and training
+        # that is killed and continued must see the very same rewards as training that was not.
+        return np.asarray(np.round(np.clip(self._score_scale * (score - self._score_centre), self.floor, LIMIT), 6))
 
 
 def require_rewarding(acquisition: Acquisition) -> None:

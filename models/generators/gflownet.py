@@ -15,36 +15,33 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from data.config import Spec
 from data.records import Candidate
+from models.generators.gflownet_conditions import case_of, conditioning_of, conditions_of, require_objectives
 from models.generators.gflownet_files import Report, beside, load_networks, usable
-from models.gflownet.conditioning.base import Conditioning
-from models.gflownet.conditioning.inverse_temperature import InverseTemperature
+from models.generators.gflownet_rewards import reward_of, threshold
+from models.gflownet.conditioning.objectives import OfObjectives
 from models.gflownet.construction.base import Bound, Member, construction_of
-from models.gflownet.construction.drawing import candidates, draw_objects, log_probabilities
+from models.gflownet.construction.drawing import candidates, draw_evenly, draw_objects, log_probabilities
 from models.gflownet.construction.plain import tabulated
 from models.gflownet.environments.base import NotProvided
 from models.gflownet.environments.tabulated import Tabulated
-from models.gflownet.judging.evaluation import Case, ExactEvaluator, HeldOut, SampledEvaluator, Seen
+from models.gflownet.judging.evaluation import ExactEvaluator, HeldOut, SampledEvaluator, Seen
 from models.gflownet.judging.exact import StateGraph
+from models.gflownet.judging.trade_offs import SeenTradeOffs
 from models.gflownet.objectives.base import Objective
 from models.gflownet.policies.backward import BackwardPolicy
 from models.gflownet.policies.base import Policy
 from models.gflownet.rewards.base import ObjectReward, RememberedReward
+from models.gflownet.rewards.objectives import ObjectivesReward
 from models.gflownet.training.prior import prior_weights
 from models.gflownet.training.trainer import Trainer, TrainerOptions, TrainingError
 from models.gflownet.training.warm_up import imitate
-from models.protocols import GenerationContext
+from models.protocols import GenerationContext, Utilities
 from models.registry import Component, ComponentError, FolderPath, build, find, located
 from models.spaces.base import BaseSpace
 from models.threads import single_thread
 
 logger = logging.getLogger(__name__)
 
-_FLOOR_MARGIN = 5.0
-"""Nats below the worst reference object at which the log-reward is cut off."""
-_RANDOM = 64
-"""Random members of the space among the reference objects."""
-_MODE_QUANTILE = 0.9
-"""A mode is as good as the best tenth of the measured objects, or of the held-out ones if none is measured."""
 _MODE_DISTANCE = 0.3
 """Distance (one minus the nearness of the space) beyond which two objects are different modes."""
 _AMONG = 500
@@ -66,7 +63,7 @@ class _Parts:
     graph: StateGraph[Any] | None
     """All states, where there are few enough."""
     trainer: Trainer[Any]
-    reward: ObjectReward
+    reward: ObjectReward | ObjectivesReward
     seen: Seen
     known: list[Member]
     random: dict[str, Any]
@@ -89,6 +86,10 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
 
     With the conditioning `inverse_temperature` one policy is trained for R^beta of a range of beta; candidates are
     drawn at `sample_beta`, and so is what evaluations report. In the history `log_reward` is then beta log R.
+
+    Where several objectives are to be improved, the conditioning `preference` or `focus_region` makes one policy for
+    all trade-offs between them, trained on `GenerationContext.utilities`. Candidates are drawn over an even grid of
+    trade-offs; evaluations report the one that wants as much of all, and what is best is so by the log-reward.
     """
 
     group: ClassVar[str] = "generator"
@@ -121,10 +122,12 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         objective: dict[str, Any] = Field(default_factory=lambda: {"kind": "trajectory_balance"})
         backward: dict[str, Any] = Field(default_factory=lambda: {"kind": "uniform"})
         conditioning: dict[str, Any] | None = Field(
-            None, description="{kind: inverse_temperature, ...}: one policy for a range of beta; null: none."
+            None,
+            description="{kind: inverse_temperature, ...}: one policy for a range of beta; {kind: preference, ...} or "
+            "{kind: focus_region, ...}: one for all trade-offs between several objectives; null: none.",
         )
         sample_beta: float | None = Field(
-            None, gt=0, description="Beta at which candidates are drawn, with conditioning; null: the highest."
+            None, gt=0, description="Beta at which candidates are drawn, where it has a law; null: the highest."
         )
         library_molecules: int = Field(
             500, ge=0, description="Library members to imitate and to start the replay; any objects."
@@ -167,7 +170,9 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             ValueError: the space is empty, or the parts do not go together; the message says which and what to use.
         """
         options = self.options.model_copy(update={"batch_size": min(self.options.batch_size, _TRIAL_BATCH)})
-        context = GenerationContext(space, lambda objects: np.zeros(len(objects)), seed=0)
+        context = GenerationContext(
+            space, lambda objects: np.zeros(len(objects)), seed=0, utilities=self._trial_utilities()
+        )
         with single_thread():
             trainer = self._assemble(context, options).trainer
             try:
@@ -202,6 +207,15 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         given = {*context.hints, *context.library}
         self._best = {str(obj): value for obj, value in parts.seen.best(_SHARED).items() if obj not in given}
 
+    def _trial_utilities(self) -> Utilities | None:
+        """Return utilities that are all alike, of as many objectives as the conditioning takes."""
+        spec = self.options.conditioning
+        conditioning = None if spec is None else build("conditioning", spec)
+        if not isinstance(conditioning, OfObjectives):
+            return None
+        k = conditioning.objectives
+        return Utilities(lambda objects: np.zeros((len(objects), k)), np.zeros((0, k)), 1.0)
+
     def _construction(self) -> dict[str, Any] | None:
         """Return `{kind, option...}` of the construction, None for the space's own.
 
@@ -233,7 +247,8 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         """Return the parts; the reward of a table is asked for every object at once, unless it will not be asked."""
         construction = construction_of(self._construction(), context.space)
         bound, graph = tabulated(construction.bind(context.space), options.max_states)
-        conditioning = self._conditioning()
+        conditioning = conditioning_of(self.options.conditioning, self.options.sample_beta, context.utilities)
+        trade_offs = isinstance(conditioning, OfObjectives)
         generator = torch.Generator().manual_seed(context.seed)
 
         def network() -> Policy[Any]:
@@ -243,21 +258,31 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         backward: BackwardPolicy = build("backward_policy", options.backward)
         policy = network()
         known = bound.members(context.known)
-        reward, random = _reward(context, bound, known)
-        partial = bound.partial(lambda objects: reward.evaluate(objects).clip(min=reward.floor))
+        reward, random = reward_of(context, bound, known, trade_offs=trade_offs)
+        if objective.forward_looking and conditioning is not None and trade_offs:
+            raise ValueError(
+                f"The objective {objective.kind!r} needs a reward of what is unfinished, and under the conditioning "
+                f"{conditioning.kind!r} there is none. Use {objective.kind.removeprefix('forward_looking_')!r}."
+            )
+        partial = None
+        if not trade_offs:
+            partial = bound.partial(lambda objects: reward.evaluate(objects).clip(min=reward.floor))
         if objective.forward_looking and partial is None:
             raise ValueError(
                 f"The objective {objective.kind!r} needs a reward of unfinished {bound.space.nouns[1]}, which "
                 f"the construction {construction.kind!r} does not have here: not all of them are objects. Use "
                 f"{objective.kind.removeprefix('forward_looking_')!r}."
             )
-        seen = Seen(
-            RememberedReward(bound.env, reward) if asked and isinstance(bound.env, Tabulated) else reward,
-            top_k=_TOP,
-            distance=lambda a, b: 1.0 - bound.space.nearness(a, b),
-            cutoff=_MODE_DISTANCE,
-            most=_AMONG,
-            passed_over=reward.known,
+        answering = RememberedReward(bound.env, reward) if asked and isinstance(bound.env, Tabulated) else reward
+        how: dict[str, Any] = {
+            "top_k": _TOP,
+            "distance": lambda a, b: 1.0 - bound.space.nearness(a, b),
+            "cutoff": _MODE_DISTANCE,
+            "most": _AMONG,
+            "passed_over": reward.known,
+        }
+        seen = (
+            SeenTradeOffs(answering, reward, **how) if isinstance(reward, ObjectivesReward) else Seen(answering, **how)
         )
         trainer = Trainer(
             bound.env,
@@ -273,41 +298,14 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         )
         return _Parts(bound, graph, trainer, reward, seen, known, random)
 
-    def _conditioning(self) -> Conditioning | None:
-        """Return the conditioning, None without.
+    def check_objectives(self, k: int) -> None:
+        """Look whether the conditioning goes with k objectives to improve.
 
         Raises:
-            ValueError: it is not by inverse temperature, or `sample_beta` does not go with it.
+            ValueError: it does not; the message says what to change.
         """
-        options = self.options
-        if options.conditioning is None:
-            if options.sample_beta is not None:
-                raise ValueError(
-                    f"sample_beta is {options.sample_beta}, but the policy is not conditioned on beta. Leave it "
-                    "out, or set `conditioning: {kind: inverse_temperature}`."
-                )
-            return None
-        conditioning = build("conditioning", options.conditioning)
-        if not isinstance(conditioning, InverseTemperature):
-            raise ValueError(
-                f"The generator 'gflownet' has one log-reward, so it can be conditioned on beta only: got the "
-                f"conditioning {conditioning.kind!r}, expected 'inverse_temperature'."
-            )
-        low, high = conditioning.options.low, conditioning.options.high
-        if options.sample_beta is not None and not low <= options.sample_beta <= high:
-            raise ValueError(
-                f"sample_beta is {options.sample_beta}, but the policy is trained for beta from {low} to {high} only. "
-                "Choose one of these, or widen the range of the conditioning."
-            )
-        return conditioning
-
-    def _case(self, conditioning: Conditioning | None) -> Case:
-        """Return the condition that evaluations are made under."""
-        if not isinstance(conditioning, InverseTemperature):
-            return Case()
-        beta = self.options.sample_beta or conditioning.options.high
-        raw = torch.tensor([[beta]], dtype=torch.float64)
-        return Case("", raw, conditioning.encode(raw), conditioning)
+        spec = self.options.conditioning
+        require_objectives(None if spec is None else build("conditioning", spec), k)
 
     def _prepare(self, context: GenerationContext, parts: _Parts, library: list[Member]) -> None:
         """Start the policy from the round before or from the library, and the replay from known and hinted objects."""
@@ -340,10 +338,10 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
     ) -> ExactEvaluator | SampledEvaluator:
         """Return the exact evaluation, or one on objects not learnt from: of the library's rest, then random ones."""
         trainer, reward = parts.trainer, parts.reward
-        cases = [self._case(trainer.conditioning)]
+        cases = [case_of(trainer.conditioning, self.options.sample_beta)]
         if parts.graph is not None:
             judged = parts.seen.reward(parts.graph.states[parts.graph.terminal])
-            parts.seen.expect(_threshold(reward, judged[0].tolist()))
+            parts.seen.expect(threshold(reward, judged[1], judged[0].tolist()))
             return ExactEvaluator(parts.graph, judged, trainer, cases, parts.seen)
         learnt = {member.object for member in [*parts.known, *library]}
         wanted, chosen = self.options.held_out_molecules, dict[str, Member]()
@@ -355,8 +353,9 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         spare = {obj: state for obj, state in parts.random.items() if obj not in {*learnt, *chosen}}
         more = list(spare.items())[: wanted - len(chosen)]
         states = type(states).cat([states, *(state for _, state in more)])
-        values = reward.evaluate([*chosen, *(obj for obj, _ in more)]).clip(min=reward.floor)
-        parts.seen.expect(_threshold(reward, values.tolist()))
+        names = [*chosen, *(obj for obj, _ in more)]
+        values = reward.evaluate(names).clip(min=reward.floor)
+        parts.seen.expect(threshold(reward, names, values.tolist()))
         held_out = HeldOut(states, torch.from_numpy(values), float(values.max(initial=-np.inf)))
         return SampledEvaluator(
             trainer,
@@ -380,12 +379,19 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         return self._trainer, self._bound
 
     def sample(self, n: int, *, seed: int) -> list[Candidate]:
-        """Return up to n distinct candidates with estimates of their log-probability, deterministic under `seed`."""
+        """Return up to n distinct candidates with estimates of their log-probability, deterministic under `seed`.
+
+        Under a conditioning on trade-offs as many are drawn under each of an even grid, in turn, and a log-probability
+        is that under the trade-off it was drawn under.
+        """
         trainer, bound = self._fitted()
         generator = torch.Generator().manual_seed(seed)
-        condition = self._case(trainer.conditioning).encoded
+        condition = conditions_of(trainer.conditioning, self.options.sample_beta, n)
         with single_thread():
-            drawn = draw_objects(bound, trainer.policy, n, generator, condition)
+            if condition is None or len(condition) == 1:
+                drawn = draw_objects(bound, trainer.policy, n, generator, condition)
+            else:
+                drawn, condition = draw_evenly(bound, trainer.policy, n, generator, condition)
             if not drawn:
                 return []
             states = [state for _, state in drawn.values()]
@@ -429,25 +435,3 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         `judging.metrics.exact_metrics` where the space is enumerated, else of `SampledEvaluator`; and of `Seen`.
         """
         return [] if self._trainer is None else list(self._trainer.history)
-
-
-def _threshold(reward: ObjectReward, others: list[float]) -> float:
-    """Return the least log-reward of a mode: of measured objects, else of others."""
-    return float(np.quantile(list(reward.known.values()) or others or [0.0], _MODE_QUANTILE))
-
-
-def _reward(context: GenerationContext, bound: Bound[Any], known: list[Member]) -> tuple[ObjectReward, dict[str, Any]]:
-    """Return the reward, its floor below all reference objects (known and random ones), and the random ones."""
-    measured: dict[str, float] = {}
-    values = context.known_log_reward.tolist()
-    places = {obj: place for place, obj in reversed(list(enumerate(context.known)))}
-    for member in known:
-        # Best first: of several stereoisomers the best stands for their flat formula.
-        measured.setdefault(member.object, values[places[member.given]])
-    generator = torch.Generator().manual_seed(context.seed)
-    random = dict(draw_objects(bound, bound.uniform, _RANDOM, generator).values())
-    reward = ObjectReward(bound.decode, context.log_reward, floor=-np.inf, known=measured, dtype=torch.float32)
-    sample = reward.evaluate(list(random))
-    finite = [value for value in [*measured.values(), *sample.tolist()] if np.isfinite(value)]
-    reward.floor = min(finite, default=0.0) - _FLOOR_MARGIN
-    return reward, random

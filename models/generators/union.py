@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from data.records import Candidate
 from models.generators.shares import adapted_shares
-from models.protocols import Checked, GenerationContext, Generator, Sharing
+from models.protocols import Checked, GenerationContext, Generator, Sharing, TradingOff
 from models.registry import Component, ComponentError, build, located
 from models.spaces.base import BaseSpace, require_space
 
@@ -82,6 +82,16 @@ class Union(Component["Union.Options"]):
             require_space(member, space)
             if isinstance(member, Checked):
                 member.check(space)
+
+    def check_objectives(self, k: int) -> None:
+        """Look whether every member can be used where k objectives are to be improved.
+
+        Raises:
+            ValueError: one cannot.
+        """
+        for member in self._members:
+            if isinstance(member, TradingOff):
+                member.check_objectives(k)
 
     def fit(self, context: GenerationContext) -> None:
         """Fit every member, in order.

@@ -253,9 +253,9 @@ def measured_outputs(obj: str, values: Mapping[str, float | str | None], started
         for name, value in values.items()
     }
     seconds = perf_counter() - started
-    if any(value is not None for value in outputs.values()):
-        return Measurement(obj, None, seconds=seconds, outputs=outputs)
     told = next((value for value in values.values() if isinstance(value, str)), None)
+    if any(value is not None for value in outputs.values()):
+        return Measurement(obj, None, message=told or "", seconds=seconds, outputs=outputs)
     if told is not None:
         return Measurement(obj, None, "wrong_answer", told, seconds)
     return Measurement(

@@ -71,6 +71,7 @@ def _several(
         missing = [name for name in outputs if name not in answers]
         if missing:
             raise WrongAnswer(f"a {_type_name(answers)} without {missing[0]!r}; expected a column each for {named}.")
+        _refuse_other_order(answers, objects, nouns)
         columns = [numbers_of(answers[name], objects, keys, nouns) for name in outputs]
         rows = [dict(zip(outputs, row, strict=True)) for row in zip(*columns, strict=True)]
         return [next((v for v in row.values() if isinstance(v, WrongAnswer)), row) for row in rows]
@@ -79,12 +80,44 @@ def _several(
     if len(values) != len(objects):
         raise WrongAnswer(f"{len(values)} values for {len(objects)} {nouns[1]}; {expected}.")
     found: list[Number | dict[str, Number] | WrongAnswer] = []
-    for value in values:
+    for value, obj in zip(values, objects, strict=True):
         try:
+            _refuse_other_object(value, obj, objects)
             found.append(_outputs(value, outputs))
         except WrongAnswer as wrong:
             found.append(wrong)
     return found
+
+
+def _refuse_other_order(table: Any, objects: Sequence[Any], nouns: Sequence[str]) -> None:
+    """Refuse a table that names the objects in a column, in another order than they were given.
+
+    Raises:
+        WrongAnswer: it does.
+    """
+    for name in list(getattr(table, "columns", table)):
+        cells = table[name]
+        listed = list(cells) if isinstance(cells, Iterable) and not isinstance(cells, str | bytes) else []
+        texts = len(listed) == len(objects) and all(isinstance(cell, str) for cell in listed)
+        if texts and sorted(listed) == sorted(map(str, objects)) and listed != list(map(str, objects)):
+            raise WrongAnswer(
+                f"a {_type_name(table)} whose column {name!r} has the {nouns[1]} in another order than they were "
+                "given; values belong to them by position. Sort it as the list that came in."
+            )
+
+
+def _refuse_other_object(value: Any, obj: Any, objects: Sequence[Any]) -> None:
+    """Refuse the outputs of an object in which another one is named.
+
+    Raises:
+        WrongAnswer: they are.
+    """
+    if isinstance(value, Mapping) and isinstance(obj, str) and obj not in value.values():
+        other = next((cell for cell in value.values() if isinstance(cell, str) and cell in objects), None)
+        if other is not None:
+            raise WrongAnswer(
+                f"the values of {other!r} where those of {obj!r} were expected; keep the order of the list."
+            )
 
 
 def _outputs(value: Any, outputs: Sequence[str]) -> dict[str, Number] | None:

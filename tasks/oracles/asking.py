@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from data.config import due
-from data.ledger.telling import ENDED, calls_of
+from data.ledger.telling import ENDED, askers, calls_of
 from data.objects import split
 from data.records import CallState, JsonDict
 from data.tables.spreadsheets import write_csv
@@ -135,7 +135,10 @@ def standing_of(context: CampaignContext, round: int) -> Standing:
     config = context.config
     later = {column.part for column in columns_of(context)}
     mine = [
-        row for row in calls_of(context.ledger, context.campaign.id) if row["part"] in later and row["round"] == round
+        row
+        for row in calls_of(context.ledger, context.campaign.id)
+        # What was told without having been asked for is no answer to the round.
+        if row["part"] in later and row["round"] == round and (row["attempts"] or row["origin"] != "called")
     ]
     answered = sum(row["state"] in ENDED for row in mine)
     left = len(mine) - answered
@@ -145,16 +148,27 @@ def standing_of(context: CampaignContext, round: int) -> Standing:
         end = due(config.deadline, max(datetime.fromisoformat(row["reserved_at"]) for row in mine))
         enough = enough or (answered > 0 and datetime.now(UTC) >= end)  # without any answer nothing was learnt
         until = f", or until {end:%Y-%m-%d %H:%M} UTC"
-    noun, name = space_of(config).nouns[1], context.campaign.name
-    share = "" if config.wait_for == 1 else f" (it goes on with {config.wait_for:.0%})"
-    elsewhere = sum(row["origin"] == "awaited" for row in mine)
-    shared = f" {elsewhere} of them are asked by another campaign; tell them there." if elsewhere else ""
     if not left:
         return Standing(enough, left, f"Round {round}: all {answered} results are there. `discover run` goes on.")
-    return Standing(
-        enough,
-        left,
-        f"Round {round}: {answered} of {len(mine)} results are there{share}; it waits for the others{until}. The "
-        f"{noun} to measure are in {file_of(context, round)}. Fill in the values, give `discover tell {name} FILE`, "
-        f"and then the same `discover run` again.{shared}",
-    )
+    noun, name = space_of(config).nouns[1], context.campaign.name
+    share = "" if config.wait_for == 1 else f" (it goes on with {config.wait_for:.0%})"
+    sentences = [f"Round {round}: {answered} of {len(mine)} results are there{share}; it waits for the others{until}."]
+    awaited = sum(row["origin"] == "awaited" and row["state"] == CallState.RESERVED for row in mine)
+    if left > awaited:
+        sentences.append(
+            f"The {noun} to measure are in {file_of(context, round)}. Fill in the values, give `discover tell {name} "
+            "FILE`, and then the same `discover run` again."
+        )
+    sentences += awaited_told(context, awaited)
+    return Standing(enough, left, " ".join(sentences))
+
+
+def awaited_told(context: CampaignContext, awaited: int) -> list[str]:
+    """Return the sentence on results that other campaigns have asked for, none where there are none."""
+    if not awaited:
+        return []
+    names = askers(context.ledger, context.campaign.id)
+    of = f"campaign {' and '.join(names)}" if names else "another campaign"
+    return [
+        f"{awaited} of them {'is' if awaited == 1 else 'are'} asked for by {of}: told there, they are taken over here."
+    ]

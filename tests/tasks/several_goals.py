@@ -20,6 +20,8 @@ OUTPUTS = {
     "near_right": lambda x, y: np.hypot(x - 0.8, y - 0.5),
     "height": lambda x, y: y,
     "right": lambda x, y: x,
+    "peak_left": lambda x, y: np.exp(-12 * ((x - 0.2) ** 2 + (y - 0.5) ** 2)),  # to be large: the front is concave
+    "peak_right": lambda x, y: np.exp(-12 * ((x - 0.8) ** 2 + (y - 0.5) ** 2)),
 }
 """What is measured of a vector, by name."""
 

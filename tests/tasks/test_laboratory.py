@@ -259,11 +259,43 @@ def test_another_campaign_of_the_same_protocol_does_not_ask_again_and_takes_the_
     lab.run()
     rows = asked(lab)
     lab.write_config(name="twin")
-    assert "8 of them are asked by another campaign" in lab.run().message
-    assert asked(lab, "twin") == []
+    assert "8 of them are asked for by campaign lab: told there" in lab.run().message
+    assert "8 of them are asked for by campaign lab" in lab.discover("ask", "twin").message
     tell(lab, rows)
     assert lab.run().exit == DONE
     assert len(pd.read_parquet(lab.home / "campaigns" / "twin" / "round-000" / "measure" / "dataset.parquet")) == 8
+
+
+def test_a_correction_reaches_the_campaigns_that_took_the_answer_over(lab):
+    shared = [{"name": "yield", "oracle": {**OBJECTIVES[0]["oracle"], "protocol": "coupling at 80 C"}}]
+    lab.write_config(objectives=shared, rounds=0)
+    lab.run()
+    rows = asked(lab)
+    tell(lab, rows)
+    lab.run()
+    lab.write_config(name="twin", rounds=1)
+    lab.run()
+    tell(lab, [{**rows[0], "yield": 99}], "--correct")
+    told = {row["id"]: row["value"] for row in json.loads(lab.discover("candidates", "twin", "--format", "json").out)}
+    assert told[rows[0]["id"]] == 99
+    assert "Corrected answers" in lab.discover("status", "twin").out
+
+
+def test_a_campaign_that_is_begun_anew_while_it_waits_asks_itself(lab):
+    lab.run()
+    rows = asked(lab)
+    assert lab.run("--fresh").exit == STOPPED
+    assert asked(lab) == rows
+    assert "8 answers taken" in tell(lab, rows).message
+
+
+def test_what_was_not_asked_for_is_no_answer_to_the_round(lab):
+    lab.run()
+    rows = asked(lab)
+    extra = lab.folder / "extra.csv"
+    extra.write_text(f"smiles,yield\nOCCCCO,12\n{rows[0]['smiles']},3\n{rows[0]['smiles']},4\n")
+    lab.discover("tell", "lab", str(extra), "--unasked", "--replicate")
+    assert "1 of 8 results are there" in lab.run().message
 
 
 def test_values_without_a_protocol_are_the_campaigns_own(lab):

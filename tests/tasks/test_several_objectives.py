@@ -86,7 +86,7 @@ def test_a_budget_that_ends_leaves_no_molecule_half_measured(two):
 
 def test_a_value_that_an_object_does_not_have_is_missing_and_the_others_count(two):
     bench = two(
-        ONE_CALL,
+        [{**one, "tolerated_failure_rate": 1} for one in ONE_CALL],
         answer='{"logp": 1.0, "mass": None if molecule.GetNumHeavyAtoms() % 2 else 2.0}',
     )
     assert bench.run().exit == DONE
@@ -94,6 +94,12 @@ def test_a_value_that_an_object_does_not_have_is_missing_and_the_others_count(tw
     assert len(data) == 8
     assert 0 < data["value[mass]"].isna().sum() < 8
     assert data["value[logp]"].notna().all()
+
+
+def test_values_that_are_mostly_missing_stop_the_campaign(two):
+    told = two(ONE_CALL, answer='{"logp": 1.0, "mass": None}').run()
+    assert told.exit == STOPPED
+    assert "x a value missing" in told.message
 
 
 def test_another_campaign_takes_over_every_value_of_a_call(two):

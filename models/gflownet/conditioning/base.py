@@ -29,3 +29,14 @@ class Conditioning(Component):
     @abstractmethod
     def log_reward(self, values: Tensor, raw: Tensor) -> Tensor:
         """Return the log-rewards (n,) under raw conditions (n, C0), of what the reward gave: (n,), or (n, K)."""
+
+    def in_hindsight(self, values: Tensor, raw: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the raw conditions (n, C0) that n replayed objects are shown, of those that were drawn for them.
+
+        Args:
+            values: what the reward gave of the objects: (n,), or (n, K).
+            raw: conditions drawn (n, C0), as they are shown where nothing else is known of them.
+            generator: source of all randomness.
+        """
+        del values, generator
+        return raw

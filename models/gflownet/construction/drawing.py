@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -51,6 +52,47 @@ def draw_objects(
     return drawn
 
 
+def draw_evenly(
+    bound: Bound[S], policy: Policy[S], n: int, generator: torch.Generator, conditions: Tensor
+) -> tuple[dict[str, tuple[str, S]], Tensor]:
+    """Return up to n distinct objects, as many of each of m conditions, in turn; and the condition (n, C) of each.
+
+    A condition under which too little that is new can be drawn leaves its places to the others.
+
+    Args:
+        bound: the construction.
+        policy: draws the objects.
+        n: how many.
+        generator: source of all randomness.
+        conditions: (m, C) encoded.
+    """
+    drawn: dict[str, tuple[str, S]] = {}
+    row: dict[str, int] = {}
+    m, left = len(conditions), list(range(len(conditions)))
+    batch = max(m, min(256, max(32, n)))
+    idle = 0
+    quota = -(-n // m)
+    while len(drawn) < n and idle < _PATIENCE:
+        before = len(drawn)
+        rows = [left[place % len(left)] for place in range(batch)]
+        terminal = sample_forward(bound.env, policy, batch, generator, condition=conditions[rows]).terminal
+        counts = Counter(row.values())
+        for place, (obj, own) in enumerate(zip(bound.decode(terminal), rows, strict=True)):
+            if obj is None or len(drawn) == n or counts[own] == quota:
+                continue
+            key = bound.space.identity(obj)
+            if key not in drawn:
+                drawn[key] = (obj, terminal[place : place + 1])
+                row[key] = own
+                counts[own] += 1
+        left = [own for own in range(m) if counts[own] < quota]
+        idle = idle + 1 if len(drawn) == before else 0
+        if not left or (idle == _PATIENCE and quota < n):
+            quota, left, idle = n, list(range(m)), 0
+    order = [conditions[row[key]] for key in drawn]
+    return drawn, torch.stack(order) if order else conditions[:0]
+
+
 def log_probabilities(
     trainer: Trainer[S],
     terminal: S,
@@ -61,7 +103,7 @@ def log_probabilities(
 ) -> FloatArray:
     """Estimate log p(x), (n,), of the objects of n terminal states; see `metrics.log_probability`.
 
-    `condition` (1, C) is the encoded condition of all of them, or None.
+    `condition` is the encoded condition of all of them (1, C), or of each (n, C), or None.
     """
     given = None if condition is None else condition.expand(len(terminal), -1)
     return log_probability(trainer.env, trainer.policy, trainer.walk, terminal, generator, draws=draws, condition=given)

@@ -51,7 +51,7 @@ class Case:
     conditioning: Conditioning | None = None
 
     def log_reward(self, values: Tensor) -> Tensor:
-        """Return the log-rewards (n,) under the condition, of what the reward gave (n,)."""
+        """Return the log-rewards (n,) under the condition, of what the reward gave: (n,), or (n, K)."""
         if self.conditioning is None or self.raw is None:
             return values
         return self.conditioning.log_reward(values, self.raw.expand(len(values), -1))
@@ -272,7 +272,7 @@ class HeldOut:
 
     Attributes:
         states: n of them, of different objects.
-        log_reward: (n,) what the reward says of them, before any condition.
+        log_reward: (n,), or (n, K), what the reward says of them, before any condition.
         best: greatest log-reward of the random objects they were chosen from.
     """
 
@@ -380,11 +380,15 @@ class Seen:
     def __len__(self) -> int:
         return len(self._known)
 
+    def knows(self, key: Hashable) -> bool:
+        """Return whether an object was seen, or is passed over."""
+        return key in self._known or key in self._passed_over
+
     def take(self, objects: Sequence[Hashable], log_reward: Sequence[float]) -> None:
         """Remember objects with their log-rewards; None, and what is known, are passed over."""
         new: dict[Hashable, float] = {}
         for key, value in zip(objects, log_reward, strict=True):
-            if key is not None and key not in self._known and key not in self._passed_over:
+            if key is not None and not self.knows(key):
                 new.setdefault(key, value)
         if not new:
             return
@@ -430,10 +434,13 @@ class Seen:
 
     def save(self, path: Path) -> None:
         """Write atomically what was seen in the steps that are over."""
-        state = {"objects": list(self._known), "values": list(self._known.values()), "counts": self._counts}
-        write_sealed(state, path)
+        write_sealed(self.record(), path)
 
-    def restore(self, path: Path, steps: int) -> dict[Hashable, float]:
+    def record(self) -> dict[str, Any]:
+        """Return what is kept on disk."""
+        return {"objects": list(self._known), "values": list(self._known.values()), "counts": self._counts}
+
+    def restore(self, path: Path, steps: int) -> Mapping[Hashable, Any]:
         """Go back to the end of a training step: what was seen later is forgotten. Return what was seen until then.
 
         Raises:

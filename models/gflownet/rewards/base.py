@@ -220,7 +220,8 @@ class RememberedReward:
     def __init__(self, env: Tabulated, reward: Callable[[IndexStates], Judged]) -> None:
         terminal = env.graph.terminal
         log_reward, objects = reward(IndexStates(torch.ones_like(terminal, dtype=torch.bool), terminal))
-        self._log_reward = torch.full((len(env.graph.states),), -torch.inf, dtype=torch.float64)
+        shape = (len(env.graph.states), *log_reward.shape[1:])
+        self._log_reward = torch.full(shape, -torch.inf, dtype=torch.float64)
         self._log_reward[terminal] = log_reward.to("cpu", torch.float64)
         self._objects: list[Hashable] = [None] * len(self._log_reward)
         for place, item in zip(terminal.tolist(), objects, strict=True):
@@ -229,7 +230,9 @@ class RememberedReward:
     def __call__(self, states: IndexStates) -> Judged:
         """Judge terminal states."""
         index = states.index
-        return self._log_reward.to(index.device).take(index), [self._objects[place] for place in index.tolist()]
+        return self._log_reward.to(index.device).index_select(0, index), [
+            self._objects[place] for place in index.tolist()
+        ]
 
 
 def own_states(env: Environment[Any], states: Any) -> Any:

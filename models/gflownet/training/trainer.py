@@ -285,9 +285,9 @@ class Trainer(Generic[S]):
             more, rewards = [*more, *tried], [*rewards, *found]
         if replayed:
             terminal, old = self.replay.sample(replayed, self.generator)
-            given = None if condition is None else condition[fresh:]
+            shown, given = self._in_hindsight(old, raw, condition, slice(fresh, None))
             more.append(sample_backward(self.env, self.walk, terminal, self.generator, condition=given))
-            rewards.append(self._conditioned(old, raw, slice(fresh, None)))
+            rewards.append(self._conditioned(old, shown, slice(None)))
         if options.replay_share:
             self._remember(paths.terminal, values, keys)
         distinct = len(set(keys))
@@ -303,6 +303,15 @@ class Trainer(Generic[S]):
             return None, None
         raw = self.conditioning.draw(n, self.generator)
         return raw, self.conditioning.encode(raw)
+
+    def _in_hindsight(
+        self, values: Tensor, raw: Tensor | None, condition: Tensor | None, rows: slice
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return raw (n, C0) and encoded (n, C) conditions of replayed objects, of which the reward gave `values`."""
+        if self.conditioning is None or raw is None or condition is None:
+            return None, None
+        shown = self.conditioning.in_hindsight(values, raw[rows], self.generator)
+        return shown, condition[rows] if torch.equal(shown, raw[rows]) else self.conditioning.encode(shown)
 
     def _conditioned(self, values: Tensor, raw: Tensor | None, rows: slice) -> Tensor:
         if self.conditioning is None or raw is None:

@@ -305,6 +305,31 @@ def test_measured_molecules_are_rewarded_by_their_standing() -> None:
     assert np.argsort(-found.standing(TWO)).tolist() == [3, 2, 0, 1]
 
 
+# Utilities of several objectives
+
+
+def test_objects_are_predicted_and_counted_once_for_reward_and_utilities() -> None:
+    first, second = ByLength(1.0, 2.0), ByOrder(1.0, 1.0)
+    acquisition = build("acquisition", {"kind": "expected_hypervolume_improvement"})
+    found = AcquisitionReward((first, second), acquisition, [NotLonger(4)], TWO, inverse_temperature=2.0)
+    utilities = found.utilities(TWO)
+    logs = utilities.of(CHAINS)
+    plain = reward_of_two({"kind": "expected_hypervolume_improvement"}, TWO, 2.0)
+    np.testing.assert_array_equal(found(CHAINS)[:4], plain(CHAINS[:4]))
+    np.testing.assert_array_equal(found(CHAINS)[4:], found.floor)
+    np.testing.assert_array_equal(utilities.of(CHAINS[::-1]), logs[::-1])
+    assert first.asked == second.asked == [CHAINS[:4]]
+    assert (found.met, sum(found.refused_by.values())) == (12, 8)
+    np.testing.assert_allclose(logs[4:], np.log(0.1), atol=1e-6)  # refused: as bad as can be in each objective
+
+
+def test_utilities_of_known_objects_come_from_what_was_measured() -> None:
+    found = reward_of_two({"kind": "weighted_sum"}, TWO, 2.0)
+    utilities = found.utilities(TWO[[3, 0]])
+    assert utilities.objectives == 2
+    np.testing.assert_allclose(utilities.known[:, 0], np.log([1.0, 0.1]), atol=1e-6)
+
+
 # Screens
 
 

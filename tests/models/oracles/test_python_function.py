@@ -160,3 +160,63 @@ def test_a_mapping_is_no_list_of_values():
     (measurement,) = oracle("maps").evaluate(["C"], keys=["a"])
     assert measurement.error == "wrong_answer"
     assert "answered a dict for 1 molecules" in measurement.message
+
+
+SEVERAL = """
+import pandas as pd
+
+def dicts(molecules):
+    return [{"a": float(len(smiles)), "b": 1.0, "smiles": smiles} for smiles in molecules]
+
+def dicts_in_another_order(molecules):
+    return dicts(sorted(molecules))
+
+def table(molecules):
+    return pd.DataFrame({"smiles": molecules, "a": [len(smiles) for smiles in molecules], "b": 1.0})
+
+def table_in_another_order(molecules):
+    return table(molecules).sort_values("smiles").reset_index(drop=True)
+
+def columns(molecules):
+    return {"a": [len(smiles) for smiles in molecules], "b": [None for _ in molecules]}
+
+def lacks_one(molecules):
+    return [{"a": 1.0} for _ in molecules]
+"""
+
+
+@pytest.fixture
+def several(tmp_path, monkeypatch):
+    (tmp_path / "several_values.py").write_text(SEVERAL)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def answers(function):
+        oracle = build(
+            "oracle", {"kind": "python", "function": f"several_values:{function}", "outputs": ["a", "b"], "chunk": 3}
+        )
+        return list(oracle.evaluate(["CCO", "C", "CC"], keys=["1", "2", "3"]))
+
+    return answers
+
+
+@pytest.mark.parametrize("function", ["dicts", "table"])
+def test_several_values_are_answered_by_name(several, function):
+    assert [one.outputs for one in several(function)] == [{"a": float(n), "b": 1.0} for n in (3, 1, 2)]
+
+
+def test_a_value_that_an_object_does_not_have_is_none_beside_the_others(several):
+    assert several("columns")[0].outputs == {"a": 3.0, "b": None}
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        ("table_in_another_order", "whose column 'smiles' has the molecules in another order"),
+        ("dicts_in_another_order", "the values of 'C' where those of 'CCO' were expected"),
+        ("lacks_one", "without 'b'"),
+    ],
+)
+def test_values_that_may_be_of_another_molecule_are_refused(several, function, told):
+    measurements = several(function)
+    assert measurements[0].error == "wrong_answer"
+    assert told in measurements[0].message

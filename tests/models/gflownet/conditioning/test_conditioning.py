@@ -30,6 +30,10 @@ def preference(**options):
     return build("conditioning", {"kind": "preference", **options})
 
 
+def focus(**options):
+    return build("conditioning", {"kind": "focus_region", **options})
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_conditioning_encodes_what_it_draws_and_repeats_itself(kind):
     conditioning = build("conditioning", {"kind": kind})
@@ -128,12 +132,115 @@ def test_a_reward_of_zero_is_lifted_to_the_floor():
     ("raw", "message"),
     [
         (torch.tensor([[0.5, 0.6]]), "must sum to one"),
-        (torch.tensor([[0.5, 0.3, 0.2]]), r"has 2 columns \(weights\); got shape \(1, 3\)"),
+        (torch.tensor([[0.5, 0.3, 0.2]]), r"has 2 columns \(one per objective\); got shape \(1, 3\)"),
     ],
 )
 def test_weights_that_are_no_preference_are_refused(raw, message):
     with pytest.raises(ValueError, match=message):
         preference().encode(raw)
+
+
+WEIGHTS = torch.tensor([[0.25, 0.75], [0.5, 0.5], [1.0, 0.0]], dtype=torch.float64)
+REWARDS = torch.tensor([[0.9, 0.4], [0.6, 0.6], [0.3, 0.0]], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("scalarisation", "expected"),
+    [
+        ("weighted_sum", [0.25 * 0.9 + 0.75 * 0.4, 0.6, 0.3]),
+        ("product", [0.9**0.25 * 0.4**0.75, 0.6, 0.3]),
+        ("chebyshev", [0.4, 0.6, 0.3]),
+    ],
+)
+def test_rewards_become_one_by_the_scalarisation(scalarisation, expected):
+    got = preference(scalarisation=scalarisation, beta=2.0).log_reward(REWARDS.log(), WEIGHTS).exp()
+    assert got.tolist() == pytest.approx([value**2 for value in expected])
+
+
+def test_only_chebyshev_prefers_the_middle_of_a_concave_front():
+    front = torch.tensor([[1.0, 0.01], [0.3, 0.3], [0.01, 1.0]], dtype=torch.float64).log()
+    even = torch.full((3, 2), 0.5, dtype=torch.float64)
+    best = {
+        kind: int(preference(scalarisation=kind).log_reward(front, even).argmax())
+        for kind in ("weighted_sum", "chebyshev")
+    }
+    assert best["weighted_sum"] != 1
+    assert best["chebyshev"] == 1
+
+
+@given(
+    front=st.lists(st.floats(0.05, 0.95), min_size=2, max_size=6, unique=True),
+    power=st.floats(0.3, 3.0),
+)
+@settings(deadline=None, max_examples=40)
+def test_every_member_of_a_front_is_the_best_by_chebyshev_under_some_weights(front, power):
+    points = torch.tensor([[x, (1.0 - x) ** power] for x in sorted(front)], dtype=torch.float64)
+    for place, point in enumerate(points):
+        weights = 1.0 / (1.0 - point)
+        raw = (weights / weights.sum()).expand(len(points), -1)
+        rewards = preference(scalarisation="chebyshev").log_reward(points.log(), raw)
+        assert float(rewards[place]) >= float(rewards.max()) - 1e-9
+
+
+def test_an_objective_without_weight_does_not_count_in_a_product():
+    got = preference(scalarisation="product").log_reward(
+        torch.tensor([[0.5, 0.0]], dtype=torch.float64).log(), torch.tensor([[1.0, 0.0]])
+    )
+    assert got.exp().tolist() == pytest.approx([0.5])
+
+
+def test_directions_are_spread_over_the_positive_sphere():
+    drawn = focus(objectives=3).draw(4000, torch.Generator().manual_seed(0))
+    assert bool((drawn >= 0).all())
+    assert drawn.norm(dim=1).tolist() == pytest.approx([1.0] * 4000)
+    # By Archimedes a coordinate of the sphere in three dimensions is uniform.
+    assert kstest(drawn[:, 0].numpy(), "uniform").pvalue > 0.01
+
+
+def test_a_focus_region_rewards_the_sum_inside_its_cone_and_little_outside():
+    conditioning = focus(cosine=0.9, limit=0.1, beta=2.0, outside=-40.0)
+    east = torch.tensor([[1.0, 0.0]] * 4, dtype=torch.float64)
+    slope = math.tan(math.acos(0.9)) - 1e-9
+    rewards = torch.tensor([[0.5, 0.0], [0.5, 0.5 * slope], [0.5, 0.5], [0.0, 0.5]], dtype=torch.float64)
+    got = conditioning.log_reward(rewards.log(), east)
+    assert got[:2].exp().tolist() == pytest.approx([0.25, (0.1 * 0.5 * (1 + slope)) ** 2])
+    assert got[2:].tolist() == [-40.0, -40.0]
+
+
+def test_in_hindsight_a_share_of_the_replayed_asked_for_where_they_lie():
+    conditioning = focus(hindsight=0.5, beta={"low": 1.0, "high": 2.0})
+    raw = conditioning.draw(400, torch.Generator().manual_seed(0))
+    rewards = torch.tensor([[0.3, 0.4]], dtype=torch.float64).expand(400, -1)
+    shown = conditioning.in_hindsight(rewards.log(), raw, torch.Generator().manual_seed(1))
+    own = (shown[:, :2] - torch.tensor([0.6, 0.8], dtype=torch.float64)).abs().amax(1) < 1e-9
+    assert 160 < int(own.sum()) < 240
+    assert torch.equal(shown[~own], raw[~own])
+    assert torch.equal(shown[:, 2], raw[:, 2])
+    nothing = torch.full((400, 2), -torch.inf, dtype=torch.float64)
+    assert torch.equal(conditioning.in_hindsight(nothing, raw, torch.Generator()), raw)
+    assert torch.equal(preference().in_hindsight(rewards.log(), WEIGHTS, torch.Generator()), WEIGHTS)
+
+
+def test_a_direction_that_has_not_length_one_is_refused():
+    with pytest.raises(ValueError, match=r"must be of length one; got lengths up to 1\.414"):
+        focus().encode(torch.tensor([[1.0, 1.0]]))
+
+
+@pytest.mark.parametrize(("k", "n", "m"), [(2, 16, 16), (2, 2, 2), (3, 16, 15), (4, 16, 14), (6, 6, 6)])
+def test_an_even_grid_of_weights_has_the_corners_and_as_many_as_are_asked_for(k, n, m):
+    grid = preference(objectives=k).even(n)
+    assert len(torch.unique(grid, dim=0)) == len(grid) == m
+    assert grid.sum(1).tolist() == pytest.approx([1.0] * m)
+    assert {tuple(row) for row in torch.eye(k).tolist()} <= {tuple(row) for row in grid.tolist()}
+    assert grid.mean(0).tolist() == pytest.approx([1 / k] * k)
+
+
+def test_an_even_grid_is_at_one_beta_the_highest_or_the_one_asked_for():
+    conditioning = focus(beta={"low": 1.0, "high": 5.0})
+    assert conditioning.even(4)[:, 2].tolist() == [5.0] * 4
+    assert conditioning.even(4, beta=2.0)[:, 2].tolist() == [2.0] * 4
+    assert conditioning.middle().tolist() == [pytest.approx([0.5**0.5, 0.5**0.5, 5.0])]
+    assert conditioning.even(4)[:, :2].norm(dim=1).tolist() == pytest.approx([1.0] * 4)
 
 
 @pytest.mark.parametrize("values", [torch.zeros(3), torch.zeros(3, 4)])
@@ -148,6 +255,8 @@ def test_a_reward_without_its_objectives_is_refused(values):
         ({"kind": "inverse_temperature", "low": 2.0, "high": 2.0}, "range of beta is empty"),
         ({"kind": "preference", "beta": -1.0}, "greater than 0"),
         ({"kind": "preference", "objectives": 1}, "greater than or equal to 2"),
+        ({"kind": "preference", "scalarisation": "sum"}, "'weighted_sum', 'product' or 'chebyshev'"),
+        ({"kind": "focus_region", "cosine": 1.0}, "less than 1"),
     ],
 )
 def test_options_out_of_range_are_refused(config, message):
@@ -155,9 +264,10 @@ def test_options_out_of_range_are_refused(config, message):
         build("conditioning", config)
 
 
+@pytest.mark.parametrize("kind", ["preference", "focus_region"])
 @pytest.mark.parametrize("beta", [3.0, {"law": "log_uniform", "low": 1.0, "high": 5.0}])
-def test_a_preference_is_rebuilt_from_its_configuration(beta):
-    conditioning = preference(beta=beta)
+def test_a_trade_off_is_rebuilt_from_its_configuration(kind, beta):
+    conditioning = build("conditioning", {"kind": kind, "beta": beta})
     again = build("conditioning", conditioning.config())
     assert again.config() == conditioning.config()
     assert again.width == conditioning.width
