@@ -1,6 +1,6 @@
 """What cheap measurements beside true ones are worth: Branin at three levels, Forrester at two.
 
-    .venv/bin/python benchmarks/fidelities.py [--seeds 5] [--workers 2] [--markdown benchmarks/results/fidelities.md]
+    .venv/bin/python benchmarks/fidelities.py [--seeds 5] [--first-seed 0] [--markdown benchmarks/results/fidelities.md]
 
 Branin over its true domain, x1 in [-5, 10] and x2 in [0, 15], to be minimised over a grid of 100 x 100 cells. A level s
 has the factor 5.1 / (4 pi^2) - 0.1 (1 - s) before x1^2; s = 0.5, 0.75 and 1 cost 0.01, 0.1 and 1. Each arm begins with
@@ -315,6 +315,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--flow-seeds", type=int, default=3, help="campaigns of each function and way of buying")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS))
@@ -322,7 +323,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     flows = [(name, kind, s) for name in FLOWS for s in range(given.flow_seeds) for kind in ("one_level", "funnel")]
     with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:
-        work = [(arm, seed) for seed in range(given.seeds) for arm in given.arms]
+        work = [(arm, seed) for seed in range(given.first_seed, given.first_seed + given.seeds) for arm in given.arms]
         made = list(track(pool.map(course, work), total=len(work), console=Console(stderr=True)))
         ran = list(track(pool.map(flow, flows), total=len(flows), console=Console(stderr=True)))
     found = sections(made, given.arms) if made else []
