@@ -4,7 +4,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data.goals import Goal, Goals
@@ -139,6 +139,7 @@ def courses(draw):
     return rows
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no reason to fail
 @given(courses())
 def test_the_hypervolume_of_a_campaign_never_falls_and_each_round_is_summarised_as_in_the_whole(rows):
     told = summaries(rows, TWO)
@@ -150,6 +151,7 @@ def test_the_hypervolume_of_a_campaign_never_falls_and_each_round_is_summarised_
         assert (alone.front, alone.best_of, alone.feasible) == (one.front, one.best_of, one.feasible)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no reason to fail
 @given(courses())
 def test_nothing_that_breaks_a_limit_is_the_best_of_anything(rows):
     kept = [one.values for one in rows if one.state == CallState.DONE and one.values["toxicity"] <= 0.8]
