@@ -538,7 +538,7 @@ def _explain(model: type[BaseModel], item: Any, what: str) -> str:
         return f"key {where!r} is missing."
     if item["type"] in _SECTION_TYPES and where:
         section = _section(model, item["loc"])
-        keys = ", ".join(sorted(section.model_fields)) + " and options of that kind" * issubclass(section, _Open)
+        keys = ", ".join(_keys_of(section)) + " and options of that kind" * issubclass(section, _Open)
         return f"{where}: expected a section with keys among {keys} (got {shown(item['input'])})."
     message = plain_message(item)
     return f"{where or what}: {message}" + ("" if item["type"] == "value_error" else f" (got {shown(item['input'])}).")
@@ -551,7 +551,12 @@ def nearest_spelling(word: str, known: Sequence[str]) -> str:
 
 
 def _known_keys(model: Any, loc: Sequence[Any]) -> list[str]:
-    return sorted(name for name, field in _section(model, loc).model_fields.items() if not field.exclude)
+    return _keys_of(_section(model, loc))
+
+
+def _keys_of(section: Any) -> list[str]:
+    """Return the keys that a file may write."""
+    return sorted(name for name, field in section.model_fields.items() if not field.exclude)
 
 
 def _section(model: Any, loc: Sequence[Any]) -> Any:
