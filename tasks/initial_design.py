@@ -252,6 +252,7 @@ def initial_design(config: CampaignConfig, library: Library | StartAndLibrary) -
         started, _ = _start_design(config, library)
         pool = library.beside_the_start()
     labelled = frame[frame["value"].notna()]
+    _refuse_values_of_one(config, len(labelled))
     wanted, nouns = config.data.initial, space_of(config).nouns[1]
     order = np.random.default_rng(derive_seed(config.seed, "initial design")).permutation(len(pool))
     if is_ordered(config):
@@ -283,6 +284,23 @@ def initial_design(config: CampaignConfig, library: Library | StartAndLibrary) -
         blocks = [labelled.assign(source=START), started.assign(source=START), pool.iloc[chosen].assign(source=drawn)]
         return pd.concat([block for block in blocks if len(block)], ignore_index=True)
     return pd.concat([labelled, pool.iloc[chosen]], ignore_index=True)
+
+
+def _refuse_values_of_one(config: CampaignConfig, labelled: int) -> None:
+    """Refuse values that came with the data where the campaign reads several: whose they are is not said, and what
+    else is to be measured of each would be bought unasked.
+
+    Raises:
+        BadInput: there are some.
+    """
+    if labelled and len(config.objectives) > 1:
+        names = " and ".join(one.name for one in config.objectives)
+        raise BadInput(
+            f"The source has values of {labelled} {space_of(config).nouns[1]}, and the campaign has the objectives "
+            f"{names}: values that come with the data are taken for campaigns of one objective only. Leave the option "
+            "`value` of the source out; of a laboratory, `discover tell NAME FILE --unasked` takes them, with a column "
+            "for each."
+        )
 
 
 def _start_design(config: CampaignConfig, library: StartAndLibrary) -> tuple[pd.DataFrame, Counter[str]]:

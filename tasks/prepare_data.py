@@ -85,9 +85,10 @@ def _book(context: CampaignContext, initial: pd.DataFrame) -> None:
     """Put the initial design into the ledger: labels as imported values, the others as candidates to be bought."""
     config, space = context.config, space_of(context.config)
     labelled = initial[initial["value"].notna()]
-    book = book_of(context, config.readings[0].part)
-    book.import_values(0, list(labelled[["id", "object", "value"]].itertuples(index=False, name=None)))
-    rows = [
+    reading = config.readings[0]
+    rows = list(labelled[["id", "object", "value"]].itertuples(index=False, name=None))
+    book_of(context, reading.part).import_values(0, rows, output=reading.output)
+    design = [
         {
             "object_id": row.id,
             "object": row.object,
@@ -98,4 +99,4 @@ def _book(context: CampaignContext, initial: pd.DataFrame) -> None:
         }
         for row in initial.itertuples()
     ]
-    context.ledger.add_candidates(context.campaign.id, 0, rows)
+    context.ledger.add_candidates(context.campaign.id, 0, design)

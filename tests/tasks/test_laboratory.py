@@ -403,3 +403,24 @@ def test_a_value_that_was_withdrawn_does_not_come_back_as_a_repetition(lab):
     refused = tell(lab, rows[:1], "--replicate")
     assert refused.exit == BAD_INPUT
     assert "was told before and corrected since" in refused.message
+
+
+def test_values_that_come_with_the_data_are_known_and_not_asked_for(lab):
+    rows = [f"{smiles},{number}" for number, smiles in enumerate(("CCOCCO", "CCCCN", "CCSCC", "CC(C)Cl", "CC1CC1C"))]
+    lab.write_library(*rows, "CCCO,", "CCOC,", header="smiles,value")
+    lab.write_config(data={"kind": "csv", "path": "library.csv", "value": "value", "initial": 1}, rounds=0)
+    lab.run()
+    (row,) = asked(lab)
+    tell(lab, [row])
+    assert lab.run().exit == DONE
+    assert sorted(dataset(lab, 0)["value"])[:4] == [0, 1, 2, 3]
+    assert len(dataset(lab, 0)) == 6
+
+
+def test_values_of_one_objective_are_refused_where_there_are_several(lab):
+    lab.write_library("CCOCCO,1", "CCCCN,2", "CCCO,", header="smiles,value")
+    objectives = [{"name": name, "oracle": TWO_VALUES, "output": name} for name in ("yield", "purity")]
+    lab.write_config(data={"kind": "csv", "path": "library.csv", "value": "value", "initial": 1}, objectives=objectives)
+    told = lab.run()
+    assert told.exit == BAD_INPUT
+    assert "taken for campaigns of one objective only" in told.message
