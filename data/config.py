@@ -145,6 +145,8 @@ class ObjectiveConfig(_Strict):
     @model_validator(mode="before")
     @classmethod
     def _from_cheap_to_true(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and "levels" in raw:
+            raise ValueError("there is no key `levels`; write `oracle` as a list from cheap to true")
         return from_cheap_to_true(raw)
 
     @model_serializer(mode="wrap")

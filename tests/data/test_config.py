@@ -147,6 +147,8 @@ AFFINITY = {"name": "affinity", "oracle": {"kind": "xtb"}}
         ([{**AFFINITY, "target": 3}], "`target` is of the goal 'target', and the goal is 'maximise'"),
         ([{**AFFINITY, "goal": "target", "target": 3, "at_most": 4}], "at_most beside a target"),
         ([{**AFFINITY, "at_least": 3, "at_most": 2}], "allows values from 3 to 2, which are none"),
+        ([{**AFFINITY, "levels": [{"kind": "xtb"}]}], "write `oracle` as a list from cheap to true"),
+        ([{**AFFINITY, "replicates": 2}, {**AFFINITY, "name": "b"}], "replicates of 1 and 2"),
     ],
 )
 def test_objectives_that_say_nothing_or_two_things_are_refused(objectives: list[dict[str, object]], told: str) -> None:
