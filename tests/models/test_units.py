@@ -23,6 +23,7 @@ SHAPES = {
     "random_forest": {"kind": "random_forest", "members": 30},
     "mlp_ensemble": {"kind": "mlp_ensemble", "steps": 30, "members": 2, "width": 8},
     "gnn_ensemble": {"kind": "gnn_ensemble", "steps": 3, "members": 2, "width": 8},
+    "autoregressive": {"kind": "autoregressive"},
 }
 """Small proxies of every kind that learns one target."""
 
