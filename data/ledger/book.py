@@ -290,20 +290,8 @@ class OracleBook:
     @patient
     def rows(self, round: int | None = None) -> list[JsonDict]:
         """Return the calls in batch order, of one round or of all."""
-        query = (
-            sa.select(oracle_calls, candidates.c.position)
-            .select_from(
-                oracle_calls.outerjoin(
-                    candidates,
-                    sa.and_(
-                        candidates.c.campaign_id == oracle_calls.c.campaign_id,
-                        candidates.c.object_id == oracle_calls.c.object_id,
-                    ),
-                )
-            )
-            .where(self.mine)
-            .order_by(oracle_calls.c.round, candidates.c.position, oracle_calls.c.id)
-        )
+        order = (oracle_calls.c.round, candidates.c.position, oracle_calls.c.id)
+        query = placed_calls().where(self.mine).order_by(*order)
         if round is not None:
             query = query.where(oracle_calls.c.round == round)
         with self.ledger.read() as connection:
@@ -417,6 +405,14 @@ def _is_run(connection: sa.Connection, campaign_id: int) -> bool:
     """Return whether a process runs a campaign that is not provably dead."""
     row = connection.execute(sa.select(locks).where(locks.c.campaign_id == campaign_id)).mappings().first()
     return row is not None and described_owner(dict(row)) is not None
+
+
+def placed_calls() -> sa.Select[Any]:
+    """Return the question for calls with the place of their candidates in the batch."""
+    same = sa.and_(
+        candidates.c.campaign_id == oracle_calls.c.campaign_id, candidates.c.object_id == oracle_calls.c.object_id
+    )
+    return sa.select(oracle_calls, candidates.c.position).select_from(oracle_calls.outerjoin(candidates, same))
 
 
 @dataclass(frozen=True, slots=True)

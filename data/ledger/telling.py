@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from data.ledger.book import OracleBook
+from data.ledger.book import OracleBook, placed_calls
 from data.ledger.campaigns import now
 from data.ledger.engine import clean_text, patient
 from data.ledger.ledger import Ledger
@@ -78,20 +78,8 @@ def enter(ledger: Ledger, campaign_id: int, round: int) -> None:
 @patient
 def calls_of(ledger: Ledger, campaign_id: int) -> list[JsonDict]:
     """Return the calls of a campaign with the place of their candidates, in the order in which they were asked."""
-    query = (
-        sa.select(oracle_calls, candidates.c.position)
-        .select_from(
-            oracle_calls.outerjoin(
-                candidates,
-                sa.and_(
-                    candidates.c.campaign_id == oracle_calls.c.campaign_id,
-                    candidates.c.object_id == oracle_calls.c.object_id,
-                ),
-            )
-        )
-        .where(oracle_calls.c.campaign_id == campaign_id)
-        .order_by(oracle_calls.c.round, candidates.c.position, oracle_calls.c.part, oracle_calls.c.replicate)
-    )
+    order = (oracle_calls.c.round, candidates.c.position, oracle_calls.c.part, oracle_calls.c.replicate)
+    query = placed_calls().where(oracle_calls.c.campaign_id == campaign_id).order_by(*order)
     with ledger.read() as connection:
         return [dict(row) for row in connection.execute(query).mappings()]
 
@@ -166,7 +154,7 @@ def _tell(connection: sa.Connection, book: OracleBook, answer: Told, round: int,
     if all(row[key] == value for key, value in values.items()):
         return
     before, after = json.loads(row["outputs"] or "{}"), json.loads(values["outputs"] or "{}")
-    replaced = row["state"] in ENDED or any(after.get(name, before[name]) != before[name] for name in before)
+    replaced = row["state"] in ENDED or any(name not in after or after[name] != before[name] for name in before)
     _write(connection, dict(row), told, kept=replaced)
     if row["state"] in ENDED:
         # Who shares the answer has the corrected one too.

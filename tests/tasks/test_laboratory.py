@@ -385,6 +385,16 @@ def test_the_yield_today_and_the_purity_tomorrow_are_one_answer(two_values):
     assert list(table["value[purity]"]) == list(range(90, 98))
 
 
+def test_a_value_that_was_told_stays_visible_where_the_measurement_failed_after_all(two_values):
+    rows = asked(two_values)
+    told(two_values, f"id,yield\n{rows[0]['id']},5\n")
+    told(two_values, f"id,failed\n{rows[0]['id']},spilled\n")
+    status = two_values.discover("status", "lab").out
+    assert "Corrected answers" in status
+    assert "yield 5.000" in status
+    assert "spilled" in status
+
+
 def test_a_correction_of_one_value_leaves_the_other(two_values):
     rows = asked(two_values)
     lines = "".join(f"{row['id']},{i},{90 + i}\n" for i, row in enumerate(rows))
