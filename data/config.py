@@ -316,6 +316,9 @@ class CampaignConfig(_Strict):
     """Which objects are bought at which level, where an objective has several. None: `funnel`."""
     rounds: int = Field(default=3, ge=0)
     batch_size: int = Field(default=24, ge=1)
+    remeasure: int = Field(default=0, ge=0)
+    """Most of a batch that is measured already and measured again instead of something new, where measurements have
+    noise: the best so far, and what is far from what its neighbours say."""
     budget: BudgetConfig = BudgetConfig()
     wait_for: float = Field(default=1.0, gt=0, le=1)
     """Share of a round's answers that must be there before the next round begins, where a laboratory gives them."""
@@ -350,12 +353,30 @@ class CampaignConfig(_Strict):
                 "often for each, so give all the same number"
             )
         refuse_levels(self.objectives, self.buying)
+        self._refuse_remeasuring()
         if all(one.goal == "satisfy" for one in self.objectives):
             raise ValueError(
                 f"nothing is to be improved: the goal of {' and '.join(names)} is 'satisfy'; give one objective the "
                 "goal maximise, minimise or target"
             )
         return self
+
+    def _refuse_remeasuring(self) -> None:
+        """Refuse to measure again where nothing new would be bought, or where an objective has levels.
+
+        Raises:
+            ValueError: it is one of these.
+        """
+        if self.remeasure and self.levelled is not None:
+            raise ValueError(
+                f"remeasure: {self.remeasure} beside {self.levelled.name}, which lists several oracles; of levels from "
+                "cheap to true nothing is measured again, so leave `remeasure` out"
+            )
+        if self.remeasure and self.remeasure >= self.batch_size - self.control.size(self.batch_size):
+            raise ValueError(
+                f"remeasure: {self.remeasure} leaves nothing new in a batch of {self.batch_size}, of which "
+                f"{self.control.size(self.batch_size)} are the control arm's; give fewer, or a larger batch"
+            )
 
     @property
     def levelled(self) -> ObjectiveConfig | None:
@@ -376,7 +397,8 @@ class CampaignConfig(_Strict):
     def readings(self) -> Readings:
         """Which answer of which oracle each objective reads."""
         read = {"name", "oracle", "output", "replicates"}
-        return Readings.of([one.model_dump(mode="json", include=read) for one in self.objectives])
+        objectives = [one.model_dump(mode="json", include=read) for one in self.objectives]
+        return Readings.of(objectives, remeasured=bool(self.remeasure))
 
     def identity(self) -> str:
         """Return the sha256 of all that makes this campaign this campaign: everything but `EXTENDABLE`.

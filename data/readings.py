@@ -52,15 +52,19 @@ class Readings(tuple[Reading, ...]):
     """How often each candidate is measured."""
     later: bool
     """Whether answers come later than the questions: a laboratory is among the oracles."""
+    remeasured: bool
+    """Whether what is measured may be measured again in a later round."""
 
-    def __new__(cls, readings: Iterable[Reading], *, replicates: int = 1, later: bool = False) -> Readings:
+    def __new__(
+        cls, readings: Iterable[Reading], *, replicates: int = 1, later: bool = False, remeasured: bool = False
+    ) -> Readings:
         """Make the readings of a campaign."""
         made = super().__new__(cls, readings)
-        made.replicates, made.later = replicates, later
+        made.replicates, made.later, made.remeasured = replicates, later, remeasured
         return made
 
     @classmethod
-    def of(cls, objectives: Sequence[Mapping[str, Any]]) -> Readings:
+    def of(cls, objectives: Sequence[Mapping[str, Any]], *, remeasured: bool = False) -> Readings:
         """Return the readings of objectives as a campaign's configuration has them, JSON-able.
 
         Objectives that write their oracle alike read answers of one oracle. Of oracles from cheap to true the last
@@ -81,7 +85,7 @@ class Readings(tuple[Reading, ...]):
         ]
         replicates = max((int(one.get("replicates") or 1) for one in objectives), default=1)
         later = any(oracle.get("kind") == LABORATORY for listed in oracles for oracle in listed)
-        return cls(found, replicates=replicates, later=later)
+        return cls(found, replicates=replicates, later=later, remeasured=remeasured)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -106,7 +110,7 @@ class Readings(tuple[Reading, ...]):
     def plain(self) -> bool:
         """Whether there is one value for a candidate and no more, so that a row of the ledger tells all."""
         alone = len(self) == 1 and self[0].output is None and not self[0].below
-        return alone and self.replicates == 1 and not self.later
+        return alone and self.replicates == 1 and not self.later and not self.remeasured
 
     def units(self, objectives: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         """Return the units that the configuration names, by objective; empty where it names none."""

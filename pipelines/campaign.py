@@ -29,7 +29,7 @@ from pipelines.following import remembering_the_end
 from pipelines.validation import check_source, checked_config
 from pipelines.zombies import bury_zombies
 from tasks.measure import measure
-from tasks.oracles.booking import books_of
+from tasks.oracles.booking import books_in_use
 from tasks.oracles.lasting import dismiss
 from tasks.prepare_data import prepare_data
 from tasks.propose import propose
@@ -210,7 +210,7 @@ def _check_time(ref: CampaignRef, round: int) -> None:
 
 
 def _retry_failed(context: CampaignContext) -> None:
-    books = books_of(context)
+    books = books_in_use(context)
     for round in range(context.config.rounds + 1):
         if context.finished(round, "measure") is None:
             for book in books:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from data.goals import Goal, Goals
-from data.ledger.by_level import LevelFigures, figures_by_level, purchases_told
+from data.ledger.by_level import PURCHASES_SAID, LevelFigures, figures_by_level, purchases_told
 from data.ledger.campaigns import Campaign, CampaignState, Spent, StageRow
 from data.ledger.health import Finding, Level, findings
 from data.ledger.summary import (
@@ -124,16 +124,11 @@ def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
     show_health(latest_findings(rows, stages, goals), console)
 
 
-LEVELS_TOLD = 3
-"""Most rounds of which it is said what was bought at which level; the last ones."""
-
-
 def show_levels(levels: list[LevelFigures], stages: list[StageRow], workspace: Workspace, console: Terminal) -> None:
-    """Print what was bought at each level from cheap to true, and what went up in the last rounds and why."""
-    if not levels:
-        return
-    console.say("levels  " + "; ".join(one.told() for one in levels))
-    for sentence in purchases_told(stages, workspace.home)[-LEVELS_TOLD:]:
+    """Print what was bought at each level from cheap to true, and what the last rounds bought beside new objects."""
+    if levels:
+        console.say("levels  " + "; ".join(one.told() for one in levels))
+    for sentence in purchases_told(stages, workspace.home)[-PURCHASES_SAID:]:
         console.say(sentence)
 
 

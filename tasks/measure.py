@@ -25,10 +25,11 @@ from models.protocols import Oracle
 from models.proxies.checks import MINIMUM_LABELS
 from tasks.levels import purchases_of, write_levels
 from tasks.oracles.asking import standing_of, write_asked
-from tasks.oracles.booking import books_of
+from tasks.oracles.booking import book_of, books_of
 from tasks.oracles.pool import OraclePool
 from tasks.oracles.undelivered import UndeliveredAnswers, enter_kept_answers
 from tasks.progress import Event, emit
+from tasks.remeasuring import again_of
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
 from tasks.storage import PENDING, REPEATS
 
@@ -89,26 +90,33 @@ class _Asked:
     tolerated: float
 
 
-def _asked(context: CampaignContext) -> list[_Asked]:
+def _asked(context: CampaignContext, again: pd.DataFrame) -> list[_Asked]:
+    """Return the oracles of a round; `again` is what it measures another time, each repetition in a book of its own."""
     config, readings = context.config, context.config.readings
     tolerated = {
         part: min(config.objectives[k].tolerated_failure_rate for k in readings.readers(part))
         for part in readings.parts
     }
-    return [
+    asked = [
         _Asked(oracle_of(config, context.campaign.base, book.part), book, tolerated[book.part])
         for book in books_of(context)
+    ]
+    # A repetition that fails loses nothing, so any share of them may.
+    return asked + [
+        _Asked(oracle_of(config, context.campaign.base, part), book_of(context, part, replicate), 1.0)
+        for part, replicate in sorted(set(zip(again["part"], again["replicate"], strict=True)))
     ]
 
 
 def _measure(context: CampaignContext, folder: Path, round: int, batch: Path) -> dict[str, float]:
-    config, every = context.config, _asked(context)
+    config, again = context.config, again_of(batch)
+    every = _asked(context, again)
     enter_kept_answers(context)
     for asked in every:
         if not asked.book.later:
             asked.book.recover(asked.oracle.semantics)  # type: ignore[arg-type]  # the protocol says str, it is checked
     _stop_in_doubt(context, every)
-    wanted = _wanted(context, every, round, batch)
+    wanted = [*_repetitions(every, again), *_wanted(context, every, round, batch)]
     fitted = reserve(wanted, round, max_calls=config.budget.calls, max_cost=config.budget.cost)
     # People first: they take longest, and a computed value that fails must not keep a batch from them.
     for asked in every:
@@ -122,7 +130,7 @@ def _measure(context: CampaignContext, folder: Path, round: int, batch: Path) ->
             _buy(context, asked, round)
     _stop_in_doubt(context, every)
     if fitted < len(wanted):
-        what = "purchases" if config.levelled else "candidates"
+        what = "purchases" if config.levelled or len(again) else "candidates"
         spent = context.ledger.spent(context.campaign.id)
         raise CampaignStopped(
             CampaignState.BUDGET_EXHAUSTED,
@@ -141,15 +149,26 @@ def _wanted(context: CampaignContext, every: list[_Asked], round: int, batch: Pa
     """Return what the round is to buy, in order: each candidate of each oracle, or what was chosen among levels."""
     ledger, config = context.ledger, context.config
     calls: dict[str, list[tuple[OracleBook, float]]] = {}
-    for asked in every:
+    at_first = [asked for asked in every if asked.book.replicate < config.readings.replicates]
+    for asked in at_first:
         calls.setdefault(asked.book.part, []).append((asked.book, asked.oracle.cost))
     if config.levelled is None:
         rows = ledger.candidates(context.campaign.id, round, round)
-        whole = tuple((asked.book, asked.oracle.cost) for asked in every)
+        whole = tuple((asked.book, asked.oracle.cost) for asked in at_first)
         return [Purchase(row.id, row.object, whole) for row in rows]
     return [
         Purchase(one.object_id, one.object, tuple(call for part in one.parts for call in calls[part]))
         for one in purchases_of(context, round, batch)
+    ]
+
+
+def _repetitions(every: list[_Asked], again: pd.DataFrame) -> list[Purchase]:
+    """Return the purchases of what is measured again, in order."""
+    calls = {(one.book.part, one.book.replicate): (one.book, one.oracle.cost) for one in every}
+    columns = ["id", "object", "part", "replicate"]
+    return [
+        Purchase(str(key), str(obj), (calls[part, replicate],))
+        for key, obj, part, replicate in again[columns].itertuples(index=False, name=None)
     ]
 
 

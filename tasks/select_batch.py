@@ -24,6 +24,7 @@ from models.proxies.pending import believing_pending
 from models.selectors.choice import believing, choose
 from tasks.levels import offer_of, write_purchases
 from tasks.levels import standing_of as level_standing
+from tasks.remeasuring import choose_again, write_again
 from tasks.stages import BadInput, CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.storage import load_proxies, measured_values, pending_of, read_table
 
@@ -39,6 +40,7 @@ def select_batch(ref: CampaignRef, round: int, dataset: StageRef, proxy: StageRe
     predicted is the main objective, in its own unit; of several objectives, or under limits, the column `predicted` has
     JSON of mean and standard deviation of each, by name, in own units. Where an objective has levels from cheap to true
     also what is bought at which (`tasks.levels`), of new candidates and of earlier ones; the batch has the new ones.
+    Where measurements may be repeated, what is measured again is in a table of its own (`tasks.remeasuring`).
     """
     with ref.open() as context:
         stage = run_stage(
@@ -49,6 +51,7 @@ def select_batch(ref: CampaignRef, round: int, dataset: StageRef, proxy: StageRe
             settings=context.settings(
                 *("acquisition", "selector", "control", "batch_size", "objectives"),
                 *(["buying"] if context.config.levelled else []),
+                *(["remeasure"] if context.config.remeasure else []),
             ),
             compute=lambda folder: _select(context, folder, round, dataset, proxy, screened),
         )
@@ -89,6 +92,10 @@ def _select(
     scored, predictions = score(passed)
     if isinstance(acquisition, ConstrainedBound) and (verdict := acquisition.verdict(predictions, about)) is not None:
         raise BadInput(verdict)
+    again, n_new = None, config.batch_size - n_control
+    if config.remeasure:
+        again = choose_again(context, round, dataset.path(context, ""), known, proxy.path(context, ""))
+        n_new -= len(again)
     chosen = choose(
         selector_of(config),
         acquisition,
@@ -97,7 +104,7 @@ def _select(
         scored["object"].tolist(),
         predictions,
         scored["score"].to_numpy(dtype=np.float64),
-        config.batch_size - n_control,
+        n_new,
         space=space,
         seed=context.seed(round, "select_batch"),
     )
@@ -113,7 +120,7 @@ def _select(
             members=members,
             values=values[:, at],
             proxy=load_proxies(proxy.path(context, ""), config)[at],
-            n=config.batch_size - n_control,
+            n=n_new,
             seed=context.seed(round, "buying"),
         )
         choices = buying_of(config).buy(offer)
@@ -124,6 +131,8 @@ def _select(
     control = score(control.reset_index(drop=True))[0].assign(arm=str(Arm.CONTROL))
     if config.levelled is not None:
         told = write_purchases(config, folder, choices, members, control, offer.reached)
+    if again is not None:
+        told = write_again(again, folder)
     batch = _interleave(acquired, control)
     columns = [*PREDICTION_COLUMNS, *(["predicted"] if "predicted" in batch else [])]
     batch[["id", "object", "arm", "source", *columns]].to_parquet(folder / "batch.parquet", index=False)

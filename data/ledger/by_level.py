@@ -15,6 +15,10 @@ PURCHASES_TOLD = "purchases.json"
 """File of the stage that chooses a batch: in a sentence, what is bought at each level and why."""
 
 
+PURCHASES_SAID = 3
+"""Most rounds of which people are told what was bought beside new objects, or at which level; the last ones."""
+
+
 @dataclass(frozen=True, slots=True)
 class LevelFigures:
     """What was bought at a level.

@@ -73,7 +73,8 @@ class Campaign:
     @property
     def readings(self) -> Readings:
         """Which answers each objective reads."""
-        return Readings.of(json.loads(self.stored)["objectives"])
+        stored = json.loads(self.stored)
+        return Readings.of(stored["objectives"], remeasured=bool(stored.get("remeasure")))
 
     @property
     def maximise(self) -> bool:

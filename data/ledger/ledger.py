@@ -364,8 +364,8 @@ class Ledger:
             campaign_id: whose.
             first: round.
             last: round, itself included.
-            as_of: round at whose end the answers are looked at, where answers come later or an object is bought again
-                at another level; None: as they are now.
+            as_of: round at whose end the answers are looked at, where answers come later or an object is bought again;
+                None: as they are now.
         """
         given = {"campaign_id": campaign_id, "first": first, "last": last}
         campaign = self.campaign_by_id(campaign_id)
@@ -376,7 +376,8 @@ class Ledger:
             past = None
             if as_of is not None and campaign.readings.later:
                 past = Past(as_of, connection.execute(sa.text(REVISIONS), {"campaign_id": campaign_id}).all())
-            until = as_of if as_of is not None and campaign.readings.levelled else NO_LAST
+            again = campaign.readings.levelled or campaign.readings.remeasured
+            until = as_of if as_of is not None and again else NO_LAST
             return gathered(rows, campaign.readings, campaign.goals.main.name, past, until)
 
     @patient

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from data.config import digest
 from data.ledger.book import OracleBook
+from data.ledger.telling import calls_of
 from models.oracles.laboratory import answers_later
 from models.parts import oracle_name, oracle_of, parts_of_oracle
 from tasks.stages import CampaignContext
@@ -39,3 +40,13 @@ def books_of(context: CampaignContext) -> list[OracleBook]:
     """Return the campaign's calls to each of its oracles, in the order of the objectives that read them first."""
     readings = context.config.readings
     return [book_of(context, part, replicate) for part in readings.parts for replicate in range(readings.replicates)]
+
+
+def books_in_use(context: CampaignContext) -> list[OracleBook]:
+    """Return the same and, where something was measured again, the books of those repetitions."""
+    books = books_of(context)
+    if not context.config.readings.remeasured:
+        return books
+    numbers = {(row["part"], row["replicate"]) for row in calls_of(context.ledger, context.campaign.id)}
+    further = sorted(numbers - {(book.part, book.replicate) for book in books})
+    return [*books, *(book_of(context, part, replicate) for part, replicate in further)]

@@ -53,6 +53,8 @@ class KeptAnswer:
     message: str
     seconds: float
     outputs: dict[str, float | None] | None = None
+    replicate: int = 0
+    """Which repetition of the measurement, from 0."""
 
     @property
     def measurement(self) -> Measurement:
@@ -242,13 +244,15 @@ def _enter(ledger: Ledger, answers: list[KeptAnswer]) -> tuple[int, int]:
     """Return how many answers are of campaigns of this ledger, and for how many of them a call waited."""
     known = taken = 0
     for campaign in ledger.campaigns():
-        of_oracle: dict[tuple[str, str], dict[str, Measurement]] = {}
+        of_book: dict[tuple[str, str, int], dict[str, Measurement]] = {}
         for answer in answers:
             if answer.is_of(campaign):
                 known += 1
-                of_oracle.setdefault((answer.oracle, answer.identity), {})[answer.object_id] = answer.measurement
-        for (oracle, identity), found in of_oracle.items():
-            taken += patiently(partial(OracleBook(ledger, campaign.id, oracle, "", identity).deliver, found))
+                asked = (answer.oracle, answer.identity, answer.replicate)
+                of_book.setdefault(asked, {})[answer.object_id] = answer.measurement
+        for (oracle, identity, replicate), found in of_book.items():
+            book = OracleBook(ledger, campaign.id, oracle, "", identity, replicate=replicate)
+            taken += patiently(partial(book.deliver, found))
     return known, taken
 
 
@@ -279,6 +283,7 @@ def _line(campaign: Campaign, book: OracleBook, key: str, measurement: Measureme
         clean_text(measurement.message, _LONGEST_MESSAGE),
         float(measurement.seconds),
         None if measurement.outputs is None else dict(measurement.outputs),
+        book.replicate,
     )
     return json.dumps(asdict(kept)).encode() + b"\n"
 

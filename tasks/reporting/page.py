@@ -152,7 +152,7 @@ def candidates_page(
     plots: Mapping[str, str | Path] | None = None,
     findings: Sequence[tuple[str, str]] = (),
     sources: Sequence[Sequence[str]] = (),
-    screened: Sequence[str] = (),
+    said: Sequence[str] = (),
 ) -> str:
     """Return the page as text; the same arguments give the same bytes.
 
@@ -172,7 +172,7 @@ def candidates_page(
         plots: caption -> path of a PNG or SVG file, or the text of an SVG.
         findings: (`good`, `unknown` or `warning`; what was found and what to do) of the campaign's health.
         sources: a row of texts per generator: name, proposed, passed, bought, mean, best, hits, families of hits.
-        screened: sentences on what screens refused, below that table.
+        said: sentences on what was bought and what screens refused, below that table.
 
     Raises:
         ValueError: a plot is neither PNG nor SVG.
@@ -191,7 +191,7 @@ def candidates_page(
         figures=_figures(summary or {}, goals),
         sources=sources,
         measured_of=f" {goals.main.name.replace('_', ' ')}" if several else "",
-        screened=screened,
+        said=said,
         findings=findings,
         plots=[{"caption": caption, "uri": _data_uri(caption, plot)} for caption, plot in (plots or {}).items()],
         columns=_columns(goals, several, facts, space),

@@ -17,7 +17,7 @@ from prefect.cache_policies import NO_CACHE
 
 from data.config import digest
 from data.goals import Goals
-from data.ledger.by_level import figures_by_level, purchases_told
+from data.ledger.by_level import PURCHASES_SAID, LevelFigures, figures_by_level, purchases_told
 from data.ledger.campaigns import Campaign, CampaignState, StageRow
 from data.ledger.health import Finding, findings, worst
 from data.ledger.summary import (
@@ -147,7 +147,7 @@ def _write(
         plots=pictures,
         findings=[(str(f.level), f.message) for f in health],
         sources=[_source_texts(one) for one in sources],
-        screened=screening_told(_stages(context, round)),
+        said=[*_purchases_said(figures), *screening_told(_stages(context, round))],
     )
     (folder / "candidates.html").write_text(page, encoding="utf-8")
     own = set(figures) - set(_heldout(context, round))  # those are metrics of the stage that trained the proxy
@@ -161,10 +161,14 @@ def _by_level(context: CampaignContext, round: int) -> dict[str, Any]:
     """Return what was bought at each level so far, and in sentences why; nothing where no objective has levels."""
     bought = [row for row in context.ledger.bought(context.campaign.id) if row["round"] <= round]
     levels = figures_by_level(bought, context.config.readings)
-    if not levels:
-        return {}
-    told = purchases_told(_stages(context, round), context.workspace.home)
-    return {"levels": [asdict(one) for one in levels], "purchases": told}
+    told = purchases_told(_stages(context, round), context.workspace.home) if levels or context.config.remeasure else []
+    return ({"levels": [asdict(one) for one in levels]} if levels else {}) | ({"purchases": told} if told else {})
+
+
+def _purchases_said(figures: JsonDict) -> list[str]:
+    """Return sentences for the page on what was bought at each level and beside new objects, of the last rounds."""
+    levels = "; ".join(LevelFigures(**one).told() for one in figures.get("levels", ()))
+    return [*([f"Bought so far: {levels}."] if levels else []), *figures.get("purchases", ())[-PURCHASES_SAID:]]
 
 
 def _finding_told(finding: Finding) -> dict[str, str]:
