@@ -100,3 +100,41 @@ def test_the_version_does_not_change_with_cost_or_timeout():
 def test_an_unknown_property_is_refused():
     with pytest.raises(ComponentError, match="electron_affinity"):
         build("oracle", {"kind": "xtb", "property": "electron_afinity"})
+
+
+def test_adiabatic_affinities_rank_as_measured_ones_do():
+    computed = [measurement.value for measurement in measure(list(AFFINITIES), geometry="adiabatic")]
+    assert spearmanr(computed, list(AFFINITIES.values())).statistic >= 0.95
+
+
+@pytest.mark.parametrize("smiles", ["O=C1C=CC(=O)C=C1", "N#CC(C#N)=C(C#N)C#N", "O=[N+]([O-])c1ccccc1"])
+def test_relaxing_lowers_the_energy_of_each_charge_state(smiles):
+    """By one method an anion that relaxes binds its electron more firmly, and a cation is made more easily."""
+    method = "GFN2-xTB"
+    for charged, sign in (("electron_affinity", 1), ("ionization_potential", -1)):
+        vertical, adiabatic = (
+            value(smiles, property=charged, method=method, geometry=geometry) for geometry in ("xtb", "adiabatic")
+        )
+        assert 0 < sign * (adiabatic - vertical) < 1.0
+
+
+def test_a_relaxed_geometry_is_a_minimum_and_the_same_each_time():
+    relaxed = [value("O=C1C=CC(=O)C=C1", geometry="xtb") for _ in range(2)]
+    assert relaxed[0] == relaxed[1]
+    assert relaxed[0] != value("O=C1C=CC(=O)C=C1")
+
+
+def test_the_geometry_is_part_of_what_a_value_is():
+    versions = {
+        build("oracle", {"kind": "xtb", "geometry": geometry}).version
+        for geometry in ("force_field", "xtb", "adiabatic")
+    }
+    assert len(versions) == 3
+    assert (
+        build("oracle", {"kind": "xtb"}).version == build("oracle", {"kind": "xtb", "geometry": "force_field"}).version
+    )
+
+
+def test_what_is_of_one_charge_state_is_not_adiabatic():
+    with pytest.raises(ComponentError, match="write geometry: xtb"):
+        build("oracle", {"kind": "xtb", "property": "gap", "geometry": "adiabatic"})
