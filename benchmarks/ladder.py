@@ -50,17 +50,18 @@ def costs(molecules: int = 60) -> dict[str, float]:
     """Return CPU-seconds of one measurement at each level, the mean of some molecules of the campaign's library."""
     from data.config import load_config
     from models.registry import build
-    from tasks.initial_design import read_library
+    from tasks.initial_design import read_library, source_hashes
 
     config = load_config(ROOT / "campaigns" / "fidelities.yaml")
-    objects = read_library(config, ROOT / "campaigns", {}).frame["object"].tolist()[:molecules]
+    base = ROOT / "campaigns"
+    objects = read_library(config, base, source_hashes(config, base)).frame["object"].tolist()[:molecules]
     told = {}
     for geometry in GEOMETRIES:
         oracle: Any = build("oracle", {"kind": "xtb", "property": "electron_affinity", "geometry": geometry})
         oracle.prepare()
         began = time.process_time()
         for one in objects:
-            oracle.answer([one])
+            list(oracle.evaluate([one], keys=[one]))
         told[geometry] = round((time.process_time() - began) / len(objects), 3)
     return told
 

@@ -118,6 +118,19 @@ class EmbeddingProxy(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """What the functions may truly be at the measured objects, drawn together from the proxies' posteriors.
+
+    Attributes:
+        values: shape `(s, t, K)`, signed, nan where an objective was not measured.
+        noise: of each objective, the standard deviation of the measurement noise inside its predictions.
+    """
+
+    values: FloatArray
+    noise: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Scoring:
     """What a score may know beside the predictions, with t measured objects and K objectives.
 
@@ -141,6 +154,8 @@ class Scoring:
     measured objects, or what a selector believes to be measured."""
     noise: float = 0.0
     """Standard deviation of the measurement noise inside the main objective's prediction, in its unit."""
+    drawn: Drawn | None = None
+    """Draws at the measured objects, where they are wanted and the proxies can draw."""
     cost: FloatArray | None = None
     """Cost of measuring each object, shape `(n,)`, > 0."""
     space: BaseSpace[Any] | None = None

@@ -13,7 +13,7 @@ import numpy as np
 
 from data.goals import Goals
 from data.records import FloatArray, Prediction
-from models.protocols import Acquisition, JointProxy, Proxy, Scoring
+from models.protocols import Acquisition, Drawn, JointProxy, Proxy, Scoring
 from models.registry import Component, ComponentError, OptionsT, build
 from models.spaces.base import BaseSpace
 from models.spaces.usual import usual_space
@@ -55,6 +55,11 @@ class BaseAcquisition(Component[OptionsT]):
     @property
     def uses_predicted_best(self) -> bool:
         """Whether the best predicted mean of the measured objects is to be improved on, not the best measured value."""
+        return False
+
+    @property
+    def uses_draws(self) -> bool:
+        """Whether draws of what the functions may truly be at the measured objects are wanted."""
         return False
 
     def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
@@ -116,6 +121,11 @@ class Wrapper(BaseAcquisition):
     def uses_predicted_best(self) -> bool:
         """Whether the wrapped one does."""
         return wants_predicted_best(self.inner)
+
+    @property
+    def uses_draws(self) -> bool:
+        """Whether the wrapped one does."""
+        return wants_draws(self.inner)
 
     def towards(self, goals: Goals) -> Self:
         """Return the same acquisition, its own options and those of the wrapped one being read by the goals."""
@@ -196,6 +206,11 @@ def wants_predicted_best(acquisition: Acquisition) -> bool:
     return bool(getattr(acquisition, "uses_predicted_best", False))
 
 
+def wants_draws(acquisition: Acquisition) -> bool:
+    """Return whether the acquisition, or the one that it wraps, looks at draws at the measured objects."""
+    return bool(getattr(acquisition, "uses_draws", False))
+
+
 def heeds_limits(acquisition: Acquisition) -> bool:
     """Return whether the acquisition, or the one that it wraps, heeds the limits of objectives itself."""
     return bool(getattr(acquisition, "heeds_limits", False))
@@ -245,12 +260,38 @@ def about_round(
         improved=goals.improved if 0 in goals.signs else (),
         space=space,
     )
+    if wants_draws(acquisition):
+        about = replace(about, drawn=_drawn(proxies, objects, about.measured, seed))
     if not wants_predicted_best(acquisition):
         return about
     main = proxies[about.main]
     believed = main.predict(objects).mean[about.feasible & ~np.isnan(about.measured[:, about.main])]
     best = float(believed.max()) if len(believed) else None
     return replace(about, predicted_best=best, noise=noise_of(main, objects))
+
+
+DRAWS = 32
+"""Draws at the measured objects; the mean of 32 fronts is near that of many (Daulton et al. take 128 and fewer)."""
+
+
+def _drawn(proxies: tuple[Proxy, ...], objects: Sequence[str], measured: FloatArray, seed: int) -> Drawn | None:
+    """Return draws at the t measured objects, None where a proxy cannot draw."""
+    values = np.full((DRAWS, *measured.shape), np.nan)
+    for k, proxy in enumerate(proxies):
+        if not isinstance(proxy, JointProxy):
+            return None
+        own = np.flatnonzero(~np.isnan(measured[:, k]))
+        if len(own):
+            mean, covariance = proxy.joint([objects[int(i)] for i in own])
+            normal = np.random.default_rng([seed, k]).standard_normal((DRAWS, len(own)))
+            values[:, own, k] = mean + normal @ _root(np.asarray(covariance)).T
+    return Drawn(values, tuple(noise_of(proxy, objects) for proxy in proxies))
+
+
+def _root(covariance: FloatArray) -> FloatArray:
+    """Return a matrix whose product with its transpose is a covariance `(t, t)` that is definite but for rounding."""
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray(vectors * np.sqrt(values.clip(0.0)))
 
 
 def noise_of(proxy: Proxy, objects: Sequence[str]) -> float:

@@ -53,13 +53,22 @@ class ExpectedHypervolumeImprovement(BaseAcquisition):
         Raises:
             ValueError: the reference point has another length, or there is neither one nor a measured value.
         """
+        k = len(predicted)
+        return self.improvement(predicted, feasible_whole(about, k), self.reference_of(measured_whole(about, k), k))
+
+    @staticmethod
+    def improvement(predicted: tuple[Prediction, ...], values: FloatArray, reference: FloatArray) -> FloatArray:
+        """Return `(n,)` scores over the front of values `(t, K)`, above a reference point `(K,)`."""
         mean, std = stacked(predicted)
-        k = mean.shape[1]
-        reference = self._reference(measured_whole(about, k), k)
-        low, high = _boxes(feasible_whole(about, k).tobytes(), reference.tobytes(), k)
+        low, high = _boxes(values.tobytes(), reference.tobytes(), mean.shape[1])
         return log_improvement(mean, std, low, high)
 
-    def _reference(self, measured: FloatArray, k: int) -> FloatArray:
+    def reference_of(self, measured: FloatArray, k: int) -> FloatArray:
+        """Return the signed reference point `(k,)`: the option's, or below measured values `(t, k)`.
+
+        Raises:
+            ValueError: the option has another length, or there is neither it nor a measured value.
+        """
         point = self.options.reference_point
         if point:
             if len(point) != k:
@@ -71,7 +80,7 @@ class ExpectedHypervolumeImprovement(BaseAcquisition):
         return np.asarray(low - 0.1 * np.where(high > low, high - low, 1.0))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _boxes(measured: bytes, reference: bytes, k: int) -> tuple[FloatArray, FloatArray]:
     values = np.frombuffer(measured, dtype=np.float64).reshape(-1, k)
     return undominated_boxes(values[undominated(values)], np.frombuffer(reference, dtype=np.float64))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from data.records import FloatArray, Prediction
-from models.protocols import Acquisition, BoolArray, Scoring
+from models.protocols import Acquisition, BoolArray, Drawn, Scoring
 from models.proxies.target import Target
 
 _SURE = 1e-12
@@ -47,19 +47,30 @@ def feasible_whole(about: Scoring, k: int) -> FloatArray:
     Raises:
         ValueError: the values are of another number of objectives.
     """
+    rows = feasible_rows(about, k)
+    return about.measured[rows] if len(rows) else np.zeros((0, k))
+
+
+def feasible_rows(about: Scoring, k: int) -> BoolArray:
+    """Return which measured objects keep to all limits and have all k values, shape `(t,)`.
+
+    Raises:
+        ValueError: the values are of another number of objectives.
+    """
     rows = whole(about, k)
-    return about.measured[rows & about.feasible] if len(rows) else np.zeros((0, k))
+    return rows & about.feasible if len(rows) else rows
 
 
 def narrowed(about: Scoring) -> Scoring:
     """Return what is known of the objectives to improve alone; that limits are kept to is remembered in `allowed`."""
     if not about.improved and not about.limits:
         return about
-    measured = about.measured
+    measured, drawn = about.measured, about.drawn
     if about.improved:
         columns = list(about.improved)
         measured = measured[:, columns] if len(measured) else np.zeros((0, len(columns)))
-    return replace(about, measured=measured, limits=(), improved=(), allowed=about.feasible)
+        drawn = None if drawn is None else Drawn(drawn.values[:, :, columns], tuple(drawn.noise[k] for k in columns))
+    return replace(about, measured=measured, drawn=drawn, limits=(), improved=(), allowed=about.feasible)
 
 
 def certain_scores(acquisition: Acquisition, about: Scoring, objects: Sequence[str] = ()) -> FloatArray:

@@ -14,6 +14,7 @@ from models.featurisers.base import featuriser_of
 from models.protocols import (
     Acquisition,
     Array,
+    Drawn,
     EmbeddingProxy,
     Joint,
     JointProxy,
@@ -162,4 +163,8 @@ def believing(about: Scoring, believed: FloatArray) -> Scoring:
         best = max(best, extra.best)
     measured = np.vstack([about.measured, believed]) if len(about.measured) else believed
     allowed = None if about.allowed is None else np.append(about.allowed, np.ones(len(believed), dtype=bool))
-    return replace(about, measured=measured, allowed=allowed, predicted_best=best)
+    drawn = about.drawn
+    if drawn is not None:  # what is believed is believed for certain
+        known = np.broadcast_to(believed, (len(drawn.values), *believed.shape))
+        drawn = Drawn(np.concatenate([drawn.values, known], axis=1), drawn.noise)
+    return replace(about, measured=measured, allowed=allowed, predicted_best=best, drawn=drawn)
