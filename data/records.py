@@ -233,6 +233,19 @@ class ArmFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Gain:
+    """How much better what the acquisition arm bought is than the control arm, on average; a gain is positive."""
+
+    mean: float
+    """In the unit of the main objective."""
+    half: float | None
+    """Half of the 95 % interval, by Welch's t; None where an arm has a single value."""
+    acquisition: int
+    control: int
+    """Values that were compared."""
+
+
+@dataclass(frozen=True, slots=True)
 class ArmVolumes:
     """What hypervolume the purchases of both arms add to that of the initial design, by equally many calls."""
 

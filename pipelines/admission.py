@@ -36,8 +36,10 @@ PREFECT_PAGE = _HEAD + (
     b'{ localStorage.setItem("prefect-password", btoa(secret)); '
     b'location.replace(to === "deployments" ? "/deployments" : "/runs"); }\n</script>\n'
 )
+# MLflow opens a panel for a chat, which this server has not, over a third of the first page.
 MLFLOW_PAGE = _HEAD + (
     b'fetch(location.pathname, {method: "POST", body: secret}).then(answer => {\n'
+    b'  localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");\n'
     b'  if (answer.ok) location.replace("/#" + to);\n'
     b'  else told.textContent = "This link is not of this server; copy the one that `discover ui` prints now.";\n'
     b"});\n</script>\n"

@@ -33,6 +33,7 @@ from tasks.oracles.booking import books_in_use
 from tasks.oracles.lasting import dismiss
 from tasks.prepare_data import prepare_data
 from tasks.propose import propose
+from tasks.reporting.live import LiveView
 from tasks.reporting.report import final_report, report
 from tasks.screen import screen
 from tasks.select_batch import select_batch
@@ -124,7 +125,8 @@ def run_campaign(
         if retry_failed:
             _retry_failed(context)
         try:
-            run_rounds(ref, config.rounds, call)
+            with LiveView(ref):
+                run_rounds(ref, config.rounds, call)
         except CampaignStopped as stopped:
             outcome = Outcome(begun, stopped.state, stopped.message)
         except (KeyboardInterrupt, SystemExit, TerminationSignal):  # Prefect has a signal of its own for SIGTERM

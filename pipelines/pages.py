@@ -106,7 +106,8 @@ def _serve(workspace: Workspace, tell: Callable[[str], None], stack: ExitStack) 
     for page in sorted(workspace.home.glob("campaigns/*/report/mlflow.txt")):
         link = f"{address.rstrip('/')}{_page(page)}"
         tell(f"{page.parent.parent.name}: {link}")
-        runs.append(f"runs of {page.parent.parent.name}: {link.partition('/runs/')[0]}/runs?{MODELS}")
+        view = _page(page.with_name("mlflow-runs.txt")) or f"{_page(page).partition('/runs/')[0]}/runs?{MODELS}"
+        runs.append(f"runs of {page.parent.parent.name}: {address.rstrip('/')}{view}")
     for line in runs:
         tell(line)
     names = " and ".join(name for name in own if not (name == "mlflow" and mlflow))

@@ -15,15 +15,15 @@ from tasks.storage import load_proxy
 
 
 class ProxyModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow is untyped
-    """SMILES in, predicted mean and standard deviation out, in the unit of the target."""
+    """Objects in, as SMILES or the texts of their space; predicted mean and standard deviation out, in own units."""
 
     def load_context(self, context: Any) -> None:
         """Rebuild the proxy from the artifact folder."""
         self.proxy = load_proxy(Path(context.artifacts["proxy"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Predict a frame with a column `smiles`; returns columns `mean` and `std`."""
-        prediction = self.proxy.predict(model_input["smiles"].tolist())
+        """Predict a frame with one column of objects; returns columns `mean` and `std`."""
+        prediction = self.proxy.predict(model_input.iloc[:, 0].tolist())
         return pd.DataFrame({"mean": prediction.mean, "std": prediction.std})
 
 

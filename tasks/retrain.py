@@ -29,6 +29,7 @@ from models.proxies.evaluation import metrics
 from models.registry import build
 from models.spaces.base import BaseSpace
 from tasks.oracles.booking import book_of
+from tasks.reporting.registering import register
 from tasks.stages import BadInput, CampaignContext, CampaignRef
 from tasks.storage import load_proxy, read_json, with_objects, write_json
 from tasks.tracking import Tracker, required
@@ -113,7 +114,8 @@ def promote(ref: CampaignRef, comparison: JsonDict) -> JsonDict:
             run_name="retrain",
             tags={"discovery.what": "retrain", "discovery.challenger": comparison["challenger"]},
         ).info.run_id
-        version = tracker.proxy_version(run, folder, read_json(folder / "training.json"))
+        place = context.goals.index(context.goals.main)
+        version = register(context, tracker, run, folder, place, "on every measurement, by `discover retrain`")
         if comparison["promote"]:
             tracker.promote(version)
         result = {**comparison, "version": version}

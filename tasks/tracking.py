@@ -25,7 +25,7 @@ import mlflow
 import sqlalchemy as sa
 import yaml
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, LifecycleStage, LoggedModelStatus, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, LoggedModelStatus, Metric, Param, RunTag
 from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, Schema
 
@@ -40,9 +40,14 @@ from tasks.workspace import Workspace
 log = logging.getLogger("discover.tracking")
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
-CAMPAIGN_TAG = "discovery.campaign"
-ROUND_TAG = "discovery.round"
-PUBLISHED_TAG = "discovery.published"
+CAMPAIGN_TAG = "mlflow.discovery.campaign"
+ROUND_TAG = "mlflow.discovery.round"
+PUBLISHED_TAG = "mlflow.discovery.published"
+"""Tags of this beginning MLflow does not show: people see few, and short ones."""
+EARLIER = {CAMPAIGN_TAG: "discovery.campaign", ROUND_TAG: "discovery.round"}
+"""What they were called before; runs of then are found."""
+VIEW = "discover"
+"""Name of the view of an experiment that shows the columns that matter."""
 KEY_TAG = "discovery.proxy_key"
 SAMPLER_TAG = "discovery.sampler"
 SEED_TAG = "discovery.seed"
@@ -125,6 +130,10 @@ class Runs(ABC):
         run = self.client.create_run(self.experiment(), tags={**tags, **nested}, run_name=name)
         return str(run.info.run_id)
 
+    def view(self) -> str:
+        """Return the page of the experiment's runs, relative to the address of MLflow's user interface."""
+        return f"/#/experiments/{self.experiment()}/runs?viewStateShareKey={VIEW}&workflowType=machine_learning"
+
     def published(self, run_id: str) -> str | None:
         """Return the digest under which a run was completely published, or None."""
         tag: str | None = self.client.get_run(run_id).data.tags.get(PUBLISHED_TAG)
@@ -166,8 +175,8 @@ class Runs(ABC):
         """Set tags."""
         self.client.log_batch(run_id, tags=[RunTag(_ODD.sub("_", key), masked(value)) for key, value in values.items()])
 
-    def dataset(self, run_id: str, name: str, sha256: str, path: Path, rows: int) -> None:
-        """Show which data a run used."""
+    def dataset(self, run_id: str, name: str, sha256: str, path: Path, rows: int, use: str) -> None:
+        """Show which data a run used; `use` is a word for what."""
         data = Dataset(
             name,
             sha256[:36],
@@ -175,7 +184,32 @@ class Runs(ABC):
             json.dumps({"uri": _relative(path, self.workspace)}),
             profile=json.dumps({"num_rows": rows}),
         )
-        self.client.log_inputs(run_id, datasets=[DatasetInput(data)])
+        self.client.log_inputs(run_id, datasets=[DatasetInput(data, [InputTag("mlflow.data.context", use)])])
+
+    def text(self, run_id: str, content: str, path: str) -> None:
+        """Have a text among the run's artifacts."""
+        self.client.log_text(run_id, content, path)
+
+    def status(self, run_id: str, status: str) -> None:
+        """Show a run as RUNNING, FINISHED, FAILED or KILLED."""
+        if status == "RUNNING":
+            self.client.update_run(run_id, status)
+        else:
+            self.client.set_terminated(run_id, status)
+
+    def describe(self, note: str, columns: Sequence[str]) -> None:
+        """Describe the experiment, and name the columns that its table of runs shows in the view `VIEW`."""
+        experiment = self.client.get_experiment(self.experiment())
+        view = {
+            "searchFilter": "", "orderByKey": "attributes.start_time", "orderByAsc": False, "startTime": "ALL",
+            "lifecycleFilter": "Active", "datasetsFilter": [], "modelVersionFilter": "All Runs",
+            "selectedColumns": list(columns), "runsExpanded": {}, "runsPinned": [], "runsHidden": [],
+            "viewMaximized": True, "runListHidden": False,
+        }  # fmt: skip
+        wanted = {"mlflow.note.content": note, f"mlflow.sharedViewState.{VIEW}": json.dumps(view)}
+        for key, value in wanted.items():
+            if experiment.tags.get(key) != value:
+                self.client.set_experiment_tag(experiment.experiment_id, key, value)
 
     def artifacts(self, run_id: str, folder: Path, path: str) -> None:
         """Have the files of a folder among the run's artifacts: the same files where we keep both, else copies."""
@@ -216,7 +250,8 @@ class Tracker(Runs):
 
     def find_run(self, round: int | None) -> str | None:
         """Return the id of the campaign's run (None) or of a round's, or None if MLflow has none."""
-        return self.found(self._tags(round))
+        tags = self._tags(round)
+        return self.found(tags) or self.found({EARLIER[key]: value for key, value in tags.items()})
 
     def run(self, round: int | None = None) -> str:
         """Return the id of the campaign's run (None) or of a round's, nested in it; made if need be."""
@@ -230,7 +265,18 @@ class Tracker(Runs):
     def _tags(self, round: int | None) -> dict[str, str]:
         return {CAMPAIGN_TAG: self.identity, ROUND_TAG: "campaign" if round is None else str(round)}
 
-    def proxy_version(self, run_id: str, folder: Path, training: Mapping[str, Any], objective: str = "") -> str:
+    def proxy_version(
+        self,
+        run_id: str,
+        folder: Path,
+        training: Mapping[str, Any],
+        *,
+        metrics: Mapping[str, float],
+        note: str,
+        column: str,
+        example: Sequence[str],
+        objective: str = "",
+    ) -> str:
         """Log a trained proxy as a model of the run and register it; return its version.
 
         A proxy that is registered already (by the key of its training) is not registered again.
@@ -239,6 +285,10 @@ class Tracker(Runs):
             run_id: of the run.
             folder: of the proxy.
             training: what is told of its training.
+            metrics: of the model, by the names that the run has.
+            note: description of the version.
+            column: of the objects in what the model is asked.
+            example: some of them.
             objective: that it predicts, where that is not the campaign's main one: such have a model of their own.
         """
         registered = self.model_of(objective)
@@ -266,11 +316,12 @@ class Tracker(Runs):
                 python_model=str(Path(__file__).with_name("proxy_model.py")),
                 artifacts={"proxy": str(folder)},
                 signature=ModelSignature(
-                    inputs=Schema([ColSpec("string", "smiles")]),
+                    inputs=Schema([ColSpec("string", column)]),
                     outputs=Schema([ColSpec("double", "mean"), ColSpec("double", "std")]),
                 ),
                 pip_requirements=["discovery-flows"],
             )
+            _give_example(target, column, example)
             _without_places(target / "MLmodel")
             for file in target.rglob("*"):  # copies have the modes of what was copied
                 tighten(file)
@@ -280,19 +331,19 @@ class Tracker(Runs):
             share_folder(folder, place / "artifacts" / folder.name)
         self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
         now = int(time.time() * 1000)
-        of = f"{_word(objective)}/" if objective else ""
-        metrics = [
-            Metric(f"{of}{split}_{name}", float(value), now, 0, model_id=model.model_id)
-            for split in ("heldout", "heldout_raw", "random")
-            for name, value in training[split].items()
+        told = [
+            Metric(_ODD.sub("_", name), float(value), now, 0, model_id=model.model_id)
+            for name, value in metrics.items()
+            if math.isfinite(value)
         ]
-        self.client.log_batch(run_id, metrics=metrics)  # one by one they took half of a short round
+        self.client.log_batch(run_id, metrics=told)  # one by one they took half of a short round
         version = self.client.create_model_version(
             registered,
             source=f"models:/{model.model_id}",
             run_id=run_id,
             tags={KEY_TAG: training["key"], "n": str(training["n"]), "data_sha256": training["data_sha256"]},
             model_id=model.model_id,
+            description=masked(note),
         )
         return str(version.version)
 
@@ -361,13 +412,6 @@ class SamplerTracker(Runs):
         self.client.set_tag(run, "mlflow.parentRunId", self.run())
         return run
 
-    def status(self, run_id: str, status: str) -> None:
-        """Show a run as RUNNING, FINISHED, FAILED or KILLED."""
-        if status == "RUNNING":
-            self.client.update_run(run_id, status)
-        else:
-            self.client.set_terminated(run_id, status)
-
     def page(self, run_id: str) -> str:
         """Return the page of a run, relative to the address of MLflow's user interface."""
         return f"/#/experiments/{self.experiment()}/runs/{run_id}?workflowType=machine_learning"
@@ -413,6 +457,18 @@ def _point_process_at(uri: str) -> None:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
     else:
         os.environ["MLFLOW_TRACKING_URI"] = before
+
+
+def _give_example(model: Path, column: str, example: Sequence[str]) -> None:
+    """Put an example of what the model is asked beside it, as MLflow does, but without asking the model."""
+    content = {"columns": [column], "data": [[one] for one in example]}
+    (model / "input_example.json").write_text(json.dumps(content))
+    description = model / "MLmodel"
+    told = yaml.safe_load(description.read_text())
+    told["saved_input_example_info"] = {
+        "artifact_path": "input_example.json", "type": "dataframe", "pandas_orient": "split",
+    }  # fmt: skip
+    description.write_text(yaml.safe_dump(told, sort_keys=False))
 
 
 def _without_places(description: Path) -> None:

@@ -17,6 +17,7 @@ from data.records import (
     ArmVolumes,
     CallState,
     CandidateRow,
+    Gain,
     RoundSummary,
     SourceFigures,
     Standing,
@@ -213,6 +214,32 @@ def arm_figures(rows: Sequence[CandidateRow], arm: Arm, goals: Goals) -> ArmFigu
         return ArmFigures(1, mean, None)
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
     return ArmFigures(n, mean, student(n - 1) * deviation / math.sqrt(n))
+
+
+def gain_over_control(rows: Sequence[CandidateRow], goals: Goals) -> Gain | None:
+    """Return the gain of all rounds over the control arm, None where one of the arms has nothing to compare.
+
+    Values of a target are compared by their distance from it; what breaks a limit is left out.
+    """
+    main = goals.main
+    groups = [
+        [main.signed(value) for value in _values(_of_arm(rows, arm), goals)] for arm in (Arm.ACQUISITION, Arm.CONTROL)
+    ]
+    if not all(groups):
+        return None
+    means = [math.fsum(group) / len(group) for group in groups]
+    gain, sizes = means[0] - means[1], [len(group) for group in groups]
+    if min(sizes) < 2:
+        return Gain(gain, None, *sizes)
+    parts = [
+        math.fsum((value - mean) ** 2 for value in group) / (len(group) - 1) / len(group)
+        for group, mean in zip(groups, means, strict=True)
+    ]
+    if not sum(parts):
+        return Gain(gain, 0.0, *sizes)
+    # Welch and Satterthwaite's degrees of freedom, rounded down: the interval is then the wider one.
+    freedom = sum(parts) ** 2 / sum(part**2 / (n - 1) for part, n in zip(parts, sizes, strict=True))
+    return Gain(gain, student(max(1, int(freedom))) * math.sqrt(sum(parts)), *sizes)
 
 
 def feasible_share(rows: Iterable[CandidateRow], goals: Goals) -> float | None:

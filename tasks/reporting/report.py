@@ -6,7 +6,6 @@ without harm and is made up for the next time.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,42 +14,32 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.config import digest
-from data.goals import Goals
 from data.ledger.by_level import PURCHASES_SAID, LevelFigures, figures_by_level, purchases_told
-from data.ledger.campaigns import Campaign, CampaignState, StageRow
-from data.ledger.health import Finding, findings, worst
+from data.ledger.health import Finding
 from data.ledger.summary import (
-    IMPORTED,
-    by_round,
     by_source,
-    is_call,
     repeated,
     screening_told,
-    summaries,
     summarise,
-    volumes_told,
 )
-from data.masking import masked
 from data.records import Arm, CallState, CandidateRow, JsonDict, RoundSummary, SourceFigures
 from data.tables.remarks import REFUSED, reading_told
 from data.tables.spreadsheets import safe_text, write_csv
-from data.wording import figure, shown_unit
+from data.wording import figure
 from models.parts import space_of
 from models.spaces.columns import COMPOUND, TEXT, columns_of, exported, with_compounds
 from tasks.reporting.figures import round_figures
 from tasks.reporting.objectives import cells_of, columns_with, front_of, goals_with_units
 from tasks.reporting.page import candidates_page
+from tasks.reporting.publishing import health_of, of_several, publish_campaign, publish_round, stages_until
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
-from tasks.storage import read_json, read_table, write_json
+from tasks.storage import write_json
 from tasks.tracking import Tracker, attempt
 
 _COLUMNS = [
     "rank", "id", TEXT, "value", "unit", "round", "arm", "source",
     "predicted_mean", "predicted_std", "score", "novelty", "state", "error", "message", COMPOUND, "same_compound",
 ]  # fmt: skip
-NOTE = 2
-"""Version of the description: a newer one is published over an older."""
 SHOWN, SHOWN_BETWEEN = 300, 50
 """Most candidates on a page, and on that of a round without figures: pages were most of what a campaign kept."""
 ALL_DRAWN, EACH_DRAWN = 5, 10
@@ -80,7 +69,7 @@ def report(
         tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
         if tracker is not None:
             attempt(
-                f"publishing round {round}", lambda: _publish_round(context, tracker, stage, dataset, proxy, generator)
+                f"publishing round {round}", lambda: publish_round(context, tracker, stage, dataset, proxy, generator)
             )
         return stage
 
@@ -98,7 +87,7 @@ def final_report(ref: CampaignRef) -> str:
         write_json(folder / "candidates.json", _exported(context, table, ranked=False))
         tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
         if tracker is not None:
-            attempt("publishing the campaign", lambda: _publish_campaign(context, tracker, folder, read))
+            attempt("publishing the campaign", lambda: publish_campaign(context, tracker, folder, read))
         return str(folder)
 
 
@@ -131,8 +120,8 @@ def _write(
     write_csv(told.rename(columns=safe_text), folder / "candidates.csv")  # names of objectives are people's texts too
     figures = _figures(context, rows, summary)
     family = space_of(context.config).family
-    sources = by_source(rows, _stages(context, round), goals, family=family)
-    health = _health(context, rows, round)
+    sources = by_source(rows, stages_until(context, round), goals, family=family)
+    health = health_of(context, rows, round)
     figures |= _by_level(context, round)
     figures |= {"health": [_finding_told(finding) for finding in health]}
     write_json(folder / "summary.json", figures | {"by_source": [asdict(one) for one in sources]})
@@ -147,7 +136,7 @@ def _write(
         plots=pictures,
         findings=[(str(f.level), f.message) for f in health],
         sources=[_source_texts(one) for one in sources],
-        said=[*_purchases_said(figures), *screening_told(_stages(context, round))],
+        said=[*_purchases_said(figures), *screening_told(stages_until(context, round))],
     )
     (folder / "candidates.html").write_text(page, encoding="utf-8")
     own = set(figures) - set(_heldout(context, round))  # those are metrics of the stage that trained the proxy
@@ -161,7 +150,11 @@ def _by_level(context: CampaignContext, round: int) -> dict[str, Any]:
     """Return what was bought at each level so far, and in sentences why; nothing where no objective has levels."""
     bought = [row for row in context.ledger.bought(context.campaign.id) if row["round"] <= round]
     levels = figures_by_level(bought, context.config.readings)
-    told = purchases_told(_stages(context, round), context.workspace.home) if levels or context.config.remeasure else []
+    told = (
+        purchases_told(stages_until(context, round), context.workspace.home)
+        if levels or context.config.remeasure
+        else []
+    )
     return ({"levels": [asdict(one) for one in levels]} if levels else {}) | ({"purchases": told} if told else {})
 
 
@@ -216,36 +209,10 @@ def _figures(context: CampaignContext, rows: list[CandidateRow], summary: RoundS
         "budget": context.config.budget.calls,
         "failed": sum(row.state == CallState.FAILED for row in rows),
         "rounds": summary.round,
-        **_of_several(summary),
+        **of_several(summary),
         **{f"noise/{one.objective}": one.deviation for one in repeated(rows, goals)},
         **_heldout(context, summary.round),
     }
-
-
-def _of_several(summary: RoundSummary) -> dict[str, Any]:
-    """Return what there is besides of limits and of several objectives: names of metrics and of the page's figures."""
-    volumes = summary.volumes
-    found = {
-        "feasible": summary.feasible,
-        "acquisition_feasible": summary.acquisition_feasible,
-        "control_feasible": summary.control_feasible,
-        "best_of": summary.best_of,
-        "front": summary.front,
-        "hypervolume": summary.hypervolume,
-        "hypervolume_calls": volumes and volumes.n,
-        "acquisition_hypervolume": volumes and volumes.acquisition,
-        "control_hypervolume": volumes and volumes.control,
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _health(context: CampaignContext, rows: list[CandidateRow], round: int) -> list[Finding]:
-    """Return the findings of a round."""
-    return findings(rows, _stages(context, round), context.goals, only=round)
-
-
-def _stages(context: CampaignContext, round: int) -> list[StageRow]:
-    return [stage for stage in context.ledger.stages(context.campaign.id) if stage.round <= round]
 
 
 def _source_texts(one: SourceFigures) -> list[str]:
@@ -296,204 +263,3 @@ def _reading(context: CampaignContext, folder: Path) -> list[str]:
 def _exported(context: CampaignContext, table: list[JsonDict], *, ranked: bool) -> list[JsonDict]:
     columns, space = _table_columns(context)[0 if ranked else 1 :], space_of(context.config)
     return [exported(row, columns, space) for row in table]
-
-
-# -- MLflow ----------------------------------------------------------------------------------------------------------
-
-
-def _publish_round(
-    context: CampaignContext,
-    tracker: Tracker,
-    stage: StageRef,
-    dataset: StageRef,
-    proxy: StageRef | None,
-    generator: StageRef | None,
-) -> None:
-    round, key = stage.round, digest([stage.sha256, dataset.sha256])
-    run = tracker.run(round)
-    if tracker.published(run) == key:
-        return
-    stages = [s for s in context.ledger.stages(context.campaign.id) if s.round == round]
-    tracker.params(run, {"round": round, "seed": context.config.seed, **_components(context)})
-    tracker.metrics(run, [{f"{s.name}/{k}": v for s in stages for k, v in s.metrics.items()}])
-    tracker.metrics(run, [{f"seconds/{s.name}": s.seconds for s in stages}])
-    table = read_table(dataset.path(context, "dataset.parquet"))
-    name = f"{context.campaign.slug} after round {round}"
-    tracker.dataset(run, name, dataset.sha256, dataset.path(context, "dataset.parquet"), len(table))
-    if generator is not None:
-        history = pd.read_csv(generator.path(context, "history.csv")) if _has_history(context, generator) else None
-        if history is not None:
-            tracker.metrics(run, [{str(k): v for k, v in row.items()} for row in history.to_dict("records")])
-        tracker.artifacts(run, generator.path(context, ""), "generator")
-    if proxy is not None:
-        for place, goal in enumerate(context.goals):
-            folder = proxy.path(context, "" if len(context.goals) == 1 else str(place))
-            objective = "" if goal == context.goals.main else goal.name
-            tracker.proxy_version(run, folder, read_json(folder / "training.json"), objective)
-    rows = context.goals.ranked(context.ledger.course(context.campaign.id))
-    tracker.tags(run, _health_tags(_health(context, [row for row in rows if row.round <= round], round)))
-    tracker.artifacts(run, stage.path(context, ""), "report")
-    tracker.artifacts(run, dataset.path(context, ""), "data")
-    tracker.mark_published(run, key)
-
-
-def _publish_campaign(context: CampaignContext, tracker: Tracker, folder: Path, rows: list[CandidateRow]) -> None:
-    run = tracker.run()
-    page = tracker.link(run, "report/candidates.html")
-    (folder / "mlflow.txt").write_text(page + "\n")
-    campaign = context.ledger.campaign_by_id(context.campaign.id)
-    key = digest([NOTE, str(campaign.state), (folder / "candidates.csv").read_text()])
-    if tracker.published(run) == key:
-        return
-    tracker.params(run, context.config.to_json())
-    for summary in summaries(rows, context.goals):
-        values = {
-            name: getattr(summary, name)
-            for name in ("calls", "best", "top10_mean", "acquisition_mean", "control_mean", "failed")
-        }
-        values |= _of_several(summary)
-        values |= {f"best/{name}": value for name, value in values.pop("best_of", {}).items()}
-        tracker.metrics(run, [{"step": summary.round, **values}])
-    tracker.metrics(run, _best_by_call(rows, context.goals), step="call")
-    spent = context.ledger.spent(campaign.id)
-    tracker.metrics(run, [{"cost": spent.cost, "running_seconds": campaign.seconds}])
-    tracker.tags(
-        run,
-        {
-            "discovery.state": str(campaign.state),
-            "discovery.message": campaign.message,
-            "discovery.page": page,
-            **_health_tags(_health(context, rows, max((row.round for row in rows), default=0))),
-            "mlflow.note.content": _note(context, campaign, rows, page),
-        },
-    )
-    tracker.artifacts(run, folder, "report")
-    status = {CampaignState.DONE: "FINISHED", CampaignState.FAILED: "FAILED"}.get(campaign.state, "KILLED")
-    tracker.mark_published(run, key, status)
-
-
-def _health_tags(health: list[Finding]) -> dict[str, str]:
-    """Return `discovery.health` (the gravest level) and a sentence per finding."""
-    found = {
-        ".".join(filter(None, ("discovery.finding", finding.kind, finding.objective))): finding.message
-        for finding in health
-    }
-    return {"discovery.health": str(worst(health)), **found} if health else {}
-
-
-def _has_history(context: CampaignContext, generator: StageRef) -> bool:
-    return len(generator.path(context, "history.csv").read_text().strip()) > 0
-
-
-def _components(context: CampaignContext) -> dict[str, str]:
-    config = context.config.to_json()
-    parts = {name: config[name]["kind"] for name in ("proxy", "acquisition", "generator", "selector", "control")}
-    return {**parts, "options": json.dumps({name: config[name] for name in parts}, sort_keys=True)}
-
-
-def _best_by_call(rows: list[CandidateRow], goals: Goals) -> list[dict[str, float | None]]:
-    """Return the best value so far by number of calls, in the order of purchase; a failed call counts as a call.
-
-    Values that came with the data were known before the first call: they stand at call 0. What breaks a limit is not
-    the best.
-    """
-    best: float | None = None
-    for row in rows:
-        if row.origin == IMPORTED:
-            best = _better(best, row, goals)
-    out: list[dict[str, float | None]] = [] if best is None else [{"call": 0, "best_so_far": best}]
-    every = (part for of_round in by_round(rows).values() for part in of_round)
-    bought = sorted(filter(is_call, every), key=lambda row: (row.round, row.position))
-    for call, row in enumerate(bought, start=1):
-        best = _better(best, row, goals)
-        out.append({"call": call, "best_so_far": best})
-    return out
-
-
-def _better(best: float | None, row: CandidateRow, goals: Goals) -> float | None:
-    if row.value is None or not goals.eligible(row):
-        return best
-    return row.value if best is None else max(best, row.value, key=goals.main.signed)
-
-
-def _note(context: CampaignContext, campaign: Campaign, rows: list[CandidateRow], page: str) -> str:
-    """Return the description of the campaign's run: what became of it, then its best candidates."""
-    goals = goals_with_units(context.config)
-    best = [row for row in rows if goals.eligible(row)]
-    found = _best_text(best, goals) if best else _nothing(rows, goals)
-    lines = [
-        f"**{_verdict(campaign)}** {found} {_gain_text(rows, goals)}",
-        "",
-        f"[Page of candidates with structures]({page})",
-        "",
-    ]
-    for place, row in enumerate(best[:10], 1):
-        lines.append(f"{place}. **{_values_told(row, goals)}** `{row.object}` ({_where(row)})")
-    return "\n".join(lines)
-
-
-def _nothing(rows: list[CandidateRow], goals: Goals) -> str:
-    return "Nothing keeps to the limits." if any(map(goals.measured, rows)) else "Nothing was measured."
-
-
-def _values_told(row: CandidateRow, goals: Goals) -> str:
-    """Return the value, or those of all objectives with their names."""
-    if len(goals) == 1:
-        return _told(row.value, shown_unit(goals.main.unit))
-    values = goals.values(row)
-    return ", ".join(
-        f"{goal.name.replace('_', ' ')} {_told(values.get(goal.name), shown_unit(goal.unit))}" for goal in goals
-    )
-
-
-def _told(value: float | None, unit: str) -> str:
-    return f"{figure(value)} {unit}".rstrip()
-
-
-def _verdict(campaign: Campaign) -> str:
-    if campaign.state is CampaignState.DONE:
-        return "Done."
-    return f"Stopped: {campaign.state.value.replace('_', ' ')}. {masked(campaign.message)}".strip()
-
-
-def _best_text(best: list[CandidateRow], goals: Goals) -> str:
-    """Return what is best of each objective that is to be improved, and who has it."""
-    told = []
-    for goal in (goals[k] for k in goals.improved):
-        # The first one of equally good ones: they are ranked.
-        row = max(best, key=lambda row: goal.signed(goals.values(row)[goal.name])) if goals.several else best[0]
-        value = _told(goals.values(row)[goal.name], shown_unit(goal.unit))
-        told.append(f"Best {goal.name.replace('_', ' ')} {value} ({_where(row)}).")
-    return " ".join(told)
-
-
-def _gain_text(rows: list[CandidateRow], goals: Goals) -> str:
-    """Return how much better what the acquisition bought is than the control, on average; a gain is positive.
-
-    Of several objectives it is the hypervolume that equally many calls of either arm reach.
-    """
-    if goals.several:
-        told = summaries(rows, goals)
-        volumes = told[-1].volumes if told else None
-        return "There is no control arm to compare with." if volumes is None else volumes_told(volumes)
-    unit, main = shown_unit(goals.main.unit), goals.main
-    means = {
-        arm: [
-            row.value if main.target is None else main.signed(row.value)
-            for row in rows
-            if row.arm == arm and row.value is not None and goals.eligible(row)
-        ]
-        for arm in (Arm.ACQUISITION, Arm.CONTROL)
-    }
-    bought, control = means[Arm.ACQUISITION], means[Arm.CONTROL]
-    if not bought or not control:
-        return "There is no control arm to compare with."
-    gain = (sum(bought) / len(bought) - sum(control) / len(control)) * (1 if main.sign > 0 else -1)
-    return (
-        f"Gain over control {gain:+.4g} {unit}".rstrip()
-        + f" (mean of {len(bought)} chosen by the proxy against {len(control)} of the control)."
-    )
-
-
-def _where(row: CandidateRow) -> str:
-    return "initial design" if row.round == 0 else f"round {row.round}, {row.source}"

@@ -139,14 +139,14 @@ def test_the_report_and_mlflow_call_nothing_best_that_breaks_a_limit(two, tracki
     assert "Maximise affinity; minimise =tox &lt;%&gt;, at most 0.8 mg/L: 7 candidates after 1 round." in page
     client = MlflowClient(tracking)
     experiment = client.get_experiment_by_name("two")
-    (run,) = client.search_runs([experiment.experiment_id], "tags.`discovery.round` = 'campaign'")
+    (run,) = client.search_runs([experiment.experiment_id], "tags.`mlflow.discovery.round` = 'campaign'")
     metrics = run.data.metrics
     assert (metrics["best"], metrics["best_so_far"], metrics["best/affinity"]) == (3.0, 3.0, 3.0)
     assert metrics["best/_tox ___"] == 0.2
     assert (metrics["front"], metrics["feasible"]) == (2, 0.75)
     assert metrics["hypervolume"] == pytest.approx(summary["hypervolume"])
     note = run.data.tags["mlflow.note.content"]
-    assert "Best affinity 3.000 eV (round 1, g). Best =tox <%> 0.2000 mg/L (round 1, g)." in note
+    assert "Best affinity 3.000 eV (round 1, g). Best =tox &lt;%&gt; 0.2000 mg/L (round 1, g)." in note
     assert "CCCl" not in note
 
 

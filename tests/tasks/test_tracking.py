@@ -1,14 +1,19 @@
 """MLflow shows the whole campaign once, whatever happens to it; losing it loses no campaign."""
 
+import json
+import re
+
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from tasks.progress import listening
+from tasks.reporting.round_metrics import MOST
 from tasks.stages import CampaignContext
 from tasks.storage import load_proxy
-from tasks.tracking import CHAMPION, PUBLISHED_TAG, Tracker
+from tasks.tracking import CHAMPION, PUBLISHED_TAG, VIEW, Tracker
 from tasks.workspace import Workspace
 
 
@@ -69,17 +74,138 @@ def test_a_round_has_parameters_metrics_training_data_and_artifacts(finished, tr
     run = runs(tracking, "finished")["round 2"]
     assert run.data.params["round"] == "2"
     assert run.data.params["acquisition"] == "upper_confidence_bound"
-    assert run.data.metrics["train_proxy/heldout_n"] == 12
-    assert run.data.metrics["measure/measured"] == 4
-    assert run.data.metrics["seconds/train_generator"] > 0
+    assert run.data.metrics["proxy/measurements"] == 12
+    assert run.data.metrics["batch/measured"] == 4
+    assert run.data.metrics["cost/seconds_train_generator"] > 0
     (given,) = run.inputs.dataset_inputs
     assert given.dataset.name == "finished after round 2"
     assert '"num_rows": 16' in given.dataset.profile
     assert "data/dataset.csv" in artifacts(tracking, run, "data")
     assert "generator/generator.pt" in artifacts(tracking, run, "generator")
     assert "report/candidates.html" in artifacts(tracking, run, "report")
-    history = points(tracking, "finished")["round 2", "evaluated"]
+    history = points(tracking, "finished")["round 2", "generator/evaluated"]
     assert [step for step, _ in history] == [1, 2]  # two generations
+
+
+def test_a_round_shows_few_metrics_in_groups_and_keeps_all_of_them_beside_the_report(finished, tracking):
+    run = runs(tracking, "finished")["round 2"]
+    shown = run.data.metrics
+    assert len(shown) <= MOST
+    assert {name.partition("/")[0] for name in shown} == {
+        "result",
+        "batch",
+        "proxy",
+        "calibration",
+        "generator",
+        "cost",
+    }
+    file = MlflowClient(tracking_uri=tracking).download_artifacts(run.info.run_id, "metrics.csv")
+    every = pd.read_csv(file)
+    assert len(every) > 60
+    (value,) = every[(every["stage"] == "train_proxy") & (every["metric"] == "heldout_spearman")]["value"]
+    assert value == pytest.approx(shown["proxy/spearman"])
+
+
+def test_descriptions_begin_with_what_was_found(finished, tracking):
+    found = runs(tracking, "finished")
+    first = found["finished"].data.tags["mlflow.note.content"].splitlines()[0]
+    best = finished.candidates()[0]
+    assert first.startswith(f"**Done after 2 rounds. Best score {best['value']:.3f} a.u. (round {best['round']}")
+    assert "Gain over control" in first
+    assert "16 calls of 20" in first
+    assert "[Page of candidates](/#/experiments/" in first
+    told = found["round 2"].data.tags["mlflow.note.content"]
+    assert told.startswith(f"**4 bought, best so far {best['value']:.3f} a.u.")
+    assert "held-out Spearman" in told
+
+
+def test_the_best_three_are_drawn_where_the_description_shows_them(finished, tracking):
+    parent = runs(tracking, "finished")["finished"]
+    note = parent.data.tags["mlflow.note.content"]
+    for place in (1, 2, 3):
+        assert f"/get-artifact?path=report%2Fbest_{place}.svg&run_uuid={parent.info.run_id}" in note
+    assert {f"report/best_{place}.svg" for place in (1, 2, 3)} <= artifacts(tracking, parent, "report")
+
+
+def test_tags_for_people_are_few_and_short(finished, tracking):
+    for run in runs(tracking, "finished").values():
+        told = {key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")}
+        assert set(told) <= {"discovery.state", "discovery.health"}
+        assert all(len(value) < 60 for value in told.values())
+
+
+def test_the_experiment_is_described_and_has_a_view_with_the_columns_that_matter(finished, tracking):
+    experiment = MlflowClient(tracking_uri=tracking).get_experiment_by_name("finished")
+    assert "maximise score" in experiment.tags["mlflow.note.content"]
+    view = json.loads(experiment.tags[f"mlflow.sharedViewState.{VIEW}"])
+    parent = runs(tracking, "finished")["finished"]
+    for column in view["selectedColumns"]:
+        kind, _, name = column.partition(".")
+        assert name.strip("`") in {"tags": parent.data.tags, "metrics": parent.data.metrics}[kind], column
+
+
+def test_a_campaign_shows_where_its_data_came_from_and_what_it_measured(finished, tracking):
+    parent = runs(tracking, "finished")["finished"]
+    inputs = {given.tags[0].value: given.dataset for given in parent.inputs.dataset_inputs}
+    assert inputs["source"].name == "source csv"
+    assert inputs["measured"].name == "finished after round 2"
+    assert all(len(dataset.digest) >= 32 for dataset in inputs.values())
+
+
+def test_a_registered_proxy_says_what_it_is(finished, tracking):
+    client = MlflowClient(tracking_uri=tracking)
+    for version in client.search_model_versions("name = 'finished-proxy'"):
+        assert version.description.startswith("Predicts score a.u.; trained on ")
+        assert "inside their 90 % intervals" in version.description
+        model = client.get_logged_model(version.source.removeprefix("models:/"))
+        assert {metric.key for metric in model.metrics} >= {"proxy/spearman", "calibration/coverage_90"}
+        described = mlflow.models.get_model_info(version.source)
+        assert described.signature.inputs.input_names() == ["smiles"]
+        assert described.saved_input_example_info["artifact_path"] == "input_example.json"
+
+
+def test_a_campaign_that_waits_for_a_laboratory_is_a_run_that_is_running(bench, tracking):
+    laboratory = [{"name": "yield", "oracle": {"kind": "laboratory", "outputs": {"yield": "%"}}}]
+    bench.write_config(name="waits", objectives=laboratory)
+    assert bench.run().exit == 3
+    found = runs(tracking, "waits")
+    assert {run.info.status for run in found.values()} == {"RUNNING"}
+    assert found["waits"].data.tags["discovery.state"] == "waiting"
+    note = found["initial design"].data.tags["mlflow.note.content"]
+    assert note.startswith("**0 of 8 measured, 8 not answered yet, asked since 20")
+    assert "discover tell waits FILE" in note
+
+
+def test_a_round_is_a_run_from_its_beginning_on_and_fills_as_answers_come(bench, tracking, monkeypatch):
+    monkeypatch.setattr("tasks.reporting.live.EVERY_SECONDS", 0.0)
+    bench.config["objectives"][0]["oracle"] |= {"chunk": 1}
+    bench.write_config(name="watched", rounds=1)
+    seen = {}
+
+    def look(event):
+        if (event.round, event.stage, event.done) == (1, "measure", 4):
+            seen.update(runs(tracking, "watched"))
+
+    with listening(look):
+        assert bench.run().exit == 0
+    assert {seen[name].info.status for name in ("watched", "round 1")} == {"RUNNING"}
+    assert seen["initial design"].info.status == "FINISHED"
+    assert "batch/value" in seen["round 1"].data.metrics
+    assert "measure, " in seen["round 1"].data.tags["mlflow.note.content"]
+    over = runs(tracking, "watched")
+    assert {run.info.status for run in over.values()} == {"FINISHED"}
+    assert [step for step, _ in points(tracking, "watched")["round 1", "batch/value"]] == [1, 2, 3, 4]
+
+
+def test_names_of_people_are_shown_as_they_are(bench, tracking):
+    """Markdown in a name neither formats nor links, and HTML stays text."""
+    hostile = "<img src=x onerror=alert(1)> [a](javascript:alert(1)) `x` |"
+    bench.config["objectives"][0]["name"] = hostile
+    bench.write_config(name="hostile-names", rounds=0)
+    assert bench.run().exit == 0
+    note = runs(tracking, "hostile-names")["hostile-names"].data.tags["mlflow.note.content"]
+    assert r"&lt;img src=x" in note
+    assert re.search(r"(?<!\\)(<img|\]\(java|`x)", note) is None
 
 
 def test_publishing_twice_makes_no_second_run_and_no_second_point(finished, tracking):
@@ -163,8 +289,10 @@ def test_a_union_of_members_that_tell_different_things_is_shown_with_its_shares(
     assert bench.run().exit == 0
     assert "publishing" not in caplog.text
     told = points(tracking, "union")
-    assert {"slope", "evaluated", "share"} <= {key for run, key in told if run == "round 2"}
-    shares = [share for _, share in told["round 2", "share"]]
+    assert {"generator/slope", "generator/evaluated", "generator/share"} <= {
+        key for run, key in told if run == "round 2"
+    }
+    shares = [share for _, share in told["round 2", "generator/share"]]
     assert shares[0] + shares[-1] == pytest.approx(1.0)
     page = (bench.home / "campaigns" / "union" / "report" / "candidates.html").read_text()
     assert "Hits, one per scaffold" in page
