@@ -203,7 +203,7 @@ def together(row: CandidateRow, calls: Sequence[CallRow], readings: Readings, ma
         unasked |= not mine
     state, error, message = "proposed", None, ""
     if not missing and not unasked:
-        state = CallState.DONE
+        state, message = CallState.DONE, _lost_cheaply(calls, readings)
     elif missing:
         first = min(missing, key=lambda call: _OPEN.index(CallState(call.state)))
         state, error, message = first.state, first.error, first.message
@@ -216,8 +216,27 @@ def together(row: CandidateRow, calls: Sequence[CallRow], readings: Readings, ma
         message=message,
         origin=_origin([call.origin for call in calls]),
         calls=sum(call.origin != "imported" for call in calls),
+        booked=_booked(calls, row.round),
         levels=levels or None,
     )
+
+
+def _booked(calls: Iterable[CallRow], round: int) -> dict[int, tuple[int, int]]:
+    """Return the calls that were booked in each round, and how many of these failed."""
+    found: dict[int, tuple[int, int]] = {}
+    for call in calls:
+        if call.origin != "imported":
+            at = round if call.round is None else call.round
+            booked, failed = found.get(at, (0, 0))
+            found[at] = (booked + 1, failed + (call.state == CallState.FAILED))
+    return found
+
+
+def _lost_cheaply(calls: Sequence[CallRow], readings: Readings) -> str:
+    """Return what became of cheaper calls that failed, where the true one tells; empty: none did."""
+    places = {part: place for one in readings for place, (part, _) in enumerate(one.below)}
+    failed = [call for call in calls if call.part in places and call.state in _ENDED]
+    return " ".join(f"Level {places[call.part]} {call.state}: {call.message}".strip() for call in failed)
 
 
 def _level(calls: Sequence[CallRow], part: str, output: str | None) -> Level:

@@ -144,6 +144,9 @@ class CandidateRow(NamedTuple):
     None: nothing was measured twice."""
     calls: int = 1
     """Calls that are booked for it, where it is booked: one for each oracle of the campaign."""
+    booked: Mapping[int, tuple[int, int]] | None = None
+    """Round -> calls that were booked for it in that round, and how many of these failed. None: of campaigns of one
+    value a candidate, of which a row tells all."""
     levels: Mapping[str, tuple[Level, ...]] | None = None
     """Objective -> what is known at each level, from cheap to true; `value` is that of the last. A candidate that is
     bought at cheaper levels only is `done` without a value. None: of campaigns whose objectives have one oracle."""

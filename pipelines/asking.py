@@ -76,7 +76,9 @@ def tell_results(
         source = results if isinstance(results, Path | str) else results.to_csv(index=False)
         texts = space.fields or (space.column,)
         read = read_results(source, [Wanted(one.name, one.unit) for one in columns], texts, decimal)
-        sorting = Sorting(context, columns, space, correct=correct, replicate=replicate, unasked=unasked)
+        sorting = Sorting(
+            context, columns, space, correct=correct, replicate=replicate, unasked=unasked, present=read.present
+        )
         for row in read.rows:
             sorting.take(row)
         refused = sorted([(r.line or 0, r.text, r.reason) for r in read.refused] + sorting.refused)

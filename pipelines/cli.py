@@ -146,7 +146,13 @@ def tell(
 
 @app.command
 def settle(
-    name: str, candidate: str, *, value: Values = (), objective: str | None = None, abandon: bool = False
+    name: str,
+    candidate: str,
+    *,
+    value: Values = (),
+    objective: str | None = None,
+    level: int | None = None,
+    abandon: bool = False,
 ) -> int:
     """Settle an oracle call that is in doubt after a crash.
 
@@ -155,11 +161,12 @@ def settle(
         candidate: id of the molecule.
         value: what was measured; NAME=X, given once for each, where the oracle answers with several values.
         objective: that reads the oracle, where calls of several are in doubt.
+        level: of an objective that is measured at several, 0 the cheapest, where calls at several are in doubt.
         abandon: give the call up.
     """
     from pipelines.inspection import settle_call
 
-    settle_call(Workspace.open(), name, candidate, value, abandon, console, objective=objective)
+    settle_call(Workspace.open(), name, candidate, value, abandon, console, objective=objective, level=level)
     return 0
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from data.goals import Goals
 from data.ledger.book import settle
 from data.ledger.campaigns import Campaign
+from data.ledger.ledger import Ledger
+from data.readings import Reading, oracles_of
 from data.records import JsonDict
 from data.wording import figure, labelled, spread
 from models.parts import space_of
@@ -229,6 +231,7 @@ def settle_call(
     console: Terminal,
     *,
     objective: str | None = None,
+    level: int | None = None,
 ) -> None:
     """Settle a call that is in doubt.
 
@@ -244,7 +247,7 @@ def settle_call(
         raise BadInput("Say what became of the call: --value X with what was measured, or --abandon. Not both.")
     ledger = workspace.ledger()
     campaign = ledger.campaign(name)
-    part, outputs = _settled_oracle(campaign, objective)
+    part, outputs = _settled_oracle(ledger, campaign, candidate, objective, level)
     answer = None if abandon else _settled_answer(values, outputs)
     kept = answer_for(workspace, name, candidate)
     if kept is not None:
@@ -258,22 +261,57 @@ def settle_call(
     console.say(f"{candidate} is settled. `discover run` goes on.")
 
 
-def _settled_oracle(campaign: Campaign, objective: str | None) -> tuple[str | None, list[str]]:
-    """Return which oracle an objective reads, None where it is not named, and the names of its several values."""
+def _settled_oracle(
+    ledger: Ledger, campaign: Campaign, candidate: str, objective: str | None, level: int | None
+) -> tuple[str | None, list[str]]:
+    """Return which oracle was asked, None where the campaign has one only, and the names of its several values.
+
+    Raises:
+        BadInput: it is not said which of several.
+    """
     from tasks.stages import BadInput
 
     readings, objectives = campaign.readings, json.loads(campaign.stored)["objectives"]
     names = [one.objective for one in readings]
     if objective is not None and objective not in names:
         raise BadInput(f"Campaign {campaign.name} has no objective {objective!r}; it has {', '.join(names)}.")
-    if objective is None and len(readings.parts) > 1:
+    if objective is None and len(names) > 1 and len(readings.parts) > 1:
         raise BadInput(
             f"Campaign {campaign.name} asks {len(readings.parts)} oracles. Say whose answer it is with --objective, "
             f"one of {', '.join(names)}."
         )
     place = 0 if objective is None else names.index(objective)
-    outputs = list(objectives[place]["oracle"].get("outputs") or ())
-    return (None if objective is None else readings[place].part), outputs
+    reading = readings[place]
+    chosen = _settled_level(ledger, campaign, candidate, reading, level)
+    outputs = list(oracles_of(objectives[place])[chosen].get("outputs") or ())
+    return (None if len(readings.parts) == 1 else reading.levels[chosen][0]), outputs
+
+
+def _settled_level(ledger: Ledger, campaign: Campaign, candidate: str, reading: Reading, level: int | None) -> int:
+    """Return at which level of an objective a call is in doubt, from 0, the cheapest; 0 where it has one level.
+
+    Raises:
+        BadInput: there is no such level, or calls at several levels are in doubt.
+    """
+    from data.ledger.telling import calls_of
+    from tasks.stages import BadInput
+
+    places = {part: place for place, (part, _) in enumerate(reading.levels)}
+    if level is not None and not 0 <= level < len(places):
+        raise BadInput(f"--level is {level}; {reading.objective} has levels 0 to {len(places) - 1}.")
+    if level is not None or len(places) == 1:
+        return level or 0
+    doubtful = sorted(
+        places[call["part"]]
+        for call in calls_of(ledger, campaign.id)
+        if call["object_id"] == candidate and call["part"] in places and call["state"] in ("in_doubt", "submitted")
+    )
+    if len(set(doubtful)) > 1:
+        told = ", ".join(map(str, sorted(set(doubtful))))
+        raise BadInput(
+            f"Calls for {candidate} are in doubt at levels {told}. Say which with --level, 0 being the cheapest."
+        )
+    return doubtful[0] if doubtful else len(places) - 1
 
 
 def _settled_answer(values: Sequence[str], outputs: Sequence[str]) -> float | dict[str, float | None]:

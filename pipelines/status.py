@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -22,7 +22,7 @@ from data.ledger.summary import (
     volumes_told,
 )
 from data.ledger.view import LedgerView, refuse_outdated
-from data.records import CandidateRow, JsonDict, RoundSummary, SourceFigures, Standing
+from data.records import CallState, CandidateRow, JsonDict, RoundSummary, SourceFigures, Standing
 from data.tables.remarks import reading_told
 from data.wording import figure, shown_unit
 from pipelines.terminal import Terminal
@@ -112,6 +112,7 @@ def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
     wanted = "; ".join(map(_wanted, goals))
     console.say(f"{wanted}, {len(rows)} candidates, {campaign.seconds:.0f} s of running time")
     show_rounds(rows, goals, console)
+    show_unmade(rows, ledger.owner(campaign.id) is not None, console)
     stages = ledger.stages(campaign.id)
     show_levels(figures_by_level(ledger.bought(campaign.id), campaign.readings), stages, workspace, console)
     show_sources(by_source(rows, stages, goals), goals, console)
@@ -122,6 +123,13 @@ def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
     for sentence in screening_told(stages):
         console.say(sentence)
     show_health(latest_findings(rows, stages, goals), console)
+
+
+def show_unmade(rows: Sequence[CandidateRow], running: bool, console: Terminal) -> None:
+    """Print how many candidates have calls that are booked, and counted above, and not made yet."""
+    unmade = sum(row.state == CallState.RESERVED for row in rows)
+    if unmade and not running:
+        console.say(f"{unmade} candidates have calls that are booked, and not made yet; `discover run` makes them.")
 
 
 def show_levels(levels: list[LevelFigures], stages: list[StageRow], workspace: Workspace, console: Terminal) -> None:

@@ -29,6 +29,7 @@ from models.spaces.base import BaseSpace, require_space
 from pipelines.catalogue import tell_plugin_problems
 from pipelines.refusals import is_refusal
 from tasks.initial_design import checked_part, checked_source, sources_of
+from tasks.oracles.asking import refuse_confusable_columns
 from tasks.oracles.pool import OraclePool
 from tasks.start_and_library import source_told
 
@@ -54,6 +55,7 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
         if isinstance(oracle, CheckedOracle):
             oracle.check()
     _refuse_twins(config, base)
+    refuse_confusable_columns(config, base)
     check_levels(config)
     buying_of(config)
     proxy = build("proxy", proxy_spec(config.proxy, space))

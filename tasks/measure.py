@@ -17,7 +17,9 @@ from prefect.cache_policies import NO_CACHE
 from data.config import digest
 from data.ledger.book import Elsewhere, OracleBook, Purchase, reserve
 from data.ledger.campaigns import CampaignState
+from data.ledger.sharing import take_over
 from data.ledger.telling import ENDED, ask, enter
+from data.readings import Readings
 from data.records import CallState, CandidateRow, JsonDict, Measurement, measured_column, predicted_columns
 from data.tables.spreadsheets import write_csv
 from models.parts import oracle_of, oracle_spec, parts_of_oracle, space_of, units_of
@@ -125,7 +127,7 @@ def _measure(context: CampaignContext, folder: Path, round: int, batch: Path) ->
             ask(asked.book, round)
     if config.readings.later:
         write_asked(context, round)
-    for asked in every:
+    for asked in _from_cheap_to_true(every, config.readings):
         if not asked.book.later:
             _buy(context, asked, round)
     _stop_in_doubt(context, every)
@@ -139,6 +141,8 @@ def _measure(context: CampaignContext, folder: Path, round: int, batch: Path) ->
         )
     if config.readings.later and context.finished(round, "measure") is None:
         _await_answers(context, every, round)
+        laboratories = {asked.book.identity for asked in every if asked.book.later}
+        take_over(context.ledger, context.campaign.id, round, laboratories, config.readings.replicates)
         enter(context.ledger, context.campaign.id, round)
     rows = context.ledger.candidates(context.campaign.id, last=round, as_of=round)
     _check_enough(context, round, rows)
@@ -162,6 +166,12 @@ def _wanted(context: CampaignContext, every: list[_Asked], round: int, batch: Pa
     ]
 
 
+def _from_cheap_to_true(every: list[_Asked], readings: Readings) -> list[_Asked]:
+    """Return the oracles in the order in which they are asked: where a cheap one fails, no dear one was asked yet."""
+    below = [part for one in readings for part, _ in one.below]
+    return sorted(every, key=lambda asked: below.index(asked.book.part) if asked.book.part in below else len(below))
+
+
 def _repetitions(every: list[_Asked], again: pd.DataFrame) -> list[Purchase]:
     """Return the purchases of what is measured again, in order."""
     calls = {(one.book.part, one.book.replicate): (one.book, one.oracle.cost) for one in every}
@@ -183,7 +193,7 @@ def _await_answers(context: CampaignContext, every: list[_Asked], round: int) ->
         raise CampaignStopped(CampaignState.WAITING, told.message)
     for asked in every:
         if asked.book.later:
-            answered = [row for row in _own(asked.book, round) if row["state"] in ENDED]
+            answered = [row for row in _judged(asked.book, round) if row["state"] in ENDED]
             failed = sum(row["state"] == CallState.FAILED for row in answered)
             if failed > asked.tolerated * len(answered):
                 raise _failing(context, asked, round)
@@ -243,8 +253,9 @@ def _call(context: CampaignContext, asked: _Asked, round: int) -> None:
     oracle, book = asked.oracle, asked.book
     jobs = book.reserved(round)
     before = _own(book, round)
-    limit = asked.tolerated * len(before)
-    failed = sum(row["state"] == CallState.FAILED or _lacks(context, book, _outputs_of(row)) for row in before)
+    judged = _judged(book, round)
+    limit = asked.tolerated * len(judged)
+    failed = sum(row["state"] == CallState.FAILED or _lacks(context, book, _outputs_of(row)) for row in judged)
     done = len(before) - len(jobs)
     total = len(before)
     if failed > limit:
@@ -342,24 +353,38 @@ class _Enough(Exception):
     """More calls have failed than are tolerated."""
 
 
-def _own(book: OracleBook, round: int) -> list[JsonDict]:
+def _own(book: OracleBook, round: int | None) -> list[JsonDict]:
     """Return the calls of which the tolerated rate is one: also values bought before, whoever paid for them."""
     return [row for row in book.rows(round) if row["origin"] in ("called", "reused")]
 
 
+FEWEST_JUDGED = 5
+"""Calls of which a share of failures says something: one call of one that failed does not."""
+
+
+def _judged(book: OracleBook, round: int) -> list[JsonDict]:
+    """Return the round's own calls; where these are few, the last ones of earlier rounds before them."""
+    rows = _own(book, round)
+    if len(rows) >= FEWEST_JUDGED:
+        return rows
+    earlier = [row for row in _own(book, None) if row["round"] < round and row["state"] in ENDED]
+    return [*earlier[len(rows) - FEWEST_JUDGED :], *rows]
+
+
 def _failing(context: CampaignContext, asked: _Asked, round: int) -> CampaignStopped:
     """Return what ends the campaign, with the numbers of calls that the ledger has now."""
-    rows = _own(asked.book, round)
+    rows = _judged(asked.book, round)
     lacking = [row for row in rows if _lacks(context, asked.book, _outputs_of(row))]
     errors = [*(row for row in rows if row["state"] == CallState.FAILED), *lacking]
     counts = pd.Series([row["error"] or "a value missing" for row in errors]).value_counts()
     told = ", ".join(f"{n} x {error}" for error, n in counts.items())
+    earlier = " of this round and the last ones" if any(row["round"] < round for row in rows) else ""
     unmade = sum(row["state"] == CallState.RESERVED for row in rows)
     message = str(max(errors, key=lambda row: row["completed_at"] or "")["message"] or "none").strip()
     return CampaignStopped(
         CampaignState.ORACLE_FAILING,
-        f"Round {round}: {len(errors)} of {len(rows)} oracle calls failed ({told}), above the tolerated rate of "
-        f"{asked.tolerated:g}{_unmade(unmade)}. The last message: {message}"
+        f"Round {round}: {len(errors)} of {len(rows)} oracle calls{earlier} failed ({told}), above the tolerated rate "
+        f"of {asked.tolerated:g}{_unmade(unmade)}. The last message: {message}"
         f"{'' if message.endswith(('.', '!', '?')) else '.'} "
         "Mend what it needs and give the same command with --retry-failed; with other code, begin anew with --fresh.",
     )

@@ -149,8 +149,10 @@ def all_measurements(context: CampaignContext) -> TrainingData:
     """Return every measurement of the main objective in the ledger, and the labels that the campaign imported."""
     reading = context.config.readings[context.goals.index(context.goals.main)]
     rows = measurements(context.ledger, book_of(context, reading.part).identity, context.campaign.id, reading.output)
-    frame = pd.DataFrame(rows, columns=["object_id", "object", "value"]).rename(columns={"object_id": "id"})
-    return TrainingData.of(frame, space_of(context.config))
+    every = pd.DataFrame(rows, columns=["object_id", "object", "value"]).rename(columns={"object_id": "id"})
+    frame = every.groupby("id", as_index=False).agg({"object": "first", "value": "mean"})
+    repeats = {str(key): own.tolist() for key, own in every.groupby("id")["value"] if len(own) > 1}
+    return TrainingData.of(frame, space_of(context.config), repeats=repeats)
 
 
 def in_holdout(data: TrainingData) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -6,6 +6,7 @@ publishing twice changes nothing; a tracking failure is reported and never ends 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -163,7 +164,7 @@ class Runs(ABC):
         # One stamp for all: a metric that is published again after a crash is the same row, not a second point.
         stamp = self.stamp(run_id)
         found = [
-            Metric(_ODD.sub("_", key), float(value), stamp, _step(row.get(step), position))
+            Metric(key_of(key), float(value), stamp, _step(row.get(step), position))
             for position, row in enumerate(rows)
             for key, value in row.items()
             if key != step and value is not None and math.isfinite(value)
@@ -173,7 +174,7 @@ class Runs(ABC):
 
     def tags(self, run_id: str, values: Mapping[str, str]) -> None:
         """Set tags."""
-        self.client.log_batch(run_id, tags=[RunTag(_ODD.sub("_", key), masked(value)) for key, value in values.items()])
+        self.client.log_batch(run_id, tags=[RunTag(key_of(key), masked(value)) for key, value in values.items()])
 
     def dataset(self, run_id: str, name: str, sha256: str, path: Path, rows: int, use: str) -> None:
         """Show which data a run used; `use` is a word for what."""
@@ -332,7 +333,7 @@ class Tracker(Runs):
         self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
         now = int(time.time() * 1000)
         told = [
-            Metric(_ODD.sub("_", name), float(value), now, 0, model_id=model.model_id)
+            Metric(key_of(name), float(value), now, 0, model_id=model.model_id)
             for name, value in metrics.items()
             if math.isfinite(value)
         ]
@@ -494,11 +495,21 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
                 flat.update(_flatten(item, f"{prefix}{key}.{index}."))
         else:
             flat[f"{prefix}{key}"] = value
-    return {_ODD.sub("_", name): value for name, value in flat.items()}
+    return {key_of(name): value for name, value in flat.items()}
 
 
-_ODD = re.compile(r"[^\w\-. /]", re.ASCII)
+_ODD = re.compile(r"[^\w\-. /]")
 """What no name of a parameter, metric or tag may have: names of variables and objectives are the user's."""
+LONGEST_KEY = 240
+"""Letters of such a name; MLflow takes 250."""
+
+
+def key_of(name: str) -> str:
+    """Return a name as MLflow takes it: two names are never one, also where odd letters or an end are left out."""
+    plain = _ODD.sub("_", name)
+    if plain == name and len(name) <= LONGEST_KEY:
+        return name
+    return f"{plain[: LONGEST_KEY - 6]} {hashlib.sha256(name.encode()).hexdigest()[:4]}"
 
 
 def _step(value: float | None, position: int) -> int:

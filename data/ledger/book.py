@@ -555,10 +555,10 @@ def _settle(
 def measurements(
     ledger: Ledger, identity: str, campaign_id: int | None = None, output: str | None = None
 ) -> list[JsonDict]:
-    """Return every measured (object_id, object, value, completed_at, campaign_id) of an oracle in the whole ledger.
+    """Return every measurement of an oracle: object_id, object, replicate, value, completed_at and campaign_id.
 
     Labels that came with the data of a campaign are its own affair: only those of `campaign_id` are among them. Each
-    object stands once, with the campaign's own value or else the first one, ordered by object id.
+    repetition of an object stands once, with the campaign's own value or else the first one, ordered by object id.
 
     Args:
         ledger: open.
@@ -572,6 +572,7 @@ def measurements(
             sa.select(
                 oracle_calls.c.object_id,
                 oracle_calls.c.object,
+                oracle_calls.c.replicate,
                 oracle_calls.c.value,
                 oracle_calls.c.outputs,
                 oracle_calls.c.completed_at,
@@ -584,12 +585,12 @@ def measurements(
             )
             .order_by(sa.case((own, 0), else_=1), oracle_calls.c.id)
         ).mappings()
-        first: dict[str, JsonDict] = {}
+        first: dict[tuple[str, int], JsonDict] = {}
         for row in rows:
             read = dict(row)
             outputs = read.pop("outputs")
             if output is not None:
                 read["value"] = json.loads(outputs).get(output) if outputs else None
             if read["value"] is not None:
-                first.setdefault(read["object_id"], read)
+                first.setdefault((read["object_id"], read["replicate"]), read)
     return [first[key] for key in sorted(first)]

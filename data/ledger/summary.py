@@ -58,7 +58,7 @@ class Course:
             top10_mean=sum(self._best) / len(self._best) if self._best else None,
             acquisition_mean=_mean(rows, Arm.ACQUISITION, goals),
             control_mean=_mean(rows, Arm.CONTROL, goals),
-            failed=sum(row.state == CallState.FAILED for row in rows),
+            failed=sum(map(failed_calls, rows)),
             metrics={},
             acquisition=arm_figures(rows, Arm.ACQUISITION, goals),
             control=arm_figures(rows, Arm.CONTROL, goals),
@@ -174,25 +174,38 @@ def by_round(rows: Iterable[CandidateRow]) -> dict[int, list[CandidateRow]]:
     """
     found: dict[int, list[CandidateRow]] = {}
     for row in rows:
-        for part in (row,) if row.levels is None else purchases_of(row):
+        for part in (row,) if row.booked is None else purchases_of(row):
             found.setdefault(part.round, []).append(part)
     return found
 
 
 def purchases_of(row: CandidateRow) -> list[CandidateRow]:
-    """Return a row as it was after each round in which it was bought, with the calls of that round."""
-    levels = [level for known in (row.levels or {}).values() for level in known]
-    rounds = sorted({level.round for level in levels if level.round is not None})
+    """Return a row as it was after each round in which something of it was bought, with the calls of that round.
+
+    What was bought again at a higher level has its value from that round on; what was measured again keeps its place,
+    and its later rounds have the calls alone.
+    """
+    booked = row.booked or {}
+    known = {level.round for levels in (row.levels or {}).values() for level in levels if level.round is not None}
+    rounds = sorted({*booked, *(known if row.levels is not None else {row.round})})
     if len(rounds) < 2:
         return [row]
-    true = next((known[-1].round for known in (row.levels or {}).values()), None)
-    cheap = row._replace(value=None, values={}, repeats=None, state=str(CallState.DONE), error=None, message="")
-    others = row.calls - sum(level.calls for level in levels)  # of other objectives, which are asked with the truth
+    bare = row._replace(value=None, values={}, repeats=None, state=str(CallState.DONE), error=None, message="")
+    # Of what goes up the last purchase tells, of what was measured again the first.
+    telling = row.round if row.levels is None else rounds[-1]
     found = []
     for at in rounds:
-        calls = sum(level.calls for level in levels if level.round == at) + (others if at == true else 0)
-        found.append((row if at == rounds[-1] else cheap)._replace(round=at, calls=calls))
+        calls, failed = booked.get(at, (0, 0))
+        shown = row if at == telling else bare
+        found.append(shown._replace(round=at, calls=calls, booked={at: (calls, failed)}))
     return found
+
+
+def failed_calls(row: CandidateRow) -> int:
+    """Return how many calls of a row failed."""
+    if row.booked is None:
+        return int(row.state == CallState.FAILED)
+    return sum(failed for _, failed in row.booked.values())
 
 
 IMPORTED = "imported"

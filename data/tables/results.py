@@ -29,7 +29,11 @@ _NONE = frozenset({"failed", "fail", "failure"})
 """What people write where there never will be one."""
 _NO = frozenset({"", "-", "no", "n", "false", "0", "ok", "nein"})
 _YES = frozenset({"yes", "y", "true", "1", "x", "failed", "fail", "ja"})
-_HEAD = re.compile(r"(?P<name>.*?)\s*(?:\[(?P<a>[^][]*)\]|\((?P<b>[^()]*)\)|/\s*(?P<c>[^/]+)|\s+in\s+(?P<d>\S+))?")
+_HEADS = tuple(
+    re.compile(rf"(?P<name>.*?)\s*{unit}")
+    for unit in (r"\[([^][]*)\]", r"\(([^()]*)\)", r"/\s*([^/]+)", r"\s+in\s+(\S+)")
+)
+"""A name and its unit, in the order in which they are looked for: names may have a slash too."""
 _DATE = re.compile(
     r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|\d{1,2}[-. ][A-Za-zäé]{3,9}\.?([-. ]\d{2,4})?|[A-Za-z]{3,9}[-. ]\d{2,4}"
 )
@@ -88,6 +92,8 @@ class Results:
     refused: list[Refusal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     empty: int = 0
+    present: frozenset[int] = frozenset()
+    """Places of the wanted columns that the table has."""
 
 
 def read_results(
@@ -114,6 +120,7 @@ def read_results(
     delimiter, header, rows = _table(name, text, wanted, texts, results)
     heads = [head.strip() for head in header.cells]
     places = _places(name, heads, wanted)
+    results.present = frozenset(places)
     at = {key: _only(name, heads, key) for key in ("id", "replicate", "failed")}
     fields = [_only(name, heads, one) for one in texts]
     known = {*places.values(), *at.values(), *fields}
@@ -124,6 +131,7 @@ def read_results(
     if absent:
         results.notes.append(f"There is no column for {', '.join(map(repr, absent))}: that is left to be told.")
     mark = decimal or _decimal(rows, places.values(), delimiter, results)
+    commas = len(texts) > 1 and (mark == "," or _have_commas(rows, [at for at in fields if at is not None], delimiter))
 
     def cell(row: Cells, place: int | None) -> str:
         return "" if place is None else original_text(row.cells[place].strip())
@@ -155,6 +163,8 @@ def read_results(
             results.empty += 1
             continue
         parts = [cell(row, place) for place in fields]
+        if commas:  # a spreadsheet that writes decimal commas writes them in the conditions too
+            parts = [part.replace(",", ".") if _COMMA.fullmatch(part) else part for part in parts]
         obj = "" if not any(parts) else parts[0] if len(texts) == 1 else joined(texts, parts)
         results.rows.append(Result(row.line, cell(row, at["id"]), obj, replicate, told, failed))
     return results
@@ -222,14 +232,18 @@ def _unit(text: str) -> str:
 
 def _split(head: str) -> tuple[str, str]:
     """Return the name in a heading and the unit behind it, empty where there is none."""
-    found = _HEAD.fullmatch(head)
-    if found is None:
-        return head, ""
-    return found["name"], next((found[key] for key in "abcd" if found[key]), "")
+    found = next((match for form in _HEADS if (match := form.fullmatch(head))), None)
+    return (head, "") if found is None else (found["name"], found[2])
+
+
+def _is_heading(head: str, wanted: Wanted) -> bool:
+    """Return whether a heading is the very one that is written for people to fill in."""
+    return bool(wanted.unit) and _plain(head) == _plain(f"{wanted.name} [{wanted.unit}]")
 
 
 def _matches(head: str, wanted: Wanted) -> bool:
-    return _plain(head) == _plain(wanted.name) or _plain(_split(head)[0]) == _plain(wanted.name)
+    names = (_plain(head), _plain(_split(head)[0]))
+    return _plain(wanted.name) in names or _is_heading(head, wanted)
 
 
 def _places(name: str, heads: Sequence[str], wanted: Sequence[Wanted]) -> dict[int, int]:
@@ -250,7 +264,7 @@ def _places(name: str, heads: Sequence[str], wanted: Sequence[Wanted]) -> dict[i
         if not fitting:
             continue
         head = heads[fitting[0]]
-        unit = "" if _plain(head) == _plain(one.name) else _split(head)[1]
+        unit = "" if _plain(head) == _plain(one.name) or _is_heading(head, one) else _split(head)[1]
         if unit and _unit(unit) != _unit(one.unit):
             measured = f"is measured in {one.unit}" if one.unit else "has no unit"
             raise SourceError(
@@ -295,6 +309,12 @@ def _decimal(rows: Sequence[Cells], places: Collection[int], delimiter: str, res
         results.notes.append("Values have decimal commas.")
         return ","
     return "."
+
+
+def _have_commas(rows: Sequence[Cells], places: Sequence[int], delimiter: str) -> bool:
+    """Return whether numbers that tell the objects have decimal commas: some have, and none has a point."""
+    cells = [row.cells[at].strip() for row in rows for at in places if at < len(row.cells)]
+    return delimiter != "," and any(map(_COMMA.fullmatch, cells)) and not any(map(_POINT.fullmatch, cells))
 
 
 def _value(text: str, mark: Literal[".", ","]) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from data.config import due
+from data.config import CampaignConfig, ConfigError, due
 from data.ledger.telling import ENDED, askers, calls_of
 from data.objects import split
 from data.records import CallState, JsonDict
@@ -48,10 +48,14 @@ class Column:
 
 def columns_of(context: CampaignContext) -> list[Column]:
     """Return the columns that a laboratory fills in, in the order of the campaign's oracles and their outputs."""
-    config = context.config
+    return laboratory_columns(context.config, context.campaign.base)
+
+
+def laboratory_columns(config: CampaignConfig, base: Path) -> list[Column]:
+    """Return the same of a campaign's file in the folder `base`."""
     found = []
     for part in config.readings.parts:
-        oracle = oracle_of(config, context.campaign.base, part)
+        oracle = oracle_of(config, base, part)
         if not answers_later(oracle):
             continue
         objective = config.objectives[config.readings.first_of(part)].name
@@ -59,6 +63,32 @@ def columns_of(context: CampaignContext) -> list[Column]:
         found += [Column(part, name, name, unit) for name, unit in named.items()]
         found += [] if named else [Column(part, "", objective, oracle.unit)]
     return found
+
+
+def refuse_confusable_columns(config: CampaignConfig, base: Path) -> None:
+    """Refuse columns of results that could be taken for one another, or for what tells the objects.
+
+    Raises:
+        ConfigError: there are some.
+    """
+    space = space_of(config)
+    known = {_plain(name): "tells the objects" for name in ("id", *(space.fields or (space.column,)))}
+    known |= {_plain(name): "is a column of its own" for name in (REPLICATE_COLUMN, FAILED_COLUMN)}
+    for column in laboratory_columns(config, base):
+        before = known.get(_plain(column.name))
+        if before is not None:
+            raise ConfigError(
+                f"A laboratory's value is called {column.name!r}, and in a table of results that {before}: a result "
+                "could be taken for another. Give the oracle `outputs: {NAME: UNIT}` with a name of its own, and the "
+                "objective that reads it `output: NAME` where there are several."
+            )
+        reader = config.objectives[config.readings.first_of(column.part)].name
+        known[_plain(column.name)] = f"is a value of another laboratory, which {reader!r} reads"
+
+
+def _plain(name: str) -> str:
+    """Return a name as headings are compared."""
+    return " ".join(name.replace("_", " ").split()).casefold()
 
 
 def open_calls(context: CampaignContext) -> list[JsonDict]:
@@ -137,8 +167,11 @@ def standing_of(context: CampaignContext, round: int) -> Standing:
     mine = [
         row
         for row in calls_of(context.ledger, context.campaign.id)
-        # What was told without having been asked for is no answer to the round.
-        if row["part"] in later and row["round"] == round and (row["attempts"] or row["origin"] != "called")
+        # What was told without having been asked for, here or elsewhere, is no answer to the round.
+        if row["part"] in later
+        and row["round"] == round
+        and (row["attempts"] or row["origin"] != "called")
+        and not (row["origin"] == "reused" and (row["replicate"] >= config.readings.replicates))
     ]
     answered = sum(row["state"] in ENDED for row in mine)
     left = len(mine) - answered

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,8 +69,11 @@ class Sorting:
         correct: bool,
         replicate: bool,
         unasked: bool,
+        present: Collection[int],
     ) -> None:
         self.columns, self.space = columns, space
+        parts = {column.part for k, column in enumerate(columns) if k in present}
+        self.parts = [part for part in dict.fromkeys(column.part for column in columns) if not parts or part in parts]
         self.correct, self.replicate, self.unasked = correct, replicate, unasked
         self.answers: list[Told] = []
         self.refused: list[tuple[int, str, str]] = []
@@ -90,7 +93,7 @@ class Sorting:
         """Sort one line."""
         try:
             object_id, obj = self._object(row)
-            for part in dict.fromkeys(column.part for column in self.columns):
+            for part in self._answered(row, object_id):
                 self._answer(row, object_id, obj, part)
         except NotStandardError as error:
             self.refused.append((row.line, row.id or row.text, str(error)))
@@ -128,6 +131,23 @@ class Sorting:
         if not self.unasked:
             raise NotStandardError("nobody asked for it; give --unasked to take it all the same")
         return named, self.space.standard(row.text)
+
+    def _answered(self, row: Result, object_id: str) -> list[str]:
+        """Return the oracles that a line is of: those whose columns the table has.
+
+        A failure among several is of those whose answers are waited for, if there are any: it is no reason to doubt
+        what another one measured.
+        """
+        if not row.failed or len(self.parts) == 1:
+            return self.parts
+        waiting = [
+            part
+            for part in self.parts
+            if any(
+                (key[0], key[1]) == (part, object_id) and call["state"] not in ENDED for key, call in self.calls.items()
+            )
+        ]
+        return waiting or self.parts
 
     def _answer(self, row: Result, object_id: str, obj: str, part: str) -> None:
         mine = {k: column for k, column in enumerate(self.columns) if column.part == part}
@@ -169,8 +189,22 @@ class Sorting:
         if open_ones:
             return open_ones[0]
         if not self.replicate:
+            self._refuse_vague_correction(part, object_id, numbers)
             return numbers[0] if numbers else 0
         return numbers[-1] + 1 if numbers else 0
+
+    def _refuse_vague_correction(self, part: str, object_id: str, numbers: Sequence[int]) -> None:
+        """Refuse a correction that may be of any of several measurements.
+
+        Raises:
+            NotStandardError: it is one.
+        """
+        calls = [self.calls[part, object_id, number] for number in numbers if (part, object_id, number) in self.calls]
+        if self.correct and len(calls) > 1:
+            told = "; ".join(f"{call['replicate'] + 1}: {_known(call).partition(',')[0][3:]}" for call in calls)
+            raise NotStandardError(
+                f"it was measured {len(calls)} times ({told}); say in a column `replicate` which of these was wrong"
+            )
 
     def _sort(self, key: tuple[str, str, int], obj: str, outputs: dict[str, float | None], row: Result) -> None:
         part, object_id, number = key
@@ -196,6 +230,13 @@ class Sorting:
             )
         if call is None:
             if object_id not in self.objects:
+                self.receipt.unasked += 1
+            elif not any((asked[0], asked[1]) == (part, object_id) for asked in self.calls):
+                if not self.unasked:
+                    names_told = " and ".join(repr(name) for name in outputs) or "it"
+                    raise NotStandardError(
+                        f"it was asked for, but nobody asked for {names_told}; give --unasked to take it all the same"
+                    )
                 self.receipt.unasked += 1
             elif number == 0 or row.replicate is None or self.replicate:
                 self.receipt.replicates += 1

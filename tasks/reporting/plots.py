@@ -65,7 +65,9 @@ def best_so_far(rows: Sequence[CandidateRow], goal: Goal = VALUE, *, outside: Co
     """
     supplied = [row for row in rows if row.origin == IMPORTED]
     called = [row for row in rows if is_call(row)]
-    figure, axes = _figure(f"Calls of the oracle, {len(called)} in all", _label(goal.name, goal.unit))
+    alone = sum(row.calls for row in called) == len(called)
+    what = "Calls of the oracle" if alone else "Candidates in order of purchase"
+    figure, axes = _figure(f"{what}, {len(called)} in all", _label(goal.name, goal.unit))
     shown = [*supplied, *called]
     calls = np.array([0] * len(supplied) + list(range(1, len(called) + 1)))
     values = np.array([np.nan if row.value is None else row.value for row in shown], dtype=float)

@@ -18,11 +18,12 @@ from data.ledger.by_level import PURCHASES_SAID, LevelFigures, figures_by_level,
 from data.ledger.health import Finding
 from data.ledger.summary import (
     by_source,
+    failed_calls,
     repeated,
     screening_told,
     summarise,
 )
-from data.records import Arm, CallState, CandidateRow, JsonDict, RoundSummary, SourceFigures
+from data.records import Arm, CandidateRow, JsonDict, RoundSummary, SourceFigures
 from data.tables.remarks import REFUSED, reading_told
 from data.tables.spreadsheets import safe_text, write_csv
 from data.wording import figure
@@ -207,7 +208,7 @@ def _figures(context: CampaignContext, rows: list[CandidateRow], summary: RoundS
         "control_half": summary.control.half if summary.control else None,
         "calls": summary.calls,
         "budget": context.config.budget.calls,
-        "failed": sum(row.state == CallState.FAILED for row in rows),
+        "failed": sum(map(failed_calls, rows)),
         "rounds": summary.round,
         **of_several(summary),
         **{f"noise/{one.objective}": one.deviation for one in repeated(rows, goals)},

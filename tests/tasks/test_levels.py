@@ -217,3 +217,71 @@ def test_status_and_summary_say_what_was_bought_at_each_level_and_why(ladder):
     assert [(one["calls"], round(one["cost"], 6)) for one in levels] == [(40, 4.0), (7, 7.0)]
     assert json.loads(file.read_text())["calls"] == 47
     assert "of cost 0.1, 1, bought by funnel" in ladder.discover("validate", str(ladder.file)).message
+
+
+DYING = (
+    FUNCTIONS
+    + """
+
+def dying(points):
+    if len(LOG.read_text().split()) > 9 if LOG.exists() else False:
+        __import__("os").kill(__import__("os").getpid(), 9)
+    return cheap(points)
+"""
+)
+
+
+def test_a_doubtful_call_at_a_cheap_level_is_settled_there(ladder):
+    (ladder.folder / "levels.py").write_text(DYING)
+    unsafe = {"semantics": "unsafe", "chunk": 1}
+    cheap = {**CHEAP, "function": "levels:dying", **unsafe}
+    ladder.write_config(objectives=[{"name": "height", "oracle": [cheap, {**EXACT, **unsafe}]}], rounds=0)
+    ran = ladder.run()
+    assert "were sent and never answered" in ran.message
+    doubtful = [row["id"] for row in ladder.candidates() if row["state"] == "in_doubt"]
+    assert doubtful
+    assert (
+        "has levels 0 to 1" in ladder.discover("settle", "ladder", doubtful[0], "--value", "1", "--level", "4").message
+    )
+    for key in doubtful:
+        settled = ladder.discover("settle", "ladder", key, "--value", "0.25")
+        assert settled.exit == DONE, settled.message
+    from tasks.workspace import Workspace
+
+    ledger = Workspace(ladder.home).ledger()
+    rows = {row.id: row for row in ledger.candidates(ledger.campaign("ladder").id)}
+    ledger.close()
+    assert {rows[key].levels["height"][0].value for key in doubtful} == {0.25}
+    assert {rows[key].value for key in doubtful} == {None}
+
+
+def test_where_the_cheap_level_fails_the_dear_one_is_not_asked(ladder):
+    cheap = {**CHEAP, "function": "levels:failing"}
+    ladder.write_config(objectives=[{"name": "height", "oracle": [cheap, EXACT], "tolerated_failure_rate": 0.1}])
+    assert ladder.run().exit == STOPPED
+    assert calls(ladder)["1"] == 0
+    assert "calls that are booked, and not made yet" in ladder.discover("status", "ladder").message
+
+
+def test_what_failed_cheaply_is_counted_and_said(ladder):
+    cheap = {**CHEAP, "function": "levels:failing"}
+    ladder.write_config(objectives=[{"name": "height", "oracle": [cheap, EXACT]}], buying={"kind": "random_level"})
+    assert ladder.run().exit == DONE
+    from tasks.workspace import Workspace
+
+    ledger = Workspace(ladder.home).ledger()
+    campaign = ledger.campaign("ladder")
+    with ledger.read() as connection:
+        import sqlalchemy as sa
+
+        failed = connection.scalar(sa.text("SELECT COUNT(*) FROM oracle_calls WHERE state = 'failed'"))
+    rows = ledger.candidates(campaign.id)
+    ledger.close()
+    assert failed
+    from data.ledger.summary import summaries
+
+    told = summaries(rows, campaign.goals)
+    assert sum(one.failed for one in told) == failed
+    assert sum(row.state == "failed" or "Level 0 failed" in row.message for row in rows) == failed
+    summary = json.loads((ladder.home / "campaigns" / "ladder" / "report" / "summary.json").read_text())
+    assert summary["failed"] == failed

@@ -147,3 +147,22 @@ def test_the_counts_of_a_failing_oracle_are_those_of_the_ledger(bench, monkeypat
         assert "5 of 6 oracle calls failed (5 x wrong_answer)" in " ".join(message.split())
         assert "of 0.5; 1 was not made." in " ".join(message.split())
     assert "cannot open :. Mend what it needs" in " ".join(told.message.split())
+
+
+def test_one_failed_call_of_a_round_of_one_does_not_end_a_campaign(bench):
+    """A share of one call says nothing; the calls before it are looked at too."""
+    bench.write_oracle("float('nan') if calls() == 9 else value(smiles)")
+    bench.config["objectives"][0]["oracle"] |= {"chunk": 1}
+    bench.write_config(batch_size=1, rounds=3, control={"kind": "random", "fraction": 0})
+    told = bench.run()
+    assert told.exit == 0, told.message
+    assert sum(row["state"] == "failed" for row in bench.candidates()) == 1
+
+
+def test_rounds_of_one_that_fail_again_and_again_end_a_campaign(bench):
+    bench.write_oracle("float('nan') if calls() > 8 else value(smiles)")
+    bench.config["objectives"][0]["oracle"] |= {"chunk": 1}
+    bench.write_config(batch_size=1, rounds=9, control={"kind": "random", "fraction": 0})
+    told = bench.run()
+    assert told.exit == 3
+    assert "3 of 5 oracle calls of this round and the last ones failed" in told.message

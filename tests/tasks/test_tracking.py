@@ -13,7 +13,7 @@ from tasks.progress import listening
 from tasks.reporting.round_metrics import MOST
 from tasks.stages import CampaignContext
 from tasks.storage import load_proxy
-from tasks.tracking import CHAMPION, PUBLISHED_TAG, VIEW, Tracker
+from tasks.tracking import CHAMPION, PUBLISHED_TAG, VIEW, Tracker, key_of
 from tasks.workspace import Workspace
 
 
@@ -296,3 +296,13 @@ def test_a_union_of_members_that_tell_different_things_is_shown_with_its_shares(
     assert shares[0] + shares[-1] == pytest.approx(1.0)
     page = (bench.home / "campaigns" / "union" / "report" / "candidates.html").read_text()
     assert "Hits, one per scaffold" in page
+
+
+@pytest.mark.parametrize("names", [("y%", "y$"), ("α/β", "α_β"), ("x" * 300, "x" * 299)])
+def test_two_names_of_people_are_two_keys_that_mlflow_takes(names, tracking):
+    client = MlflowClient(tracking_uri=tracking)
+    experiment = client.get_experiment_by_name("keys") or client.get_experiment(client.create_experiment("keys"))
+    run = client.create_run(experiment.experiment_id).info.run_id
+    for value, name in enumerate(names):
+        client.log_metric(run, key_of(name), value)
+    assert sorted(client.get_run(run).data.metrics.values()) == [0, 1]

@@ -38,7 +38,7 @@ class FocusRegion(OfObjectives):
 
         cosine: float = Field(0.98, gt=0, lt=1, description="Least cosine between an object's rewards and a direction.")
         limit: float = Field(0.1, gt=0, le=1, description="Factor at the rim of the cone; it is 1 on the axis.")
-        outside: float = Field(-15.0, description="Log-reward outside the cone, and the least inside.")
+        outside: float = Field(-15.0, lt=0, description="Log-reward outside the cone, and the least inside.")
         hindsight: float = Field(
             0.5, ge=0, le=1, description="Share of the replayed objects that are shown the direction they lie in."
         )

@@ -27,7 +27,7 @@ class OfObjectives(Conditioning):
         objectives: int | None = Field(
             None, ge=2, description="K, the objectives; null: those that a campaign improves, elsewhere 2."
         )
-        bins: int = Field(16, ge=1, description="Entries of the thermometer encoding of each of the K numbers.")
+        bins: int = Field(16, ge=2, description="Entries of the thermometer encoding of each of the K numbers.")
         beta: PositiveFloat | InverseTemperatureOptions | None = Field(
             None,
             description="A number, or a law to draw from; null: in a campaign as sharp as that is, elsewhere 1.",

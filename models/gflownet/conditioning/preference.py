@@ -31,7 +31,7 @@ class Preference(OfObjectives):
 
         scalarisation: Scalarisation = Field("weighted_sum", description="How K rewards become one under weights.")
         concentration: float = Field(1.5, gt=0, description="Of the symmetric Dirichlet law; 1 is uniform.")
-        floor: float = Field(-30.0, description="Least log of the scalarised reward, which must not be zero.")
+        floor: float = Field(-30.0, lt=0, description="Least log of the scalarised reward, which must not be zero.")
 
     def draw_trade_offs(self, n: int, generator: torch.Generator) -> Tensor:
         """Return weights (n, K), float64."""
