@@ -17,6 +17,7 @@ from data.config import ConfigError, load_config
 from data.ledger.campaigns import LedgerError
 from data.ledger.lock import campaign_lock
 from data.tables.rows import SourceError
+from models.registry import ComponentError
 from pipelines.api import Campaign, ask, campaigns, run, tell, validate
 from tasks.reporting.plots import png
 from tasks.stages import BadInput
@@ -30,7 +31,7 @@ def cheap(points):
     return [0.9 * (one["x"] - one["y"]) for one in points]
 
 def both(points):
-    return [{"height": one["x"], "width": None if one["y"] > 0.8 else one["y"], "unasked": 1.0} for one in points]
+    return [{"height": one["x"], "width": None if one["y"] > 0.6 else one["y"], "unasked": 1.0} for one in points]
 
 def length(texts):
     return [float(text.count("A")) for text in texts]
@@ -63,11 +64,11 @@ def plane(bench):
 SETTINGS = {
     "one objective": {},
     "two goals, a limit and outputs": {
+        "data": {"kind": "random", "initial": 12},
         "objectives": [
-            {"name": "height", "oracle": BOTH, "output": "height", "at_least": 0.1},
-            {"name": "width", "goal": "minimise", "oracle": BOTH, "output": "width"},
+            {"name": "height", "oracle": BOTH, "output": "height", "at_least": 0.1, "tolerated_failure_rate": 1},
+            {"name": "width", "goal": "minimise", "oracle": BOTH, "output": "width", "tolerated_failure_rate": 1},
         ],
-        "max_failure_rate": 1.0,
     },
     "levels": {
         "objectives": [{"name": "height", "oracle": [{**HEIGHT, "function": "own:cheap", "cost": 0.1}, HEIGHT]}],
@@ -168,7 +169,7 @@ def test_measurements_have_a_row_for_each_value_and_level_and_repetition(plane):
     assert lost["message"].str.contains("no value of 'width'").all()
     assert measured["objective"].isna().sum() == measured["call"].nunique()  # what no objective reads
 
-    plane.write_config(name="ladder", **SETTINGS["levels"])
+    plane.write_config(name="ladder", rounds=1, **SETTINGS["levels"])
     measured = run(plane.file).measurements()
     assert measured.groupby("level")["true"].unique().map(list).to_dict() == {0: [False], 1: [True]}
     assert measured.groupby("level")["cost"].unique().map(list).to_dict() == {0: [0.1], 1: [1.0]}
@@ -183,7 +184,8 @@ def test_measurements_have_a_row_for_each_value_and_level_and_repetition(plane):
 
 def test_a_measurement_that_failed_is_there_with_its_reason(bench):
     bench.write_oracle("None if smiles == 'CCO' or len(smiles) > 8 else value(smiles)")
-    bench.write_config(rounds=0, max_failure_rate=1.0)
+    bench.config["objectives"][0] |= {"tolerated_failure_rate": 1}
+    bench.write_config(rounds=0)
     campaign = run(bench.file)
     measured, frame = campaign.measurements(), campaign.candidates()
     lost = measured[measured["state"] == "failed"]
@@ -249,6 +251,17 @@ def test_a_figure_is_that_of_the_report_and_a_notebook_shows_it(finished):
 def test_a_figure_that_is_not_there_is_refused_with_those_that_are(finished):
     with pytest.raises(BadInput, match=r"no figure 'best'; expected one of best_so_far, .* Did you mean 'best_so_far'"):
         Campaign.load("finished").figure("best")
+
+
+def test_values_that_came_with_the_data_are_measurements_and_no_calls(plane):
+    rows = [f"{x / 10},{y / 10},{x + y}" for x in range(4) for y in range(3)]
+    (plane.folder / "known.csv").write_text("\n".join(["x,y,height", *rows]) + "\n")
+    plane.write_config(data={"kind": "csv", "path": "known.csv", "value": "height", "initial": 0})
+    campaign = run(plane.file)
+    assert campaign.measurements()["origin"].value_counts().to_dict() == {"imported": 12, "called": 3}
+    assert campaign.rounds()["calls"].tolist() == [0, 3]
+    assert campaign.rounds()["best"].iloc[0] == 5
+    assert_agrees(campaign.candidates(), exported(plane, "plane"))
 
 
 # -- looking ---------------------------------------------------------------------------------------------------------
@@ -332,7 +345,7 @@ def test_a_campaign_without_candidates_has_empty_frames_of_the_same_columns(plan
 def test_an_unfinished_campaign_says_why_and_goes_on(plane):
     stopped = run(plane.file, ["budget.calls=7", "rounds=1"])
     assert stopped.state == "budget_exhausted"
-    assert "budget.calls" in stopped.message
+    assert "the budget is spent (7 calls, cost 7)" in stopped.message
     assert len(stopped.candidates()) == len(exported(plane, "plane"))
     assert run(plane.file, "budget.calls=20").state == stopped.state == "done"  # the same handle, asked anew
     assert stopped.message == ""
@@ -409,8 +422,8 @@ def test_validate_says_what_would_be_run_and_runs_nothing(bench):
     assert any("kept" in sentence or "rows" in sentence for sentence in plan.said)
     assert bench.calls() == []
     assert not (bench.home / "ledger.db").exists()
-    with pytest.raises(SourceError, match="There is no file"):
-        validate(bench.config, folder=bench.folder / "home")
+    with pytest.raises(ComponentError, match="There is no module 'tiny_oracle'"):
+        validate(bench.config, folder=bench.folder / "another")
 
 
 # -- ask and tell ----------------------------------------------------------------------------------------------------
@@ -418,7 +431,11 @@ def test_validate_says_what_would_be_run_and_runs_nothing(bench):
 
 @pytest.fixture
 def lab(plane):
-    plane.write_config(name="lab", objectives=[{"name": "height", "oracle": {"kind": "laboratory", "unit": "m"}}])
+    plane.write_config(
+        name="lab",
+        objectives=[{"name": "height", "oracle": {"kind": "laboratory", "unit": "m"}}],
+        data={"kind": "random", "initial": 8},
+    )
     return plane
 
 
@@ -429,23 +446,44 @@ def filled(sheet):
 def test_what_is_asked_is_pending_and_what_is_told_is_there_with_who_told_it(lab):
     campaign = run(lab.file)
     assert campaign.state == "waiting"
-    assert "0 of 6 results" in campaign.message
-    assert campaign.measurements()["state"].tolist() == ["submitted"] * 6
+    assert "0 of 8 results" in campaign.message
+    assert campaign.measurements()["state"].tolist() == ["submitted"] * 8
     assert campaign.measurements()["value"].isna().all()
-    assert campaign.candidates()["state"].tolist() == ["submitted"] * 6
-    assert campaign.rounds()["calls"].tolist() == [6]
+    assert campaign.candidates()["state"].tolist() == ["submitted"] * 8
+    assert campaign.rounds()["calls"].tolist() == [8]
     sheet = filled(ask("lab"))
     sheet.loc[0, ["height [m]", "failed"]] = [None, "spilt"]
     receipt = tell("lab", sheet.head(4), by="Ada")
-    assert (receipt.new, receipt.failed, receipt.open) == (4, 1, 2)
+    assert (receipt.new, receipt.failed, receipt.open) == (4, 1, 4)
     measured = campaign.measurements()
-    assert measured["state"].value_counts().to_dict() == {"done": 3, "submitted": 2, "failed": 1}
+    assert measured["state"].value_counts().to_dict() == {"submitted": 4, "done": 3, "failed": 1}
     assert measured.set_index("id").loc[sheet["id"][0], "message"] == "spilt"
     assert measured["told_by"].dropna().unique().tolist() == ["Ada"]
     assert measured["answered_at"].notna().sum() == 4
     tell("lab", sheet)
     assert run(lab.file).state == "waiting"
-    assert campaign.measurements()["round"].value_counts().to_dict() == {0: 6, 1: 3}
+    assert campaign.measurements()["round"].value_counts().to_dict() == {0: 8, 1: 3}
+
+
+def test_a_value_that_was_told_is_there_although_others_of_its_experiment_are_waited_for(lab):
+    oracle = {"kind": "laboratory", "outputs": {"height": "m", "width": "mm"}}
+    lab.write_config(
+        objectives=[
+            {"name": "height", "oracle": oracle, "output": "height"},
+            {"name": "width", "goal": "satisfy", "at_most": 3, "oracle": oracle, "output": "width"},
+        ]
+    )
+    campaign = run(lab.file)
+    first = filled(ask("lab")).head(1)
+    assert tell("lab", first).partly == 1
+    measured = campaign.measurements()
+    assert len(measured) == 2 * 8
+    told = measured[measured["id"] == first["id"][0]].set_index("objective")
+    assert told["state"].to_dict() == {"height": "submitted", "width": "submitted"}
+    assert told.loc["height", "value"] == first["height [m]"][0]
+    assert np.isnan(told.loc["width", "value"])
+    assert told["unit"].to_dict() == {"height": "m", "width": "mm"}
+    assert campaign.candidates()["value"].isna().all()
 
 
 def test_results_are_a_table_a_file_or_a_text(lab):
@@ -453,8 +491,8 @@ def test_results_are_a_table_a_file_or_a_text(lab):
     sheet = filled(ask("lab"))
     file = lab.folder / "results.csv"
     sheet.to_csv(file, index=False)
-    assert tell("lab", sheet.set_index("id")).new == 6
-    assert tell("lab", file).same == tell("lab", str(file)).same == tell("lab", file.read_text()).same == 6
+    assert tell("lab", sheet.set_index("id")).new == 8
+    assert tell("lab", file).same == tell("lab", str(file)).same == tell("lab", file.read_text()).same == 8
     with pytest.raises(SourceError, match=r"no results 'nothing.csv'; expected a CSV file, its text"):
         tell("lab", "nothing.csv")
     with pytest.raises(BadInput, match="it is known already"):
