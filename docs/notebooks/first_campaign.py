@@ -1,15 +1,15 @@
-"""A first campaign, a notebook as a script of cells: VS Code runs them as they are, Jupyter with jupytext opens it."""
-
 # %% [markdown]
-# # A first campaign
-#
-# Which temperature, excess and solvent give the best yield? An experiment takes a day, so as few as possible are made:
-# a Gaussian process learns from those that are made, and says which ones are worth making next.
-#
-# The notebook runs in its own folder, beside `simulated_yield.py`, and makes `.discover` there.
+"""# A first campaign: which temperature, excess and solvent give the best yield?
+
+An experiment takes a day, so as few as possible are made: a Gaussian process learns from those that are made, and says
+which ones are worth making next.
+
+The notebook runs in its own folder, beside `simulated_yield.py`, and makes `.discover` there. It is a script of cells:
+VS Code runs them as they are, Jupyter opens it where jupytext is installed.
+"""
 
 # %%
-# As an .ipynb file: pip install jupytext; jupytext --to ipynb first_campaign.py
+# To make an .ipynb file of it: pip install jupytext; jupytext --to ipynb first_campaign.py
 from pathlib import Path
 
 from simulated_yield import simulated

@@ -1,5 +1,6 @@
 """Campaigns from Python: what frames hold agrees with the command line, is typed, whole, and looked at without a trace."""
 
+import asyncio
 import io
 import json
 import sqlite3
@@ -386,6 +387,13 @@ def test_a_dictionary_runs_as_its_file_does_and_is_written_nowhere(plane, monkey
     assert told.exit == 0, told.message
     assert campaign.measurements()["call"].nunique() == 9
     assert run(given, "name=mine", folder=plane.folder).state == "done"
+
+
+def test_a_campaign_runs_in_a_notebook_whose_kernel_has_an_event_loop(plane):
+    async def cell():
+        return run(plane.file, ["rounds=0"])
+
+    assert asyncio.run(cell()).state == "done"
 
 
 def test_a_workspace_can_be_named(plane, tmp_path):

@@ -60,5 +60,5 @@ def test_the_notebook_runs_as_a_script_in_a_fresh_workspace(tmp_path, tracking):
 
 def test_the_notebook_is_a_script_of_cells_that_all_hold_something():
     head, *cells = re.split(r"^# %%.*\n", (NOTEBOOKS / "first_campaign.py").read_text(), flags=re.M)
-    assert head.startswith('"""')
+    assert head == ""
     assert all(cell.strip() for cell in cells)
