@@ -351,10 +351,11 @@ def run(
     from contextlib import nullcontext
 
     from pipelines.campaign import run_checked
+    from pipelines.given import configuration
     from pipelines.validation import built_once
     from tasks.progress import listening
 
-    given, base = _configuration(config, overrides, folder)
+    given, base = configuration(config, overrides, folder)
     home = _opened(workspace)
     with listening(progress) if progress is not None else nullcontext():
         ended = run_checked(built_once(given, base), base, workspace=home, fresh=fresh, retry_failed=retry_failed)
@@ -367,10 +368,11 @@ def validate(
 ) -> Plan:
     """Check a campaign and everything it names, without running anything; arguments and errors are those of `run`."""
     quiet_environment()
+    from pipelines.given import configuration
     from pipelines.validation import built_once, check_source
     from tasks.stages import BadInput, CampaignStopped
 
-    given, base = _configuration(config, overrides, folder)
+    given, base = configuration(config, overrides, folder)
     checked = built_once(given, base)
     try:
         said = check_source(checked, base)
@@ -501,67 +503,6 @@ def _state(ledger: Ledger, row: Row) -> str:
     if row.state.value == "running" and ledger.owner(row.id) is None:
         return "killed"
     return row.state.value
-
-
-def _configuration(
-    config: Path | str | Mapping[str, Any], overrides: Sequence[str], folder: Path | str | None
-) -> tuple[CampaignConfig, Path]:
-    """Return a configuration and the folder at which its relative paths start.
-
-    Raises:
-        ConfigError: it cannot be used.
-    """
-    from data.config import ConfigError, apply_override, load_config, parse_config
-
-    given = (overrides,) if isinstance(overrides, str) else tuple(overrides)
-    if isinstance(config, Path | str):
-        if folder is not None:
-            raise ConfigError(
-                f"folder is {str(folder)!r}, and the configuration is the file {str(config)!r}, at whose own folder "
-                "paths start. Leave folder out; it is for dictionaries."
-            )
-        path = Path(config).expanduser()
-        return load_config(path, given), path.absolute().parent
-    if not isinstance(config, Mapping):
-        raise ConfigError(
-            f"The configuration is a {type(config).__name__}; expected the path of a campaign file, or a dictionary "
-            "with its keys."
-        )
-    base = Path(folder or ".").expanduser().absolute()
-    raw: dict[str, Any] = _plain(config, "")
-    for override in given:
-        apply_override(raw, override)
-    return parse_config(raw, "The dictionary").beside(base), base
-
-
-def _plain(value: Any, where: str) -> Any:
-    """Return a copy of a value as a campaign file could hold it; `where` is its place, `key.key`.
-
-    Raises:
-        ConfigError: no file could hold it.
-    """
-    from data.config import ConfigError
-
-    if isinstance(value, Mapping):
-        return {key: _plain(one, f"{where}.{key}".lstrip(".")) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one, f"{where}.{place}") for place, one in enumerate(value)]
-    if isinstance(value, Path):
-        return str(value)
-    if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a number of numpy's
-        return value.item()
-    if callable(value):
-        name = getattr(value, "__name__", "measure")
-        raise ConfigError(
-            f"{where} is a Python function; expected its name as 'module:{name}', in a module of its own in the "
-            "campaign's folder. Values belong to the content of that file, and the function runs in another process."
-        )
-    if value is not None and not isinstance(value, str | bool | int | float):
-        raise ConfigError(
-            f"{where} is a {type(value).__name__}; expected what a campaign file can hold: text, numbers, lists, "
-            "dictionaries."
-        )
-    return value
 
 
 def _drawings(context: CampaignContext) -> dict[str, Drawing]:
