@@ -461,7 +461,7 @@ def read_mapping(path: Path, overrides: Sequence[str] = (), *, what: str = "camp
     if not isinstance(raw, dict):
         raise ConfigError(f"{path.name} holds a {type(raw).__name__}; expected a mapping with the keys of a {what}.")
     for override in overrides:
-        _apply(raw, override)
+        apply_override(raw, override)
     return raw
 
 
@@ -496,7 +496,8 @@ def validated(model: type[M], raw: Mapping[str, Any], *, source: str, what: str)
         raise ConfigError(f"{source} cannot be used:\n{lines}") from error
 
 
-def _apply(raw: dict[str, Any], override: str) -> None:
+def apply_override(raw: dict[str, Any], override: str) -> None:
+    """Put a `key.key=value`, the value being YAML, into a mapping."""
     path, sep, text = override.partition("=")
     keys = path.strip().split(".")
     if not sep or not all(keys) or len(keys) > DEEPEST:

@@ -109,10 +109,29 @@ def run_campaign(
         LockLost: somebody removed this run's lock.
     """
     config = checked or checked_config(path, tuple(overrides))
-    workspace = Workspace.open()
+    return run_checked(
+        config, path.absolute().parent, fresh=fresh, retry_failed=retry_failed, call=call, on_start=on_start
+    )
+
+
+def run_checked(
+    config: CampaignConfig,
+    base: Path,
+    *,
+    workspace: Workspace | None = None,
+    fresh: bool = False,
+    retry_failed: bool = False,
+    call: Call = as_function,
+    on_start: Callable[[Campaign], None] = lambda campaign: None,
+) -> Outcome:
+    """Run or continue the campaign of a checked configuration, whose relative paths start at `base`.
+
+    Raises:
+        SourceError, BadInput, LedgerError, CampaignLocked, LockLost: as `run_campaign`.
+    """
+    workspace = workspace or Workspace.open()
     ledger = workspace.ledger()
     refuse_if_running(ledger, config.name)
-    base = path.absolute().parent
     if fresh or not _is_prepared(ledger, config.name):
         _refuse_past_deadline(config)
         with suppress(CampaignStopped):  # which is how a campaign ends, not a mistake

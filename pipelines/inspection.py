@@ -42,7 +42,11 @@ def exported(workspace: Workspace, name: str, top: int | None = None, *, pareto:
         pareto: only those that no other dominates.
     """
     ledger = workspace.ledger()
-    campaign = ledger.campaign(name)
+    return exported_of(ledger, ledger.campaign(name), top, pareto=pareto)
+
+
+def exported_of(ledger: Ledger, campaign: Campaign, top: int | None = None, *, pareto: bool = False) -> list[JsonDict]:
+    """Return the candidates of a campaign, or of an earlier generation of it, as `exported` does."""
     goals, space = goals_with_units(campaign.config), space_of(campaign.config)
     front: frozenset[str] = frozenset()
     if top is None or not goals.plain:

@@ -44,8 +44,15 @@ def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfi
         OracleStartError: the user's function cannot be imported.
         SourceError: a data file, a table of values or a column is missing.
     """
-    config = load_config(path, overrides)
-    base = path.absolute().parent
+    return built_once(load_config(path, overrides), path.absolute().parent)
+
+
+def built_once(config: CampaignConfig, base: Path) -> CampaignConfig:
+    """Build all components of a campaign once, and return its configuration; relative paths start at `base`.
+
+    Raises:
+        ConfigError, ComponentError, VocabularyError, OracleStartError, SourceError: as `checked_config`.
+    """
     tell_plugin_problems()
     space = space_of(config)
     check_readings(config)

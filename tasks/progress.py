@@ -20,7 +20,7 @@ class Event:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-Listener = Callable[[Event], None]
+Listener = Callable[[Event], object]
 
 _listeners: list[Listener] = []
 

@@ -1,8 +1,10 @@
-"""The plots of a report: takes rows from the ledger and the stages, writes PNG files."""
+"""The plots of a campaign: takes rows from the ledger and the stages; draws them, and writes PNG files for a report."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,14 @@ LIBRARY_SAMPLE = 500
 """Library objects drawn behind the measured ones."""
 
 
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure that can be drawn."""
+
+    caption: str
+    draw: Callable[[], Figure]
+
+
 def round_figures(context: CampaignContext, rows: Sequence[CandidateRow], round: int, folder: Path) -> dict[str, Path]:
     """Draw a campaign after a round; returns caption -> file.
 
@@ -33,61 +43,75 @@ def round_figures(context: CampaignContext, rows: Sequence[CandidateRow], round:
         round: the last of them.
         folder: takes the PNG files.
     """
-    space, goals = space_of(context.config), goals_with_units(context.config)
-    bought = sorted(rows, key=lambda row: (row.round, row.position))
-    main = goals.main
-    figures: dict[str, tuple[str, Figure]] = {
-        **_best_so_far(bought, goals),
-        **_front(bought, goals),
-        "space_map": (
-            space.map_name,
-            plots.space_map(_library(context), bought, space.nearness, objective=main.name, unit=main.unit),
-        ),
-        **_predicted(bought, goals),
-    }
-    for goal, splits in _held_out(context, round, space).items():
-        figures[_stem("reliability", goal, goals)] = (
-            f"Calibration of the proxy on held-out {space.nouns[1]}{_of(goal, goals)}, round {round}",
-            plots.reliability_diagram(splits, unit=goal.unit),
-        )
-    history = _history(context, round)
-    if history:
-        figures["training"] = (f"Training of the generator, round {round}", plots.training(history))
     files = {}
-    for stem, (caption, figure) in figures.items():
-        files[caption] = folder / f"{stem}.png"
-        files[caption].write_bytes(plots.png(figure))
+    for stem, drawing in round_drawings(context, rows, round).items():
+        files[drawing.caption] = folder / f"{stem}.png"
+        files[drawing.caption].write_bytes(plots.png(drawing.draw()))
     return files
 
 
-def _best_so_far(bought: Sequence[CandidateRow], goals: Goals) -> dict[str, tuple[str, Figure]]:
+def round_drawings(context: CampaignContext, rows: Sequence[CandidateRow], round: int) -> dict[str, Drawing]:
+    """Return what there is to draw of a campaign after a round, by name; nothing is drawn yet.
+
+    Args:
+        context: the campaign.
+        rows: its candidates of the rounds so far.
+        round: the last of them.
+    """
+    space, goals = space_of(context.config), goals_with_units(context.config)
+    bought = sorted(rows, key=lambda row: (row.round, row.position))
+    main = goals.main
+
+    def space_map() -> Figure:
+        return plots.space_map(_library(context), bought, space.nearness, objective=main.name, unit=main.unit)
+
+    found: dict[str, Drawing] = {
+        **_best_so_far(bought, goals),
+        **_front(bought, goals),
+        "space_map": Drawing(space.map_name, space_map),
+        **_predicted(bought, goals),
+    }
+    for goal, splits in _held_out(context, round, space).items():
+        found[_stem("reliability", goal, goals)] = Drawing(
+            f"Calibration of the proxy on held-out {space.nouns[1]}{_of(goal, goals)}, round {round}",
+            partial(plots.reliability_diagram, splits, unit=goal.unit),
+        )
+    history = _history(context, round)
+    if history:
+        found["training"] = Drawing(f"Training of the generator, round {round}", partial(plots.training, history))
+    return found
+
+
+def _best_so_far(bought: Sequence[CandidateRow], goals: Goals) -> dict[str, Drawing]:
     outside = {row.id for row in bought if goals.measured(row) and not goals.eligible(row)}
     return {
-        _stem("best_so_far", goal, goals): (
+        _stem("best_so_far", goal, goals): Drawing(
             f"Best {_named(goal)} so far against calls" if goals.several else "Best so far against calls",
-            plots.best_so_far(_read(bought, goal, goals), goal, outside=outside),
+            partial(plots.best_so_far, _read(bought, goal, goals), goal, outside=outside),
         )
         for goal in (goals[k] for k in goals.improved)
     }
 
 
-def _front(bought: Sequence[CandidateRow], goals: Goals) -> dict[str, tuple[str, Figure]]:
+def _front(bought: Sequence[CandidateRow], goals: Goals) -> dict[str, Drawing]:
     if not goals.several:
         return {}
     return {
-        "front": ("Front: what no other candidate surpasses in every objective", plots.front(bought, goals)),
-        "hypervolume": ("Hypervolume against calls", plots.hypervolume(summaries(bought, goals))),
+        "front": Drawing(
+            "Front: what no other candidate surpasses in every objective", partial(plots.front, bought, goals)
+        ),
+        "hypervolume": Drawing("Hypervolume against calls", lambda: plots.hypervolume(summaries(bought, goals))),
     }
 
 
-def _predicted(bought: Sequence[CandidateRow], goals: Goals) -> dict[str, tuple[str, Figure]]:
+def _predicted(bought: Sequence[CandidateRow], goals: Goals) -> dict[str, Drawing]:
     found = {}
     for goal in goals:
         rows = _read(bought, goal, goals)
         if any(row.predicted_mean is not None for row in rows):
-            found[_stem("predicted_against_measured", goal, goals)] = (
+            found[_stem("predicted_against_measured", goal, goals)] = Drawing(
                 f"Predicted against measured{_of(goal, goals)}",
-                plots.predicted_against_measured(rows, objective=goal.name, unit=goal.unit),
+                partial(plots.predicted_against_measured, rows, objective=goal.name, unit=goal.unit),
             )
     return found
 

@@ -5,8 +5,10 @@ import threading
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from pipelines.api import run
 from tests.chaos.conftest import calls, results
 
 pytestmark = pytest.mark.timeout(300)
@@ -50,6 +52,17 @@ def test_a_server_restarted_in_the_middle_of_a_call_loses_no_answer(bench, url, 
     assert "does not answer" in told.message
     assert len(bench.calls()) == len(set(bench.calls())) == 12
     assert all(row["state"] == "done" for row in bench.candidates())
+
+
+def test_frames_of_a_campaign_on_postgresql_are_those_of_one_on_sqlite(bench, url, monkeypatch):
+    def frames(campaign):
+        times = ["booked_at", "answered_at", "seconds"]
+        return campaign.candidates(), campaign.measurements().drop(columns=times), campaign.rounds(), campaign.health()
+
+    here = frames(run(bench.file, workspace=bench.folder / "sqlite"))
+    monkeypatch.setenv("DISCOVER_LEDGER", url)
+    for one, other in zip(frames(run(bench.file)), here, strict=True):
+        pd.testing.assert_frame_equal(one, other)
 
 
 PAUSED = """
