@@ -36,6 +36,9 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # `guarded` says what an interruption leaves behind
 )
+app.register_install_completion_command(
+    name="completion", help="Install the completion of this command for your shell (bash, zsh or fish)."
+)
 Values = Annotated[tuple[str, ...], Parameter(name="--value", negative=(), consume_multiple=False)]
 Sets = Annotated[tuple[str, ...], Parameter(name="--set", negative=(), consume_multiple=False)]
 

@@ -27,6 +27,18 @@ from tasks.progress import Event, listening
 from tasks.workspace import Workspace
 
 REFRESH_SECONDS = 1.0
+TELL_SECONDS = 30.0
+"""Between two lines on one stage, where the output is no terminal."""
+
+
+def time_left(elapsed: float, done: int, total: int) -> str:
+    """Return about how long something takes that has come so far in so many seconds; empty where nothing tells."""
+    if not 0 < done < total or elapsed < 2.0:
+        return ""
+    left = elapsed / done * (total - done)
+    if left < 90:
+        return f"about {max(1, round(left))} s left"
+    return f"about {round(left / 60)} min left" if left < 5400 else f"about {left / 3600:.1f} h left"
 
 
 class RunDisplay:
@@ -37,7 +49,7 @@ class RunDisplay:
         self._read = False
         self.ledger: Ledger = workspace.ledger()
         self.event = Event(0, "start")
-        self.started = time.monotonic()
+        self.started = self._stage_began = self._told_at = time.monotonic()
         self._listening = listening(self._on_event)
         self._figures: Table | None = None
         self._past = _Past(0, Course(config.goals))
@@ -69,9 +81,21 @@ class RunDisplay:
         if not self._read and event.stage not in ("start", "prepare_data"):
             self._read = True  # before anything is bought: what is wrong with the file can still be mended
             self._tell_reading()
-        if not self.console.is_terminal and (before.round, before.stage) != (event.round, event.stage):
-            seconds = time.monotonic() - self.started
-            self.console.say(f"{seconds:6.1f} s  round {event.round}  {event.stage.replace('_', ' ')}")
+        now, seconds = time.monotonic(), time.monotonic() - self.started
+        begins = (before.round, before.stage) != (event.round, event.stage)
+        if begins:
+            self._stage_began = self._told_at = now
+        what = f"{seconds:6.1f} s  round {event.round}  {event.stage.replace('_', ' ')}"
+        if not self.console.is_terminal and begins:
+            self.console.say(what)
+        elif not self.console.is_terminal and event.total and now - self._told_at >= TELL_SECONDS:
+            self._told_at = now
+            self.console.say(f"{what}, {event.done} of {event.total}, {self._left(event)}".rstrip(", "))
+
+    def _left(self, event: Event) -> str:
+        """Return how long the stage still takes, as far as it can be told from what it took so far."""
+        elapsed = time.monotonic() - self._stage_began
+        return time_left(elapsed, event.done, event.total)
 
     def _tell_reading(self) -> None:
         with suppress(LedgerError):
@@ -92,7 +116,8 @@ class RunDisplay:
             event.stage.replace("_", " "),
         ]
         if event.total:
-            row += [ProgressBar(event.total, event.done, width=24), f"{event.done}/{event.total}", told]
+            bar = ProgressBar(event.total, event.done, width=24)
+            row += [bar, f"{event.done}/{event.total}", self._left(event), told]
         stage.add_row(*row)
         return Group(*(part for part in (self._figures, stage) if part is not None))
 

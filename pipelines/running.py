@@ -24,6 +24,7 @@ from pipelines.services import prefect_server, wait_for_prefect
 from pipelines.status import show_reading
 from pipelines.terminal import Terminal, table
 from tasks.reporting.objectives import goals_with_units
+from tasks.stages import CampaignContext
 from tasks.workspace import Workspace
 
 BEST_SHOWN = 10
@@ -55,6 +56,8 @@ def _tell(workspace: Workspace, campaign: Campaign, console: Terminal) -> int:
     space = space_of(campaign.config)
     show_candidates(best, console, space, goals_with_units(campaign.config))
     folder = workspace.campaign_folder(campaign)
+    for sentence in _verdict(workspace, campaign):
+        console.say(sentence)
     show_reading(workspace, workspace.ledger().stages(campaign.id), console)
     console.say(f"Report      {(folder / 'report' / 'candidates.html').as_uri()}")
     console.say(f"MLflow      {mlflow_page(workspace, folder)}")
@@ -70,6 +73,18 @@ def _tell(workspace: Workspace, campaign: Campaign, console: Terminal) -> int:
     console.say((f"Campaign {campaign.name} stopped: {campaign.state.value.replace('_', ' ')}.", "yellow"))
     console.say(campaign.message)
     return 3
+
+
+def _verdict(workspace: Workspace, campaign: Campaign) -> tuple[str, str]:
+    """Return what became of a campaign, as the description of its run in MLflow begins."""
+    from tasks.reporting.publishing import health_of
+    from tasks.reporting.verdict import verdict
+
+    with CampaignContext(workspace, workspace.ledger(), campaign) as context:
+        rows = context.goals.ranked(context.ledger.course(campaign.id))
+        last = max((row.round for row in rows), default=0)
+        goals, spent = goals_with_units(context.config), context.ledger.spent(campaign.id)
+        return verdict(campaign, rows, goals, spent=spent, health=health_of(context, rows, last))
 
 
 @contextmanager

@@ -210,7 +210,7 @@ def show_running(context: CampaignContext, tracker: Tracker, event: Event) -> No
 def _best_of_round(context: CampaignContext, rows: list[CandidateRow]) -> str:
     goals = goals_with_units(context.config)
     best = [row for row in goals.ranked(rows) if goals.eligible(row)]
-    return best_text(best, goals) if best else ""
+    return text(best_text(best, goals)) if best else ""
 
 
 def _values(rows: list[CandidateRow]) -> list[dict[str, float | None]]:

@@ -25,6 +25,26 @@ LISTED = 10
 """Best candidates that are named."""
 
 
+def verdict(
+    campaign: Campaign, rows: Sequence[CandidateRow], goals: Goals, *, spent: Spent, health: Sequence[Finding]
+) -> tuple[str, str]:
+    """Return what became of a campaign: its state with what was found, and what that is worth and cost.
+
+    Args:
+        campaign: as it is now.
+        rows: its candidates, best first.
+        goals: with units.
+        spent: of its budget.
+        health: findings of the last round.
+    """
+    best = [row for row in rows if goals.eligible(row)]
+    budget = campaign.config.budget.calls
+    calls = f"{spent.calls} calls" + (f" of {budget}" if budget else "")
+    cost = f", cost {figure(spent.cost)}" if spent.cost and spent.cost != spent.calls else ""
+    first = f"{_state(campaign, rows)} {best_text(best, goals) if best else nothing(rows, goals)}"
+    return first, f"{gain_text(rows, goals)} {calls}{cost}; health: {_health_word(health)}."
+
+
 def campaign_verdict(
     campaign: Campaign,
     rows: Sequence[CandidateRow],
@@ -49,20 +69,14 @@ def campaign_verdict(
         pictures: address of the drawing of some candidates, by id.
     """
     best = [row for row in rows if goals.eligible(row)]
-    budget = campaign.config.budget.calls
-    calls = f"{spent.calls} calls" + (f" of {budget}" if budget else "")
-    cost = f", cost {figure(spent.cost)}" if spent.cost and spent.cost != spent.calls else ""
-    first = f"**{_state(campaign, rows)} {best_text(best, goals) if best else nothing(rows, goals)}**"
-    lines = [
-        f"{first} {gain_text(rows, goals)} {calls}{cost}; health: {_health_word(health)}. [Page of candidates]({page})",
-        "",
-    ]
+    first, then = verdict(campaign, rows, goals, spent=spent, health=health)
+    lines = [f"**{text(first)}** {text(then)} [Page of candidates]({page})", ""]
     lines += _gallery([row for row in best[:PICTURES] if row.id in pictures], goals, pictures)
     if campaign.message and campaign.state is not CampaignState.DONE:
         lines += [text(masked(campaign.message)), ""]
     lines += ["**Best candidates**", ""]
     lines += [
-        f"{place}. **{values_told(row, goals)}** {code(row.object)} ({_where(row)})"
+        f"{place}. **{text(values_told(row, goals))}** {code(row.object)} ({text(_where(row))})"
         for place, row in enumerate(best[:LISTED], 1)
     ] or ["None yet."]
     lines += ["", "**What the budget bought**", ""]
@@ -94,7 +108,7 @@ def round_verdict(
     if summary is None:
         return f"Nothing was bought. {proxy} [Page of candidates]({page})"
     failed = f", {summary.failed} of all calls so far failed" if summary.failed else ""
-    best = "" if summary.best is None else f", best so far {_told(summary.best, goals.main.unit)}"
+    best = "" if summary.best is None else f", best so far {text(_told(summary.best, goals.main.unit))}"
     arms = [
         f"{name} {spread(one.mean, one.half)} (n {one.n})"
         for name, one in (("chosen by the proxy", summary.acquisition), ("control", summary.control))
@@ -153,7 +167,7 @@ def _gallery(drawn: Sequence[CandidateRow], goals: Goals, pictures: Mapping[str,
     if not drawn:
         return []
     cells = [f"![{text(row.object)}]({pictures[row.id]})" for row in drawn]
-    told = [f"{values_told(row, goals)}, {_where(row)}" for row in drawn]
+    told = [text(f"{values_told(row, goals)}, {_where(row)}") for row in drawn]
     return [f"| {' | '.join(cells)} |", f"|{':-:|' * len(drawn)}", f"| {' | '.join(told)} |", ""]
 
 
@@ -194,7 +208,7 @@ def gain_text(rows: Sequence[CandidateRow], goals: Goals) -> str:
     if gain is None:
         return "There is no control arm to compare with."
     half = "" if gain.half is None else f" ± {figure(gain.half, 2)}"
-    figures = f"{'+' if gain.mean >= 0 else ''}{figure(gain.mean)}{half} {text(shown_unit(goals.main.unit))}".rstrip()
+    figures = f"{'+' if gain.mean >= 0 else ''}{figure(gain.mean)}{half} {shown_unit(goals.main.unit)}".rstrip()
     return f"Gain over control {figures} (means of {gain.acquisition} chosen and {gain.control} of the control)."
 
 
@@ -203,11 +217,11 @@ def _where(row: CandidateRow) -> str:
 
 
 def _told(value: float | None, unit: str | None) -> str:
-    return f"{figure(value)} {text(shown_unit(unit))}".rstrip()
+    return f"{figure(value)} {shown_unit(unit)}".rstrip()
 
 
 def _name(name: str) -> str:
-    return text(name.replace("_", " "))
+    return name.replace("_", " ")
 
 
 def text(words: str) -> str:
