@@ -179,4 +179,8 @@ def tell_in_terminal(workspace: Workspace, name: str, results: Path, console: Te
     for note in receipt.notes:
         console.say(note)
     console.say(receipt.told())
+    from tasks.reporting.publishing import show_answers
+
+    with _context(name, workspace) as context:
+        show_answers(context)
     return 0

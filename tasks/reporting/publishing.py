@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from tasks.reporting.verdict import (
 )
 from tasks.stages import CampaignContext, StageRef
 from tasks.storage import read_table
-from tasks.tracking import Tracker
+from tasks.tracking import Tracker, attempt
 
 SHAPE = 3
 """Version of what is shown: a newer one is published over an older."""
@@ -186,6 +187,22 @@ def _status(state: CampaignState) -> str:
     """Return MLflow's word for a campaign that no process runs now; one that waits for people goes on."""
     told = {CampaignState.DONE: "FINISHED", CampaignState.FAILED: "FAILED", CampaignState.WAITING: "RUNNING"}
     return told.get(state, "KILLED")
+
+
+def show_answers(context: CampaignContext) -> None:
+    """Show what a laboratory has told of rounds that are not over; nothing is shown while a process runs the campaign.
+
+    Where MLflow cannot be reached it is said, and the next run makes up for it.
+    """
+    if context.ledger.owner(context.campaign.id) is not None:
+        return
+    tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
+    if tracker is None:
+        return
+    campaign = context.ledger.campaign_by_id(context.campaign.id)
+    rows = context.goals.ranked(context.ledger.candidates(campaign.id))
+    for round in sorted({row.round for row in rows}):
+        attempt(f"showing round {round}", partial(_show_unfinished, context, tracker, round, campaign, rows))
 
 
 def show_running(context: CampaignContext, tracker: Tracker, event: Event) -> None:

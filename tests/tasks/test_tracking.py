@@ -174,6 +174,13 @@ def test_a_campaign_that_waits_for_a_laboratory_is_a_run_that_is_running(bench, 
     note = found["initial design"].data.tags["mlflow.note.content"]
     assert note.startswith("**0 of 8 measured, 8 not answered yet, asked since 20")
     assert "discover tell waits FILE" in note
+    waiting = [row["id"] for row in bench.candidates()]
+    results = bench.folder / "results.csv"
+    results.write_text(f"id,yield\n{waiting[0]},12\n{waiting[1]},15\n")
+    assert bench.discover("tell", "waits", str(results)).exit == 0
+    told = runs(tracking, "waits")["initial design"]
+    assert told.data.tags["mlflow.note.content"].startswith("**2 of 8 measured, 6 not answered yet")
+    assert sorted(value for _, value in points(tracking, "waits")["initial design", "batch/value"]) == [12, 15]
 
 
 def test_a_round_is_a_run_from_its_beginning_on_and_fills_as_answers_come(bench, tracking, monkeypatch):
