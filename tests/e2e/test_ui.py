@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -52,6 +53,17 @@ def addresses(workspace: dict[str, str]) -> Iterator[dict[str, str]]:
     assert process.wait(30) == 0
 
 
+def mlflow_of(addresses: dict[str, str]) -> str:
+    return addresses["mlflow"].partition("/discover/")[0]
+
+
+@pytest.fixture
+def known(workspace: dict[str, str]) -> dict[str, str]:
+    """Headers of somebody who has the workspace's token."""
+    token = (Path(workspace["DISCOVER_HOME"]) / "services" / "token").read_text()
+    return {"Authorization": f"Basic {base64.b64encode(f'discover:{token}'.encode()).decode()}"}
+
+
 def log_in(browser: Browser, addresses: dict[str, str]) -> None:
     """Open the link of mlflow that is printed, and wait for the list of experiments it leads to."""
     browser.open(addresses["mlflow"])
@@ -88,6 +100,101 @@ def test_the_campaigns_run_shows_rounds_figures_and_models(addresses, browser: B
         browser.wait_for(f"document.body?.innerText.includes({text!r})", 60)
 
 
+def click_on(browser: Browser, text: str, within: str = "body") -> None:
+    """Click the first link with a text, once there is one."""
+    links = f"Array.from(document.querySelectorAll('{within} a')).filter(one => one.textContent.trim() === {text!r})"
+    browser.wait_for(f"{links}.length > 0", 60)
+    browser.evaluate(f"{links}[0].click()")
+
+
+def test_from_the_experiment_to_the_campaign_to_a_round_to_its_page(addresses, browser: Browser):
+    log_in(browser, addresses)
+    assert browser.evaluate("localStorage['mlflow.assistant.panelOpen_v1'] !== 'true'")
+    experiment = addresses["chaos"].split("/runs/")[0]
+    browser.open(f"{experiment}/runs?viewStateShareKey=discover&workflowType=machine_learning")
+    for column in ("best", "calls", "gain", "top10_mean"):  # of the view; without it the table shows no metric
+        browser.wait_for(
+            f"Array.from(document.querySelectorAll('[role=columnheader]')).some(one => one.textContent.includes({column!r}))",
+            60,
+        )
+    assert browser.evaluate("document.body.innerText.includes('Discovery campaign')")
+    click_on(browser, "chaos", "[role=gridcell]")
+    browser.wait_for("document.body?.innerText.includes('Done after 2 rounds. Best score')", 60)
+    browser.wait_for(
+        "Array.from(document.images).filter(one => one.src.includes('best_1.svg') && one.naturalWidth).length", 60
+    )
+    click_on(browser, "round 2")
+    browser.wait_for("document.body?.innerText.includes('4 bought, best so far')", 60)
+    browser.wait_for("document.body?.innerText.includes('proxy/spearman')", 60)
+    link = "Array.from(document.querySelectorAll('a')).find(one => one.textContent === 'Page of candidates')"
+    browser.open(browser.wait_for(f"{link}?.href", 60))
+    page = browser.frame("document.querySelectorAll('.structure svg').length > 0", 90)
+    assert "Score" in page.evaluate("document.body.innerText")
+    assert not [request.url for request in browser.requests if request.leaves_the_machine]
+
+
+HOLDING = """
+import time
+from pathlib import Path
+
+BEGAN = time.monotonic()
+
+def measure(points):
+    here = Path(__file__).parent
+    with (here / "asked").open("a") as file:
+        file.write("x")
+    asked = len((here / "asked").read_text())
+    while asked > 3 and not (here / "go").exists() and time.monotonic() < BEGAN + 6.0 * (asked - 3):
+        time.sleep(0.05)
+    return [one["x"] for one in points]
+"""
+"""Answers three times at once, then every six seconds, and the rest once there is a file `go`."""
+
+
+def run_of(addresses: dict[str, str], known: dict[str, str], name: str) -> dict[str, str] | None:
+    """Return where MLflow has a run, by its name and that of its experiment: {experiment, run, note}; None: nowhere."""
+    experiment, run = name.split("/")
+
+    def asked(path: str, body: dict[str, object]) -> dict[str, list[dict[str, object]]]:
+        url = f"{mlflow_of(addresses)}/api/2.0/mlflow/{path}"
+        with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), {**JSON, **known})) as told:
+            return json.load(told)
+
+    for one in asked("experiments/search", {"max_results": 50}).get("experiments", []):
+        if one["name"] == experiment:
+            for found in asked("runs/search", {"experiment_ids": [one["experiment_id"]]}).get("runs", []):
+                tags = {tag["key"]: tag["value"] for tag in found["data"]["tags"]}
+                if tags["mlflow.runName"] == run:
+                    note = tags.get("mlflow.note.content", "")
+                    return {"experiment": one["experiment_id"], "run": found["info"]["run_id"], "note": note}
+    return None
+
+
+def test_a_campaign_that_runs_is_watched_in_mlflow(workspace, addresses, known, browser: Browser, tmp_path):
+    (tmp_path / "holding.py").write_text(HOLDING)
+    (tmp_path / "held.yaml").write_text(
+        "name: held\nspace: {kind: vectors, variables: {x: [0, 1]}}\nscreens: []\n"
+        "objectives: [{name: x, oracle: {kind: python, function: 'holding:measure', chunk: 1}}]\n"
+        "data: {kind: random, initial: 30}\ngenerator: {kind: random}\nrounds: 0\n"
+    )
+    command = [*DISCOVER, "run", str(tmp_path / "held.yaml"), "--plain"]
+    environment = {**workspace, "DISCOVER_WORKERS": "1"}
+    running = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    try:
+        end = time.monotonic() + 120
+        while not (found := run_of(addresses, known, "held/initial design")) or "Running" not in found["note"]:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        log_in(browser, addresses)
+        page = f"{mlflow_of(addresses)}/#/experiments/{found['experiment']}/runs/{found['run']}"
+        browser.open(f"{page}?workflowType=machine_learning")
+        browser.wait_for("document.body?.innerText.includes('Running: round 0 of 0: measure')", 90)
+        browser.wait_for("document.body?.innerText.includes('batch/value')", 60)
+    finally:
+        (tmp_path / "go").touch()
+        assert running.wait(120) == 0
+
+
 def test_prefect_shows_the_flow_run(addresses, browser: Browser):
     browser.open(addresses["prefect"])  # the link logs the browser in
     browser.wait_for("document.body?.innerText.includes('campaign:chaos')", 60)
@@ -106,17 +213,6 @@ def refusal(request: urllib.request.Request) -> int:
 def test_prefect_lets_nobody_in_without_the_workspaces_password(addresses):
     server = addresses["prefect"].partition("/discover/")[0]
     assert refusal(urllib.request.Request(f"{server}/api/flow_runs/filter", b"{}", JSON)) == 401
-
-
-def mlflow_of(addresses: dict[str, str]) -> str:
-    return addresses["mlflow"].partition("/discover/")[0]
-
-
-@pytest.fixture
-def known(workspace: dict[str, str]) -> dict[str, str]:
-    """Headers of somebody who has the workspace's token."""
-    token = (Path(workspace["DISCOVER_HOME"]) / "services" / "token").read_text()
-    return {"Authorization": f"Basic {base64.b64encode(f'discover:{token}'.encode()).decode()}"}
 
 
 @pytest.mark.parametrize(
