@@ -37,6 +37,7 @@ app = App(
     suppress_keyboard_interrupt=False,  # `guarded` says what an interruption leaves behind
 )
 Values = Annotated[tuple[str, ...], Parameter(name="--value", negative=(), consume_multiple=False)]
+Wheres = Annotated[tuple[str, ...], Parameter(name="--where", negative=(), consume_multiple=False)]
 Sets = Annotated[tuple[str, ...], Parameter(name="--set", negative=(), consume_multiple=False)]
 
 
@@ -82,6 +83,8 @@ def candidates(
     format: str = "table",
     out: Path | None = None,
     pareto: bool = False,
+    columns: str | None = None,
+    where: Wheres = (),
     wide: bool = False,
 ) -> int:
     """Show or export a campaign's candidates, best first.
@@ -94,12 +97,16 @@ def candidates(
         out: file to write, of the format asked for or of its ending; without it the candidates are printed.
         pareto: only those that no other one surpasses in every objective: the front of a campaign that improves
             several.
+        columns: only these columns of the export, with commas between: id,value,round. For table, csv and json.
+        where: only what meets a condition, such as "value > 3", "arm = control" or "message contains timeout"; a
+            column with blanks or signs in its name is in quotes. Operators: > >= < <= = != contains. May be given
+            often: all must be met.
         wide: lines as long as they are, ids included, as into a pipe.
     """
     console.wide = wide
     from pipelines.inspection import export_candidates
 
-    export_candidates(Workspace.open(), name, top, format, out, console, pareto=pareto)
+    export_candidates(Workspace.open(), name, top, format, out, console, pareto=pareto, named=columns, where=where)
     return 0
 
 

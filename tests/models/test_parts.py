@@ -208,7 +208,9 @@ def test_an_acquisition_of_several_objectives_is_refused_for_one():
 def test_an_acquisition_of_one_objective_is_refused_for_several_with_those_that_there_are(spec):
     with pytest.raises(ComponentError, match="looks at one objective only; this campaign has 2 to improve") as error:
         acquisition_of(config_of("maximise", "minimise", {"goal": "satisfy", "at_most": 1}, acquisition=spec))
-    assert "chebyshev, expected_hypervolume_improvement, noisy_expected_hypervolume_improvement, pareto_rank, " in str(error.value)
+    assert "chebyshev, expected_hypervolume_improvement, noisy_expected_hypervolume_improvement, pareto_rank, " in str(
+        error.value
+    )
     assert "or constrained around one of them" in str(error.value)
 
 
