@@ -111,6 +111,20 @@ def candidates(
 
 
 @app.command
+def report(name: str, *, out: Path) -> int:
+    """Write a whole campaign as a folder that opens from disk and can be archived: pages, tables, figures, settings.
+
+    Args:
+        name: of the campaign.
+        out: folder, new or empty; begin with its index.html.
+    """
+    from pipelines.reporting import write_folder
+
+    write_folder(Workspace.open(), name, out, console)
+    return 0
+
+
+@app.command
 def ask(name: str, *, out: Path | None = None) -> int:
     """Print what a campaign asks a laboratory for and nobody has answered yet: a table to be filled in.
 

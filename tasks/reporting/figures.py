@@ -33,6 +33,15 @@ def round_figures(context: CampaignContext, rows: Sequence[CandidateRow], round:
         round: the last of them.
         folder: takes the PNG files.
     """
+    files = {}
+    for stem, (caption, figure) in figures_of(context, rows, round).items():
+        files[caption] = folder / f"{stem}.png"
+        files[caption].write_bytes(plots.png(figure))
+    return files
+
+
+def figures_of(context: CampaignContext, rows: Sequence[CandidateRow], round: int) -> dict[str, tuple[str, Figure]]:
+    """Return the figures of a campaign after a round: name of a file -> caption and figure."""
     space, goals = space_of(context.config), goals_with_units(context.config)
     bought = sorted(rows, key=lambda row: (row.round, row.position))
     main = goals.main
@@ -53,11 +62,7 @@ def round_figures(context: CampaignContext, rows: Sequence[CandidateRow], round:
     history = _history(context, round)
     if history:
         figures["training"] = (f"Training of the generator, round {round}", plots.training(history))
-    files = {}
-    for stem, (caption, figure) in figures.items():
-        files[caption] = folder / f"{stem}.png"
-        files[caption].write_bytes(plots.png(figure))
-    return files
+    return figures
 
 
 def _best_so_far(bought: Sequence[CandidateRow], goals: Goals) -> dict[str, tuple[str, Figure]]:

@@ -90,16 +90,22 @@ def final_report(ref: CampaignRef) -> str:
     """Report the campaign as the ledger has it now, whatever its state; returns the folder."""
     with ref.open() as context:
         folder = context.folder / "report"
-        folder.mkdir(parents=True, exist_ok=True)
-        last = context.ledger.standing(context.campaign.id, context.goals).round
-        read = _rows(context, last)
-        table = _table(context, read)
-        _write(context, folder, last, read, table)
-        write_json(folder / "candidates.json", _exported(context, table, ranked=False))
+        read = write_campaign(context, folder)
         tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
         if tracker is not None:
             attempt("publishing the campaign", lambda: _publish_campaign(context, tracker, folder, read))
         return str(folder)
+
+
+def write_campaign(context: CampaignContext, folder: Path) -> list[CandidateRow]:
+    """Write the report of a campaign as the ledger has it now; return its candidates, best first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    last = context.ledger.standing(context.campaign.id, context.goals).round
+    rows = _rows(context, last)
+    table = _table(context, rows)
+    _write(context, folder, last, rows, table)
+    write_json(folder / "candidates.json", _exported(context, table, ranked=False))
+    return rows
 
 
 def _write_round(context: CampaignContext, folder: Path, round: int) -> dict[str, float]:
@@ -420,9 +426,8 @@ def _note(context: CampaignContext, campaign: Campaign, rows: list[CandidateRow]
     """Return the description of the campaign's run: what became of it, then its best candidates."""
     goals = goals_with_units(context.config)
     best = [row for row in rows if goals.eligible(row)]
-    found = _best_text(best, goals) if best else _nothing(rows, goals)
     lines = [
-        f"**{_verdict(campaign)}** {found} {_gain_text(rows, goals)}",
+        f"**{verdict(campaign)}** {found_text(rows, goals)} {gain_text(rows, goals)}",
         "",
         f"[Page of candidates with structures]({page})",
         "",
@@ -430,6 +435,12 @@ def _note(context: CampaignContext, campaign: Campaign, rows: list[CandidateRow]
     for place, row in enumerate(best[:10], 1):
         lines.append(f"{place}. **{_values_told(row, goals)}** `{row.object}` ({_where(row)})")
     return "\n".join(lines)
+
+
+def found_text(rows: list[CandidateRow], goals: Goals) -> str:
+    """Return what is best of the candidates, which are ranked, or that there is nothing."""
+    best = [row for row in rows if goals.eligible(row)]
+    return _best_text(best, goals) if best else _nothing(rows, goals)
 
 
 def _nothing(rows: list[CandidateRow], goals: Goals) -> str:
@@ -450,7 +461,8 @@ def _told(value: float | None, unit: str) -> str:
     return f"{figure(value)} {unit}".rstrip()
 
 
-def _verdict(campaign: Campaign) -> str:
+def verdict(campaign: Campaign) -> str:
+    """Return how a campaign ended."""
     if campaign.state is CampaignState.DONE:
         return "Done."
     return f"Stopped: {campaign.state.value.replace('_', ' ')}. {masked(campaign.message)}".strip()
@@ -467,7 +479,7 @@ def _best_text(best: list[CandidateRow], goals: Goals) -> str:
     return " ".join(told)
 
 
-def _gain_text(rows: list[CandidateRow], goals: Goals) -> str:
+def gain_text(rows: list[CandidateRow], goals: Goals) -> str:
     """Return how much better what the acquisition bought is than the control, on average; a gain is positive.
 
     Of several objectives it is the hypervolume that equally many calls of either arm reach.
