@@ -125,6 +125,23 @@ def report(name: str, *, out: Path) -> int:
 
 
 @app.command
+def compare(*names: str, out: Path | None = None, wide: bool = False) -> int:
+    """Put campaigns of one quantity beside one another; groups A1,A2,A3 B1,B2,B3 also with a paired interval.
+
+    Args:
+        names: of campaigns, at least two, or groups of them with commas between; NAME~2 is the second of a name that
+            was begun anew.
+        out: SVG or PNG file for the best so far against calls.
+        wide: lines as long as they are, as into a pipe.
+    """
+    console.wide = wide
+    from pipelines.comparing import compare_campaigns
+
+    compare_campaigns(Workspace.open(), names, out, console)
+    return 0
+
+
+@app.command
 def ask(name: str, *, out: Path | None = None) -> int:
     """Print what a campaign asks a laboratory for and nobody has answered yet: a table to be filled in.
 

@@ -215,6 +215,35 @@ def arm_figures(rows: Sequence[CandidateRow], arm: Arm, goals: Goals) -> ArmFigu
     return ArmFigures(n, mean, student(n - 1) * deviation / math.sqrt(n))
 
 
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """How much better what the acquisition bought is than the control, on average.
+
+    Attributes:
+        gain: of the main objective, in its unit; positive is better.
+        chosen: values of the acquisition arm.
+        control: values of the control arm.
+    """
+
+    gain: float
+    chosen: int
+    control: int
+
+
+def gain_over_control(rows: Iterable[CandidateRow], goals: Goals) -> Gain | None:
+    """Return the gain over control of what keeps to the limits, None where an arm has nothing."""
+    main = goals.main
+    found: dict[str, list[float]] = {Arm.ACQUISITION: [], Arm.CONTROL: []}
+    for row in rows:
+        if row.arm in found and row.value is not None and goals.eligible(row):
+            found[row.arm].append(row.value if main.target is None else main.signed(row.value))
+    chosen, control = found.values()
+    if not chosen or not control:
+        return None
+    gain = (sum(chosen) / len(chosen) - sum(control) / len(control)) * (1 if main.sign > 0 else -1)
+    return Gain(gain, len(chosen), len(control))
+
+
 def feasible_share(rows: Iterable[CandidateRow], goals: Goals) -> float | None:
     """Return the share of what was measured that keeps to the limits, None where there are none or nothing was."""
     measured = [row for row in rows if row.state == CallState.DONE and goals.measured(row)] if goals.limited else []

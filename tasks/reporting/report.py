@@ -24,6 +24,7 @@ from data.ledger.summary import (
     IMPORTED,
     by_round,
     by_source,
+    gain_over_control,
     is_call,
     repeated,
     screening_told,
@@ -488,22 +489,12 @@ def gain_text(rows: list[CandidateRow], goals: Goals) -> str:
         told = summaries(rows, goals)
         volumes = told[-1].volumes if told else None
         return "There is no control arm to compare with." if volumes is None else volumes_told(volumes)
-    unit, main = shown_unit(goals.main.unit), goals.main
-    means = {
-        arm: [
-            row.value if main.target is None else main.signed(row.value)
-            for row in rows
-            if row.arm == arm and row.value is not None and goals.eligible(row)
-        ]
-        for arm in (Arm.ACQUISITION, Arm.CONTROL)
-    }
-    bought, control = means[Arm.ACQUISITION], means[Arm.CONTROL]
-    if not bought or not control:
+    found = gain_over_control(rows, goals)
+    if found is None:
         return "There is no control arm to compare with."
-    gain = (sum(bought) / len(bought) - sum(control) / len(control)) * (1 if main.sign > 0 else -1)
     return (
-        f"Gain over control {gain:+.4g} {unit}".rstrip()
-        + f" (mean of {len(bought)} chosen by the proxy against {len(control)} of the control)."
+        f"Gain over control {found.gain:+.4g} {shown_unit(goals.main.unit)}".rstrip()
+        + f" (mean of {found.chosen} chosen by the proxy against {found.control} of the control)."
     )
 
 
