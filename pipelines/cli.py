@@ -142,6 +142,20 @@ def compare(*names: str, out: Path | None = None, wide: bool = False) -> int:
 
 
 @app.command
+def export(name: str, *, out: Path) -> int:
+    """Write everything of one campaign into one file: its rows of the ledger, its stages, its settings.
+
+    Args:
+        name: of the campaign; NAME~2 is the second of a name that was begun anew.
+        out: ZIP file to write; what is inside is told by its README.txt.
+    """
+    from pipelines.archiving import write_archive
+
+    write_archive(Workspace.open(), name, out, console)
+    return 0
+
+
+@app.command
 def ask(name: str, *, out: Path | None = None) -> int:
     """Print what a campaign asks a laboratory for and nobody has answered yet: a table to be filled in.
 

@@ -97,9 +97,7 @@ def compared(ledger: Ledger, name: str) -> Compared:
     Raises:
         LedgerError: there is none.
     """
-    slugs = {campaign.slug: campaign for campaign in ledger.campaigns()}
-    first = name.endswith("~1") and slugs.get(name.removesuffix("~1"))
-    campaign = first or (slugs[name] if "~" in name and name in slugs else ledger.campaign(name))
+    campaign = ledger.campaign_of(name)
     goals = goals_with_units(campaign.config)
     return Compared(campaign, goals, ledger.candidates(campaign.id), _oracles(ledger, campaign))
 

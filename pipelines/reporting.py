@@ -17,21 +17,17 @@ from importlib.metadata import version as installed
 from pathlib import Path
 
 import pandas as pd
-import sqlalchemy as sa
-import yaml
 
 from data.goals import Goals
 from data.ledger.by_level import figures_by_level, purchases_told
 from data.ledger.campaigns import StageRow
-from data.ledger.continuation import recorded
-from data.ledger.schema import campaigns
 from data.ledger.summary import by_source, repeated, repeated_told, screening_told, summaries, volumes_told
-from data.masking import masked
 from data.records import CandidateRow, JsonDict, RoundSummary
 from data.tables.remarks import REFUSED, reading_told
 from data.tables.spreadsheets import safe_text, write_csv
 from data.version import DISTRIBUTION, version
 from models.parts import space_of
+from pipelines.campaign_file import campaign_file, settings_file
 from pipelines.status import latest_findings, round_headers, round_row, state_text
 from pipelines.terminal import Terminal
 from tasks.reporting import plots
@@ -210,13 +206,9 @@ def _refused(context: CampaignContext, folder: Path) -> None:
 
 def _settings(context: CampaignContext, folder: Path) -> str:
     """Write the campaign file as the ledger has it, and all that it means; return the file."""
-    text = masked(yaml.safe_dump(context.config.sparse(), sort_keys=False, allow_unicode=True, width=100))
+    text = campaign_file(context.campaign)
     (folder / "campaign.yaml").write_text(text, encoding="utf-8")
-    with context.ledger.read() as connection:
-        oracle = connection.scalar(sa.select(campaigns.c.oracle).where(campaigns.c.id == context.campaign.id))
-    whole = {"campaign": json.loads(context.campaign.stored), "oracles": recorded(oracle or "")}
-    text_of_all = masked(json.dumps(whole, sort_keys=True, indent=1, ensure_ascii=False))
-    (folder / "settings.json").write_text(text_of_all + "\n", encoding="utf-8")
+    (folder / "settings.json").write_text(settings_file(context.ledger, context.campaign), encoding="utf-8")
     return text
 
 

@@ -202,6 +202,16 @@ class Ledger:
             raise LedgerError.no_campaign(name, {campaign.name for campaign in self.campaigns()})
         return campaign_of(row)
 
+    def campaign_of(self, told: str) -> Campaign:
+        """Return the latest generation of a campaign, or the one whose folder has this name, such as `name~2`.
+
+        Raises:
+            LedgerError: there is none.
+        """
+        name, _, generation = told.partition("~")
+        found = [one for one in self.campaigns() if one.name == name and generation == str(one.generation)]
+        return found[0] if found else self.campaign(told)
+
     @patient
     def campaign_by_id(self, campaign_id: int) -> Campaign:
         """Return a campaign by its row id."""
