@@ -230,6 +230,21 @@ def unlock(name: str, *, yes: bool = False) -> int:
 
 
 @app.command
+def delete(name: str, *, yes: bool = False, measurements: bool = False) -> int:
+    """Delete a campaign: its folders, its rows, its runs in MLflow. What it bought is kept, and never bought again.
+
+    Args:
+        name: of the campaign; all that was begun under it.
+        yes: do not ask; for scripts.
+        measurements: what it bought as well: who asks for it again pays for it again.
+    """
+    from pipelines.deleting import delete_campaign
+
+    delete_campaign(Workspace.open(), name, console, yes=yes, measurements=measurements)
+    return 0
+
+
+@app.command
 def retrain(name: str, *, plain: bool = False) -> int:
     """Retrain a campaign's proxy on every measurement and promote it if it is better than the champion.
 

@@ -35,6 +35,7 @@ from data.ledger.queries import (
     BEST_VALUES,
     BOOKED,
     BOUGHT,
+    CAMPAIGNS,
     CANDIDATES,
     CANDIDATES_WITH_CALLS,
     CORRECTED,
@@ -221,9 +222,9 @@ class Ledger:
 
     @patient
     def campaigns(self) -> list[Campaign]:
-        """Return every campaign and generation, oldest first."""
+        """Return every campaign and generation, oldest first; those that were deleted are none."""
         with self.read() as connection:
-            rows = connection.execute(sa.select(campaigns).order_by(campaigns.c.id)).mappings().all()
+            rows = connection.execute(sa.text(CAMPAIGNS)).mappings().all()
         return [campaign_of(row) for row in rows]
 
     @patient
