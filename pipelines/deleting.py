@@ -55,9 +55,7 @@ def delete_campaign(
     for line in _told(found, runs, folders, measurements=measurements):
         console.say(line)
     if refused:
-        console.say(
-            ("note", "yellow"), f"  Runs in MLflow could not be marked deleted ({refused}); they stay there."
-        )
+        console.say(("note", "yellow"), f"  Runs in MLflow could not be marked deleted ({refused}); they stay there.")
 
 
 def _enter_kept(workspace: Workspace, ledger: Ledger, living: Iterable[Campaign]) -> None:
