@@ -205,9 +205,9 @@ def _own(scored: Scored, one: Compared, calls: int) -> float | None:
 def _gain(one: Compared, last: RoundSummary | None) -> str:
     if one.goals.several:
         volumes = last.volumes if last else None
-        return "-" if volumes is None else f"{volumes.acquisition - volumes.control:+.4g}"
+        return "-" if volumes is None else _signed(volumes.acquisition - volumes.control)
     gain = gain_over_control(one.rows, one.goals)
-    return "-" if gain is None else f"{gain.gain:+.4g}"
+    return "-" if gain is None else _signed(gain.gain)
 
 
 def _told(groups: Sequence[Sequence[Compared]], scored: Scored, equal: int) -> list[str]:
@@ -244,10 +244,14 @@ def _difference(first: Sequence[Compared], other: Sequence[Compared], scored: Sc
     pairs = ", ".join(f"{after.name} with {before.name}" for before, after in zip(first, other, strict=True))
     alike = "of one seed each" if seeds[0] == seeds[1] else "not of one seed each, so the pairing narrows little"
     return (
-        f"{names[1]} against {names[0]} at {equal} calls: {what} {found.mean:+.4g} {unit}".rstrip()
-        + f" (positive is better), 95 % interval {found.low:+.4g} to {found.high:+.4g}: Student's t of {found.n} "
-        f"paired differences, {pairs}; {alike}."
+        f"{names[1]} against {names[0]} at {equal} calls: {what} {_signed(found.mean)} {unit}".rstrip()
+        + f" (positive is better), 95 % interval {_signed(found.low)} to {_signed(found.high)}: Student's t of "
+        f"{found.n} paired differences, {pairs}; {alike}."
     )
+
+
+def _signed(value: float) -> str:
+    return f"{'+' if value > 0 else ''}{figure(value)}"
 
 
 def _group_name(group: Sequence[Compared]) -> str:

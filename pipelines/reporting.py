@@ -174,7 +174,8 @@ def _tables(
     folder: Path,
 ) -> None:
     """Write what the page shows as tables with exact values, and the candidates where they are looked for."""
-    shutil.copyfile(folder / CAMPAIGN / "candidates.csv", folder / "candidates.csv")
+    os.replace(folder / CAMPAIGN / "candidates.csv", folder / "candidates.csv")
+    shutil.rmtree(folder / CAMPAIGN / "plots")  # the page has them inside, and `figures` has them as files
     family = space_of(context.config).family
     sources = [asdict(one) for one in by_source(rows, stages, goals, family=family)]
     ran = [

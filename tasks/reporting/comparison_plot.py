@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tasks.reporting.plots import STYLE, _figure, legend, settled
 
@@ -33,6 +34,7 @@ def reached_against_calls(
             mean = np.where(np.isnan(every).any(0), np.nan, every.sum(0) / len(lines))
             axes.step(grid, mean, where="post", color=colour, linewidth=1.3 * STYLE["line"],
                       label=f"{_plain(name)}, mean of {len(lines)}")  # fmt: skip
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(axes, "best")
     return settled(figure)
 

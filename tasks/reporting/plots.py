@@ -438,7 +438,8 @@ def series(history: Sequence[Mapping[str, float]], key: str) -> tuple[FloatArray
 def _label(objective: str, unit: str) -> str:
     name = objective.replace("_", " ")
     unit = shown_unit(unit)
-    return f"{name[:1].upper()}{name[1:]}" + (f" / {unit}" if unit else "")
+    # What people wrote is no formula of matplotlib's: one that cannot be read would end the report.
+    return (f"{name[:1].upper()}{name[1:]}" + (f" / {unit}" if unit else "")).replace("$", r"\$")
 
 
 def settled(figure: Figure) -> Figure:

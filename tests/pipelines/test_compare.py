@@ -63,7 +63,7 @@ def test_campaigns_stand_beside_one_another(bench, begun):
     assert table[0] == ["campaign", "state", "seed", "calls", "cost", "best (eV)", "top-10 mean",
                         "top-10 mean at 4 calls", "gain over control"]  # fmt: skip
     assert table[1][0] == "a"
-    assert table[1][3:] == ["5", "10", "5.000", "2.500", "3.000", "+4"]
+    assert table[1][3:] == ["5", "10", "5.000", "2.500", "3.000", "+4.000"]
     assert table[2][3:] == ["4", "8", "3.000", "2.000", "2.000", "-"]
     assert "An interval needs at least two campaigns in each of two groups" in told.message
 
@@ -72,7 +72,7 @@ def test_small_values_are_better_where_that_is_the_goal(bench, begun):
     for name, worse in (("a1", 1.0), ("a2", 3.0), ("b1", 0.5), ("b2", 2.0)):
         begun(name, plain(worse, worse + 1.0), goals=("minimise",))
     told = bench.discover("compare", "a1,a2", "b1,b2")
-    assert "+0.75 eV (positive is better)" in told.message
+    assert "+0.7500 eV (positive is better)" in told.message
     assert re.search(r"^a1 .* 1\.000 +1\.500 +-$", told.out, re.M)
 
 

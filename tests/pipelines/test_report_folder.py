@@ -16,7 +16,7 @@ from data.ledger.book import OracleBook
 from data.records import Measurement
 from tasks.workspace import Workspace
 
-HOSTILE = '</style><script>alert(1)</script>"><img src=x onerror=alert(1)>'
+HOSTILE = r'$\frac$</style><script>alert(1)</script>"><img src=x onerror=alert(1)>'
 
 
 class Page(HTMLParser):
