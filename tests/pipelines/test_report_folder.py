@@ -193,3 +193,15 @@ def test_names_and_messages_of_others_run_nowhere(bench, tmp_path):
     )
     for picture in (tmp_path / "out" / "figures").glob("*.svg"):
         assert "<script" not in picture.read_text()
+
+
+def test_a_campaign_that_has_just_begun_has_a_folder_too(bench, tmp_path):
+    ledger = Workspace(bench.home).ledger()
+    ledger.begin_campaign(parse_config(bench.config), bench.folder)
+    ledger.close()
+    told = bench.discover("report", "tiny", "--out", str(tmp_path / "out"))
+    assert told.exit == 0, told.message
+    assert "Nothing was measured." in (tmp_path / "out" / "index.html").read_text()
+    assert bench.discover("export", "tiny", "--out", str(tmp_path / "a.zip")).exit == 0
+    assert bench.discover("delete", "tiny", "--yes").exit == 0
+    assert "No campaign yet" in bench.discover("status").out
