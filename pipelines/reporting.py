@@ -226,7 +226,7 @@ def _versions() -> list[tuple[str, str]]:
 def _facts(context: CampaignContext, rows: list[CandidateRow], told: Sequence[RoundSummary]) -> list[tuple[str, str]]:
     spent, budget = context.ledger.spent(context.campaign.id), context.config.budget
     calls = f"{spent.calls:,}" + (f" of {budget.calls:,}" if budget.calls else "")
-    cost = f"{spent.cost:g}" + (f" of {budget.cost:g}" if getattr(budget, "cost", None) else "")
+    cost = f"{spent.cost:g}" + (f" of {budget.cost:g}" if budget.cost else "")
     done = max((one.round for one in told), default=0)
     return [
         ("Calls", calls),

@@ -1,7 +1,10 @@
 """`discover delete`: a campaign goes, and what it bought is never bought again, unless that is said."""
 
 import io
+import json
 import sqlite3
+import zipfile
+from dataclasses import asdict
 
 import pytest
 import sqlalchemy as sa
@@ -11,6 +14,7 @@ from data.ledger.book import OracleBook, measurements
 from data.ledger.lock import CampaignLocked, campaign_lock
 from data.ledger.schema import candidates, oracle_calls, stages
 from data.records import Measurement
+from tasks.oracles.undelivered import KeptAnswer
 from tasks.workspace import Workspace
 
 
@@ -291,3 +295,20 @@ def test_the_row_of_a_campaign_that_bought_nothing_goes_too(done):
     with sqlite3.connect(done.home / "ledger.db") as connection:
         assert connection.execute("SELECT COUNT(*) FROM campaigns").fetchone() == (0,)
     connection.close()
+
+
+def test_answers_that_the_ledger_had_not_taken_are_in_the_export_and_kept_by_a_deletion(bench, ledger, tmp_path):
+    campaign, book = waiting(bench, ledger)
+    given = (campaign.name, campaign.generation, campaign.created_at, book.identity, book.oracle)
+    kept = KeptAnswer(*given, "CCO", "CCO", 1.25, None, "", 0.1)
+    file = bench.home / "undelivered" / "tiny-0123456789ab.jsonl"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(asdict(kept)) + "\n")
+    assert bench.discover("export", "tiny", "--out", str(tmp_path / "a.zip")).exit == 0
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.read("tiny/undelivered/tiny-0123456789ab.jsonl") == file.read_bytes()
+    told = bench.discover("delete", "tiny", "--yes")
+    assert told.exit == 0, told.message
+    assert "2 values" in told.message
+    assert not file.exists()
+    assert {row["object_id"]: row["value"] for row in measurements(ledger, book.identity)} == {"CCC": 3.0, "CCO": 1.25}
