@@ -40,6 +40,7 @@ app.register_install_completion_command(
     name="completion", help="Install the completion of this command for your shell (bash, zsh or fish)."
 )
 Values = Annotated[tuple[str, ...], Parameter(name="--value", negative=(), consume_multiple=False)]
+Wheres = Annotated[tuple[str, ...], Parameter(name="--where", negative=(), consume_multiple=False)]
 Sets = Annotated[tuple[str, ...], Parameter(name="--set", negative=(), consume_multiple=False)]
 
 
@@ -85,6 +86,8 @@ def candidates(
     format: str = "table",
     out: Path | None = None,
     pareto: bool = False,
+    columns: str | None = None,
+    where: Wheres = (),
     wide: bool = False,
 ) -> int:
     """Show or export a campaign's candidates, best first.
@@ -97,12 +100,61 @@ def candidates(
         out: file to write, of the format asked for or of its ending; without it the candidates are printed.
         pareto: only those that no other one surpasses in every objective: the front of a campaign that improves
             several.
+        columns: only these columns of the export, with commas between: id,value,round. For table, csv and json.
+        where: only what meets a condition, such as "value > 3", "arm = control" or "message contains timeout"; a
+            column with blanks or signs in its name is in quotes. Operators: > >= < <= = != contains. May be given
+            often: all must be met.
         wide: lines as long as they are, ids included, as into a pipe.
     """
     console.wide = wide
     from pipelines.inspection import export_candidates
 
-    export_candidates(Workspace.open(), name, top, format, out, console, pareto=pareto)
+    export_candidates(Workspace.open(), name, top, format, out, console, pareto=pareto, named=columns, where=where)
+    return 0
+
+
+@app.command
+def report(name: str, *, out: Path) -> int:
+    """Write a whole campaign as a folder that opens from disk and can be archived: pages, tables, figures, settings.
+
+    Args:
+        name: of the campaign.
+        out: folder, new or empty; begin with its index.html.
+    """
+    from pipelines.reporting import write_folder
+
+    write_folder(Workspace.open(), name, out, console)
+    return 0
+
+
+@app.command
+def compare(*names: str, out: Path | None = None, wide: bool = False) -> int:
+    """Put campaigns of one quantity beside one another; groups A1,A2,A3 B1,B2,B3 also with a paired interval.
+
+    Args:
+        names: of campaigns, at least two, or groups of them with commas between; NAME~2 is the second of a name that
+            was begun anew.
+        out: SVG or PNG file for the best so far against calls.
+        wide: lines as long as they are, as into a pipe.
+    """
+    console.wide = wide
+    from pipelines.comparing import compare_campaigns
+
+    compare_campaigns(Workspace.open(), names, out, console)
+    return 0
+
+
+@app.command
+def export(name: str, *, out: Path) -> int:
+    """Write everything of one campaign into one file: its rows of the ledger, its stages, its settings.
+
+    Args:
+        name: of the campaign; NAME~2 is the second of a name that was begun anew.
+        out: ZIP file to write; what is inside is told by its README.txt.
+    """
+    from pipelines.archiving import write_archive
+
+    write_archive(Workspace.open(), name, out, console)
     return 0
 
 
@@ -184,6 +236,21 @@ def unlock(name: str, *, yes: bool = False) -> int:
     from pipelines.unlocking import remove_lock
 
     remove_lock(Workspace.open(), name, console, yes=yes)
+    return 0
+
+
+@app.command
+def delete(name: str, *, yes: bool = False, measurements: bool = False) -> int:
+    """Delete a campaign: its folders, its rows, its runs in MLflow. What it bought is kept, and never bought again.
+
+    Args:
+        name: of the campaign; all that was begun under it.
+        yes: do not ask; for scripts.
+        measurements: what it bought as well: who asks for it again pays for it again.
+    """
+    from pipelines.deleting import delete_campaign
+
+    delete_campaign(Workspace.open(), name, console, yes=yes, measurements=measurements)
     return 0
 
 

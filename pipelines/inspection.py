@@ -17,9 +17,10 @@ from data.records import JsonDict
 from data.wording import figure, labelled, spread
 from models.parts import space_of
 from models.spaces.base import BaseSpace
-from models.spaces.columns import COLUMNS, compound_of, with_compounds
+from models.spaces.columns import COLUMNS, columns_of, compound_of, with_compounds
 from models.spaces.columns import exported as exported_row
-from pipelines.exports import format_of, written
+from pipelines.conditions import Kind, chosen_columns, conditions_of, kinds_of, selected, shown
+from pipelines.exports import FORMS, format_of, written
 from pipelines.terminal import Terminal
 from tasks.reporting.objectives import (
     cells_of,
@@ -70,18 +71,31 @@ def export_candidates(
     console: Terminal,
     *,
     pareto: bool = False,
+    named: str | None = None,
+    where: Sequence[str] = (),
 ) -> None:
     """Print or write a campaign's candidates; a file is of the format that is asked for, else of its name's ending.
 
+    Args:
+        workspace: where the campaign is.
+        name: of the campaign.
+        top: only the first so many, of those that meet all conditions.
+        format: of a file, or `table`.
+        out: file to write; None: it is printed.
+        console: where it is printed.
+        pareto: only those that no other dominates.
+        named: columns with commas between; None: all.
+        where: conditions; how many candidates do not meet them is said on standard error.
+
     Raises:
         ConfigError: `top` is not positive, the campaign's objects are not written in the format that is asked for, or
-            its front is asked for and it improves one objective only.
+            its front is asked for and it improves one objective only; or there is no such column, or no such condition.
         LedgerError: no such campaign.
         WorkspaceError: the file cannot be written, or is one that must not be overwritten.
     """
-    if top is not None and top < 1:
-        from data.config import ConfigError
+    from data.config import ConfigError
 
+    if top is not None and top < 1:
         raise ConfigError(f"--top is {top}; expected at least 1, or leave it out to have all candidates.")
     if out is not None:
         _refuse_precious(workspace, name, out)
@@ -90,16 +104,39 @@ def export_candidates(
     if pareto and not goals.several:
         _refuse_front(name, goals)
     form = format_of(None if format == "table" else format, None if out is None else str(out), space)
-    rows = exported(workspace, name, top, pareto=pareto)
     columns = columns_with(COLUMNS, goals, config.readings)
-    if out is not None:
-        with writing(out):
-            out.write_text(written(rows, form, space, columns), encoding="utf-8", newline="")
-        console.say(f"{len(rows)} candidates written to {out}")
-    elif format == "table":
-        show_candidates(rows, console, space, goals)
-    else:
-        console.raw(written(rows, form, space, columns))
+    every = columns_of(columns, space)
+    chosen = None if named is None else chosen_columns(named, every)
+    if chosen is not None and form not in FORMS:
+        raise ConfigError(
+            f"--columns is for {', '.join(['the table', *FORMS])}; {form} has a fixed form. Leave it out."
+        )
+    rows = exported(workspace, name, None if where else top, pareto=pareto)
+    if where:
+        rows, told = selected(rows, conditions_of(where, kinds_of(every, rows, space)))
+        rows = rows[:top]
+        Terminal(stderr=True).say(told)
+    shown_rows = rows if chosen is None else [{column: row[column] for column in chosen} for row in rows]
+    if format == "table" and out is None:
+        if chosen is None:
+            show_candidates(rows, console, space, goals)
+        else:
+            _show_columns(shown_rows, chosen, console, space)
+        return
+    text = written(rows, form, space, columns) if chosen is None else FORMS[form](shown_rows, chosen)
+    if out is None:
+        console.raw(text)
+        return
+    with writing(out):
+        out.write_text(text, encoding="utf-8", newline="")
+    console.say(f"{len(rows)} candidates written to {out}")
+
+
+def _show_columns(rows: Sequence[JsonDict], columns: Sequence[str], console: Terminal, space: BaseSpace[Any]) -> None:
+    kinds = kinds_of(columns, rows, space)
+    lines = [[shown(row[column]) for column in columns] for row in rows]
+    numbers = [place for place, column in enumerate(columns) if kinds[column] is not Kind.TEXT]
+    console.records(columns, lines, [place for place in range(len(columns)) if place not in numbers], numbers=numbers)
 
 
 def _refuse_front(name: str, goals: Goals) -> None:

@@ -31,7 +31,7 @@ class LedgerError(RuntimeError):
 
 
 class CampaignState(StrEnum):
-    """Where a campaign stands. All but `done` go on when the same command is given again."""
+    """Where a campaign stands. All but `done` and `deleted` go on when the same command is given again."""
 
     RUNNING = "running"
     INTERRUPTED = "interrupted"
@@ -43,6 +43,8 @@ class CampaignState(StrEnum):
     WAITING = "waiting"
     WALL_TIME_EXHAUSTED = "wall_time_exhausted"
     FAILED = "failed"
+    DELETED = "deleted"
+    """Kept for what it bought, and never shown: see `data/ledger/deletion.py`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from data.ledger.queries import (
     BEST_VALUES,
     BOOKED,
     BOUGHT,
+    CAMPAIGNS,
     CANDIDATES,
     CANDIDATES_WITH_CALLS,
     CORRECTED,
@@ -202,6 +203,16 @@ class Ledger:
             raise LedgerError.no_campaign(name, {campaign.name for campaign in self.campaigns()})
         return campaign_of(row)
 
+    def campaign_of(self, told: str) -> Campaign:
+        """Return the latest generation of a campaign, or the one whose folder has this name, such as `name~2`.
+
+        Raises:
+            LedgerError: there is none.
+        """
+        name, _, generation = told.partition("~")
+        found = [one for one in self.campaigns() if one.name == name and generation == str(one.generation)]
+        return found[0] if found else self.campaign(told)
+
     @patient
     def campaign_by_id(self, campaign_id: int) -> Campaign:
         """Return a campaign by its row id."""
@@ -211,9 +222,9 @@ class Ledger:
 
     @patient
     def campaigns(self) -> list[Campaign]:
-        """Return every campaign and generation, oldest first."""
+        """Return every campaign and generation, oldest first; those that were deleted are none."""
         with self.read() as connection:
-            rows = connection.execute(sa.select(campaigns).order_by(campaigns.c.id)).mappings().all()
+            rows = connection.execute(sa.text(CAMPAIGNS)).mappings().all()
         return [campaign_of(row) for row in rows]
 
     @patient

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from data.ledger.campaigns import Campaign, LedgerError, now
+from data.ledger.campaigns import Campaign, CampaignState, LedgerError, now
 from data.ledger.engine import patient
 from data.ledger.ledger import Ledger
 from data.ledger.processes import ProcessIdentity, is_dead
@@ -106,7 +106,7 @@ def refuse_if_running(ledger: Ledger, name: str) -> None:
         return
     campaign = ledger.campaign(name)
     with ledger.read() as connection:
-        _refuse_if_held(connection, campaign)
+        refuse_if_held(connection, campaign)
 
 
 def refuse_if_lost(connection: sa.Connection, url: str, campaign_id: int) -> None:
@@ -143,7 +143,8 @@ def release_lock(ledger: Ledger, campaign: Campaign) -> None:
 def _acquire(ledger: Ledger, campaign: Campaign) -> str:
     token = uuid4().hex
     with ledger.write() as connection:
-        _refuse_if_held(connection, campaign)
+        refuse_if_held(connection, campaign)
+        _refuse_if_deleted(connection, campaign)
         connection.execute(sa.delete(locks).where(locks.c.campaign_id == campaign.id))
         connection.execute(
             sa.insert(locks).values(
@@ -154,10 +155,25 @@ def _acquire(ledger: Ledger, campaign: Campaign) -> str:
     return token
 
 
-def _refuse_if_held(connection: sa.Connection, campaign: Campaign) -> None:
+def refuse_if_held(connection: sa.Connection, campaign: Campaign) -> None:
+    """Refuse, as part of a transaction, to touch a campaign that a process may be running.
+
+    Raises:
+        CampaignLocked: its owner is not provably dead.
+    """
     row = connection.execute(sa.select(locks).where(locks.c.campaign_id == campaign.id)).mappings().first()
     if row is not None and not is_dead(dict(row)):
         raise CampaignLocked(_held(campaign, row))
+
+
+def _refuse_if_deleted(connection: sa.Connection, campaign: Campaign) -> None:
+    """Refuse to run a campaign that was deleted since it was looked up."""
+    state = connection.scalar(sa.select(campaigns.c.state).where(campaigns.c.id == campaign.id))
+    if state in (None, CampaignState.DELETED):
+        raise LedgerError(
+            f"Campaign {campaign.name!r} was deleted meanwhile. The same command begins it anew; what it measured is "
+            "taken over."
+        )
 
 
 def _held(campaign: Campaign, row: sa.RowMapping) -> str:

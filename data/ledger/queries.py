@@ -14,7 +14,7 @@ from data.records import CallState, CandidateRow
 HEAD = "0006"
 """Revision of the tables that this code works with."""
 
-CAMPAIGNS = "SELECT * FROM campaigns ORDER BY id"
+CAMPAIGNS = "SELECT * FROM campaigns WHERE state <> 'deleted' ORDER BY id"
 
 _CANDIDATE = """
 SELECT c.object_id AS id, c.object, o.value, c.round, c.position, c.arm, c.source, c.predicted_mean, c.predicted_std,

@@ -83,7 +83,7 @@ class LedgerView:
         self._connection.close()
 
     def campaigns(self) -> list[Campaign]:
-        """Return every campaign and generation, oldest first."""
+        """Return every campaign and generation, oldest first; those that were deleted are none."""
         return [campaign_of(row) for row in self._rows(CAMPAIGNS)]
 
     def campaign(self, name: str) -> Campaign:

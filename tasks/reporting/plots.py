@@ -377,7 +377,7 @@ def reliability_diagram(splits: Mapping[str, Sequence[JsonDict]], *, unit: str =
                   linewidth=STYLE["line"], label="calibrated" if (raw != std).any() else "as predicted")  # fmt: skip
         found = metrics(shown, value)
         text = f"{name} ({len(rows)})\nRMSE {shown_figure(found['rmse'])} {shown_unit(unit)}, NLL {found['nll']:.2f}"
-        axes.set_title(text, fontsize=0.9 * STYLE["font"], color=STYLE["soft"])
+        axes.set_title(plain_text(text), fontsize=0.9 * STYLE["font"], color=STYLE["soft"])
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
         legend(axes, "upper left")
@@ -440,7 +440,12 @@ def series(history: Sequence[Mapping[str, float]], key: str) -> tuple[FloatArray
 def _label(objective: str, unit: str) -> str:
     name = objective.replace("_", " ")
     unit = shown_unit(unit)
-    return f"{name[:1].upper()}{name[1:]}" + (f" / {unit}" if unit else "")
+    return plain_text(f"{name[:1].upper()}{name[1:]}" + (f" / {unit}" if unit else ""))
+
+
+def plain_text(text: str) -> str:
+    """Return what people wrote as no formula of matplotlib's: one that cannot be read would end the report."""
+    return text.replace("$", r"\$")
 
 
 def settled(figure: Figure) -> Figure:

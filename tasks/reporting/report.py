@@ -80,16 +80,22 @@ def final_report(ref: CampaignRef) -> str:
     """Report the campaign as the ledger has it now, whatever its state; returns the folder."""
     with ref.open() as context:
         folder = context.folder / "report"
-        folder.mkdir(parents=True, exist_ok=True)
-        last = context.ledger.standing(context.campaign.id, context.goals).round
-        read = _rows(context, last)
-        table = _table(context, read)
-        _write(context, folder, last, read, table)
-        write_json(folder / "candidates.json", _exported(context, table, ranked=False))
+        read = write_campaign(context, folder)
         tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
         if tracker is not None:
             attempt("publishing the campaign", lambda: publish_campaign(context, tracker, folder, read))
         return str(folder)
+
+
+def write_campaign(context: CampaignContext, folder: Path) -> list[CandidateRow]:
+    """Write the report of a campaign as the ledger has it now; return its candidates, best first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    last = context.ledger.standing(context.campaign.id, context.goals).round
+    rows = _rows(context, last)
+    table = _table(context, rows)
+    _write(context, folder, last, rows, table)
+    write_json(folder / "candidates.json", _exported(context, table, ranked=False))
+    return rows
 
 
 def _write_round(context: CampaignContext, folder: Path, round: int) -> dict[str, float]:

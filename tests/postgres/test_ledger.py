@@ -11,6 +11,7 @@ from alembic.migration import MigrationContext
 from data.config import parse_config
 from data.ledger.book import OracleBook
 from data.ledger.campaigns import CampaignState, LedgerError, StageRow
+from data.ledger.deletion import delete, examine, forget
 from data.ledger.ledger import Ledger
 from data.ledger.lock import CampaignLocked, campaign_lock, release_lock
 from data.ledger.schema import metadata
@@ -184,3 +185,28 @@ def test_a_ledger_that_nobody_holds_any_more_leaves_no_connection_on_the_server(
 def test_a_server_that_never_answered_is_named_at_once(tmp_path):
     with pytest.raises(LedgerError, match=r"nobody:\*\*\*@.*cannot be opened.*DISCOVER_LEDGER"):
         Ledger(f"postgresql+psycopg://nobody:secret@/none?host={tmp_path}")
+
+
+def test_what_a_deleted_campaign_bought_is_taken_over(ledger, campaign, tmp_path):
+    book = OracleBook(ledger, campaign.id, "o", "1")
+    ledger.add_candidates(campaign.id, 0, [{"object_id": "k", "object": "CCO", "arm": "initial", "source": "g"}])
+    book.reserve(0, [("k", "CCO"), ("l", "CCN")], cost=2.0)
+    book.submit(["k"])
+    book.complete("k", Measurement("CCO", 1.5))
+    found = examine(ledger, "x", measurements=False)
+    assert (found.bought, found.others, found.candidates) == (1, {"reserved": 1}, 1)
+    delete(ledger, "x", expected=found, measurements=False)
+    forget(ledger, found.ids)
+    assert ledger.campaigns() == []
+    again = ledger.begin_campaign(parse_config(MINIMAL), tmp_path)
+    assert (again.generation, again.slug) == (1, "x")
+    theirs = OracleBook(ledger, again.id, "o", "1")
+    theirs.reserve(0, [("k", "CCO"), ("l", "CCN")], cost=2.0)
+    assert [(row["origin"], row["value"]) for row in theirs.rows()] == [("reused", 1.5), ("called", None)]
+    ledger.check()
+    everything = examine(ledger, "x", measurements=True)
+    delete(ledger, "x", expected=everything, measurements=True)
+    forget(ledger, everything.ids)
+    with ledger.read() as connection:
+        for table in metadata.tables.values():
+            assert not connection.execute(sa.select(table)).all(), table.name

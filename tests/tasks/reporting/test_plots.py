@@ -20,6 +20,7 @@ from tasks.reporting.plots import (
     hypervolume,
     png,
     predicted_against_measured,
+    reliability_diagram,
     running_best,
     similarity_map,
     space_map,
@@ -246,3 +247,15 @@ def test_figures_of_several_objectives_are_the_same_bytes_and_nothing_is_drawn_a
         assert png(make()) == png(make())
     for figure in (front([], TWO), front([], three), hypervolume([])):
         assert png(figure).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", [r"$\frac$", "a$b$", "$"])
+def test_names_that_look_like_formulas_are_drawn(name: str) -> None:
+    rows = [CandidateRow(str(i), "C", float(i), origin="called", predicted_mean=1.0) for i in range(2)]
+    held_out = [{"value": 1.0, "mean": 0.5 * i, "std": 1.0, "raw_std": 1.0} for i in range(3)]
+    for figure in (
+        best_so_far(rows, Goal(name, unit=name)),
+        predicted_against_measured(rows, objective=name, unit=name),
+        reliability_diagram({"random split": held_out}, unit=name),
+    ):
+        assert "</svg>" in svg(figure)
