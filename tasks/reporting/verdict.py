@@ -160,7 +160,10 @@ def _state(campaign: Campaign, rows: Sequence[CandidateRow]) -> str:
 
 
 def _health_word(health: Sequence[Finding]) -> str:
-    return f"{worst(health)}" if health else "nothing to say yet"
+    return _HEALTH.get(str(worst(health)), str(worst(health))) if health else "too early to say"
+
+
+_HEALTH = {"ok": "nothing amiss", "warning": "a warning", "unknown": "too early to say"}
 
 
 def _gallery(drawn: Sequence[CandidateRow], goals: Goals, pictures: Mapping[str, str]) -> list[str]:

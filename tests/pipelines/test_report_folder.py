@@ -59,7 +59,7 @@ def test_the_first_page_says_the_verdict_first_and_leads_to_everything(folder):
     text = (folder / "index.html").read_text()
     verdict = re.search(r'<p class="verdict">(.*?)</p>', text, re.S)
     assert verdict
-    assert "Done." in verdict[1]
+    assert "Done after 2 rounds. Best score" in verdict[1]
     assert re.search(r"Best score [-\d.]+ a\.u\.", verdict[1])
     assert "Gain over control" in verdict[1]
     assert "16 of 20" in text
