@@ -163,7 +163,7 @@ def _health_word(health: Sequence[Finding]) -> str:
     return _HEALTH.get(str(worst(health)), str(worst(health))) if health else "too early to say"
 
 
-_HEALTH = {"ok": "nothing amiss", "warning": "a warning", "unknown": "too early to say"}
+_HEALTH = {"good": "nothing amiss", "warning": "a warning", "unknown": "too early to say"}
 
 
 def _gallery(drawn: Sequence[CandidateRow], goals: Goals, pictures: Mapping[str, str]) -> list[str]:
