@@ -107,13 +107,50 @@ class Table(ObjectOracle["Table.Options"]):
         return f"table:{self.options.name}"
 
     def check(self) -> None:
-        """Open the table and look for its columns.
+        """Look whether the table can be used, as `prepare` will find it; objects are read only where that tells.
 
         Raises:
             ComponentError: the shipped table is of other objects.
-            SourceError: the file cannot be read, or a column is missing.
+            SourceError: as `prepare`.
         """
-        next(iter(self._rows()), None)
+        if not self._is_surely_usable():
+            self.prepare()
+            self._entries = None
+
+    def _is_surely_usable(self) -> bool:
+        """Return whether units, decimals and one object with a value are in order by the cells alone.
+
+        Reading a molecule takes a hundred times as long as its row. Rows of no object count as well here, so that what
+        seems wrong may still be right.
+        """
+        remarks, rules, found = Remarks(), self._rules(), False
+        for row in self._library().rows():
+            remarks.see(row)
+            if row.problem is not None or not _has_value(row, rules):
+                continue
+            remarks.add(row)
+            found = found or self._identify(row) is not None
+        try:
+            self._require_sound(remarks)
+        except SourceError:
+            return False
+        return found
+
+    def _rules(self) -> ValueRules:
+        options = self.options
+        return ValueRules(options.decimal, options.unit if options.unit_column is not None else None)
+
+    def _require_sound(self, remarks: Remarks) -> None:
+        """Refuse values of several units or marks of decimals.
+
+        Raises:
+            SourceError: there are several.
+        """
+        options = self.options
+        if options.decimal == ".":
+            remarks.require_one_decimal(options.name)
+        remarks.require_one_unit(options.name, options.unit_column)
+        remarks.require_known_unit(options.name)
 
     def prepare(self) -> None:
         """Read the table.
@@ -123,18 +160,13 @@ class Table(ObjectOracle["Table.Options"]):
                 of decimals, or no row has an object with a value.
         """
         entries: dict[str, _Entry] = {}
-        rows, remarks = 0, Remarks()
-        options = self.options
-        rules = ValueRules(options.decimal, options.unit if options.unit_column is not None else None)
+        rows, remarks, rules = 0, Remarks(), self._rules()
         for key, row in self._rows():
             rows += 1
             remarks.see(row)
             if key is not None and _add(entries.setdefault(key, _Entry()), row, rules):
                 remarks.add(row)
-        if options.decimal == ".":
-            remarks.require_one_decimal(options.name)
-        remarks.require_one_unit(options.name, options.unit_column)
-        remarks.require_known_unit(options.name)
+        self._require_sound(remarks)
         if not any(entry.values for entry in entries.values()):
             raise SourceError(
                 f"The table {self.options.name} has no {self.space.nouns[0]} with a value in its {rows} rows. Check "
@@ -200,20 +232,23 @@ class Table(ObjectOracle["Table.Options"]):
 
     def _rows(self) -> Iterator[tuple[str | None, Row]]:
         """Yield identity and row; no identity where the row has no object, which then cannot be asked for."""
-        # The texts of a shipped table, whose checksum is looked at, are canonical: they need not be read.
-        identify = self._identity if self.options.source is None else _trusted
         for row in self._library().rows():
-            yield identify(row), row
+            yield self._identify(row), row
 
-    def _identity(self, row: Row) -> str | None:
+    def _identify(self, row: Row) -> str | None:
+        if self.options.source is not None:  # its checksum is looked at, and its texts are canonical
+            return handle(row.text)
         try:
             return self.space.identity(standard_object(row, self.space.standard))
         except ValueError:
             return None
 
 
-def _trusted(row: Row) -> str:
-    return handle(row.text)
+def _has_value(row: Row, rules: ValueRules) -> bool:
+    try:
+        return not math.isnan(exact_value(row, rules))
+    except NotStandardError:
+        return False
 
 
 def _add(entry: _Entry, row: Row, rules: ValueRules) -> bool:
