@@ -24,12 +24,13 @@ def keep_file(
         what: is kept, for the message: `The library in standard form`.
         unwritable: errors beside `OSError` by which `write` says that it cannot.
     """
+    obstacles: tuple[type[Exception], ...] = (OSError, *unwritable)
     partial = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(partial)
         os.replace(partial, path)
-    except (OSError, *unwritable) as error:
+    except obstacles as error:
         _say(path.parent, what, "kept", _reason(error))
         with suppress(OSError):
             partial.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from pipelines.following import following_prefect
 from pipelines.inspection import exported, show_candidates
 from pipelines.pages import mlflow_page, prefect_page, tell_of_mlflow, teller
 from pipelines.services import prefect_server, wait_for_prefect
-from pipelines.status import show_reading
+from pipelines.status import show_reading, show_tables
 from pipelines.terminal import Terminal, table
 from tasks.reporting.objectives import goals_with_units
 from tasks.workspace import Workspace
@@ -200,12 +200,13 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
     """Check a campaign file and print what would be run."""
     load_config(path, overrides)  # a broken file is refused before anything heavy is imported
     from models.parts import buying_of, level_costs, space_of
-    from pipelines.validation import check_source, checked_config
+    from pipelines.validation import check_source, check_tables, checked_config
     from tasks.stages import BadInput, CampaignStopped
 
     config = checked_config(path, overrides)
     try:
         told = check_source(config, path.absolute().parent)
+        tables = check_tables(config, path.absolute().parent)
     except CampaignStopped as stopped:
         raise BadInput(stopped.message) from stopped
     each = len(config.readings.parts) * config.readings.replicates
@@ -227,5 +228,7 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
     console.print(table(["", ""], lines, headed=False, long=(1,)))
     for sentence in told:
         console.say(f"data  {sentence}")
+    for one in tables:
+        show_tables(one.said(), console)
     console.say((f"{path} is valid.", "green"))
     return 0

@@ -7,6 +7,7 @@ from typing import Any
 
 from data.config import CampaignConfig, ConfigError, digest, load_config
 from data.records import JsonDict
+from data.tables.tally import Tally
 from models.parts import (
     acquisition_of,
     buying_of,
@@ -30,6 +31,7 @@ from pipelines.catalogue import tell_plugin_problems
 from pipelines.refusals import is_refusal
 from tasks.initial_design import checked_part, checked_source, sources_of
 from tasks.oracles.pool import OraclePool
+from tasks.read_tables import tallies_of
 from tasks.start_and_library import source_told
 
 
@@ -123,6 +125,15 @@ def check_source(config: CampaignConfig, base: Path, cache: Path | None = None) 
     for name, reason in unread.items():
         sentences += _lines(checked_part(config, name, base, cache)) if reason is None else [reason]
     return sentences
+
+
+def check_tables(config: CampaignConfig, base: Path) -> list[Tally]:
+    """Return what became of the rows of libraries and of tables of values; large files are not read.
+
+    Raises:
+        SourceError: a file cannot be read.
+    """
+    return tallies_of(config, base, cache=None, largest=LARGEST_READ)
 
 
 def _lines(report: JsonDict) -> list[str]:

@@ -12,8 +12,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from data.records import Candidate
+from data.tables.tally import Tally
 from models.generators.shares import adapted_shares
-from models.protocols import Checked, GenerationContext, Generator, Sharing, TradingOff
+from models.protocols import Checked, FromLibraries, GenerationContext, Generator, Sharing, TradingOff
 from models.registry import Component, ComponentError, build, located
 from models.spaces.base import BaseSpace, require_space
 
@@ -92,6 +93,26 @@ class Union(Component["Union.Options"]):
         for member in self._members:
             if isinstance(member, TradingOff):
                 member.check_objectives(k)
+
+    @property
+    def has_libraries(self) -> bool:
+        """Whether a member proposes members of a file."""
+        return any(isinstance(member, FromLibraries) and member.has_libraries for member in self._members)
+
+    def tallies(self, space: BaseSpace[Any], cache: Path | None, largest: int | None = None) -> list[Tally]:
+        """Return what became of the rows of the members' libraries; arguments as `FromLibraries.tallies`.
+
+        Raises:
+            SourceError: a file cannot be read.
+        """
+        members = [member for member in self._members if isinstance(member, FromLibraries)]
+        return [tally for member in members for tally in member.tallies(space, cache, largest)]
+
+    def left(self) -> tuple[int, int, int] | None:
+        """Return the sums of what the members say of their libraries, None where none has one."""
+        told = [member.left() for member in self._members if isinstance(member, FromLibraries)]
+        counts = [one for one in told if one is not None]
+        return tuple(map(sum, zip(*counts, strict=True))) if counts else None  # type: ignore[return-value]  # of three
 
     def fit(self, context: GenerationContext) -> None:
         """Fit every member, in order.

@@ -23,7 +23,7 @@ from data.ledger.summary import (
     summarise,
 )
 from data.records import Arm, CallState, CandidateRow, JsonDict, RoundSummary, SourceFigures
-from data.tables.remarks import REFUSED, reading_told
+from data.tables.remarks import REFUSED, reading_told, tables_told
 from data.tables.spreadsheets import safe_text, write_csv
 from data.wording import figure
 from models.parts import space_of
@@ -257,6 +257,9 @@ def _subtitle(context: CampaignContext, count: int, most: int, round: int) -> st
 def _reading(context: CampaignContext, folder: Path) -> list[str]:
     """Return what became of the rows, the same on every machine: the page goes from hand to hand."""
     told = reading_told(folder, f"{folder.relative_to(context.folder).as_posix()}/{REFUSED} in the campaign's folder")
+    tables = context.finished(0, "read_tables")
+    if tables is not None:
+        told += [f"{role.capitalize()} {sentence}" for role, sentence, _ in tables_told(tables.path(context, ""))]
     return [sentence if sentence.endswith(".") else f"{sentence}." for sentence in told]
 
 
