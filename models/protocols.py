@@ -407,8 +407,8 @@ class FromLibraries(Protocol):
     """A generator that may propose members of files: what became of their rows is told before anything is bought."""
 
     @property
-    def has_libraries(self) -> bool:
-        """Whether it does."""
+    def libraries(self) -> tuple[str, ...]:
+        """Names of the files; empty: it proposes none of a file."""
 
     def tallies(self, space: BaseSpace[Any], cache: Path | None, largest: int | None = None) -> list[Tally]:
         """Read the files and return what became of their rows.

@@ -34,7 +34,7 @@ def readers_of(config: CampaignConfig, base: Path) -> list[Reader]:
     readers: list[Reader] = []
     for spec in (config.generator, config.control):
         generator = generator_of(spec, base)
-        if isinstance(generator, FromLibraries) and generator.has_libraries:
+        if isinstance(generator, FromLibraries) and generator.libraries:
             readers.append(partial(generator.tallies, space))
     for part in config.readings.parts:
         oracle = oracle_of(config, base, part)

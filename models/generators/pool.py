@@ -93,7 +93,6 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
 
     group = "generator"
     kind = "pool"
-    has_libraries = True
     reference = "Kool, van Hoof, Welling, ICML 2019 (Gumbel top-k draws without replacement)"
 
     class Options(LibraryOptions):
@@ -116,6 +115,11 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
             SourceError: the file cannot be read, or none of its rows is such an object.
         """
         PreparedLibrary(self.options.library(space), space).require_molecule()
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Name of the library."""
+        return (self.options.name,)
 
     def tallies(self, space: BaseSpace[Any], cache: Path | None, largest: int | None = None) -> list[Tally]:
         """Read the library and return what became of its rows; arguments as `FromLibraries.tallies`.

@@ -95,9 +95,9 @@ class Union(Component["Union.Options"]):
                 member.check_objectives(k)
 
     @property
-    def has_libraries(self) -> bool:
-        """Whether a member proposes members of a file."""
-        return any(isinstance(member, FromLibraries) and member.has_libraries for member in self._members)
+    def libraries(self) -> tuple[str, ...]:
+        """Names of the members' libraries."""
+        return tuple(name for member in self._members if isinstance(member, FromLibraries) for name in member.libraries)
 
     def tallies(self, space: BaseSpace[Any], cache: Path | None, largest: int | None = None) -> list[Tally]:
         """Return what became of the rows of the members' libraries; arguments as `FromLibraries.tallies`.
