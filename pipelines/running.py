@@ -21,7 +21,7 @@ from pipelines.following import following_prefect
 from pipelines.inspection import exported, show_candidates
 from pipelines.pages import mlflow_page, prefect_page, tell_of_mlflow, teller
 from pipelines.services import prefect_server, wait_for_prefect
-from pipelines.status import show_reading, show_tables
+from pipelines.status import show_reading, show_stock, show_tables
 from pipelines.terminal import Terminal, table
 from tasks.reporting.objectives import goals_with_units
 from tasks.workspace import Workspace
@@ -55,7 +55,9 @@ def _tell(workspace: Workspace, campaign: Campaign, console: Terminal) -> int:
     space = space_of(campaign.config)
     show_candidates(best, console, space, goals_with_units(campaign.config))
     folder = workspace.campaign_folder(campaign)
-    show_reading(workspace, workspace.ledger().stages(campaign.id), console)
+    stages = workspace.ledger().stages(campaign.id)
+    show_reading(workspace, stages, console)
+    show_stock(stages, console)
     console.say(f"Report      {(folder / 'report' / 'candidates.html').as_uri()}")
     console.say(f"MLflow      {mlflow_page(workspace, folder)}")
     form = next(iter(space.exports), "csv")
@@ -200,7 +202,7 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
     """Check a campaign file and print what would be run."""
     load_config(path, overrides)  # a broken file is refused before anything heavy is imported
     from models.parts import buying_of, level_costs, space_of
-    from pipelines.validation import check_source, check_tables, checked_config
+    from pipelines.validation import batch_remarks, check_source, check_tables, checked_config
     from tasks.stages import BadInput, CampaignStopped
 
     config = checked_config(path, overrides)
@@ -230,5 +232,7 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
         console.say(f"data  {sentence}")
     for one in tables:
         show_tables(one.said(), console)
+    for sentence in batch_remarks(config, tables):
+        console.say(("warning", "bold red"), f"  {sentence}")
     console.say((f"{path} is valid.", "green"))
     return 0

@@ -23,6 +23,8 @@ from data.ledger.summary import (
 )
 from data.ledger.view import LedgerView, refuse_outdated
 from data.records import CandidateRow, JsonDict, RoundSummary, SourceFigures, Standing
+from data.short_batches import short_told
+from data.stocks import stock_told
 from data.tables.remarks import reading_told, tables_told
 from data.wording import figure, shown_unit
 from pipelines.terminal import Terminal
@@ -119,6 +121,7 @@ def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
         console.say(repeated_told(one, goals))
     show_corrected(ledger.corrected(campaign.id), console)
     show_reading(workspace, stages, console)
+    show_stock(stages, console)
     for sentence in screening_told(stages):
         console.say(sentence)
     show_health(latest_findings(rows, stages, goals), console)
@@ -171,6 +174,14 @@ def show_tables(told: Iterable[tuple[str, str, bool]], console: Terminal) -> Non
     """Print sentences on files with their roles, `pool` or `table`, the warnings marked."""
     for role, sentence, is_warning in told:
         console.say(("warning", "bold red") if is_warning else role, f"  {sentence}")
+
+
+def show_stock(stages: list[StageRow], console: Terminal) -> None:
+    """Print what is left of libraries, and which batches were smaller than asked for."""
+    for sentence in stock_told(stages):
+        console.say(f"pool  {sentence}")
+    for sentence in short_told(stages):
+        console.say(("warning", "bold red"), f"  {sentence}")
 
 
 ROUNDS_SHOWN = 200

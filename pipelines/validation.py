@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,30 @@ def check_tables(config: CampaignConfig, base: Path) -> list[Tally]:
         SourceError: a file cannot be read.
     """
     return tallies_of(config, base, cache=None, largest=LARGEST_READ)
+
+
+def batch_remarks(config: CampaignConfig, tables: Sequence[Tally]) -> list[str]:
+    """Return why batches will be short, as far as that is known beforehand.
+
+    Args:
+        config: of the campaign.
+        tables: what `check_tables` returned, the generator's library first.
+    """
+    needed, sentences = config.batch_size - config.control.size(config.batch_size) - config.remeasure, []
+    if config.rounds and config.generator.proposals < needed:
+        sentences.append(
+            f"generator.proposals is {config.generator.proposals}, and a batch takes {needed} of them beside what the "
+            f"control arm buys: each will be short by {needed - config.generator.proposals} at least. Raise "
+            "generator.proposals, best to many times the batch."
+        )
+    pool = next((one for one in tables if one.role == "pool" and one.size is None), None)
+    if config.generator.kind == "pool" and pool is not None and pool.kept < config.rounds * needed:
+        sentences.append(
+            f"The library {pool.name} has {pool.kept} {pool.nouns[1]}, fewer than the {config.rounds * needed} that "
+            f"{config.rounds} round{'s' if config.rounds > 1 else ''} would take of them: the campaign will end early, "
+            "or with short batches. Lower `rounds` or `batch_size`, or give a larger library."
+        )
+    return sentences
 
 
 def _lines(report: JsonDict) -> list[str]:

@@ -2,14 +2,16 @@
 
 import pytest
 
-NAMES = ["CCO", "CCN", "CCC", "CCF", "CCCl", "CCCC"]
+from tasks.workspace import Workspace
+
+FIRST_DESIGN = [f"CC(C){letter}" for letter in ("O", "N", "C", "F", "Cl", "S")]
 POOL = [f"CCC{tail}" for tail in ("CO", "CN", "CF", "CCl", "CS", "CC", "C=O", "C#N", "CCO", "CCN", "CCF", "CCCl")]
 
 
 @pytest.fixture
 def screening(bench):
     """A campaign that buys from the members of a file, six of which are asked for in its initial design."""
-    bench.write_library(*[f"OC{name}" for name in NAMES])
+    bench.write_library(*FIRST_DESIGN)
     bench.write_config(
         space={"max_heavy_atoms": 9, "min_heavy_atoms": 3, "elements": ["H", "C", "N", "O", "F", "S", "Cl"]},
         data={"kind": "csv", "path": "library.csv", "initial": 6},
@@ -26,6 +28,14 @@ def screening(bench):
 
 def write_pool(bench, *rows, header="smiles"):
     (bench.folder / "pool.csv").write_text("\n".join([header, *rows]) + "\n")
+
+
+def stages_of(bench):
+    """Metrics of all stages by round and name."""
+    ledger = Workspace(bench.home).ledger()
+    stages = {(stage.round, stage.name): stage.metrics for stage in ledger.stages(ledger.campaign("tiny").id)}
+    ledger.close()
+    return stages
 
 
 def test_a_campaign_goes_on_where_nothing_can_be_cached(screening, caplog):
@@ -117,3 +127,56 @@ def test_a_table_of_values_is_told_as_a_source_tells_it(bench):
     told = bench.discover("validate", str(bench.file))
     assert "6 of 7 molecules with a value have no replicate 1" in told.message
     assert "their replicate 1 was kept" in told.message
+
+
+def test_a_batch_that_is_short_is_counted_and_said_and_validate_says_it_before(screening):
+    screening.write_config(batch_size=10, rounds=2, generator={**screening.config["generator"], "proposals": 7})
+    told = screening.discover("validate", str(screening.file))
+    assert "warning generator.proposals is 7, and a batch takes 10 of them" in told.message
+    assert "warning The library pool.csv has 12 molecules, fewer than the 20 that 2 rounds would take" in told.message
+    short = (
+        "Batches were short by 8 in all: round 1 by 3 (7 of 7 proposals passed), round 2 by 5 (5 of 5 proposals passed)"
+    )
+    left = "When round 2 proposed, 7 of 12 were in the campaign; 5 left."
+    told = screening.run()
+    assert told.exit == 0, told.message
+    assert f"pool {left} warning {short}" in told.message
+    assert f"pool {left} warning {short}" in screening.discover("status", "tiny").message
+    (page,) = screening.home.glob("campaigns/*/report/candidates.html")
+    assert short in page.read_text(encoding="utf-8")
+    stages = stages_of(screening)
+    assert [stages[round, "select_batch"]["short"] for round in (1, 2)] == [3, 5]
+
+
+def test_a_whole_batch_is_not_remarked_on(screening):
+    assert "warning" not in screening.discover("validate", str(screening.file)).message
+    assert "short" not in screening.run().message
+    assert "short" not in stages_of(screening)[1, "select_batch"]
+
+
+def test_members_that_failed_are_not_proposed_again_and_the_end_of_a_library_is_told(screening):
+    screening.write_oracle("value(smiles) if smiles not in ('CCCCO', 'CCCCN') else None")
+    objective = screening.config["objectives"][0] | {"tolerated_failure_rate": 0.9}
+    screening.write_config(objectives=[objective], batch_size=6, rounds=3)
+    told = screening.run()
+    assert told.exit == 3, told.message
+    assert (
+        "Round 3: all 12 molecules of the library pool.csv have been bought (2 of them failed). Nothing is left to "
+        "propose." in told.message
+    )
+    stages = stages_of(screening)
+    assert [stages[round, "propose"]["proposals"] for round in (1, 2, 3)] == [12, 6, 0]
+    assert len(screening.calls()) == len(set(screening.calls())) == 6 + 12
+
+
+def test_the_end_of_other_generators_is_told_too(screening):
+    screening.write_oracle("float(len(smiles))")
+    screening.write_config(
+        space={"kind": "sequences", "alphabet": "AC", "min_length": 1, "max_length": 2},
+        data={"kind": "random", "initial": 6},
+        generator={"kind": "random", "proposals": 40},
+        batch_size=4,
+    )
+    told = screening.run()
+    assert told.exit == 3, told.message
+    assert "new to offer" in told.message or "proposed nothing" in told.message
