@@ -95,6 +95,11 @@ class Union(Component["Union.Options"]):
                 member.check_objectives(k)
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """Kinds of the members: what candidates may have as their source."""
+        return tuple(_kind(member, spec) for member, spec in zip(self._members, self.options.members, strict=True))
+
+    @property
     def libraries(self) -> tuple[str, ...]:
         """Names of the members' libraries."""
         return tuple(name for member in self._members if isinstance(member, FromLibraries) for name in member.libraries)
@@ -123,8 +128,7 @@ class Union(Component["Union.Options"]):
             ValueError: the warm start comes from a union of other members.
         """
         if self.options.adapt and context.sources:
-            kinds = [_kind(member, spec) for member, spec in zip(self._members, self.options.members, strict=True)]
-            self._shares = adapted_shares(self._set, kinds, context.sources)
+            self._shares = adapted_shares(self._set, self.sources, context.sources)
         with tempfile.TemporaryDirectory() as folder:
             warm_starts, self._best = self._split(context.warm_start, Path(folder))
             for index, (member, warm_start) in enumerate(zip(self._members, warm_starts, strict=True)):

@@ -180,3 +180,14 @@ def test_the_end_of_other_generators_is_told_too(screening):
     told = screening.run()
     assert told.exit == 3, told.message
     assert "new to offer" in told.message or "proposed nothing" in told.message
+
+
+def test_a_member_whose_share_is_too_small_for_a_proposal_has_a_row_of_its_own(screening):
+    pool = {"kind": "pool", "path": "pool.csv"}
+    genetic = {"kind": "genetic", "generations": 1, "offspring": 8}
+    members = [{"generator": genetic, "share": 1e-6}, {"generator": pool, "share": 1.0}]
+    screening.write_config(rounds=1, generator={"kind": "union", "proposals": 8, "members": members, "adapt": False})
+    told = screening.run()
+    assert told.exit == 0, told.message
+    rows = [line.split() for line in screening.discover("status", "tiny").out.splitlines()]
+    assert ["genetic", "0", "0", "0", "-", "-", "0"] in rows
