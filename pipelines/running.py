@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from data.config import load_config
+from data.config import CampaignConfig, load_config
 from data.ledger.campaigns import Campaign, CampaignState
 from data.wording import figure
-from models.parts import space_of
+from models.parts import replaced_acquisition_told, space_of
 from pipelines.display import RunDisplay
 from pipelines.following import following_prefect
 from pipelines.inspection import exported, show_candidates
@@ -41,6 +41,7 @@ def run_in_terminal(
         from pipelines.validation import checked_config
 
         checked = checked_config(path, overrides)
+        _tell_of_acquisition(checked, console)
         with RunDisplay(console, workspace, config):
             if plain:
                 run_campaign(path, overrides, checked=checked, fresh=fresh, retry_failed=retry_failed)
@@ -72,6 +73,12 @@ def _tell(workspace: Workspace, campaign: Campaign, console: Terminal) -> int:
     console.say((f"Campaign {campaign.name} stopped: {campaign.state.value.replace('_', ' ')}.", "yellow"))
     console.say(campaign.message)
     return 3
+
+
+def _tell_of_acquisition(config: CampaignConfig, console: Terminal) -> None:
+    replaced = replaced_acquisition_told(config)
+    if replaced is not None:
+        console.say(("warning", "bold red"), f"  {replaced}")
 
 
 @contextmanager
@@ -228,6 +235,7 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
         ("oracle calls", f"{calls} planned{beside}, budget {config.budget.calls or 'without limit'}"),
     ]
     console.print(table(["", ""], lines, headed=False, long=(1,)))
+    _tell_of_acquisition(config, console)
     for sentence in told:
         console.say(f"data  {sentence}")
     for one in tables:
