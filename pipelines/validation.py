@@ -32,8 +32,8 @@ from pipelines.catalogue import tell_plugin_problems
 from pipelines.refusals import is_refusal
 from tasks.initial_design import checked_part, checked_source, sources_of
 from tasks.oracles.pool import OraclePool
-from tasks.read_tables import tallies_of
 from tasks.start_and_library import source_told
+from tasks.tables import tallies_of
 
 
 def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfig:
