@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from data.objects import Space
-from data.tables.library_file import LibraryFile
+from data.tables.library_file import TABLES, LibraryFile, ending
 from data.tables.shipped import SHIPPED, provenance, shipped_file
 from models.registry import ComponentError, FolderPath, Options
 
@@ -15,6 +16,9 @@ OBJECT = (
     "column of the objects' texts, of any space; null: the space's own, such as `smiles` or `sequence`, or one column "
     "for each of its variables"
 )
+
+
+_WITH_COLUMNS = frozenset(known for one in TABLES.values() for known in one.endings)
 
 
 def require_one_name(smiles: str | None, obj: str | None) -> None:
@@ -65,6 +69,13 @@ class LibraryOptions(Options):
     def name(self) -> str:
         """What the library is called in messages and versions."""
         return self.source if self.path is None else self.path.name  # type: ignore[return-value]  # one is given
+
+    def told_columns(self, space: Space) -> tuple[str, ...]:
+        """Return the columns of the objects, for messages; empty where the file may have none."""
+        named = self.object or self.smiles
+        if named is not None or self.source is not None:
+            return (named or space.column,)
+        return columns_of(space) or ((space.column,) if ending(self.path or Path()) in _WITH_COLUMNS else ())
 
     def library(self, space: Space, **columns: Any) -> LibraryFile:
         """Return the library, whose objects are of a space.

@@ -12,7 +12,7 @@ import numpy as np
 from data.config import CampaignConfig, ControlConfig, GeneratorConfig, ProxyConfig, nearest_spelling
 from data.goals import Goals
 from data.records import FloatArray
-from models.acquisition.base import about_round, built, fewest_objectives, heeds_limits, takes
+from models.acquisition.base import about_round, built, fewest_objectives, heeds_limits, most_objectives, takes
 from models.acquisition.log_reward import AcquisitionReward, require_rewarding
 from models.buying.base import Buying
 from models.oracles.base import bound, oracle_parts
@@ -152,7 +152,8 @@ def acquisition_of(config: CampaignConfig) -> Acquisition:
     """Return the campaign's acquisition, its options read by the campaign's goals, under the limits that there are.
 
     A file that leaves the acquisition as it is by default gets the expected hypervolume improvement where several
-    objectives are to be improved. Limits are heeded by `constrained` around an acquisition that does not do so itself.
+    objectives are to be improved, and `chebyshev` where they are too many for it (`replaced_acquisition_told`). Limits
+    are heeded by `constrained` around an acquisition that does not do so itself.
 
     Raises:
         ComponentError: it is unknown or called in another way, it is not for so many objectives to improve, or it
@@ -160,20 +161,50 @@ def acquisition_of(config: CampaignConfig) -> Acquisition:
     """
     goals, spec = config.goals, config.acquisition
     wanted = len(goals.improved)
-    if wanted > 1 and spec == CampaignConfig.model_fields["acquisition"].get_default(call_default_factory=True):
-        spec = {"kind": "expected_hypervolume_improvement"}
+    if wanted > 1 and _is_default(spec):
+        spec = {"kind": OF_SEVERAL if takes(find("acquisition", OF_SEVERAL), wanted) else OF_MANY}
     improved = Goals(goals[k] for k in goals.improved)
     acquisition = built(spec, improved)
     if not takes(acquisition, wanted):
-        raise ComponentError(_of_another_number(spec, fewest_objectives(acquisition), wanted))
+        raise ComponentError(_of_another_number(spec, acquisition, wanted))
     require_rewarding(acquisition)
     if any(goal.limited for goal in goals) and not heeds_limits(acquisition):
         return built({"kind": "constrained", "inner": spec}, improved)
     return acquisition
 
 
-def _of_another_number(spec: Mapping[str, Any], fewest: int, wanted: int) -> str:
+OF_SEVERAL = "expected_hypervolume_improvement"
+"""Acquisition of several objectives where the file names none."""
+
+OF_MANY = "chebyshev"
+"""The same, where they are too many for it."""
+
+
+def _is_default(spec: Mapping[str, Any]) -> bool:
+    return bool(spec == CampaignConfig.model_fields["acquisition"].get_default(call_default_factory=True))
+
+
+def replaced_acquisition_told(config: CampaignConfig) -> str | None:
+    """Return the sentence on an acquisition that takes the place of the usual one; None: there is none."""
+    wanted, usual = len(config.goals.improved), find("acquisition", OF_SEVERAL)
+    if wanted < 2 or not _is_default(config.acquisition) or takes(usual, wanted):
+        return None
+    return (
+        f"The campaign improves {wanted} objectives, and {OF_SEVERAL}, the default of several, takes "
+        f"{most_objectives(usual)} at most, since its boxes take minutes for each candidate beyond: {OF_MANY} is used "
+        "instead. Write `acquisition: {kind: ...}` to choose, or give some objectives limits in place of a goal."
+    )
+
+
+def _of_another_number(spec: Mapping[str, Any], acquisition: Acquisition, wanted: int) -> str:
     fitting = [kind for kind, part in kinds("acquisition").items() if takes(part, wanted)]
+    fewest, most = fewest_objectives(acquisition), most_objectives(acquisition)
+    if most is not None and wanted > most:
+        return (
+            f"The acquisition {spec['kind']!r} takes {most} objectives to improve at most, as its time grows "
+            f"manyfold with each; this campaign has {wanted}. Use one of {', '.join(fitting)}, or give some objectives "
+            "limits in place of a goal (goal: satisfy)."
+        )
     what = f"weighs at least {fewest} objectives against each other" if fewest > 1 else "looks at one objective only"
     return (
         f"The acquisition {spec['kind']!r} {what}; this campaign has {wanted} to improve. Use one of "

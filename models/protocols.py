@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from data.records import Candidate, FloatArray, Measurement, Prediction
+from data.tables.tally import Tally
 from models.spaces.base import BaseSpace
 
 Array = np.ndarray[Any, Any]
@@ -333,6 +334,8 @@ class GenerationContext:
     seed: int
     known: tuple[str, ...] = ()
     """Measured objects, best first."""
+    asked: tuple[str, ...] = ()
+    """Objects that were asked for and have no value: failed, or not answered yet."""
     known_log_reward: FloatArray = field(default_factory=lambda: np.zeros(0))
     """Log-reward of `known`, shape `(len(known),)`: from the measured values, not from the proxy."""
     utilities: Utilities | None = None
@@ -396,6 +399,34 @@ class Checked(Protocol):
 
         Raises:
             ValueError: it cannot be made; a complete sentence says what to change.
+        """
+
+
+@runtime_checkable
+class FromLibraries(Protocol):
+    """A generator that may propose members of files: what became of their rows is told before anything is bought."""
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Names of the files; empty: it proposes none of a file."""
+
+    def tallies(self, space: BaseSpace[Any], cache: Path | None, largest: int | None = None) -> list[Tally]:
+        """Read the files and return what became of their rows.
+
+        Args:
+            space: that members must be in.
+            cache: as in `GenerationContext`.
+            largest: bytes of a file that is read; None: of any size.
+
+        Raises:
+            SourceError: a file cannot be read.
+        """
+
+    def left(self) -> tuple[int, int, int] | None:
+        """Return, after `fit` or `load_state`, counts of the files' members; None: there is no file.
+
+        Returns:
+            How many there are, how many are not in the campaign yet, and how many are in it without a value.
         """
 
 

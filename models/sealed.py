@@ -35,7 +35,16 @@ def read_sealed(path: Path) -> dict[str, Any]:
     Raises:
         DamagedCheckpoint: the content does not have the sha256 that stands before it.
     """
-    sha256, _, content = path.read_bytes().partition(b"\n")
+    return unsealed(path.read_bytes(), path)
+
+
+def unsealed(sealed: bytes, path: Path) -> dict[str, Any]:
+    """Return what `write_sealed` wrote, of its bytes; `path` is where they were, for the message.
+
+    Raises:
+        DamagedCheckpoint: as `read_sealed`.
+    """
+    sha256, _, content = sealed.partition(b"\n")
     if hashlib.sha256(content).hexdigest().encode() != sha256:
         raise DamagedCheckpoint(
             f"The checkpoint {path} is damaged: its content does not have the sha256 that it was written with. Remove "

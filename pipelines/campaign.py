@@ -33,6 +33,7 @@ from tasks.oracles.booking import books_in_use
 from tasks.oracles.lasting import dismiss
 from tasks.prepare_data import prepare_data
 from tasks.propose import propose
+from tasks.read_tables import has_tables, read_tables
 from tasks.reporting.live import LiveView
 from tasks.reporting.report import final_report, report
 from tasks.screen import screen
@@ -204,6 +205,8 @@ def run_rounds(ref: CampaignRef, rounds: int, call: Call) -> None:
         CampaignStopped: a named limit was reached.
     """
     library = call(prepare_data, ref)
+    if has_tables(ref):
+        call(read_tables, ref)
     dataset = call(measure, ref, 0, library)
     call(report, ref, 0, dataset, None, None)
     proxy = generator = None

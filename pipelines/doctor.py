@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
+from data.kept_files import unwritable_folder
 from pipelines.terminal import Terminal
 from tasks.workspace import Workspace
 
@@ -29,6 +30,7 @@ def examine(console: Terminal) -> int:
         ("names", _own_packages),
         ("components", _components),
         ("workspace", _workspace),
+        ("cache", _cache),
         ("ledger", _ledger),
         ("values", _values),
         ("answers", _answers),
@@ -84,6 +86,18 @@ def _workspace() -> str:
     if free < FREE_SPACE:
         raise RuntimeError(f"{workspace.home} has {free / 1e6:.0f} MB left; free at least {FREE_SPACE / 1e6:.0f} MB.")
     return f"{workspace.home}, {free / 1e9:.0f} GB free"
+
+
+def _cache() -> str:
+    workspace = Workspace.open()
+    reason = unwritable_folder(workspace.cache)
+    if reason is not None:
+        raise Notice(
+            f"nothing can be kept in {workspace.cache} ({reason}): every round reads its library anew, and every "
+            "campaign its source. Give the right to write there, or remove what is in the way; nothing in it is lost "
+            "that cannot be made again."
+        )
+    return f"{workspace.cache}, in which is kept what can be made again"
 
 
 def _ledger() -> str:

@@ -12,16 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from data.config import load_config
+from data.config import CampaignConfig, load_config
 from data.ledger.campaigns import Campaign, CampaignState
 from data.wording import figure
-from models.parts import space_of
+from models.parts import replaced_acquisition_told, space_of
 from pipelines.display import RunDisplay
 from pipelines.following import following_prefect
 from pipelines.inspection import exported, show_candidates
 from pipelines.pages import mlflow_page, prefect_page, tell_of_mlflow, teller
 from pipelines.services import prefect_server, wait_for_prefect
-from pipelines.status import show_reading
+from pipelines.status import show_reading, show_stock, show_tables
 from pipelines.terminal import Terminal, table
 from tasks.reporting.objectives import goals_with_units
 from tasks.stages import CampaignContext
@@ -42,6 +42,7 @@ def run_in_terminal(
         from pipelines.validation import checked_config
 
         checked = checked_config(path, overrides)
+        _tell_of_acquisition(checked, console)
         with RunDisplay(console, workspace, config):
             if plain:
                 run_campaign(path, overrides, checked=checked, fresh=fresh, retry_failed=retry_failed)
@@ -58,7 +59,9 @@ def _tell(workspace: Workspace, campaign: Campaign, console: Terminal) -> int:
     folder = workspace.campaign_folder(campaign)
     for sentence in _verdict(workspace, campaign):
         console.say(sentence)
-    show_reading(workspace, workspace.ledger().stages(campaign.id), console)
+    stages = workspace.ledger().stages(campaign.id)
+    show_reading(workspace, stages, console)
+    show_stock(stages, console)
     console.say(f"Report      {(folder / 'report' / 'candidates.html').as_uri()}")
     console.say(f"MLflow      {mlflow_page(workspace, folder)}")
     form = next(iter(space.exports), "csv")
@@ -85,6 +88,12 @@ def _verdict(workspace: Workspace, campaign: Campaign) -> tuple[str, str]:
         last = max((row.round for row in rows), default=0)
         goals, spent = goals_with_units(context.config), context.ledger.spent(campaign.id)
         return verdict(campaign, rows, goals, spent=spent, health=health_of(context, rows, last))
+
+
+def _tell_of_acquisition(config: CampaignConfig, console: Terminal) -> None:
+    replaced = replaced_acquisition_told(config)
+    if replaced is not None:
+        console.say(("warning", "bold red"), f"  {replaced}")
 
 
 @contextmanager
@@ -215,12 +224,13 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
     """Check a campaign file and print what would be run."""
     load_config(path, overrides)  # a broken file is refused before anything heavy is imported
     from models.parts import buying_of, level_costs, space_of
-    from pipelines.validation import check_source, checked_config
+    from pipelines.validation import batch_remarks, check_source, check_tables, checked_config
     from tasks.stages import BadInput, CampaignStopped
 
     config = checked_config(path, overrides)
     try:
         told = check_source(config, path.absolute().parent)
+        tables = check_tables(config, path.absolute().parent)
     except CampaignStopped as stopped:
         raise BadInput(stopped.message) from stopped
     each = len(config.readings.parts) * config.readings.replicates
@@ -240,7 +250,12 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
         ("oracle calls", f"{calls} planned{beside}, budget {config.budget.calls or 'without limit'}"),
     ]
     console.print(table(["", ""], lines, headed=False, long=(1,)))
+    _tell_of_acquisition(config, console)
     for sentence in told:
         console.say(f"data  {sentence}")
+    for one in tables:
+        show_tables(one.said(), console)
+    for sentence in batch_remarks(config, tables):
+        console.say(("warning", "bold red"), f"  {sentence}")
     console.say((f"{path} is valid.", "green"))
     return 0

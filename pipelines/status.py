@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -23,7 +23,9 @@ from data.ledger.summary import (
 )
 from data.ledger.view import LedgerView, refuse_outdated
 from data.records import CallState, CandidateRow, JsonDict, RoundSummary, SourceFigures, Standing
-from data.tables.remarks import reading_told
+from data.short_batches import short_told
+from data.stocks import stock_told
+from data.tables.remarks import reading_told, tables_told
 from data.wording import figure, shown_unit
 from pipelines.terminal import Terminal
 from tasks.workspace import LEDGER_VARIABLE, Workspace
@@ -120,6 +122,7 @@ def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
         console.say(repeated_told(one, goals))
     show_corrected(ledger.corrected(campaign.id), console)
     show_reading(workspace, stages, console)
+    show_stock(stages, console)
     for sentence in screening_told(stages):
         console.say(sentence)
     show_health(latest_findings(rows, stages, goals), console)
@@ -166,11 +169,27 @@ def _wanted(goal: Goal) -> str:
 
 
 def show_reading(workspace: Workspace, stages: list[StageRow], console: Terminal) -> None:
-    """Print what became of the rows of the data: kept, merged, refused, with the commonest reasons."""
+    """Print what became of the rows of the data, of libraries and of tables of values: kept, merged, refused."""
     for stage in stages:
         if stage.name == "prepare_data":
             for sentence in reading_told(workspace.home / stage.uri):
                 console.say(f"data  {sentence}")
+        elif stage.name == "read_tables":
+            show_tables(tables_told(workspace.home / stage.uri), console)
+
+
+def show_tables(told: Iterable[tuple[str, str, bool]], console: Terminal) -> None:
+    """Print sentences on files with their roles, `pool` or `table`, the warnings marked."""
+    for role, sentence, is_warning in told:
+        console.say(("warning", "bold red") if is_warning else role, f"  {sentence}")
+
+
+def show_stock(stages: list[StageRow], console: Terminal) -> None:
+    """Print what is left of libraries, and which batches were smaller than asked for."""
+    for sentence in stock_told(stages):
+        console.say(f"pool  {sentence}")
+    for sentence in short_told(stages):
+        console.say(("warning", "bold red"), f"  {sentence}")
 
 
 ROUNDS_SHOWN = 200

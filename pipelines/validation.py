@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from data.config import CampaignConfig, ConfigError, digest, load_config
 from data.records import JsonDict
+from data.tables.tally import Tally
 from models.parts import (
     acquisition_of,
     buying_of,
@@ -32,6 +34,7 @@ from tasks.initial_design import checked_part, checked_source, sources_of
 from tasks.oracles.asking import refuse_confusable_columns
 from tasks.oracles.pool import OraclePool
 from tasks.start_and_library import source_told
+from tasks.tables import tallies_of
 
 
 def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfig:
@@ -131,6 +134,39 @@ def check_source(config: CampaignConfig, base: Path, cache: Path | None = None) 
     sentences: list[str] = []
     for name, reason in unread.items():
         sentences += _lines(checked_part(config, name, base, cache)) if reason is None else [reason]
+    return sentences
+
+
+def check_tables(config: CampaignConfig, base: Path) -> list[Tally]:
+    """Return what became of the rows of libraries and of tables of values; large files are not read.
+
+    Raises:
+        SourceError: a file cannot be read.
+    """
+    return tallies_of(config, base, cache=None, largest=LARGEST_READ)
+
+
+def batch_remarks(config: CampaignConfig, tables: Sequence[Tally]) -> list[str]:
+    """Return why batches will be short, as far as that is known beforehand.
+
+    Args:
+        config: of the campaign.
+        tables: what `check_tables` returned, the generator's library first.
+    """
+    needed, sentences = config.batch_size - config.control.size(config.batch_size) - config.remeasure, []
+    if config.rounds and config.generator.proposals < needed:
+        sentences.append(
+            f"generator.proposals is {config.generator.proposals}, and a batch takes {needed} of them beside what the "
+            f"control arm buys: each will be short by {needed - config.generator.proposals} at least. Raise "
+            "generator.proposals, best to many times the batch."
+        )
+    pool = next((one for one in tables if one.role == "pool" and one.size is None), None)
+    if config.generator.kind == "pool" and pool is not None and pool.kept < config.rounds * needed:
+        sentences.append(
+            f"The library {pool.name} has {pool.kept} {pool.nouns[1]}, fewer than the {config.rounds * needed} that "
+            f"{config.rounds} round{'s' if config.rounds > 1 else ''} would take of them: the campaign will end early, "
+            "or with short batches. Lower `rounds` or `batch_size`, or give a larger library."
+        )
     return sentences
 
 

@@ -11,11 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import secrets
 import sys
 from collections import Counter
-from contextlib import suppress
 from dataclasses import astuple
 from functools import cache
 from importlib.metadata import version
@@ -29,6 +26,7 @@ from pyarrow import parquet
 import data
 import models
 from data.config import digest
+from data.kept_files import keep_file, kept_bytes
 from data.records import Refusal
 from data.tables.datasets import COLUMNS, Library, frame_of
 from models.oracles.source_files import module_parts
@@ -41,6 +39,7 @@ FOLDER = "sources"
 """Folder in the workspace's cache."""
 
 _FORMAT = 1
+_WHAT = "The source in standard form"
 _ABOUT = b"discovery-flows"
 _TYPES = (pa.string(), pa.string(), pa.float64(), pa.string(), pa.int64())
 _DRAWING = ("sample", "below_quantile")
@@ -91,10 +90,11 @@ def _our_code() -> str:
 def kept_library(folder: Path, key: str) -> Library | None:
     """Return what was read under a key, None if it is not there or damaged; the latter is said."""
     path = _path(folder, key)
-    if not path.exists():
+    content = kept_bytes(path, _WHAT)
+    if content is None:
         return None
     try:
-        table = parquet.read_table(path)
+        table = parquet.read_table(pa.BufferReader(content))
         about = json.loads(table.schema.metadata[_ABOUT])
         if about["key"] != key or about["sha256"] != _sha256(table, about["told"]):
             raise ValueError("its content is not what was written")
@@ -111,21 +111,12 @@ def kept_library(folder: Path, key: str) -> Library | None:
 
 def keep_library(folder: Path, key: str, library: Library) -> None:
     """Write what was read under a key, all of it or nothing; where that is not possible it is said."""
-    path = _path(folder, key)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}.partial")
-    try:
-        table = _table(library, key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        parquet.write_table(table, partial, compression="zstd")
-        os.replace(partial, path)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        logger.warning(
-            "The source in standard form cannot be kept as %s (%s); the next campaign reads the source again.",
-            path,
-            getattr(error, "strerror", None) or error,
-        )
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    keep_file(
+        _path(folder, key),
+        lambda partial: parquet.write_table(_table(library, key), partial, compression="zstd"),
+        _WHAT,
+        unwritable=(ValueError, pa.ArrowException),
+    )
 
 
 def _table(library: Library, key: str) -> pa.Table:

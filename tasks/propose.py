@@ -11,7 +11,9 @@ from prefect.cache_policies import NO_CACHE
 
 from data.ledger.summary import COUNTED
 from data.records import Candidate
+from data.stocks import STOCK
 from models.parts import generator_of
+from models.protocols import FromLibraries, Generator
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.storage import load_state
 from tasks.train_generator import generation_context
@@ -60,7 +62,13 @@ def _propose(
         # Ten and fifty times: most random members of the space are refused by the screens, some are known.
         control = arm.sample(max(10 * config.batch_size, 50 * wanted), seed=context.seed(round, "control"))
     _write(control, folder / "control.parquet")
-    return {"proposals": len(proposals), **_by_source([*proposals, *control])}
+    return {"proposals": len(proposals), **_by_source([*proposals, *control], generator), **_of_libraries(generator)}
+
+
+def _of_libraries(generator: Generator) -> dict[str, float]:
+    """Return how many members the generator's libraries have, and how many of them are left or have no value."""
+    counts = generator.left() if isinstance(generator, FromLibraries) else None
+    return {} if counts is None else dict(zip(STOCK, map(float, counts), strict=True))
 
 
 def _write(candidates: list[Candidate], path: Path) -> None:
@@ -71,8 +79,9 @@ def _write(candidates: list[Candidate], path: Path) -> None:
     frame.to_parquet(path, index=False)
 
 
-def _by_source(candidates: list[Candidate]) -> dict[str, float]:
-    counts: dict[str, float] = {}
+def _by_source(candidates: list[Candidate], generator: Generator) -> dict[str, float]:
+    """Return candidates by what proposed them; a member of a union that proposed nothing has none, and is told."""
+    counts: dict[str, float] = {f"{COUNTED}/{source}": 0 for source in getattr(generator, "sources", ())}
     for candidate in candidates:
         key = f"{COUNTED}/{candidate.source}"
         counts[key] = counts.get(key, 0) + 1

@@ -11,10 +11,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.ledger.campaigns import CampaignState
-from data.ledger.summary import COUNTED, REFUSED_BY
+from data.ledger.summary import COUNTED, IMPORTED, REFUSED_BY
+from data.records import CallState
+from data.stocks import STOCK
 from models.acquisition.log_reward import refusals
 from models.featurisers.nearness import Nearness
-from models.parts import domain_of, screens_of, space_of
+from models.parts import domain_of, generator_of, screens_of, space_of
+from models.protocols import FromLibraries
 from tasks.stages import CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
 from tasks.storage import read_table
 
@@ -40,7 +43,7 @@ def screen(ref: CampaignRef, round: int, dataset: StageRef, proposals: StageRef)
             compute=lambda folder: _screen(context, folder, round, dataset, proposals),
         )
         if stage.metrics["passed"] == 0:
-            raise CampaignStopped(CampaignState.NO_CANDIDATES, _nothing_left(context, round, stage))
+            raise CampaignStopped(CampaignState.NO_CANDIDATES, _nothing_left(context, round, stage, proposals))
         return stage
 
 
@@ -86,13 +89,44 @@ def _nearness(proposals: pd.DataFrame, measured: list[str], nearness: Nearness) 
     return {"similarity_median": float(np.median(nearest)), "similarity_low": float(np.quantile(nearest, 0.1))}
 
 
-def _nothing_left(context: CampaignContext, round: int, stage: StageRef) -> str:
+def _nothing_left(context: CampaignContext, round: int, stage: StageRef, proposals: StageRef) -> str:
     frame = read_table(stage.path(context, "proposals.parquet"))
+    members, left, unmeasured = (int(proposals.metrics.get(name, -1)) for name in STOCK)
+    if frame.empty and left == 0:
+        return f"Round {round}: {_all_bought(context, round, members, unmeasured)} {_BEGIN_ANEW}"
     if frame.empty:
         return f"Round {round}: the generator proposed nothing. Look at its history, or choose another generator."
+    if (frame["reason"] == KNOWN).all():
+        return (
+            f"Round {round}: all {len(frame)} proposals are {KNOWN}, so that the generator has nothing new to offer. "
+            "Begin anew (--fresh) with a larger `space`, more `generator.proposals` or another generator; what is "
+            "measured is not bought again."
+        )
     reasons = frame["reason"].value_counts().head(3)
     told = "; ".join(f"{n} x {reason}" for reason, n in reasons.items())
+    beside = f" {members - left} of the {members} of the library are in the campaign." if left > 0 else ""
     return (
-        f"Round {round}: none of {len(frame)} proposals is left after screening ({told}). "
+        f"Round {round}: none of {len(frame)} proposals is left after screening ({told}).{beside} "
         "Loosen `screens`, `space` or `proxy.domain`, or choose another generator."
     )
+
+
+_BEGIN_ANEW = (
+    "Nothing is left to propose. Begin anew (--fresh) with a larger library or another generator; what is measured is "
+    "not bought again."
+)
+
+
+def _all_bought(context: CampaignContext, round: int, members: int, unmeasured: int) -> str:
+    """Return the sentence on libraries of which every member is in the campaign."""
+    generator = generator_of(context.config.generator, context.campaign.base)
+    noun, nouns = space_of(context.config).nouns
+    names = generator.libraries if isinstance(generator, FromLibraries) else ()
+    what = f"the library {names[0]}" if len(names) == 1 else f"the libraries {', '.join(names)}"
+    earlier = context.ledger.candidates(context.campaign.id, last=round - 1)
+    given = " or came with a value" if any(row.origin == IMPORTED for row in earlier) else ""
+    states = {row.state for row in earlier if row.state != CallState.DONE}
+    ended = "failed" if states <= {str(CallState.FAILED)} else "have no value"
+    without = f" ({unmeasured} of them {ended})" if unmeasured else ""
+    every = f"the only {noun} of {what} has" if members == 1 else f"all {members} {nouns} of {what} have"
+    return f"{every} been bought{given}{without}."

@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from data.config import CampaignConfig
 from data.records import Arm, FloatArray, Prediction
+from data.short_batches import SHORT
 from models.acquisition.base import about_round, rounded
 from models.acquisition.constrained_bound import ConstrainedBound
 from models.buying.base import NEW
@@ -136,9 +137,11 @@ def _select(
     batch = _interleave(acquired, control)
     columns = [*PREDICTION_COLUMNS, *(["predicted"] if "predicted" in batch else [])]
     batch[["id", "object", "arm", "source", *columns]].to_parquet(folder / "batch.parquet", index=False)
+    lacking = n_new - (len(acquired) if config.levelled is None else len(choices)) + n_control - len(control)
     return {
         "selected": len(acquired),
         "control": len(control),
+        **({SHORT: lacking} if lacking > 0 else {}),
         **({} if acquired.empty and told else _means(acquired)),
         **told,
     }

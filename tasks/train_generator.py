@@ -111,6 +111,7 @@ def generation_context(
         log_reward=reward,
         seed=context.seed(round, "train_generator"),
         known=tuple(measured["object"].iloc[order]),
+        asked=_without_a_value(context, round, frozenset(measured["id"])),
         known_log_reward=reward.of_values(values[order]),
         utilities=reward.utilities(values[order]) if len(context.config.goals.improved) > 1 else None,
         sources=tuple(measured["source"].iloc[order]),
@@ -120,3 +121,9 @@ def generation_context(
         cache=context.workspace.cache,
         progress=progress,
     )
+
+
+def _without_a_value(context: CampaignContext, round: int, measured: frozenset[str]) -> tuple[str, ...]:
+    """Return the objects of earlier rounds that are not measured, whatever their calls have come to since."""
+    earlier = context.ledger.candidates(context.campaign.id, last=round - 1)
+    return tuple(dict.fromkeys(row.object for row in earlier if row.id not in measured))

@@ -369,9 +369,16 @@ def build_vocabulary(
     sites = _sites(source, types, required, max_fragment_atoms, min_count)
     kept = sorted(sites, key=lambda f: (-source.fragments[f], f))[:max_fragments]
     if not kept:
+        usable, what = len(source.pieces), name or "the source"
+        if usable < min_count:
+            raise VocabularyError(
+                f"{what} has {usable} usable molecule{'' if usable == 1 else 's'} (distinct, of the elements and the "
+                f"size that are asked for) among {read} in all, and a fragment must be seen in "
+                f"{min_count}: give more molecules or lower min_count."
+            )
         raise VocabularyError(
-            f"No fragment was seen in {min_count} of {len(source.pieces)} usable molecules (of {read} read) of "
-            f"{name or 'the source'}; give more molecules or lower min_count."
+            f"No fragment was seen in {min_count} or more of the {usable} usable molecules of {what} ({read} in all); "
+            "give more molecules or lower min_count."
         )
     ordered = sorted(kept, key=lambda f: (len(fragment_atoms(f)), source.fragments[f], f))
     pairs, angles = _joints(source, types)

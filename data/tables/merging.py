@@ -65,8 +65,20 @@ RULES: Mapping[str, Callable[[Sequence[float]], float]] = {
 """Name of a rule -> what it makes of the values in the order of the file."""
 
 
-def merge(kept: Iterable[Kept], rule: Replicates, noun: str = "object") -> Merged:
+OPTION = "The option `replicates` chooses mean, median, geometric_mean or first."
+
+
+def merge(
+    kept: Iterable[Kept], rule: Replicates, noun: str = "object", *, what: str | None = None, option: str = OPTION
+) -> Merged:
     """Make one row of all rows of one structure; the first line stays.
+
+    Args:
+        kept: rows that are in order.
+        rule: what several values become.
+        noun: what a structure is called.
+        what: the rule gives, in words; None: as it is called.
+        option: sentence on the option that chooses the rule.
 
     A structure whose replicates have no geometric mean (one is not positive) is refused, all its lines.
     """
@@ -91,8 +103,7 @@ def merge(kept: Iterable[Kept], rule: Replicates, noun: str = "object") -> Merge
     if apart:
         result.warnings.append(
             f"The replicates of {apart} {noun}(s) differ more than {FAR_APART:g}-fold, or by more than the values of "
-            f"all {noun}s deviate from their mean; their {_words(rule)} was kept. The option `replicates` chooses "
-            "mean, median, geometric_mean or first."
+            f"all {noun}s deviate from their mean; their {what or _words(rule)} was kept. {option}"
         )
     return replace(result, merged=result.merged - refused)
 

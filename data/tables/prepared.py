@@ -3,8 +3,8 @@
 A part is what `PART_ROWS` rows of the file gave: the canonical SMILES of those that are inside the space, in the order
 of the file, without repeats within the part, and the counts of those that were refused. A part is written at once or
 not at all, so that a preparation that is killed goes on with the part it was at; a part that does not have the sha256
-in its first line is made again. No part depends on another: memory
-does not grow with the file.
+in its first line is made again, and where none can be written it is said and left out. No part depends on another:
+memory does not grow with the file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from data.kept_files import keep_file, kept_bytes
 from data.objects import NotStandardError, Space
 from data.records import Refusal
 from data.tables.library_file import LibraryFile, standard_object
@@ -35,6 +35,7 @@ FIRST = 3
 """Refused rows that are named; of the others only the reason is counted."""
 
 _FORMAT = 3
+_WHAT = "The library in standard form"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +146,9 @@ class PreparedLibrary:
 
     def _read(self, number: int) -> Part | None:
         path = self._path(number)
-        if path is None or not path.is_file():
+        told = None if path is None else kept_bytes(path, _WHAT)
+        if told is None:
             return None
-        told = path.read_bytes()
         sha256, _, text = told.partition(b"\n")
         if hashlib.sha256(text).hexdigest().encode() != sha256:
             logger.warning("The prepared part %s of a library is damaged; it is made again.", path)
@@ -157,11 +158,9 @@ class PreparedLibrary:
     def _write(self, number: int, part: Part) -> Part:
         path = self._path(number)
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
             text = json.dumps(part.to_json()).encode()
-            partial.write_bytes(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
-            os.replace(partial, path)
+            content = hashlib.sha256(text).hexdigest().encode() + b"\n" + text
+            keep_file(path, lambda partial: partial.write_bytes(content), _WHAT)
         return part
 
 

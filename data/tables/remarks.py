@@ -140,6 +140,7 @@ def reading_line(
     nouns: str = "molecules",
     left_out: Mapping[str, int] = {},
     drawn: bool = False,
+    valued: bool = True,
 ) -> str:
     """Return one line on what became of the rows of a source, such as `20 rows: 5 molecules kept, 1 row merged ...`.
 
@@ -149,17 +150,44 @@ def reading_line(
         nouns: what the objects of the space are called.
         left_out: why objects were not taken although they are in order -> how many.
         drawn: whether the rows are none of a file, but were drawn from the space.
+        valued: whether values were looked for.
     """
     number = {name: int(counts.get(name, 0)) for name in ("rows", "library", "labelled", "merged", "refused")}
     if drawn and number["rows"] == number["library"]:
         return f"{number['rows']} {nouns} drawn from the space."
+    with_value = f" ({number['labelled']} with a value)" if valued else ""
     line = (
-        f"{number['rows']} rows read: {number['library']} {nouns} kept ({number['labelled']} with a value), "
+        f"{number['rows']} rows read: {number['library']} {nouns} kept{with_value}, "
         f"{number['merged']} rows merged into them, {number['refused']} refused"
     )
     line += f": {reasons_told(reasons)}" if reasons else ""
     line += f"; {sum(left_out.values())} left out: {reasons_told(left_out)}" if left_out else ""
     return f"{line}."
+
+
+TABLES = "tables.json"
+"""File of the stage `read_tables`: a list of what became of the rows of each file, as `Tally.to_json`."""
+
+
+def tables_told(folder: Path) -> list[tuple[str, str, bool]]:
+    """Return what is to be said of the files that a campaign buys from or looks values up in.
+
+    Args:
+        folder: of the finished stage `read_tables`; nothing is told where it is not there.
+
+    Returns:
+        The file's role, a sentence, and whether it is a warning.
+    """
+    try:
+        tables = json.loads((folder / TABLES).read_text(encoding="utf-8"))
+        return [
+            (str(one["role"]), str(sentence), is_warning)
+            for one in tables
+            for sentences, is_warning in ((one["told"], False), (one["warnings"], True))
+            for sentence in sentences
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 REPORT = "report.json"

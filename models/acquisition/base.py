@@ -24,12 +24,14 @@ class BaseAcquisition(Component[OptionsT]):
 
     Attributes:
         objectives: fewest objectives to improve that it makes sense for. One that says 1 takes no more than one.
+        most_objectives: most objectives to improve that it is quick enough for; None: any number.
         goals: those of the objectives to improve, by which options that are values of one, in its own unit, are read;
             see `towards`.
     """
 
     group = "acquisition"
     objectives: int = 1
+    most_objectives: int | None = None
     goals: Goals = Goals()
 
     @property
@@ -96,6 +98,7 @@ class Wrapper(BaseAcquisition):
         super().__init__(options, **values)
         self.inner: Acquisition = built(self.options.inner)
         self.objectives = fewest_objectives(self.inner)
+        self.most_objectives = most_objectives(self.inner)
 
     @property
     def logarithmic(self) -> bool:
@@ -221,13 +224,20 @@ def fewest_objectives(acquisition: Acquisition | type[Component[Any]]) -> int:
     return int(getattr(acquisition, "objectives", 1))
 
 
+def most_objectives(acquisition: Acquisition | type[Component[Any]]) -> int | None:
+    """Return how many objectives to improve an acquisition, or a class of them, takes at most; None: any number."""
+    most: int | None = getattr(acquisition, "most_objectives", None)
+    return most
+
+
 def takes(acquisition: Acquisition | type[Component[Any]], k: int) -> bool:
     """Return whether an acquisition, or a class of them, makes sense for k objectives to improve.
 
     Those of one objective look at the first prediction only, and would forget the others.
     """
     fewest = fewest_objectives(acquisition)
-    return k == 1 if fewest == 1 else k >= fewest
+    most = most_objectives(acquisition)
+    return k == 1 if fewest == 1 else fewest <= k <= (k if most is None else most)
 
 
 def about_round(

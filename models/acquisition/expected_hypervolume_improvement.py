@@ -1,4 +1,4 @@
-"""Expected growth of the volume that the measured values dominate, exact in any number of objectives."""
+"""Expected growth of the volume that the measured values dominate, exact in two to six objectives."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ class ExpectedHypervolumeImprovement(BaseAcquisition):
     improvements; sums and differences are taken in logarithms, so that the order survives far from the front. The boxes
     of a front are kept: a round asks again and again with the same measured values.
 
+    Boxes grow with the number of objectives: a front of a hundred has 2,000 in five objectives (1.5 CPU-seconds) and
+    5,600 in six (6), one of eighty 14,000 in seven (18), and there is a front for each member of a batch. So six are
+    the most; beyond, `chebyshev` and `pareto_rank` cost next to nothing.
+
     The front is that of measured objects that keep to all limits. Without a reference point it lies a tenth of the
     measured range below the worst measured value of each objective, of whatever object.
 
@@ -36,6 +40,7 @@ class ExpectedHypervolumeImprovement(BaseAcquisition):
     kind = "expected_hypervolume_improvement"
     reference = "Emmerich, Deutz and Klinkenberg, CEC (2011); Yang et al., J. Global Optimization 75, 3 (2019)"
     objectives = 2
+    most_objectives = 6
     logarithmic = True
 
     class Options(Component.Options):

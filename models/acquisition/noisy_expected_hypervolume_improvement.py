@@ -27,6 +27,7 @@ class NoisyExpectedHypervolumeImprovement(ExpectedHypervolumeImprovement):
     kind = "noisy_expected_hypervolume_improvement"
     reference = "Daulton, Balandat and Bakshy, NeurIPS (2021)"
     uses_draws = True
+    most_objectives = 4  # there are boxes for each of the draws
 
     class Options(ExpectedHypervolumeImprovement.Options):
         """Options of the noisy expected hypervolume improvement."""

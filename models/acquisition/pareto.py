@@ -93,18 +93,67 @@ def undominated_boxes(front: FloatArray, reference: FloatArray) -> tuple[FloatAr
         return np.array([[front.max(initial=float(reference[0]))]]), np.array([[np.inf]])
     if k == 2:
         return _steps(front, reference)
-    levels = np.concatenate([[reference[-1]], np.unique(front[:, -1]), [np.inf]])
-    below: dict[bytes, tuple[FloatArray, float]] = {}
-    closed: list[tuple[FloatArray, float, float]] = []
-    for low in levels[:-1]:
-        reaching = front[front[:, -1] > low][:, :-1]
-        inner = np.hstack(undominated_boxes(reaching[undominated(reaching)], reference[:-1]))
-        here = {box.tobytes(): box for box in inner}
-        closed += [(box, begin, low) for key, (box, begin) in below.items() if key not in here]
-        below = {key: below.get(key, (box, low)) for key, box in here.items()}
-    closed += [(box, begin, np.inf) for box, begin in below.values()]
-    boxes, begins, ends = (np.array(part) for part in zip(*closed, strict=True))
-    return np.column_stack([boxes[:, : k - 1], begins]), np.column_stack([boxes[:, k - 1 :], ends])
+    return _Slabs(front, reference).corners()
+
+
+class _Slabs:
+    """The boxes of a front in the first k objectives, for every k and all the members that slabs leave.
+
+    Far apart slabs often leave the same members, whose boxes are made once. A box is known by the bytes of its corners,
+    lower ones first.
+
+    Args:
+        front: shape `(f, K)`, above the reference.
+        reference: shape `(K,)`.
+    """
+
+    def __init__(self, front: FloatArray, reference: FloatArray) -> None:
+        self.front, self.reference = front, reference
+        self._known: dict[tuple[int, bytes], dict[bytes, None]] = {}
+        self._beaten: dict[int, NDArray[np.bool_]] = {}
+
+    def corners(self) -> tuple[FloatArray, FloatArray]:
+        """Return lower and upper corners of the boxes in all objectives, each `(b, K)`."""
+        k = self.front.shape[1]
+        boxes = self._slabs(np.arange(len(self.front)), k)
+        return boxes[:, :k].copy(), boxes[:, k:].copy()
+
+    def _slabs(self, members: NDArray[np.intp], k: int) -> FloatArray:
+        heights = self.front[members, k - 1]
+        below: dict[bytes, float] = {}
+        closed: list[bytes] = []
+        begins: list[float] = []
+        ends: list[float] = []
+        for low in [float(self.reference[k - 1]), *np.unique(heights).tolist()]:
+            here = self._boxes(self._undominated(members[heights > low], k - 1), k - 1)
+            gone = [box for box in below if box not in here]
+            closed += gone
+            begins += [below[box] for box in gone]
+            ends += [low] * len(gone)
+            below = {box: below.get(box, low) for box in here}
+        closed += below
+        begins += below.values()
+        ends += [np.inf] * len(below)
+        boxes = np.frombuffer(b"".join(closed), dtype=np.float64).reshape(len(closed), -1)
+        return np.column_stack([boxes[:, : k - 1], begins, boxes[:, k - 1 :], ends])
+
+    def _boxes(self, members: NDArray[np.intp], k: int) -> dict[bytes, None]:
+        key = (k, members.tobytes())
+        if key not in self._known:
+            front, reference = self.front[members, :k], self.reference[:k]
+            boxes = np.hstack(_steps(front, reference)) if k == 2 else self._slabs(members, k)
+            raw, width = boxes.tobytes(), boxes.itemsize * 2 * k
+            self._known[key] = dict.fromkeys(raw[at : at + width] for at in range(0, len(raw), width))
+        return self._known[key]
+
+    def _undominated(self, members: NDArray[np.intp], k: int) -> NDArray[np.intp]:
+        """Return the members that no other of them dominates in the first k objectives."""
+        if k == 2:
+            return members[undominated(self.front[members, :2])]
+        if k not in self._beaten:
+            left, right = self.front[:, None, :k], self.front[None, :, :k]
+            self._beaten[k] = np.asarray((left >= right).all(2) & (left > right).any(2))
+        return members[~self._beaten[k][np.ix_(members, members)].any(0)]
 
 
 def _steps(front: FloatArray, reference: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -46,8 +46,8 @@ class Edits(Component["Edits.Options"]):
         per_family: int = Field(default=5, ge=1, description="starts of one family at most")
         hinted: int = Field(default=25, ge=0, description="best objects of other generators to start from beside them")
         depth: int = Field(default=3, ge=1, le=20, description="most edits between a start and a candidate")
-        edits: int = Field(default=8, ge=2, description="edits drawn of each object")
-        parents: int = Field(default=100, ge=1, description="objects of a level that are edited further")
+        edits: int = Field(default=8, ge=2, le=10_000, description="edits drawn of each object")
+        parents: int = Field(default=100, ge=1, le=100_000, description="objects of a level that are edited further")
         mutation_share: float = Field(default=0.3, ge=0, le=1, description="share of edits that are not crossovers")
         share: float = Field(
             default=0.1, gt=0, le=1, description="effective share of the first edits, which decides the power of R"

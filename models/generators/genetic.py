@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from data.records import Candidate
 from models.generators.spreading import spread
@@ -40,9 +40,9 @@ class Genetic(Component["Genetic.Options"]):
     class Options(Component.Options):
         """Options of the generator `genetic`."""
 
-        generations: int = Field(default=12, ge=1, description="rounds of selection")
-        offspring: int = Field(default=100, ge=1, description="offspring per generation")
-        population: int = Field(default=150, ge=2, description="objects that go on")
+        generations: int = Field(default=12, ge=1, le=10_000, description="rounds of selection")
+        offspring: int = Field(default=100, ge=1, le=1_000_000, description="offspring per generation")
+        population: int = Field(default=150, ge=2, le=1_000_000, description="objects that go on")
         elite: int = Field(default=100, ge=0, description="best measured objects in the first population")
         fresh: int = Field(default=100, ge=0, description="random library objects in the first population")
         carried: int = Field(default=100, ge=0, description="best of the last search in the first population")
@@ -50,6 +50,16 @@ class Genetic(Component["Genetic.Options"]):
         per_family: int | None = Field(default=None, ge=1, description="most objects of a family that go on; null: any")
         mutation_share: float = Field(default=0.3, ge=0, le=1, description="share of offspring with one parent")
         mutate_crossover: float = Field(default=0.05, ge=0, le=1, description="share of crossovers mutated too")
+
+        @model_validator(mode="after")
+        def _elite_goes_on(self) -> Self:
+            # Of a population that is set alone, the usual elite is cut to it.
+            if self.elite > self.population and self.elite != type(self).model_fields["elite"].default:
+                raise ValueError(
+                    f"`elite` is {self.elite}, and only {self.population} objects go on (`population`): the others "
+                    "would be left out at once. Give an elite of at most the population"
+                )
+            return self
 
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from data.records import Candidate, FloatArray
 from data.tables.prepared import Part, PreparedLibrary
+from data.tables.tally import Tally, pool_tally
 from models.library_options import LibraryOptions
 from models.protocols import GenerationContext
 from models.registry import Component
@@ -38,7 +39,9 @@ class _Progress:
     kept: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Object -> (priority, log-reward)."""
     counts: Counter[str] = field(default_factory=Counter)
-    """rows, refused, known, scored."""
+    """rows, refused, merged, known (in the campaign), asked (of these, without a value), scored."""
+    met: set[str] = field(default_factory=set)
+    """Members that are in the campaign."""
     refused: Counter[str] = field(default_factory=Counter)
     first: list[str] = field(default_factory=list)
     history: list[dict[str, float]] = field(default_factory=list)
@@ -50,6 +53,7 @@ class _Progress:
             "priority": [pair[0] for pair in self.kept.values()],
             "log_reward": [pair[1] for pair in self.kept.values()],
             "counts": dict(self.counts),
+            "met": sorted(self.met),
             "refused": dict(self.refused),
             "first": list(self.first),
             "history": [dict(row) for row in self.history],
@@ -62,6 +66,7 @@ class _Progress:
             state["parts"],
             dict(zip(state["molecules"], pairs, strict=True)),
             Counter(state["counts"]),
+            set(state["met"]),
             Counter(state["refused"]),
             list(state["first"]),
             [dict(row) for row in state["history"]],
@@ -69,7 +74,7 @@ class _Progress:
 
 
 class PoolGenerator(Component["PoolGenerator.Options"]):
-    """Propose members of a library that are not measured: the best by log-reward, or a draw in proportion to reward.
+    """Propose members of a library that are not in the campaign: the best by log-reward, or drawn in proportion to it.
 
     `fit` goes through the library once, in its order and in parts: standard form (kept in the workspace, so that later
     rounds find it), log-reward, and the `keep` objects of highest priority. The priority is
@@ -111,6 +116,30 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
         """
         PreparedLibrary(self.options.library(space), space).require_molecule()
 
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Name of the library."""
+        return (self.options.name,)
+
+    def tallies(self, space: BaseSpace[Any], cache: Path | None, largest: int | None = None) -> list[Tally]:
+        """Read the library and return what became of its rows; arguments as `FromLibraries.tallies`.
+
+        Raises:
+            SourceError: the file cannot be read.
+        """
+        options = self.options
+        file = options.library(space)
+        columns, size = options.told_columns(space), file.path.stat().st_size
+        if largest is not None and size > largest:
+            return [Tally("pool", options.name, space.nouns, columns, size=size)]
+        return [pool_tally(PreparedLibrary(file, space, cache), options.name, space.nouns, columns)]
+
+    def left(self) -> tuple[int, int, int]:
+        """Return how many members the library has, how many were not asked for, and how many failed or are out."""
+        counts, offered = self._progress.counts, len(self._candidates or ())
+        left = offered if counts["scored"] <= self.options.keep else counts["scored"]
+        return counts["known"] + counts["scored"], left, counts["asked"]
+
     def fit(self, context: GenerationContext) -> None:
         """Go through the library; killed and called again with the same context, it goes on from its checkpoint.
 
@@ -118,11 +147,10 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
             SourceError: the file cannot be read, or none of its rows is an object inside the space.
         """
         library = PreparedLibrary(self.options.library(context.space), context.space, context.cache)
-        known = frozenset(context.known)
-        key = _key(library, context.seed, self.config(), context.known)
+        key = _key(library, context, self.config())
         self._progress = progress = _load(context.checkpoint, key)
         for part in library.parts(progress.parts):
-            self._take(part, known, context)
+            self._take(part, context)
             _save(context.checkpoint, key, progress)
             row = progress.history[-1]
             context.progress(progress.parts, progress.parts, row)
@@ -168,7 +196,7 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
         )
 
     def history(self) -> list[dict[str, float]]:
-        """Return, per part of the library: step, rows, refused, known and scored so far, best and worst kept reward."""
+        """Return, per part of the library, the counts so far, and the best and the worst kept reward."""
         return [dict(row) for row in self._progress.history]
 
     @property
@@ -176,18 +204,23 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
         """Reason -> rows of the library that were refused for it."""
         return dict(self._progress.refused.most_common())
 
-    def _take(self, part: Part, known: frozenset[str], context: GenerationContext) -> None:
-        progress = self._progress
+    def _take(self, part: Part, context: GenerationContext) -> None:
+        progress, asked = self._progress, frozenset(context.asked)
+        known = asked.union(context.known)
         new = [obj for obj in part.molecules if obj not in known and obj not in progress.kept]
         for begin in range(0, len(new), CHUNK):
             self._score(new[begin : begin + CHUNK], context)
         progress.parts += 1
         progress.refused.update(part.refused)
         progress.first = (progress.first + [f"line {r.line}: {r.text!r}, {r.reason}" for r in part.first])[:3]
+        here = known.intersection(part.molecules) - progress.met
+        progress.met |= here
         progress.counts.update(
             rows=part.rows,
             refused=sum(part.refused.values()),
-            known=sum(obj in known for obj in part.molecules),
+            merged=part.rows - sum(part.refused.values()) - len(part.molecules),
+            known=len(here),
+            asked=len(here & asked),
             scored=len(new),
         )
         progress.history.append(self._metrics())
@@ -199,7 +232,7 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
             noise = np.array([gumbel(context.seed, obj) for obj in objects])
         priority = (noise if self.options.draw == "uniform" else rewards + noise).tolist()
         # Two forms of one object are told apart only at the end, and measured ones may stand in another form too.
-        room = self.options.keep + self.options.keep // 20 + len(context.known) + 16
+        room = self.options.keep + self.options.keep // 20 + len(context.known) + len(context.asked) + 16
         kept = self._progress.kept
         worst = min((pair[0] for pair in kept.values()), default=-math.inf) if len(kept) >= room else -math.inf
         found = zip(objects, zip(priority, rewards.tolist(), strict=True), strict=True)
@@ -222,7 +255,7 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
 
     def _identified(self, context: GenerationContext) -> list[tuple[str, str, float]]:
         """Return (identity, object, log-reward) of what is kept, one form of each object, none measured."""
-        measured = set(map(context.space.identity, context.known))
+        measured = set(map(context.space.identity, (*context.known, *context.asked)))
         found: dict[str, tuple[str, float]] = {}
         for obj, (_, reward) in self._progress.kept.items():
             if len(found) == self.options.keep:
@@ -251,9 +284,9 @@ def gumbel(seed: int, obj: str) -> float:
     return -math.log(max(-math.log(uniform), 2.0**-65))
 
 
-def _key(library: PreparedLibrary, seed: int, config: Mapping[str, Any], known: Sequence[str]) -> str:
+def _key(library: PreparedLibrary, context: GenerationContext, config: Mapping[str, Any]) -> str:
     """Return what a checkpoint must have been made of to be gone on from."""
-    told = [library.key(), str(seed), config["draw"], str(config["keep"]), *known]
+    told = [library.key(), str(context.seed), config["draw"], str(config["keep"]), *context.known, "", *context.asked]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from data.records import Candidate
+from data.tables.tally import Tally
 from models.generators.shares import adapted_shares
-from models.protocols import Checked, GenerationContext, Generator, Sharing, TradingOff
+from models.protocols import Checked, FromLibraries, GenerationContext, Generator, Sharing, TradingOff
 from models.registry import Component, ComponentError, build, located
 from models.spaces.base import BaseSpace, require_space
 
@@ -93,6 +94,31 @@ class Union(Component["Union.Options"]):
             if isinstance(member, TradingOff):
                 member.check_objectives(k)
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Kinds of the members: what candidates may have as their source."""
+        return tuple(_kind(member, spec) for member, spec in zip(self._members, self.options.members, strict=True))
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Names of the members' libraries."""
+        return tuple(name for member in self._members if isinstance(member, FromLibraries) for name in member.libraries)
+
+    def tallies(self, space: BaseSpace[Any], cache: Path | None, largest: int | None = None) -> list[Tally]:
+        """Return what became of the rows of the members' libraries; arguments as `FromLibraries.tallies`.
+
+        Raises:
+            SourceError: a file cannot be read.
+        """
+        members = [member for member in self._members if isinstance(member, FromLibraries)]
+        return [tally for member in members for tally in member.tallies(space, cache, largest)]
+
+    def left(self) -> tuple[int, int, int] | None:
+        """Return the sums of what the members say of their libraries, None where none has one."""
+        told = [member.left() for member in self._members if isinstance(member, FromLibraries)]
+        counts = [one for one in told if one is not None]
+        return tuple(map(sum, zip(*counts, strict=True))) if counts else None  # type: ignore[return-value]  # of three
+
     def fit(self, context: GenerationContext) -> None:
         """Fit every member, in order.
 
@@ -102,8 +128,7 @@ class Union(Component["Union.Options"]):
             ValueError: the warm start comes from a union of other members.
         """
         if self.options.adapt and context.sources:
-            kinds = [_kind(member, spec) for member, spec in zip(self._members, self.options.members, strict=True)]
-            self._shares = adapted_shares(self._set, kinds, context.sources)
+            self._shares = adapted_shares(self._set, self.sources, context.sources)
         with tempfile.TemporaryDirectory() as folder:
             warm_starts, self._best = self._split(context.warm_start, Path(folder))
             for index, (member, warm_start) in enumerate(zip(self._members, warm_starts, strict=True)):

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from data.objects import NotStandardError, handle
+from data.records import Refusal
 from data.tables.library_file import LibraryFile, standard_object
-from data.tables.merging import RULES
+from data.tables.merging import RULES, Kept, Merged, merge
+from data.tables.prepared import FIRST
 from data.tables.readers import Row, SourceError
-from data.tables.remarks import Remarks
+from data.tables.remarks import Remarks, reason_kind
 from data.tables.shipped import provenance
+from data.tables.tally import Tally
 from data.tables.values import ValueRules, exact_value
 from models.library_options import LibraryOptions, columns_of
 from models.oracles.base import MeasurementFailure, ObjectOracle, OracleOptions
 from models.spaces.base import BaseSpace
+
+_OPTION = "The option `replicate` chooses mean, median, geometric_mean or the number of a row, from 0."
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +113,113 @@ class Table(ObjectOracle["Table.Options"]):
         return f"table:{self.options.name}"
 
     def check(self) -> None:
-        """Open the table and look for its columns.
+        """Look whether the table can be used, as `prepare` will find it; objects are read only where that tells.
 
         Raises:
             ComponentError: the shipped table is of other objects.
+            SourceError: as `prepare`.
+        """
+        if not self._is_surely_usable():
+            self.prepare()
+            self._entries = None
+
+    def _is_surely_usable(self) -> bool:
+        """Return whether units, decimals and one object with a value are in order by the cells alone.
+
+        Reading a molecule takes a hundred times as long as its row. Rows of no object count as well here, so that what
+        seems wrong may still be right.
+        """
+        remarks, rules, found = Remarks(), self._rules(), False
+        for row in self._library().rows():
+            remarks.see(row)
+            if row.problem is not None or not _has_value(row, rules):
+                continue
+            remarks.add(row)
+            found = found or self._identify(row) is not None
+        try:
+            self._require_sound(remarks)
+        except SourceError:
+            return False
+        return found
+
+    def tally(self, largest: int | None = None) -> Tally:
+        """Return what became of the rows, as a data source says it of the same file.
+
+        Args:
+            largest: bytes of a file that is read; None: of any size.
+
+        Raises:
             SourceError: the file cannot be read, or a column is missing.
         """
-        next(iter(self._rows()), None)
+        options, space = self.options, self.space
+        size = self._library().path.stat().st_size
+        columns = options.told_columns(space)
+        empty = Tally("table", f"{options.name} (values {options.value!r})", space.nouns, columns)
+        if largest is not None and size > largest:
+            return replace(empty, size=size)
+        kept: list[Kept] = []
+        refused: list[Refusal] = []
+        rows, remarks, rules, changes = 0, Remarks(), self._rules(), Counter[str]()
+        for row in self._library().rows():
+            rows += 1
+            try:
+                kept.append(Kept(self._standard(row), exact_value(row, rules), row.line))
+            except ValueError as error:
+                refused.append(Refusal(row.line, row.text, str(error)))
+                continue
+            remarks.add(row)
+            if math.isfinite(kept[-1].value) and (change := space.settled(row.text, kept[-1].text)):
+                changes[change] += 1
+        merged = self._merged(kept)
+        refused = sorted([*refused, *merged.refused], key=lambda refusal: refusal.line or 0)
+        settled = [
+            f"{count} row(s) with a value had {change}: the value stands for the {space.nouns[0]} that is left."
+            for change, count in sorted(changes.items())
+        ]
+        return replace(
+            empty,
+            rows=rows,
+            kept=len(merged.rows),
+            labelled=sum(math.isfinite(row.value) for row in merged.rows),
+            merged=merged.merged,
+            refused=dict(Counter(reason_kind(one.reason) for one in refused).most_common()),
+            first=refused[:FIRST],
+            remarks=[*remarks.notes(refused, options.unit_column), *settled, *merged.warnings],
+        )
+
+    def _merged(self, kept: list[Kept]) -> Merged:
+        """Return what the rows of one object become; an object that has not the replicate asked for has no value."""
+        wanted, noun = self.options.replicate, self.space.nouns[0]
+        if isinstance(wanted, str):
+            return merge(kept, wanted, noun, option=_OPTION)
+        merged = merge(kept, "first", noun, what=f"replicate {wanted}", option=_OPTION)
+        values: dict[str, list[float]] = {}
+        for row in kept:
+            if math.isfinite(row.value):
+                values.setdefault(row.text, []).append(row.value)
+        lacking = sum(len(found) <= wanted for found in values.values())
+        rows = [
+            Kept(row.text, found[wanted] if len(found := values.get(row.text, [])) > wanted else math.nan, row.line)
+            for row in merged.rows
+        ]
+        told = f"{lacking} of {len(values)} {self.space.nouns[1]} with a value have no replicate {wanted}."
+        return replace(merged, rows=rows, warnings=[*merged.warnings, *([told] if lacking else [])])
+
+    def _rules(self) -> ValueRules:
+        options = self.options
+        return ValueRules(options.decimal, options.unit if options.unit_column is not None else None)
+
+    def _require_sound(self, remarks: Remarks) -> None:
+        """Refuse values of several units or marks of decimals.
+
+        Raises:
+            SourceError: there are several.
+        """
+        options = self.options
+        if options.decimal == ".":
+            remarks.require_one_decimal(options.name)
+        remarks.require_one_unit(options.name, options.unit_column)
+        remarks.require_known_unit(options.name)
 
     def prepare(self) -> None:
         """Read the table.
@@ -123,18 +229,13 @@ class Table(ObjectOracle["Table.Options"]):
                 of decimals, or no row has an object with a value.
         """
         entries: dict[str, _Entry] = {}
-        rows, remarks = 0, Remarks()
-        options = self.options
-        rules = ValueRules(options.decimal, options.unit if options.unit_column is not None else None)
+        rows, remarks, rules = 0, Remarks(), self._rules()
         for key, row in self._rows():
             rows += 1
             remarks.see(row)
             if key is not None and _add(entries.setdefault(key, _Entry()), row, rules):
                 remarks.add(row)
-        if options.decimal == ".":
-            remarks.require_one_decimal(options.name)
-        remarks.require_one_unit(options.name, options.unit_column)
-        remarks.require_known_unit(options.name)
+        self._require_sound(remarks)
         if not any(entry.values for entry in entries.values()):
             raise SourceError(
                 f"The table {self.options.name} has no {self.space.nouns[0]} with a value in its {rows} rows. Check "
@@ -200,20 +301,32 @@ class Table(ObjectOracle["Table.Options"]):
 
     def _rows(self) -> Iterator[tuple[str | None, Row]]:
         """Yield identity and row; no identity where the row has no object, which then cannot be asked for."""
-        # The texts of a shipped table, whose checksum is looked at, are canonical: they need not be read.
-        identify = self._identity if self.options.source is None else _trusted
         for row in self._library().rows():
-            yield identify(row), row
+            yield self._identify(row), row
 
-    def _identity(self, row: Row) -> str | None:
+    def _standard(self, row: Row) -> str:
+        """Return the standard form of a row's object.
+
+        Raises:
+            ValueError: it has none.
+        """
+        if self.options.source is not None:  # its checksum is looked at, and its texts are canonical
+            return row.text
+        return standard_object(row, self.space.standard)
+
+    def _identify(self, row: Row) -> str | None:
         try:
-            return self.space.identity(standard_object(row, self.space.standard))
+            obj = self._standard(row)
+            return handle(obj) if self.options.source is not None else self.space.identity(obj)
         except ValueError:
             return None
 
 
-def _trusted(row: Row) -> str:
-    return handle(row.text)
+def _has_value(row: Row, rules: ValueRules) -> bool:
+    try:
+        return not math.isnan(exact_value(row, rules))
+    except NotStandardError:
+        return False
 
 
 def _add(entry: _Entry, row: Row, rules: ValueRules) -> bool:

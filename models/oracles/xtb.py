@@ -18,6 +18,7 @@ from threadpoolctl import ThreadpoolController
 from models.oracles.base import MeasurementFailure, MoleculeOracle, OracleOptions
 from models.oracles.conformer import PROTOCOL, conformer
 from models.oracles.relaxation import METHOD, protocol, relaxed
+from models.registry import ComponentError
 
 HARTREE_IN_EV = 27.211386245988
 ANGSTROM_IN_BOHR = 1 / 0.529177210903
@@ -104,6 +105,20 @@ class Xtb(MoleculeOracle["Xtb.Options"]):
     def prepare(self) -> None:
         """Load `tblite`."""
         _load()
+
+    def check(self) -> None:
+        """Load `tblite` before anything is bought.
+
+        Raises:
+            ComponentError: it cannot be loaded.
+        """
+        try:
+            self.prepare()
+        except (ImportError, OSError) as error:
+            raise ComponentError(
+                f"The oracle `xtb` needs the library tblite, which cannot be loaded ({error}). Install it, "
+                "`pip install tblite`, and see `discover doctor`."
+            ) from error
 
     def measure(self, smiles: str) -> float:
         """Return the property of one molecule.

@@ -15,6 +15,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.ledger.by_level import PURCHASES_SAID, LevelFigures, figures_by_level, purchases_told
+from data.ledger.campaigns import StageRow
 from data.ledger.health import Finding
 from data.ledger.summary import (
     by_source,
@@ -24,7 +25,9 @@ from data.ledger.summary import (
     summarise,
 )
 from data.records import Arm, CandidateRow, JsonDict, RoundSummary, SourceFigures
-from data.tables.remarks import REFUSED, reading_told
+from data.short_batches import short_told
+from data.stocks import stock_told
+from data.tables.remarks import REFUSED, reading_told, tables_told
 from data.tables.spreadsheets import safe_text, write_csv
 from data.wording import figure
 from models.parts import space_of
@@ -127,7 +130,8 @@ def _write(
     write_csv(told.rename(columns=safe_text), folder / "candidates.csv")  # names of objectives are people's texts too
     figures = _figures(context, rows, summary)
     family = space_of(context.config).family
-    sources = by_source(rows, stages_until(context, round), goals, family=family)
+    stages = stages_until(context, round)
+    sources = by_source(rows, stages, goals, family=family)
     health = health_of(context, rows, round)
     figures |= _by_level(context, round)
     figures |= {"health": [_finding_told(finding) for finding in health]}
@@ -143,7 +147,10 @@ def _write(
         plots=pictures,
         findings=[(str(f.level), f.message) for f in health],
         sources=[_source_texts(one) for one in sources],
-        said=[*_purchases_said(figures), *screening_told(stages_until(context, round))],
+        said=[
+            *_purchases_said(figures),
+            *(told for of in (_stock_told, short_told, screening_told) for told in of(stages)),
+        ],
     )
     (folder / "candidates.html").write_text(page, encoding="utf-8")
     own = set(figures) - set(_heldout(context, round))  # those are metrics of the stage that trained the proxy
@@ -169,6 +176,10 @@ def _purchases_said(figures: JsonDict) -> list[str]:
     """Return sentences for the page on what was bought at each level and beside new objects, of the last rounds."""
     levels = "; ".join(LevelFigures(**one).told() for one in figures.get("levels", ()))
     return [*([f"Bought so far: {levels}."] if levels else []), *figures.get("purchases", ())[-PURCHASES_SAID:]]
+
+
+def _stock_told(stages: list[StageRow]) -> list[str]:
+    return [f"Libraries: {told[:1].lower()}{told[1:]}" for told in stock_told(stages)]
 
 
 def _finding_told(finding: Finding) -> dict[str, str]:
@@ -264,6 +275,9 @@ def _subtitle(context: CampaignContext, count: int, most: int, round: int) -> st
 def _reading(context: CampaignContext, folder: Path) -> list[str]:
     """Return what became of the rows, the same on every machine: the page goes from hand to hand."""
     told = reading_told(folder, f"{folder.relative_to(context.folder).as_posix()}/{REFUSED} in the campaign's folder")
+    tables = context.finished(0, "read_tables")
+    if tables is not None:
+        told += [f"{role.capitalize()} {sentence}" for role, sentence, _ in tables_told(tables.path(context, ""))]
     return [sentence if sentence.endswith(".") else f"{sentence}." for sentence in told]
 
 

@@ -60,7 +60,9 @@ def shown_metrics(stages: Iterable[StageRow], goals: Goals, *, curves: int = 0) 
     found |= _of_proxies(told.get("train_proxy", {}), goals)
     selected = told.get("select_batch", {})
     found |= {
-        f"batch/{key.removeprefix('mean_')}": selected[key] for key in ("mean_novelty", "remeasured") if key in selected
+        f"batch/{key.removeprefix('mean_')}": selected[key]
+        for key in ("mean_novelty", "remeasured", "short")
+        if key in selected
     }
     found |= _of_generator(told)
     found |= {f"cost/{key.replace('/', '_')}": value for key, value in bought.items() if key.startswith("level_")}

@@ -11,7 +11,7 @@ import pytest
 from data.config import CampaignConfig
 from models.acquisition.base import about_round
 from models.component import ComponentError
-from models.parts import acquisition_of, reward_of, selector_of, space_of, through_goal
+from models.parts import acquisition_of, replaced_acquisition_told, reward_of, selector_of, space_of, through_goal
 from models.proxies.calibration import calibrated
 from models.registry import Component, build
 from models.selectors.choice import choose
@@ -159,6 +159,29 @@ def test_of_several_objectives_the_front_is_rewarded_first():
 )
 def test_the_default_goes_by_the_goals(objectives, expected):
     assert acquisition_of(config_of(*objectives)).config() == build("acquisition", expected).config()
+
+
+@pytest.mark.parametrize(("several", "kind"), [(6, "expected_hypervolume_improvement"), (7, "chebyshev")])
+def test_too_many_objectives_for_the_default_get_another_and_a_sentence(several, kind):
+    config = config_of(*["maximise"] * several)
+    assert acquisition_of(config).config() == build("acquisition", {"kind": kind}).config()
+    told = replaced_acquisition_told(config)
+    assert (told is None) == (several == 6)
+    assert told is None or "improves 7 objectives, and expected_hypervolume_improvement" in told
+    assert replaced_acquisition_told(config_of(*["maximise"] * several, acquisition={"kind": "chebyshev"})) is None
+
+
+@pytest.mark.parametrize(
+    ("several", "spec"),
+    [
+        (7, {"kind": "expected_hypervolume_improvement"}),
+        (5, {"kind": "noisy_expected_hypervolume_improvement"}),
+        (7, {"kind": "constrained", "inner": {"kind": "expected_hypervolume_improvement"}}),
+    ],
+)
+def test_an_acquisition_that_would_take_hours_is_refused_with_those_that_do_not(several, spec):
+    with pytest.raises(ComponentError, match=rf"at most.*; this campaign has {several}\. Use one of .*chebyshev"):
+        acquisition_of(config_of(*["maximise"] * several, acquisition=spec))
 
 
 def test_limits_are_put_around_an_acquisition_that_does_not_heed_them_itself():

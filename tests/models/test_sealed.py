@@ -1,6 +1,8 @@
 """A cache or a checkpoint that is cut short, garbled or emptied is known to be damaged, and made again."""
 
+import errno
 import logging
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -59,6 +61,25 @@ def test_damaged_parts_of_a_prepared_library_are_made_again(tmp_path, library, d
             assert list(prepared.parts()) == expected
         assert str(file) in caplog.text
         assert [one.read_bytes() for one in files] == whole
+
+
+@pytest.mark.parametrize(
+    "obstacle", ["a file in the place of the folder", "no room", "a folder in the place of a part"]
+)
+def test_parts_that_cannot_be_kept_are_said_once_and_made_each_time(tmp_path, library, obstacle, caplog, monkeypatch):
+    library.write_text("CCO\n" * 12_000)
+    prepared = PreparedLibrary(LibraryFile(library, more=FORMATS), SPACE, tmp_path / "cache")
+    expected = list(PreparedLibrary(LibraryFile(library, more=FORMATS), SPACE).parts())
+    if obstacle == "no room":
+        monkeypatch.setattr("os.replace", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+    elif obstacle == "a folder in the place of a part":
+        (tmp_path / "cache" / f"library-{prepared.key()[:16]}" / "part-00000.json").mkdir(parents=True)
+    else:
+        (tmp_path / "cache").write_text("in the way")
+    with caplog.at_level(logging.WARNING):
+        assert [list(prepared.parts()) for _ in range(2)] == [expected] * 2
+    assert caplog.text.count("cannot be kept in") == 1
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -212,6 +212,16 @@ def test_doctor_examines_the_installation(finished):
         assert f"ok {name}" in told.message
 
 
+def test_doctor_notices_a_cache_that_cannot_be_written_and_leaves_nothing_in_one_that_can(bench):
+    assert "ok cache" in bench.discover("doctor").message
+    assert not list((bench.home / "cache").iterdir())
+    (bench.home / "cache").rmdir()
+    (bench.home / "cache").write_text("in the way")
+    told = bench.discover("doctor")
+    assert told.exit == 0, told.message
+    assert f"look cache nothing can be kept in {bench.home / 'cache'}" in told.message
+
+
 def test_doctor_says_what_to_mend(bench, monkeypatch):
     (bench.folder / "occupied").touch()
     monkeypatch.setenv("DISCOVER_HOME", str(bench.folder / "occupied"))

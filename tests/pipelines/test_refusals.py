@@ -34,6 +34,22 @@ def stopped(told, state, *words):
     return True
 
 
+def test_a_table_that_cannot_be_loaded_is_refused_before_a_campaign_is_begun_and_can_be_mended(bench):
+    rows = [line.partition(",")[0] for line in (bench.folder / "library.csv").read_text().splitlines()[1:]]
+    table = "".join(f"{smiles},{number},{'nM' if number % 2 else 'uM'}\n" for number, smiles in enumerate(rows))
+    (bench.folder / "values.csv").write_text("smiles,value,unit\n" + table)
+    look_up = {"kind": "table", "path": "values.csv"}
+    bench.write_config(objectives=[{"name": "affinity", "oracle": look_up}], rounds=0)
+    for command in (bench.run, lambda: bench.discover("validate", str(bench.file))):
+        assert refused(command(), "in 2 units by the column 'unit'", "`unit_column`")
+    assert "No campaign yet" in bench.discover("status").out
+    look_up |= {"unit_column": "unit", "unit": "uM"}
+    lenient = {"name": "affinity", "oracle": look_up, "tolerated_failure_rate": 1.0}
+    bench.write_config(objectives=[lenient])
+    told = bench.run()
+    assert told.exit == DONE, told.message
+
+
 # -- what is written in the campaign file ----------------------------------------------------------------------------
 
 

@@ -164,3 +164,28 @@ def test_figures_are_drawn_of_each_objective_and_of_the_front(two, tmp_path):
         "Predicted against measured, affinity": "predicted_against_measured_1.png",
         "Predicted against measured, =tox <%>": "predicted_against_measured_2.png",
     }
+
+
+MANY = (
+    "qed",
+    "osimertinib_mpo",
+    "fexofenadine_mpo",
+    "ranolazine_mpo",
+    "perindopril_mpo",
+    "amlodipine_mpo",
+    "sitagliptin_mpo",
+)
+
+
+def test_validate_says_that_many_objectives_get_another_acquisition_and_refuses_one_without_end(bench):
+    objectives = [{"name": task, "oracle": {"kind": "pmo", "task": task}} for task in MANY]
+    bench.write_config(objectives=objectives, budget={"calls": 200})
+    told = bench.discover("validate", str(bench.file))
+    assert told.exit == 0, told.message
+    assert "warning The campaign improves 7 objectives" in told.message
+    assert "chebyshev is used instead" in told.message
+    bench.write_config(acquisition={"kind": "expected_hypervolume_improvement"})
+    for told in (bench.run(), bench.discover("validate", str(bench.file))):
+        assert told.exit == EXIT_BAD_INPUT
+        assert "takes 6 objectives to improve at most" in told.message
+    assert "No campaign yet" in bench.discover("status").out

@@ -12,12 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from data.kept_files import keep_file, kept_bytes
 from models.gflownet.construction.base import Bound, Member
 from models.gflownet.training.trainer import Trainer
 from models.gflownet.training.warm_up import imitate
-from models.sealed import DamagedCheckpoint, read_sealed, write_sealed
+from models.sealed import DamagedCheckpoint, unsealed, write_sealed
 
 logger = logging.getLogger(__name__)
+
+_WHAT = "The prior of a library"
 
 
 def prior_weights(
@@ -33,7 +36,7 @@ def prior_weights(
         bound: the construction.
         members: objects to imitate; without any the policy stays untrained.
         steps: of maximum likelihood, one batch each.
-        cache: folder of the workspace; None: nothing is kept.
+        cache: folder of the workspace; None: nothing is kept. Where nothing can be written it is said and left out.
     """
     conditions = 0 if trainer.conditioning is None else trainer.conditioning.width
     generator = torch.Generator().manual_seed(0)
@@ -47,8 +50,7 @@ def prior_weights(
     imitate(trainer, bound, members, steps, generator, policy=policy)
     weights = policy.state_dict()
     if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_sealed(weights, file)
+        keep_file(file, lambda partial: write_sealed(weights, partial), _WHAT)
     return weights
 
 
@@ -61,10 +63,11 @@ def _key(trainer: Trainer[Any], bound: Bound[Any], members: Sequence[Member], st
 
 
 def _kept(file: Path) -> dict[str, Tensor] | None:
-    if not file.is_file():
+    content = kept_bytes(file, _WHAT)
+    if content is None:
         return None
     try:
-        return read_sealed(file)
+        return unsealed(content, file)
     except DamagedCheckpoint:
         logger.warning("The kept prior %s is damaged; it is made anew.", file)
         return None

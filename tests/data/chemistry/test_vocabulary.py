@@ -109,8 +109,12 @@ def test_ions_mixtures_and_nonsense_are_left_out_of_the_source():
 
 
 def test_a_source_without_fragments_is_refused():
-    with pytest.raises(ValueError, match="No fragment was seen"):
-        build_vocabulary(["CCCC"], name="four carbons")
+    with pytest.raises(
+        ValueError, match=r"four carbons has 1 usable molecule \(.*among 2 in all, .* be seen in 3: give"
+    ):
+        build_vocabulary(["CCCC", "nonsense"], name="four carbons")
+    with pytest.raises(ValueError, match=r"seen in 3 or more of the 3 usable molecules of others \(3 in all\)"):
+        build_vocabulary(["CCCC", "c1ccccc1", "CC(=O)N"], name="others")
 
 
 def test_saved_vocabulary_is_the_same_after_loading(tmp_path):

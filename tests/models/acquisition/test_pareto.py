@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import combinations
 
 import numpy as np
@@ -78,6 +79,23 @@ def test_a_point_is_in_one_box_if_nobody_dominates_it_and_in_none_otherwise(seed
     inside = ((asked[:, None] > low) & (asked[:, None] <= high)).all(2).sum(1)
     dominated = (front[None] >= asked[:, None]).all(2).any(1)
     assert inside.tolist() == (~dominated).astype(int).tolist()
+
+
+@pytest.mark.parametrize(("k", "f"), [(5, 9), (6, 8), (7, 7)])
+def test_boxes_of_many_objectives_are_exact_too(k, f):
+    front, reference = points(3, f, k, False), np.full(k, -1.5)
+    low, high = undominated_boxes(front, reference)
+    volume = np.prod(np.minimum(high, 5.0) - low, axis=1).sum()
+    assert volume + volume_dominated(front, reference) == pytest.approx(6.5**k)
+
+
+def test_boxes_of_many_objectives_take_seconds():
+    front = np.abs(np.random.default_rng(0).normal(size=(20, 8)))
+    front /= np.linalg.norm(front, axis=1, keepdims=True)
+    begun = time.process_time()
+    low, _ = undominated_boxes(front, np.full(8, -0.1))
+    assert len(low) == 2909
+    assert time.process_time() - begun < 15  # half a second on an idle core; slab by slab for itself it was a minute
 
 
 def test_two_objectives_take_one_box_for_each_member_of_the_front_and_one_more():

@@ -10,7 +10,7 @@ import torch
 from data.chemistry.bounds import outside
 from data.chemistry.molecules import identity
 from models.protocols import GenerationContext, Generator
-from models.registry import build
+from models.registry import ComponentError, build
 from models.spaces.molecules import Molecules
 
 SPACE = Molecules(max_heavy_atoms=10, min_heavy_atoms=2, elements=("H", "C", "N", "O", "F"))
@@ -60,6 +60,24 @@ def fitted(ctx=None, **options):
 
 def test_it_is_a_generator():
     assert isinstance(build("generator", {"kind": "genetic"}), Generator)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"elite": 51, "population": 50}, "`elite` is 51, and only 50 objects go on"),
+        ({"offspring": 100_000_000_000}, "offspring"),
+        ({"generations": 10**12}, "generations"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(options, told):
+    with pytest.raises(ComponentError, match=told):
+        build("generator", {"kind": "genetic", **options})
+
+
+def test_a_small_population_alone_is_rebuilt_from_its_configuration():
+    small = build("generator", {"kind": "genetic", "population": 40})
+    assert build("generator", small.config()).config() == small.config()
 
 
 def test_the_population_climbs_well_above_the_library():

@@ -513,6 +513,15 @@ def test_a_damaged_prior_is_told_and_made_anew(vocabulary, tmp_path, caplog):
     assert "is damaged; it is made anew" in caplog.text
 
 
+def test_a_prior_that_cannot_be_kept_is_said_and_trains_the_same(vocabulary, tmp_path, caplog):
+    (tmp_path / "priors").write_text("in the way")
+    told, plain = (generator_of(vocabulary, **RELATIVE) for _ in range(2))
+    told.fit(context_of(cache=tmp_path))
+    plain.fit(context_of())
+    assert told.sample(20, seed=1) == plain.sample(20, seed=1)
+    assert "The prior of a library cannot be kept" in caplog.text
+
+
 def test_log_z_is_of_the_size_of_the_reward_and_not_of_the_space(vocabulary):
     """At the first step the policy is its prior, and log Z the mean log R; that of the whole space is far larger."""
     flat = context_of(log_reward=lambda molecules: np.full(len(molecules), 1.5))

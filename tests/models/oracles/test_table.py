@@ -105,6 +105,28 @@ def test_a_table_that_cannot_be_used_is_refused(table, tmp_path):
         lookup(tmp_path / "list.smi").check()
 
 
+@pytest.mark.parametrize(
+    ("text", "options", "told"),
+    [
+        ("smiles,value,unit\nCCO,5,nM\nCCN,7,uM\n", {}, "in 2 units by the column 'unit'"),
+        ("smiles,value,u\nCCO,5,nM\nCCN,7,uM\n", {"unit_column": "u"}, "Give `unit: nM`"),
+        ("smiles;value\nCCO;1,5\nCCN;1.234\n", {"delimiter": ";"}, "decimal comma"),
+        ("smiles,value\nCCO,\nnothing,5\n", {}, "no molecule with a value in its 2 rows"),
+    ],
+)
+def test_what_cannot_be_loaded_is_found_by_the_check(tmp_path, text, options, told):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(SourceError, match=told):
+        lookup(tmp_path / "t.csv", **options).check()
+
+
+def test_the_check_passes_over_the_units_of_rows_without_an_object(tmp_path):
+    (tmp_path / "t.csv").write_text("smiles,value,unit\nCCO,5,nM\nnothing,7,uM\n")
+    oracle = lookup(tmp_path / "t.csv")
+    oracle.check()
+    assert ask(oracle, "CCO")[0].value == 5
+
+
 def test_one_source_is_named():
     with pytest.raises(ComponentError, match="give either `source`"):
         build("oracle", {"kind": "table"})

@@ -1,9 +1,12 @@
 """IPEA1-xTB: rank against measured electron affinities, signs, units, failures, identity of the values."""
 
+import sys
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from models.oracles.xtb import _load
 from models.registry import ComponentError, build
 
 # Measured electron affinities in eV, from the literature; adiabatic and vertical mixed, hence for their rank only.
@@ -138,3 +141,10 @@ def test_the_geometry_is_part_of_what_a_value_is():
 def test_what_is_of_one_charge_state_is_not_adiabatic():
     with pytest.raises(ComponentError, match="write geometry: xtb"):
         build("oracle", {"kind": "xtb", "property": "gap", "geometry": "adiabatic"})
+
+
+def test_a_library_that_is_not_there_is_told_before_anything_is_measured(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tblite.interface", None)
+    monkeypatch.setattr("models.oracles.xtb._load", _load.__wrapped__)  # it remembers what it loaded
+    with pytest.raises(ComponentError, match=r"needs the library tblite, which cannot be loaded .* `discover doctor`"):
+        build("oracle", {"kind": "xtb"}).check()
