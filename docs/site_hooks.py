@@ -1,7 +1,7 @@
 """Hooks of MkDocs: the reference, made from the program itself, and pages of the repository's files that texts link to.
 
-Texts link to files as they do on a code host, relative to themselves. A link out of `docs/` leads to a page made of that
-file, or of that folder; one to nothing is a warning, which ends a strict build.
+Texts link to files as they do on a code host, relative to themselves. A link out of `docs/` leads to a page made of
+that file, or of that folder; one to nothing is a warning, which ends a strict build.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
     origins.clear()
     for page, text in {"reference/cli.md": _command_line(), **_parts()}.items():
         files.append(File.generated(config, page, content=text))
-    origins.update({file.src_uri: f"docs/{file.src_uri}" for file in files.documentation_pages() if not file.generated_by})
+    origins.update(
+        {file.src_uri: f"docs/{file.src_uri}" for file in files.documentation_pages() if not file.generated_by}
+    )
     for path, page in PAGES.items():
         if page != "index.md":
             _add(files, config, page, path, (ROOT / path).read_text())
