@@ -41,7 +41,8 @@ def test_every_part_and_command_has_its_entry(site):
 
     for group in GROUPS:
         page = (site / "reference" / "parts" / f"{group}.html").read_text()
-        assert [kind for kind in kinds(group) if f'id="{kind}"' not in page] == []
+        ours = [kind for kind, cls in kinds(group).items() if cls.__module__.startswith("models.")]
+        assert [kind for kind in ours if f'id="{kind}"' not in page] == []
     told = (site / "reference" / "cli.html").read_text()
     for name in (name for name in app if not name.startswith("-")):
         assert f"Usage: discover {name}" in told
