@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Two processes, one thread each; tests of a file stay together and share their fixtures, the longest files first.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install demo test fast test-slow sweep lint browser postgres benchmark clean
+.PHONY: help install demo test fast test-slow sweep lint browser postgres benchmark docs clean
 
 help:
 	@echo "make demo       run the quickstart campaign (electron acceptors)"
@@ -14,12 +14,13 @@ help:
 	@echo "make test-slow  statistical and end-to-end gates"
 	@echo "make sweep      damages every file of a workspace in turn (half an hour or more)"
 	@echo "make benchmark  measure the quickstart: time, memory, cost of the flow"
+	@echo "make docs       build the documentation site into site/"
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
 	touch $(STAMP)
 
 demo: $(STAMP)
@@ -61,5 +62,9 @@ postgres:
 benchmark: $(STAMP)
 	$(BIN)/python benchmarks/quickstart.py
 
+docs: $(STAMP)
+	OMP_NUM_THREADS=1 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "To read it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory site"
+
 clean:
-	rm -rf .discover .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf site .discover .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -118,14 +118,15 @@ def test_every_shipped_kind_is_named_by_the_text_of_its_module(group, kind):
     assert find(group, kind).__module__ in _modules(GROUPS[group])[kind]
 
 
-def test_every_kind_that_the_readme_names_is_listed():
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+def test_every_kind_that_the_pages_name_is_listed():
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    pages = (docs / "parts.md").read_text() + (docs / "samplers.md").read_text()
     known = {kind for group in GROUPS for kind in kinds(group)}
     fields = set(typing.get_args(ProxyConfig.model_fields["calibration"].annotation))
     rows = re.findall(
         r"^\| (?:proxy|features|acquisition|selector|candidates|measurement|environment|backward policy"
         r"|conditioning|calibration) \| (.*) \|$",
-        readme,
+        pages,
         re.MULTILINE,
     )
     named = {name for row in rows for name in re.findall(r"`([a-z_0-9]+)`", row)}
