@@ -211,3 +211,15 @@ def test_the_spread_of_repeated_measurements_is_pooled_over_the_objects():
     assert repeated_told(found, goals) == (
         "yield: 2 measured repeatedly, standard deviation of a measurement 1.6 % (3 degrees of freedom)."
     )
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no reason to fail
+@given(courses(), st.randoms(use_true_random=False))
+def test_summaries_do_not_depend_on_the_order_in_which_candidates_are_given(rows, random):
+    """The terminal reads them in the order of purchase, the page ranked: both tell the same figures."""
+    rows = [one._replace(position=place) for place, one in enumerate(rows)]
+    shuffled = random.sample(rows, len(rows))
+    for one, other in zip(summaries(rows, TWO), summaries(shuffled, TWO), strict=True):
+        assert one.volumes == other.volumes
+        assert (one.calls, one.failed, one.best, one.front) == (other.calls, other.failed, other.best, other.front)
+        assert one.hypervolume == pytest.approx(other.hypervolume)
