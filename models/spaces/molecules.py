@@ -17,6 +17,7 @@ from data.chemistry.compounds import inchikey, letters
 from data.chemistry.depiction import depict
 from data.chemistry.elements import SYMBOLS
 from data.chemistry.files.readers import FORMATS
+from data.chemistry.groups import GROUPS, groups_in
 from data.chemistry.molecules import identity, scaffold, shared
 from data.chemistry.standardise import heavy_atoms_in_text, net_charge_in_text, standard_form
 from data.config import nearest_spelling
@@ -71,8 +72,14 @@ class Molecules(BaseSpace["Molecules.Options"]):
     exports = {"sdf": as_sdf, "smi": as_smi}
     family_name = "scaffold"
     map_name = "Chemical space"
+    map_method = "kernel PCA of Tanimoto similarities of Morgan counts (radius 2)"
     unfit_kind = "strained_rings"
     likeness = "Tanimoto similarity (Morgan counts, radius 2)"
+    motifs = tuple(GROUPS)
+    motifs_told = (
+        f"Each molecule was searched for {len(GROUPS)} SMARTS patterns of common groups and rings when the page was "
+        "made; other substructures cannot be searched for here."
+    )
     facts = {
         "sa_score": Fact("SA score", note="SA score: synthetic accessibility, 1 (easy) to 10 (hard)."),
         "heavy_atoms": Fact("Heavy atoms", digits=0),
@@ -246,6 +253,10 @@ class Molecules(BaseSpace["Molecules.Options"]):
         """Return one of the numbers about a molecule: the number of atoms in microseconds."""
         mol = shared(obj)
         return float(mol.GetNumHeavyAtoms()) if key == "heavy_atoms" and mol is not None else super().fact(obj, key)
+
+    def motifs_in(self, obj: str) -> tuple[str, ...]:
+        """Return the names of the common groups and rings that a molecule has."""
+        return groups_in(obj)
 
     def draw(self, obj: str) -> str | None:
         """Return the structural formula as an inline SVG."""

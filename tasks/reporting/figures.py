@@ -19,6 +19,7 @@ from models.parts import space_of
 from models.spaces.base import BaseSpace
 from tasks.reporting import plots
 from tasks.reporting.objectives import goals_with_units
+from tasks.reporting.page import Plot
 from tasks.stages import CampaignContext
 from tasks.storage import read_json, read_table
 
@@ -32,10 +33,12 @@ class Drawing:
 
     caption: str
     draw: Callable[[], Figure]
+    question: str = "control"
+    """Which one of the page it helps to answer."""
 
 
-def round_figures(context: CampaignContext, rows: Sequence[CandidateRow], round: int, folder: Path) -> dict[str, Path]:
-    """Draw a campaign after a round; returns caption -> file.
+def round_figures(context: CampaignContext, rows: Sequence[CandidateRow], round: int, folder: Path) -> list[Plot]:
+    """Draw a campaign after a round; returns the pictures for the page.
 
     Args:
         context: the campaign.
@@ -43,11 +46,12 @@ def round_figures(context: CampaignContext, rows: Sequence[CandidateRow], round:
         round: the last of them.
         folder: takes the PNG files.
     """
-    files = {}
+    found = []
     for stem, drawing in round_drawings(context, rows, round).items():
-        files[drawing.caption] = folder / f"{stem}.png"
-        files[drawing.caption].write_bytes(plots.png(drawing.draw()))
-    return files
+        file = folder / f"{stem}.png"
+        file.write_bytes(plots.png(drawing.draw()))
+        found.append(Plot(drawing.caption, file, drawing.question))
+    return found
 
 
 def round_drawings(context: CampaignContext, rows: Sequence[CandidateRow], round: int) -> dict[str, Drawing]:
@@ -68,17 +72,20 @@ def round_drawings(context: CampaignContext, rows: Sequence[CandidateRow], round
     found: dict[str, Drawing] = {
         **_best_so_far(bought, goals),
         **_front(bought, goals),
-        "space_map": Drawing(space.map_name, space_map),
+        "space_map": Drawing(f"{space.map_name}: {space.map_method}", space_map, "origin"),
         **_predicted(bought, goals),
     }
     for goal, splits in _held_out(context, round, space).items():
         found[_stem("reliability", goal, goals)] = Drawing(
             f"Calibration of the proxy on held-out {space.nouns[1]}{_of(goal, goals)}, round {round}",
             partial(plots.reliability_diagram, splits, unit=goal.unit),
+            "trust",
         )
     history = _history(context, round)
     if history:
-        found["training"] = Drawing(f"Training of the generator, round {round}", partial(plots.training, history))
+        found["training"] = Drawing(
+            f"Training of the generator, round {round}", partial(plots.training, history), "origin"
+        )
     return found
 
 
@@ -112,6 +119,7 @@ def _predicted(bought: Sequence[CandidateRow], goals: Goals) -> dict[str, Drawin
             found[_stem("predicted_against_measured", goal, goals)] = Drawing(
                 f"Predicted against measured{_of(goal, goals)}",
                 partial(plots.predicted_against_measured, rows, objective=goal.name, unit=goal.unit),
+                "trust",
             )
     return found
 

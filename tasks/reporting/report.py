@@ -15,6 +15,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.ledger.by_level import PURCHASES_SAID, LevelFigures, figures_by_level, purchases_told
+from data.ledger.campaigns import Campaign
 from data.ledger.health import Finding
 from data.ledger.summary import (
     by_source,
@@ -30,8 +31,12 @@ from data.wording import figure
 from models.parts import space_of
 from models.spaces.columns import COMPOUND, TEXT, columns_of, exported, with_compounds
 from tasks.reporting.figures import round_figures
+from tasks.reporting.nearest import nearest_known
 from tasks.reporting.objectives import cells_of, columns_with, front_of, goals_with_units
 from tasks.reporting.page import candidates_page
+from tasks.reporting.page_exports import file_parts
+from tasks.reporting.page_settings import made_by, settings_text
+from tasks.reporting.page_verdict import verdict_of
 from tasks.reporting.publishing import health_of, of_several, publish_campaign, publish_round, stages_until
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.storage import write_json
@@ -84,7 +89,7 @@ def final_report(ref: CampaignRef) -> str:
         last = context.ledger.standing(context.campaign.id, context.goals).round
         read = _rows(context, last)
         table = _table(context, read)
-        _write(context, folder, last, read, table)
+        _write(context, folder, last, read, table, campaign=context.ledger.campaign_by_id(context.campaign.id))
         write_json(folder / "candidates.json", _exported(context, table, ranked=False))
         tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
         if tracker is not None:
@@ -110,11 +115,13 @@ def _write(
     table: list[JsonDict],
     *,
     drawn: bool = True,
+    campaign: Campaign | None = None,
 ) -> dict[str, float]:
+    """Write the files of a report; `campaign` as it is now, where the page speaks of more than a round."""
     summary = summarise(rows, round, context.goals)
     plots = folder / "plots"
     plots.mkdir(exist_ok=True)
-    pictures = round_figures(context, rows, round, plots) if drawn else {}
+    pictures = round_figures(context, rows, round, plots) if drawn else []
     goals = goals_with_units(context.config)
     columns = columns_of(_table_columns(context), space_of(context.config))
     told = pd.DataFrame(_exported(context, table, ranked=True), columns=columns)
@@ -127,17 +134,33 @@ def _write(
     figures |= {"health": [_finding_told(finding) for finding in health]}
     write_json(folder / "summary.json", figures | {"by_source": [asdict(one) for one in sources]})
     shown = SHOWN if drawn else SHOWN_BETWEEN
+    space = space_of(context.config)
+    booked = [row for row in context.ledger.bought(context.campaign.id) if row["round"] <= round]
     page = candidates_page(
         table[:shown],
-        space=space_of(context.config),
+        space=space,
         title=context.campaign.slug,
         subtitle=_subtitle(context, len(rows), shown, round) + ("" if drawn else f" {NOT_DRAWN}"),
+        verdict=verdict_of(
+            rows,
+            goals,
+            cost=sum(float(row["cost"]) for row in booked),
+            calls=sum(int(row["calls"]) for row in booked),
+            health=health,
+            rounds=(round, context.config.rounds),
+            campaign=campaign,
+        ),
+        total=len(rows),
         summary={key: value for key, value in figures.items() if key not in ("health", "levels", "purchases")},
         goals=goals,
         plots=pictures,
         findings=[(str(f.level), f.message) for f in health],
         sources=[_source_texts(one) for one in sources],
-        said=[*_purchases_said(figures), *screening_told(stages_until(context, round))],
+        said=[*_reading(context), *_purchases_said(figures), *screening_told(stages_until(context, round))],
+        nearest=nearest_known(rows[:shown], rows, space),
+        parts=file_parts(_exported(context, table[:shown], ranked=True), space, columns=columns),
+        made_by=made_by(context),
+        settings=settings_text(context),
     )
     (folder / "candidates.html").write_text(page, encoding="utf-8")
     own = set(figures) - set(_heldout(context, round))  # those are metrics of the stage that trained the proxy
@@ -249,14 +272,15 @@ def _subtitle(context: CampaignContext, count: int, most: int, round: int) -> st
     wanted = "; ".join(goal.told.replace("_", " ") for goal in goals_with_units(context.config))
     where = "the initial design" if round == 0 else f"{round} round{'s' if round > 1 else ''}"
     shown = f"the best {most} of {count}" if count > most else f"{count}"
-    sentences = [f"{wanted[:1].upper()}{wanted[1:]}: {shown} candidates after {where}."]
-    data = context.finished(0, "prepare_data")
-    sentences += [] if data is None else _reading(context, context.workspace.home / data.uri)
-    return " ".join(sentences)
+    return f"{wanted[:1].upper()}{wanted[1:]}: {shown} candidates after {where}."
 
 
-def _reading(context: CampaignContext, folder: Path) -> list[str]:
+def _reading(context: CampaignContext) -> list[str]:
     """Return what became of the rows, the same on every machine: the page goes from hand to hand."""
+    data = context.finished(0, "prepare_data")
+    if data is None:
+        return []
+    folder = context.workspace.home / data.uri
     told = reading_told(folder, f"{folder.relative_to(context.folder).as_posix()}/{REFUSED} in the campaign's folder")
     return [sentence if sentence.endswith(".") else f"{sentence}." for sentence in told]
 

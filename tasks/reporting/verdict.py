@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from urllib.parse import quote
 
@@ -52,7 +52,7 @@ def campaign_verdict(
     budget = campaign.config.budget.calls
     calls = f"{spent.calls} calls" + (f" of {budget}" if budget else "")
     cost = f", cost {figure(spent.cost)}" if spent.cost and spent.cost != spent.calls else ""
-    first = f"**{_state(campaign, rows)} {best_text(best, goals) if best else nothing(rows, goals)}**"
+    first = f"**{state_text(campaign, rows)} {best_text(best, goals) if best else nothing(rows, goals)}**"
     lines = [
         f"{first} {gain_text(rows, goals)} {calls}{cost}; health: {_health_word(health)}. [Page of candidates]({page})",
         "",
@@ -135,7 +135,8 @@ def version_note(training: Mapping[str, Mapping[str, float]], n: int, why: str, 
     )
 
 
-def _state(campaign: Campaign, rows: Sequence[CandidateRow]) -> str:
+def state_text(campaign: Campaign, rows: Sequence[CandidateRow]) -> str:
+    """Return where a campaign stands, a sentence."""
     last = max((row.round for row in rows), default=0)
     rounds = f"round {last} of {campaign.config.rounds}"
     if campaign.state is CampaignState.DONE:
@@ -163,29 +164,37 @@ def nothing(rows: Sequence[CandidateRow], goals: Goals) -> str:
 
 
 def values_told(row: CandidateRow, goals: Goals) -> str:
-    """Return the value, or those of all objectives with their names."""
+    """Return the value, or those of all objectives with their names, in Markdown."""
     if len(goals) == 1:
         return _told(row.value, goals.main.unit)
     values = goals.values(row)
     return ", ".join(f"{_name(goal.name)} {_told(values.get(goal.name), goal.unit)}" for goal in goals)
 
 
-def best_text(best: Sequence[CandidateRow], goals: Goals) -> str:
-    """Return what is best of each objective that is to be improved, and who has it."""
+def best_text(best: Sequence[CandidateRow], goals: Goals, *, write: Callable[[str], str] | None = None) -> str:
+    """Return what is best of each objective that is to be improved, and who has it.
+
+    Args:
+        best: candidates that keep to the limits, best first; at least one.
+        goals: with units.
+        write: how people's words are written; Markdown, if left out.
+    """
+    write = write or text
     told = []
     for goal in (goals[k] for k in goals.improved):
         # The first one of equally good ones: they are ranked.
         row = max(best, key=lambda row: goal.signed(goals.values(row)[goal.name])) if goals.several else best[0]
-        value = _told(goals.values(row)[goal.name], goal.unit)
-        told.append(f"Best {_name(goal.name)} {value} ({_where(row)}).")
+        value = f"{figure(goals.values(row)[goal.name])} {write(shown_unit(goal.unit))}".rstrip()
+        told.append(f"Best {write(goal.name.replace('_', ' '))} {value} ({_where(row)}).")
     return " ".join(told)
 
 
-def gain_text(rows: Sequence[CandidateRow], goals: Goals) -> str:
-    """Return the gain over the control arm with its interval, a sentence.
+def gain_text(rows: Sequence[CandidateRow], goals: Goals, *, write: Callable[[str], str] | None = None) -> str:
+    """Return the gain over the control arm with its interval, a sentence; units as `write` has them, or in Markdown.
 
     Of several objectives it is the hypervolume that equally many calls of either arm reach.
     """
+    write = write or text
     if goals.several:
         told = summaries(rows, goals)
         volumes = told[-1].volumes if told else None
@@ -194,7 +203,7 @@ def gain_text(rows: Sequence[CandidateRow], goals: Goals) -> str:
     if gain is None:
         return "There is no control arm to compare with."
     half = "" if gain.half is None else f" ± {figure(gain.half, 2)}"
-    figures = f"{'+' if gain.mean >= 0 else ''}{figure(gain.mean)}{half} {text(shown_unit(goals.main.unit))}".rstrip()
+    figures = f"{'+' if gain.mean >= 0 else ''}{figure(gain.mean)}{half} {write(shown_unit(goals.main.unit))}".rstrip()
     return f"Gain over control {figures} (means of {gain.acquisition} chosen and {gain.control} of the control)."
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from data.goals import Goal, Goals
 from models.spaces.molecules import Molecules
-from tasks.reporting.page import candidates_page
+from tasks.reporting.page import Plot, candidates_page
 from tasks.reporting.plots import svg
 from tests.e2e.browser import Browser
 
@@ -49,7 +49,7 @@ def page(tmp_path: Path) -> Path:
             title=f"acceptors {HOSTILE}",
             summary={"best": 3.2, "calls": 5, "budget": 10},
             goals=Goals([Goal("electron_affinity", unit="eV")]),
-            plots={"A line": svg(figure)},
+            plots=[Plot("A line", svg(figure))],
         ),
         encoding="utf-8",
     )
@@ -114,7 +114,7 @@ def test_filters_and_search_narrow_what_is_shown(browser: Browser, page: Path) -
     assert shown(browser) == smiles(1, 2)
     browser.choose("select[data-filter=arm]", "control")
     assert shown(browser) == smiles(1)
-    assert browser.evaluate("document.querySelector('#count').textContent") == "1 of 6"
+    assert browser.evaluate("document.querySelector('#count').textContent") == "1 of 6 shown"
     browser.choose("select[data-filter=round]", "")
     browser.choose("select[data-filter=arm]", "")
     browser.type("#query", "EMBEDDING")
@@ -166,6 +166,7 @@ def test_no_number_is_broken_and_none_leaves_its_place(tmp_path: Path, width: in
     )
     with Browser(width=width) as browser:
         browser.open(path)
+        browser.evaluate("document.querySelectorAll('.answers details').forEach(section => section.open = true)")
         assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
         lines = browser.evaluate(
             "Array.from(document.querySelectorAll('.figures .number, .predicted .pm')).map(number =>"

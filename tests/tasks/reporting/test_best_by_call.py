@@ -1,6 +1,6 @@
 from data.goals import Goal, Goals
 from data.records import CandidateRow
-from tasks.reporting.report import _best_by_call
+from tasks.reporting.publishing import _best_by_call
 
 UP, DOWN = Goals([Goal("value")]), Goals([Goal("value", -1)])
 
