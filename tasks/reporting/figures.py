@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from data.records import CandidateRow, JsonDict
 from models.parts import space_of
 from models.spaces.base import BaseSpace
 from tasks.reporting import plots
+from tasks.reporting.inline_svg import Point, inline_svg
 from tasks.reporting.objectives import goals_with_units
 from tasks.reporting.page import Plot
 from tasks.stages import CampaignContext
@@ -37,7 +38,9 @@ class Drawing:
     """Which one of the page it helps to answer."""
 
 
-def round_figures(context: CampaignContext, rows: Sequence[CandidateRow], round: int, folder: Path) -> list[Plot]:
+def round_figures(
+    context: CampaignContext, rows: Sequence[CandidateRow], round: int, folder: Path, points: Mapping[str, Point]
+) -> list[Plot]:
     """Draw a campaign after a round; returns the pictures for the page.
 
     Args:
@@ -45,12 +48,13 @@ def round_figures(context: CampaignContext, rows: Sequence[CandidateRow], round:
         rows: its candidates of the rounds so far.
         round: the last of them.
         folder: takes the PNG files.
+        points: what the page tells of candidates where they are drawn, by id.
     """
     found = []
     for stem, drawing in round_drawings(context, rows, round).items():
-        file = folder / f"{stem}.png"
-        file.write_bytes(plots.png(drawing.draw()))
-        found.append(Plot(drawing.caption, file, drawing.question))
+        figure = drawing.draw()
+        (folder / f"{stem}.png").write_bytes(plots.png(figure))
+        found.append(Plot(drawing.caption, inline_svg(figure, stem, points), drawing.question))
     return found
 
 

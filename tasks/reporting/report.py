@@ -6,6 +6,7 @@ without harm and is made up for the next time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from data.goals import Goals
 from data.ledger.by_level import PURCHASES_SAID, LevelFigures, figures_by_level, purchases_told
 from data.ledger.campaigns import Campaign
 from data.ledger.health import Finding
@@ -27,10 +29,11 @@ from data.ledger.summary import (
 from data.records import Arm, CandidateRow, JsonDict, RoundSummary, SourceFigures
 from data.tables.remarks import REFUSED, reading_told
 from data.tables.spreadsheets import safe_text, write_csv
-from data.wording import figure
+from data.wording import figure, shown_unit
 from models.parts import space_of
 from models.spaces.columns import COMPOUND, TEXT, columns_of, exported, with_compounds
 from tasks.reporting.figures import round_figures
+from tasks.reporting.inline_svg import Point
 from tasks.reporting.nearest import nearest_known
 from tasks.reporting.objectives import cells_of, columns_with, front_of, goals_with_units
 from tasks.reporting.page import candidates_page
@@ -121,8 +124,8 @@ def _write(
     summary = summarise(rows, round, context.goals)
     plots = folder / "plots"
     plots.mkdir(exist_ok=True)
-    pictures = round_figures(context, rows, round, plots) if drawn else []
-    goals = goals_with_units(context.config)
+    goals, shown = goals_with_units(context.config), SHOWN if drawn else SHOWN_BETWEEN
+    pictures = round_figures(context, rows, round, plots, _points(rows, goals, shown)) if drawn else []
     columns = columns_of(_table_columns(context), space_of(context.config))
     told = pd.DataFrame(_exported(context, table, ranked=True), columns=columns)
     write_csv(told.rename(columns=safe_text), folder / "candidates.csv")  # names of objectives are people's texts too
@@ -133,7 +136,6 @@ def _write(
     figures |= _by_level(context, round)
     figures |= {"health": [_finding_told(finding) for finding in health]}
     write_json(folder / "summary.json", figures | {"by_source": [asdict(one) for one in sources]})
-    shown = SHOWN if drawn else SHOWN_BETWEEN
     space = space_of(context.config)
     booked = [row for row in context.ledger.bought(context.campaign.id) if row["round"] <= round]
     page = candidates_page(
@@ -168,6 +170,17 @@ def _write(
     metrics |= {f"best/{name}": value for name, value in (summary.best_of or {}).items()}
     drift = [(f"{f.objective}/" if f.objective else "", f.figures) for f in health if f.kind == "calibration_drift"]
     return metrics | {f"{of}drift_{k}": v for of, found in drift for k, v in found.items()}
+
+
+def _points(rows: Sequence[CandidateRow], goals: Goals, shown: int) -> dict[str, Point]:
+    """Return what is told of candidates where they are drawn; the first `shown` of them have a row in the page."""
+    found = {}
+    for rank, row in enumerate(rows, start=1):
+        values = goals.values(row)
+        told = ", ".join(f"{figure(values.get(goal.name))} {shown_unit(goal.unit)}".strip() for goal in goals)
+        text = f"#{rank} {row.object}: {told}, round {row.round}, {row.arm}"
+        found[row.id] = Point(text, f"c{rank}" if rank <= shown else "")
+    return found
 
 
 def _by_level(context: CampaignContext, round: int) -> dict[str, Any]:

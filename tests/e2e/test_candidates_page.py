@@ -16,10 +16,11 @@ from data.goals import Goal, Goals
 from data.records import CandidateRow
 from data.tables.spreadsheets import original_text
 from models.spaces.molecules import Molecules
+from tasks.reporting.inline_svg import Point, inline_svg
 from tasks.reporting.nearest import Nearest
 from tasks.reporting.page import Plot, candidates_page
 from tasks.reporting.page_exports import file_parts
-from tasks.reporting.plots import svg
+from tasks.reporting.plots import best_so_far, svg
 from tests.e2e.browser import Browser
 
 pytestmark = pytest.mark.browser
@@ -275,6 +276,35 @@ def test_a_link_to_a_question_opens_its_section(browser: Browser, page: Path) ->
     assert browser.evaluate("document.querySelector('.plots img').checkVisibility()")
     browser.click("nav a[href='#made']")
     assert browser.evaluate("document.querySelector('#made pre').textContent") == HOSTILE
+
+
+def test_a_point_tells_its_candidate_and_leads_to_its_row(tmp_path: Path) -> None:
+    told = [CandidateRow(one["id"], one["object"], 1.0 + k, 1, k, origin="called") for k, one in enumerate(ROWS[:3])]
+    points = {one.id: Point(f"#{k} {HOSTILE}", f"c{k}") for k, one in enumerate(told, start=1)}
+    drawn = inline_svg(best_so_far(told, Goal(HOSTILE, unit=HOSTILE)), "best", points)
+    path = tmp_path / "points.html"
+    page = candidates_page(ROWS, space=Molecules(), title="points", plots=[Plot(HOSTILE, drawn)])
+    path.write_text(page, encoding="utf-8")
+    for dark in (False, True):
+        with Browser(dark=dark) as browser:
+            browser.open(path)
+            browser.choose("select[data-filter=round]", "3")
+            browser.click("nav a[href='#control']")
+            titles = browser.evaluate(
+                "Array.from(document.querySelectorAll('.plot a title'), title => title.textContent)"
+            )
+            assert titles == [f"#{k} {HOSTILE}" for k in (1, 2, 3)]
+            letters, ground = browser.evaluate(
+                "[getComputedStyle(document.querySelector('.plot text')).fill,"
+                " getComputedStyle(document.querySelector('.plot path')).fill]"
+            )
+            assert (min(_rgb(ground)) > 200, max(_rgb(ground)) < 60) == (not dark, dark)
+            assert abs(_rgb(letters)[0] - _rgb(ground)[0]) > 90
+            browser.click(".plot a[href='#c2'] :is(path, use)")
+            assert browser.evaluate("document.querySelector('tr.pointed').id") == "c2"
+            assert shown(browser) == smiles(1, 4, 5)  # shown although a filter hides the others of its round
+            assert browser.evaluate("document.scripts.length") == 1
+            assert browser.errors == []
 
 
 def test_cards_show_the_same_candidates(browser: Browser, page: Path) -> None:
