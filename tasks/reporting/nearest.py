@@ -44,9 +44,7 @@ def nearest_known(
     asked = [row for row in shown if row.novelty is not None]
     found: dict[str, Nearest] = {}
     for round in sorted({row.round for row in asked}):
-        known = [
-            row for row in rows if row.value is not None and (row.round < round or (row.origin == IMPORTED and round))
-        ]
+        known = [row for row in rows if _known(row, round)]
         own = [row for row in asked if row.round == round]
         if not known:
             continue
@@ -59,3 +57,13 @@ def nearest_known(
             same = bool(family) and family == space.family(known[at].object)
             found[row.id] = Nearest(known[at], float(near[at]), same)
     return found
+
+
+def _known(row: CandidateRow, round: int) -> bool:
+    """Return whether a candidate had a value before a round, where there are levels at the true one."""
+    if row.value is None:
+        return False
+    true = [known[-1].round for known in (row.levels or {}).values()]
+    if true:
+        return all(at is not None and at < round for at in true)
+    return row.round < round or (row.origin == IMPORTED and round > 0)

@@ -31,6 +31,7 @@ from tasks.reporting.page_cells import (
     finite,
     first_click,
     heading,
+    level_cell,
     missing,
     number_cell,
     predicted_cell,
@@ -85,6 +86,7 @@ def candidates_page(
     findings: Sequence[tuple[str, str]] = (),
     sources: Sequence[Sequence[str]] = (),
     said: Sequence[str] = (),
+    levels: Sequence[Column] = (),
     nearest: Mapping[str, Nearest] | None = None,
     parts: Parts | None = None,
     made_by: Sequence[tuple[str, str]] = (),
@@ -95,8 +97,9 @@ def candidates_page(
     Args:
         rows: candidates, the best first: their order is the rank. Keys: `id`, `object`, `value` (None while
             unmeasured), `round`, `arm`, `source`, `predicted_mean`, `predicted_std`, `novelty`, `state`, `error`;
-            optional `message`, `unit`, `score` and the facts of the space, shown where any row has
-            them. Of several objectives or limits also the columns of `tasks.reporting.objectives`.
+            optional `message`, `unit`, `score`, `since` (when an answer that is waited for was asked) and the facts of
+            the space, shown where any row has them. Of several objectives or limits also the columns of
+            `tasks.reporting.objectives`.
         space: of the candidates: draws them and says what its facts are called.
         title: heading, usually the campaign's name.
         subtitle: one sentence below it.
@@ -111,6 +114,7 @@ def candidates_page(
         findings: (`good`, `unknown` or `warning`; what was found and what to do) of the campaign's health.
         sources: a row of texts per generator: name, proposed, passed, bought, mean, best, hits, families of hits.
         said: sentences on what was bought and what screens refused, below that table.
+        levels: columns of the values at cheaper levels, named as the keys of rows that have them.
         nearest: id of a candidate -> the known object that its novelty is measured from.
         parts: of the files that the page can make of its rows; None: it makes none.
         made_by: name and text of what the campaign was made with, such as its seed and versions.
@@ -132,7 +136,7 @@ def candidates_page(
     figures = tiles(summary or {}, goals)
     known = _Known.of(rows, nearest or {}, space)
     written = [
-        _row(rank, row, goals, scale, several, facts, space, [key for key in filters if key != "state"], known)
+        _row(rank, row, goals, scale, several, facts, space, [key for key in filters if key != "state"], known, levels)
         for rank, row in enumerate(rows, start=1)
     ]
     for at, row in enumerate(written):
@@ -150,7 +154,7 @@ def candidates_page(
         measured_of=f" {goals.main.name.replace('_', ' ')}" if several else "",
         said=said,
         findings=findings,
-        columns=_columns(goals, several, facts, space),
+        columns=_columns(goals, several, facts, space, levels),
         rows=written,
         counted=_counted(len(rows), max(total or 0, len(rows)), space),
         filters=[*choices(rows, filters), *([family] if family else [])],
@@ -217,9 +221,9 @@ class _Known:
         for row in rows:
             near = nearest.get(row["id"])
             if near is not None and near.row.id not in places:
-                picture = space.draw(near.row.object)
+                picture = _drawn(near.row.object, space)
                 places[near.row.id] = f"k{len(drawn) + 1}" if picture else ""
-                drawn += [(places[near.row.id], Markup(picture))] if picture else []
+                drawn += [(places[near.row.id], picture)] if picture else []
         return _Known(nearest, places, tuple(drawn))
 
     def cell(self, row: JsonDict, unit: str, family: str) -> Cell:
@@ -247,7 +251,11 @@ def _standing(row: JsonDict, goals: Goals) -> JsonDict:
 
 
 def _columns(
-    goals: Goals, several: Sequence[Objective], facts: Mapping[str, Fact], space: BaseSpace[Any]
+    goals: Goals,
+    several: Sequence[Objective],
+    facts: Mapping[str, Fact],
+    space: BaseSpace[Any],
+    levels: Sequence[Column],
 ) -> list[Column]:
     main, unit = goals.main, shown_unit(goals.main.unit)
     measured = [column for one in several for column in one.columns()] or [
@@ -259,6 +267,7 @@ def _columns(
         Column("rank", "#", "ascending"),
         *([Column("structure", "Structure", "")] if space.draws() else []),
         *measured,
+        *levels,
         *([Column("front", "Front")] if goals.several else []),
         Column("novelty", "Novelty"),
         *[Column(key, fact.label, "ascending") for key, fact in facts.items()],
@@ -279,14 +288,14 @@ def _row(
     space: BaseSpace[Any],
     facets: Sequence[str],
     known: _Known,
+    levels: Sequence[Column],
 ) -> dict[str, Any]:
     obj = str(row["object"])
-    drawn = space.draw(obj)
-    picture = Markup(drawn) if drawn is not None else missing("not drawable")
+    picture = _drawn(obj, space) or missing("not drawable")
     arm = str(row.get("arm") or "")
     unit = shown_unit(str(row.get("unit") or goals.main.unit))
     cells = {
-        "rank": Cell(str(rank), Markup(str(rank))),
+        "rank": Cell(None, Markup(str(rank))),
         "structure": Cell("", picture),
         "value": value_cell(row, unit, goals.main),
         "predicted": predicted_cell(row, goals.main),
@@ -295,13 +304,19 @@ def _row(
         "front": _on_front(str(row.get("front") or "")),
         "novelty": known.cell(row, unit, space.family_name),
         "round": number_cell(row.get("round"), "{:.0f}".format),
-        "arm": Cell(arm, Markup('<span class="arm-{0}">{0}</span>').format(arm) if arm else missing("–")),
-        "source": Cell(str(row.get("source") or ""), Markup("{}").format(row.get("source") or "–")),
-        "smiles": Cell(obj, _identity(row, space)),
+        "arm": Cell(None, Markup('<span class="arm-{0}">{0}</span>').format(arm)) if arm else Cell("", missing("–")),
+        "source": Cell(None, Markup("{}").format(row["source"])) if row.get("source") else Cell("", missing("–")),
+        "smiles": Cell(None, _identity(row, space)),
+        **{column.name: level_cell(row, column.name) for column in levels},
         **{key: number_cell(row.get(key), f"{{:.{fact.digits}f}}".format) for key, fact in facts.items()},
     }
     told = {key: "" if row.get(key) is None else str(row[key]) for key in facets}
     return {"rank": rank, "state": str(row.get("state") or ""), "facets": told, "cells": cells}
+
+
+def _drawn(obj: str, space: BaseSpace[Any]) -> Markup:
+    """Return the drawing of an object as a page takes it, which knows what an `<svg>` is; empty where there is none."""
+    return Markup((space.draw(obj) or "").replace(' xmlns="http://www.w3.org/2000/svg"', "", 1))
 
 
 def _on_front(told: str) -> Cell:

@@ -40,9 +40,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell: what it is sorted by, empty where there is nothing, and what it shows."""
+    """A cell: what it is sorted by, empty where there is nothing, None where it is what is read; and what it shows."""
 
-    sort: str
+    sort: str | None
     html: Markup
 
 
@@ -140,7 +140,8 @@ def value_cell(row: JsonDict, unit: str, goal: Goal) -> Cell:
         )
         return Cell("", Markup('<span class="failed">{}</span>').format(label))
     waiting = _WAITING.get(CallState(state), "") if state in _WAITING else ""
-    return Cell("", Markup('<span class="none">{}</span>').format(waiting or "not measured"))
+    since = f", asked {row['since']}" if waiting and row.get("since") else ""
+    return Cell("", Markup('<span class="none">{}{}</span>').format(waiting or "not measured", since))
 
 
 def predicted_cell(row: JsonDict, goal: Goal) -> Cell:
@@ -154,7 +155,12 @@ def predicted_cell(row: JsonDict, goal: Goal) -> Cell:
 
 
 def _sorted_by(value: float, goal: Goal) -> str:
-    return repr(float(value if goal.target is None else abs(value - goal.target)))
+    return _key(value if goal.target is None else abs(value - goal.target))
+
+
+def _key(value: float) -> str:
+    """Return a number to sort by, in few letters."""
+    return f"{value:.9g}"
 
 
 def strip(row: JsonDict, scale: Scale) -> Markup:
@@ -173,7 +179,16 @@ def strip(row: JsonDict, scale: Scale) -> Markup:
 
 def number_cell(value: Any, form: Callable[[float], str]) -> Cell:
     """Return a number in a form, a dash where there is none."""
-    return Cell(repr(float(value)), Markup(form(value))) if finite(value) else Cell("", missing("–"))
+    return Cell(_key(value), Markup(form(value))) if finite(value) else Cell("", missing("–"))
+
+
+def level_cell(row: JsonDict, key: str) -> Cell:
+    """Return a value at a cheaper level, and how many calls it took where it took several."""
+    value, calls = row.get(key), row.get(f"{key}.calls") or 0
+    if not finite(value):
+        return Cell("", missing("–" if not calls else f"– ({calls} call{'s' if calls > 1 else ''})"))
+    several = Markup(" <small>of {} calls</small>").format(calls) if calls > 1 else Markup("")
+    return Cell(_key(value), Markup("{}{}").format(shown(value), several))
 
 
 def missing(text: str) -> Markup:

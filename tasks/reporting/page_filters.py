@@ -113,7 +113,7 @@ def ranges(rows: Sequence[JsonDict], goals: Goals, facts: Mapping[str, Fact]) ->
         key = "predicted_mean" if alone else column_of(goal, "predicted_mean")
         labels[key] = (f"{heading(goal)}, predicted{unit}", None)
         prefix = f"{goal.name}.level_"
-        cheaper = sorted({key for row in rows for key in row if key.startswith(prefix)})
+        cheaper = sorted({key for row in rows for key in row if key.startswith(prefix) and not key.endswith(".calls")})
         labels |= {key: (f"{heading(goal)}, level {key.rpartition('_')[2]}{unit}", None) for key in cheaper}
     labels |= {"score": ("Score of the acquisition", None), "novelty": ("Novelty", 2)}
     labels |= {key: (fact.label, fact.digits) for key, fact in facts.items()}

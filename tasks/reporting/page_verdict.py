@@ -29,6 +29,7 @@ class Verdict:
         compared: with the control arm, a sentence; empty where a tile says it.
         tiles: gain over control, cost and health, as far as there are any.
         message: why the campaign stopped; empty: it did not.
+        waiting: how many answers are waited for and since when, a sentence; empty: none.
     """
 
     state: str
@@ -36,6 +37,7 @@ class Verdict:
     compared: str
     tiles: tuple[Tile, ...]
     message: str
+    waiting: str = ""
 
 
 def verdict_of(
@@ -47,6 +49,7 @@ def verdict_of(
     health: Sequence[Finding],
     rounds: tuple[int, int],
     campaign: Campaign | None = None,
+    waiting: str = "",
 ) -> Verdict:
     """Return what is said first.
 
@@ -58,6 +61,7 @@ def verdict_of(
         health: findings of the last round.
         rounds: the last one, and how many there are to be.
         campaign: as it is now; None: the page is that of a round, which does not change with the campaign.
+        waiting: how many answers are waited for and since when.
     """
     best = [row for row in rows if goals.eligible(row)]
     at, last = rounds
@@ -76,6 +80,7 @@ def verdict_of(
         compared="" if gain else gain_text(rows, goals, write=str),
         tiles=tuple(told),
         message=masked(campaign.message) if campaign is not None and stopped else "",
+        waiting=waiting,
     )
 
 

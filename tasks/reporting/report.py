@@ -6,8 +6,9 @@ without harm and is made up for the next time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,13 @@ from data.tables.spreadsheets import safe_text, write_csv
 from data.wording import figure, shown_unit
 from models.parts import space_of
 from models.spaces.columns import COMPOUND, TEXT, columns_of, exported, with_compounds
+from tasks.oracles.asking import waiting_since
 from tasks.reporting.figures import round_figures
 from tasks.reporting.inline_svg import Point
 from tasks.reporting.nearest import nearest_known
-from tasks.reporting.objectives import cells_of, columns_with, front_of, goals_with_units
+from tasks.reporting.objectives import cells_of, columns_with, front_of, goals_with_units, level_column
 from tasks.reporting.page import candidates_page
+from tasks.reporting.page_cells import Column, first_click, heading
 from tasks.reporting.page_exports import file_parts
 from tasks.reporting.page_settings import made_by, settings_text
 from tasks.reporting.page_verdict import verdict_of
@@ -53,6 +56,7 @@ SHOWN, SHOWN_BETWEEN = 300, 50
 """Most candidates on a page, and on that of a round without figures: pages were most of what a campaign kept."""
 ALL_DRAWN, EACH_DRAWN = 5, 10
 """Rounds at first of which all have figures; afterwards each so-manieth, and the last."""
+HOUR = "%Y-%m-%d %H:%M UTC"
 NOT_DRAWN = f"Figures are drawn after rounds 0 to {ALL_DRAWN}, then each {EACH_DRAWN}th and the last."
 
 
@@ -92,7 +96,10 @@ def final_report(ref: CampaignRef) -> str:
         last = context.ledger.standing(context.campaign.id, context.goals).round
         read = _rows(context, last)
         table = _table(context, read)
-        _write(context, folder, last, read, table, campaign=context.ledger.campaign_by_id(context.campaign.id))
+        campaign = context.ledger.campaign_by_id(context.campaign.id)
+        # The page goes from hand to hand: of files it tells the place in the campaign's folder.
+        campaign = replace(campaign, message=campaign.message.replace(f"{context.folder}/", ""))
+        _write(context, folder, last, read, table, campaign=campaign)
         write_json(folder / "candidates.json", _exported(context, table, ranked=False))
         tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
         if tracker is not None:
@@ -138,8 +145,10 @@ def _write(
     write_json(folder / "summary.json", figures | {"by_source": [asdict(one) for one in sources]})
     space = space_of(context.config)
     booked = [row for row in context.ledger.bought(context.campaign.id) if row["round"] <= round]
+    # A round's page is the same whenever it is made: only the campaign's own tells the hour, and only of what is open.
+    waiting = {} if campaign is None else waiting_since(context)
     page = candidates_page(
-        table[:shown],
+        [row | ({"since": f"{waiting[row['id']]:{HOUR}}"} if row["id"] in waiting else {}) for row in table[:shown]],
         space=space,
         title=context.campaign.slug,
         subtitle=_subtitle(context, len(rows), shown, round) + ("" if drawn else f" {NOT_DRAWN}"),
@@ -151,6 +160,7 @@ def _write(
             health=health,
             rounds=(round, context.config.rounds),
             campaign=campaign,
+            waiting=_waiting_told(waiting),
         ),
         total=len(rows),
         summary={key: value for key, value in figures.items() if key not in ("health", "levels", "purchases")},
@@ -159,6 +169,7 @@ def _write(
         findings=[(str(f.level), f.message) for f in health],
         sources=[_source_texts(one) for one in sources],
         said=[*_reading(context), *_purchases_said(figures), *screening_told(stages_until(context, round))],
+        levels=_level_columns(context, goals, figures),
         nearest=nearest_known(rows[:shown], rows, space),
         parts=file_parts(_exported(context, table[:shown], ranked=True), space, columns=columns),
         made_by=made_by(context),
@@ -170,6 +181,28 @@ def _write(
     metrics |= {f"best/{name}": value for name, value in (summary.best_of or {}).items()}
     drift = [(f"{f.objective}/" if f.objective else "", f.figures) for f in health if f.kind == "calibration_drift"]
     return metrics | {f"{of}drift_{k}": v for of, found in drift for k, v in found.items()}
+
+
+def _waiting_told(waiting: Mapping[str, datetime]) -> str:
+    if not waiting:
+        return ""
+    first = f"{min(waiting.values()):{HOUR}}"
+    n = len(waiting)
+    return f"{n} candidate{' waits' if n == 1 else 's wait'} for an answer, the first since {first}."
+
+
+def _level_columns(context: CampaignContext, goals: Goals, figures: JsonDict) -> list[Column]:
+    """Return the page's columns of values at cheaper levels, each with the calls that were made there."""
+    counted = {one["level"]: one["calls"] for one in figures.get("levels", ())}
+    found = []
+    for one in context.config.readings:
+        goal = next(goal for goal in goals if goal.name == one.objective)
+        for level in range(len(one.below)):
+            calls = f"{counted[level]} call{'' if counted[level] == 1 else 's'}" if level in counted else ""
+            note = ", ".join(filter(None, (shown_unit(goal.unit), calls)))
+            label = f"{heading(goal)}, level {level}"
+            found.append(Column(level_column(one.objective, level), label, first_click(goal), note, "level"))
+    return found
 
 
 def _points(rows: Sequence[CandidateRow], goals: Goals, shown: int) -> dict[str, Point]:

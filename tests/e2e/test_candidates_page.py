@@ -257,6 +257,31 @@ def test_rows_are_chosen_and_exported_by_the_keyboard(browser: Browser, page: Pa
     assert browser.wait_for("document.querySelector('#text').value").split("\t")[0] == ROWS[2]["object"]
 
 
+def test_of_many_candidates_the_first_are_drawn_and_all_are_counted_and_exported(tmp_path: Path) -> None:
+    rows = [row(f"{'C' * (k % 30 + 1)}{'O' * (k // 30)}", float(-k)) for k in range(450)]
+    path = tmp_path / "many.html"
+    parts = file_parts([exported(one) for one in rows], Molecules(), columns=COLUMNS)
+    page = candidates_page(rows, space=Molecules(), title="many", parts=parts, total=1240)
+    path.write_text(page, encoding="utf-8")
+    with Browser() as browser:
+        browser.open(path)
+        assert "450 of 1,240 candidates are on this page" in browser.evaluate("document.body.textContent")
+        assert browser.evaluate("document.querySelector('#count').textContent") == "450 of 450 shown"
+        assert 100 <= len(shown(browser)) < 450
+        browser.click("th.rank button")  # the last come first
+        assert shown(browser)[0] == rows[-1]["object"]
+        browser.click("button[data-file=smi]")
+        text = browser.wait_for("document.querySelector('#text').value")
+        assert [line.split("\t")[0] for line in text.splitlines()] == [one["object"] for one in reversed(rows)]
+        while browser.evaluate("!document.querySelector('#rest').hidden"):
+            browser.evaluate(
+                "new Promise(done => { scrollTo(0, document.body.scrollHeight);"
+                " requestAnimationFrame(() => requestAnimationFrame(done)); })"
+            )
+        assert len(shown(browser)) == 450
+        assert browser.errors == []
+
+
 def test_the_nearest_known_molecule_is_beside_the_candidate(browser: Browser, page: Path) -> None:
     browser.open(page)
     browser.click("#c1 .near summary")

@@ -15,12 +15,16 @@
   const items = Array.from(body.rows).map((row, place) => ({
     row,
     place,
+    kept: true,
     text: row.textContent.toLowerCase(),
     numbers: (row.dataset.numbers || "").split(";").map((text) => (text === "" ? NaN : Number(text))),
     motifs: BigInt("0x" + (row.dataset.motifs || "0")),
     box: row.querySelector("td.pick input"),
   }));
   let order = items;
+  // So many rows at first, and more as one comes near their end: a thousand would keep a sort waiting for a second.
+  const STEP = 100;
+  let most = STEP;
 
   const compare = (a, b) => {
     const x = Number(a), y = Number(b);
@@ -28,12 +32,15 @@
   };
 
   // Cells without a value stay at the end whichever way the column runs; equal cells keep the order of rank.
+  const read = (cell) => cell.dataset.v ?? (cell.querySelector("code") || cell).textContent;
   const sort = (index, direction) => {
     const sign = direction === "descending" ? -1 : 1;
     order = items
-      .map((item) => ({ item, at: item.row.cells[index].dataset.v }))
+      .map((item) => ({ item, at: read(item.row.cells[index]) }))
       .sort((a, b) => (a.at === "") - (b.at === "") || sign * compare(a.at, b.at))
       .map((one) => one.item);
+    most = STEP;
+    draw();
     body.append(...order.map((item) => item.row));
     heads.forEach((head, i) => {
       if (head.hasAttribute("aria-sort")) head.setAttribute("aria-sort", i === index ? direction : "none");
@@ -65,15 +72,16 @@
     const has = contained();
     const facets = filters.filter((select) => select.value).map((select) => [select.dataset.filter, select.value]);
     let shown = 0;
-    for (const { row, text, numbers, motifs: bits } of items) {
-      const keep =
-        words.every((word) => text.includes(word)) &&
-        facets.every(([key, value]) => row.dataset[key] === value) &&
-        inside.every((fits) => fits(numbers)) &&
-        has(bits);
-      row.hidden = !keep;
-      shown += keep;
+    for (const item of items) {
+      item.kept =
+        words.every((word) => item.text.includes(word)) &&
+        facets.every(([key, value]) => item.row.dataset[key] === value) &&
+        inside.every((fits) => fits(item.numbers)) &&
+        has(item.motifs);
+      shown += item.kept;
     }
+    most = STEP;
+    draw();
     id("count").textContent = `${shown} of ${items.length} shown`;
     id("empty").hidden = shown > 0;
     table.hidden = shown === 0;
@@ -83,8 +91,21 @@
     tell();
   };
 
+  const draw = () => {
+    let drawn = 0;
+    for (const item of order) {
+      const hidden = !item.kept || drawn++ >= most;
+      if (item.row.hidden !== hidden) item.row.hidden = hidden;
+    }
+    id("rest").hidden = drawn <= most;
+  };
+  const further = (count) => {
+    most += count;
+    draw();
+  };
+
   // What is exported: the chosen rows, also where a filter hides them; where none is chosen, those that are shown.
-  const visible = () => order.filter((item) => !item.row.hidden);
+  const visible = () => order.filter((item) => item.kept);
   const picked = () => order.filter((item) => item.box && item.box.checked);
   const tell = () => {
     if (!id("all")) return;
@@ -138,6 +159,7 @@
   };
 
   heads.forEach((head, index) => {
+    if (head.dataset.label) table.style.setProperty(`--label-${index}`, JSON.stringify(head.dataset.label));
     const button = head.querySelector("button");
     if (!button) return;
     const first = button.dataset.first;
@@ -208,6 +230,19 @@
   // The table's header sticks below the toolbar, which wraps to two lines where the frame is narrow.
   const toolbar = document.querySelector(".toolbar");
   new ResizeObserver(() => table.style.setProperty("--toolbar", `${toolbar.offsetHeight}px`)).observe(toolbar);
+
+  id("rest").firstElementChild.addEventListener("click", () => further(STEP));
+  const near = new IntersectionObserver(
+    ([end]) => {
+      if (!end.isIntersecting) return;
+      further(STEP);
+      near.unobserve(end.target); // looked at again, since it may still be near
+      near.observe(end.target);
+    },
+    { rootMargin: "1500px" },
+  );
+  near.observe(id("rest"));
+  window.addEventListener("beforeprint", () => further(items.length));
 
   // A link to a section opens it, one to a row shows it even where a filter hides it.
   document.addEventListener("click", (event) => {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from data.chemistry.groups import GROUPS, groups_in
 from data.goals import Goal, Goals
 from data.ledger.health import Finding, Level
 from data.records import CandidateRow
+from data.records import Level as LevelOf
 from data.tables.spreadsheets import csv_lines, write_csv
 from models.spaces.molecules import Molecules
 from models.spaces.sequences import Sequences
 from tasks.reporting.nearest import nearest_known
+from tasks.reporting.page_cells import level_cell, value_cell
 from tasks.reporting.page_exports import file_parts, packed
 from tasks.reporting.page_filters import families, motifs, ranges
 from tasks.reporting.page_tiles import tiles
@@ -146,6 +149,25 @@ def test_the_verdict_says_state_best_gain_cost_and_health() -> None:
     assert alone.tiles == ()
     assert alone.compared == "There is no control arm to compare with."
     assert verdict_of([], AFFINITY, cost=0, calls=0, health=[], rounds=(0, 4)).found == "Nothing was measured."
+
+
+def test_a_value_at_a_cheaper_level_counts_from_the_round_of_the_true_one() -> None:
+    space = Molecules()
+    cheap = candidate("c1ccccc1", None)._replace(levels={"affinity": (LevelOf(1.0, 0, 1), LevelOf())})
+    late = candidate("Cc1ccccc1", 2.0)._replace(levels={"affinity": (LevelOf(1.0, 0, 1), LevelOf(2.0, 2, 1))})
+    true = candidate("CCO", 3.0)._replace(levels={"affinity": (LevelOf(1.0, 0, 1), LevelOf(3.0, 0, 1))})
+    novelty = 1 - float(space.nearness(["CCN"], ["CCO"])[0, 0])
+    asked = candidate("CCN", None, 1, novelty=novelty)
+    assert nearest_known([asked], [cheap, late, true, asked], space)[asked.id].row is true
+
+
+def test_levels_are_written_with_their_calls_and_answers_that_are_open_with_their_hour() -> None:
+    row = {"affinity.level_0": 0.5, "affinity.level_0.calls": 2, "affinity.level_1": None, "affinity.level_1.calls": 1}
+    told = [re.sub(r"<[^>]+>", "", level_cell(row, f"affinity.level_{k}").html) for k in range(3)]
+    assert told == ["0.5000 of 2 calls", "– (1 call)", "–"]
+    asked = {"value": None, "state": "submitted", "since": "2026-01-02 03:04 UTC"}
+    assert "sent, no answer yet, asked 2026-01-02 03:04 UTC" in value_cell(asked, "eV", AFFINITY.main).html
+    assert "asked" not in value_cell(asked | {"state": "proposed"}, "eV", AFFINITY.main).html
 
 
 def test_figures_stand_where_their_question_is() -> None:
