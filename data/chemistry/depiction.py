@@ -36,7 +36,15 @@ _POINTS = {"M": 1, "L": 1, "Q": 2, "C": 3}
 """Points of a step of each kind."""
 
 
+WIDTH, HEIGHT, BOND = 180, 130, 32.0
+"""Of a picture, in pixels."""
+
+
 def _drawing(smiles: str, width: int, height: int, bond: float) -> str:
+    return str(_drawn(smiles, width, height, bond).GetDrawingText())
+
+
+def _drawn(smiles: str, width: int, height: int, bond: float) -> rdMolDraw2D.MolDraw2DSVG:
     mol = parse(smiles)
     if mol is None:
         raise ValueError(f"{smiles!r} is no valid SMILES; a depiction needs a molecule that RDKit can read.")
@@ -51,7 +59,19 @@ def _drawing(smiles: str, width: int, height: int, bond: float) -> str:
     options.padding = 0.03
     canvas.DrawMolecule(rdMolDraw2D.PrepareMolForDrawing(mol, addChiralHs=False))
     canvas.FinishDrawing()
-    return str(canvas.GetDrawingText())
+    return canvas
+
+
+@lru_cache(maxsize=4096)
+def atom_places(smiles: str) -> tuple[tuple[float, float], ...]:
+    """Return where the atoms of a molecule are in its picture, x and y in pixels, to a tenth; in its order of atoms.
+
+    Raises:
+        ValueError: the text is no valid molecule.
+    """
+    canvas, mol = _drawn(smiles, WIDTH, HEIGHT, BOND), parse(smiles)
+    points = [canvas.GetDrawCoords(atom) for atom in range(mol.GetNumAtoms() if mol else 0)]
+    return tuple((round(point.x, 1), round(point.y, 1)) for point in points)
 
 
 def _relative(data: str) -> str:
@@ -110,7 +130,7 @@ def _merged(drawing: str) -> Iterator[str]:
 
 
 @lru_cache(maxsize=4096)
-def depict(smiles: str, *, width: int = 180, height: int = 130, bond: float = 32.0) -> str:
+def depict(smiles: str, *, width: int = WIDTH, height: int = HEIGHT, bond: float = BOND) -> str:
     """Return the structure as an `<svg>` element of about 2 kB, background transparent.
 
     Args:

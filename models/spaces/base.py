@@ -261,6 +261,10 @@ class BaseSpace(Component[OptionsT]):
         """Return an inline SVG of an object; None: its text says all."""
         return None
 
+    def core_places(self, obj: str, other: str) -> Sequence[tuple[float, float]]:
+        """Return where, in the drawing of another object, what both have in common is: x and y; empty: not known."""
+        return ()
+
     def versions(self) -> dict[str, str]:
         """Return the libraries whose versions decide the standard form, with their versions."""
         return {}

@@ -14,6 +14,7 @@ from rdkit import Chem
 from data.chemistry.accessibility import synthetic_accessibility
 from data.chemistry.bounds import outside, strained
 from data.chemistry.compounds import inchikey, letters
+from data.chemistry.cores import core_places
 from data.chemistry.depiction import depict
 from data.chemistry.elements import SYMBOLS
 from data.chemistry.files.readers import FORMATS
@@ -261,6 +262,10 @@ class Molecules(BaseSpace["Molecules.Options"]):
     def draw(self, obj: str) -> str | None:
         """Return the structural formula as an inline SVG."""
         return None if shared(obj) is None else depict(obj)
+
+    def core_places(self, obj: str, other: str) -> tuple[tuple[float, float], ...]:
+        """Return where the atoms of the largest common part are in the structural formula of another molecule."""
+        return core_places(obj, other)
 
     def versions(self) -> dict[str, str]:
         """Return RDKit's version."""

@@ -23,11 +23,13 @@ class Nearest:
         row: of it.
         similarity: in [0, 1].
         same_family: whether both are of one family.
+        core: where, in its drawing, what both have in common is; empty: it is not known.
     """
 
     row: CandidateRow
     similarity: float
     same_family: bool
+    core: Sequence[tuple[float, float]] = ()
 
 
 def nearest_known(
@@ -55,7 +57,8 @@ def nearest_known(
                 continue  # more was known then than has a value now, or less
             family = space.family(row.object)
             same = bool(family) and family == space.family(known[at].object)
-            found[row.id] = Nearest(known[at], float(near[at]), same)
+            core = space.core_places(row.object, known[at].object)
+            found[row.id] = Nearest(known[at], float(near[at]), same, core)
     return found
 
 

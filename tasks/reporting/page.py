@@ -234,11 +234,15 @@ class _Known:
             return plain
         where = "initial design" if near.row.round == 0 else f"round {near.row.round}"
         value = "" if near.row.value is None else f"{figure(near.row.value)} {unit}".strip().replace("-", "−") + ", "
-        same = f", same {family}" if near.same_family else ""
+        same = (f", same {family}" if near.same_family else "") + (", the common part marked" if near.core else "")
+        places = " ".join(f"{x:.0f},{y:.0f}" for x, y in near.core)
+        core = Markup(' data-core="{}"').format(places) if places else ""
         html = Markup(
-            '<details class="near" data-like="{}"><summary>{}</summary><div><span>Nearest then known, similarity '
+            '<details class="near" data-like="{}"{}><summary>{}</summary><div><span>Nearest then known, similarity '
             "{:.2f}{}</span><code>{}</code><span>{}{}</span></div></details>"
-        ).format(self.places.get(near.row.id, ""), plain.html, near.similarity, same, near.row.object, value, where)
+        ).format(
+            self.places.get(near.row.id, ""), core, plain.html, near.similarity, same, near.row.object, value, where
+        )
         return Cell(plain.sort, html)
 
 

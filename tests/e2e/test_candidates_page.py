@@ -53,7 +53,9 @@ def exported(one: dict[str, Any]) -> dict[str, Any]:
 
 
 NEAREST = {
-    ROWS[0]["id"]: Nearest(CandidateRow("benzene", "c1ccccc1", 1.5, 0, source="library"), 0.1, False),
+    ROWS[0]["id"]: Nearest(
+        CandidateRow("benzene", "c1ccccc1", 1.5, 0, source="library"), 0.1, False, ((90.0, 65.0), (60.2, 40.9))
+    ),
     ROWS[2]["id"]: Nearest(CandidateRow(ROWS[1]["id"], ROWS[1]["object"], 2.25, 0), 0.9, True),
 }
 
@@ -286,8 +288,12 @@ def test_the_nearest_known_molecule_is_beside_the_candidate(browser: Browser, pa
     browser.open(page)
     browser.click("#c1 .near summary")
     assert browser.wait_for("document.querySelector('#c1 .near div svg')?.ariaLabel") == "c1ccccc1"
+    marked = browser.evaluate(
+        "Array.from(document.querySelectorAll('#c1 .near circle'), c => [c.cx.baseVal.value, c.r.baseVal.value])"
+    )
+    assert sorted(marked) == [[60, 10], [90, 10]]
     told = browser.evaluate("document.querySelector('#c1 .near div').textContent")
-    assert told == "Nearest then known, similarity 0.10c1ccccc11.500 eV, initial design"
+    assert told == "Nearest then known, similarity 0.10, the common part markedc1ccccc11.500 eV, initial design"
     browser.evaluate("document.querySelector('#c3 .near summary').click()")  # of a row of the page; the other closes
     assert browser.wait_for("document.querySelector('#c3 .near div svg')?.ariaLabel") == ROWS[1]["object"]
     assert "similarity 0.90, same scaffold" in browser.evaluate("document.querySelector('#c3 .near div').textContent")

@@ -209,7 +209,15 @@
       if (!near.open) return;
       nears.forEach((other) => (other.open = other === near));
       const box = near.querySelector("div"), picture = drawing(near.dataset.like);
-      if (picture && !box.querySelector("svg")) box.append(picture.cloneNode(true));
+      if (!picture || box.querySelector("svg")) return;
+      const copy = box.appendChild(picture.cloneNode(true));
+      // What both have in common is marked behind the formula.
+      for (const place of (near.dataset.core || "").split(" ").filter(Boolean)) {
+        const mark = document.createElementNS("http://www.w3.org/2000/svg", "circle");
+        const [x, y] = place.split(",");
+        for (const [name, value] of Object.entries({ class: "core", cx: x, cy: y, r: 10 })) mark.setAttribute(name, value);
+        copy.prepend(mark);
+      }
     }),
   );
   document.addEventListener("keydown", (event) => {

@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from data.chemistry.depiction import _drawing, depict
+from data.chemistry.cores import LARGEST, core_places
+from data.chemistry.depiction import _drawing, atom_places, depict
 
 MOLECULES = [
     "C",
@@ -83,3 +84,16 @@ def test_bonds_have_one_length_in_small_and_larger_molecules() -> None:
 def test_a_text_that_is_no_molecule_is_refused() -> None:
     with pytest.raises(ValueError, match="no valid SMILES"):
         depict("C1CC")
+
+
+def test_atoms_are_where_the_picture_has_them() -> None:
+    ends = absolute(ElementTree.fromstring(depict("CC"))[0].attrib["d"])
+    assert set(atom_places("CC")) <= set(ends)
+
+
+def test_the_common_core_is_marked_in_the_other_molecule_with_whole_rings_only() -> None:
+    places = atom_places("Cc1ccccc1")
+    assert sorted(core_places("Clc1ccccc1", "Cc1ccccc1")) == sorted(places[1:])
+    assert core_places("C1CCCCC1", "Cc1ccccc1") == ()
+    assert core_places("C" * (LARGEST + 1), "CCCC") == ()
+    assert core_places("no molecule", "CCCC") == ()
