@@ -50,11 +50,11 @@ def round_figures(
         folder: takes the PNG files.
         points: what the page tells of candidates where they are drawn, by id.
     """
-    found = []
+    found: list[Plot] = []
     for stem, drawing in round_drawings(context, rows, round).items():
         figure = drawing.draw()
         (folder / f"{stem}.png").write_bytes(plots.png(figure))
-        found.append(Plot(drawing.caption, inline_svg(figure, stem, points), drawing.question))
+        found.append(Plot(drawing.caption, inline_svg(figure, f"f{len(found)}", points), drawing.question))
     return found
 
 

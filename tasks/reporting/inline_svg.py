@@ -88,6 +88,7 @@ class _Writer:
         referred = set(_REFERENCE.findall(text)) | {link[1:] for _, link in _links(root)}
         drawn = [element.get("id") for element in root.iter() if element.get("id") in referred]
         self._ids = {str(given): f"{self._name}-{number}" for number, given in enumerate(dict.fromkeys(drawn))}
+        _hoist(root)
         self._parts = [f'<svg class="plot" viewBox="{escape(root.get("viewBox", ""))}">']
         for child in root:
             self._write(child)
@@ -97,14 +98,18 @@ class _Writer:
         kind = str(element.tag).removeprefix(_SPACE)
         if kind == "a":
             self._point(element)
-        elif kind in _DRAWN and not (kind == "g" and not len(element)):
-            self._open(kind, self._attributes(kind, element))
+        elif kind == "g" and not element.attrib:
             self._inside(element)
-            self._parts.append(f"</{kind}>")
+        elif kind in _DRAWN and not (kind == "g" and not len(element)):
+            empty = not len(element) and not (element.text or "").strip()
+            self._open(kind, self._attributes(kind, element), "/>" if empty else ">")
+            if not empty:
+                self._inside(element)
+                self._parts.append(f"</{kind}>")
 
-    def _open(self, kind: str, attributes: Mapping[str, str]) -> None:
+    def _open(self, kind: str, attributes: Mapping[str, str], end: str = ">") -> None:
         told = "".join(f' {key}="{escape(value)}"' for key, value in attributes.items())
-        self._parts.append(f"<{kind}{told}>")
+        self._parts.append(f"<{kind}{told}{end}")
 
     def _inside(self, element: ElementTree.Element) -> None:
         self._parts.append(escape((element.text or "").strip()))
@@ -117,8 +122,7 @@ class _Writer:
             self._inside(element)
             return
         kind = "a" if point.place else "g"
-        # The row says all that a point does, so the keyboard goes to rows only.
-        self._open(kind, {"href": f"#{point.place}", "tabindex": "-1"} if point.place else {})
+        self._open(kind, {"href": f"#{point.place}"} if point.place else {})
         self._parts.append(f"<title>{escape(point.told)}</title>")
         self._inside(element)
         self._parts.append(f"</{kind}>")
@@ -134,12 +138,33 @@ class _Writer:
             found["href"] = "".join(link.split())
         for key in ("d", "x", "y", "transform"):
             if key in found:
-                found[key] = " ".join(_LENGTHY.sub(lambda number: f"{float(number[0]):.2f}", found[key]).split())
+                found[key] = " ".join(_LENGTHY.sub(_tenths if kind == "use" else _hundredths, found[key]).split())
         if "clip-path" in found:
             found["clip-path"] = _REFERENCE.sub(lambda at: f"url(#{self._ids.get(at[1], '')})", found["clip-path"])
         if "style" in found:
             found["style"] = _style(found["style"])
         return {key: value for key, value in found.items() if value}
+
+
+def _tenths(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.1f}"
+
+
+def _hundredths(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.2f}"
+
+
+def _hoist(root: ElementTree.Element) -> None:
+    """Let a group say what all of its many marks say, and points of a cloud stand without a frame each."""
+    for group in root.iter(f"{_SPACE}g"):
+        styles = {child.get("style") for child in group}
+        if len(group) > 2 and len(styles) == 1 and {child.tag for child in group} == {f"{_SPACE}use"}:
+            group.set("style", f"{group.get('style', '')};{styles.pop()}".strip(";"))
+            for child in group:
+                child.attrib.pop("style")
+    for link in root.iter(f"{_SPACE}a"):
+        for framed in link.findall(f"{_SPACE}g"):
+            framed.attrib.pop("clip-path", None)
 
 
 def _links(root: ElementTree.Element) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -319,8 +320,15 @@ def _row(
 
 
 def _drawn(obj: str, space: BaseSpace[Any]) -> Markup:
-    """Return the drawing of an object as a page takes it, which knows what an `<svg>` is; empty where there is none."""
-    return Markup((space.draw(obj) or "").replace(' xmlns="http://www.w3.org/2000/svg"', "", 1))
+    """Return the drawing of an object without what the page or its style sheet says; empty where there is none."""
+    drawn = space.draw(obj) or ""
+    for said in (' xmlns="http://www.w3.org/2000/svg"', ' stroke-width="1.5" stroke-linecap="round"'):
+        drawn = drawn.replace(said, "", 1)
+    return Markup(_COLOUR.sub(r"\1", drawn))
+
+
+_COLOUR = re.compile(r'(<path class="mol-\w+") (?:stroke|fill)="#[0-9A-F]{6}"')
+"""Colour of a line or a letter whose class says it."""
 
 
 def _on_front(told: str) -> Cell:

@@ -325,6 +325,7 @@ def test_a_point_tells_its_candidate_and_leads_to_its_row(tmp_path: Path) -> Non
                 "Array.from(document.querySelectorAll('.plot a title'), title => title.textContent)"
             )
             assert titles == [f"#{k} {HOSTILE}" for k in (1, 2, 3)]
+            assert browser.evaluate("Array.from(document.querySelectorAll('.plot a'), a => a.tabIndex)") == [-1] * 3
             letters, ground = browser.evaluate(
                 "[getComputedStyle(document.querySelector('.plot text')).fill,"
                 " getComputedStyle(document.querySelector('.plot path')).fill]"

@@ -264,6 +264,8 @@
     all("tr.pointed").forEach((row) => row.classList.remove("pointed"));
     if (place.tagName === "TR") place.classList.add("pointed");
   });
+  // A row says all that a point does, so the keyboard goes to rows only.
+  all(".plot a").forEach((link) => link.setAttribute("tabindex", "-1"));
   all(".enlarge").forEach((button) =>
     button.addEventListener("click", () => {
       const wide = button.closest("figure").classList.toggle("wide");
