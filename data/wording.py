@@ -44,6 +44,27 @@ def spread(mean: float | None, std: float | None) -> str:
     return figure(mean) if std is None else f"{figure(mean)} ± {figure(std, 2)}"
 
 
+def interval(mean: float, half: float | None) -> str:
+    """Return a mean and the ends of its interval, all as exact as two digits of the half-width: `1.23 (0.43 to 2.03)`.
+
+    Args:
+        mean: the middle.
+        half: half of the interval; None or 0: there is none, and the mean is shown alone.
+    """
+    if not half or not math.isfinite(half) or not math.isfinite(mean):
+        return figure(mean)
+    last = math.floor(math.log10(abs(half))) - 1
+    low, middle, high = (_up_to(value, last) for value in (mean - abs(half), mean, mean + abs(half)))
+    return f"{middle} ({low} to {high})"
+
+
+def _up_to(value: float, last: int) -> str:
+    """Return a number up to the digit of a power of ten, with seven significant digits at most."""
+    rounded = round(value, -last)
+    power = math.floor(math.log10(abs(rounded))) if rounded else 0
+    return figure(rounded, min(max(power - last + 1, 1), 7))
+
+
 def shown_unit(unit: str | None) -> str:
     """Return a unit as it is shown: that of a pure number, `1`, is not."""
     return "" if unit is None or unit.strip() == "1" else unit

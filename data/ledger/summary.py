@@ -106,7 +106,7 @@ class _Volume:
     """Of each call of the acquisition and of the control arm what was measured; None: it failed or broke a limit."""
 
     def after(self, rows: Sequence[CandidateRow]) -> _Volume:
-        """Return the same after more rows, of a round; in whatever order they are given, the order of purchase counts."""
+        """Return the same after a round's rows; whatever their order, the order of purchase counts."""
         rows = sorted(rows, key=lambda row: row.position)
         reference = self.reference or self.goals.reference(rows)
         front = self._joined(self.front, rows)

@@ -40,9 +40,23 @@ def original_text(value: str) -> str:
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
     """Write a frame whose texts no spreadsheet runs and every reader finds whole; numbers stay numbers, to the bit."""
+    safe, quoting = _safe(frame)
+    safe.to_csv(path, index=False, quoting=quoting)
+
+
+def csv_lines(frame: pd.DataFrame) -> tuple[str, list[str]]:
+    """Return what `write_csv` writes: the line of headings and the text of each row, line breaks at their ends."""
+    safe, quoting = _safe(frame)
+    end = "\x1e\n"  # a mark between rows that is in no cell, where line breaks may be
+    while any(end in cell for name in safe.columns for cell in safe[name] if isinstance(cell, str)):
+        end = "\x1e" + end
+    head, *rows, _ = safe.to_csv(index=False, quoting=quoting, lineterminator=end).split(end)
+    return f"{head}\n", [f"{row}\n" for row in rows]
+
+
+def _safe(frame: pd.DataFrame) -> tuple[pd.DataFrame, Literal[0, 2]]:
     texts = [name for name in frame.columns if frame[name].dtype.kind not in "biufcmM"]
     safe = frame.assign(**{str(name): frame[name].map(safe_text, na_action="ignore") for name in texts})
     # Quoted by itself is only what ends lines here, and readers end a line at a lone carriage return as well.
     broken = any("\r" in cell for name in texts for cell in safe[name] if isinstance(cell, str))
-    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if broken else csv.QUOTE_MINIMAL
-    safe.to_csv(path, index=False, quoting=quoting)
+    return safe, csv.QUOTE_NONNUMERIC if broken else csv.QUOTE_MINIMAL

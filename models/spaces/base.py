@@ -94,6 +94,8 @@ class BaseSpace(Component[OptionsT]):
     """What a `family` is called, for people."""
     map_name: ClassVar[str] = "Map of the space"
     """Caption of the plot in which like objects lie near each other."""
+    map_method: ClassVar[str] = "kernel PCA of similarities, like objects near each other"
+    """How that plot is made, for its caption."""
     likeness: ClassVar[str] = "similarity"
     """What nearness is called, for people."""
     unfit_kind: ClassVar[str] = "unfit"
@@ -104,6 +106,10 @@ class BaseSpace(Component[OptionsT]):
     """Format -> what reads library files in it, beside tables."""
     facts: ClassVar[Mapping[str, Fact]] = {}
     """Key -> what `facts_of` tells under it, in the order of columns."""
+    motifs: ClassVar[tuple[str, ...]] = ()
+    """Names of what objects may have in them that people look for, in the order of `motifs_in`."""
+    motifs_told: ClassVar[str] = ""
+    """What motifs are and how they are found, a sentence for people."""
     construction: ClassVar[Mapping[str, Any] | None] = None
     """`{kind, option...}` of how a GFlowNet builds the objects where it is not told another; None: it is not known."""
     rules: ClassVar[int] = 1
@@ -243,6 +249,10 @@ class BaseSpace(Component[OptionsT]):
         """Return one of the numbers about an object, None where it cannot be told."""
         return self.facts_of(obj).get(key)
 
+    def motifs_in(self, obj: str) -> Sequence[str]:
+        """Return the names of the motifs that an object has in it, of `motifs` and in their order."""
+        return ()
+
     def draws(self) -> bool:
         """Return whether objects of the space can be drawn at all."""
         return type(self).draw is not BaseSpace.draw
@@ -250,6 +260,10 @@ class BaseSpace(Component[OptionsT]):
     def draw(self, obj: str) -> str | None:
         """Return an inline SVG of an object; None: its text says all."""
         return None
+
+    def core_places(self, obj: str, other: str) -> Sequence[tuple[float, float]]:
+        """Return where, in the drawing of another object, what both have in common is: x and y; empty: not known."""
+        return ()
 
     def versions(self) -> dict[str, str]:
         """Return the libraries whose versions decide the standard form, with their versions."""

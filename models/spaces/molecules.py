@@ -14,9 +14,11 @@ from rdkit import Chem
 from data.chemistry.accessibility import synthetic_accessibility
 from data.chemistry.bounds import outside, strained
 from data.chemistry.compounds import inchikey, letters
+from data.chemistry.cores import core_places
 from data.chemistry.depiction import depict
 from data.chemistry.elements import SYMBOLS
 from data.chemistry.files.readers import FORMATS
+from data.chemistry.groups import GROUPS, groups_in
 from data.chemistry.molecules import identity, scaffold, shared
 from data.chemistry.standardise import heavy_atoms_in_text, net_charge_in_text, standard_form
 from data.config import nearest_spelling
@@ -71,8 +73,14 @@ class Molecules(BaseSpace["Molecules.Options"]):
     exports = {"sdf": as_sdf, "smi": as_smi}
     family_name = "scaffold"
     map_name = "Chemical space"
+    map_method = "kernel PCA of Tanimoto similarities of Morgan counts (radius 2)"
     unfit_kind = "strained_rings"
     likeness = "Tanimoto similarity (Morgan counts, radius 2)"
+    motifs = tuple(GROUPS)
+    motifs_told = (
+        f"Each molecule was searched for {len(GROUPS)} SMARTS patterns of common groups and rings when the page was "
+        "made; other substructures cannot be searched for here."
+    )
     facts = {
         "sa_score": Fact("SA score", note="SA score: synthetic accessibility, 1 (easy) to 10 (hard)."),
         "heavy_atoms": Fact("Heavy atoms", digits=0),
@@ -247,9 +255,17 @@ class Molecules(BaseSpace["Molecules.Options"]):
         mol = shared(obj)
         return float(mol.GetNumHeavyAtoms()) if key == "heavy_atoms" and mol is not None else super().fact(obj, key)
 
+    def motifs_in(self, obj: str) -> tuple[str, ...]:
+        """Return the names of the common groups and rings that a molecule has."""
+        return groups_in(obj)
+
     def draw(self, obj: str) -> str | None:
         """Return the structural formula as an inline SVG."""
         return None if shared(obj) is None else depict(obj)
+
+    def core_places(self, obj: str, other: str) -> tuple[tuple[float, float], ...]:
+        """Return where the atoms of the largest common part are in the structural formula of another molecule."""
+        return core_places(obj, other)
 
     def versions(self) -> dict[str, str]:
         """Return RDKit's version."""

@@ -101,6 +101,15 @@ def open_calls(context: CampaignContext) -> list[JsonDict]:
     ]
 
 
+def waiting_since(context: CampaignContext) -> dict[str, datetime]:
+    """Return when each candidate that is asked and not answered was asked first, by its id; in UTC."""
+    found: dict[str, datetime] = {}
+    for call in open_calls(context):
+        asked = datetime.fromisoformat(call["reserved_at"]).astimezone(UTC)
+        found[call["object_id"]] = min(asked, found.get(call["object_id"], asked))
+    return found
+
+
 def sheet(context: CampaignContext, calls: list[JsonDict]) -> pd.DataFrame:
     """Return a table to be filled in: a row per object and replicate, an empty column per value.
 

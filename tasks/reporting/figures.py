@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,9 @@ from data.records import CandidateRow, JsonDict
 from models.parts import space_of
 from models.spaces.base import BaseSpace
 from tasks.reporting import plots
+from tasks.reporting.inline_svg import Point, inline_svg
 from tasks.reporting.objectives import goals_with_units
+from tasks.reporting.page import Plot
 from tasks.stages import CampaignContext
 from tasks.storage import read_json, read_table
 
@@ -32,22 +34,28 @@ class Drawing:
 
     caption: str
     draw: Callable[[], Figure]
+    question: str = "control"
+    """Which one of the page it helps to answer."""
 
 
-def round_figures(context: CampaignContext, rows: Sequence[CandidateRow], round: int, folder: Path) -> dict[str, Path]:
-    """Draw a campaign after a round; returns caption -> file.
+def round_figures(
+    context: CampaignContext, rows: Sequence[CandidateRow], round: int, folder: Path, points: Mapping[str, Point]
+) -> list[Plot]:
+    """Draw a campaign after a round; returns the pictures for the page.
 
     Args:
         context: the campaign.
         rows: its candidates of the rounds so far.
         round: the last of them.
         folder: takes the PNG files.
+        points: what the page tells of candidates where they are drawn, by id.
     """
-    files = {}
+    found: list[Plot] = []
     for stem, drawing in round_drawings(context, rows, round).items():
-        files[drawing.caption] = folder / f"{stem}.png"
-        files[drawing.caption].write_bytes(plots.png(drawing.draw()))
-    return files
+        figure = drawing.draw()
+        (folder / f"{stem}.png").write_bytes(plots.png(figure))
+        found.append(Plot(drawing.caption, inline_svg(figure, f"f{len(found)}", points), drawing.question))
+    return found
 
 
 def round_drawings(context: CampaignContext, rows: Sequence[CandidateRow], round: int) -> dict[str, Drawing]:
@@ -68,17 +76,20 @@ def round_drawings(context: CampaignContext, rows: Sequence[CandidateRow], round
     found: dict[str, Drawing] = {
         **_best_so_far(bought, goals),
         **_front(bought, goals),
-        "space_map": Drawing(space.map_name, space_map),
+        "space_map": Drawing(f"{space.map_name}: {space.map_method}", space_map, "origin"),
         **_predicted(bought, goals),
     }
     for goal, splits in _held_out(context, round, space).items():
         found[_stem("reliability", goal, goals)] = Drawing(
             f"Calibration of the proxy on held-out {space.nouns[1]}{_of(goal, goals)}, round {round}",
             partial(plots.reliability_diagram, splits, unit=goal.unit),
+            "trust",
         )
     history = _history(context, round)
     if history:
-        found["training"] = Drawing(f"Training of the generator, round {round}", partial(plots.training, history))
+        found["training"] = Drawing(
+            f"Training of the generator, round {round}", partial(plots.training, history), "origin"
+        )
     return found
 
 
@@ -112,6 +123,7 @@ def _predicted(bought: Sequence[CandidateRow], goals: Goals) -> dict[str, Drawin
             found[_stem("predicted_against_measured", goal, goals)] = Drawing(
                 f"Predicted against measured{_of(goal, goals)}",
                 partial(plots.predicted_against_measured, rows, objective=goal.name, unit=goal.unit),
+                "trust",
             )
     return found
 

@@ -3,7 +3,8 @@
 Of one objective without limits there is nothing besides. Of several there are, behind the columns of the main one, the
 same four of each: `NAME.value`, `NAME.unit`, `NAME.predicted_mean`, `NAME.predicted_std`. `feasible` says whether what
 was measured keeps to all limits, `front` whether no other candidate dominates it.
-Of an objective with levels from cheap to true `NAME.level_0`, `NAME.level_1` and so on are the cheaper values.
+Of an objective with levels from cheap to true `NAME.level_0`, `NAME.level_1` and so on are the cheaper values; what
+ends in `.calls` is how many calls each took, and is shown by the page only.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def cells_of(row: CandidateRow, goals: Goals, front: Collection[str]) -> JsonDic
         cells |= {column_of(goal, name): cell for name, cell in zip(_OF_EACH, told, strict=True)}
     for objective, known in (row.levels or {}).items():
         cells |= {level_column(objective, level): one.value for level, one in enumerate(known[:-1])}
+        cells |= {f"{level_column(objective, level)}.calls": one.calls for level, one in enumerate(known[:-1])}
     measured = goals.measured(row)
     cells |= {"feasible": goals.eligible(row) if measured else None} if goals.limited else {}
     cells |= {"front": row.id in front if measured else None} if goals.several else {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -33,7 +33,7 @@ STYLE: Mapping[str, Any] = {
     "ink": "#1b1f24",
     "soft": "#59636e",
     "grid": "#e3e7eb",
-    "font": 9.5,
+    "font": 10.5,
     "line": 1.8,
     "size": (4.8, 3.5),
     "dpi": 150,
@@ -43,6 +43,8 @@ STYLE: Mapping[str, Any] = {
     "rounds": ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000"),
     "values": "cividis",
     "outside": "#a9b1b9",
+    "library": "#c3cad1",
+    "edge": "#fffffe",  # white, and known from the ground of the figure
 }
 """The house style of every plot."""
 
@@ -89,13 +91,15 @@ def best_so_far(rows: Sequence[CandidateRow], goal: Goal = VALUE, *, outside: Co
     ]
     broken = np.array([row.id in outside for row in shown], dtype=bool) & np.isfinite(values)
     if broken.any():
-        axes.scatter(calls[broken], values[broken], s=14, marker="x", color=STYLE["outside"], linewidths=0.9,
-                     label=f"outside the limits ({int(broken.sum())})")  # fmt: skip
+        points = axes.scatter(calls[broken], values[broken], s=14, marker="x", color=STYLE["outside"], linewidths=0.9,
+                              label=f"outside the limits ({int(broken.sum())})")  # fmt: skip
+        points.set_urls(_urls(shown[i] for i in np.flatnonzero(broken)))
         values[broken] = np.nan
     for name, members, colour, marker in groups:
         here = members & np.isfinite(values)
-        axes.scatter(calls[here], values[here], s=14, marker=marker, color=colour, alpha=0.5, linewidths=0,
-                     label=f"{name} ({int(members.sum())})" if here.any() else None)  # fmt: skip
+        points = axes.scatter(calls[here], values[here], s=14, marker=marker, color=colour, alpha=0.5, linewidths=0,
+                              label=f"{name} ({int(members.sum())})" if here.any() else None)  # fmt: skip
+        points.set_urls(_urls(shown[i] for i in np.flatnonzero(here)))
     if goal.target is not None:
         axes.axhline(goal.target, color=STYLE["ink"], linewidth=1.0, linestyle=":", label=f"target {goal.target:g}")
     start = " + ".join(["data"] * bool(supplied) + ["initial"] * bool(((calls > 0) & (arms == Arm.INITIAL)).any()))
@@ -148,12 +152,16 @@ def _plane(rows: Sequence[CandidateRow], best: Sequence[CandidateRow], wanted: S
     for name, members, colour, style in groups:
         if members:
             x, y = np.array([points[row.id] for row in members]).T
-            axes.scatter(x, y, s=18, color=colour, alpha=0.6, zorder=3, label=f"{name} ({len(members)})", **style)
+            drawn = axes.scatter(
+                x, y, s=18, color=colour, alpha=0.6, zorder=3, label=f"{name} ({len(members)})", **style
+            )
+            drawn.set_urls(_urls(members))
     if best:
         x, y = np.array([points[row.id] for row in best]).T
         axes.plot(x, y, drawstyle="steps-pre", color=STYLE["ink"], linewidth=1.1, zorder=1)
-        axes.scatter(x, y, s=46, facecolors="none", edgecolors=STYLE["ink"], linewidths=1.0, zorder=4,
-                     label=f"front ({len(best)})")  # fmt: skip
+        rings = axes.scatter(x, y, s=46, facecolors="none", edgecolors=STYLE["ink"], linewidths=1.0, zorder=4,
+                             label=f"front ({len(best)})")  # fmt: skip
+        rings.set_urls(_urls(best))
     legend(axes, "best" if rows else "")
     return settled(figure)
 
@@ -182,7 +190,8 @@ def _parallel(
         members = [row for row in best if row.arm == arm]
         for position, row in enumerate(members):
             axes.plot(place[row.id], color=STYLE["arms"][arm], marker=STYLE["markers"][arm], markersize=4, alpha=0.8,
-                      linewidth=1.2, zorder=3, label=f"{arm} ({len(members)})" if not position else None)  # fmt: skip
+                      linewidth=1.2, zorder=3, label=f"{arm} ({len(members)})" if not position else None,
+                      url=f"#{row.id}")  # fmt: skip
     axes.set_xticks(range(len(wanted)), [_wanted_label(goal).replace(" / ", "\n/ ") for goal in wanted])
     axes.tick_params(axis="x", colors=STYLE["ink"])
     axes.set_yticks([])
@@ -249,8 +258,10 @@ def predicted_against_measured(rows: Sequence[CandidateRow], *, objective: str =
         )
         half = Z90 * np.array([row.predicted_std or 0.0 for row in here], dtype=float)
         colour = STYLE["rounds"][position % len(STYLE["rounds"])]
-        axes.errorbar(mean, value, xerr=half, fmt="o", markersize=4, color=colour, ecolor=colour, elinewidth=0.8,
-                      alpha=0.75, markeredgewidth=0, label=f"round {number} ({len(here)})")  # fmt: skip
+        axes.errorbar(mean, value, xerr=half, fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.75)
+        points = axes.scatter(mean, value, s=16, color=colour, alpha=0.75, linewidths=0, zorder=3,
+                              label=f"round {number} ({len(here)})")  # fmt: skip
+        points.set_urls(_urls(here))
     if used:
         both = [x for row in used for x in (row.value, row.predicted_mean) if x is not None]
         ends = [min(both), max(both)]
@@ -283,7 +294,8 @@ def space_map(
     """
     figure, axes = _figure("First coordinate", "Second coordinate")
     place = similarity_map([*library, *[row.object for row in rows]], nearness)
-    axes.scatter(place[: len(library), 0], place[: len(library), 1], s=7, color="#c3cad1", linewidths=0, zorder=1,
+    behind = place[: len(library)].T
+    axes.scatter(behind[0], behind[1], s=7, color=STYLE["library"], linewidths=0, zorder=1,
                  label=f"library ({len(library)})" if library else None)  # fmt: skip
     own = place[len(library) :]
     values = np.array([np.nan if row.value is None else row.value for row in rows], dtype=float)
@@ -298,14 +310,16 @@ def space_map(
             "marker": STYLE["markers"][arm],
             "s": 30,
             "linewidths": 0.5,
-            "edgecolors": "white",
+            "edgecolors": STYLE["edge"],
             "zorder": 3,
         }
         if order:
             shown = axes.scatter(own[order, 0], own[order, 1], c=values[order], cmap=STYLE["values"], vmin=limits[0],
                                  vmax=limits[1], label=f"{arm} ({len(order)})", **style)  # fmt: skip
+            shown.set_urls(_urls(rows[i] for i in order))
         hollow = style | {"edgecolors": STYLE["soft"]}
-        axes.scatter(own[here & ~known, 0], own[here & ~known, 1], facecolors="none", **hollow)
+        empty = axes.scatter(own[here & ~known, 0], own[here & ~known, 1], facecolors="none", **hollow)
+        empty.set_urls(_urls(rows[i] for i in np.flatnonzero(here & ~known).tolist()))
     axes.set_xticklabels([])
     axes.set_yticklabels([])
     if shown is not None:
@@ -421,11 +435,17 @@ def png(figure: Figure) -> bytes:
     return out.getvalue()
 
 
-def svg(figure: Figure) -> str:
-    """Return the figure as SVG; the same figure gives the same text."""
+def svg(figure: Figure, *, letters: bool = False) -> str:
+    """Return the figure as SVG; the same figure gives the same text.
+
+    Args:
+        figure: settled.
+        letters: whether texts stay texts, in the font of whoever shows them; else they are outlines.
+    """
     out = io.StringIO()
     # The salt of element ids is a global setting of matplotlib; without it ids are random.
-    with _svg_lock, matplotlib.rc_context({"svg.hashsalt": "discovery-flows"}):
+    settings = {"svg.hashsalt": "discovery-flows", "svg.fonttype": "none" if letters else "path"}
+    with _svg_lock, matplotlib.rc_context(settings):
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return out.getvalue()
 
@@ -435,6 +455,11 @@ def series(history: Sequence[Mapping[str, float]], key: str) -> tuple[FloatArray
     pairs = [(row["step"], row[key]) for row in history if key in row and np.isfinite(row[key])]
     table = np.array(pairs, dtype=np.float64).reshape(-1, 2)
     return table[:, 0], table[:, 1]
+
+
+def _urls(rows: Iterable[CandidateRow]) -> list[str]:
+    """Return addresses by which a page knows the candidates of a cloud of points."""
+    return [f"#{row.id}" for row in rows]
 
 
 def _label(objective: str, unit: str) -> str:

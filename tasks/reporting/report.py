@@ -6,7 +6,9 @@ without harm and is made up for the next time.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from data.goals import Goals
 from data.ledger.by_level import PURCHASES_SAID, LevelFigures, figures_by_level, purchases_told
-from data.ledger.campaigns import StageRow
+from data.ledger.campaigns import Campaign, StageRow
 from data.ledger.health import Finding
 from data.ledger.summary import (
     by_source,
@@ -29,12 +32,19 @@ from data.short_batches import short_told
 from data.stocks import stock_told
 from data.tables.remarks import REFUSED, reading_told, tables_told
 from data.tables.spreadsheets import safe_text, write_csv
-from data.wording import figure
+from data.wording import figure, shown_unit
 from models.parts import space_of
 from models.spaces.columns import COMPOUND, TEXT, columns_of, exported, with_compounds
+from tasks.oracles.asking import waiting_since
 from tasks.reporting.figures import round_figures
-from tasks.reporting.objectives import cells_of, columns_with, front_of, goals_with_units
+from tasks.reporting.inline_svg import Point
+from tasks.reporting.nearest import nearest_known
+from tasks.reporting.objectives import cells_of, columns_with, front_of, goals_with_units, level_column
 from tasks.reporting.page import candidates_page
+from tasks.reporting.page_cells import Column, first_click, heading
+from tasks.reporting.page_exports import file_parts
+from tasks.reporting.page_settings import made_by, settings_text
+from tasks.reporting.page_verdict import verdict_of
 from tasks.reporting.publishing import health_of, of_several, publish_campaign, publish_round, stages_until
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.storage import write_json
@@ -48,6 +58,7 @@ SHOWN, SHOWN_BETWEEN = 300, 50
 """Most candidates on a page, and on that of a round without figures: pages were most of what a campaign kept."""
 ALL_DRAWN, EACH_DRAWN = 5, 10
 """Rounds at first of which all have figures; afterwards each so-manieth, and the last."""
+HOUR = "%Y-%m-%d %H:%M UTC"
 NOT_DRAWN = f"Figures are drawn after rounds 0 to {ALL_DRAWN}, then each {EACH_DRAWN}th and the last."
 
 
@@ -96,7 +107,10 @@ def write_campaign(context: CampaignContext, folder: Path) -> list[CandidateRow]
     last = context.ledger.standing(context.campaign.id, context.goals).round
     rows = _rows(context, last)
     table = _table(context, rows)
-    _write(context, folder, last, rows, table)
+    campaign = context.ledger.campaign_by_id(context.campaign.id)
+    # The page goes from hand to hand: of files it tells the place in the campaign's folder.
+    campaign = replace(campaign, message=campaign.message.replace(f"{context.folder}/", ""))
+    _write(context, folder, last, rows, table, campaign=campaign)
     write_json(folder / "candidates.json", _exported(context, table, ranked=False))
     return rows
 
@@ -119,12 +133,14 @@ def _write(
     table: list[JsonDict],
     *,
     drawn: bool = True,
+    campaign: Campaign | None = None,
 ) -> dict[str, float]:
+    """Write the files of a report; `campaign` as it is now, where the page speaks of more than a round."""
     summary = summarise(rows, round, context.goals)
     plots = folder / "plots"
     plots.mkdir(exist_ok=True)
-    pictures = round_figures(context, rows, round, plots) if drawn else {}
-    goals = goals_with_units(context.config)
+    goals, shown = goals_with_units(context.config), SHOWN if drawn else SHOWN_BETWEEN
+    pictures = round_figures(context, rows, round, plots, _points(rows, goals, shown)) if drawn else []
     columns = columns_of(_table_columns(context), space_of(context.config))
     told = pd.DataFrame(_exported(context, table, ranked=True), columns=columns)
     write_csv(told.rename(columns=safe_text), folder / "candidates.csv")  # names of objectives are people's texts too
@@ -136,21 +152,41 @@ def _write(
     figures |= _by_level(context, round)
     figures |= {"health": [_finding_told(finding) for finding in health]}
     write_json(folder / "summary.json", figures | {"by_source": [asdict(one) for one in sources]})
-    shown = SHOWN if drawn else SHOWN_BETWEEN
+    space = space_of(context.config)
+    booked = [row for row in context.ledger.bought(context.campaign.id) if row["round"] <= round]
+    # A round's page is the same whenever it is made: only the campaign's own tells the hour, and only of what is open.
+    waiting = {} if campaign is None else waiting_since(context)
     page = candidates_page(
-        table[:shown],
-        space=space_of(context.config),
+        [row | ({"since": f"{waiting[row['id']]:{HOUR}}"} if row["id"] in waiting else {}) for row in table[:shown]],
+        space=space,
         title=context.campaign.slug,
         subtitle=_subtitle(context, len(rows), shown, round) + ("" if drawn else f" {NOT_DRAWN}"),
+        verdict=verdict_of(
+            rows,
+            goals,
+            cost=sum(float(row["cost"]) for row in booked),
+            calls=sum(int(row["calls"]) for row in booked),
+            health=health,
+            rounds=(round, context.config.rounds),
+            campaign=campaign,
+            waiting=_waiting_told(waiting),
+        ),
+        total=len(rows),
         summary={key: value for key, value in figures.items() if key not in ("health", "levels", "purchases")},
         goals=goals,
         plots=pictures,
         findings=[(str(f.level), f.message) for f in health],
         sources=[_source_texts(one) for one in sources],
         said=[
+            *_reading(context),
             *_purchases_said(figures),
             *(told for of in (_stock_told, short_told, screening_told) for told in of(stages)),
         ],
+        levels=_level_columns(context, goals, figures),
+        nearest=nearest_known(rows[:shown], rows, space),
+        parts=file_parts(_exported(context, table[:shown], ranked=True), space, columns=columns),
+        made_by=made_by(context),
+        settings=settings_text(context),
     )
     (folder / "candidates.html").write_text(page, encoding="utf-8")
     own = set(figures) - set(_heldout(context, round))  # those are metrics of the stage that trained the proxy
@@ -158,6 +194,39 @@ def _write(
     metrics |= {f"best/{name}": value for name, value in (summary.best_of or {}).items()}
     drift = [(f"{f.objective}/" if f.objective else "", f.figures) for f in health if f.kind == "calibration_drift"]
     return metrics | {f"{of}drift_{k}": v for of, found in drift for k, v in found.items()}
+
+
+def _waiting_told(waiting: Mapping[str, datetime]) -> str:
+    if not waiting:
+        return ""
+    first = f"{min(waiting.values()):{HOUR}}"
+    n = len(waiting)
+    return f"{n} candidate{' waits' if n == 1 else 's wait'} for an answer, the first since {first}."
+
+
+def _level_columns(context: CampaignContext, goals: Goals, figures: JsonDict) -> list[Column]:
+    """Return the page's columns of values at cheaper levels, each with the calls that were made there."""
+    counted = {one["level"]: one["calls"] for one in figures.get("levels", ())}
+    found = []
+    for one in context.config.readings:
+        goal = next(goal for goal in goals if goal.name == one.objective)
+        for level in range(len(one.below)):
+            calls = f"{counted[level]} call{'' if counted[level] == 1 else 's'}" if level in counted else ""
+            note = ", ".join(filter(None, (shown_unit(goal.unit), calls)))
+            label = f"{heading(goal)}, level {level}"
+            found.append(Column(level_column(one.objective, level), label, first_click(goal), note, "level"))
+    return found
+
+
+def _points(rows: Sequence[CandidateRow], goals: Goals, shown: int) -> dict[str, Point]:
+    """Return what is told of candidates where they are drawn; the first `shown` of them have a row in the page."""
+    found = {}
+    for rank, row in enumerate(rows, start=1):
+        values = goals.values(row)
+        told = ", ".join(f"{figure(values.get(goal.name))} {shown_unit(goal.unit)}".strip() for goal in goals)
+        text = f"#{rank} {row.object}: {told}, round {row.round}, {row.arm}"
+        found[row.id] = Point(text, f"c{rank}" if rank <= shown else "")
+    return found
 
 
 def _by_level(context: CampaignContext, round: int) -> dict[str, Any]:
@@ -266,14 +335,15 @@ def _subtitle(context: CampaignContext, count: int, most: int, round: int) -> st
     wanted = "; ".join(goal.told.replace("_", " ") for goal in goals_with_units(context.config))
     where = "the initial design" if round == 0 else f"{round} round{'s' if round > 1 else ''}"
     shown = f"the best {most} of {count}" if count > most else f"{count}"
-    sentences = [f"{wanted[:1].upper()}{wanted[1:]}: {shown} candidates after {where}."]
-    data = context.finished(0, "prepare_data")
-    sentences += [] if data is None else _reading(context, context.workspace.home / data.uri)
-    return " ".join(sentences)
+    return f"{wanted[:1].upper()}{wanted[1:]}: {shown} candidates after {where}."
 
 
-def _reading(context: CampaignContext, folder: Path) -> list[str]:
+def _reading(context: CampaignContext) -> list[str]:
     """Return what became of the rows, the same on every machine: the page goes from hand to hand."""
+    data = context.finished(0, "prepare_data")
+    if data is None:
+        return []
+    folder = context.workspace.home / data.uri
     told = reading_told(folder, f"{folder.relative_to(context.folder).as_posix()}/{REFUSED} in the campaign's folder")
     tables = context.finished(0, "read_tables")
     if tables is not None:

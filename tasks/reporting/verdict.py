@@ -41,7 +41,7 @@ def verdict(
     budget = campaign.config.budget.calls
     calls = f"{spent.calls} calls" + (f" of {budget}" if budget else "")
     cost = f", cost {figure(spent.cost)}" if spent.cost and spent.cost != spent.calls else ""
-    first = f"{_state(campaign, rows)} {best_text(best, goals) if best else nothing(rows, goals)}"
+    first = f"{state_text(campaign, rows)} {best_text(best, goals) if best else nothing(rows, goals)}"
     return first, f"{gain_text(rows, goals)} {calls}{cost}; health: {_health_word(health)}."
 
 
@@ -149,7 +149,8 @@ def version_note(training: Mapping[str, Mapping[str, float]], n: int, why: str, 
     )
 
 
-def _state(campaign: Campaign, rows: Sequence[CandidateRow]) -> str:
+def state_text(campaign: Campaign, rows: Sequence[CandidateRow]) -> str:
+    """Return where a campaign stands, a sentence."""
     last = max((row.round for row in rows), default=0)
     rounds = f"round {last} of {campaign.config.rounds}"
     if campaign.state is CampaignState.DONE:

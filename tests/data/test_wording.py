@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.wording import figure, harmless, shown_unit
+from data.wording import figure, harmless, interval, shown_unit
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,18 @@ from data.wording import figure, harmless, shown_unit
 )  # fmt: skip
 def test_a_number_of_any_size_has_four_digits(value, shown):
     assert figure(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "shown"),
+    [
+        (1.25, 0.82, "1.25 (0.43 to 2.07)"), (65.2, 13.4, "65 (52 to 79)"), (-0.4, 0.1645, "-0.40 (-0.56 to -0.24)"),
+        (0.001, 0.82, "0 (-0.82 to 0.82)"), (-7.1e-13, 2.8e-12, "-7e-13 (-3.5e-12 to 2.1e-12)"), (5.0, None, "5.000"),
+        (1234.5, 820, "1230 (410 to 2050)"), (5.0, 0.0, "5.000"), (float("nan"), 1.0, "nan"),
+    ],
+)  # fmt: skip
+def test_an_interval_is_as_exact_as_two_digits_of_its_half(mean, half, shown):
+    assert interval(mean, half) == shown
 
 
 def test_what_steers_a_terminal_is_written_as_its_escape_and_letters_stay():

@@ -174,6 +174,23 @@ class Browser:
         self.evaluate("document.activeElement.select()")
         self._call("Input.insertText", text=text)
 
+    def press(self, key: str) -> None:
+        """Press a key: `Tab`, `Space`, `Enter` or `Escape`."""
+        code, text = {"Tab": (9, ""), "Space": (32, " "), "Enter": (13, "\r"), "Escape": (27, "")}[key]
+        name = " " if key == "Space" else key
+        told = {"key": name, "code": key, "windowsVirtualKeyCode": code}
+        self._call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **told)
+        self._call("Input.dispatchKeyEvent", type="keyUp", **told)
+
+    def downloads_to(self, folder: Path) -> None:
+        """Let what the page offers for download be written to a folder."""
+        self._call("Browser.setDownloadBehavior", "", behavior="allow", downloadPath=str(folder))
+
+    def downloaded(self, path: Path, timeout: float = 20.0) -> bytes:
+        """Return what was downloaded, as soon as it is there."""
+        self._wait(path.is_file, str(path), timeout)
+        return path.read_bytes()
+
     def choose(self, css: str, value: str) -> None:
         """Choose the option of a select element by its value."""
         self.evaluate(

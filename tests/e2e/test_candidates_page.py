@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
+from rdkit import Chem
 
 from data.goals import Goal, Goals
+from data.records import CandidateRow
+from data.tables.spreadsheets import original_text
 from models.spaces.molecules import Molecules
-from tasks.reporting.page import candidates_page
-from tasks.reporting.plots import svg
+from tasks.reporting.inline_svg import Point, inline_svg
+from tasks.reporting.nearest import Nearest
+from tasks.reporting.page import Plot, candidates_page
+from tasks.reporting.page_exports import file_parts
+from tasks.reporting.plots import best_so_far, svg
 from tests.e2e.browser import Browser
 
 pytestmark = pytest.mark.browser
@@ -37,6 +45,21 @@ ROWS = [
 ]
 
 
+COLUMNS = ("id", "smiles", "value", "arm", "source", "state", "message")
+
+
+def exported(one: dict[str, Any]) -> dict[str, Any]:
+    return {name: one["object"] if name == "smiles" else one.get(name) for name in COLUMNS}
+
+
+NEAREST = {
+    ROWS[0]["id"]: Nearest(
+        CandidateRow("benzene", "c1ccccc1", 1.5, 0, source="library"), 0.1, False, ((90.0, 65.0), (60.2, 40.9))
+    ),
+    ROWS[2]["id"]: Nearest(CandidateRow(ROWS[1]["id"], ROWS[1]["object"], 2.25, 0), 0.9, True),
+}
+
+
 @pytest.fixture
 def page(tmp_path: Path) -> Path:
     figure = Figure(figsize=(2, 2))
@@ -49,7 +72,10 @@ def page(tmp_path: Path) -> Path:
             title=f"acceptors {HOSTILE}",
             summary={"best": 3.2, "calls": 5, "budget": 10},
             goals=Goals([Goal("electron_affinity", unit="eV")]),
-            plots={"A line": svg(figure)},
+            plots=[Plot("A line", svg(figure))],
+            nearest=NEAREST,
+            parts=file_parts([exported(one) for one in ROWS], Molecules(), columns=COLUMNS),
+            settings=HOSTILE,
         ),
         encoding="utf-8",
     )
@@ -114,7 +140,7 @@ def test_filters_and_search_narrow_what_is_shown(browser: Browser, page: Path) -
     assert shown(browser) == smiles(1, 2)
     browser.choose("select[data-filter=arm]", "control")
     assert shown(browser) == smiles(1)
-    assert browser.evaluate("document.querySelector('#count').textContent") == "1 of 6"
+    assert browser.evaluate("document.querySelector('#count').textContent") == "1 of 6 shown"
     browser.choose("select[data-filter=round]", "")
     browser.choose("select[data-filter=arm]", "")
     browser.type("#query", "EMBEDDING")
@@ -122,6 +148,195 @@ def test_filters_and_search_narrow_what_is_shown(browser: Browser, page: Path) -
     browser.type("#query", "nowhere to be found")
     assert shown(browser) == []
     assert browser.evaluate("document.querySelector('#empty').offsetParent !== null")
+
+
+def test_numbers_are_filtered_between_ends_together_with_everything_else(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    assert browser.evaluate("document.querySelector('#filters').offsetParent === null")
+    browser.click("#more")
+    browser.type("input[aria-label='Electron affinity / eV, least']", "1.4")
+    assert shown(browser) == smiles(0, 1, 2)
+    browser.type("input[aria-label='Novelty, most']", "0,5")
+    assert shown(browser) == smiles(1, 2)
+    browser.type("#query", "random")
+    assert shown(browser) == smiles(1)
+    assert browser.evaluate("document.querySelector('#count').textContent") == "1 of 6 shown"
+    assert browser.evaluate("document.querySelector('#more').textContent") == "More filters (2)"
+    browser.type("input[aria-label='Novelty, most']", "much")
+    assert browser.evaluate("document.activeElement.ariaInvalid") == "true"
+    browser.click("#clear")
+    assert shown(browser) == smiles(0, 1, 2, 3, 4, 5)
+    assert browser.evaluate("Array.from(document.querySelectorAll('#filters input')).every(input => !input.value ||"
+                            " input.type === 'checkbox' && !input.checked)")  # fmt: skip
+    # The predicted mean may be typed with the minus of print, as it is read.
+    browser.type("input[aria-label='Electron affinity, predicted / eV, most']", "−2.5")
+    assert shown(browser) == smiles(4)
+
+
+def test_groups_and_scaffolds_narrow_what_is_shown(browser: Browser, page: Path) -> None:
+    def tick(name: str) -> None:
+        browser.evaluate(
+            "Array.from(document.querySelectorAll('.motifs label')).find(label =>"
+            f" label.firstChild.nextSibling.textContent.trim() === {name!r}).querySelector('input').click()"
+        )
+
+    browser.open(page)
+    browser.click("#more")
+    tick("alkene")
+    assert shown(browser) == smiles(0, 1)
+    tick("nitrile")
+    assert shown(browser) == smiles(0)
+    browser.choose("#mode", "some")
+    assert shown(browser) == smiles(0, 1)
+    browser.choose("#mode", "none")
+    assert shown(browser) == smiles(2, 3, 4, 5)
+    browser.click("#clear")
+    options = browser.evaluate("Array.from(document.querySelector('select[data-filter=family]').options, o => o.text)")
+    assert options == ["all", "O=C1C=CC(=O)C=C1 (1)", "c1ccc2nsnc2c1 (1)", "c1ccccc1 (1)", "none (3)"]
+    browser.choose("select[data-filter=family]", "none")
+    assert shown(browser) == smiles(0, 4, 5)
+
+
+def test_chosen_rows_are_downloaded_as_files_that_read_back(browser: Browser, page: Path, tmp_path: Path) -> None:
+    browser.open(page)
+    browser.downloads_to(tmp_path)
+    browser.evaluate("document.title = 'acceptors'")
+    for place in (6, 2):
+        browser.click(f"#c{place} td.pick input")
+    assert browser.evaluate("document.querySelector('#chosen').textContent") == "Export 2 chosen"
+    browser.choose("select[data-filter=round]", "2")
+    assert browser.evaluate("document.querySelector('#chosen').textContent") == "Export 2 chosen (1 hidden)"
+    browser.click("button[data-file=csv]")
+    read = list(csv.DictReader(io.StringIO(browser.downloaded(tmp_path / "acceptors.csv").decode())))
+    assert [row["smiles"] for row in read] == smiles(1, 5)
+    assert original_text(read[1]["message"]) == HOSTILE
+    browser.click("button[data-file=sdf]")
+    supplier = Chem.ForwardSDMolSupplier(io.BytesIO(browser.downloaded(tmp_path / "acceptors.sdf")))
+    assert [(Chem.MolToSmiles(mol), mol.GetProp("id")) for mol in supplier] == [
+        (ROWS[k]["object"], ROWS[k]["id"]) for k in (1, 5)
+    ]
+    browser.click("button[data-file=smi]")
+    text = browser.downloaded(tmp_path / "acceptors.smi").decode()
+    assert text == "".join(f"{ROWS[k]['object']}\t{ROWS[k]['id']}\n" for k in (1, 5))
+    assert browser.evaluate("document.querySelector('#text').value") == text
+    assert browser.errors == []
+    assert [r.url for r in browser.requests if not r.url.startswith(("data:", "blob:"))] == [page.resolve().as_uri()]
+
+
+def test_without_a_choice_what_is_shown_is_exported_in_its_order(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.choose("select[data-filter=round]", "2")
+    browser.click("th.value button")
+    browser.click("th.value button")
+    browser.click("button[data-file=smi]")
+    text = browser.wait_for("document.querySelector('#text').value")
+    assert [line.split("\t")[0] for line in text.splitlines()] == smiles(2, 1)
+    browser.click("#all")
+    assert browser.evaluate("document.querySelector('#chosen').textContent") == "Export 2 chosen"
+    browser.choose("select[data-filter=round]", "")
+    assert browser.evaluate("[document.querySelector('#all').checked, document.querySelector('#all').indeterminate]") == [
+        False, True,
+    ]  # fmt: skip
+
+
+def test_rows_are_chosen_and_exported_by_the_keyboard(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.evaluate("document.querySelector('#all').focus()")
+    browser.press("Space")
+    assert browser.evaluate("document.querySelector('#chosen').textContent") == "Export 6 chosen"
+    browser.press("Space")
+    browser.evaluate("document.querySelector('#c3 td.pick input').focus()")
+    browser.press("Space")
+    assert browser.evaluate("document.activeElement.ariaLabel") == "Choose candidate 3"
+    browser.press("Tab")
+    assert browser.evaluate("document.activeElement.closest('details').className") == "near"
+    browser.press("Enter")
+    assert browser.wait_for("document.querySelector('#c3 .near div svg') !== null")
+    browser.press("Escape")
+    assert not browser.evaluate("document.querySelector('#c3 .near').open")
+    browser.evaluate("document.querySelector('button[data-file=smi]').focus()")
+    browser.press("Enter")
+    assert browser.wait_for("document.querySelector('#text').value").split("\t")[0] == ROWS[2]["object"]
+
+
+def test_of_many_candidates_the_first_are_drawn_and_all_are_counted_and_exported(tmp_path: Path) -> None:
+    rows = [row(f"{'C' * (k % 30 + 1)}{'O' * (k // 30)}", float(-k)) for k in range(450)]
+    path = tmp_path / "many.html"
+    parts = file_parts([exported(one) for one in rows], Molecules(), columns=COLUMNS)
+    page = candidates_page(rows, space=Molecules(), title="many", parts=parts, total=1240)
+    path.write_text(page, encoding="utf-8")
+    with Browser() as browser:
+        browser.open(path)
+        assert "450 of 1,240 candidates are on this page" in browser.evaluate("document.body.textContent")
+        assert browser.evaluate("document.querySelector('#count').textContent") == "450 of 450 shown"
+        assert 100 <= len(shown(browser)) < 450
+        browser.click("th.rank button")  # the last come first
+        assert shown(browser)[0] == rows[-1]["object"]
+        browser.click("button[data-file=smi]")
+        text = browser.wait_for("document.querySelector('#text').value")
+        assert [line.split("\t")[0] for line in text.splitlines()] == [one["object"] for one in reversed(rows)]
+        while browser.evaluate("!document.querySelector('#rest').hidden"):
+            browser.evaluate(
+                "new Promise(done => { scrollTo(0, document.body.scrollHeight);"
+                " requestAnimationFrame(() => requestAnimationFrame(done)); })"
+            )
+        assert len(shown(browser)) == 450
+        assert browser.errors == []
+
+
+def test_the_nearest_known_molecule_is_beside_the_candidate(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.click("#c1 .near summary")
+    assert browser.wait_for("document.querySelector('#c1 .near div svg')?.ariaLabel") == "c1ccccc1"
+    marked = browser.evaluate(
+        "Array.from(document.querySelectorAll('#c1 .near circle'), c => [c.cx.baseVal.value, c.r.baseVal.value])"
+    )
+    assert sorted(marked) == [[60, 10], [90, 10]]
+    told = browser.evaluate("document.querySelector('#c1 .near div').textContent")
+    assert told == "Nearest then known, similarity 0.10, the common part markedc1ccccc11.500 eV, initial design"
+    browser.evaluate("document.querySelector('#c3 .near summary').click()")  # of a row of the page; the other closes
+    assert browser.wait_for("document.querySelector('#c3 .near div svg')?.ariaLabel") == ROWS[1]["object"]
+    assert "similarity 0.90, same scaffold" in browser.evaluate("document.querySelector('#c3 .near div').textContent")
+    assert browser.wait_for("!document.querySelector('#c1 .near').open")
+
+
+def test_a_link_to_a_question_opens_its_section(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    assert not browser.evaluate("document.querySelector('.plots img').checkVisibility()")
+    browser.click("nav a[href='#control']")
+    assert browser.evaluate("document.querySelector('.plots img').checkVisibility()")
+    browser.click("nav a[href='#made']")
+    assert browser.evaluate("document.querySelector('#made pre').textContent") == HOSTILE
+
+
+def test_a_point_tells_its_candidate_and_leads_to_its_row(tmp_path: Path) -> None:
+    told = [CandidateRow(one["id"], one["object"], 1.0 + k, 1, k, origin="called") for k, one in enumerate(ROWS[:3])]
+    points = {one.id: Point(f"#{k} {HOSTILE}", f"c{k}") for k, one in enumerate(told, start=1)}
+    drawn = inline_svg(best_so_far(told, Goal(HOSTILE, unit=HOSTILE)), "best", points)
+    path = tmp_path / "points.html"
+    page = candidates_page(ROWS, space=Molecules(), title="points", plots=[Plot(HOSTILE, drawn)])
+    path.write_text(page, encoding="utf-8")
+    for dark in (False, True):
+        with Browser(dark=dark) as browser:
+            browser.open(path)
+            browser.choose("select[data-filter=round]", "3")
+            browser.click("nav a[href='#control']")
+            titles = browser.evaluate(
+                "Array.from(document.querySelectorAll('.plot a title'), title => title.textContent)"
+            )
+            assert titles == [f"#{k} {HOSTILE}" for k in (1, 2, 3)]
+            assert browser.evaluate("Array.from(document.querySelectorAll('.plot a'), a => a.tabIndex)") == [-1] * 3
+            letters, ground = browser.evaluate(
+                "[getComputedStyle(document.querySelector('.plot text')).fill,"
+                " getComputedStyle(document.querySelector('.plot path')).fill]"
+            )
+            assert (min(_rgb(ground)) > 200, max(_rgb(ground)) < 60) == (not dark, dark)
+            assert abs(_rgb(letters)[0] - _rgb(ground)[0]) > 90
+            browser.click(".plot a[href='#c2'] :is(path, use)")
+            assert browser.evaluate("document.querySelector('tr.pointed').id") == "c2"
+            assert shown(browser) == smiles(1, 4, 5)  # shown although a filter hides the others of its round
+            assert browser.evaluate("document.scripts.length") == 1
+            assert browser.errors == []
 
 
 def test_cards_show_the_same_candidates(browser: Browser, page: Path) -> None:
@@ -166,6 +381,7 @@ def test_no_number_is_broken_and_none_leaves_its_place(tmp_path: Path, width: in
     )
     with Browser(width=width) as browser:
         browser.open(path)
+        browser.evaluate("document.querySelectorAll('.answers details').forEach(section => section.open = true)")
         assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
         lines = browser.evaluate(
             "Array.from(document.querySelectorAll('.figures .number, .predicted .pm')).map(number =>"
@@ -196,6 +412,14 @@ def test_it_works_inside_a_sandboxed_frame(browser: Browser, page: Path, tmp_pat
     frame.click("th.value button")
     frame.click("th.value button")
     assert frame.wait_for("document.querySelector('tbody td.smiles code').textContent") == "c1ccccc1"
+    frame.click("button[data-file=csv]")  # downloads are blocked here: the text is to be copied
+    assert frame.wait_for("document.querySelector('#text').value").startswith("id,smiles,value,")
+    assert frame.evaluate("document.querySelector('#download').offsetParent === null")
+    assert frame.evaluate("getSelection().toString()").startswith("id,smiles,value,")
+    frame.click("#copy")
+    assert frame.wait_for("document.querySelector('#copy').textContent") == "Copied"
+    frame.click("nav a[href='#control']")
+    assert frame.evaluate("document.querySelector('#control').open")
     assert not [request for request in browser.requests if request.leaves_the_machine]
     assert browser.errors == []
 

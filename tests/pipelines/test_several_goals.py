@@ -154,16 +154,19 @@ def test_the_report_and_mlflow_call_nothing_best_that_breaks_a_limit(two, tracki
 def test_figures_are_drawn_of_each_objective_and_of_the_front(two, tmp_path):
     with CampaignRef(str(two.home), two.campaign_id).open() as context:
         rows = context.ledger.candidates(context.campaign.id)
-        drawn = round_figures(context, rows, 1, tmp_path)
-    assert {caption: file.name for caption, file in drawn.items()} == {
-        "Best affinity so far against calls": "best_so_far_1.png",
-        "Best =tox <%> so far against calls": "best_so_far_2.png",
-        "Front: what no other candidate surpasses in every objective": "front.png",
-        "Hypervolume against calls": "hypervolume.png",
-        "Chemical space": "space_map.png",
-        "Predicted against measured, affinity": "predicted_against_measured_1.png",
-        "Predicted against measured, =tox <%>": "predicted_against_measured_2.png",
+        drawn = round_figures(context, rows, 1, tmp_path, {})
+    assert {plot.caption: plot.question for plot in drawn} == {
+        "Best affinity so far against calls": "control",
+        "Best =tox <%> so far against calls": "control",
+        "Front: what no other candidate surpasses in every objective": "control",
+        "Hypervolume against calls": "control",
+        "Chemical space: kernel PCA of Tanimoto similarities of Morgan counts (radius 2)": "origin",
+        "Predicted against measured, affinity": "trust",
+        "Predicted against measured, =tox <%>": "trust",
     }
+    names = ("best_so_far_1", "best_so_far_2", "front", "hypervolume", "space_map")
+    names += ("predicted_against_measured_1", "predicted_against_measured_2")
+    assert {file.name for file in tmp_path.glob("*.png")} == {f"{name}.png" for name in names}
 
 
 MANY = (

@@ -8,9 +8,9 @@ from tasks.reporting.report import is_drawn
 def test_figures_are_drawn_of_the_first_rounds_of_each_tenth_and_of_the_last(bench, monkeypatch):
     drawn = []
 
-    def figures(context, rows, round, folder):
+    def figures(context, rows, round, folder, points):
         drawn.append(round)
-        return {}
+        return []
 
     monkeypatch.setattr("tasks.reporting.report.round_figures", figures)
     bench.write_config(rounds=7, batch_size=1)
