@@ -7,7 +7,8 @@ relaxed neutral geometry, and the vertical one in a force field's. Costs are CPU
 molecules of the library and stated in the campaign files. Every arm is the shipped campaign `fidelities` through
 `discover run`'s own stages with its levels, its way of buying and a batch of equal cost exchanged, no control arm, and
 a budget in CPU-seconds of the oracle. Of each: the best true value and the mean of the ten best at a share of the
-budget. Arms and seeds share one workspace, so nothing is calculated twice; each is charged as if it had.
+budget. Arms and seeds share one workspace, so nothing is calculated twice; each is charged as
+if it had, and looked at where that reaches the budget.
 """
 
 from __future__ import annotations
@@ -171,7 +172,7 @@ def section(
         for share in SHOWN:
             reached = [[row for row in own if row[0] <= share * budget + 1e-9][-1] for own in courses]
             cells += [f"{np.median([row[k] for row in reached]):.3f}" for k in (1, 2)]
-        cells.append(", ".join(f"{own[-1][2]:.3f}" for own in courses))
+        cells.append(", ".join(f"{row[2]:.3f}" for row in reached))  # of the whole budget
         rows.append([arm, *cells])
     columns = ["arm", *(f"{what} at {share * budget:g} s" for share in SHOWN for what in ("best", "ten best"))]
     note = (

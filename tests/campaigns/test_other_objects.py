@@ -225,5 +225,5 @@ def test_a_gflownet_builds_words_and_is_judged_exactly(words, tracking):
     client = MlflowClient(tracking_uri=tracking)
     name = words.config["name"]
     runs = client.search_runs([client.get_experiment_by_name(name).experiment_id], "attributes.run_name = 'round 1'")
-    assert runs[0].data.metrics["train_generator/final_tv"] == pytest.approx(last["tv"])  # the newest comes first
+    assert runs[0].data.metrics["generator/final_tv"] == pytest.approx(last["tv"])  # the newest comes first
     assert {row["source"] for row in words.candidates()} == {"design", "gflownet", "genetic"}
