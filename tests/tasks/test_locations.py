@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from data.wording import figure
 from tasks.stages import CampaignContext
 from tasks.tracking import Tracker
 from tasks.workspace import Workspace
@@ -176,14 +177,14 @@ def test_the_description_starts_with_verdict_best_gain_and_page(finished, tracki
     client = MlflowClient(tracking_uri=tracking)
     experiment = client.get_experiment_by_name("finished").experiment_id
     (parent,) = client.search_runs([experiment], "attributes.run_name = 'finished'")
-    first, _, page, *_ = parent.data.tags["mlflow.note.content"].splitlines()
+    first, *_ = parent.data.tags["mlflow.note.content"].splitlines()
     rows = finished.candidates()
     means = {
         arm: pd.Series([row["value"] for row in rows if row["arm"] == arm]).mean() for arm in ("acquisition", "control")
     }
-    assert first.startswith(f"**Done.** Best score {rows[0]['value']:.4g} a.u.")
-    assert f"Gain over control {means['acquisition'] - means['control']:+.4g} a.u." in first
-    assert "report/candidates.html" in page
+    assert first.startswith(f"**Done after 2 rounds. Best score {figure(rows[0]['value'])} a.u.")
+    assert f"Gain over control +{figure(means['acquisition'] - means['control'])} ± " in first
+    assert "report/candidates.html" in first
 
 
 def mode(path: Path) -> int:
