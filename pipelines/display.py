@@ -141,7 +141,8 @@ class RunDisplay:
         except LedgerError:  # not begun yet
             return []
         self._spent = self.ledger.spent(campaign.id).calls
-        if self._past.campaign_id != campaign.id:  # `--fresh` begins another one under the name
+        # `--fresh` begins another one under the name; what is measured again changes the rounds before.
+        if self._past.campaign_id != campaign.id or not campaign.readings.plain:
             self._past = _Past(campaign.id, Course(campaign.goals))
         past, goals = self._past, self._past.course.goals
         rounds = by_round(self.ledger.candidates(campaign.id, first=past.rounds))

@@ -136,7 +136,9 @@ def forget(ledger: Ledger, ids: Sequence[int]) -> None:
 
 
 def _found(connection: sa.Connection, name: str, *, measurements: bool) -> Deletion:
-    query = sa.select(campaigns).where(campaigns.c.name == name).order_by(campaigns.c.id)
+    # The row of a deleted campaign has a name too, and none that anybody may give.
+    mine = sa.and_(campaigns.c.name == name, campaigns.c.state != CampaignState.DELETED)
+    query = sa.select(campaigns).where(mine).order_by(campaigns.c.id)
     living = tuple(campaign_of(row) for row in connection.execute(query).mappings())
     deleted = sa.select(campaigns).where(campaigns.c.state == CampaignState.DELETED).order_by(campaigns.c.id)
     buried = [campaign_of(row) for row in connection.execute(deleted).mappings()]
@@ -144,9 +146,9 @@ def _found(connection: sa.Connection, name: str, *, measurements: bool) -> Delet
     # Where the name is in use again, an earlier deletion of it is over; else its folders may still be there.
     buried_too = named if measurements or not living else ()
     ids = [one.id for one in (*living, *buried_too)]
-    mine = oracle_calls.c.campaign_id.in_(ids)
-    bought = connection.scalar(sa.select(sa.func.count()).where(mine, _BOUGHT)) or 0
-    rest = sa.select(oracle_calls.c.origin, oracle_calls.c.state, sa.func.count()).where(mine, ~_BOUGHT)
+    of_these = oracle_calls.c.campaign_id.in_(ids)
+    bought = connection.scalar(sa.select(sa.func.count()).where(of_these, _BOUGHT)) or 0
+    rest = sa.select(oracle_calls.c.origin, oracle_calls.c.state, sa.func.count()).where(of_these, ~_BOUGHT)
     others: Counter[str] = Counter()
     for origin, state, count in connection.execute(rest.group_by(oracle_calls.c.origin, oracle_calls.c.state)):
         others[state if origin == "called" else origin] += count

@@ -507,4 +507,5 @@ def spent_of(connection: sa.Connection, campaign_id: int) -> Spent:
 
 
 def _latest(name: str) -> sa.Select[Any]:
-    return sa.select(campaigns).where(campaigns.c.name == name).order_by(campaigns.c.generation.desc()).limit(1)
+    mine = sa.and_(campaigns.c.name == name, campaigns.c.state != CampaignState.DELETED)
+    return sa.select(campaigns).where(mine).order_by(campaigns.c.generation.desc()).limit(1)

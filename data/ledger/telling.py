@@ -157,17 +157,23 @@ def _tell(connection: sa.Connection, book: OracleBook, answer: Told, round: int,
     replaced = row["state"] in ENDED or any(name not in after or after[name] != before[name] for name in before)
     _write(connection, dict(row), told, kept=replaced)
     if row["state"] in ENDED:
-        # Who shares the answer has the corrected one too.
+        # Who shares the answer has the corrected one too, also where the shared answer was a failure.
         taken = sa.select(oracle_calls).where(
             oracle_calls.c.identity == row["identity"],
             oracle_calls.c.object_id == answer.object_id,
             oracle_calls.c.replicate == answer.replicate,
             oracle_calls.c.origin.in_(["called", "reused"]),
-            oracle_calls.c.state == CallState.DONE,
+            oracle_calls.c.state.in_(ENDED),
             oracle_calls.c.campaign_id != book.campaign_id,
         )
         for other in connection.execute(taken).mappings().all():
-            _write(connection, dict(other), told, kept=True)
+            if other["state"] == CallState.DONE or _alike(other, row):
+                _write(connection, dict(other), told, kept=True)
+
+
+def _alike(other: sa.RowMapping, row: sa.RowMapping) -> bool:
+    """Return whether two calls have one answer."""
+    return all(other[key] == row[key] for key in ("state", "value", "outputs", "message"))
 
 
 def _write(connection: sa.Connection, row: JsonDict, told: JsonDict, *, kept: bool) -> None:

@@ -187,6 +187,7 @@ class Sorting:
             elif _same(call, outputs, row.failed):
                 return number  # the same file told twice adds nothing
         if open_ones:
+            self._refuse_vague_correction(part, object_id, numbers)
             return open_ones[0]
         if not self.replicate:
             self._refuse_vague_correction(part, object_id, numbers)
@@ -200,10 +201,10 @@ class Sorting:
             NotStandardError: it is one.
         """
         calls = [self.calls[part, object_id, number] for number in numbers if (part, object_id, number) in self.calls]
-        if self.correct and len(calls) > 1:
-            told = "; ".join(f"{call['replicate'] + 1}: {_known(call).partition(',')[0][3:]}" for call in calls)
+        if self.correct and len(calls) > 1 and any(call["state"] in ENDED for call in calls):
+            told = "; ".join(f"{call['replicate'] + 1}: {_briefly(call)}" for call in calls)
             raise NotStandardError(
-                f"it was measured {len(calls)} times ({told}); say in a column `replicate` which of these was wrong"
+                f"it was asked for {len(calls)} times ({told}); say in a column `replicate` which of these it is"
             )
 
     def _sort(self, key: tuple[str, str, int], obj: str, outputs: dict[str, float | None], row: Result) -> None:
@@ -286,6 +287,11 @@ def _same(call: JsonDict, outputs: dict[str, float | None], failed: str) -> bool
     told = _outputs_of(call)
     known = all(name in told and told[name] == value for name, value in outputs.items())
     return bool(call["state"] == CallState.DONE and outputs and known)
+
+
+def _briefly(call: JsonDict) -> str:
+    """Return what is known of a call in a word or two."""
+    return _known(call).partition(",")[0][3:] if call["state"] in ENDED else "waited for"
 
 
 def _known(call: JsonDict) -> str:

@@ -25,7 +25,7 @@ from models.parts import space_of
 from tasks.progress import Event
 from tasks.reporting.objectives import goals_with_units
 from tasks.reporting.registering import register
-from tasks.reporting.round_metrics import every_metric, shown_metrics
+from tasks.reporting.round_metrics import every_metric, shown_curves, shown_metrics
 from tasks.reporting.verdict import (
     PICTURES,
     best_text,
@@ -101,15 +101,15 @@ def publish_round(
     stages = [one for one in context.ledger.stages(context.campaign.id) if one.round == round]
     tracker.params(run, {"round": round, "seed": context.config.seed, **_components(context)})
     history = None if generator is None else _history(context, generator)
-    curves = 0 if history is None else len(history.columns)
-    tracker.metrics(run, [shown_metrics(stages, goals, curves=curves + 1)])
+    curves = shown_curves(history)
+    told_of = {name for name in curves.columns if name != "step"}
+    tracker.metrics(run, [shown_metrics(stages, goals, curves=len(told_of) + 1)])
     table = read_table(dataset.path(context, "dataset.parquet"))
     name = f"{context.campaign.slug} after round {round}"
     tracker.dataset(run, name, dataset.sha256, dataset.path(context, "dataset.parquet"), len(table), "measured")
     if generator is not None:
-        if history is not None:
-            told = history.rename(columns=lambda key: key if key == "step" else f"generator/{key}")
-            tracker.metrics(run, [{str(k): v for k, v in row.items()} for row in told.to_dict("records")])
+        if told_of:
+            tracker.metrics(run, [{str(k): v for k, v in row.items()} for row in curves.to_dict("records")])
         tracker.artifacts(run, generator.path(context, ""), "generator")
     if proxy is not None:
         for place in range(len(goals)):

@@ -16,6 +16,10 @@ from data.ledger.campaigns import StageRow
 MOST = 40
 """Metrics of a round, curves over training steps included."""
 
+CURVES = 10
+"""Of these, curves over training steps; all of a generator's are in its `history.csv`."""
+_FIRST_CURVES = ("loss", "evaluated", "share", "slope", "tv", "kl", "log_z_error", "modes", "log_reward", "top_reward")
+"""Curves that are shown before others, as far as there are any."""
 _RESULT = {"best": "best", "top10_mean": "top10_mean", "hypervolume": "hypervolume", "front": "front", "calls": "calls"}
 _BATCH = {
     "acquisition_mean": "chosen_mean",
@@ -70,6 +74,18 @@ def shown_metrics(stages: Iterable[StageRow], goals: Goals, *, curves: int = 0) 
         found["cost/seconds"] = sum(seconds.values())
     found |= {f"cost/seconds_{name}": value for name, value in seconds.items()}
     return dict(list(found.items())[: max(0, MOST - curves)])
+
+
+def shown_curves(history: pd.DataFrame | None) -> pd.DataFrame:
+    """Return what is shown of a generator's training: the column `step`, and at most `CURVES` others as metrics."""
+    if history is None:
+        return pd.DataFrame()
+    others = [name for name in history.columns if name != "step"]
+    ordered = [*(name for name in _FIRST_CURVES if name in others), *(n for n in others if n not in _FIRST_CURVES)]
+    chosen = ordered[:CURVES]
+    return history[[*(["step"] if "step" in history else []), *chosen]].rename(
+        columns={name: f"generator/{name}" for name in chosen}
+    )
 
 
 def _of_proxies(trained: Mapping[str, float], goals: Goals) -> dict[str, float]:

@@ -312,3 +312,23 @@ def test_answers_that_the_ledger_had_not_taken_are_in_the_export_and_kept_by_a_d
     assert "2 values" in told.message
     assert not file.exists()
     assert {row["object_id"]: row["value"] for row in measurements(ledger, book.identity)} == {"CCC": 3.0, "CCO": 1.25}
+
+
+def test_the_row_that_a_deleted_campaign_leaves_has_no_name_that_anybody_may_give(done):
+    """The folder of a new campaign of the name is not the deleted one's any more."""
+    assert done.discover("delete", "tiny", "--yes").exit == 0
+    assert done.run().exit == 0
+    ledger = Workspace(done.home).ledger()
+    with ledger.read() as connection:
+        (buried,) = connection.execute(sa.text("SELECT name FROM campaigns WHERE state = 'deleted'")).scalars()
+    ledger.close()
+    for command in (
+        ("delete", buried, "--yes"),
+        ("candidates", buried),
+        ("export", buried, "--out", str(done.folder / "x.zip")),
+    ):
+        told = done.discover(*command)
+        assert told.exit == 2
+        assert "no campaign" in told.message
+    assert (done.home / "campaigns" / "tiny" / "report" / "candidates.html").is_file()
+    assert done.discover("report", "tiny", "--out", str(done.folder / "out")).exit == 0

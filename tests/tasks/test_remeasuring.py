@@ -164,3 +164,14 @@ def test_a_kept_answer_of_a_repetition_is_that_repetition(bench):
         )
     assert values[1] == 99.0
     assert values[0] != 99.0
+
+
+def test_the_table_of_a_resumed_run_is_that_of_status(noisy):
+    noisy.write_config(budget={"calls": 18})
+    noisy.run()
+    noisy.write_config(budget={"calls": 60})
+    told = noisy.run().out
+    rows = [line.split() for line in told.splitlines() if line.split()[:1] in (["0"], ["1"], ["2"], ["3"])]
+    shown = [line.split() for line in noisy.discover("status", "tiny").out.splitlines()]
+    for row in rows[:4]:
+        assert row in shown

@@ -121,7 +121,7 @@ def test_a_correction_of_one_of_several_measurements_says_which(two):
     told(two, f"id,hot\n{rows[0]['id']},91\n", "--replicate")
     refused = told(two, f"id,hot\n{rows[0]['id']},19\n", "--correct")
     assert refused.exit == BAD_INPUT
-    assert "it was measured 2 times" in refused.message
+    assert "it was asked for 2 times (1: hot 20.00; 2: hot 91.00)" in refused.message
     assert "in a column `replicate`" in refused.message
     assert "1 corrected" in told(two, f"id,hot,replicate\n{rows[0]['id']},19,2\n", "--correct").message
 
@@ -185,3 +185,37 @@ def test_the_champion_learns_from_every_repetition(bench):
     ledger.close()
     assert len(data) == 24
     assert sorted(set(data.values.tolist()))[-1] > 70
+
+
+def test_a_correction_while_a_repetition_is_waited_for_says_which(bench):
+    bench.write_config(
+        name="two", objectives=[{"name": "a", "replicates": 2, "oracle": HOT}], rounds=0, budget={"calls": 40}
+    )
+    bench.run()
+    rows = asked(bench)
+    told(bench, f"id,hot,replicate\n{rows[0]['id']},1.25,1\n")
+    refused = told(bench, f"id,hot\n{rows[0]['id']},9.9\n", "--correct")
+    assert refused.exit == BAD_INPUT
+    assert "1: hot 1.250; 2: waited for" in refused.message
+    assert "1 answers taken" in told(bench, f"id,hot\n{rows[0]['id']},1.5\n").message  # no correction: its repetition
+
+
+def test_a_correction_reaches_who_shares_the_answer_also_where_it_was_a_failure(bench):
+    shared = [{"name": "a", "oracle": {**HOT, "protocol": "shared"}}]
+    bench.write_config(name="two", objectives=shared, rounds=0)
+    bench.run()
+    rows = asked(bench)
+    told(bench, "id,hot\n" + "".join(f"{row['id']},{20 + place}\n" for place, row in enumerate(rows)))
+    assert bench.run().exit == DONE
+    bench.write_config(name="other")
+    assert bench.run().exit == DONE
+    first, second = rows[0]["id"], rows[1]["id"]
+    assert "1 corrected" in told(bench, f"id,hot,failed\n{first},,wrong sample\n", "--correct").message
+    # Told by one, and then by the other of the two.
+    assert "1 corrected" in told(bench, f"id,hot\n{first},2.5\n", "--correct", name="other").message
+    assert "1 corrected" in told(bench, f"id,hot,failed\n{second},,wrong\n", "--correct", name="other").message
+    assert "1 corrected" in told(bench, f"id,hot\n{second},3.5\n", "--correct").message
+    for name in ("two", "other"):
+        bench.write_config(name=name)
+        values = {row["id"]: row["value"] for row in bench.candidates()}
+        assert (values[first], values[second]) == (2.5, 3.5), name
