@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,6 @@ import pytest
 from tests.e2e.browser import Browser
 
 ROOT = Path(__file__).resolve().parent.parent
-
-pytestmark = pytest.mark.skipif(
-    find_spec("mkdocs") is None or find_spec("material") is None, reason="`make docs` installs what builds the site"
-)
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,10 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 
-import jinja2
 from markupsafe import Markup
+
+from tasks.reporting.templates import resource, template
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +74,7 @@ class Index:
 
 def index_page(index: Index) -> str:
     """Return the page as text; the same index gives the same text."""
-    style = Markup(_resource("index.css"))
+    style = Markup(resource("index.css"))
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     told = {name: getattr(index, name) for name in Index.__slots__}
-    return _template().render(**told, style=style, style_hash=f"sha256-{digest}")
-
-
-def _resource(name: str) -> str:
-    return (files("data.resources") / "report" / name).read_text(encoding="utf-8")
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.from_string(_resource("index.html"))
+    return template("index.html").render(**told, style=style, style_hash=f"sha256-{digest}")

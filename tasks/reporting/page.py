@@ -11,12 +11,9 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from data.goals import Goal, Goals
@@ -43,6 +40,7 @@ from tasks.reporting.page_exports import Parts, packed
 from tasks.reporting.page_filters import FAMILY, choices, families, motifs, ranges
 from tasks.reporting.page_tiles import tiles
 from tasks.reporting.page_verdict import Verdict
+from tasks.reporting.templates import resource, template
 
 _FILTERS = {"round": "Round", "arm": "Arm", "source": "Source", "state": "State"}
 _ALSO = {"front": "Front", "limits": "Limits"}
@@ -130,7 +128,7 @@ def candidates_page(
     several = Objective.all(goals, rows) if len(goals) > 1 else []
     scale = Scale.of(rows)
     filters = _FILTERS if goals.plain else _FILTERS | _ALSO
-    script = Markup(_resource("candidates.js"))
+    script = Markup(resource("candidates.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     family, own_families = families(rows, space)
     numbers, contained = ranges(rows, goals, facts), motifs(rows, space)
@@ -144,7 +142,7 @@ def candidates_page(
         row["facets"] |= {FAMILY: own_families[at]} if own_families else {}
         row["facets"] |= {"motifs": contained.bits[at]} if contained.bits else {}
         row["facets"] |= {"numbers": ";".join(one.texts[at] for one in numbers)} if numbers else {}
-    return _template().render(
+    return template("candidates.html").render(
         title=title,
         subtitle=subtitle,
         verdict=verdict,
@@ -170,7 +168,7 @@ def candidates_page(
         settings=settings,
         text_name=space.text_name,
         family_name=space.family_name,
-        style=Markup(_resource("candidates.css") + ("" if goals.plain else _resource("objectives.css"))),
+        style=Markup(resource("candidates.css") + ("" if goals.plain else resource("objectives.css"))),
         script=script,
         script_hash=f"sha256-{digest}",
     )
@@ -388,20 +386,3 @@ def _data_uri(caption: str, plot: str | Path) -> str:
             f"The plot {caption!r} is neither PNG nor SVG; it begins with {content[:12]!r}. Save it as either."
         )
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-@cache
-def _resource(name: str) -> str:
-    return (files("data.resources") / "report" / name).read_text(encoding="utf-8")
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.from_string(_resource("candidates.html"))
