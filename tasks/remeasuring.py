@@ -15,7 +15,7 @@ from data.records import CandidateRow, FloatArray
 from models.proxies.warm_start import REPEAT
 from models.selectors.remeasuring import Again, Known, worth_remeasuring
 from tasks.stages import CampaignContext
-from tasks.storage import measured_values, pending_of, write_json
+from tasks.storage import REPEATS, measured_values, pending_of, write_json
 from tasks.train_proxy import repeats_of
 
 REMEASURED = "remeasured.parquet"
@@ -36,7 +36,7 @@ def choose_again(context: CampaignContext, round: int, folder: Path, known: pd.D
     config, goals = context.config, context.config.goals
     rows = known.reset_index(drop=True)
     waiting = set(pending_of(folder))
-    repeats = repeats_of(folder / "repeats.parquet")
+    repeats = repeats_of(folder / REPEATS)
     values = measured_values(rows, config)
     parts = [proxy] if len(goals) == 1 else [proxy / str(k) for k in range(len(goals))]
     kept = np.array([_keeps(goals, own) for own in values], dtype=bool)
