@@ -1,4 +1,4 @@
-"""The plots of a campaign: takes rows from the ledger and the stages; draws them, and writes PNG files for a report."""
+"""The plots of a campaign: takes rows from the ledger and the stages; draws them, and writes them for a report."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from data.goals import Goal, Goals, read_as
+from data.ledger.health import predicted_and_measured
 from data.ledger.summary import summaries
-from data.records import CandidateRow, JsonDict
+from data.records import Arm, CandidateRow, JsonDict
 from models.parts import space_of
 from models.spaces.base import BaseSpace
 from tasks.reporting import plots
+from tasks.reporting.arms_plot import reached_for_cost
 from tasks.reporting.inline_svg import Point, inline_svg
 from tasks.reporting.objectives import goals_with_units
 from tasks.reporting.page import Plot
@@ -47,13 +49,14 @@ def round_figures(
         context: the campaign.
         rows: its candidates of the rounds so far.
         round: the last of them.
-        folder: takes the PNG files.
+        folder: takes the files, PNG and SVG.
         points: what the page tells of candidates where they are drawn, by id.
     """
     found: list[Plot] = []
     for stem, drawing in round_drawings(context, rows, round).items():
         figure = drawing.draw()
         (folder / f"{stem}.png").write_bytes(plots.png(figure))
+        (folder / f"{stem}.svg").write_text(plots.svg(figure), encoding="utf-8")
         found.append(Plot(drawing.caption, inline_svg(figure, f"f{len(found)}", points), drawing.question))
     return found
 
@@ -75,9 +78,11 @@ def round_drawings(context: CampaignContext, rows: Sequence[CandidateRow], round
 
     found: dict[str, Drawing] = {
         **_best_so_far(bought, goals),
+        **_reached(bought, goals, _costs(context, round)),
         **_front(bought, goals),
         "space_map": Drawing(f"{space.map_name}: {space.map_method}", space_map, "origin"),
         **_predicted(bought, goals),
+        **_trusted(bought, goals),
     }
     for goal, splits in _held_out(context, round, space).items():
         found[_stem("reliability", goal, goals)] = Drawing(
@@ -94,14 +99,41 @@ def round_drawings(context: CampaignContext, rows: Sequence[CandidateRow], round
 
 
 def _best_so_far(bought: Sequence[CandidateRow], goals: Goals) -> dict[str, Drawing]:
-    outside = {row.id for row in bought if goals.measured(row) and not goals.eligible(row)}
+    outside = _outside(bought, goals)
     return {
         _stem("best_so_far", goal, goals): Drawing(
-            f"Best {_named(goal)} so far against calls" if goals.several else "Best so far against calls",
+            f"Best {_named(goal)} so far, in order of purchase"
+            if goals.several
+            else "Best so far, in order of purchase",
             partial(plots.best_so_far, _read(bought, goal, goals), goal, outside=outside),
         )
         for goal in (goals[k] for k in goals.improved)
     }
+
+
+def _reached(bought: Sequence[CandidateRow], goals: Goals, costs: Mapping[int, float]) -> dict[str, Drawing]:
+    outside = _outside(bought, goals)
+    return {
+        _stem("reached_for_cost", goal, goals): Drawing(
+            f"Best and mean of the ten best against cost, and what each arm reached by equally many purchases"
+            f"{_of(goal, goals)}",
+            partial(reached_for_cost, _read(bought, goal, goals), costs, goal, outside=outside),
+        )
+        for goal in (goals[k] for k in goals.improved)
+    }
+
+
+def _outside(bought: Sequence[CandidateRow], goals: Goals) -> frozenset[str]:
+    return frozenset(row.id for row in bought if goals.measured(row) and not goals.eligible(row))
+
+
+def _costs(context: CampaignContext, round: int) -> dict[int, float]:
+    """Return what was booked in each round so far."""
+    costs: dict[int, float] = {}
+    for booked in context.ledger.bought(context.campaign.id):
+        if booked["round"] <= round:
+            costs[booked["round"]] = costs.get(booked["round"], 0.0) + float(booked["cost"])
+    return costs
 
 
 def _front(bought: Sequence[CandidateRow], goals: Goals) -> dict[str, Drawing]:
@@ -123,6 +155,36 @@ def _predicted(bought: Sequence[CandidateRow], goals: Goals) -> dict[str, Drawin
             found[_stem("predicted_against_measured", goal, goals)] = Drawing(
                 f"Predicted against measured{_of(goal, goals)}",
                 partial(plots.predicted_against_measured, rows, objective=goal.name, unit=goal.unit),
+                "trust",
+            )
+    return found
+
+
+FEWEST_RELIABLE = 5
+"""Purchases of an arm of which a curve of calibration is drawn."""
+
+
+def _trusted(bought: Sequence[CandidateRow], goals: Goals) -> dict[str, Drawing]:
+    """Return figures of how many purchases lay inside their predicted intervals: the chosen ones, and the control."""
+    found = {}
+    for goal in goals:
+        predicted = predicted_and_measured(_read(bought, goal, goals))
+        arms = {
+            str(arm): [row for row in predicted if row.arm == arm and row.predicted_std]
+            for arm in (Arm.ACQUISITION, Arm.CONTROL)
+        }
+        splits = {
+            arm: [
+                {"value": row.value, "mean": row.predicted_mean, "std": row.predicted_std, "raw_std": row.predicted_std}
+                for row in rows
+            ]
+            for arm, rows in arms.items()
+            if len(rows) >= FEWEST_RELIABLE
+        }
+        if splits:
+            found[_stem("reliability_bought", goal, goals)] = Drawing(
+                f"Calibration of the predictions on what was bought{_of(goal, goals)}",
+                partial(plots.reliability_diagram, splits, unit=goal.unit),
                 "trust",
             )
     return found

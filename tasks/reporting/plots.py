@@ -390,7 +390,8 @@ def reliability_diagram(splits: Mapping[str, Sequence[JsonDict]], *, unit: str =
         axes.plot(levels, reliability(shown, value, levels), color=STYLE["arms"][Arm.ACQUISITION],
                   linewidth=STYLE["line"], label="calibrated" if (raw != std).any() else "as predicted")  # fmt: skip
         found = metrics(shown, value)
-        text = f"{name} ({len(rows)})\nRMSE {shown_figure(found['rmse'])} {shown_unit(unit)}, NLL {found['nll']:.2f}"
+        rmse = f"{shown_figure(found['rmse'])} {shown_unit(unit)}".rstrip()
+        text = f"{name} ({len(rows)})\nRMSE {rmse}, NLL {found['nll']:.2f}"
         axes.set_title(plain_text(text), fontsize=0.9 * STYLE["font"], color=STYLE["soft"])
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)

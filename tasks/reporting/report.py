@@ -68,7 +68,7 @@ def report(
 ) -> StageRef:
     """Report a round, and show it in MLflow.
 
-    Results: `candidates.html`, `candidates.csv`, `summary.json`, `plots/*.png` (see `is_drawn`).
+    Results: `candidates.html`, `candidates.csv`, `summary.json`, `plots/*.png` and `*.svg` (see `is_drawn`).
     """
     with ref.open() as context:
         inputs: dict[str, StageRef | str] = {"dataset": dataset}
