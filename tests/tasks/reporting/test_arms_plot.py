@@ -61,13 +61,16 @@ def test_what_breaks_a_limit_is_paid_for_and_not_reached() -> None:
     outside = frozenset(one.id for one in campaign() if one.arm == "acquisition")
     figure = reached_for_cost(campaign(), {0: 12.0, 1: 10.0, 2: 10.0, 3: 10.0}, VALUE, outside=outside)
     at, best = lines(figure, 0)["best"]
-    assert at[-1] == pytest.approx(42.0) and set(best) == {1.0}
+    assert at[-1] == pytest.approx(42.0)
+    assert set(best) == {1.0}
 
 
 def test_values_that_came_with_the_data_cost_nothing() -> None:
     rows = [one._replace(origin="imported") if one.arm == "initial" else one for one in campaign()]
     at, best = lines(reached_for_cost(rows, {1: 10.0, 2: 10.0, 3: 10.0}, VALUE), 0)["best"]
-    assert at[:12] == [0.0] * 12 and best[11] == 1.0 and at[12] == pytest.approx(1.0)
+    assert at[:12] == [0.0] * 12
+    assert best[11] == 1.0
+    assert at[12] == pytest.approx(1.0)
 
 
 def test_a_candidate_bought_again_at_a_higher_level_is_paid_for_in_both_rounds() -> None:
@@ -95,10 +98,12 @@ def test_the_mean_of_the_ten_best_begins_with_the_tenth_value_and_follows_the_go
     values = np.array([*range(9), np.nan, 9.0, 100.0], dtype=float)
     up, down = running_top(values, VALUE), running_top(values, Goal("value", -1))
     assert np.isnan(up[:10]).all()
-    assert up[10] == 4.5 and up[11] == pytest.approx(14.5)
+    assert up[10] == 4.5
+    assert up[11] == pytest.approx(14.5)
     assert down[10:].tolist() == [4.5, 4.5]
 
 
 def test_the_same_rows_in_any_order_give_the_same_bytes() -> None:
     one, other = (reached_for_cost(rows, {}, VALUE) for rows in (campaign(), campaign()[::-1]))
-    assert png(one) == png(other) and svg(one) == svg(other)
+    assert png(one) == png(other)
+    assert svg(one) == svg(other)
