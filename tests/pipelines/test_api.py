@@ -243,7 +243,7 @@ def test_a_figure_is_that_of_the_report_and_a_notebook_shows_it(finished):
     plots = finished.home / "campaigns" / "finished" / "report" / "plots"
     names = campaign.figures()
     assert set(names) == {file.stem for file in plots.glob("*.png")}
-    assert names["best_so_far"] == "Best so far against calls"
+    assert names["best_so_far"] == "Best so far, in order of purchase"
     figure = campaign.figure("best_so_far")
     assert isinstance(figure, Figure)
     assert figure._repr_png_() == png(figure) == (plots / "best_so_far.png").read_bytes()

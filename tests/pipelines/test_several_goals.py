@@ -155,9 +155,12 @@ def test_figures_are_drawn_of_each_objective_and_of_the_front(two, tmp_path):
     with CampaignRef(str(two.home), two.campaign_id).open() as context:
         rows = context.ledger.candidates(context.campaign.id)
         drawn = round_figures(context, rows, 1, tmp_path, {})
+    reached = "Best and mean of the ten best against cost, and what each arm reached by equally many purchases"
     assert {plot.caption: plot.question for plot in drawn} == {
-        "Best affinity so far against calls": "control",
-        "Best =tox <%> so far against calls": "control",
+        "Best affinity so far, in order of purchase": "control",
+        "Best =tox <%> so far, in order of purchase": "control",
+        f"{reached}, affinity": "control",
+        f"{reached}, =tox <%>": "control",
         "Front: what no other candidate surpasses in every objective": "control",
         "Hypervolume against calls": "control",
         "Chemical space: kernel PCA of Tanimoto similarities of Morgan counts (radius 2)": "origin",
