@@ -168,8 +168,13 @@ def test_figures_are_drawn_of_each_objective_and_of_the_front(two, tmp_path):
         "Predicted against measured, =tox <%>": "trust",
     }
     names = ("best_so_far_1", "best_so_far_2", "front", "hypervolume", "space_map")
-    names += ("predicted_against_measured_1", "predicted_against_measured_2")
-    assert {file.name for file in tmp_path.glob("*.png")} == {f"{name}.png" for name in names}
+    names += (
+        "predicted_against_measured_1",
+        "predicted_against_measured_2",
+        "reached_for_cost_1",
+        "reached_for_cost_2",
+    )
+    assert {file.name for file in tmp_path.iterdir()} == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
 
 
 MANY = (
