@@ -152,9 +152,11 @@ def test_the_report_and_mlflow_call_nothing_best_that_breaks_a_limit(two, tracki
 
 
 def test_figures_are_drawn_of_each_objective_and_of_the_front(two, tmp_path):
+    plots = tmp_path / "plots"
+    plots.mkdir()
     with CampaignRef(str(two.home), two.campaign_id).open() as context:
         rows = context.ledger.candidates(context.campaign.id)
-        drawn = round_figures(context, rows, 1, tmp_path, {})
+        drawn = round_figures(context, rows, 1, plots, {})
     reached = "Best and mean of the ten best against cost, and what each arm reached by equally many purchases"
     assert {plot.caption: plot.question for plot in drawn} == {
         "Best affinity so far, in order of purchase": "control",
@@ -174,7 +176,7 @@ def test_figures_are_drawn_of_each_objective_and_of_the_front(two, tmp_path):
         "reached_for_cost_1",
         "reached_for_cost_2",
     )
-    assert {file.name for file in tmp_path.iterdir()} == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
+    assert {file.name for file in plots.iterdir()} == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
 
 
 MANY = (
