@@ -59,6 +59,7 @@ GROUPS: Mapping[str, str] = {
     "reward": "models.gflownet.rewards",
     "source": "models.sources",
     "space": "models.spaces",
+    "system": "models.systems",
 }
 """Group of components -> package that holds its modules."""
 

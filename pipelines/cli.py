@@ -297,6 +297,34 @@ def sampler(config: Path, *, set: Sets = (), plain: bool = False) -> int:
 
 
 @app.command
+def reproduce(
+    name: str | None = None,
+    *,
+    seeds: int = 3,
+    list: bool = False,
+    set: Sets = (),
+    out: Path | None = None,
+    plain: bool = False,
+) -> int:
+    """Try the claim of a published system on this machine, and say whether it shows; the same command goes on.
+
+    Args:
+        name: of the system, as --list and `discover components system` show it.
+        seeds: how often it is tried; a verdict needs 3.
+        list: show all systems with their last verdicts.
+        set: change an option of the trial, for example --set steps=500; may be given often.
+        out: file for the verdict (JSON).
+        plain: without Prefect, as a plain function call.
+    """
+    from pipelines.reproducing import list_systems, reproduce_in_terminal
+
+    if list or name is None:
+        list_systems(Workspace.open(), console)
+        return 0
+    return reproduce_in_terminal(name, seeds, set, out, plain=plain, console=console)
+
+
+@app.command
 def validate(config: Path, *, set: Sets = ()) -> int:
     """Check a campaign file and everything it names, without running anything.
 

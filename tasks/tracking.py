@@ -383,10 +383,15 @@ def _word(text: str) -> str:
 
 
 class SamplerTracker(Runs):
-    """Runs of one sampler file in MLflow: one for the configuration with its seeds, and one in it for each seed."""
+    """Runs of one sampler file in MLflow: one for the configuration with its seeds, and one in it for each seed.
 
-    def __init__(self, workspace: Workspace, name: str, identity: str, seeds: Sequence[int]) -> None:
-        super().__init__(workspace, f"samplers/{name}")
+    Published systems that are tried have the same runs, in experiments `systems/...` of their own.
+    """
+
+    def __init__(
+        self, workspace: Workspace, name: str, identity: str, seeds: Sequence[int], *, family: str = "samplers"
+    ) -> None:
+        super().__init__(workspace, f"{family}/{name}")
         self.name, self.identity, self.seeds = name, identity, seeds
         self._stamps: dict[str, int] = {}
 

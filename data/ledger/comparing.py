@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from data.goals import Goals
-from data.ledger.summary import IMPORTED, by_round, is_call, student
+from data.ledger.summary import IMPORTED, by_round, is_call
 from data.pareto import Vector, hypervolume, undominated
 from data.records import CandidateRow, RoundSummary
+from data.student import student
 
 
 def purchases(rows: Iterable[CandidateRow]) -> list[tuple[int, CandidateRow]]:

@@ -1,0 +1,73 @@
+"""Sampler trainings for the claims: what a sampler file says, trained in this process, with its course."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from data.sampler_config import parse_sampler
+from models.gflownet.judging.study import Session, Study, build_study
+from models.systems.base import Bench
+from models.threads import single_thread
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that has ended.
+
+    Attributes:
+        session: with the trained policy, and its evaluator.
+        history: a row of metrics per step.
+        batch_size: trajectories per step.
+    """
+
+    study: Study
+    session: Session
+    history: list[dict[str, float]]
+    batch_size: int
+
+    @property
+    def last(self) -> dict[str, float]:
+        """Figures of the last evaluation."""
+        return self.history[-1]
+
+    def curve(self, name: str) -> list[list[float]]:
+        """Return a figure against the trajectories drawn, `[x, y]`."""
+        rows = [row for row in self.history if name in row]
+        return [[row["step"] * self.batch_size for row in rows], [row[name] for row in rows]]
+
+    def first_below(self, name: str, bound: float) -> float:
+        """Return after how many trajectories a figure stayed at or below a bound; if it never did, all of them."""
+        reached = float(len(self.history) * self.batch_size)
+        for x, y in reversed(list(zip(*self.curve(name), strict=True))):
+            if y > bound:
+                break
+            reached = x
+        return reached
+
+
+def train(
+    config: Mapping[str, Any],
+    seed: int,
+    bench: Bench,
+    *,
+    progress: Callable[[int, int, Mapping[str, float]], None] | None = None,
+) -> Training:
+    """Train what a sampler file says.
+
+    Args:
+        config: of a sampler file; its seeds are not used.
+        seed: of the training.
+        bench: tells where the public tables are.
+        progress: called after every step; None: the bench is told.
+
+    Raises:
+        ConfigError, ComponentError, ObtainError: what it names cannot be used.
+        TrainingError: something is not finite.
+    """
+    study = build_study(parse_sampler(config), home=bench.home, base=bench.home)
+    session = study.start(seed)
+    with single_thread():
+        session.trainer.train(report=progress or bench.progress)
+    return Training(study, session, session.trainer.history, study.options.batch_size)

@@ -1,0 +1,1 @@
+"""Trying the claims of published systems."""
