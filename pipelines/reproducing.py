@@ -78,7 +78,7 @@ def reproduce_in_terminal(
     with terminating(), served(workspace, plain=plain, console=console):
         from pipelines.reproduce import checked_trial, reproduce, run_trial
 
-        with SamplerDisplay(console, seeds):
+        with SamplerDisplay(console, seeds, evaluated=False):
             if plain:
                 outcome = run_trial(system.config(), numbers)
             else:

@@ -47,10 +47,16 @@ def sampler_in_terminal(path: Path, overrides: tuple[str, ...], *, plain: bool, 
 
 
 class SamplerDisplay:
-    """A bar for each seed in a terminal; some lines where the output is no terminal."""
+    """A bar for each seed in a terminal; some lines where the output is no terminal.
 
-    def __init__(self, console: Terminal, seeds: int) -> None:
-        self.console, self.seeds = console, seeds
+    Args:
+        console: where.
+        seeds: how many there are.
+        evaluated: whether lines wait for evaluations and tell their figures; else they tell only how far it is.
+    """
+
+    def __init__(self, console: Terminal, seeds: int, *, evaluated: bool = True) -> None:
+        self.console, self.seeds, self.evaluated = console, seeds, evaluated
         self.started = time.monotonic()
         self._listening = listening(self._on_event)
         self._bars: dict[str, TaskID] = {}
@@ -78,8 +84,8 @@ class SamplerDisplay:
             self._progress.stop()
 
     def _on_event(self, event: Event) -> None:
-        evaluated = "cpu_seconds" in event.metrics
-        if evaluated:
+        evaluated = not self.evaluated or "cpu_seconds" in event.metrics
+        if evaluated and self.evaluated:
             self._told[event.stage] = _figures(event)
         if self.console.is_terminal:
             bar = self._bars.get(event.stage)
@@ -92,7 +98,7 @@ class SamplerDisplay:
             self._parts[event.stage] = part
             self.console.say(
                 f"{time.monotonic() - self.started:6.1f} s  {event.stage}  step {event.done} of {event.total}  "
-                + self._told[event.stage]
+                + self._told.get(event.stage, "")
             )
 
 
