@@ -26,9 +26,9 @@ discover reproduce --list
 discover reproduce sub_trajectory_balance --seeds 3
 ```
 
-A bound on a figure is kept by the mean over the seeds. Where two figures are compared, the 95 % interval (Student) of the paired differences
-must lie beyond the bound. *Shown*: all checks hold; *shown in part*: some do. Figures are means over the seeds, on one thread of a
-two-core machine. This page is made by `docs/systems.py`.
+A bound on a figure is kept by the mean over the seeds. Where two figures are compared, the 95 % interval (Student) of
+the paired differences must lie beyond the bound. *Shown*: all checks hold; *shown in part*: some do. Figures are means
+over the seeds, on one thread of a two-core machine. This page is made by `docs/systems.py`.
 """
 
 
