@@ -17,6 +17,7 @@ from models.gflownet.conditioning.base import Conditioning
 from models.gflownet.conditioning.partition import LogPartition
 from models.gflownet.environments.base import Environment, States
 from models.gflownet.exploration.averaging import AveragedPolicy, frozen_copy
+from models.gflownet.exploration.intrinsic import Intrinsic, IntrinsicOptions
 from models.gflownet.exploration.local_search import LocalSearchOptions, local_search
 from models.gflownet.exploration.replay import Replay
 from models.gflownet.exploration.schedule import Schedule
@@ -67,6 +68,9 @@ class TrainerOptions(Options):
     )
     local_search: LocalSearchOptions | None = Field(
         None, description="Improve each fresh trajectory back and forth; what is tried joins the batch."
+    )
+    intrinsic: IntrinsicOptions | None = Field(
+        None, description="Rewards for states that were rarely seen, less and less."
     )
     patience: int | None = Field(
         None, ge=1, description="End after so many steps without a better mean loss of the last 50; null: never."
@@ -177,6 +181,7 @@ class Trainer(Generic[S]):
         )
         self.replay: Replay[S] = build("replay", options.replay).start(env)
         self._average = AveragedPolicy(policy, options.sampling_decay) if options.sampling_decay else None
+        self._intrinsic = None if options.intrinsic is None else Intrinsic(options.intrinsic, env, generator)
         self._recorder: Recorder | None = None
         if self._average is None and Recorder.suits(env, policy):
             self._recorder = Recorder(env, policy, self.assessor)  # type: ignore[arg-type]
@@ -200,6 +205,12 @@ class Trainer(Generic[S]):
                 f"The objective {self.objective.kind!r} must know the law that trajectories were drawn from, and that "
                 f"of a replay or a local search is not known: got replay_share {self.options.replay_share} and "
                 f"local_search {self.options.local_search}, expected 0 and none."
+            )
+        if self.options.intrinsic is not None and not self.objective.zero_at_optimum:
+            raise ValueError(
+                f"The objective {self.objective.kind!r} compares laws and balances no flows, so rewards of novelty have "
+                "no place in it. Use trajectory_balance, detailed_balance or sub_trajectory_balance, or leave "
+                "`intrinsic` out."
             )
         return network
 
@@ -253,6 +264,11 @@ class Trainer(Generic[S]):
         trajectories = self.assessor.assess(batch.paths, batch.log_reward, batch.scores)
         if self.done == 0:
             trajectories = self._start_log_z(trajectories)
+        novelty: dict[str, float] = {}
+        if self._intrinsic is not None:
+            scale = self._intrinsic.scale(self.done, self.options.steps)
+            trajectories, mean = self._intrinsic.augmented(trajectories, batch.paths, scale)
+            novelty = {"novelty": mean, "intrinsic_scale": scale}
         loss = self.objective.loss(trajectories)
         value = loss.item()
         if not -torch.inf < value < torch.inf:
@@ -266,6 +282,7 @@ class Trainer(Generic[S]):
             "log_reward": batch.log_reward[: batch.fresh].mean().item(),
             "unique": batch.distinct / batch.fresh,
             "length": len(batch.paths.row) / len(batch.paths),
+            **novelty,
         }
         self.history.append(metrics)
         return metrics
@@ -435,6 +452,7 @@ class Trainer(Generic[S]):
             "backward": self._backward_state(),
             "prior": None if self.prior is None else self.prior.state_dict(),
             "average": None if self._average is None else self._average.state(),
+            "intrinsic": None if self._intrinsic is None else self._intrinsic.state(),
             "partition": self.partition.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "replay": self.replay.state(),
@@ -465,6 +483,8 @@ class Trainer(Generic[S]):
             self.prior.load_state_dict(state["prior"])
         if self._average is not None:
             self._average.load_state(state["average"])
+        if self._intrinsic is not None:
+            self._intrinsic.load_state(state["intrinsic"])
         self.replay.load_state(state["replay"])
         self.generator.set_state(state["generator"])
         self.done, self.ended, self.history = state["done"], state["ended"], list(state["history"])
