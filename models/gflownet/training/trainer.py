@@ -208,8 +208,8 @@ class Trainer(Generic[S]):
             )
         if self.options.intrinsic is not None and not self.objective.zero_at_optimum:
             raise ValueError(
-                f"The objective {self.objective.kind!r} compares laws and balances no flows: rewards of novelty have no "
-                "place in it. Use trajectory_balance, detailed_balance or sub_trajectory_balance, or leave "
+                f"The objective {self.objective.kind!r} compares laws and balances no flows: rewards of novelty have "
+                "no place in it. Use trajectory_balance, detailed_balance or sub_trajectory_balance, or leave "
                 "`intrinsic` out."
             )
         return network
