@@ -39,12 +39,17 @@ class Training:
 
     def first_below(self, name: str, bound: float) -> float:
         """Return after how many trajectories a figure stayed at or below a bound; if it never did, all of them."""
-        reached = float(len(self.history) * self.batch_size)
-        for x, y in reversed(list(zip(*self.curve(name), strict=True))):
-            if y > bound:
-                break
-            reached = x
-        return reached
+        return stayed_below(self.curve(name), bound, float(len(self.history) * self.batch_size))
+
+
+def stayed_below(curve: list[list[float]], bound: float, never: float) -> float:
+    """Return the x from which on all y of a curve `[x, y]` are at or below a bound; `never` if the last is not."""
+    reached = never
+    for x, y in reversed(list(zip(*curve, strict=True))):
+        if y > bound:
+            break
+        reached = x
+    return reached
 
 
 def train(

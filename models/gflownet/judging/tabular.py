@@ -131,6 +131,7 @@ class Table:
             log_state_reward=None if stops is None else torch.where(alive, stops[1][origin], 0.0),
             log_inflow=torch.where(alive, self.log_inflow()[target], 0.0),
             log_prior=None if self.log_prior is None else torch.where(alive, self.log_prior[taken], 0.0),
+            log_guide=torch.where(alive, self.log_pb[taken], 0.0).detach(),
         )
 
     def log_inflow(self) -> Tensor:

@@ -17,7 +17,8 @@ class Objective(Component):
 
     group: ClassVar[str] = "objective"
     needs: ClassVar[frozenset[str]] = frozenset()
-    """Fields of `Trajectories` that are made on demand: "log_stop", "log_state_reward", "log_inflow", "log_prior"."""
+    """Fields of `Trajectories` that are made on demand: "log_stop", "log_state_reward", "log_inflow", "log_prior" and
+    "log_guide"."""
     forward_looking: ClassVar[bool] = False
     """Whether the network's flow is taken as log F(s) minus a log-reward of the unfinished state."""
     on_policy: ClassVar[bool] = False
@@ -43,6 +44,17 @@ class Objective(Component):
             return (
                 f"The objective {self.kind!r} sums over all parents of a state, and {env.kind!r} has real variables "
                 "here. Use detailed_balance, which on a tree says the same, or trajectory_balance."
+            )
+        if "log_guide" in self.needs and env.continuous:
+            return (
+                f"The objective {self.kind!r} is guided by parts that objects share, and {env.kind!r} has real "
+                "variables here, of which no two objects share a value. Use trajectory_balance."
+            )
+        rules = getattr(env, "base", env)  # those of a table are its environment's
+        if "log_guide" in self.needs and type(rules).log_correction is not Environment.log_correction:
+            return (
+                f"The objective {self.kind!r} needs an environment in which every object is one state; in {env.kind!r} "
+                "several may be the same object. Use trajectory_balance."
             )
         return None
 

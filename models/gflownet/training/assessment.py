@@ -14,6 +14,7 @@ from models.gflownet.environments.base import Environment, States
 from models.gflownet.objectives.base import Objective
 from models.gflownet.policies.backward import BackwardPolicy, BackwardWalk
 from models.gflownet.policies.base import Policy
+from models.gflownet.training.guide import Guide
 from models.gflownet.training.trajectories import Paths, Scores, Trajectories
 
 S = TypeVar("S", bound=States)
@@ -30,6 +31,7 @@ class Assessor(Generic[S]):
         partial: log-reward of unfinished states, for forward-looking objectives.
         reward: of terminal states, for objectives that ask for the reward of stopping anywhere.
         prior: the policy of objectives whose target is relative to one, not trained.
+        guide: of objectives that ask for one.
     """
 
     env: Environment[S]
@@ -41,6 +43,7 @@ class Assessor(Generic[S]):
     partial: Callable[[S], Tensor]
     reward: Callable[[S, Tensor | None], Tensor]
     prior: Policy[S] | None = None
+    guide: Guide[S] | None = None
 
     @property
     def walk(self) -> BackwardWalk[S]:
@@ -94,6 +97,10 @@ class Assessor(Generic[S]):
     def _log_prior(self, paths: Paths[S]) -> Tensor:
         assert self.prior is not None  # the trainer makes one where the objective asks
         return self.prior.score(paths.before, paths.forward, None, paths.conditions).log_pf
+
+    def _log_guide(self, paths: Paths[S]) -> Tensor:
+        assert self.guide is not None  # the trainer makes one where the objective asks
+        return self.guide.log_prob(paths).to(torch.get_default_dtype())
 
     @torch.no_grad()
     def _log_state_reward(self, paths: Paths[S]) -> Tensor:

@@ -25,6 +25,7 @@ from models.gflownet.objectives.base import Objective
 from models.gflownet.policies.backward import BackwardPolicy, BackwardWalk
 from models.gflownet.policies.base import Exploration, Policy, PolicyDiverged
 from models.gflownet.training.assessment import Assessor
+from models.gflownet.training.guide import Guide
 from models.gflownet.training.recorded import Recorder
 from models.gflownet.training.trajectories import Paths, Scores, Trajectories, sample_backward, sample_forward
 from models.registry import Options, build
@@ -157,6 +158,10 @@ class Trainer(Generic[S]):
         network = self._checked(backward_network if backward.network == "own" else policy)
         self.prior: Policy[S] | None = frozen_copy(policy) if objective.relative else None
         """The policy that the target of the objective is relative to: the trained one as it was at first."""
+        self.guide: Guide[S] | None = None
+        """What is made of the objects met so far, where the objective asks."""
+        if "log_guide" in objective.needs:
+            self.guide = Guide(env, objective.options.sharpness)
         self.assessor = Assessor(
             env,
             policy,
@@ -167,6 +172,7 @@ class Trainer(Generic[S]):
             partial or env.log_partial,
             self._stopped,
             self.prior,
+            self.guide,
         )
         self._parameters = [p for p in policy.parameters() if p.requires_grad]
         if backward.network == "own":
@@ -205,6 +211,11 @@ class Trainer(Generic[S]):
                 f"The objective {self.objective.kind!r} must know the law that trajectories were drawn from, and that "
                 f"of a replay or a local search is not known: got replay_share {self.options.replay_share} and "
                 f"local_search {self.options.local_search}, expected 0 and none."
+            )
+        if "log_guide" in self.objective.needs and self.conditioning is not None:
+            raise ValueError(
+                f"The objective {self.objective.kind!r} compares the rewards of objects, and under conditioning there "
+                "is none that holds for all. Use trajectory_balance."
             )
         if self.options.intrinsic is not None and not self.objective.zero_at_optimum:
             raise ValueError(
@@ -261,6 +272,8 @@ class Trainer(Generic[S]):
             batch = self._draw()
         except PolicyDiverged as error:
             raise TrainingError(f"Step {self.done}: {error}") from error
+        if self.guide is not None:
+            self.guide.add(batch.paths.terminal, batch.log_reward)
         trajectories = self.assessor.assess(batch.paths, batch.log_reward, batch.scores)
         if self.done == 0:
             trajectories = self._start_log_z(trajectories)
@@ -452,6 +465,7 @@ class Trainer(Generic[S]):
             "backward": self._backward_state(),
             "prior": None if self.prior is None else self.prior.state_dict(),
             "average": None if self._average is None else self._average.state(),
+            "guide": None if self.guide is None else self.guide.state(),
             "intrinsic": None if self._intrinsic is None else self._intrinsic.state(),
             "partition": self.partition.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -483,6 +497,8 @@ class Trainer(Generic[S]):
             self.prior.load_state_dict(state["prior"])
         if self._average is not None:
             self._average.load_state(state["average"])
+        if self.guide is not None:
+            self.guide.load_state(state["guide"])
         if self._intrinsic is not None:
             self._intrinsic.load_state(state["intrinsic"])
         self.replay.load_state(state["replay"])

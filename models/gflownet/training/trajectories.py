@@ -35,6 +35,7 @@ class Trajectories:
         log_inflow: (T, B) log of the flow into the state after each transition: sum over its parents p of F(p) P_F,
             which equals the flow of that state in the fixed point; None likewise.
         log_prior: (T, B) log-probability of each transition under the prior policy, 0 where not alive; None likewise.
+        log_guide: (T, B) log-probability of each transition on the way to the object under a guide; None likewise.
     """
 
     log_pf: Tensor
@@ -48,6 +49,7 @@ class Trajectories:
     log_state_reward: Tensor | None = None
     log_inflow: Tensor | None = None
     log_prior: Tensor | None = None
+    log_guide: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.log_reward)
