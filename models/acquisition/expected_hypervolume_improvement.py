@@ -38,7 +38,7 @@ class ExpectedHypervolumeImprovement(BaseAcquisition):
     """
 
     kind = "expected_hypervolume_improvement"
-    reference = "Emmerich, Deutz and Klinkenberg, CEC (2011); Yang et al., J. Global Optimization 75, 3 (2019)"
+    cites = ("emmerich2011hypervolume", "yang2019efficient", "ament2023unexpected")
     objectives = 2
     most_objectives = 6
     logarithmic = True

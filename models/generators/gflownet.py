@@ -94,10 +94,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
 
     group: ClassVar[str] = "generator"
     kind: ClassVar[str] = "gflownet"
-    reference: ClassVar[str] = (
-        "Bengio et al., Flow network based generative models for non-iterative diverse candidate generation, "
-        "NeurIPS 2021, arXiv:2106.04399; Malkin et al., NeurIPS 2022, arXiv:2201.13259"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("bengio2021flow", "malkin2022tb")
 
     class Options(TrainerOptions):
         """Options of the GFlowNet."""

@@ -93,7 +93,7 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
 
     group = "generator"
     kind = "pool"
-    reference = "Kool, van Hoof, Welling, ICML 2019 (Gumbel top-k draws without replacement)"
+    cites = ("kool2019beams",)
 
     class Options(LibraryOptions):
         """Options of the generator `pool`."""

@@ -33,7 +33,7 @@ class Pmo(MoleculeOracle["Pmo.Options"]):
     spaces = ("molecules",)
     digits = 12
     lasting = True
-    reference = "Gao, Fu, Sun, Coley, NeurIPS 2022; Brown et al., J. Chem. Inf. Model. 2019, 59, 1096"
+    cites = ("gao2022pmo", "brown2019guacamol", "olivecrona2017denovo", "li2018multiobjective", "rdkit")
 
     class Options(OracleOptions):
         """Options of the oracle `pmo`."""

@@ -46,7 +46,7 @@ class RdkitScore(MoleculeOracle["RdkitScore.Options"]):
     spaces = ("molecules",)
     digits = 9
     lasting = True
-    reference = "Bickerton et al., Nature Chem. 2012, 4, 90; Wildman, Crippen, J. Chem. Inf. Comput. Sci. 1999, 39, 868"
+    cites = ("bickerton2012qed", "wildman1999crippen", "ertl2009accessibility", "rdkit")
 
     class Options(OracleOptions):
         """Options of the oracle `rdkit`."""

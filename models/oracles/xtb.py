@@ -55,6 +55,17 @@ class Xtb(MoleculeOracle["Xtb.Options"]):
 
     kind = "xtb"
     spaces = ("molecules",)
+    cites = (
+        "asgeirsson2017ipea1",
+        "grimme2017gfn1",
+        "bannwarth2019gfn2",
+        "wang2020etkdg",
+        "halgren1996mmff94",
+        "rappe1992uff",
+        "byrd1995lbfgsb",
+        "tblite",
+        "rdkit",
+    )
     reference = "Asgeirsson, Bauer, Grimme, Chem. Sci. 2017, 8, 4879 (IPEA1-xTB)"
     digits = 6
 

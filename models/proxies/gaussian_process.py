@@ -88,7 +88,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
     """
 
     kind = "gaussian_process"
-    reference = "Rasmussen and Williams, Gaussian Processes for Machine Learning, MIT Press (2006)"
+    cites = ("rasmussen2006gp", "ralaivola2005kernels")
     weighs_features = True
 
     class Options(BaseProxy.Options):

@@ -100,7 +100,7 @@ class GnnEnsemble(NetworkEnsemble):
 
     kind = "gnn_ensemble"
     spaces = ("molecules",)
-    reference = "Hu et al., Strategies for pre-training graph neural networks, ICLR (2020)"
+    cites = ("hu2020pretraining", "xu2019gin")
 
     class Options(NetworkEnsemble.Options):
         """Options of the graph networks."""

@@ -58,7 +58,7 @@ class MlpEnsemble(NetworkEnsemble):
     """
 
     kind = "mlp_ensemble"
-    reference = "Lakshminarayanan et al., Simple and scalable predictive uncertainty estimation, NeurIPS (2017)"
+    cites = ("lakshminarayanan2017ensembles",)
 
     class Options(NetworkEnsemble.Options):
         """Options of the perceptrons."""

@@ -76,7 +76,7 @@ class RandomForest(EnsembleProxy):
     """
 
     kind = "random_forest"
-    reference = "Breiman, Random forests, Machine Learning 45, 5 (2001)"
+    cites = ("breiman2001forests", "wager2014jackknife")
 
     class Options(EnsembleProxy.Options):
         """Options of the forest."""

@@ -27,7 +27,7 @@ class FilterCatalog(MoleculeScreen["FilterCatalog.Options"]):
 
     kind = "filter_catalog"
     lasting = True
-    reference = "Brenk et al., ChemMedChem 2008, 3, 435; Baell, Holloway, J. Med. Chem. 2010, 53, 2719"
+    cites = ("brenk2008lessons", "baell2010pains", "jadhav2010artifacts", "rdkit")
 
     class Options(Component.Options):
         """Options of the screen `filter_catalog`."""

@@ -59,6 +59,7 @@ class Molecules(BaseSpace["Molecules.Options"]):
     """
 
     kind = "molecules"
+    cites = ("rdkit",)
     nouns = ("molecule", "molecules")
     features = {"kind": "both"}
     weighed_features = {"kind": "descriptors_and_fingerprints"}

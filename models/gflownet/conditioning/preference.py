@@ -24,7 +24,7 @@ class Preference(OfObjectives):
     """
 
     kind: ClassVar[str] = "preference"
-    reference: ClassVar[str] = "Jain et al., Multi-objective GFlowNets, ICML 2023, arXiv:2210.12765"
+    cites: ClassVar[tuple[str, ...]] = ("jain2023mogfn",)
 
     class Options(OfObjectives.Options):
         """Scalarisation, and law of the weights."""

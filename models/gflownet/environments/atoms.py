@@ -55,6 +55,7 @@ class AtomEnvironment(Environment[AtomStates]):
 
     kind: ClassVar[str] = "atoms"
     distance = "tanimoto"
+    cites: ClassVar[tuple[str, ...]] = ("jain2023mogfn", "ma2023symmetry", "kim2025symmetry", "rdkit")
     reference: ClassVar[str] = (
         "Atom by atom: Jain et al., ICML 2023, arXiv:2210.12765; canonical states and equivalent actions: Ma et al., "
         "NeurIPS AI4Science 2023, arXiv:2406.05426"

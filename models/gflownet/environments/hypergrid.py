@@ -46,7 +46,7 @@ class HyperGrid(Environment[GridStates]):
     """
 
     kind: ClassVar[str] = "hypergrid"
-    reference: ClassVar[str] = "Bengio et al., Flow network based generative models, NeurIPS 2021, arXiv:2106.04399"
+    cites: ClassVar[tuple[str, ...]] = ("bengio2021flow",)
     small: ClassVar[Mapping[str, Any]] = {"dimensions": 3, "height": 4}
     every_state_stops = True
 
