@@ -63,12 +63,13 @@ class Reference:
         """
         fields, names = self.fields, self.surnames
         venue, year = self._venue(), fields.get("year", "")
-        number = ", ".join(filter(None, (fields.get("volume"), re.split("-+", fields.get("pages", ""))[0])))
+        number = ", ".join(filter(None, (fields.get("volume"), fields.get("pages", "").partition("--")[0])))
         many = len(names) > _IN_FULL or "and others" in fields.get("author", "")
+        where = (venue, number, f"({year})") if self.kind == "article" else (venue, year)
         parts = [
             "" if not names else f"{names[0]} et al." if many else " and ".join(names),
             plain(fields["title"]) if title or not venue else "",
-            f"{venue} {number} ({year})" if self.kind == "article" else f"{venue} {year}".strip(),
+            " ".join(filter(None, where)),
             f"arXiv:{fields['eprint']}" if fields.get("archiveprefix") == "arXiv" else "",
             fields.get("url", ""),
         ]

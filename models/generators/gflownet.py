@@ -177,6 +177,15 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             except (NotProvided, TrainingError) as error:
                 raise ValueError(f"The GFlowNet cannot be trained with these options. {error}") from error
 
+    def usual_parts(self, space: BaseSpace[Any]) -> dict[str, Component[Any]]:
+        """Return by option the parts that the options leave to the space, or name in a former place.
+
+        Raises:
+            ComponentError: there is none, or it is for other objects.
+            ValueError: how objects are built is told in two places.
+        """
+        return {"construction": construction_of(self._construction(), space)}
+
     def fit(self, context: GenerationContext) -> None:
         """Train on the log-reward; goes on from `context.checkpoint`, starts from `context.warm_start`.
 

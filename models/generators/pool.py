@@ -95,6 +95,10 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
     kind = "pool"
     cites = ("kool2019beams",)
 
+    def cited(self) -> tuple[str, ...]:
+        """Return the paper of draws without replacement, where there are draws."""
+        return () if self.options.draw == "best" else self.cites
+
     class Options(LibraryOptions):
         """Options of the generator `pool`."""
 

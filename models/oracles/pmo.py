@@ -53,6 +53,16 @@ class Pmo(MoleculeOracle["Pmo.Options"]):
         super().__init__(options, **values)
         self.version = f"{self.options.task}/{DEFINITION}/rdkit-{rdBase.rdkitVersion}"
 
+    def cited(self) -> tuple[str, ...]:
+        """Return the papers of the benchmark and of the task, and the library."""
+        papers = {
+            "qed": "bickerton2012qed",
+            "drd2": "olivecrona2017denovo",
+            "gsk3b": "li2018multiobjective",
+            "jnk3": "li2018multiobjective",
+        }
+        return "gao2022pmo", papers.get(self.options.task, "brown2019guacamol"), "rdkit"
+
     @property
     def label(self) -> str:
         """Short name for people."""

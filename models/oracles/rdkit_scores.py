@@ -58,6 +58,11 @@ class RdkitScore(MoleculeOracle["RdkitScore.Options"]):
         super().__init__(options, **values)
         self.version = f"{self.options.property}/rdkit-{rdBase.rdkitVersion}"
 
+    def cited(self) -> tuple[str, ...]:
+        """Return the paper of the score, and the library."""
+        papers = {"qed": "bickerton2012qed", "logp": "wildman1999crippen"}
+        return papers.get(self.options.property, "ertl2009accessibility"), "rdkit"
+
     @property
     def label(self) -> str:
         """Short name for people."""

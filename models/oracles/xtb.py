@@ -92,6 +92,15 @@ class Xtb(MoleculeOracle["Xtb.Options"]):
         super().__init__(options, **values)
         self.unit = "D" if self.options.property == "dipole" else "eV"
 
+    def cited(self) -> tuple[str, ...]:
+        """Return the papers of the method and of the geometry, and the libraries."""
+        options = self.options
+        unused = {"bannwarth2019gfn2", "byrd1995lbfgsb"} if options.geometry == "force_field" else set()
+        unused |= {"asgeirsson2017ipea1"} if options.method != "IPEA1-xTB" else set()
+        if options.method == "GFN2-xTB":
+            unused = unused - {"bannwarth2019gfn2"} | {"grimme2017gfn1"}
+        return tuple(key for key in self.cites if key not in unused)
+
     @property
     def label(self) -> str:
         """Short name for people."""

@@ -114,6 +114,10 @@ class GnnEnsemble(NetworkEnsemble):
         steps: int = Field(600, ge=1, description="minibatches of a training from nothing")
         refit_steps: int = Field(200, ge=1, description="minibatches of a refit with replay")
 
+        def cited(self) -> tuple[str, ...]:
+            """Return the library of graph networks beside the papers of every ensemble of networks."""
+            return (*super().cited(), "fey2019pyg")
+
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)
         if self.featuriser.objects != "molecules":

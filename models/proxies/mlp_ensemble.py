@@ -71,6 +71,10 @@ class MlpEnsemble(NetworkEnsemble):
             0.3, gt=0, description="difference of labels, in deviations of the target, at which partners grow rare"
         )
 
+        def cited(self) -> tuple[str, ...]:
+            """Return the paper of mixing beside those of every ensemble of networks."""
+            return (*super().cited(), *(("yao2022cmixup",) if self.mixup > 0 else ()))
+
     def _untrained_members(self, data: Labelled, seed: int) -> NetworkMembers:
         design = Design.of(data.features)
         wide = design(Features(data.features.dense[:1], data.features.counts[:1])).shape[1]

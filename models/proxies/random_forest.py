@@ -89,6 +89,10 @@ class RandomForest(EnsembleProxy):
         max_features: float = Field(0.33, gt=0, le=1, description="share of the features that a split chooses among")
         min_leaf: int = Field(2, ge=1, description="fewest training rows in a leaf")
 
+        def cited(self) -> tuple[str, ...]:
+            """Return the library of trees beside the papers of every ensemble."""
+            return (*super().cited(), "pedregosa2011sklearn")
+
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)
         if self.options.uncertainty == "jackknife":

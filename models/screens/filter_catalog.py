@@ -44,6 +44,12 @@ class FilterCatalog(MoleculeScreen["FilterCatalog.Options"]):
                     raise ValueError(f"RDKit has no catalogue {name!r}; expected {', '.join(known)}{close}")
             return names
 
+    def cited(self) -> tuple[str, ...]:
+        """Return the papers of the catalogues that are used."""
+        papers = {"BRENK": "brenk2008lessons", "PAINS": "baell2010pains", "NIH": "jadhav2010artifacts"}
+        named = [papers[family] for family in papers if any(one.startswith(family) for one in self.options.catalogs)]
+        return (*(named or papers.values() if "ALL" in self.options.catalogs else named), "rdkit")
+
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)
         parameters = FilterCatalogParams()

@@ -101,6 +101,10 @@ class Molecules(BaseSpace["Molecules.Options"]):
             description="whether molecules may be bought whose rings are of more than eight atoms or too strained",
         )
 
+        def cited(self) -> tuple[str, ...]:
+            """Return the paper of what rings are too strained, where they are refused."""
+            return ("fawcett1950bredt",) if self.strained_rings == "refuse" else ()
+
         @field_validator("elements")
         @classmethod
         def _are_elements(cls, elements: tuple[str, ...]) -> tuple[str, ...]:

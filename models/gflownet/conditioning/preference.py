@@ -33,6 +33,11 @@ class Preference(OfObjectives):
         concentration: float = Field(1.5, gt=0, description="Of the symmetric Dirichlet law; 1 is uniform.")
         floor: float = Field(-30.0, lt=0, description="Least log of the scalarised reward, which must not be zero.")
 
+        def cited(self) -> tuple[str, ...]:
+            """Return the papers of the scalarisation beside those of the grid."""
+            chebyshev = ("steuer1983tchebycheff", "miettinen1999nonlinear")
+            return (*super().cited(), *(chebyshev if self.scalarisation == "chebyshev" else ()))
+
     def draw_trade_offs(self, n: int, generator: torch.Generator) -> Tensor:
         """Return weights (n, K), float64."""
         # Torch draws gamma variates only from its global state; numpy draws them from a seed.

@@ -61,6 +61,10 @@ class HyperGrid(Environment[GridStates]):
         r2: float = Field(2.0, ge=0, description="Reward added at the modes (original).")
         floor: float = Field(1e-8, gt=0, description="Reward elsewhere (sparse).")
 
+        def cited(self) -> tuple[str, ...]:
+            """Return the paper of the sparse reward."""
+            return ("pan2023gafn",) if self.reward == "sparse" else ()
+
         @model_validator(mode="after")
         def _goals_differ(self) -> Self:
             if self.reward == "sparse" and self.height < 4:

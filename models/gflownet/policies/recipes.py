@@ -55,6 +55,10 @@ class MLPRecipe(PolicyRecipe):
             False, description="The condition multiplies the logits by one learnt number (Kim et al., 2024)."
         )
 
+        def cited(self) -> tuple[str, ...]:
+            """Return the paper of scaled logits."""
+            return ("kim2024logits",) if self.scale_logits else ()
+
     def build(self, env: Environment[Any], generator: torch.Generator, conditions: int = 0) -> Policy[Any]:
         """Return an untrained perceptron, with scaled logits if asked for."""
         scaled = self.options.scale_logits
@@ -78,6 +82,10 @@ class GraphRecipe(PolicyRecipe):
 
         dim: int = Field(64, ge=8, description="Width.")
         layers: int = Field(4, ge=1, description="Rounds of message passing.")
+
+        def cited(self) -> tuple[str, ...]:
+            """Return the library of graph networks."""
+            return ("fey2019pyg",)
 
     def build(self, env: Environment[Any], generator: torch.Generator, conditions: int = 0) -> Policy[Any]:
         """Return an untrained network."""
