@@ -66,7 +66,7 @@ class FragmentEnvironment(Environment[FragmentStates]):
         "max_fragments": 3,
     }
     cites: ClassVar[tuple[str, ...]] = ("bengio2021flow", "ma2023symmetry", "degen2008brics", "rdkit")
-    reference: ClassVar[str] = "Bengio et al., NeurIPS 2021 (fragments); symmetric actions: Ma et al., 2024"
+    reference: ClassVar[str] = "Bengio et al., NeurIPS 2021 (fragments); symmetric actions: Ma et al., 2023"
 
     class Options(Component.Options):
         """Options of the fragment environment."""
