@@ -341,8 +341,7 @@ def validate(config: Path, *, set: Sets = ()) -> int:
 def cite(config: Path, *, set: Sets = (), format: Literal["bibtex", "text"] = "bibtex") -> int:
     """Print the papers, software and data sets that a run of a campaign or sampler file rests on, defaults included.
 
-    Nothing is run. Standard output has the entries and comments that say what each is for: discover cite campaign.yaml
-    > used.bib
+    Nothing is run. Standard output has entries, and comments that say what each is for, so it can go into a .bib file.
 
     Args:
         config: campaign file or sampler file (YAML).
