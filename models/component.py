@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, Self, get_args
+from typing import Annotated, Any, ClassVar, Generic, Self, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 from typing_extensions import TypeVar, get_original_bases
+
+from data.references import told
 
 
 class ComponentError(ValueError):
@@ -29,9 +31,20 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
+    def cited(self) -> tuple[str, ...]:
+        """Return the keys of what these options need beside what the component cites anyway."""
+        return ()
+
 
 OptionsT = TypeVar("OptionsT", bound=Options, default=Any)
 """Options of a component; a class that names none has them unchecked."""
+
+
+class _Told:
+    """What a class cites, in words."""
+
+    def __get__(self, instance: object, owner: type[Component[Any]]) -> str:
+        return told(owner.cites)
 
 
 class Component(Generic[OptionsT]):
@@ -39,12 +52,15 @@ class Component(Generic[OptionsT]):
 
     Subclasses set `group`, `kind` and, where they have options, either an inner class `Options` or the parameter:
     `class Scale(Component[ScaleOptions])` and `class Scale(Component["Scale.Options"])` both type `self.options`.
-    `reference` names the paper, `spaces` the kinds of objects it can handle.
+    `cites` names its papers by their keys, `spaces` the kinds of objects it can handle.
     """
 
     group: ClassVar[str] = ""
     kind: ClassVar[str] = ""
-    reference: ClassVar[str] = ""
+    cites: ClassVar[tuple[str, ...]] = ()
+    """Keys of `data/resources/references.bib`: papers, software and data sets that it rests on."""
+    reference: ClassVar[str] = cast(str, _Told())
+    """The same in words; a class writes them itself where they say more, or where what it cites is in no file."""
     spaces: ClassVar[tuple[str, ...]] = ()
     """Kinds of spaces that it is for; empty: any."""
     options: OptionsT
@@ -72,6 +88,10 @@ class Component(Generic[OptionsT]):
     def sparse(self) -> dict[str, Any]:
         """Return `{kind, options...}` as far as they differ from the defaults: what keys of stored results hash."""
         return {"kind": self.kind, **self.options.model_dump(mode="json", exclude_defaults=True)}
+
+    def cited(self) -> tuple[str, ...]:
+        """Return the keys of what it rests on with these options."""
+        return (*self.cites, *self.options.cited())
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], base: Path | None = None) -> Self:

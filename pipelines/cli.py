@@ -338,6 +338,22 @@ def validate(config: Path, *, set: Sets = ()) -> int:
 
 
 @app.command
+def cite(config: Path, *, set: Sets = (), format: Literal["bibtex", "text"] = "bibtex") -> int:
+    """Print the papers, software and data sets that a run of a campaign or sampler file rests on, defaults included.
+
+    Nothing is run. Standard output has entries, and comments that say what each is for, so it can go into a .bib file.
+
+    Args:
+        config: campaign file or sampler file (YAML).
+        set: change a value of the file; may be given often.
+        format: bibtex, or text to be read.
+    """
+    from pipelines.citing import print_citations
+
+    return print_citations(config, set, format, console)
+
+
+@app.command
 def components(group: str | None = None, *, format: Literal["table", "json"] = "table", wide: bool = False) -> int:
     """List the exchangeable parts with their options, defaults and references.
 

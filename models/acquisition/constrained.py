@@ -49,6 +49,7 @@ class Constrained(Wrapper):
     """
 
     kind = "constrained"
+    cites = ("schonlau1998global", "gardner2014inequality", "gelbart2014unknown")
     reference = "Gardner et al., ICML (2014); before anything is feasible: Gelbart, Snoek and Adams, UAI (2014)"
     heeds_limits = True
 

@@ -22,7 +22,7 @@ class ConstrainedBound(BaseAcquisition["ConstrainedBound.Options"]):
     """
 
     kind = "constrained_bound"
-    reference = "Xu, Jiang, Svetozarevic and Jones, Constrained Efficient Global Optimization (CONFIG), ICML (2023)"
+    cites = ("xu2023config",)
     heeds_limits = True
 
     class Options(LimitedOptions):

@@ -25,7 +25,7 @@ class CostAware(LogWrapper):
     """
 
     kind = "cost_aware"
-    reference = "Snoek, Larochelle and Adams, NeurIPS (2012)"
+    cites = ("snoek2012practical", "lee2020costaware")
 
     class Options(Component.Options):
         """Options of the score per unit of cost."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -38,7 +39,7 @@ class ExpectedHypervolumeImprovement(BaseAcquisition):
     """
 
     kind = "expected_hypervolume_improvement"
-    reference = "Emmerich, Deutz and Klinkenberg, CEC (2011); Yang et al., J. Global Optimization 75, 3 (2019)"
+    cites: ClassVar[tuple[str, ...]] = ("emmerich2011hypervolume", "yang2019efficient", "ament2023unexpected")
     objectives = 2
     most_objectives = 6
     logarithmic = True

@@ -46,7 +46,7 @@ class ExpectedImprovement(BaseAcquisition["ExpectedImprovement.Options"]):
     """
 
     kind = "expected_improvement"
-    reference = "Jones, Schonlau and Welch, J. Global Optimization 13, 455 (1998); Ament et al., NeurIPS (2023)"
+    cites = ("jones1998ego", "ament2023unexpected")
 
     class Options(Component.Options):
         """Options of expected improvement."""

@@ -25,7 +25,7 @@ class NoisyExpectedHypervolumeImprovement(ExpectedHypervolumeImprovement):
     """
 
     kind = "noisy_expected_hypervolume_improvement"
-    reference = "Daulton, Balandat and Bakshy, NeurIPS (2021)"
+    cites = ("daulton2021noisy",)
     uses_draws = True
     most_objectives = 4  # there are boxes for each of the draws
 

@@ -23,7 +23,7 @@ class NoisyExpectedImprovement(BaseAcquisition):
     """
 
     kind = "noisy_expected_improvement"
-    reference = "Picheny, Wagner and Ginsbourger, Struct. Multidisc. Optim. 48, 607 (2013)"
+    cites = ("picheny2013benchmark", "letham2019constrained")
 
     class Options(ExpectedImprovement.Options):
         """Options of noisy expected improvement."""

@@ -26,7 +26,7 @@ class ParetoRank(BaseAcquisition):
     """
 
     kind = "pareto_rank"
-    reference = "Deb, Pratap, Agarwal and Meyarivan, NSGA-II, IEEE Trans. Evol. Comput. 6, 182 (2002)"
+    cites = ("deb2002nsga2",)
     objectives = 2
 
     class Options(Component.Options):

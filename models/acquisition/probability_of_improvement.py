@@ -24,7 +24,7 @@ class ProbabilityOfImprovement(BaseAcquisition["ProbabilityOfImprovement.Options
     """
 
     kind = "probability_of_improvement"
-    reference = "Kushner, J. Basic Eng. 86, 97 (1964)"
+    cites = ("kushner1964maximum",)
 
     class Options(Component.Options):
         """Options of the probability of improvement."""

@@ -59,7 +59,7 @@ class WeightedSum(Scalarisation):
     """
 
     kind = "weighted_sum"
-    reference = "Miettinen, Nonlinear Multiobjective Optimization, Kluwer (1999)"
+    cites = ("miettinen1999nonlinear",)
 
     def combine(self, mean: FloatArray, std: FloatArray, weights: FloatArray) -> FloatArray:
         """Return `(n,)` scores of scaled means and deviations `(n, K)` under weights `(K,)` that sum to 1."""
@@ -76,7 +76,7 @@ class Chebyshev(Scalarisation):
     """
 
     kind = "chebyshev"
-    reference = "Knowles, ParEGO, IEEE Trans. Evol. Comput. 10, 50 (2006)"
+    cites = ("knowles2006parego",)
 
     class Options(Scalarisation.Options):
         """Options of the Chebyshev scalarisation."""

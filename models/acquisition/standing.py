@@ -10,6 +10,9 @@ from models.acquisition.measured import centre_and_spread
 from models.acquisition.pareto_rank import crowded_order
 from models.protocols import Scoring
 
+CITES = ("deb2002nsga2", "vanderwaerden1953test")
+"""Keys of the papers of `standing`."""
+
 
 def violation(values: FloatArray, about: Scoring) -> FloatArray:
     """Return by how much rows of values break limits, in deviations of what was measured, summed, shape `(n,)`.

@@ -28,7 +28,7 @@ class ThompsonSampling(BaseAcquisition):
     """
 
     kind = "thompson_sampling"
-    reference = "Thompson, Biometrika 25, 285 (1933); Rahimi and Recht, NeurIPS (2007)"
+    cites = ("thompson1933likelihood", "rahimi2007features")
 
     def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
         """Return `(n,)` scores in the unit of the target.

@@ -18,7 +18,7 @@ class UpperConfidenceBound(BaseAcquisition["UpperConfidenceBound.Options"]):
     """
 
     kind = "upper_confidence_bound"
-    reference = "Srinivas et al., Gaussian Process Optimization in the Bandit Setting, ICML (2010)"
+    cites = ("srinivas2010bandit",)
 
     class Options(Component.Options):
         """Options of the upper confidence bound."""

@@ -20,7 +20,7 @@ class Funnel(Nested["Funnel.Options"]):
     """
 
     kind = "funnel"
-    reference = "Karnin, Koren and Somekh, Almost optimal exploration in multi-armed bandits, ICML (2013)"
+    cites = ("karnin2013almost",)
 
     class Options(NestedOptions):
         """Options of the funnel."""

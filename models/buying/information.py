@@ -25,7 +25,7 @@ class Information(Nested["Information.Options"]):
     """
 
     kind = "information"
-    reference = "Takeno et al., Multi-fidelity Bayesian optimization with max-value entropy search, ICML (2020)"
+    cites = ("takeno2020multifidelity", "moss2021gibbon")
     wants_levels = True
 
     class Options(NestedOptions):

@@ -25,7 +25,7 @@ class Elements(Featuriser):
     kind = "elements"
     objects = "compositions"
     spaces = ("compositions",)
-    reference = "Ward et al., npj Computational Materials 2, 16028 (2016)"
+    cites = ("ward2016general",)
 
     class Options(Component.Options):
         """Which elements, and whether they are described."""

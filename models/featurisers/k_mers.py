@@ -22,7 +22,7 @@ class KMers(Featuriser):
 
     kind = "k_mers"
     objects = "sequences"
-    reference = "Leslie, Eskin and Noble, Pac. Symp. Biocomput. 2002, 564"
+    cites = ("leslie2002spectrum",)
 
     class Options(Component.Options):
         """Alphabet and longest word."""

@@ -21,7 +21,7 @@ class Membership(Featuriser):
 
     kind = "membership"
     objects = "subsets"
-    reference = "Jaccard, Bull. Soc. Vaud. Sci. Nat. 1901, 37, 547"
+    cites = ("jaccard1901etude",)
 
     class Options(Component.Options):
         """The items."""

@@ -16,7 +16,7 @@ class MorganCounts(Featuriser):
 
     kind = "morgan_counts"
     spaces = ("molecules",)
-    reference = "Rogers and Hahn, Extended-connectivity fingerprints, J. Chem. Inf. Model. 50, 742 (2010)"
+    cites = ("rogers2010ecfp", "rdkit")
 
     def __call__(self, objects: Sequence[str]) -> Features:
         """Return the counts of n canonical SMILES; the dense block has no column."""
@@ -28,6 +28,7 @@ class Descriptors(Featuriser):
 
     kind = "descriptors"
     spaces = ("molecules",)
+    cites = ("rdkit",)
     reference = "RDKit, Open-source cheminformatics; the list is data.chemistry.descriptors.NAMES"
 
     def __call__(self, objects: Sequence[str]) -> Features:
@@ -56,6 +57,7 @@ class DescriptorsAndCounts(_Parts):
     """Descriptors in the dense block and Morgan counts in the other; each molecule is parsed once."""
 
     kind = "both"
+    cites = ("rdkit",)
     reference = Descriptors.reference
     descriptors = True
     fingerprints = MORGAN
@@ -68,7 +70,7 @@ class Fingerprints(_Parts):
     """
 
     kind = "fingerprints"
-    reference = "Rogers and Hahn (2010); Carhart, Smith and Venkataraghavan, J. Chem. Inf. Comput. Sci. 25, 64 (1985)"
+    cites = ("rogers2010ecfp", "carhart1985pairs", "rdkit")
     descriptors = False
     fingerprints = THREE
 
@@ -81,7 +83,7 @@ class CompositionAndCounts(_Parts):
     """
 
     kind = "composition_and_counts"
-    reference = "Rogers and Hahn (2010)"
+    cites = ("rogers2010ecfp", "rdkit")
     descriptors = False
     fingerprints = ("morgan", "composition")
 
@@ -93,6 +95,6 @@ class DescriptorsAndFingerprints(_Parts):
     """
 
     kind = "descriptors_and_fingerprints"
-    reference = Fingerprints.reference
+    cites = ("rogers2010ecfp", "carhart1985pairs", "rdkit")
     descriptors = True
     fingerprints = THREE

@@ -37,7 +37,7 @@ class Edits(Component["Edits.Options"]):
 
     group = "generator"
     kind = "edits"
-    reference = "Venkatraman et al., NeurIPS 2024, arXiv:2405.20971 (relative trajectory balance)"
+    cites = ("venkatraman2024rtb", "kool2020estimating")
 
     class Options(Component.Options):
         """Options of the generator `edits`."""

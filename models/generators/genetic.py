@@ -35,7 +35,7 @@ class Genetic(Component["Genetic.Options"]):
 
     group = "generator"
     kind = "genetic"
-    reference = "Jensen, Chem. Sci. 2019, 10, 3567"
+    cites = ("jensen2019graph", "tripp2023genetic")
 
     class Options(Component.Options):
         """Options of the generator `genetic`."""

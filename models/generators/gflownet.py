@@ -94,10 +94,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
 
     group: ClassVar[str] = "generator"
     kind: ClassVar[str] = "gflownet"
-    reference: ClassVar[str] = (
-        "Bengio et al., Flow network based generative models for non-iterative diverse candidate generation, "
-        "NeurIPS 2021, arXiv:2106.04399; Malkin et al., NeurIPS 2022, arXiv:2201.13259"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("bengio2021flow", "malkin2022tb")
 
     class Options(TrainerOptions):
         """Options of the GFlowNet."""
@@ -179,6 +176,15 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
                 trainer.step()
             except (NotProvided, TrainingError) as error:
                 raise ValueError(f"The GFlowNet cannot be trained with these options. {error}") from error
+
+    def usual_parts(self, space: BaseSpace[Any]) -> dict[str, Component[Any]]:
+        """Return by option the parts that the options leave to the space, or name in a former place.
+
+        Raises:
+            ComponentError: there is none, or it is for other objects.
+            ValueError: how objects are built is told in two places.
+        """
+        return {"construction": construction_of(self._construction(), space)}
 
     def fit(self, context: GenerationContext) -> None:
         """Train on the log-reward; goes on from `context.checkpoint`, starts from `context.warm_start`.

@@ -93,7 +93,11 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
 
     group = "generator"
     kind = "pool"
-    reference = "Kool, van Hoof, Welling, ICML 2019 (Gumbel top-k draws without replacement)"
+    cites = ("kool2019beams",)
+
+    def cited(self) -> tuple[str, ...]:
+        """Return the paper of draws without replacement, where there are draws."""
+        return () if self.options.draw == "best" else self.cites
 
     class Options(LibraryOptions):
         """Options of the generator `pool`."""

@@ -33,7 +33,7 @@ class Pmo(MoleculeOracle["Pmo.Options"]):
     spaces = ("molecules",)
     digits = 12
     lasting = True
-    reference = "Gao, Fu, Sun, Coley, NeurIPS 2022; Brown et al., J. Chem. Inf. Model. 2019, 59, 1096"
+    cites = ("gao2022pmo", "brown2019guacamol", "olivecrona2017denovo", "li2018multiobjective", "rdkit")
 
     class Options(OracleOptions):
         """Options of the oracle `pmo`."""
@@ -52,6 +52,16 @@ class Pmo(MoleculeOracle["Pmo.Options"]):
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)
         self.version = f"{self.options.task}/{DEFINITION}/rdkit-{rdBase.rdkitVersion}"
+
+    def cited(self) -> tuple[str, ...]:
+        """Return the papers of the benchmark and of the task, and the library."""
+        papers = {
+            "qed": "bickerton2012qed",
+            "drd2": "olivecrona2017denovo",
+            "gsk3b": "li2018multiobjective",
+            "jnk3": "li2018multiobjective",
+        }
+        return "gao2022pmo", papers.get(self.options.task, "brown2019guacamol"), "rdkit"
 
     @property
     def label(self) -> str:

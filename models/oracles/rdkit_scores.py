@@ -46,7 +46,7 @@ class RdkitScore(MoleculeOracle["RdkitScore.Options"]):
     spaces = ("molecules",)
     digits = 9
     lasting = True
-    reference = "Bickerton et al., Nature Chem. 2012, 4, 90; Wildman, Crippen, J. Chem. Inf. Comput. Sci. 1999, 39, 868"
+    cites = ("bickerton2012qed", "wildman1999crippen", "ertl2009accessibility", "rdkit")
 
     class Options(OracleOptions):
         """Options of the oracle `rdkit`."""
@@ -57,6 +57,11 @@ class RdkitScore(MoleculeOracle["RdkitScore.Options"]):
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)
         self.version = f"{self.options.property}/rdkit-{rdBase.rdkitVersion}"
+
+    def cited(self) -> tuple[str, ...]:
+        """Return the paper of the score, and the library."""
+        papers = {"qed": "bickerton2012qed", "logp": "wildman1999crippen"}
+        return papers.get(self.options.property, "ertl2009accessibility"), "rdkit"
 
     @property
     def label(self) -> str:

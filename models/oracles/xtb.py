@@ -55,6 +55,17 @@ class Xtb(MoleculeOracle["Xtb.Options"]):
 
     kind = "xtb"
     spaces = ("molecules",)
+    cites = (
+        "asgeirsson2017ipea1",
+        "grimme2017gfn1",
+        "bannwarth2019gfn2",
+        "wang2020etkdg",
+        "halgren1996mmff94",
+        "rappe1992uff",
+        "byrd1995lbfgsb",
+        "tblite",
+        "rdkit",
+    )
     reference = "Asgeirsson, Bauer, Grimme, Chem. Sci. 2017, 8, 4879 (IPEA1-xTB)"
     digits = 6
 
@@ -80,6 +91,15 @@ class Xtb(MoleculeOracle["Xtb.Options"]):
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)
         self.unit = "D" if self.options.property == "dipole" else "eV"
+
+    def cited(self) -> tuple[str, ...]:
+        """Return the papers of the method and of the geometry, and the libraries."""
+        options = self.options
+        unused = {"bannwarth2019gfn2", "byrd1995lbfgsb"} if options.geometry == "force_field" else set()
+        unused |= {"asgeirsson2017ipea1"} if options.method != "IPEA1-xTB" else set()
+        if options.method == "GFN2-xTB":
+            unused = unused - {"bannwarth2019gfn2"} | {"grimme2017gfn1"}
+        return tuple(key for key in self.cites if key not in unused)
 
     @property
     def label(self) -> str:

@@ -35,7 +35,7 @@ class Autoregressive(Component["Autoregressive.Options"]):
 
     group = "proxy"
     kind = "autoregressive"
-    reference = "Kennedy and O'Hagan, Biometrika 87, 1 (2000)"
+    cites = ("kennedy2000predicting", "legratiet2014recursive")
 
     class Options(Component.Options):
         """Options of the proxy of several levels."""

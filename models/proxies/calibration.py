@@ -49,6 +49,9 @@ BINS = 20
 PURCHASES = 16
 """Purchases below which they say nothing about the deviations of what is bought."""
 
+CITES = {"none": (), "variance": ("levi2022calibrating",), "isotonic": ("levi2022calibrating", "barlow1972order")}
+"""Way of calibrating -> keys of its papers."""
+
 STATE_KEY = "calibration"
 """Entry of a proxy's state that holds the calibration."""
 

@@ -83,6 +83,10 @@ class EnsembleProxy(BaseProxy):
         members: int = Field(8, ge=2, le=2000, description="members, each trained on its own bootstrap sample")
         min_noise: float = Field(1e-4, gt=0, le=1, description="least noise variance, in variances of the target")
 
+        def cited(self) -> tuple[str, ...]:
+            """Return the papers of the variance, `models.proxies.out_of_bag`."""
+            return "breiman2001forests", "oza2001online", "liu2020sngp"
+
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)
         self._fitted: Fitted | None = None

@@ -9,6 +9,9 @@ from scipy.special import log_ndtr
 
 from data.records import FloatArray
 
+CITES = ("leone1961folded", "price1958theorem", "papoulis1991probability")
+"""Keys of its papers."""
+
 _TERMS = 8
 """Of the expansion of a covariance: for two copies at the target they are 98 % of it, elsewhere more."""
 

@@ -88,7 +88,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
     """
 
     kind = "gaussian_process"
-    reference = "Rasmussen and Williams, Gaussian Processes for Machine Learning, MIT Press (2006)"
+    cites = ("rasmussen2006gp", "ralaivola2005kernels")
     weighs_features = True
 
     class Options(BaseProxy.Options):
@@ -116,6 +116,12 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)
         self._fitted: _Fitted | None = None
+
+    def cited(self) -> tuple[str, ...]:
+        """Return the papers of the process, of values left out, of many labels, and of a length-scale for each."""
+        counts = () if self.options.kernel == "descriptors" else ("ralaivola2005kernels",)
+        many = ("dubrule1983cross", "ginsbourger2025fast", "snelson2006pseudo", "quinonero2005unifying")
+        return ("rasmussen2006gp", *counts, *many, *(("hvarfner2024vanilla",) if self._each else ()))
 
     @property
     def hyperparameters(self) -> Hyperparameters:

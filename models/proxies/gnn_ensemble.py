@@ -100,7 +100,7 @@ class GnnEnsemble(NetworkEnsemble):
 
     kind = "gnn_ensemble"
     spaces = ("molecules",)
-    reference = "Hu et al., Strategies for pre-training graph neural networks, ICLR (2020)"
+    cites = ("hu2020pretraining", "xu2019gin")
 
     class Options(NetworkEnsemble.Options):
         """Options of the graph networks."""
@@ -113,6 +113,10 @@ class GnnEnsemble(NetworkEnsemble):
         layers: int = Field(3, ge=1, le=12, description="rounds of messages along bonds")
         steps: int = Field(600, ge=1, description="minibatches of a training from nothing")
         refit_steps: int = Field(200, ge=1, description="minibatches of a refit with replay")
+
+        def cited(self) -> tuple[str, ...]:
+            """Return the library of graph networks beside the papers of every ensemble of networks."""
+            return (*super().cited(), "fey2019pyg")
 
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)

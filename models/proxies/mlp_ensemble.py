@@ -58,7 +58,7 @@ class MlpEnsemble(NetworkEnsemble):
     """
 
     kind = "mlp_ensemble"
-    reference = "Lakshminarayanan et al., Simple and scalable predictive uncertainty estimation, NeurIPS (2017)"
+    cites = ("lakshminarayanan2017ensembles",)
 
     class Options(NetworkEnsemble.Options):
         """Options of the perceptrons."""
@@ -70,6 +70,10 @@ class MlpEnsemble(NetworkEnsemble):
         mixup_bandwidth: float = Field(
             0.3, gt=0, description="difference of labels, in deviations of the target, at which partners grow rare"
         )
+
+        def cited(self) -> tuple[str, ...]:
+            """Return the paper of mixing beside those of every ensemble of networks."""
+            return (*super().cited(), *(("yao2022cmixup",) if self.mixup > 0 else ()))
 
     def _untrained_members(self, data: Labelled, seed: int) -> NetworkMembers:
         design = Design.of(data.features)

@@ -35,7 +35,7 @@ class MultiTask(MlpEnsemble):
     """
 
     kind = "multi_task"
-    reference = "Caruana, Multitask learning, Machine Learning 28, 41 (1997)"
+    cites = ("caruana1997multitask",)
 
     def fit_targets(self, objects: Sequence[str], values: FloatArray, *, seed: int) -> None:
         """Train from nothing on K targets.

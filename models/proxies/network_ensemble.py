@@ -69,6 +69,10 @@ class NetworkEnsemble(EnsembleProxy):
         )
         refit_steps: int = Field(300, ge=1, description="minibatches of a refit with replay")
 
+        def cited(self) -> tuple[str, ...]:
+            """Return the paper of a refit with replay beside those of every ensemble."""
+            return (*super().cited(), *(("das2023accelerating",) if self.refit == "replay" else ()))
+
     @abstractmethod
     def _untrained_members(self, data: Labelled, seed: int) -> NetworkMembers:
         """Return networks with random weights, of a size for the data."""

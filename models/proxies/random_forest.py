@@ -76,7 +76,7 @@ class RandomForest(EnsembleProxy):
     """
 
     kind = "random_forest"
-    reference = "Breiman, Random forests, Machine Learning 45, 5 (2001)"
+    cites = ("breiman2001forests", "wager2014jackknife")
 
     class Options(EnsembleProxy.Options):
         """Options of the forest."""
@@ -88,6 +88,10 @@ class RandomForest(EnsembleProxy):
         uncertainty: Literal["spread", "jackknife"] = Field("spread", description="variance between the trees")
         max_features: float = Field(0.33, gt=0, le=1, description="share of the features that a split chooses among")
         min_leaf: int = Field(2, ge=1, description="fewest training rows in a leaf")
+
+        def cited(self) -> tuple[str, ...]:
+            """Return the library of trees beside the papers of every ensemble."""
+            return (*super().cited(), "pedregosa2011sklearn")
 
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)

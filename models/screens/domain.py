@@ -17,6 +17,7 @@ class ApplicabilityDomain:
     """
 
     kind = "domain"
+    cites = ("sheridan2004similarity",)
 
     def __init__(self, training: Sequence[str], min_similarity: float, nearness: Nearness) -> None:
         """Remember the training objects.

@@ -23,6 +23,7 @@ class FamiliarEnvironments(MoleculeScreen["FamiliarEnvironments.Options"]):
 
     kind = "familiar_environments"
     lasting = True
+    cites = ("ertl2009accessibility",)
     reference = "Ertl, Schuffenhauer, J. Cheminformatics 2009, 1, 8 (counts of environments)"
 
     class Options(Component.Options):

@@ -27,7 +27,7 @@ class FilterCatalog(MoleculeScreen["FilterCatalog.Options"]):
 
     kind = "filter_catalog"
     lasting = True
-    reference = "Brenk et al., ChemMedChem 2008, 3, 435; Baell, Holloway, J. Med. Chem. 2010, 53, 2719"
+    cites = ("brenk2008lessons", "baell2010pains", "jadhav2010artifacts", "rdkit")
 
     class Options(Component.Options):
         """Options of the screen `filter_catalog`."""
@@ -43,6 +43,12 @@ class FilterCatalog(MoleculeScreen["FilterCatalog.Options"]):
                     close = "".join(f"; the nearest is {item!r}" for item in get_close_matches(name, known, n=1))
                     raise ValueError(f"RDKit has no catalogue {name!r}; expected {', '.join(known)}{close}")
             return names
+
+    def cited(self) -> tuple[str, ...]:
+        """Return the papers of the catalogues that are used."""
+        papers = {"BRENK": "brenk2008lessons", "PAINS": "baell2010pains", "NIH": "jadhav2010artifacts"}
+        named = [papers[family] for family in papers if any(one.startswith(family) for one in self.options.catalogs)]
+        return (*(named or papers.values() if "ALL" in self.options.catalogs else named), "rdkit")
 
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)

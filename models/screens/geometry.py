@@ -24,7 +24,7 @@ class Geometry(MoleculeScreen["Geometry.Options"]):
 
     kind = "geometry"
     lasting = True
-    reference = "Wang et al., J. Chem. Inf. Model. 2020, 60, 2044 (ETKDGv3)"
+    cites = ("wang2020etkdg",)
 
     class Options(Component.Options):
         """Options of the screen `geometry`."""

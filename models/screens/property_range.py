@@ -21,6 +21,7 @@ class PropertyRange(MoleculeScreen["PropertyRange.Options"]):
 
     kind = "property_range"
     lasting = True
+    cites = ("rdkit",)
     reference = "RDKit, rdkit.Chem.Descriptors"
 
     class Options(Component.Options):

@@ -17,7 +17,7 @@ class StrainedRings(MoleculeScreen):
 
     kind = "strained_rings"
     lasting = True
-    reference = "Fawcett, Chem. Rev. 1950, 47, 219 (Bredt's rule)"
+    cites = ("fawcett1950bredt",)
 
     def reason(self, mol: Chem.Mol) -> str | None:
         """Return what is wrong with the rings, or None."""

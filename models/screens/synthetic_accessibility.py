@@ -19,7 +19,7 @@ class SyntheticAccessibility(Component["SyntheticAccessibility.Options"]):
     group = "screen"
     kind = "synthetic_accessibility"
     spaces = ("molecules",)
-    reference = "Ertl, Schuffenhauer, J. Cheminformatics 2009, 1, 8"
+    cites = ("ertl2009accessibility",)
 
     class Options(Component.Options):
         """Options of the screen `synthetic_accessibility`."""

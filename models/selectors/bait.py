@@ -32,7 +32,7 @@ class Bait(DistanceSelector):
     """
 
     kind = "bait"
-    reference = "Ash, Goel, Krishnamurthy and Kakade, NeurIPS (2021); Holzmüller et al., JMLR 24 (164) (2023)"
+    cites = ("ash2021bait", "holzmuller2023framework")
     wants_train = True
 
     class Options(DistanceSelector.Options):

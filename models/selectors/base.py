@@ -147,6 +147,10 @@ class DistanceSelector(BatchSelector):
             "descriptors or in the proxy's last layer or sketched gradients",
         )
 
+        def cited(self) -> tuple[str, ...]:
+            """Return the paper of sketched gradients."""
+            return ("holzmuller2023framework",) if self.features == "gradient" else ()
+
     def _part(self, pool: Pool, members: Indices) -> Pool:
         return part_in(self.options.features, pool, members)
 

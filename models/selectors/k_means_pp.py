@@ -22,7 +22,7 @@ class KMeansPlusPlus(DistanceSelector):
     """
 
     kind = "k_means_pp"
-    reference = "Arthur and Vassilvitskii, SODA (2007); Ash et al., ICLR (2020)"
+    cites = ("arthur2007kmeans", "ash2020badge")
     wants_train = True
 
     def _pick(self, pool: Pool, n: int) -> list[int]:

@@ -27,7 +27,7 @@ class KrigingBeliever(CrowdedSelector):
     """
 
     kind = "kriging_believer"
-    reference = "Ginsbourger, Le Riche and Carraro (2010); Desautels, Krause and Burdick, JMLR 15, 3873 (2014)"
+    cites = ("ginsbourger2010kriging", "desautels2014parallelizing")
 
     wants_joint = True
 

@@ -22,7 +22,7 @@ class LargestClusterMaximumDistance(DistanceSelector):
     """
 
     kind = "lcmd"
-    reference = "Holzmüller, Zaverkin, Kästner and Steinwart, JMLR 24 (164) (2023)"
+    cites = ("holzmuller2023framework",)
     wants_train = True
 
     def _pick(self, pool: Pool, n: int) -> list[int]:

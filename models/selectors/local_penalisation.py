@@ -25,7 +25,7 @@ class LocalPenalisation(DistanceSelector):
     """
 
     kind = "local_penalisation"
-    reference = "González, Dai, Hennig and Lawrence, Batch Bayesian Optimization via Local Penalization, AISTATS (2016)"
+    cites = ("gonzalez2016penalization",)
     of_one_objective = True
 
     def _pick(self, pool: Pool, n: int) -> list[int]:

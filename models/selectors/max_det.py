@@ -32,7 +32,7 @@ class MaxDet(BatchSelector):
     """
 
     kind = "max_det"
-    reference = "Chen, Zhang and Zhou, NeurIPS (2018); Kirsch, van Amersfoort and Gal, NeurIPS (2019)"
+    cites = ("chen2018greedy", "kirsch2019batchbald")
 
     class Options(BatchSelector.Options):
         """Options of the largest determinant."""

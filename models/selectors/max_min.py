@@ -21,7 +21,7 @@ class MaxMin(DistanceSelector):
     """
 
     kind = "max_min"
-    reference = "Gonzalez, Theor. Comput. Sci. 38, 293 (1985); Ashton et al., Quant. Struct.-Act. Relat. 21, 598 (2002)"
+    cites = ("gonzalez1985clustering", "ashton2002diverse")
 
     class Options(DistanceSelector.Options):
         """Options of the max-min selection."""

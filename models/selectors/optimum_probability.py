@@ -26,7 +26,7 @@ class OptimumProbability(BatchSelector):
     """
 
     kind = "optimum_probability"
-    reference = "Fromer, Wang, Manjrekar and Coley, arXiv 2410.06333 (2024)"
+    cites = ("fromer2025batched",)
 
     wants_joint = True
 

@@ -27,7 +27,7 @@ class ParetoDiverse(DistanceSelector):
     """
 
     kind = "pareto_diverse"
-    reference = "Deb et al., IEEE Trans. Evol. Comput. 6, 182 (2002); De Ath et al., ACM TELO 1 (2021)"
+    cites = ("deb2002nsga2", "death2021greed")
     wants_train = True
 
     class Options(DistanceSelector.Options):

@@ -34,7 +34,7 @@ class Thompson(CrowdedSelector):
     """
 
     kind = "thompson"
-    reference = "Thompson, Biometrika 25, 285 (1933); Kandasamy et al., AISTATS (2018); Zhang and Golovin, ICML (2020)"
+    cites = ("thompson1933likelihood", "kandasamy2018parallelised", "paria2019flexible", "zhang2020hypervolume")
 
     wants_joint = True
 

@@ -54,7 +54,7 @@ class Zinc250k(Component["Zinc250k.Options"]):
     group = "source"
     kind = "zinc250k"
     spaces = ("molecules",)
-    reference = "Sterling and Irwin, J. Chem. Inf. Model. 2015, 55, 2324"
+    cites = ("sterling2015zinc", "tripp2023genetic")
     bulk = True
     """Rows that are too large are counted, not listed."""
     _seed: int = 0

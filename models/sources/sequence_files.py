@@ -15,7 +15,7 @@ class Fasta(FileSource[PathOptions]):
 
     kind = "fasta"
     spaces = ("sequences",)
-    reference = "Pearson and Lipman, PNAS 1988, 85, 2444"
+    cites = ("pearson1988improved",)
 
     def rows(self, base: Path) -> Iterator[Row]:
         """Yield the rows."""

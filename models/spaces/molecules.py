@@ -59,6 +59,7 @@ class Molecules(BaseSpace["Molecules.Options"]):
     """
 
     kind = "molecules"
+    cites = ("rdkit",)
     nouns = ("molecule", "molecules")
     features = {"kind": "both"}
     weighed_features = {"kind": "descriptors_and_fingerprints"}
@@ -99,6 +100,10 @@ class Molecules(BaseSpace["Molecules.Options"]):
             default="refuse",
             description="whether molecules may be bought whose rings are of more than eight atoms or too strained",
         )
+
+        def cited(self) -> tuple[str, ...]:
+            """Return the paper of what rings are too strained, where they are refused."""
+            return ("fawcett1950bredt",) if self.strained_rings == "refuse" else ()
 
         @field_validator("elements")
         @classmethod

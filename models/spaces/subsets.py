@@ -29,6 +29,7 @@ class Subsets(BaseSpace["Subsets.Options"]):
     """
 
     kind = "subsets"
+    cites = ("brandes2002graphml", "fruchterman1991drawing")
     nouns = ("subset", "subsets")
     column = "subset"
     text_name = "Subset"

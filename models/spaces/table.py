@@ -34,6 +34,7 @@ class Table(BaseSpace["Table.Options"]):
     """
 
     kind = "table"
+    cites = ("kennard1969computer",)
     nouns = ("row", "rows")
     text_name = "Row"
     likeness = "similarity 1 / (1 + distance of standardised columns)"

@@ -42,6 +42,7 @@ class Vectors(BaseSpace["Vectors.Options"]):
     """
 
     kind = "vectors"
+    cites = ("owen1998scrambling",)
     construction = {"kind": "betas"}
     nouns = ("vector", "vectors")
     column = "vector"

@@ -109,12 +109,11 @@ class Judged:
 class System(Component[OptionsT]):
     """A published system: its claim, and how it is tried here.
 
-    `parts` names the components by which campaigns and samplers use it; `cites` are keys of `references.bib`.
+    `parts` names the components by which campaigns and samplers use it.
     """
 
     group: ClassVar[str] = "system"
     title: ClassVar[str] = ""
-    cites: ClassVar[tuple[str, ...]] = ()
     claim: ClassVar[str] = ""
     """What the paper says, in our words."""
     protocol: ClassVar[str] = ""

@@ -23,10 +23,6 @@ class SubTrajectoryBalanceClaim(System["SubTrajectoryBalanceClaim.Options"]):
     """Learning from pieces of trajectories, weighted by lambda to the power of their length."""
 
     kind: ClassVar[str] = "sub_trajectory_balance"
-    reference: ClassVar[str] = (
-        "Madan et al., Learning GFlowNets from partial episodes for improved convergence and stability, ICML 2023, "
-        "arXiv:2209.12782"
-    )
     cites: ClassVar[tuple[str, ...]] = ("madan2023subtb",)
     title: ClassVar[str] = "SubTB(lambda), sub-trajectory balance"
     claim: ClassVar[str] = (

@@ -28,10 +28,7 @@ class FocusRegion(OfObjectives):
     """
 
     kind: ClassVar[str] = "focus_region"
-    reference: ClassVar[str] = (
-        "Roy et al., Goal-conditioned GFlowNets for controllable multi-objective molecular design, 2023, "
-        "arXiv:2306.04620"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("roy2023goal", "andrychowicz2017her")
 
     class Options(OfObjectives.Options):
         """Width of the cone, and what is rewarded inside and outside."""

@@ -64,9 +64,7 @@ class InverseTemperature(Conditioning):
     """
 
     kind: ClassVar[str] = "inverse_temperature"
-    reference: ClassVar[str] = (
-        "Kim et al., Learning to scale logits for temperature-conditional GFlowNets, ICML 2024, arXiv:2310.02823"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("kim2024logits",)
 
     class Options(InverseTemperatureOptions):
         """The law of beta, and its encoding."""

@@ -34,6 +34,11 @@ class OfObjectives(Conditioning):
         )
         proposed: int = Field(16, ge=2, description="Trade-offs, evenly spread, that candidates are drawn under.")
 
+        def cited(self) -> tuple[str, ...]:
+            """Return the papers of the even grid, and of a law of beta."""
+            law = ("kim2024logits",) if isinstance(self.beta, InverseTemperatureOptions) else ()
+            return ("das1998nbi", "deb2014nsga3", *law)
+
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)
         self.objectives: int = self.options.objectives or 2

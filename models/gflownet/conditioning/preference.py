@@ -24,7 +24,7 @@ class Preference(OfObjectives):
     """
 
     kind: ClassVar[str] = "preference"
-    reference: ClassVar[str] = "Jain et al., Multi-objective GFlowNets, ICML 2023, arXiv:2210.12765"
+    cites: ClassVar[tuple[str, ...]] = ("jain2023mogfn",)
 
     class Options(OfObjectives.Options):
         """Scalarisation, and law of the weights."""
@@ -32,6 +32,11 @@ class Preference(OfObjectives):
         scalarisation: Scalarisation = Field("weighted_sum", description="How K rewards become one under weights.")
         concentration: float = Field(1.5, gt=0, description="Of the symmetric Dirichlet law; 1 is uniform.")
         floor: float = Field(-30.0, lt=0, description="Least log of the scalarised reward, which must not be zero.")
+
+        def cited(self) -> tuple[str, ...]:
+            """Return the papers of the scalarisation beside those of the grid."""
+            chebyshev = ("steuer1983tchebycheff", "miettinen1999nonlinear")
+            return (*super().cited(), *(chebyshev if self.scalarisation == "chebyshev" else ()))
 
     def draw_trade_offs(self, n: int, generator: torch.Generator) -> Tensor:
         """Return weights (n, K), float64."""

@@ -28,6 +28,7 @@ class Atoms(Construction["Atoms.Options"]):
     """Molecules atom by atom, by a graph isomorphism network; of the elements that the environment knows."""
 
     kind = "atoms"
+    cites = ("jain2023mogfn", "ma2023symmetry", "xu2019gin", "hu2020pretraining", "kim2025symmetry", "fey2019pyg")
     spaces = ("molecules",)
 
     class Options(Component.Options):

@@ -28,6 +28,7 @@ class Betas(Construction["Betas.Options"]):
     """
 
     kind = "betas"
+    cites = ("lahlou2023continuous",)
     spaces = ("vectors",)
 
     class Options(Component.Options):

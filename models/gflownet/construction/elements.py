@@ -18,6 +18,7 @@ class Elements(Construction["Elements.Options"]):
     """Subsets item by item, in any order, by a perceptron; what would exclude a member is never added."""
 
     kind = "elements"
+    cites = ("zhang2023combopt",)
     spaces = ("subsets",)
 
     class Options(Component.Options):

@@ -24,6 +24,7 @@ class Fragments(Construction["Fragments.Options"]):
     """Molecules of fragments of a vocabulary, by a transformer."""
 
     kind = "fragments"
+    cites = ("bengio2021flow", "ma2023symmetry", "vaswani2017attention", "degen2008brics")
     spaces = ("molecules",)
 
     class Options(Component.Options):

@@ -18,6 +18,7 @@ class Letters(Construction["Letters.Options"]):
     """Sequences letter by letter, by a perceptron; a pattern of the space is judged when a sequence is whole."""
 
     kind = "letters"
+    cites = ("shen2023towards",)
     spaces = ("sequences",)
 
     class Options(Component.Options):

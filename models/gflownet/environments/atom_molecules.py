@@ -21,6 +21,9 @@ from models.gflownet.environments.atom_canonical import canonical, pack
 
 _ORDERS = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
 
+CITES = ("rdkit",)
+"""Key of what turns atoms and bonds into molecules."""
+
 VALENCES = {
     "B": 3, "C": 4, "N": 3, "O": 2, "F": 1, "Si": 4, "P": 3, "S": 2, "Cl": 1, "Se": 2, "Br": 1, "I": 1,
 }  # fmt: skip

@@ -27,7 +27,7 @@ from pydantic import Field
 from torch import Tensor
 
 from models.gflownet.environments.atom_canonical import Canonical, canonical, pair_numbers
-from models.gflownet.environments.atom_molecules import AtomMolecules, Identity, valences_of
+from models.gflownet.environments.atom_molecules import CITES, AtomMolecules, Identity, valences_of
 from models.gflownet.environments.atom_rings import bonds_apart, ring_bonds
 from models.gflownet.environments.atom_states import AtomStates
 from models.gflownet.environments.base import Environment
@@ -55,6 +55,7 @@ class AtomEnvironment(Environment[AtomStates]):
 
     kind: ClassVar[str] = "atoms"
     distance = "tanimoto"
+    cites: ClassVar[tuple[str, ...]] = ("jain2023mogfn", "ma2023symmetry", "kim2025symmetry", *CITES)
     reference: ClassVar[str] = (
         "Atom by atom: Jain et al., ICML 2023, arXiv:2210.12765; canonical states and equivalent actions: Ma et al., "
         "NeurIPS AI4Science 2023, arXiv:2406.05426"

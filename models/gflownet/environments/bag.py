@@ -27,7 +27,7 @@ class BagEnvironment(CountingEnvironment):
     """
 
     kind: ClassVar[str] = "bag"
-    reference: ClassVar[str] = "Shen et al., Towards understanding and improving GFlowNet training, ICML 2023"
+    cites: ClassVar[tuple[str, ...]] = ("shen2023towards",)
     small: ClassVar[Mapping[str, Any]] = {"letters": 4, "size": 5, "threshold": 3}
 
     class Options(Component.Options):

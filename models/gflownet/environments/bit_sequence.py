@@ -44,7 +44,7 @@ class BitSequence(Environment[WordStates]):
     """
 
     kind: ClassVar[str] = "bit_sequence"
-    reference: ClassVar[str] = "Malkin et al., Trajectory balance, NeurIPS 2022, arXiv:2201.13259"
+    cites: ClassVar[tuple[str, ...]] = ("malkin2022tb",)
     small: ClassVar[Mapping[str, Any]] = {"bits": 8, "word": 2, "modes": 3}
 
     class Options(Component.Options):

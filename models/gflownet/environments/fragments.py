@@ -65,7 +65,8 @@ class FragmentEnvironment(Environment[FragmentStates]):
         "max_heavy_atoms": 10,
         "max_fragments": 3,
     }
-    reference: ClassVar[str] = "Bengio et al., NeurIPS 2021 (fragments); symmetric actions: Ma et al., 2024"
+    cites: ClassVar[tuple[str, ...]] = ("bengio2021flow", "ma2023symmetry", "degen2008brics", "rdkit")
+    reference: ClassVar[str] = "Bengio et al., NeurIPS 2021 (fragments); symmetric actions: Ma et al., 2023"
 
     class Options(Component.Options):
         """Options of the fragment environment."""

@@ -46,7 +46,7 @@ class HyperGrid(Environment[GridStates]):
     """
 
     kind: ClassVar[str] = "hypergrid"
-    reference: ClassVar[str] = "Bengio et al., Flow network based generative models, NeurIPS 2021, arXiv:2106.04399"
+    cites: ClassVar[tuple[str, ...]] = ("bengio2021flow",)
     small: ClassVar[Mapping[str, Any]] = {"dimensions": 3, "height": 4}
     every_state_stops = True
 
@@ -60,6 +60,10 @@ class HyperGrid(Environment[GridStates]):
         r1: float = Field(0.5, ge=0, description="Reward of the outer ring; weight of the cosine density.")
         r2: float = Field(2.0, ge=0, description="Reward added at the modes (original).")
         floor: float = Field(1e-8, gt=0, description="Reward elsewhere (sparse).")
+
+        def cited(self) -> tuple[str, ...]:
+            """Return the paper of the sparse reward."""
+            return ("pan2023gafn",) if self.reward == "sparse" else ()
 
         @model_validator(mode="after")
         def _goals_differ(self) -> Self:

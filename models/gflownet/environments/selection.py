@@ -39,10 +39,7 @@ class SelectionEnvironment(Environment[SelectionStates]):
 
     kind: ClassVar[str] = "selection"
     distance = "overlap"
-    reference: ClassVar[str] = (
-        "Zhang et al., Let the flows tell: solving graph combinatorial problems with GFlowNets, NeurIPS 2023, "
-        "arXiv:2305.17010"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("zhang2023combopt",)
     small: ClassVar[Mapping[str, Any]] = {
         "items": 5,
         "min_size": 1,

@@ -176,9 +176,7 @@ class SequenceEnvironment(Environment[SequenceStates]):
     """
 
     kind: ClassVar[str] = "sequence"
-    reference: ClassVar[str] = (
-        "Shen et al., Towards understanding and improving GFlowNet training, ICML 2023, arXiv:2305.07170"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("shen2023towards",)
     small: ClassVar[Mapping[str, Any]] = {"alphabet": "AB", "min_length": 2, "max_length": 4, "mode": "insert"}
 
     class Options(Component.Options):

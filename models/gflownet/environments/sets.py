@@ -21,7 +21,7 @@ class SetEnvironment(CountingEnvironment):
 
     kind: ClassVar[str] = "set"
     distance = "overlap"
-    reference: ClassVar[str] = "Pan et al., Better training of GFlowNets with local credit, ICML 2023, arXiv:2302.01687"
+    cites: ClassVar[tuple[str, ...]] = ("pan2023forwardlooking",)
     small: ClassVar[Mapping[str, Any]] = {"elements": 6, "chosen": 3}
 
     class Options(Component.Options):

@@ -84,9 +84,7 @@ class Vectors(Environment[VectorStates]):
     """
 
     kind: ClassVar[str] = "vectors"
-    reference: ClassVar[str] = (
-        "Lahlou et al., A theory of continuous generative flow networks, ICML 2023, arXiv:2301.12594"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("lahlou2023continuous",)
     small: ClassVar[Mapping[str, Any]] = {"variables": [{"kind": "levels", "n": n} for n in (3, 2, 4)]}
     log_partition = math.log(2.0)
 

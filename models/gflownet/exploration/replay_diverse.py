@@ -29,7 +29,7 @@ class DiverseReplay(Replay[S]):
     """
 
     kind: ClassVar[str] = "diverse"
-    reference: ClassVar[str] = "Lahlou et al., torchgfn: a PyTorch GFlowNet library, 2023, arXiv:2305.14594"
+    cites: ClassVar[tuple[str, ...]] = ("lahlou2023torchgfn",)
 
     _features: Features[Any] | None = None
     _counted: Featuriser | None = None

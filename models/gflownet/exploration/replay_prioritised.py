@@ -22,9 +22,7 @@ class PrioritisedReplay(Replay[S]):
     """
 
     kind: ClassVar[str] = "prioritised"
-    reference: ClassVar[str] = (
-        "Shen et al., Towards understanding and improving GFlowNet training, ICML 2023, arXiv:2305.07170"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("shen2023towards",)
 
     class Options(ReplayOptions):
         """Capacity and priority."""

@@ -22,10 +22,7 @@ class RankReplay(Replay[S]):
     """
 
     kind: ClassVar[str] = "rank"
-    reference: ClassVar[str] = (
-        "Tripp et al., Sample-efficient optimization in the latent space of deep generative models via weighted "
-        "retraining, NeurIPS 2020, arXiv:2006.09191"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("tripp2020weighted", "kim2024genetic")
 
     class Options(ReplayOptions):
         """Capacity and steepness."""

@@ -17,10 +17,7 @@ class UniformReplay(Replay[S]):
     """The latest distinct objects, each as likely to be drawn; the oldest goes when the buffer is full."""
 
     kind: ClassVar[str] = "uniform"
-    reference: ClassVar[str] = (
-        "Lin, Self-improving reactive agents based on reinforcement learning, planning and teaching, "
-        "Machine Learning 8, 1992"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("lin1992reactive",)
 
     def place(self, worth: float, arrival: int) -> float:
         """Return minus the number of the arrival: the latest first."""

@@ -16,7 +16,7 @@ class DetailedBalance(Objective):
     """Mean over all transitions of (log F(s) + log P_F(s' | s) - log F(s') - log P_B(s | s'))^2; F(x) = R(x)."""
 
     kind: ClassVar[str] = "detailed_balance"
-    reference: ClassVar[str] = "Bengio et al., GFlowNet Foundations, JMLR 2023, arXiv:2111.09266"
+    cites: ClassVar[tuple[str, ...]] = ("bengio2023foundations",)
 
     class Options(BalanceOptions):
         """Options of detailed balance."""

@@ -28,10 +28,7 @@ class FlowMatching(Objective):
     """
 
     kind: ClassVar[str] = "flow_matching"
-    reference: ClassVar[str] = (
-        "Bengio et al., Flow network based generative models for non-iterative diverse candidate generation, "
-        "NeurIPS 2021, arXiv:2106.04399"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("bengio2021flow",)
     needs: ClassVar[frozenset[str]] = frozenset({"log_inflow"})
 
     class Options(BalanceOptions):

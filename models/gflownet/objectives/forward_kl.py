@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.gflownet.objectives.variational import PAPER, BaselineOptions, Variational, advantage, baseline_loss
+from models.gflownet.objectives.variational import BaselineOptions, Variational, advantage, baseline_loss
 from models.gflownet.training.trajectories import Trajectories
 
 
@@ -17,7 +17,7 @@ class ForwardKL(Variational):
     """
 
     kind: ClassVar[str] = "forward_kl"
-    reference: ClassVar[str] = PAPER
+    cites: ClassVar[tuple[str, ...]] = ("malkin2023variational",)
 
     class Options(BaselineOptions):
         """Options of the forward divergence."""

@@ -8,11 +8,6 @@ from models.gflownet.objectives.detailed_balance import DetailedBalance
 from models.gflownet.objectives.flow_matching import FlowMatching
 from models.gflownet.objectives.sub_trajectory_balance import SubTrajectoryBalance
 
-_PAPER = (
-    "Pan et al., Better training of GFlowNets with local credit and incomplete trajectories, ICML 2023, "
-    "arXiv:2302.01687"
-)
-
 
 class ForwardLookingDetailedBalance(DetailedBalance):
     """Detailed balance with log F(s) = log R~(s) + what the network says, R~ any reward of unfinished states.
@@ -24,7 +19,7 @@ class ForwardLookingDetailedBalance(DetailedBalance):
     """
 
     kind: ClassVar[str] = "forward_looking_detailed_balance"
-    reference: ClassVar[str] = _PAPER
+    cites: ClassVar[tuple[str, ...]] = ("pan2023forwardlooking",)
     forward_looking: ClassVar[bool] = True
 
 
@@ -32,7 +27,7 @@ class ForwardLookingSubTrajectoryBalance(SubTrajectoryBalance):
     """Sub-trajectory balance with log F(s) = log R~(s) + what the network says; see its detailed balance."""
 
     kind: ClassVar[str] = "forward_looking_sub_trajectory_balance"
-    reference: ClassVar[str] = _PAPER
+    cites: ClassVar[tuple[str, ...]] = ("pan2023forwardlooking", "madan2023subtb")
     forward_looking: ClassVar[bool] = True
 
 
@@ -43,5 +38,5 @@ class ForwardLookingFlowMatching(FlowMatching):
     """
 
     kind: ClassVar[str] = "forward_looking_flow_matching"
-    reference: ClassVar[str] = _PAPER
+    cites: ClassVar[tuple[str, ...]] = ("pan2023forwardlooking",)
     forward_looking: ClassVar[bool] = True

@@ -22,10 +22,7 @@ class LogPartitionVariance(Objective):
     """
 
     kind: ClassVar[str] = "log_partition_variance"
-    reference: ClassVar[str] = (
-        "Zhang et al., Robust scheduling with GFlowNets, ICLR 2023, arXiv:2302.05446; Richter et al., VarGrad: a "
-        "low-variance gradient estimator for variational inference, NeurIPS 2020, arXiv:2010.10436"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("zhang2023robust", "richter2020vargrad")
     learns_flow: ClassVar[bool] = False
 
     class Options(BalanceOptions):

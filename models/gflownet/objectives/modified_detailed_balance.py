@@ -25,9 +25,7 @@ class ModifiedDetailedBalance(Objective):
     """
 
     kind: ClassVar[str] = "modified_detailed_balance"
-    reference: ClassVar[str] = (
-        "Deleu et al., Bayesian structure learning with generative flow networks, UAI 2022, arXiv:2202.13903"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("deleu2022bayesian",)
     needs: ClassVar[frozenset[str]] = frozenset({"log_stop", "log_state_reward"})
     learns_flow: ClassVar[bool] = False
 

@@ -21,10 +21,7 @@ class RelativeTrajectoryBalance(Objective):
     """
 
     kind: ClassVar[str] = "relative_trajectory_balance"
-    reference: ClassVar[str] = (
-        "Venkatraman et al., Amortizing intractable inference in diffusion models for vision, language, and control, "
-        "NeurIPS 2024, arXiv:2405.20971"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("venkatraman2024rtb",)
     needs: ClassVar[frozenset[str]] = frozenset({"log_prior"})
     learns_flow: ClassVar[bool] = False
 

@@ -19,6 +19,10 @@ class BalanceOptions(Component.Options):
 
     residual: Residual = Field("squared", description="Loss of the residual: squared, huber or shifted_cosh.")
 
+    def cited(self) -> tuple[str, ...]:
+        """Return the paper of the loss that is not the usual one."""
+        return ("hu2025beyond",) if self.residual == "shifted_cosh" else ()
+
 
 def residual_loss(residual: Tensor, kind: Residual) -> Tensor:
     """Return the loss of each residual, zero exactly at zero and with its least curvature equal for all kinds.

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.gflownet.objectives.variational import PAPER, BaselineOptions, Variational, advantage, baseline_loss
+from models.gflownet.objectives.variational import BaselineOptions, Variational, advantage, baseline_loss
 from models.gflownet.training.trajectories import Trajectories
 
 
@@ -19,7 +19,7 @@ class ReverseKL(Variational):
     """
 
     kind: ClassVar[str] = "reverse_kl"
-    reference: ClassVar[str] = PAPER
+    cites: ClassVar[tuple[str, ...]] = ("malkin2023variational",)
 
     class Options(BaselineOptions):
         """Options of the reverse divergence."""

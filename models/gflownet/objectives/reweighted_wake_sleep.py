@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from models.gflownet.objectives.variational import PAPER, Variational
+from models.gflownet.objectives.variational import Variational
 from models.gflownet.training.trajectories import Trajectories
 
 
@@ -18,7 +18,7 @@ class ReweightedWakeSleep(Variational):
     """
 
     kind: ClassVar[str] = "reweighted_wake_sleep"
-    reference: ClassVar[str] = f"Bornschein and Bengio, Reweighted wake-sleep, ICLR 2015, arXiv:1406.2751; {PAPER}"
+    cites: ClassVar[tuple[str, ...]] = ("bornschein2015rws", "malkin2023variational")
 
     def loss(self, trajectories: Trajectories) -> Tensor:
         """Return the scalar whose gradient is that of the two divergences.

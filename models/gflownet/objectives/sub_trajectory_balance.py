@@ -52,10 +52,7 @@ class SubTrajectoryBalance(Objective):
     """
 
     kind: ClassVar[str] = "sub_trajectory_balance"
-    reference: ClassVar[str] = (
-        "Madan et al., Learning GFlowNets from partial episodes for improved convergence and stability, ICML 2023, "
-        "arXiv:2209.12782"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("madan2023subtb",)
 
     class Options(BalanceOptions):
         """Options of sub-trajectory balance."""

@@ -15,9 +15,7 @@ class TrajectoryBalance(Objective):
     """Mean over trajectories of (log Z + sum log P_F - log R - sum log P_B)^2."""
 
     kind: ClassVar[str] = "trajectory_balance"
-    reference: ClassVar[str] = (
-        "Malkin et al., Trajectory balance: improved credit assignment in GFlowNets, NeurIPS 2022, arXiv:2201.13259"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("malkin2022tb",)
     learns_flow: ClassVar[bool] = False
 
     class Options(BalanceOptions):

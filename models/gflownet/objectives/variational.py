@@ -29,7 +29,6 @@ from models.gflownet.training.trajectories import Trajectories
 from models.registry import Component
 
 Baseline = Literal["none", "local", "global"]
-PAPER = "Malkin et al., GFlowNets and variational inference, ICLR 2023, arXiv:2210.00580"
 
 
 class BaselineOptions(Component.Options):

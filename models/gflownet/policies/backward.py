@@ -40,7 +40,7 @@ class UniformBackward(BackwardPolicy):
     """One over the true number of parents."""
 
     kind: ClassVar[str] = "uniform"
-    reference: ClassVar[str] = "Bengio et al., GFlowNet Foundations, JMLR 2023, arXiv:2111.09266"
+    cites: ClassVar[tuple[str, ...]] = ("bengio2023foundations",)
 
     def log_prob(self, env: Environment[Any], states: Any, logits: Tensor | None) -> Tensor:
         """Return minus the log number of parents where legal, float64."""
@@ -63,7 +63,7 @@ class TiedBackward(BackwardPolicy):
     """Softmax over a head on the trunk of the forward policy, trained with it."""
 
     kind: ClassVar[str] = "tied"
-    reference: ClassVar[str] = "Malkin et al., Trajectory balance, NeurIPS 2022, arXiv:2201.13259"
+    cites: ClassVar[tuple[str, ...]] = ("malkin2022tb",)
     network: ClassVar[Literal["none", "tied", "own"]] = "tied"
 
     def log_prob(self, env: Environment[Any], states: Any, logits: Tensor | None) -> Tensor:
@@ -75,7 +75,7 @@ class LearnedBackward(BackwardPolicy):
     """Softmax over the logits of a network of its own, trained beside the forward policy."""
 
     kind: ClassVar[str] = "learned"
-    reference: ClassVar[str] = "Malkin et al., Trajectory balance, NeurIPS 2022, arXiv:2201.13259"
+    cites: ClassVar[tuple[str, ...]] = ("malkin2022tb",)
     network: ClassVar[Literal["none", "tied", "own"]] = "own"
 
     def log_prob(self, env: Environment[Any], states: Any, logits: Tensor | None) -> Tensor:
@@ -90,9 +90,7 @@ class MaximumEntropyBackward(BackwardPolicy):
     """
 
     kind: ClassVar[str] = "maximum_entropy"
-    reference: ClassVar[str] = (
-        "Mohammadpour et al., Maximum entropy GFlowNets with soft Q-learning, AISTATS 2024, arXiv:2312.14331"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("mohammadpour2024maxent",)
 
     def log_prob(self, env: Environment[Any], states: Any, logits: Tensor | None) -> Tensor:
         """Return the normalised counts, float64.

@@ -117,9 +117,7 @@ class BetaMixtureRecipe(PolicyRecipe):
     """Mixtures of Betas for real variables, logits for levels."""
 
     kind: ClassVar[str] = "beta_mixture"
-    reference: ClassVar[str] = (
-        "Lahlou et al., A theory of continuous generative flow networks, ICML 2023, arXiv:2301.12594"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("lahlou2023continuous",)
 
     class Options(Component.Options):
         """Shape of the network."""

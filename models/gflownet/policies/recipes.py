@@ -44,7 +44,7 @@ class MLPRecipe(PolicyRecipe):
     """Multilayer perceptron over the k-hot features of a state."""
 
     kind: ClassVar[str] = "mlp"
-    reference: ClassVar[str] = "Bengio et al., Flow network based generative models, NeurIPS 2021, arXiv:2106.04399"
+    cites: ClassVar[tuple[str, ...]] = ("bengio2021flow",)
     reads_tables: ClassVar[bool] = True
 
     class Options(Component.Options):
@@ -54,6 +54,10 @@ class MLPRecipe(PolicyRecipe):
         scale_logits: bool = Field(
             False, description="The condition multiplies the logits by one learnt number (Kim et al., 2024)."
         )
+
+        def cited(self) -> tuple[str, ...]:
+            """Return the paper of scaled logits."""
+            return ("kim2024logits",) if self.scale_logits else ()
 
     def build(self, env: Environment[Any], generator: torch.Generator, conditions: int = 0) -> Policy[Any]:
         """Return an untrained perceptron, with scaled logits if asked for."""
@@ -71,13 +75,17 @@ class GraphRecipe(PolicyRecipe):
     """Graph isomorphism network over molecules that are built atom by atom."""
 
     kind: ClassVar[str] = "graph"
-    reference: ClassVar[str] = "Xu et al., How powerful are graph neural networks?, ICLR 2019, arXiv:1810.00826"
+    cites: ClassVar[tuple[str, ...]] = ("xu2019gin", "hu2020pretraining")
 
     class Options(Component.Options):
         """Shape of the network."""
 
         dim: int = Field(64, ge=8, description="Width.")
         layers: int = Field(4, ge=1, description="Rounds of message passing.")
+
+        def cited(self) -> tuple[str, ...]:
+            """Return the library of graph networks."""
+            return ("fey2019pyg",)
 
     def build(self, env: Environment[Any], generator: torch.Generator, conditions: int = 0) -> Policy[Any]:
         """Return an untrained network."""
@@ -90,7 +98,7 @@ class FragmentTransformerRecipe(PolicyRecipe):
     """Transformer over the fragments of a molecule."""
 
     kind: ClassVar[str] = "fragment_transformer"
-    reference: ClassVar[str] = "Vaswani et al., Attention is all you need, NeurIPS 2017, arXiv:1706.03762"
+    cites: ClassVar[tuple[str, ...]] = ("vaswani2017attention",)
 
     class Options(Component.Options):
         """Shape of the network."""

@@ -78,9 +78,7 @@ class TableRewardRecipe(RewardRecipe):
     """R(x) = max(scale (y / max y)^exponent, floor), y looked up in a public table that `discover data` obtains."""
 
     kind: ClassVar[str] = "table"
-    reference: ClassVar[str] = (
-        "Shen et al., Towards understanding and improving GFlowNet training, ICML 2023, arXiv:2305.07170"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("shen2023towards",)
 
     class Options(Component.Options):
         """Which table, and how sharp."""

@@ -79,6 +79,10 @@ class TrainerOptions(Options):
     evaluate_every: int = Field(50, ge=1, description="Steps between evaluations, where there is one.")
     checkpoint_every: int = Field(50, ge=1)
 
+    def cited(self) -> tuple[str, ...]:
+        """Return the papers of the local search and of the averaged policy, where there is one."""
+        return ("kim2024local",) * (self.local_search is not None) + ("jain2023mogfn",) * (self.sampling_decay > 0)
+
 
 @dataclass(frozen=True)
 class _Batch(Generic[S]):

@@ -1,0 +1,168 @@
+"""`discover cite`: BibTeX of what a run rests on, and nothing else on standard output; nothing is run for it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data.references import parsed
+from models.registry import Component, ComponentError
+from pipelines.citing import SOFTWARE, Used, bibtex, citations
+from pipelines.cli import EXIT_BAD_INPUT, guarded
+
+ROOT = Path(__file__).resolve().parent.parent.parent / "campaigns"
+EXPECTED = {
+    "samplers/hypergrid.yaml": {"malkin2022tb", "bengio2021flow"},
+    "samplers/atoms.yaml": {"madan2023subtb", "xu2019gin", "fey2019pyg", "rdkit", "shen2023towards"},
+    "samplers/box.yaml": {"lahlou2023continuous", "malkin2022tb"},
+    "samplers/hairpins.yaml": {"shen2023towards"},
+    "samplers/set.yaml": {"pan2023forwardlooking", "kim2024logits"},
+    "samplers/tfbind8.yaml": {"barrera2016survey", "shen2023towards"},
+    "electron_acceptors.yaml": {"asgeirsson2017ipea1", "tblite", "jensen2019graph", "rdkit", "sterling2015zinc"},
+    "acceptors_two_goals.yaml": {"yang2019efficient", "zhang2015nondominated", "bickerton2012qed", "deb2002nsga2"},
+    "fidelities.yaml": {"bannwarth2019gfn2", "kennedy2000predicting", "karnin2013almost", "rasmussen2006gp"},
+    "pmo.yaml": {"gao2022pmo", "brown2019guacamol", "kandasamy2018parallelised", "venkatraman2024rtb"},
+    "tfbind8.yaml": {"barrera2016survey", "bengio2021flow", "malkin2022tb", "shen2023towards"},
+    "virtual_screening.yaml": {"asgeirsson2017ipea1", "sterling2015zinc", "kool2019beams", "srinivas2010bandit"},
+    "laboratory/campaign.yaml": {"jones1998ego", "owen1998scrambling", "hvarfner2024vanilla", "gardner2014inequality"},
+    "own_data/campaign.yaml": {"baell2010pains", "brenk2008lessons", "bengio2021flow", "degen2008brics"},
+    "own_library/campaign.yaml": {"rogers2010ecfp", "ginsbourger2010kriging"},
+    "peptides/campaign.yaml": {"leslie2002spectrum"},
+    "process/campaign.yaml": {"jones1998ego", "hvarfner2024vanilla"},
+    "process/constrained.yaml": {"gardner2014inequality"},
+    "process/two_goals.yaml": {"yang2019efficient"},
+    "rows/campaign.yaml": {"kennard1969computer"},
+    "subset/campaign.yaml": {"jaccard1901etude", "brandes2002graphml"},
+}
+"""Shipped file -> some of what it rests on, named there or not."""
+
+
+def test_every_shipped_file_is_tried():
+    found = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.yaml")}
+    assert found == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_shipped_file_cites_what_it_rests_on_the_same_each_time(name):
+    text = bibtex(citations(ROOT / name))
+    entries = parsed(text)
+    assert EXPECTED[name] | set(SOFTWARE) <= set(entries)
+    assert text == bibtex(citations(ROOT / name))
+    assert text.isascii()
+    kept = [line for line in text.splitlines() if not line.startswith("%")]
+    assert sum("@" in line for line in kept) == len(entries)
+
+
+def test_the_command_writes_entries_under_the_parts_they_are_for(capsys):
+    assert guarded(["cite", str(ROOT / "samplers" / "hypergrid.yaml")]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert set(parsed(told.out)) == {"bengio2021flow", "malkin2022tb", "bengio2023foundations", *SOFTWARE}
+    assert re.search(r"^% objective: trajectory_balance\n@inproceedings\{malkin2022tb,$", told.out, re.MULTILINE)
+    assert "% also bengio2021flow, above" in told.out
+
+
+def test_a_value_that_is_set_changes_what_is_cited(capsys):
+    arguments = ["cite", str(ROOT / "samplers" / "hypergrid.yaml"), "--set", "objective.kind=sub_trajectory_balance"]
+    assert guarded(arguments) == 0
+    entries = parsed(capsys.readouterr().out)
+    assert "madan2023subtb" in entries
+    assert "malkin2022tb" not in entries
+
+
+def test_the_text_is_to_be_read(capsys):
+    assert guarded(["cite", str(ROOT / "electron_acceptors.yaml"), "--format", "text"]) == 0
+    told = capsys.readouterr().out
+    assert "generator.members.1.generator: genetic\n  Jensen, A graph-based genetic algorithm" in told
+    assert "Ásgeirsson et al., Quantum chemical calculation" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere.yaml"], "There is no campaign or sampler file 'nowhere.yaml'"),
+        (
+            [str(ROOT / "electron_acceptors.yaml"), "--set", "proxy.kind=gausian_process"],
+            "Did you mean 'gaussian_process'",
+        ),
+        ([str(ROOT / "electron_acceptors.yaml"), "--set", "rouns=3"], "Did you mean 'rounds'"),
+        ([str(ROOT / "samplers" / "hypergrid.yaml"), "--set", "policy.hiden=[3]"], "Did you mean 'hidden'"),
+        ([str(ROOT / "samplers" / "hypergrid.yaml"), "--set", "training.stepps=3"], "Did you mean 'steps'"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_and_nothing_is_printed(arguments, said, capsys):
+    assert guarded(["cite", *arguments]) == EXIT_BAD_INPUT
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert said in told.err
+
+
+class Foreign(Component):
+    """Of a plugin: cites a key of its own, and a paper in words."""
+
+    group = "acquisition"
+    kind = "foreign_for_the_citing_test"
+    cites = ("rasmussen2006gp", "foreign2026own")
+    reference = "Foreign et al.,\nMail me@example.org, 2026"
+
+    def __call__(self, *arguments):
+        raise NotImplementedError
+
+
+def test_what_a_plugin_cites_is_written_and_what_nobody_knows_is_a_comment(monkeypatch):
+    from models import parts
+
+    monkeypatch.setattr(parts, "acquisition_of", lambda config: Foreign())
+    monkeypatch.setattr("models.spaces.base.require_space", lambda component, space: None)
+    text = bibtex(citations(ROOT / "process" / "campaign.yaml"))
+    assert "cites 'foreign2026own', which is none of the references" in text
+    assert "% acquisition foreign_for_the_citing_test: Foreign et al., Mail me(at)example.org, 2026\n" in text
+    assert "rasmussen2006gp" in parsed(text)
+    assert "foreign2026own" not in parsed(text)
+
+
+def test_an_entry_is_written_once():
+    text = bibtex([Used("one", ("rdkit", "tblite")), Used("two", ("rdkit",))])
+    assert text.count("@software{rdkit,") == 1
+    assert text.endswith("% two\n% also rdkit, above\n")
+
+
+def test_a_table_of_another_content_is_not_taken_for_a_public_one(tmp_path):
+    file = tmp_path / "campaign.yaml"
+    file.write_text((ROOT / "tfbind8.yaml").read_text())
+    assert "barrera2016survey" in parsed(bibtex(citations(file)))
+    (tmp_path / "tfbind8.csv").write_text("sequence,value\nACGTACGT,1\n")
+    assert "barrera2016survey" not in parsed(bibtex(citations(file)))
+
+
+@pytest.mark.parametrize(
+    ("name", "extra"),
+    [("process/campaign.yaml", {"torch"}), ("samplers/hypergrid.yaml", set()), ("fidelities.yaml", set())],
+)
+def test_nothing_is_imported_that_only_a_run_needs(name, extra, tmp_path):
+    heavy = {"mlflow", "prefect", "tblite", "sklearn", *extra}
+    code = (
+        "import sys; from pipelines.cli import guarded; code = guarded(sys.argv[1:]);"
+        f"heavy = {heavy!r} & set(sys.modules); sys.exit(repr(heavy) if heavy else code)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "cite", str(ROOT / name)],
+        capture_output=True,
+        text=True,
+        env={"DISCOVER_HOME": str(tmp_path), "PATH": ""},
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert not list(tmp_path.iterdir())
+
+
+class _Mute(Component):
+    """Cites nothing."""
+
+
+def test_a_component_that_cites_nothing_has_no_reference_and_an_unknown_group_is_refused():
+    assert _Mute.reference == ""
+    assert _Mute().cited() == ()
+    with pytest.raises(ComponentError):
+        citations(ROOT / "samplers" / "hypergrid.yaml", ["environment.kind=hypergird"])
