@@ -19,7 +19,6 @@ class GenerativeAugmentedClaim(System["GenerativeAugmentedClaim.Options"]):
     """Rewards for what was rarely seen, beside that of the object, until they fade."""
 
     kind: ClassVar[str] = "generative_augmented"
-    reference: ClassVar[str] = "Pan et al., Generative augmented flow networks, ICLR 2023, arXiv:2210.03308"
     cites: ClassVar[tuple[str, ...]] = ("pan2023gafn", "burda2019rnd")
     title: ClassVar[str] = "GAFlowNet, rewards of novelty"
     claim: ClassVar[str] = (

@@ -36,6 +36,10 @@ class IntrinsicOptions(Options):
     width: int = Field(128, ge=1, description="Units of a layer of both networks.")
     learning_rate: float = Field(1e-3, gt=0, description="Of the network that predicts.")
 
+    def cited(self) -> tuple[str, ...]:
+        """Return the papers of both ideas."""
+        return ("pan2023gafn", "burda2019rnd")
+
 
 class Intrinsic(Generic[S]):
     """Gives each state a reward of novelty, and learns to give it less the next time.

@@ -24,9 +24,7 @@ class GuidedTrajectoryBalance(Objective):
     """
 
     kind: ClassVar[str] = "guided_trajectory_balance"
-    reference: ClassVar[str] = (
-        "Shen et al., Towards understanding and improving GFlowNet training, ICML 2023, arXiv:2305.07170"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("shen2023towards",)
     needs: ClassVar[frozenset[str]] = frozenset({"log_guide"})
     learns_flow: ClassVar[bool] = False
 

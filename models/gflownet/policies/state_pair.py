@@ -121,9 +121,7 @@ class StatePairRecipe(PolicyRecipe):
     """Scores of pairs of states over the children of a state: relative edge flows."""
 
     kind: ClassVar[str] = "state_pair"
-    reference: ClassVar[str] = (
-        "Shen et al., Towards understanding and improving GFlowNet training, ICML 2023, arXiv:2305.07170"
-    )
+    cites: ClassVar[tuple[str, ...]] = ("shen2023towards",)
     reads_tables: ClassVar[bool] = True
 
     class Options(Component.Options):
