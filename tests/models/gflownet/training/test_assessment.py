@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -69,7 +70,10 @@ def made(objective, backward, base=GRID):
         log_prior=forward_policy(graph, prior.values[0][graph.origin, graph.action]),
     )
     paths = sample_forward(env, policy, 40, generator)
-    return assessor, table, paths, edge_numbers(env, graph, paths), reward
+    edges = edge_numbers(env, graph, paths)
+    # The guide of a table is its backward policy.
+    guide = SimpleNamespace(log_prob=lambda paths: table.log_pb[edges[paths.time, paths.row]])
+    return replace(assessor, guide=guide), table, paths, edges, reward
 
 
 @pytest.mark.parametrize("backward", sorted(kinds("backward_policy")))
