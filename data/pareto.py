@@ -89,6 +89,39 @@ def shares(front: Sequence[Vector], reference: Vector) -> list[float]:
     return [own.get(point, 0.0) / whole if whole else 0.0 for point in front]
 
 
+def inverted_generational_distance(points: Sequence[Vector], front: Sequence[Vector]) -> float:
+    """Return the mean, over the members of a front, of the Euclidean distance to the nearest of some points.
+
+    Args:
+        points: found ones; none: the distance is infinite.
+        front: the true one, or a sample of it.
+
+    Reference: Coello Coello and Reyes Sierra, MICAI (2004).
+    """
+    if not points:
+        return math.inf
+    return math.fsum(min(math.dist(point, member) for point in points) for member in front) / len(front)
+
+
+def r2_indicator(points: Sequence[Vector], utopia: Vector, weights: Sequence[Vector]) -> float:
+    """Return the mean, over weights, of the least weighted Chebyshev distance of a point from a utopian one.
+
+    Args:
+        points: found ones; none: infinite.
+        utopia: at least as good as anything in every entry.
+        weights: of the entries, not negative.
+
+    Reference: Hansen and Jaszkiewicz, IMM technical report 1998-7 (1998); divided by the number of weights.
+    """
+    if not points:
+        return math.inf
+    far = [
+        min(max(w * abs(u - x) for w, u, x in zip(weight, utopia, point, strict=True)) for point in points)
+        for weight in weights
+    ]
+    return math.fsum(far) / len(far)
+
+
 def _places(points: Iterable[Vector], reference: Vector) -> tuple[dict[Vector, Vector], list[float]]:
     """Return the unequal points above the reference in the box from there to the best entries, and the box's sides.
 

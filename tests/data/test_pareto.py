@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.pareto import fronts, hypervolume, shares, undominated
+from data.pareto import fronts, hypervolume, inverted_generational_distance, r2_indicator, shares, undominated
 from models.acquisition.pareto import pareto_fronts, undominated_boxes
 
 entries = st.integers(-3, 4).map(float) | st.floats(-3, 4, allow_subnormal=False)
@@ -122,3 +122,17 @@ def test_the_largest_and_smallest_values_that_are_taken_give_a_number():
 def test_fronts_are_read_without_numpy():
     told = "import sys, data.pareto; sys.exit('numpy' in sys.modules)"
     subprocess.run([sys.executable, "-c", told], check=True)
+
+
+def test_the_distance_from_a_front_is_zero_where_all_of_it_was_found_and_grows_with_what_is_missing():
+    front = [(0.0, 1.0), (0.5, 0.5), (1.0, 0.0)]
+    assert inverted_generational_distance([*front, (0.0, 0.0)], front) == 0.0
+    assert inverted_generational_distance(front[:2], front) == pytest.approx(math.hypot(0.5, 0.5) / 3)
+    assert inverted_generational_distance([], front) == math.inf
+
+
+def test_r2_is_the_mean_of_the_least_weighted_distances_from_utopia():
+    weights = [(1.0, 0.0), (0.5, 0.5), (0.0, 1.0)]
+    assert r2_indicator([(1.0, 1.0)], (1.0, 1.0), weights) == 0.0
+    assert r2_indicator([(1.0, 0.0)], (1.0, 1.0), weights) == pytest.approx((0.0 + 0.5 + 1.0) / 3)
+    assert r2_indicator([(1.0, 0.0), (0.0, 1.0)], (1.0, 1.0), weights) == pytest.approx(0.5 / 3)

@@ -1,14 +1,14 @@
-"""One policy for all trade-offs between two rewards on a grid, against exact laws; see `benchmarks/preferences.py`."""
+"""One policy for all trade-offs between two rewards on a grid, against exact laws; see `models.systems.preference_conditioned`."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from benchmarks.preferences import CONDITIONS, FRONT, HEIGHT, STEPS, Trained, log_rewards
 from data.pareto import hypervolume, undominated
 from models.gflownet.judging.exact import target_law
 from models.registry import build
+from models.systems.preference_conditioned import CONDITIONS, FRONT, HEIGHT, STEPS, Trained, log_rewards
 
 OBJECTS = [(u, v) for u in range(HEIGHT) for v in range(HEIGHT)]
 VALUES = log_rewards(OBJECTS)

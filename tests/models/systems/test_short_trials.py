@@ -1,0 +1,72 @@
+"""Every system's trial gives each figure that is checked, in seconds if it is asked to be short."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.registry import kinds
+from models.systems.base import System
+
+SYSTEMS: dict[str, type[System]] = kinds("system")  # type: ignore[assignment]
+SHORT: dict[str, dict[str, Any]] = {
+    "generative_augmented": {"steps": 8},
+    "guided_training": {"steps": 8, "bag_steps": 8},
+    "preference_conditioned": {"effort": 0.001},
+    "sub_trajectory_balance": {"steps": 8, "large": 32, "draws": 2},
+}
+"""Options of the shortest trial of each system."""
+
+
+class Bench:
+    """A bench that keeps what it is told."""
+
+    home = Path()
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, int]] = []
+
+    def progress(self, done: int, total: int, _told: Any) -> None:
+        self.told.append((done, total))
+
+
+def test_every_system_has_a_short_trial() -> None:
+    assert set(SYSTEMS) == set(SHORT)
+
+
+@pytest.mark.parametrize("kind", SHORT)
+def test_a_short_trial_gives_every_figure_that_is_checked(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.gflownet.rewards.recipes.load_tfbind8", lambda _: np.random.default_rng(0).random(4**8))
+    claim, bench = SYSTEMS[kind](**SHORT[kind]), Bench()
+    figures = claim.run(0, bench)
+    judged = claim.judge([figures, figures])
+    assert len(judged) == len(claim.checks)
+    assert all(np.isfinite(one.values).all() for one in judged)
+    assert bench.told
+    assert all(0 < done <= total for done, total in bench.told)
+    for curve in figures.get("curves", {}).values():
+        assert len(curve[0]) == len(curve[1]) > 0
+
+
+@pytest.mark.parametrize("kind", ["generative_augmented", "sub_trajectory_balance"])
+def test_the_same_seed_gives_the_same_figures(kind: str) -> None:
+    assert SYSTEMS[kind](**SHORT[kind]).run(3, Bench()) == SYSTEMS[kind](**SHORT[kind]).run(3, Bench())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_subtb_learns_a_grid_on_which_trajectory_balance_loses_modes() -> None:
+    figures = SYSTEMS["sub_trajectory_balance"](large=64, draws=2).run(7, Bench())
+    assert figures["subtb_tv"] < 0.15
+    assert figures["tb_tv"] > 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_rewards_of_novelty_keep_all_goals_and_leave_the_law() -> None:
+    figures = SYSTEMS["generative_augmented"]().run(7, Bench())
+    assert figures["joint_goals"] == 3
+    assert figures["joint_tv"] < 0.05
