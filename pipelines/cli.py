@@ -382,8 +382,8 @@ def public_tables(name: str | None = None, *, out: Path | None = None, wheel: Pa
 def ui(*, host: str = "127.0.0.1", port: int | None = None, prefect_port: int | None = None) -> int:
     """Serve MLflow and Prefect until interrupted; prints links that log a browser in.
 
-    Both always ask for the workspace's token. With --host other machines can open them too, over a network that is not
-    encrypted. Better is a tunnel, given on the other machine (no --host is needed for it):
+    Both always ask for the workspace's token. With --host other machines can open them too, not
+    encrypted. Better is a tunnel, given on the other machine, for which no --host is needed:
 
     ssh -N -L 5000:127.0.0.1:5000 -L 4200:127.0.0.1:4200 USER@THIS-MACHINE
 

@@ -87,8 +87,8 @@ def place_of(host: str, port: int | None, option: str = "--port", *, named: bool
     )
     if not addresses:
         raise AddressError(
-            f"--host is {host!r}, which is no address of this machine that a browser can open; {choices}."
-            f" Give one of these, or leave --host out for this machine alone."
+            f"--host is {host!r}, which is no address of this machine that a browser can open; {choices}. "
+            "Give one of these, or leave --host out for this machine alone."
         )
     if given not in found and all(ipaddress.ip_address(one).is_loopback for one in addresses):
         raise AddressError(
