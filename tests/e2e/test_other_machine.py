@@ -27,6 +27,7 @@ from websockets.sync.client import connect
 from pipelines.listeners import machine_addresses
 from pipelines.services import own_server, prefect_server, wait_for_prefect
 from tasks.workspace import Workspace
+from tests.e2e.browser import Browser
 
 CAMPAIGN = Path(__file__).resolve().parent.parent / "chaos" / "campaign.yaml"
 DISCOVER = [sys.executable, "-m", "pipelines"]
@@ -333,24 +334,41 @@ def test_a_host_that_is_not_of_this_machine_is_refused_before_anything_starts(tm
     assert not (tmp_path / "home" / "mlflow.db").exists()
 
 
-@pytest.fixture
-def workspace(home, monkeypatch, ui) -> Workspace:
-    for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
-        monkeypatch.delenv(name, raising=False)
-    return Workspace.open(home)
-
-
-def test_a_campaign_that_starts_meanwhile_uses_the_server_by_loopback_and_is_seen_from_outside(ui, home, known):
+@pytest.fixture(scope="module")
+def campaign(ui: Ui, home: Path) -> str:
+    """What a campaign printed that was run while the servers were open."""
     ran = subprocess.run([*DISCOVER, "run", str(CAMPAIGN)], env=environment_of(home), capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def test_a_campaign_that_starts_meanwhile_uses_the_server_by_loopback_and_is_seen_from_outside(
+    campaign, ui, home, known
+):
+    assert ui.server("mlflow").replace(ADDRESS, "127.0.0.1") in campaign
     request = urllib.request.Request(
         f"{ui.server('prefect')}/api/flow_runs/filter", b"{}", {"Content-Type": "application/json", **known}
     )
     with DIRECT.open(request) as answer:
-        (run,) = (one for one in json.load(answer) if one["name"].startswith("campaign:"))
-    assert run["state"]["type"] == "COMPLETED"
+        runs = [(run["name"], run["state"]["type"]) for run in json.load(answer)]
+    assert runs == [("chaos", "COMPLETED")]
     with serving(environment_of(home), "--host", ADDRESS) as second:
         assert second.link("chaos:").startswith(f"{ui.server('mlflow')}/#/experiments/")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", [ADDRESS, "localhost"])
+def test_the_links_open_both_pages_in_a_browser_by_whatever_name_leads_here(campaign, ui, browser: Browser, name):
+    """By another name than is printed, as through a tunnel: Prefect's page asks the server that it came from."""
+    browser.open(ui.link("prefect").replace(ADDRESS, name))
+    browser.wait_for("document.body?.innerText.includes('campaign:chaos')", 60)
+    browser.wait_for("document.body?.innerText.includes('Completed')", 20)
+    browser.open(ui.link("mlflow").replace(ADDRESS, name))
+    browser.wait_for("location.hash.startsWith('#/experiments')", 60)
+    browser.wait_for("document.body?.innerText.includes('chaos')", 60)
+    elsewhere = [one.url for one in browser.requests if not one.url.startswith((f"http://{name}:", "data:", "blob:"))]
+    assert elsewhere == []
+    assert not [error for error in browser.errors if "401" in error or "403" in error]
 
 
 def until_closed(url: str) -> None:
