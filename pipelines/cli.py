@@ -379,11 +379,22 @@ def public_tables(name: str | None = None, *, out: Path | None = None, wheel: Pa
 
 
 @app.command
-def ui() -> int:
-    """Serve MLflow and Prefect on loopback until interrupted; prints both addresses."""
+def ui(*, host: str = "127.0.0.1", port: int | None = None, prefect_port: int | None = None) -> int:
+    """Serve MLflow and Prefect until interrupted; prints links that log a browser in.
+
+    Both always ask for the workspace's token. With --host other machines can open them too, not
+    encrypted. Better is a tunnel, given on the other machine, for which no --host is needed:
+
+    ssh -N -L 5000:127.0.0.1:5000 -L 4200:127.0.0.1:4200 USER@THIS-MACHINE
+
+    Args:
+        host: address or name of this machine, served beside loopback; 0.0.0.0 is all of IPv4, :: all.
+        port: of MLflow; without it 5000, or a free one. One that is named is used or refused.
+        prefect_port: of Prefect; without it the one after --port, or else 4200 or a free one.
+    """
     from pipelines.pages import serve_pages
 
-    return serve_pages(Workspace.open(), console)
+    return serve_pages(Workspace.open(), console, host, port, prefect_port)
 
 
 @app.command
