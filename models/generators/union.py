@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,20 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from data.records import Candidate
+from data.records import Candidate, Origin
 from data.tables.tally import Tally
+from models.generators.origins import Origins, from_state, joined, to_state
 from models.generators.shares import adapted_shares
-from models.protocols import Checked, FromLibraries, GenerationContext, Generator, Sharing, TradingOff
+from models.protocols import (
+    Checked,
+    FromLibraries,
+    GenerationContext,
+    Generator,
+    Remembering,
+    Sharing,
+    Starting,
+    TradingOff,
+)
 from models.registry import Component, ComponentError, build, located
 from models.spaces.base import BaseSpace, require_space
 
@@ -71,6 +81,8 @@ class Union(Component["Union.Options"]):
         shares = np.array([member.share for member in self.options.members])
         self._shares = self._set = shares / shares.sum()
         self._best: list[dict[str, float]] = [{} for _ in self._members]
+        self._hinted: dict[str, Origin] = {}
+        """How the best of the round before, which members started from, were made."""
         self._names = [f"{index}-{member.generator['kind']}" for index, member in enumerate(self.options.members)]
 
     def check(self, space: BaseSpace[Any]) -> None:
@@ -98,6 +110,11 @@ class Union(Component["Union.Options"]):
     def sources(self) -> tuple[str, ...]:
         """Kinds of the members: what candidates may have as their source."""
         return tuple(_kind(member, spec) for member, spec in zip(self._members, self.options.members, strict=True))
+
+    @property
+    def members(self) -> tuple[Generator, ...]:
+        """The generators, in order."""
+        return tuple(self._members)
 
     @property
     def libraries(self) -> tuple[str, ...]:
@@ -135,6 +152,20 @@ class Union(Component["Union.Options"]):
                 member.fit(replace(self._own(context, index), warm_start=warm_start))
                 self._best[index] = member.best(self.options.hints) if isinstance(member, Sharing) else {}
 
+    def lineage(self, objects: Sequence[str]) -> dict[str, Origin]:
+        """Return how objects and their ancestors were made, through all members: one starts from what another met."""
+        sources = [member.lineage for member in self._members if isinstance(member, Remembering)]
+        return joined([*sources, self._begun, Origins(self._hinted).closure], objects)
+
+    def _begun(self, objects: Sequence[str]) -> dict[str, Origin]:
+        """Return the origin of objects that were hints of members whose proposals descend from no others."""
+        starting = [
+            (member.origin, best)
+            for member, best in zip(self._members, self._best, strict=True)
+            if isinstance(member, Starting)
+        ]
+        return {obj: Origin(origin) for obj in objects for origin, best in starting if obj in best}
+
     def sample(self, n: int, *, seed: int) -> list[Candidate]:
         """Return up to n distinct candidates, the members' shares of n as near as whole numbers allow."""
         seeds = [int(word) for word in np.random.SeedSequence(seed).generate_state(2 * len(self._members))]
@@ -153,6 +184,8 @@ class Union(Component["Union.Options"]):
             "names": list(self._names),
             "members": [member.state() for member in self._members],
             "best": [dict(met) for met in self._best],
+            "origins": to_state(self._for_later()),
+            "hinted": to_state(self._hinted),
             "shares": self._shares.tolist(),
         }
 
@@ -164,9 +197,14 @@ class Union(Component["Union.Options"]):
         """
         self._require_same_members(state)
         self._best = self._told(state)
+        self._hinted = from_state(state.get("hinted"))
         self._shares = np.array(state.get("shares", self._set.tolist()))
         for index, (member, own) in enumerate(zip(self._members, state["members"], strict=True)):
             member.load_state(own, self._own(context, index))
+
+    def _for_later(self) -> dict[str, Origin]:
+        """Return how the best that members met were made: the others may start from them in the next round."""
+        return self.lineage([obj for best in self._best for obj in best])
 
     def history(self) -> list[dict[str, float]]:
         """Return the members' metrics one after the other, each row with the index of its `member` and its share."""
@@ -197,6 +235,7 @@ class Union(Component["Union.Options"]):
         return tuple(ranked[: self.options.hints])
 
     def _split(self, warm_start: Path | None, folder: Path) -> tuple[list[Path | None], list[dict[str, float]]]:
+        self._hinted = {}
         if warm_start is None:
             return [None] * len(self._members), [{} for _ in self._members]
         import torch  # only where a state must be read
@@ -206,6 +245,7 @@ class Union(Component["Union.Options"]):
         paths = [folder / f"{name}.pt" for name in self._names]
         for path, own in zip(paths, state["members"], strict=True):
             torch.save(own, path)
+        self._hinted = from_state(state.get("origins"))
         return list(paths), self._told(state)
 
     def _told(self, state: Mapping[str, Any]) -> list[dict[str, float]]:

@@ -1,0 +1,109 @@
+"""How the objects of a search were made of one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from data.records import Origin
+
+
+class Origins:
+    """Who was made of whom; each object as it was made when it was first reached, so that none is its own ancestor.
+
+    Args:
+        made: object -> how it was made.
+        starts: objects that the search begins with: none of them is made.
+    """
+
+    def __init__(self, made: Mapping[str, Origin] | None = None, starts: Iterable[str] = ()) -> None:
+        self._made = dict(made or {})
+        self._given = {*starts, *(parent for origin in self._made.values() for parent in origin.parents)}
+
+    def record(self, obj: str, origin: Origin) -> None:
+        """Note how an object was made, unless it was there before."""
+        if obj not in self._made and obj not in self._given:
+            self._made[obj] = origin
+            self._given.update(origin.parents)
+
+    def closure(self, objects: Iterable[str]) -> dict[str, Origin]:
+        """Return how each of some objects and of their ancestors was made; starts have no entry."""
+        found: dict[str, Origin] = {}
+        waiting = list(objects)[::-1]
+        while waiting:
+            obj = waiting.pop()
+            origin = self._made.get(obj)
+            if origin is not None and obj not in found:
+                found[obj] = origin
+                waiting += origin.parents[::-1]
+        return found
+
+
+def to_state(made: Mapping[str, Origin]) -> dict[str, Any]:
+    """Return origins as lists of texts and numbers: what stands in a state's other lists too takes little room."""
+    objects = list(dict.fromkeys([*made, *(parent for origin in made.values() for parent in origin.parents)]))
+    place = {obj: number for number, obj in enumerate(objects)}
+    operations = list(dict.fromkeys(origin.operation for origin in made.values()))
+    return {
+        "objects": objects,
+        "operations": operations,
+        "operation": [operations.index(origin.operation) for origin in made.values()],
+        "parents": [[place[parent] for parent in origin.parents] for origin in made.values()],
+    }
+
+
+def from_state(state: Mapping[str, Any] | None) -> dict[str, Origin]:
+    """Return what was given to `to_state`; nothing of a state that has none, as those of before."""
+    if not state:
+        return {}
+    objects, operations = state["objects"], state["operations"]
+    return {
+        obj: Origin(operations[operation], tuple(objects[place] for place in parents))
+        for obj, operation, parents in zip(objects, state["operation"], state["parents"], strict=False)
+    }
+
+
+Told = Callable[[Sequence[str]], Mapping[str, Origin]]
+"""What one source of origins knows of some objects and their ancestors, as `Remembering.lineage`."""
+
+
+def joined(sources: Sequence[Told], objects: Sequence[str]) -> dict[str, Origin]:
+    """Return the origins of objects and all their ancestors from several sources, of which each begins where others end.
+
+    Where several know an object, the first whose parents are none of its descendants is believed; so no object becomes
+    its own ancestor although each source has its own order.
+    """
+    known: list[dict[str, Origin]] = [{} for _ in sources]
+    asked, waiting = set[str](), list(dict.fromkeys(objects))
+    while waiting:
+        asked.update(waiting)
+        for found, source in zip(known, sources, strict=True):
+            found.update(source(waiting))
+        every = {obj for found in known for obj in (*found, *(up for origin in found.values() for up in origin.parents))}
+        waiting = sorted(every - asked)
+    return acyclic(lambda obj: (found[obj] for found in known if obj in found), objects)
+
+
+def acyclic(origins: Callable[[str], Iterable[Origin]], objects: Iterable[str]) -> dict[str, Origin]:
+    """Return one of the origins of each object and of its ancestors, such that none is its own ancestor."""
+    chosen: dict[str, Origin] = {}
+    done, path = set[str](), dict[str, list[str]]()
+    for first in objects:
+        waiting = [first]
+        while waiting:
+            obj = waiting[-1]
+            if obj in done:
+                waiting.pop()
+            elif obj not in path:
+                open_ = next((origin for origin in origins(obj) if not any(up == obj or up in path for up in origin.parents)), None)
+                path[obj] = []
+                if open_ is not None:
+                    chosen[obj] = open_
+                    path[obj] = [up for up in open_.parents if up not in done]
+            elif path[obj]:
+                waiting.append(path[obj].pop())
+            else:
+                del path[obj]
+                done.add(obj)
+                waiting.pop()
+    return chosen
