@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from data.records import Candidate, Origin
-from models.generators.origins import Origins, from_state, to_state
+from models.generators.origins import KEY, Origins, from_state, to_state
 from models.generators.spreading import spread
 from models.gflownet.editing.tilted import Tilted, tilt
 from models.gflownet.editing.walk import EditWalk
@@ -154,7 +154,7 @@ class Edits(Component["Edits.Options"]):
             "beta": tilted.beta,
             "slopes": list(tilted.slopes),
             "hints": sorted(self._hints),
-            "origins": to_state(self._origins.closure(tilted.weights)),
+            KEY: to_state(self._origins.closure(tilted.weights)),
             "history": self.history(),
         }
 
@@ -162,7 +162,7 @@ class Edits(Component["Edits.Options"]):
         """Restore what `state` returned."""
         self._prepare(context)
         self._hints = frozenset(state.get("hints", ()))  # states of before have none
-        self._origins = Origins(from_state(state.get("origins")))
+        self._origins = Origins(from_state(state.get(KEY)))
         weights = dict(zip(state["objects"], state["log_weights"], strict=True))
         log_rewards = dict(zip(state["objects"], state.get("log_rewards", state["log_weights"]), strict=True))
         history = [dict(row) for row in state["history"]]

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from data.records import Candidate, Making, Origin
-from models.generators.origins import Origins, from_state, to_state
+from models.generators.origins import KEY, Origins, from_state, to_state
 from models.generators.spreading import spread
 from models.protocols import GenerationContext
 from models.registry import Component
@@ -126,7 +126,7 @@ class Genetic(Component["Genetic.Options"]):
             "archive": list(self._archive),
             "archive_log_reward": list(self._archive.values()),
             "hints": sorted(self._hints),
-            "origins": to_state(self._origins.closure(self._archive)),
+            KEY: to_state(self._origins.closure(self._archive)),
             "history": [dict(row) for row in self._history],
         }
 
@@ -137,7 +137,7 @@ class Genetic(Component["Genetic.Options"]):
         self._population = dict(zip(state["population"], state["population_log_reward"], strict=True))
         self._archive = dict(zip(state["archive"], state["archive_log_reward"], strict=True))
         self._history = [dict(row) for row in state["history"]]
-        self._origins = Origins(from_state(state.get("origins")), self._population)
+        self._origins = Origins(from_state(state.get(KEY)), self._population)
 
     def history(self) -> list[dict[str, float]]:
         """Return, per generation: step, best and mean log-reward of the population, new objects, evaluated in all."""
@@ -201,7 +201,7 @@ class Genetic(Component["Genetic.Options"]):
         archive = dict(zip(state["archive"], state["archive_log_reward"], strict=True))
         measured = set(context.known)
         carried = [obj for obj in _ranked(archive) if obj not in measured][: self.options.carried]
-        self._origins = Origins(Origins(from_state(state.get("origins"))).closure(carried))
+        self._origins = Origins(Origins(from_state(state.get(KEY))).closure(carried))
         return carried
 
     def _breed(self, n: int, rng: np.random.Generator) -> list[str]:

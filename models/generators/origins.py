@@ -39,16 +39,22 @@ class Origins:
         return found
 
 
+KEY = "origins"
+"""Where the `state` of a generator has what `to_state` makes: whoever holds the state alone finds it there."""
+
+
 def to_state(made: Mapping[str, Origin]) -> dict[str, Any]:
-    """Return origins as lists of texts and numbers: what stands in a state's other lists too takes little room."""
+    """Return origins as flat lists of texts and numbers, thirteen bytes an object where a state has its text already."""
     objects = list(dict.fromkeys([*made, *(parent for origin in made.values() for parent in origin.parents)]))
     place = {obj: number for number, obj in enumerate(objects)}
-    operations = list(dict.fromkeys(origin.operation for origin in made.values()))
+    ways = [(origin.operation, len(origin.parents)) for origin in made.values()]
+    kinds = list(dict.fromkeys(ways))
     return {
         "objects": objects,
-        "operations": operations,
-        "operation": [operations.index(origin.operation) for origin in made.values()],
-        "parents": [[place[parent] for parent in origin.parents] for origin in made.values()],
+        "operations": [operation for operation, _ in kinds],
+        "numbers": [number for _, number in kinds],
+        "made": [kinds.index(way) for way in ways],
+        "parents": [place[parent] for origin in made.values() for parent in origin.parents],
     }
 
 
@@ -56,10 +62,12 @@ def from_state(state: Mapping[str, Any] | None) -> dict[str, Origin]:
     """Return what was given to `to_state`; nothing of a state that has none, as those of before."""
     if not state:
         return {}
-    objects, operations = state["objects"], state["operations"]
+    objects, parents = state["objects"], iter(state["parents"])
     return {
-        obj: Origin(operations[operation], tuple(objects[place] for place in parents))
-        for obj, operation, parents in zip(objects, state["operation"], state["parents"], strict=False)
+        obj: Origin(
+            state["operations"][kind], tuple(objects[next(parents)] for _ in range(state["numbers"][kind]))
+        )
+        for obj, kind in zip(objects, state["made"], strict=False)
     }
 
 
@@ -95,11 +103,11 @@ def acyclic(origins: Callable[[str], Iterable[Origin]], objects: Iterable[str]) 
             if obj in done:
                 waiting.pop()
             elif obj not in path:
-                open_ = next((origin for origin in origins(obj) if not any(up == obj or up in path for up in origin.parents)), None)
                 path[obj] = []
-                if open_ is not None:
-                    chosen[obj] = open_
-                    path[obj] = [up for up in open_.parents if up not in done]
+                origin = next((one for one in origins(obj) if not any(up in path for up in one.parents)), None)
+                if origin is not None:
+                    chosen[obj] = origin
+                    path[obj] = [up for up in origin.parents[::-1] if up not in done]
             elif path[obj]:
                 waiting.append(path[obj].pop())
             else:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from data.records import Candidate, Origin
 from data.tables.tally import Tally
-from models.generators.origins import Origins, from_state, joined, to_state
+from models.generators.origins import KEY, Origins, Told, from_state, joined, to_state
 from models.generators.shares import adapted_shares
 from models.protocols import (
     Checked,
@@ -155,16 +155,16 @@ class Union(Component["Union.Options"]):
     def lineage(self, objects: Sequence[str]) -> dict[str, Origin]:
         """Return how objects and their ancestors were made, through all members: one starts from what another met."""
         sources = [member.lineage for member in self._members if isinstance(member, Remembering)]
-        return joined([*sources, self._begun, Origins(self._hinted).closure], objects)
+        return joined([*sources, self._begun_of(self._best), Origins(self._hinted).closure], objects)
 
-    def _begun(self, objects: Sequence[str]) -> dict[str, Origin]:
-        """Return the origin of objects that were hints of members whose proposals descend from no others."""
+    def _begun_of(self, met: Sequence[Mapping[str, float]]) -> Told:
+        """Return what tells the origin of what members met whose proposals descend from no others."""
         starting = [
             (member.origin, best)
-            for member, best in zip(self._members, self._best, strict=True)
+            for member, best in zip(self._members, met, strict=True)
             if isinstance(member, Starting)
         ]
-        return {obj: Origin(origin) for obj in objects for origin, best in starting if obj in best}
+        return lambda objects: {obj: Origin(origin) for obj in objects for origin, best in starting if obj in best}
 
     def sample(self, n: int, *, seed: int) -> list[Candidate]:
         """Return up to n distinct candidates, the members' shares of n as near as whole numbers allow."""
@@ -184,8 +184,7 @@ class Union(Component["Union.Options"]):
             "names": list(self._names),
             "members": [member.state() for member in self._members],
             "best": [dict(met) for met in self._best],
-            "origins": to_state(self._for_later()),
-            "hinted": to_state(self._hinted),
+            KEY: to_state(self._hinted),
             "shares": self._shares.tolist(),
         }
 
@@ -197,14 +196,10 @@ class Union(Component["Union.Options"]):
         """
         self._require_same_members(state)
         self._best = self._told(state)
-        self._hinted = from_state(state.get("hinted"))
+        self._hinted = from_state(state.get(KEY))
         self._shares = np.array(state.get("shares", self._set.tolist()))
         for index, (member, own) in enumerate(zip(self._members, state["members"], strict=True)):
             member.load_state(own, self._own(context, index))
-
-    def _for_later(self) -> dict[str, Origin]:
-        """Return how the best that members met were made: the others may start from them in the next round."""
-        return self.lineage([obj for best in self._best for obj in best])
 
     def history(self) -> list[dict[str, float]]:
         """Return the members' metrics one after the other, each row with the index of its `member` and its share."""
@@ -245,8 +240,11 @@ class Union(Component["Union.Options"]):
         paths = [folder / f"{name}.pt" for name in self._names]
         for path, own in zip(paths, state["members"], strict=True):
             torch.save(own, path)
-        self._hinted = from_state(state.get("origins"))
-        return list(paths), self._told(state)
+        best = self._told(state)
+        known = [from_state(own.get(KEY)) for own in (*state["members"], state)]
+        sources = [*(Origins(made).closure for made in known[:-1]), self._begun_of(best), Origins(known[-1]).closure]
+        self._hinted = joined(sources, [obj for met in best for obj in met])
+        return list(paths), best
 
     def _told(self, state: Mapping[str, Any]) -> list[dict[str, float]]:
         return [dict(met) for met in state.get("best", [{} for _ in self._members])]  # states of before have none
