@@ -97,6 +97,8 @@ class Making(StrEnum):
     BOTH = "crossover and mutation"
     BUILT = "built"
     """From nothing, step by step: it has no parents."""
+    STEP = "building step"
+    """One of those steps, as it is shown."""
     DRAWN = "drawn at random"
     LIBRARY = "library"
     """Read from a library."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -78,8 +79,7 @@ Told = Callable[[Sequence[str]], Mapping[str, Origin]]
 def joined(sources: Sequence[Told], objects: Sequence[str]) -> dict[str, Origin]:
     """Return the origins of objects and all their ancestors from several sources, of which each begins where others end.
 
-    Where several know an object, the first whose parents are none of its descendants is believed; so no object becomes
-    its own ancestor although each source has its own order.
+    Where several know an object, the way of fewest generations is believed (`grounded`).
     """
     known: list[dict[str, Origin]] = [{} for _ in sources]
     asked, waiting = set[str](), list(dict.fromkeys(objects))
@@ -87,31 +87,46 @@ def joined(sources: Sequence[Told], objects: Sequence[str]) -> dict[str, Origin]
         asked.update(waiting)
         for found, source in zip(known, sources, strict=True):
             found.update(source(waiting))
-        every = {obj for found in known for obj in (*found, *(up for origin in found.values() for up in origin.parents))}
-        waiting = sorted(every - asked)
-    return acyclic(lambda obj: (found[obj] for found in known if obj in found), objects)
+        met = {obj: None for found in known for made, origin in found.items() for obj in (made, *origin.parents)}
+        waiting = [obj for obj in met if obj not in asked]
+    return grounded(lambda obj: [found[obj] for found in known if obj in found], objects)
 
 
-def acyclic(origins: Callable[[str], Iterable[Origin]], objects: Iterable[str]) -> dict[str, Origin]:
-    """Return one of the origins of each object and of its ancestors, such that none is its own ancestor."""
-    chosen: dict[str, Origin] = {}
-    done, path = set[str](), dict[str, list[str]]()
-    for first in objects:
-        waiting = [first]
-        while waiting:
-            obj = waiting[-1]
-            if obj in done:
-                waiting.pop()
-            elif obj not in path:
-                path[obj] = []
-                origin = next((one for one in origins(obj) if not any(up in path for up in one.parents)), None)
-                if origin is not None:
-                    chosen[obj] = origin
-                    path[obj] = [up for up in origin.parents[::-1] if up not in done]
-            elif path[obj]:
-                waiting.append(path[obj].pop())
-            else:
-                del path[obj]
-                done.add(obj)
-                waiting.pop()
-    return chosen
+def grounded(ways: Callable[[str], Sequence[Origin]], objects: Iterable[str]) -> dict[str, Origin]:
+    """Return one way to make each of some objects and of their ancestors, such that none is its own ancestor.
+
+    What is made of nothing, or has no way at all, is there from the beginning; everything else once all parents of one
+    of its ways are there. So what was made in a circle, by two searches that began with each other's objects, is traced
+    to where it came into the circle.
+
+    Args:
+        ways: how an object may have been made, the likeliest first.
+        objects: those that are asked for.
+    """
+    known: dict[str, Sequence[Origin]] = {}
+    waiting = list(objects)
+    while waiting:
+        obj = waiting.pop()
+        if obj not in known:
+            known[obj] = ways(obj)
+            waiting += [parent for way in known[obj] for parent in way.parents]
+    needed_by: dict[str, list[tuple[str, Origin, set[str]]]] = {}
+    chosen, there = dict[str, Origin](), dict[str, None]()
+    for obj, told in known.items():
+        if not told:
+            there[obj] = None
+        for way in told:
+            lacking = (obj, way, set(way.parents))
+            if not way.parents and obj not in there:
+                chosen[obj], there[obj] = way, None
+            for parent in lacking[2]:
+                needed_by.setdefault(parent, []).append(lacking)
+    queue = deque(there)
+    while queue:
+        parent = queue.popleft()
+        for obj, way, lacking_parents in needed_by.get(parent, ()):
+            lacking_parents.discard(parent)
+            if not lacking_parents and obj not in there:
+                chosen[obj], there[obj] = way, None
+                queue.append(obj)
+    return Origins(chosen).closure(objects)
