@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from data.goals import Goals
+from data.ledger.health import Z90
 from data.records import JsonDict, Making
-from data.wording import figure, shown_unit, spread
+from data.wording import figure, interval, shown_unit, spread
 from models.spaces.base import BaseSpace
 from tasks.lineage import Ancestor, Lineage
 from tasks.reporting.objectives import cells_of, column_of
@@ -56,8 +57,14 @@ def made_told(step: Ancestor, partners: Sequence[Ancestor]) -> str:
     return told
 
 
-def value_told(step: Ancestor, goals: Goals) -> str:
-    """Return what was measured of an object, in the objectives' units; else why there is nothing."""
+def value_told(step: Ancestor, goals: Goals, minus: str = "-") -> str:
+    """Return what was measured of an object, in the objectives' units; else why there is nothing.
+
+    Args:
+        step: the object.
+        goals: of the campaign, with units.
+        minus: how the sign is written.
+    """
     row = step.row
     if row is None:
         return "not bought"
@@ -66,19 +73,30 @@ def value_told(step: Ancestor, goals: Goals) -> str:
         return "no value at the true level" if row.state == "done" else row.state.replace("_", " ")
     named = [(f"{goal.name.replace('_', ' ')} " if len(goals) > 1 else "", goal) for goal in goals]
     return ", ".join(
-        f"{name}{figure(values[goal.name])} {shown_unit(goal.unit)}".strip() for name, goal in named if goal.name in values
+        f"{name}{figure(values[goal.name]).replace('-', minus)} {shown_unit(goal.unit)}".strip() for name, goal in named if goal.name in values
     )
 
 
-def predicted_told(step: Ancestor, goals: Goals) -> str:
-    """Return what was predicted of an object before it was bought, mean and standard deviation; empty: nothing."""
+def predicted_told(step: Ancestor, goals: Goals, written: Callable[[float | None, float | None], str] = spread) -> str:
+    """Return what was predicted of an object before it was bought; empty: nothing.
+
+    Args:
+        step: the object.
+        goals: of the campaign.
+        written: makes a text of mean and standard deviation.
+    """
     row = step.row
     if row is None:
         return ""
     if len(goals) == 1:
-        return spread(row.predicted_mean, row.predicted_std)
+        return written(row.predicted_mean, row.predicted_std)
     told = row.predicted or {}
-    return ", ".join(f"{goal.name.replace('_', ' ')} {spread(*told[goal.name])}" for goal in goals if goal.name in told)
+    return ", ".join(f"{goal.name.replace('_', ' ')} {written(*told[goal.name])}" for goal in goals if goal.name in told)
+
+
+def with_ends(mean: float | None, std: float | None) -> str:
+    """Return a mean and the ends of its 90 % interval, as pages write predictions; empty without a mean."""
+    return "" if mean is None else interval(mean, None if std is None else Z90 * std).replace("-", "−")
 
 
 def bought_told(step: Ancestor) -> str:
