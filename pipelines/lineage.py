@@ -61,7 +61,7 @@ def show_lineage(workspace: Workspace, name: str, candidate: str, out: Path | No
     if out is None:
         _print(lineage, rank, space, goals, console)
         return
-    content = _content(lineage, f"{name} #{rank} {found.id}", space, goals, out.suffix.lower())
+    content = _content(lineage, f"{name} #{rank}, {found.id}", space, goals, out.suffix.lower())
     with writing(out):
         out.write_bytes(content)
     console.say(f"Lineage     {out}")
@@ -101,9 +101,7 @@ def found_candidate(rows: Sequence[CandidateRow], told: str, space: BaseSpace[An
         raise BadInput(
             f"The ids of {len(begun)} candidates of {name} begin with {_quoted(told)}: {ids}. Give more of the id."
         )
-    what = (
-        f"which is a {space.nouns[0]} that was not bought" if identity else f"which is no {space.nouns[0]} and no id"
-    )
+    what = f"which is a {space.nouns[0]} that was not bought" if identity else f"which is no {space.nouns[0]} and no id"
     raise BadInput(
         f"Campaign {name} has no candidate {_quoted(told)}, {what}. Expected an id or its beginning, the "
         f"{space.text_name} of a candidate, or its rank, such as #1; `discover candidates {name}` lists them."
@@ -147,17 +145,15 @@ def _content(lineage: Lineage, title: str, space: BaseSpace[Any], goals: Goals, 
     if ending == ".csv":
         return FORMS["csv"](table_of(lineage, goals), columns(goals)).encode()
     from tasks.reporting import plots
-    from tasks.reporting.lineage_plot import lineage_plot
+    from tasks.reporting.lineage_plot import lineage_plot, lineage_svg
 
-    figure = lineage_plot(lineage, space, goals, f"{title}: {lineage_told(lineage, space)[0]}")
-    return plots.svg(figure).encode() if ending == ".svg" else plots.png(figure)
+    figure = lineage_plot(lineage, space, goals, title)
+    return lineage_svg(figure).encode() if ending == ".svg" else plots.png(figure)
 
 
 def _refuse_out(out: Path, workspace: Workspace) -> None:
     if out.suffix.lower() not in ENDINGS:
-        raise ConfigError(
-            f"--out is {out}; expected a file that ends in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}."
-        )
+        raise ConfigError(f"--out is {out}; expected a file that ends in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
     file = out.expanduser().resolve()
     if file.is_dir() or file.is_relative_to(workspace.home.resolve()):
         what = "a folder" if file.is_dir() else f"in the workspace {workspace.home}, whose files are the program's"

@@ -45,7 +45,7 @@ KEY = "origins"
 
 
 def to_state(made: Mapping[str, Origin]) -> dict[str, Any]:
-    """Return origins as flat lists of texts and numbers, thirteen bytes an object where a state has its text already."""
+    """Return origins as flat lists of texts and numbers: thirteen bytes an object whose text a state has anyway."""
     objects = list(dict.fromkeys([*made, *(parent for origin in made.values() for parent in origin.parents)]))
     place = {obj: number for number, obj in enumerate(objects)}
     ways = [(origin.operation, len(origin.parents)) for origin in made.values()]
@@ -65,9 +65,7 @@ def from_state(state: Mapping[str, Any] | None) -> dict[str, Origin]:
         return {}
     objects, parents = state["objects"], iter(state["parents"])
     return {
-        obj: Origin(
-            state["operations"][kind], tuple(objects[next(parents)] for _ in range(state["numbers"][kind]))
-        )
+        obj: Origin(state["operations"][kind], tuple(objects[next(parents)] for _ in range(state["numbers"][kind])))
         for obj, kind in zip(objects, state["made"], strict=False)
     }
 
@@ -77,7 +75,7 @@ Told = Callable[[Sequence[str]], Mapping[str, Origin]]
 
 
 def joined(sources: Sequence[Told], objects: Sequence[str]) -> dict[str, Origin]:
-    """Return the origins of objects and all their ancestors from several sources, of which each begins where others end.
+    """Return the origins of objects and all their ancestors from several sources, one beginning where others end.
 
     Where several know an object, the way of fewest generations is believed (`grounded`).
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from data.goals import Goals
 from data.ledger.health import Z90
@@ -71,10 +72,14 @@ def value_told(step: Ancestor, goals: Goals, minus: str = "-") -> str:
     values = goals.values(row)
     if not values:
         return "no value at the true level" if row.state == "done" else row.state.replace("_", " ")
-    named = [(f"{goal.name.replace('_', ' ')} " if len(goals) > 1 else "", goal) for goal in goals]
-    return ", ".join(
-        f"{name}{figure(values[goal.name]).replace('-', minus)} {shown_unit(goal.unit)}".strip() for name, goal in named if goal.name in values
-    )
+    several = len(goals) > 1
+    told = []
+    for goal in goals:
+        if goal.name in values:
+            name = f"{goal.name.replace('_', ' ')} " if several else ""
+            number = figure(values[goal.name]).replace("-", minus)
+            told.append(f"{name}{number} {shown_unit(goal.unit)}".strip())
+    return ", ".join(told)
 
 
 def predicted_told(step: Ancestor, goals: Goals, written: Callable[[float | None, float | None], str] = spread) -> str:
@@ -90,8 +95,8 @@ def predicted_told(step: Ancestor, goals: Goals, written: Callable[[float | None
         return ""
     if len(goals) == 1:
         return written(row.predicted_mean, row.predicted_std)
-    told = row.predicted or {}
-    return ", ".join(f"{goal.name.replace('_', ' ')} {written(*told[goal.name])}" for goal in goals if goal.name in told)
+    told = [(goal.name, row.predicted[goal.name]) for goal in goals if row.predicted and goal.name in row.predicted]
+    return ", ".join(f"{name.replace('_', ' ')} {written(*predicted)}" for name, predicted in told)
 
 
 def with_ends(mean: float | None, std: float | None) -> str:
@@ -104,23 +109,18 @@ def bought_told(step: Ancestor) -> str:
     return "" if step.row is None else f"round {step.row.round}, {step.row.arm}"
 
 
-def lineage_told(lineage: Lineage, space: BaseSpace[object]) -> list[str]:
+def lineage_told(lineage: Lineage, space: BaseSpace[Any]) -> list[str]:
     """Return sentences on a whole lineage: how long its line is, where it begins, and what is not known."""
     first, steps = lineage.line[0], lineage.line[1:]
     counts = Counter(step.operation for step in steps)
-    parts = [
-        f"{n} {_STEPS[Making(operation)][n > 1] if operation in _STEPS else operation}" for operation, n in counts.items()
-    ]
-    begun = _where(first)
+    parts = [f"{n} {_STEPS[Making(one)][n > 1] if one in _STEPS else one}" for one, n in counts.items()]
     if not steps:
-        told = [f"It has no ancestors: {begun}."]
+        told = [f"It has no ancestors: {operation_told(first)}."]
     else:
-        n = len(lineage.members) - 1
-        others = n - len(steps)
-        told = [
-            f"{len(steps)} step{'s' if len(steps) > 1 else ''} ({', '.join(parts)}), the first {space.nouns[0]} {begun}"
-            + (f"; {others} more ancestors by other lines." if others > 1 else "; one more by another line." if others else ".")
-        ]
+        others = len(lineage.members) - len(lineage.line)
+        more = f"; {others} more ancestors by other lines" if others > 1 else "; one more by another line" * others
+        count = f"{len(steps)} step{'s' if len(steps) > 1 else ''} ({', '.join(parts)})"
+        told = [f"{count}, the first {space.nouns[0]} {_where(first)}{more}."]
     if any(step.operation == Making.STEP for step in lineage.line):
         told.append("Of the ways in which it can be built one is shown; the generator may have taken another.")
     if lineage.unwritten:

@@ -1,4 +1,4 @@
-"""How the best candidates came to be, as lists of a page: they wrap at any width, and reuse the drawings of its rows."""
+"""How the best candidates came to be, as lists of a page: they wrap at any width and reuse the drawings of its rows."""
 
 from __future__ import annotations
 
@@ -97,7 +97,8 @@ class _Lists:
         place = self._places.get(step.id)
         named = Markup(' <a href="#c{0}">#{0}</a>').format(place) if place else Markup("")
         bought, predicted = bought_told(step), predicted_told(step, self._goals, with_ends)
-        told = Markup("<strong>{}</strong>" if bought else "<small>{}</small>").format(value_told(step, self._goals, "−"))
+        value = value_told(step, self._goals, "−")
+        told = Markup("<strong>{}</strong>" if bought else "<small>{}</small>").format(value)
         told += Markup("<small>{}{}</small>").format(bought, named) if bought else Markup("")
         told += Markup("<small>predicted {}</small>").format(predicted) if predicted else Markup("")
         arrow = Markup('<span class="arrow" aria-hidden="true"></span>') if before is not None else Markup("")
