@@ -158,7 +158,8 @@ def _lineages(context: CampaignContext, rows: Sequence[CandidateRow], goals: Goa
         place.mkdir(exist_ok=True)
         stem = f"{LINEAGE}/{rank:03d}"
         told = f"How #{rank} came to be: {lineage_told(lineage, space)[0]}"
-        text = lineage_svg(lineage_plot(lineage, space, goals, f"{context.campaign.slug} #{rank}, {lineage.candidate.id}"))
+        title = f"{context.campaign.slug} #{rank}, {lineage.candidate.id}"
+        text = lineage_svg(lineage_plot(lineage, space, goals, title))
         (folder / f"{stem}.svg").write_text(text, encoding="utf-8")
         write_csv(pd.DataFrame(table_of(lineage, goals), columns=columns(goals)), folder / f"{stem}.csv")
         found.append(Picture(told, text, (f"{stem}.svg", f"{stem}.csv")))

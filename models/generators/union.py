@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -241,10 +241,22 @@ class Union(Component["Union.Options"]):
         for path, own in zip(paths, state["members"], strict=True):
             torch.save(own, path)
         best = self._told(state)
-        known = [from_state(own.get(KEY)) for own in (*state["members"], state)]
-        sources = [*(Origins(made).closure for made in known[:-1]), self._begun_of(best), Origins(known[-1]).closure]
-        self._hinted = joined(sources, [obj for met in best for obj in met])
+        self._hinted = self._given_over(state, best)
         return list(paths), best
+
+    def _given_over(self, state: Mapping[str, Any], best: Sequence[Mapping[str, float]]) -> dict[str, Origin]:
+        """Return how all that members had from others was made, as the state of the round before tells it.
+
+        That is the best that each met, which are hints for the others now, and whatever else stands in the state of a
+        member that did not make it: hints of earlier rounds, which a member may carry on for many.
+        """
+        made, earlier = [from_state(own.get(KEY)) for own in state["members"]], from_state(state.get(KEY))
+        wanted = dict.fromkeys(obj for met in best for obj in met)
+        every = {obj for told in (*made, earlier) for obj in told}
+        for own, told in zip(state["members"], made, strict=True):
+            wanted |= dict.fromkeys(text for text in _texts(own) if text in every and text not in told)
+        sources = [*(Origins(told).closure for told in made), self._begun_of(best), Origins(earlier).closure]
+        return joined(sources, list(wanted))
 
     def _told(self, state: Mapping[str, Any]) -> list[dict[str, float]]:
         return [dict(met) for met in state.get("best", [{} for _ in self._members])]  # states of before have none
@@ -271,6 +283,15 @@ class Union(Component["Union.Options"]):
             if len(found) == limit:
                 return
             found.setdefault(candidate.id, candidate)
+
+
+def _texts(state: Any) -> Iterator[str]:
+    """Yield the texts in the lists of a state."""
+    for value in state.values() if isinstance(state, Mapping) else ():
+        if isinstance(value, Mapping):
+            yield from _texts(value)
+        elif isinstance(value, list):
+            yield from (item for item in value if isinstance(item, str))
 
 
 def _kind(generator: Generator, spec: Member) -> str:
