@@ -228,7 +228,7 @@ class Campaign:
         """Return how a candidate came to be, as `discover lineage` tells: itself and all of its ancestors.
 
         Args:
-            candidate: its id or an unambiguous beginning, its text in any spelling, or its rank, such as `#1`.
+            candidate: its id or an unambiguous beginning, its text in any spelling, or its rank, such as `1` or `#1`.
 
         Returns:
             A row per object, parents before what was made of them, the candidate last:

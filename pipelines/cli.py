@@ -119,8 +119,8 @@ def lineage(name: str, candidate: str, *, out: Path | None = None, wide: bool = 
 
     Args:
         name: of the campaign; NAME~2 is the second of a name that was begun anew.
-        candidate: its id or an unambiguous beginning, its text (of molecules a SMILES, in any spelling), or its rank
-            such as #1.
+        candidate: its id or an unambiguous beginning, its text (of molecules a SMILES, in any spelling), or its rank,
+            such as 1.
         out: file to write: a figure (.svg, .png) or all ancestors as a table (.csv, .json); without it the steps are
             printed.
         wide: lines as long as they are, as into a pipe.

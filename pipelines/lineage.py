@@ -104,7 +104,7 @@ def found_candidate(rows: Sequence[CandidateRow], told: str, space: BaseSpace[An
     what = f"which is a {space.nouns[0]} that was not bought" if identity else f"which is no {space.nouns[0]} and no id"
     raise BadInput(
         f"Campaign {name} has no candidate {_quoted(told)}, {what}. Expected an id or its beginning, the "
-        f"{space.text_name} of a candidate, or its rank, such as #1; `discover candidates {name}` lists them."
+        f"{space.text_name} of a candidate, or its rank, such as 1; `discover candidates {name}` lists them."
     )
 
 

@@ -143,7 +143,7 @@ def _write(
     plots.mkdir(exist_ok=True)
     goals, shown = goals_with_units(context.config), SHOWN if drawn else SHOWN_BETWEEN
     pictures = round_figures(context, rows, round, plots, _points(rows, goals, shown)) if drawn else []
-    lineages = best_lineages(context, rows, goals) if drawn else []
+    lineages = [] if campaign is None else best_lineages(context, rows, goals)
     columns = columns_of(_table_columns(context), space_of(context.config))
     told = pd.DataFrame(_exported(context, table, ranked=True), columns=columns)
     write_csv(told.rename(columns=safe_text), folder / "candidates.csv")  # names of objectives are people's texts too
