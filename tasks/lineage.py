@@ -90,15 +90,13 @@ class Lineages:
 
     def of(self, candidate: CandidateRow) -> Lineage:
         """Return how a candidate came to be, as far as it was written down."""
-        tracing = _Tracing(candidate, self._rows, self._written, self._space.identity)
+        tracing = _Tracing(candidate, self._rows, self._written, self._space.identity, self._in_library)
         chosen = grounded(tracing.ways, [candidate.id])
         members: dict[str, Ancestor] = {}
         for id in _parents_first(chosen, candidate.id):
             origin = chosen.get(id, Origin(Making.UNKNOWN))
             row = self._rows.get(id)
             operation, libraries = origin.operation, tracing.libraries.get(id, ())
-            if not origin.parents and operation == Making.UNKNOWN and tracing.objects[id] in self._library:
-                operation = Making.LIBRARY
             members[id] = Ancestor(tracing.objects[id], id, str(operation), origin.parents, row, libraries)
         line = self._line(members, candidate.id)
         built = self._building(line[0])
@@ -117,6 +115,9 @@ class Lineages:
         if stage is None:
             return frozenset()
         return frozenset(read_table(stage.path(self._context, "library.parquet"), ["object"])["object"])
+
+    def _in_library(self, obj: str) -> bool:
+        return obj in self._library
 
     def _line(self, members: Mapping[str, Ancestor], id: str) -> tuple[Ancestor, ...]:
         line = [members[id]]
@@ -169,25 +170,29 @@ class _Tracing:
         rows: Mapping[str, CandidateRow],
         written: Callable[[int], Origins | None],
         identity: Callable[[str], str],
+        in_library: Callable[[str], bool],
     ) -> None:
         self._rows, self._written, self._identity, self._last = rows, written, identity, candidate.round
+        self._in_library = in_library
         self.objects = {candidate.id: candidate.object}
         self.libraries: dict[str, tuple[str, ...]] = {}
         self.unwritten: set[int] = set()
         self._text = dict(self.objects)
 
     def ways(self, id: str) -> list[Origin]:
-        """Return how an object may have been made, the parents by their ids: as told by the round that bought it.
+        """Return how an object may have been made, the parents by their ids: first as told by the round that bought it.
 
-        What was not bought may be known to several rounds, and to an early one as the parent of what a later one made
-        it of again.
+        It may be known to several rounds, and to an early one as an ancestor of what a later one made it of again.
         """
         row = self._rows.get(id)
         own = self._as_bought(row) if row is not None and row.round <= self._last else None
-        if own is not None:
+        if own is not None and not own.parents:
             return [own]
+        if own is None and self._in_library(self._text[id]):
+            return [Origin(str(Making.LIBRARY))]
         files = [told for told in map(self._written, range(1, self._last + 1)) if told is not None]
-        return [self._met(told.made[self._text[id]]) for told in files if self._text[id] in told.made]
+        met = [self._met(told.made[self._text[id]]) for told in files if self._text[id] in told.made]
+        return list(dict.fromkeys([*([] if own is None else [own]), *met]))
 
     def _as_bought(self, row: CandidateRow) -> Origin | None:
         if row.arm in (Arm.INITIAL, Arm.TOLD):

@@ -8,7 +8,7 @@ the file says it once for each source.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,18 +49,25 @@ class Origins:
     begun: Mapping[str, Begun]
 
 
-def write_origins(arms: Sequence[tuple[Generator, Sequence[Candidate]]], path: Path) -> None:
+def write_origins(
+    arms: Sequence[tuple[Generator, Sequence[Candidate]]], path: Path, starts: Collection[str] = ()
+) -> None:
     """Write how proposals were made; the same ones give the same bytes.
 
     Args:
         arms: generators, each with what it proposed; where two know an object, the first is believed.
         path: the file.
+        starts: measured objects and those of the library, which are not said to be made of others.
     """
     begun: dict[str, Begun] = {}
     for generator, _ in arms:
         begun |= {source: told for source, told in _begun(generator).items() if source not in begun}
     sources = [generator.lineage for generator, _ in arms if isinstance(generator, Remembering)]
-    made = joined(sources, [one.object for _, proposals in arms for one in proposals if one.source not in begun])
+    made = joined(
+        sources,
+        [one.object for _, proposals in arms for one in proposals if one.source not in begun],
+        frozenset(starts),
+    )
     objects = list(dict.fromkeys([*made, *(parent for origin in made.values() for parent in origin.parents)]))
     place = {obj: row for row, obj in enumerate(objects)}
     origins = [made.get(obj) for obj in objects]

@@ -66,7 +66,7 @@ def _propose(
         control = arm.sample(max(10 * config.batch_size, 50 * wanted), seed=context.seed(round, "control"))
         arms.append((arm, control))
     _write(control, folder / "control.parquet")
-    write_origins(arms, folder / FILE)
+    write_origins(arms, folder / FILE, (*known.known, *known.library))
     return {"proposals": len(proposals), **_by_source([*proposals, *control], generator), **_of_libraries(generator)}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from data.records import Origin
@@ -74,10 +74,11 @@ Told = Callable[[Sequence[str]], Mapping[str, Origin]]
 """What one source of origins knows of some objects and their ancestors, as `Remembering.lineage`."""
 
 
-def joined(sources: Sequence[Told], objects: Sequence[str]) -> dict[str, Origin]:
+def joined(sources: Sequence[Told], objects: Sequence[str], starts: Container[str] = ()) -> dict[str, Origin]:
     """Return the origins of objects and all their ancestors from several sources, one beginning where others end.
 
-    Where several know an object, the way of fewest generations is believed (`grounded`).
+    Where several know an object, the way of fewest generations is believed (`grounded`). Measured objects and those of
+    a library are to be among the `starts`: one search may have made what another began with.
     """
     known: list[dict[str, Origin]] = [{} for _ in sources]
     asked, waiting = set[str](), list(dict.fromkeys(objects))
@@ -87,7 +88,10 @@ def joined(sources: Sequence[Told], objects: Sequence[str]) -> dict[str, Origin]
             found.update(source(waiting))
         met = {obj: None for found in known for made, origin in found.items() for obj in (made, *origin.parents)}
         waiting = [obj for obj in met if obj not in asked]
-    return grounded(lambda obj: [found[obj] for found in known if obj in found], objects)
+    return grounded(
+        lambda obj: [] if obj in starts else [found[obj] for found in known if obj in found],
+        objects,
+    )
 
 
 def grounded(ways: Callable[[str], Sequence[Origin]], objects: Iterable[str]) -> dict[str, Origin]:
@@ -119,8 +123,14 @@ def grounded(ways: Callable[[str], Sequence[Origin]], objects: Iterable[str]) ->
                 chosen[obj], there[obj] = way, None
             for parent in lacking[2]:
                 needed_by.setdefault(parent, []).append(lacking)
-    queue = deque(there)
-    while queue:
+    queue, left = deque(there), list(known)
+    while queue or left:
+        if not queue:
+            # A circle that nothing leads into, as where one of two memories is lost: its far end counts as there.
+            last = left.pop()
+            queue += [] if last in there else [last]
+            there[last] = None
+            continue
         parent = queue.popleft()
         for obj, way, lacking_parents in needed_by.get(parent, ()):
             lacking_parents.discard(parent)

@@ -81,6 +81,8 @@ class Union(Component["Union.Options"]):
         shares = np.array([member.share for member in self.options.members])
         self._shares = self._set = shares / shares.sum()
         self._best: list[dict[str, float]] = [{} for _ in self._members]
+        self._starts: frozenset[str] = frozenset()
+        """Measured objects and those of the library."""
         self._hinted: dict[str, Origin] = {}
         """How the best of the round before, which members started from, were made."""
         self._names = [f"{index}-{member.generator['kind']}" for index, member in enumerate(self.options.members)]
@@ -146,6 +148,7 @@ class Union(Component["Union.Options"]):
         """
         if self.options.adapt and context.sources:
             self._shares = adapted_shares(self._set, self.sources, context.sources)
+        self._starts = frozenset((*context.known, *context.library))
         with tempfile.TemporaryDirectory() as folder:
             warm_starts, self._best = self._split(context.warm_start, Path(folder))
             for index, (member, warm_start) in enumerate(zip(self._members, warm_starts, strict=True)):
@@ -155,7 +158,7 @@ class Union(Component["Union.Options"]):
     def lineage(self, objects: Sequence[str]) -> dict[str, Origin]:
         """Return how objects and their ancestors were made, through all members: one starts from what another met."""
         sources = [member.lineage for member in self._members if isinstance(member, Remembering)]
-        return joined([*sources, self._begun_of(self._best), Origins(self._hinted).closure], objects)
+        return joined([*sources, self._begun_of(self._best), Origins(self._hinted).closure], objects, self._starts)
 
     def _begun_of(self, met: Sequence[Mapping[str, float]]) -> Told:
         """Return what tells the origin of what members met whose proposals descend from no others."""
@@ -197,6 +200,7 @@ class Union(Component["Union.Options"]):
         self._require_same_members(state)
         self._best = self._told(state)
         self._hinted = from_state(state.get(KEY))
+        self._starts = frozenset((*context.known, *context.library))
         self._shares = np.array(state.get("shares", self._set.tolist()))
         for index, (member, own) in enumerate(zip(self._members, state["members"], strict=True)):
             member.load_state(own, self._own(context, index))
@@ -256,7 +260,7 @@ class Union(Component["Union.Options"]):
         for own, told in zip(state["members"], made, strict=True):
             wanted |= dict.fromkeys(text for text in _texts(own) if text in every and text not in told)
         sources = [*(Origins(told).closure for told in made), self._begun_of(best), Origins(earlier).closure]
-        return joined(sources, list(wanted))
+        return joined(sources, list(wanted), self._starts)
 
     def _told(self, state: Mapping[str, Any]) -> list[dict[str, float]]:
         return [dict(met) for met in state.get("best", [{} for _ in self._members])]  # states of before have none
