@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -28,6 +29,10 @@ _GAP, _BELOW, _EDGE = 118.0, 78.0, 14.0
 """Between drawings, where the arrows are; below them, where they are described; around all."""
 _TITLE = 30.0
 """Of the line above all."""
+_LEAST = 44.0
+"""Height of a row of drawings at least: an arrow and what is written over it."""
+_LINE = 15.0
+"""Of a text that stands for a drawing."""
 _UNIT = 1 / 110
 """Inches of a unit."""
 _THUMB = 0.55
@@ -56,12 +61,12 @@ def lineage_plot(lineage: Lineage, space: BaseSpace[Any], goals: Goals, title: s
         shown = [shown[0], *shown[left_out + 1 :]]
     across = min(_PER_ROW, len(shown))
     rows = -(-len(shown) // across)
-    pitch, drop = _GAP + _WIDE, _HIGH + _BELOW
     # Arrows lead into the first of each row but the first.
-    indent = _GAP if rows > 1 else 0.0
-    width = 2 * _EDGE + indent + across * pitch - _GAP
-    head = _TITLE if title else 0.0
-    height = 2 * _EDGE + head + rows * drop
+    indent, head = _GAP if rows > 1 else 0.0, _TITLE if title else 0.0
+    pictures = {step.id: _Picture.of(step.object, space) for _, step in shown}
+    high = min(max(_LEAST, *(one.height for one in pictures.values())), _HIGH)
+    width = 2 * _EDGE + indent + across * (_GAP + _WIDE) - _GAP
+    height = 2 * _EDGE + head + rows * (high + _BELOW)
     figure = Figure(figsize=(width * _UNIT, height * _UNIT))
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -71,15 +76,14 @@ def lineage_plot(lineage: Lineage, space: BaseSpace[Any], goals: Goals, title: s
         room = int((width - 2 * _EDGE) / 8.6)
         axes.text(_EDGE, _EDGE, plain_text(_cut(title, room)), ha="left", va="top", size=_LETTERS["big"],
                   color=STYLE["soft"])  # fmt: skip
+    sheet = _Sheet(axes, lineage, space, goals, high)
     for number, (place, step) in enumerate(shown):
         row, column = divmod(number, across)
-        left, top = _EDGE + indent + column * pitch, _EDGE + head + row * drop
+        left, top = _EDGE + indent + column * (_GAP + _WIDE), _EDGE + head + row * (high + _BELOW)
         if number:
-            gone = left_out if place and number == 1 else 0
-            _arrow(axes, lineage, step, left - _GAP, top, space, goals, gone)
-        before = lineage.line[place - 1] if place else None
-        _object(axes, step, before, left, top, space)
-        _described(axes, lineage, step, left, top + _HIGH, goals)
+            sheet.arrow(step, left - _GAP, top, left_out if number == 1 else 0)
+        sheet.picture(pictures[step.id], step, lineage.line[place - 1] if place else None, left, top)
+        sheet.described(step, left, top + high)
     return figure
 
 
@@ -88,92 +92,104 @@ def lineage_svg(figure: Figure) -> str:
     return _LENGTHY.sub(lambda number: f"{float(number[0]):.2f}", svg(figure))
 
 
-def _object(
-    axes: Axes, step: Ancestor, before: Ancestor | None, left: float, top: float, space: BaseSpace[Any]
-) -> None:
-    drawn = space.draw(step.object)
-    if drawn is None:
-        _written(axes, step.object, left + _WIDE / 2, top + _HIGH / 2, 24, 8)
-        return
-    drawing = Drawing(drawn)
-    scale = min(_WIDE / drawing.width, _HIGH / drawing.height)
-    x, y = left + (_WIDE - scale * drawing.width) / 2, top + (_HIGH - scale * drawing.height) / 2
-    if before is not None and step.operation in _MADE:
-        common = [(float(at[0]), float(at[1])) for at in space.core_places(before.object, step.object)]
-        marks(axes, common, x, y, scale, _KEPT)
-    drawing.put(axes, x, y, scale, _UNIT * POINTS_PER_INCH)
+@dataclass(frozen=True)
+class _Picture:
+    """An object as it is drawn: its drawing, or where it has none the lines of its text."""
+
+    drawing: Drawing | None
+    lines: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(obj: str, space: BaseSpace[Any], letters: int = 24, most: int = 8) -> _Picture:
+        """Make one; a text of more lines than that is cut."""
+        drawn = space.draw(obj)
+        if drawn is not None:
+            return _Picture(Drawing(drawn))
+        found = textwrap.wrap(obj, letters, break_on_hyphens=False) or [""]
+        if len(found) > most:
+            found = [*found[: most - 1], f"{found[most - 1][: letters - 1]}…"]
+        return _Picture(None, tuple(found))
+
+    @property
+    def scale(self) -> float:
+        """Of the drawing."""
+        return 1.0 if self.drawing is None else min(_WIDE / self.drawing.width, _HIGH / self.drawing.height)
+
+    @property
+    def height(self) -> float:
+        """In units of the figure."""
+        return _LINE * len(self.lines) if self.drawing is None else self.scale * self.drawing.height
+
+    def put(self, axes: Axes, middle: float, centre: float, size: float) -> tuple[float, float]:
+        """Draw it around a point; return the upper left corner of the drawing."""
+        if self.drawing is None:
+            axes.text(middle, centre, plain_text("\n".join(self.lines)), ha="center", va="center",
+                      size=_LETTERS["text"], family="monospace", color=STYLE["ink"], zorder=4)  # fmt: skip
+            return middle, centre
+        scale = size * self.scale
+        corner = middle - scale * self.drawing.width / 2, centre - scale * self.drawing.height / 2
+        self.drawing.put(axes, *corner, scale, _UNIT * POINTS_PER_INCH)
+        return corner
 
 
-def _written(axes: Axes, obj: str, x: float, y: float, letters: int, lines: int) -> None:
-    """Write an object that is not drawn, in lines of so many letters; what does not fit is cut."""
-    found = textwrap.wrap(obj, letters, break_on_hyphens=False) or [""]
-    if len(found) > lines:
-        found = [*found[: lines - 1], f"{found[lines - 1][: letters - 1]}…"]
-    axes.text(x, y, plain_text("\n".join(found)), ha="center", va="center", size=_LETTERS["text"],
-              family="monospace", color=STYLE["ink"], zorder=4)  # fmt: skip
+@dataclass(frozen=True)
+class _Sheet:
+    """What a lineage is drawn on, in units of the drawings; `high` is the height of each row of them."""
 
+    axes: Axes
+    lineage: Lineage
+    space: BaseSpace[Any]
+    goals: Goals
+    high: float
 
-def _described(axes: Axes, lineage: Lineage, step: Ancestor, left: float, top: float, goals: Goals) -> None:
-    """Write below an object what was measured of it, when it was bought, and what was predicted."""
-    last = step.id == lineage.candidate.id
-    measured = step.row is not None and bool(goals.values(step.row))
-    lines: list[tuple[str, str, float, str]] = []
-    if step is lineage.line[0]:
-        lines.append((operation_told(step), STYLE["soft"], _LETTERS["small"], "normal"))
-    weight = "bold" if last or measured else "normal"
-    size = _LETTERS["big" if measured else "small"]
-    lines.append((value_told(step, goals), STYLE["ink"] if measured else STYLE["soft"], size, weight))
-    if step.row is not None:
-        colour = STYLE["arms"].get(step.row.arm, STYLE["soft"])
-        lines.append((bought_told(step), colour, _LETTERS["small"], "normal"))
-    predicted = predicted_told(step, goals)
-    if predicted:
-        lines.append((f"predicted {predicted}", STYLE["soft"], _LETTERS["small"], "normal"))
-    for number, (text, colour, size, bold) in enumerate(lines):
-        axes.text(left + _WIDE / 2, top + 6 + 15.5 * number, plain_text(_cut(text, 34)), ha="center", va="top",
-                  size=size, color=colour, weight=bold, zorder=4)  # fmt: skip
+    def picture(self, picture: _Picture, step: Ancestor, before: Ancestor | None, left: float, top: float) -> None:
+        """Draw an object, and behind it what it has in common with the one before it."""
+        x, y = picture.put(self.axes, left + _WIDE / 2, top + self.high / 2, 1.0)
+        if before is not None and picture.drawing is not None and step.operation in _MADE:
+            common = self.space.core_places(before.object, step.object)
+            marks(self.axes, [(float(at[0]), float(at[1])) for at in common], x, y, picture.scale, _KEPT)
 
+    def described(self, step: Ancestor, left: float, top: float) -> None:
+        """Write below an object what was measured of it, when it was bought, and what was predicted."""
+        measured = step.row is not None and bool(self.goals.values(step.row))
+        soft, small = STYLE["soft"], _LETTERS["small"]
+        lines: list[tuple[str, str, float, str]] = []
+        if step is self.lineage.line[0]:
+            lines.append((operation_told(step), soft, small, "normal"))
+        told = value_told(step, self.goals)
+        lines.append((told, STYLE["ink"], _LETTERS["big"], "bold") if measured else (told, soft, small, "normal"))
+        if step.row is not None:
+            lines.append((bought_told(step), STYLE["arms"].get(step.row.arm, soft), small, "normal"))
+        predicted = predicted_told(step, self.goals)
+        if predicted:
+            lines.append((f"predicted {predicted}", soft, small, "normal"))
+        for number, (text, colour, size, weight) in enumerate(lines):
+            self._write(_cut(text, 31), left + _WIDE / 2, top + 6 + 15.5 * number, colour, size, weight)
 
-def _arrow(
-    axes: Axes,
-    lineage: Lineage,
-    step: Ancestor,
-    left: float,
-    top: float,
-    space: BaseSpace[Any],
-    goals: Goals,
-    left_out: int,
-) -> None:
-    middle, y, partners = left + _GAP / 2, top + 0.42 * _HIGH, lineage.partners(step)
-    drawn = {"arrowstyle": "-|>", "color": STYLE["soft"], "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0}
-    axes.annotate("", (left + _GAP - 6, y), (left + 6, y), zorder=3, arrowprops=drawn)
-    told = f"… {left_out} more steps" if left_out else _operation(step, partners)
-    axes.text(middle, y - 6, plain_text(textwrap.fill(told, 17)), ha="center", va="bottom", size=_LETTERS["small"],
-              color=STYLE["ink"], zorder=4)  # fmt: skip
-    if partners and not left_out:
-        _partner(axes, partners, middle, y + 10, space, goals)
+    def arrow(self, step: Ancestor, left: float, top: float, left_out: int) -> None:
+        """Draw the arrow that leads to an object, what was done above it, and below it with what other."""
+        middle, y, partners = left + _GAP / 2, top + 0.42 * self.high, self.lineage.partners(step)
+        drawn = {"arrowstyle": "-|>", "color": STYLE["soft"], "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0}
+        self.axes.annotate("", (left + _GAP - 6, y), (left + 6, y), zorder=3, arrowprops=drawn)
+        told = f"… {left_out} more steps" if left_out else _operation(step, partners)
+        self.axes.text(middle, y - 6, plain_text(textwrap.fill(told, 17)), ha="center", va="bottom",
+                       size=_LETTERS["small"], color=STYLE["ink"], zorder=4)  # fmt: skip
+        if partners and not left_out:
+            picture = _Picture.of(partners[0].object, self.space, letters=15, most=4)
+            height = picture.height * (1.0 if picture.drawing is None else _THUMB)
+            picture.put(self.axes, middle, y + 10 + height / 2, _THUMB)
+            more = f" and {len(partners) - 1} more" if len(partners) > 1 else ""
+            value = _cut(value_told(partners[0], self.goals) + more, 22)
+            self._write(value, middle, y + 14 + height, STYLE["soft"], _LETTERS["small"])
+
+    def _write(self, text: str, x: float, y: float, colour: str, size: float, weight: str = "normal") -> None:
+        self.axes.text(x, y, plain_text(text), ha="center", va="top", size=size, color=colour, weight=weight, zorder=4)
 
 
 def _operation(step: Ancestor, partners: Sequence[Ancestor]) -> str:
     if step.operation in (Making.CROSSOVER, Making.BOTH) and not partners:
         return f"{operation_told(step)}, with itself"
     return f"{operation_told(step)}, with" if step.operation == Making.CROSSOVER else operation_told(step)
-
-
-def _partner(
-    axes: Axes, partners: Sequence[Ancestor], middle: float, top: float, space: BaseSpace[Any], goals: Goals
-) -> None:
-    partner, drawn = partners[0], space.draw(partners[0].object)
-    below = top + _THUMB * _HIGH + 4
-    if drawn is None:
-        _written(axes, partner.object, middle, top + 22, 15, 4)
-    else:
-        drawing = Drawing(drawn)
-        scale = _THUMB * min(_WIDE / drawing.width, _HIGH / drawing.height)
-        drawing.put(axes, middle - scale * drawing.width / 2, top, scale, _UNIT * POINTS_PER_INCH)
-    told = value_told(partner, goals) + (f" and {len(partners) - 1} more" if len(partners) > 1 else "")
-    axes.text(middle, below, plain_text(_cut(told, 22)), ha="center", va="top", size=_LETTERS["small"],
-              color=STYLE["soft"], zorder=4)  # fmt: skip
 
 
 def _cut(text: str, letters: int) -> str:
