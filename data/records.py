@@ -89,6 +89,35 @@ class Candidate:
         return self.object
 
 
+class Making(StrEnum):
+    """How an object came to be; generators of others may have words of their own."""
+
+    MUTATION = "mutation"
+    CROSSOVER = "crossover"
+    BOTH = "crossover and mutation"
+    BUILT = "built"
+    """From nothing, step by step: it has no parents."""
+    STEP = "building step"
+    """One of those steps, as it is shown."""
+    DRAWN = "drawn at random"
+    LIBRARY = "library"
+    """Read from a library."""
+    INITIAL = "initial design"
+    TOLD = "told"
+    """Measured without having been asked for."""
+    UNKNOWN = "unknown"
+    """Nobody wrote it down."""
+
+
+class Origin(NamedTuple):
+    """How an object was made, and of which others."""
+
+    operation: str
+    """One of `Making`, or a generator's own word."""
+    parents: tuple[str, ...] = ()
+    """Texts of the objects that it was made of; empty: of none."""
+
+
 class Level(NamedTuple):
     """What is known of a candidate at one of the levels from cheap to true."""
 

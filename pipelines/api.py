@@ -224,6 +224,38 @@ class Campaign:
             goals = ledger.campaign_by_id(self.id).goals
             return rounds_frame(ledger.course(self.id), ledger.bought(self.id), goals)
 
+    def lineage(self, candidate: str) -> pd.DataFrame:
+        """Return how a candidate came to be, as `discover lineage` tells: itself and all of its ancestors.
+
+        Args:
+            candidate: its id or an unambiguous beginning, its text in any spelling, or its rank, such as `1` or `#1`.
+
+        Returns:
+            A row per object, parents before what was made of them, the candidate last:
+
+            * `step`, Int64: its place on the line that leads to the candidate, from 1, of each object the parent most
+              like it; `<NA>` of ancestors by other lines.
+            * `id`, `object`, string. `operation`, string: `initial design`, `library`, `drawn at random`, `built`,
+              `told` or `unknown` of those that are made of no other; else `mutation`, `crossover`, `crossover and
+              mutation`, `building step`, or a generator's own word. `parents`, string: ids with blanks between.
+            * of those that were bought `round`, Int64, `arm`, `source` and `state`, string; `value`, float64, in the
+              unit of `unit`, string, `predicted_mean` and `predicted_std`, float64: as in `candidates`; of several
+              objectives also `NAME.value`, `NAME.unit`, `NAME.predicted_mean` and `NAME.predicted_std`.
+
+        Raises:
+            BadInput: there is no such candidate, or there are several.
+        """
+        from models.parts import space_of
+        from pipelines.frames import lineage_frame
+        from pipelines.lineage import found_candidate
+        from tasks.lineage import Lineages
+
+        goals = self.goals
+        with self._context() as context:
+            rows = goals.ranked(context.ledger.candidates(self.id))
+            found = found_candidate(rows, candidate, space_of(context.config), self.name)
+            return lineage_frame(Lineages(context, rows).of(found), goals)
+
     def health(self) -> pd.DataFrame:
         """Return what is to be said of the proxies and generators of each round that trained some.
 

@@ -114,6 +114,25 @@ def candidates(
 
 
 @app.command
+def lineage(name: str, candidate: str, *, out: Path | None = None, wide: bool = False) -> int:
+    """Show how a candidate came to be: what it was made of, by which steps, back to the first data or a library.
+
+    Args:
+        name: of the campaign; NAME~2 is the second of a name that was begun anew.
+        candidate: its id or an unambiguous beginning, its text (of molecules a SMILES, in any spelling), or its rank,
+            such as 1.
+        out: file to write: a figure (.svg, .png) or all ancestors as a table (.csv, .json); without it the steps are
+            printed.
+        wide: lines as long as they are, as into a pipe.
+    """
+    console.wide = wide
+    from pipelines.lineage import show_lineage
+
+    show_lineage(Workspace.open(), name, candidate, out, console)
+    return 0
+
+
+@app.command
 def report(name: str, *, out: Path) -> int:
     """Write a whole campaign as a folder that opens from disk and can be archived: pages, tables, figures, settings.
 

@@ -34,7 +34,10 @@ from pipelines.terminal import Terminal
 from tasks.reporting import plots
 from tasks.reporting.figures import round_drawings
 from tasks.reporting.index_page import Index, Picture, index_page
+from tasks.reporting.lineage import columns, lineage_told, table_of
+from tasks.reporting.lineage_plot import lineage_plot, lineage_svg
 from tasks.reporting.objectives import goals_with_units
+from tasks.reporting.page_lineage import best_lineages
 from tasks.reporting.report import write_campaign
 from tasks.reporting.verdict import verdict
 from tasks.stages import CampaignContext
@@ -44,7 +47,7 @@ from tasks.workspace import Workspace, WorkspaceError, writing
 PACKAGES = ("numpy", "scipy", "pandas", "torch", "scikit-learn", "sqlalchemy", "matplotlib")
 """Whose versions decide figures."""
 
-CAMPAIGN, ROUNDS = "campaign", "rounds"
+CAMPAIGN, ROUNDS, LINEAGE = "campaign", "rounds", "lineage"
 
 
 def write_folder(workspace: Workspace, name: str, out: Path, console: Terminal) -> None:
@@ -102,7 +105,7 @@ def _write(context: CampaignContext, folder: Path) -> list[str]:
     campaign, goals = context.campaign, goals_with_units(context.config)
     rows = write_campaign(context, folder / CAMPAIGN)
     stages = context.ledger.stages(campaign.id)
-    pictures = _figures(context, rows, folder)
+    pictures = [*_figures(context, rows, folder), *_lineages(context, rows, goals, folder)]
     pages, missing = _rounds(context, stages, folder)
     told = summaries(rows, goals)
     _tables(context, rows, stages, told, goals, folder)
@@ -145,6 +148,21 @@ def _figures(context: CampaignContext, rows: list[CandidateRow], folder: Path) -
         (place / f"{stem}.svg").write_text(text, encoding="utf-8")
         (place / f"{stem}.png").write_bytes(plots.png(figure))
         found.append(Picture(drawing.caption, text, (f"figures/{stem}.svg", f"figures/{stem}.png")))
+    return found
+
+
+def _lineages(context: CampaignContext, rows: Sequence[CandidateRow], goals: Goals, folder: Path) -> list[Picture]:
+    """Write how the best candidates that were found came to be, as figures and with all ancestors."""
+    place, space, found = folder / LINEAGE, space_of(context.config), []
+    for rank, lineage in best_lineages(context, rows, goals):
+        place.mkdir(exist_ok=True)
+        stem = f"{LINEAGE}/{rank:03d}"
+        told = f"How #{rank} came to be: {lineage_told(lineage, space)[0]}"
+        title = f"{context.campaign.slug} #{rank}, {lineage.candidate.id}"
+        text = lineage_svg(lineage_plot(lineage, space, goals, title))
+        (folder / f"{stem}.svg").write_text(text, encoding="utf-8")
+        write_csv(pd.DataFrame(table_of(lineage, goals), columns=columns(goals)), folder / f"{stem}.csv")
+        found.append(Picture(told, text, (f"{stem}.svg", f"{stem}.csv")))
     return found
 
 

@@ -85,6 +85,7 @@ def candidates_page(
     findings: Sequence[tuple[str, str]] = (),
     sources: Sequence[Sequence[str]] = (),
     said: Sequence[str] = (),
+    lineages: Sequence[Markup] = (),
     levels: Sequence[Column] = (),
     nearest: Mapping[str, Nearest] | None = None,
     parts: Parts | None = None,
@@ -113,6 +114,7 @@ def candidates_page(
         findings: (`good`, `unknown` or `warning`; what was found and what to do) of the campaign's health.
         sources: a row of texts per generator: name, proposed, passed, bought, mean, best, hits, families of hits.
         said: sentences on what was bought and what screens refused, below that table.
+        lineages: how candidates came to be, as `tasks.reporting.page_lineage` makes them.
         levels: columns of the values at cheaper levels, named as the keys of rows that have them.
         nearest: id of a candidate -> the known object that its novelty is measured from.
         parts: of the files that the page can make of its rows; None: it makes none.
@@ -148,7 +150,8 @@ def candidates_page(
         verdict=verdict,
         first=[*figures["first"], *(verdict.tiles if verdict else ())],
         figures=figures,
-        questions=_asked(figures, plots, findings, sources, said),
+        questions=_asked(figures, plots, findings, [*sources, *said, *lineages]),
+        lineages=lineages,
         sources=sources,
         measured_of=f" {goals.main.name.replace('_', ' ')}" if several else "",
         said=said,
@@ -178,14 +181,13 @@ def _asked(
     figures: Mapping[str, Sequence[Any]],
     plots: Sequence[Plot],
     findings: Sequence[Any],
-    sources: Sequence[Any],
-    said: Sequence[str],
+    origins: Sequence[Any],
 ) -> list[dict[str, Any]]:
     """Return the questions that the page has something to say on, each with its pictures."""
     drawn: dict[str, list[dict[str, Any]]] = {key: [] for key in QUESTIONS}
     for plot in plots:
         drawn[plot.question].append({"caption": plot.caption, "html": _picture(plot)})
-    there = {"control": False, "trust": bool(findings), "origin": bool(sources or said)}
+    there = {"control": False, "trust": bool(findings), "origin": bool(origins)}
     return [
         {"key": key, "text": text, "plots": drawn[key]}
         for key, text in QUESTIONS.items()
@@ -220,7 +222,7 @@ class _Known:
         for row in rows:
             near = nearest.get(row["id"])
             if near is not None and near.row.id not in places:
-                picture = _drawn(near.row.object, space)
+                picture = picture_of(near.row.object, space)
                 places[near.row.id] = f"k{len(drawn) + 1}" if picture else ""
                 drawn += [(places[near.row.id], picture)] if picture else []
         return _Known(nearest, places, tuple(drawn))
@@ -294,7 +296,7 @@ def _row(
     levels: Sequence[Column],
 ) -> dict[str, Any]:
     obj = str(row["object"])
-    picture = _drawn(obj, space) or missing("not drawable")
+    picture = picture_of(obj, space) or missing("not drawable")
     arm = str(row.get("arm") or "")
     unit = shown_unit(str(row.get("unit") or goals.main.unit))
     cells = {
@@ -317,7 +319,7 @@ def _row(
     return {"rank": rank, "state": str(row.get("state") or ""), "facets": told, "cells": cells}
 
 
-def _drawn(obj: str, space: BaseSpace[Any]) -> Markup:
+def picture_of(obj: str, space: BaseSpace[Any]) -> Markup:
     """Return the drawing of an object without what the page or its style sheet says; empty where there is none."""
     drawn = space.draw(obj) or ""
     for said in (' xmlns="http://www.w3.org/2000/svg"', ' stroke-width="1.5" stroke-linecap="round"'):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,10 @@ from tasks.reporting.figures import round_figures
 from tasks.reporting.inline_svg import Point
 from tasks.reporting.nearest import nearest_known
 from tasks.reporting.objectives import cells_of, columns_with, front_of, goals_with_units, level_column
-from tasks.reporting.page import candidates_page
+from tasks.reporting.page import candidates_page, picture_of
 from tasks.reporting.page_cells import Column, first_click, heading
 from tasks.reporting.page_exports import file_parts
+from tasks.reporting.page_lineage import best_lineages, lineage_lists
 from tasks.reporting.page_settings import made_by, settings_text
 from tasks.reporting.page_verdict import verdict_of
 from tasks.reporting.publishing import health_of, of_several, publish_campaign, publish_round, stages_until
@@ -141,6 +143,7 @@ def _write(
     plots.mkdir(exist_ok=True)
     goals, shown = goals_with_units(context.config), SHOWN if drawn else SHOWN_BETWEEN
     pictures = round_figures(context, rows, round, plots, _points(rows, goals, shown)) if drawn else []
+    lineages = [] if campaign is None else best_lineages(context, rows, goals)
     columns = columns_of(_table_columns(context), space_of(context.config))
     told = pd.DataFrame(_exported(context, table, ranked=True), columns=columns)
     write_csv(told.rename(columns=safe_text), folder / "candidates.csv")  # names of objectives are people's texts too
@@ -182,6 +185,7 @@ def _write(
             *_purchases_said(figures),
             *(told for of in (_stock_told, short_told, screening_told) for told in of(stages)),
         ],
+        lineages=lineage_lists(lineages, space, goals, _places(rows[:shown]), partial(picture_of, space=space)),
         levels=_level_columns(context, goals, figures),
         nearest=nearest_known(rows[:shown], rows, space),
         parts=file_parts(_exported(context, table[:shown], ranked=True), space, columns=columns),
@@ -227,6 +231,10 @@ def _points(rows: Sequence[CandidateRow], goals: Goals, shown: int) -> dict[str,
         text = f"#{rank} {row.object}: {told}, round {row.round}, {row.arm}"
         found[row.id] = Point(text, f"c{rank}" if rank <= shown else "")
     return found
+
+
+def _places(rows: Sequence[CandidateRow]) -> dict[str, int]:
+    return {row.id: rank for rank, row in enumerate(rows, start=1)}
 
 
 def _by_level(context: CampaignContext, round: int) -> dict[str, Any]:
