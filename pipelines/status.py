@@ -87,18 +87,20 @@ def show_campaigns(workspace: Workspace, console: Terminal) -> None:
         spent = ledger.spent(campaign.id)
         plan = json.loads(campaign.stored)  # without the schema, which takes longer to load than all the rest
         limit = plan["budget"]["calls"]
+        goals = campaign.goals
+        of = f" {goals.main.name}" if len(goals) > 1 and standing.best is not None else ""
         rows.append(
             [
                 campaign.slug,
                 state_text(ledger, campaign),
                 f"{standing.round} of {plan['rounds']}",
                 f"{spent.calls}" + (f" of {limit}" if limit else ""),
-                figure(standing.best),
-                figure(standing.top10_mean),
+                f"{figure(standing.best)}{of}",
+                f"{top_text(standing.top10_mean, standing.top_n)}{of}",
                 f"{campaign.seconds:.0f} s",
             ]
         )
-    headers = ["campaign", "state", "rounds", "calls", "best", "top-10 mean", "running time"]
+    headers = ["campaign", "state", "rounds", "calls", "best", "mean of 10 best", "running time"]
     console.records(headers, rows, long=(0, 1))
 
 
@@ -198,13 +200,32 @@ ROUNDS_SHOWN = 200
 
 def round_headers(goals: Goals) -> list[str]:
     """Return the headers over `round_row`; the last two are those of the arms, all others are of numbers."""
-    return ["round", "calls", "failed", *(name for name, _ in _columns(goals)), "acquisition", "control"]
+    return ["round", "calls", "failed", *(name for name, _ in _columns(goals)), *ARMS]
+
+
+ARMS = ("acquisition (95 %)", "control (95 %)")
+"""Headers of the arms: the mean with the ends of its 95 % interval."""
+
+
+def rounds_told(summaries: Sequence[RoundSummary], goals: Goals) -> list[str]:
+    """Return sentences on what stands in the columns of rounds: what is so far, and what is of the round alone."""
+    if not summaries:
+        return []
+    told = [f"calls, failed{', best and hypervolume' if goals.several else ', best and mean'}: of all rounds so far."]
+    if any(one.acquisition or one.control or one.acquisition_outside or one.control_outside for one in summaries):
+        of = f" of {goals.main.name}" if len(goals) > 1 else ""
+        within = " of what keeps to the limits; values outside are counted" if goals.limited else ""
+        told.append(f"acquisition, control: means{of}{within}, with 95 % intervals, of the round alone.")
+    return told
 
 
 def round_row(summary: RoundSummary, goals: Goals) -> list[str]:
     """Return the texts of a round under `round_headers`."""
     figures = [text(summary) for _, text in _columns(goals)]
-    arms = [arm_text(summary.acquisition), arm_text(summary.control)]
+    arms = [
+        arm_text(summary.acquisition, summary.acquisition_outside),
+        arm_text(summary.control, summary.control_outside),
+    ]
     return [str(summary.round), str(summary.calls), str(summary.failed), *figures, *arms]
 
 
@@ -217,10 +238,15 @@ def _columns(goals: Goals) -> list[tuple[str, Callable[[RoundSummary], str]]]:
         found += [("front", lambda summary: str(summary.front))]
     else:
         found = [("best", lambda summary: figure(summary.best))]
-        found += [("top-10 mean", lambda summary: figure(summary.top10_mean))]
+        found += [("mean of 10 best", lambda summary: top_text(summary.top10_mean, summary.top_n))]
     if goals.limited:
         found.append(("within limits", lambda summary: percent(summary.feasible)))
     return found
+
+
+def top_text(mean: float | None, n: int) -> str:
+    """Return the mean of the best, and of how many where there are fewer than ten."""
+    return figure(mean) if n >= RoundSummary.TOP or mean is None else f"{figure(mean)} (of {n})"
 
 
 def _best_of(summary: RoundSummary, name: str) -> str:
@@ -244,9 +270,8 @@ def show_rounds(rows: list[CandidateRow], goals: Goals, console: Terminal) -> No
         lines = lines[-ROUNDS_SHOWN:]
     headers = round_headers(goals)
     console.records(headers, lines, long=(), numbers=range(len(headers) - 2))
-    if any(line[-1] != "-" for line in lines):
-        of = f" of {goals.main.name}" if len(goals) > 1 else ""
-        console.say(f"Means of both arms{of} with their 95 % intervals.", whole=False)
+    for sentence in rounds_told(told, goals):
+        console.say(sentence, whole=False)
     if told and told[-1].volumes is not None:
         console.say(volumes_told(told[-1].volumes), whole=False)
 
