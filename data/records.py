@@ -247,6 +247,11 @@ class Gain:
     control: int
     """Values that were compared."""
 
+    @property
+    def told(self) -> bool:
+        """Whether the arms can be told apart: the interval does not contain 0."""
+        return self.half is not None and abs(self.mean) > self.half
+
 
 @dataclass(frozen=True, slots=True)
 class ArmVolumes:

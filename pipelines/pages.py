@@ -102,18 +102,21 @@ def _serve(workspace: Workspace, tell: Callable[[str], None], stack: ExitStack) 
         tell(f"mlflow    {login_link(workspace, own['mlflow'], page='/experiments')}")
     ours = "" if prefect else login_link(workspace, own["prefect"], page="runs")
     tell(f"prefect   {masked(prefect).removesuffix('/api') if prefect else ours}")
-    runs: list[str] = []
-    for page in sorted(workspace.home.glob("campaigns/*/report/mlflow.txt")):
-        link = f"{address.rstrip('/')}{_page(page)}"
-        tell(f"{page.parent.parent.name}: {link}")
+    pages = sorted(workspace.home.glob("campaigns/*/report/mlflow.txt"))
+    again = {page.parent.parent.name.partition("~")[0] for page in pages if "~" in page.parent.parent.name}
+    runs: dict[str, list[str]] = {}
+    for page in pages:
+        folder = page.parent.parent.name
+        name = f"{folder}~1" if folder in again else folder
+        tell(f"{name}: {address.rstrip('/')}{_page(page)}")
         view = _page(page.with_name("mlflow-runs.txt")) or f"{_page(page).partition('/runs/')[0]}/runs?{MODELS}"
-        runs.append(f"runs of {page.parent.parent.name}: {address.rstrip('/')}{view}")
-    for line in runs:
-        tell(line)
-    names = " and ".join(name for name in own if not (name == "mlflow" and mlflow))
-    if names:
+        runs.setdefault(view, []).append(name)
+    for view, names in runs.items():  # campaigns of one name are one experiment, with one table of runs
+        tell(f"runs of {', '.join(names)}: {address.rstrip('/')}{view}")
+    ours_named = " and ".join(name for name in own if not (name == "mlflow" and mlflow))
+    if ours_named:
         tell(
-            f"The links beside {names} log this browser in; open them before the others. Elsewhere: user and password "
+            f"The links beside {ours_named} log this browser in; open them before the others. Elsewhere: user and password "
             f"are in {workspace.services}/token (discover:TOKEN)."
         )
     if "prefect" in own:

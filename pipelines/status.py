@@ -10,7 +10,7 @@ from typing import Protocol
 
 from data.goals import Goal, Goals
 from data.ledger.by_level import PURCHASES_SAID, LevelFigures, figures_by_level, purchases_told
-from data.ledger.campaigns import Campaign, CampaignState, Spent, StageRow
+from data.ledger.campaigns import Campaign, CampaignState, Spent, StageRow, shown_names
 from data.ledger.health import Finding, Level, findings
 from data.ledger.summary import (
     arm_text,
@@ -81,7 +81,7 @@ def show_campaigns(workspace: Workspace, console: Terminal) -> None:
     if not found:
         console.say("No campaign yet. `discover example` lists some; `discover run FILE` starts one.")
         return
-    rows = []
+    rows, names = [], shown_names(found)
     for campaign in found:
         standing = ledger.standing(campaign.id, campaign.goals)
         spent = ledger.spent(campaign.id)
@@ -91,25 +91,33 @@ def show_campaigns(workspace: Workspace, console: Terminal) -> None:
         of = f" {goals.main.name}" if len(goals) > 1 and standing.best is not None else ""
         rows.append(
             [
-                campaign.slug,
+                names[campaign.id],
                 state_text(ledger, campaign),
-                f"{standing.round} of {plan['rounds']}",
+                rounds_text(standing.round, plan["rounds"]),
                 f"{spent.calls}" + (f" of {limit}" if limit else ""),
                 f"{figure(standing.best)}{of}",
                 f"{top_text(standing.top10_mean, standing.top_n)}{of}",
                 f"{campaign.seconds:.0f} s",
             ]
         )
-    headers = ["campaign", "state", "rounds", "calls", "best", "mean of 10 best", "running time"]
+    headers = ["campaign", "state", "rounds", "calls", "best", "top-10 mean", "running time"]
     console.records(headers, rows, long=(0, 1))
+    if any("~" in name for name in names.values()):
+        console.say("NAME~1, NAME~2 ... are campaigns of one name that --fresh began; NAME alone is the latest.")
+
+
+def rounds_text(round: int, rounds: int) -> str:
+    """Return how far a campaign is; one that was told to make fewer rounds than it has made says so."""
+    return f"{round} of {rounds}" if round <= rounds else f"{round}, {rounds} wanted now"
 
 
 def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
     """Print a campaign's rounds and where it stands."""
     ledger = reader(workspace)
-    campaign = ledger.campaign(name)
+    every = ledger.campaigns()
+    campaign = next((one for one in every if f"{one.name}~{one.generation}" == name), None) or ledger.campaign(name)
     rows = ledger.course(campaign.id)
-    console.say((campaign.slug, "bold"), f"  {state_text(ledger, campaign)}")
+    console.say((shown_names(every)[campaign.id], "bold"), f"  {state_text(ledger, campaign)}")
     if campaign.message:
         console.say(campaign.message)
     goals = campaign.goals.with_units(campaign.readings.units(json.loads(campaign.stored)["objectives"]))
@@ -238,7 +246,7 @@ def _columns(goals: Goals) -> list[tuple[str, Callable[[RoundSummary], str]]]:
         found += [("front", lambda summary: str(summary.front))]
     else:
         found = [("best", lambda summary: figure(summary.best))]
-        found += [("mean of 10 best", lambda summary: top_text(summary.top10_mean, summary.top_n))]
+        found += [("top-10 mean", lambda summary: top_text(summary.top10_mean, summary.top_n))]
     if goals.limited:
         found.append(("within limits", lambda summary: percent(summary.feasible)))
     return found

@@ -66,8 +66,8 @@ class Course:
             feasible=feasible_share(rows, goals),
             acquisition_feasible=feasible_share(_of_arm(rows, Arm.ACQUISITION), goals),
             control_feasible=feasible_share(_of_arm(rows, Arm.CONTROL), goals),
-            acquisition_outside=_outside(rows, Arm.ACQUISITION, goals),
-            control_outside=_outside(rows, Arm.CONTROL, goals),
+            acquisition_outside=outside_limits(rows, Arm.ACQUISITION, goals),
+            control_outside=outside_limits(rows, Arm.CONTROL, goals),
             top_n=len(self._best),
             best_of=self._best_of if goals.several else None,
             front=None if self._volume is None else len(self._volume.front),
@@ -234,7 +234,7 @@ def arm_figures(rows: Sequence[CandidateRow], arm: Arm, goals: Goals) -> ArmFigu
     return ArmFigures(n, mean, student(n - 1) * deviation / math.sqrt(n))
 
 
-def _outside(rows: Sequence[CandidateRow], arm: Arm, goals: Goals) -> int:
+def outside_limits(rows: Sequence[CandidateRow], arm: Arm, goals: Goals) -> int:
     """Return how many of an arm's measured values break a limit."""
     if not goals.limited:
         return 0
@@ -262,7 +262,7 @@ def free_told(rows: Iterable[CandidateRow]) -> str:
     free = sum(row.origin in ("reused", "awaited") for row in rows)
     if not free:
         return ""
-    return f"{free} of the calls took over values that other campaigns have paid for, at no cost"
+    return f"{free} candidate{'' if free == 1 else 's'} took over values of other campaigns, which cost nothing"
 
 
 def gain_over_control(rows: Sequence[CandidateRow], goals: Goals) -> Gain | None:
@@ -352,7 +352,7 @@ def by_source(
     bought: dict[str, list[CandidateRow]] = {}
     for row in rows:
         if row.state != "proposed":
-            given = f"{row.source} (given)" if row.origin == IMPORTED else row.source
+            given = f"{row.source} ({GIVEN})" if is_given(row) else row.source
             bought.setdefault(given, []).append(row)
     out = []
     first = {source: min((row.round, _ARMS.index(row.arm)) for row in mine) for source, mine in bought.items()}
