@@ -13,6 +13,7 @@ from data.ledger.book import settle
 from data.ledger.campaigns import Campaign
 from data.ledger.health import Z90
 from data.ledger.ledger import Ledger
+from data.ledger.summary import source_told
 from data.readings import Reading, oracles_of
 from data.records import CallState, JsonDict
 from data.wording import figure, interval, labelled
@@ -199,7 +200,18 @@ def show_candidates(rows: list[JsonDict], console: Terminal, space: BaseSpace[An
         figures = [cell for one in _objectives(goals) for cell in one.cells(row)]
         note = "; ".join(filter(None, (_reason(row), _limits(row, goals), _same_compound(row, ranks))))
         text = row[space.column]
-        lines.append([str(rank), *figures, str(row["round"]), row["arm"], row["source"], row["id"], text, note])
+        lines.append(
+            [
+                str(rank),
+                *figures,
+                str(row["round"]),
+                row["arm"],
+                source_told(row["source"], row["origin"]),
+                row["id"],
+                text,
+                note,
+            ]
+        )
     ids, notes = len(headers) - 3, len(headers) - 1
     left_out = set() if any(line[notes] for line in lines) else {notes}
     columns = _columns(headers, lines, left_out | {ids})

@@ -116,8 +116,8 @@ def _serve(workspace: Workspace, tell: Callable[[str], None], stack: ExitStack) 
     ours_named = " and ".join(name for name in own if not (name == "mlflow" and mlflow))
     if ours_named:
         tell(
-            f"The links beside {ours_named} log this browser in; open them before the others. Elsewhere: user and password "
-            f"are in {workspace.services}/token (discover:TOKEN)."
+            f"The links beside {ours_named} log this browser in; open them before the others. Elsewhere: user and "
+            f"password are in {workspace.services}/token (discover:TOKEN)."
         )
     if "prefect" in own:
         tell("Prefect shows what was run without --plain.")

@@ -323,8 +323,8 @@ def show_health(found: list[Finding], console: Terminal) -> None:
 
 
 def state_text(ledger: Reader, campaign: Campaign) -> str:
-    """Return the state, corrected for a process that died without saying so."""
+    """Return the state as Python has it too, such as `oracle_failing`, and what became of a process that died."""
     if campaign.state is CampaignState.RUNNING:
         owner = ledger.owner(campaign.id)
         return f"running: {owner}" if owner else "killed; the same command goes on"
-    return campaign.state.value.replace("_", " ")
+    return campaign.state.value

@@ -252,6 +252,11 @@ GIVEN = "from your data"
 """What is said of such a value, everywhere."""
 
 
+def source_told(source: str | None, origin: str | None) -> str:
+    """Return the source of a candidate, and that its value came with the user's data where it did."""
+    return f"{source or ''} ({GIVEN})".lstrip() if origin == IMPORTED else source or ""
+
+
 def place_told(row: CandidateRow) -> str:
     """Return where a candidate is from: the user's data, the initial design, or which round."""
     return GIVEN if is_given(row) else "initial design" if row.round == 0 else f"round {row.round}"
@@ -352,7 +357,7 @@ def by_source(
     bought: dict[str, list[CandidateRow]] = {}
     for row in rows:
         if row.state != "proposed":
-            given = f"{row.source} ({GIVEN})" if is_given(row) else row.source
+            given = source_told(row.source, row.origin)
             bought.setdefault(given, []).append(row)
     out = []
     first = {source: min((row.round, _ARMS.index(row.arm)) for row in mine) for source, mine in bought.items()}

@@ -25,6 +25,7 @@ from data.ledger.summary import (
     by_source,
     feasible_share,
     outside_limits,
+    place_told,
     repeated,
     screening_told,
     summarise,
@@ -227,7 +228,7 @@ def _points(rows: Sequence[CandidateRow], goals: Goals, shown: int) -> dict[str,
     for rank, row in enumerate(rows, start=1):
         values = goals.values(row)
         told = ", ".join(f"{figure(values.get(goal.name))} {shown_unit(goal.unit)}".strip() for goal in goals)
-        text = f"#{rank} {row.object}: {told}, round {row.round}, {row.arm}"
+        text = f"#{rank} {row.object}: {told}, {place_told(row)}" + (f", {row.arm}" if row.round else "")
         found[row.id] = Point(text, f"c{rank}" if rank <= shown else "")
     return found
 

@@ -79,7 +79,6 @@ def campaign_verdict(
     best = [row for row in rows if goals.eligible(row)]
     first, then = verdict(campaign, rows, goals, spent=spent, health=health)
     lines = [f"**{text(first)}** {text(then)} [Page of candidates]({page})", ""]
-    lines += _gallery([row for row in best[:PICTURES] if row.id in pictures], goals, pictures)
     if campaign.message and campaign.state is not CampaignState.DONE:
         lines += [text(masked(campaign.message)), ""]
     lines += ["**Best candidates**", ""]
@@ -87,6 +86,8 @@ def campaign_verdict(
         f"{place}. **{text(values_told(row, goals))}** {code(row.object)} ({text(_where(row))})"
         for place, row in enumerate(best[:LISTED], 1)
     ] or ["None yet."]
+    # Below the list: MLflow folds a description to a few lines, which would cut drawings in two.
+    lines += ["", *_gallery([row for row in best[:PICTURES] if row.id in pictures], goals, pictures)]
     lines += ["", "**What the budget bought**", ""]
     lines += ["| source | proposed | bought | best | hits |", "|---|--:|--:|--:|--:|"]
     lines += [
