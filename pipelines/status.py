@@ -219,11 +219,12 @@ def rounds_told(summaries: Sequence[RoundSummary], goals: Goals) -> list[str]:
     """Return sentences on what stands in the columns of rounds: what is so far, and what is of the round alone."""
     if not summaries:
         return []
-    told = [f"calls, failed{', best and hypervolume' if goals.several else ', best and mean'}: of all rounds so far."]
+    best = "best, hypervolume and front" if goals.several else "best and top-10 mean"
+    told = [f"Of all rounds so far: calls, failed, {best}."]
     if any(one.acquisition or one.control or one.acquisition_outside or one.control_outside for one in summaries):
         of = f" of {goals.main.name}" if len(goals) > 1 else ""
-        within = " of what keeps to the limits; values outside are counted" if goals.limited else ""
-        told.append(f"acquisition, control: means{of}{within}, with 95 % intervals, of the round alone.")
+        within = ", of what keeps to the limits; what is outside is counted" if goals.limited else ""
+        told.append(f"Of each round alone: the means{of} of both arms with their 95 % intervals{within}.")
     return told
 
 
