@@ -81,9 +81,10 @@ class Campaign:
 
     @property
     def state(self) -> str:
-        """Where it stands, as `discover status` has it: `running`, `waiting` (for a laboratory), `done`, `budget_exhausted` and the like.
+        """Where it stands, as `discover status` has it: `running`, `waiting`, `done`, `budget_exhausted` and the like.
 
-        `killed`: it was running, and its process ended without saying so. All but `done` go on by the same `run` again.
+        `waiting` is for a laboratory, `killed` a run whose process ended without saying so. All but `done` go on by the
+        same `run` again.
         """
         with _reading(self.workspace) as ledger:
             return _state(ledger, ledger.campaign_by_id(self.id))
@@ -135,8 +136,7 @@ class Campaign:
             * `inchikey` of molecules and `same_compound`, string: ids of other forms, with blanks between.
 
         Raises:
-            BadInput: `top` is no whole number of at least one, or the front is asked for of a campaign that improves one
-                objective.
+            BadInput: `top` is no whole number of at least one, or the front is asked for and one objective is improved.
         """
         from models.parts import space_of
         from pipelines.frames import candidates_frame
