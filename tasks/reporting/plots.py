@@ -20,7 +20,7 @@ from scipy.linalg import eigh
 from data.goals import Goal, Goals
 from data.ledger.health import Z90, inside_text, predicted_and_measured
 from data.ledger.summary import GIVEN, is_call, is_given
-from data.records import Arm, CandidateRow, FloatArray, JsonDict, Prediction, RoundSummary
+from data.records import Arm, CallState, CandidateRow, FloatArray, JsonDict, Prediction, RoundSummary
 from data.wording import figure as shown_figure
 from data.wording import shown_unit
 from models.featurisers.nearness import Nearness
@@ -64,7 +64,8 @@ def best_so_far(rows: Sequence[CandidateRow], goal: Goal = VALUE, *, outside: Co
         rows: candidates in the order of their calls; a call that failed counts and has no value. Keys: `id`, `value`,
             `arm`, `round` and `origin`, as `Ledger.candidates` gives them.
         goal: of the values.
-        outside: ids of those that break a limit: they are drawn, and never the best.
+        outside: ids of those that break a limit, or lack a value of another objective: they are drawn, and never the
+            best.
     """
     supplied = [row for row in rows if is_given(row)]
     called = [row for row in rows if is_call(row)]
@@ -93,7 +94,7 @@ def best_so_far(rows: Sequence[CandidateRow], goal: Goal = VALUE, *, outside: Co
     broken = np.array([row.id in outside for row in shown], dtype=bool) & np.isfinite(values)
     if broken.any():
         points = axes.scatter(calls[broken], values[broken], s=14, marker="x", color=STYLE["outside"], linewidths=0.9,
-                              label=f"outside the limits ({int(broken.sum())})")  # fmt: skip
+                              label=f"{_left_out(shown, broken)} ({int(broken.sum())})")  # fmt: skip
         points.set_urls(_urls(shown[i] for i in np.flatnonzero(broken)))
         values[broken] = np.nan
     for name, members, colour, marker in groups:
@@ -115,6 +116,13 @@ def best_so_far(rows: Sequence[CandidateRow], goal: Goal = VALUE, *, outside: Co
                   linewidth=STYLE["line"], label=name)  # fmt: skip
     legend(figure, axes)
     return settled(figure)
+
+
+def _left_out(rows: Sequence[CandidateRow], members: np.ndarray) -> str:
+    """Return why some rows are not among the best."""
+    lacking = [rows[int(i)].state != CallState.DONE for i in np.flatnonzero(members)]
+    limits, values = "outside the limits", "without another value"
+    return values if all(lacking) else f"{limits} or {values}" if any(lacking) else limits
 
 
 def running_best(values: FloatArray, goal: Goal = VALUE) -> FloatArray:
@@ -523,7 +531,10 @@ def legend(figure: Figure, *axes: Axes) -> None:
     width, height = figure.get_size_inches()
     size = 0.8 * STYLE["font"]
     # A letter is about half as wide as high; a handle and the gaps take some seven letters.
-    columns = max(1, min(len(named), int(72 * width / (0.53 * size * (max(map(len, named)) + 7)))))
+    room, lengths = 72 * width / (0.53 * size), [len(label) + 7 for label in named]
+    columns = next(
+        n for n in range(len(named), 0, -1) if n == 1 or sum(max(of) for of in np.array_split(lengths, n)) <= room
+    )
     figure.set_size_inches(width, height + -(-len(named) // columns) * 1.5 * size / 72)
     figure.legend(named.values(), named.keys(), loc="outside upper center", ncols=columns, fontsize=size,
                   frameon=False, labelcolor=STYLE["ink"], handlelength=1.6)  # fmt: skip
