@@ -83,7 +83,7 @@ def best_so_far(rows: Sequence[CandidateRow], goal: Goal = VALUE, *, outside: Co
                 continue  # its name would run into the last one
             named = call
             axes.axvline(call - 0.5, color=STYLE["grid"], linewidth=1.0, zorder=0)
-            axes.annotate(f"round {after.round}", (call - 0.5, 0.0), (2, 3), xycoords=("data", "axes fraction"),
+            axes.annotate(f"round {after.round}", (call - 0.5, 1.0), (0, 2), xycoords=("data", "axes fraction"),
                           textcoords="offset points", fontsize=0.75 * STYLE["font"], color=STYLE["soft"])  # fmt: skip
     groups = [(GIVEN, calls == 0, STYLE["data"], STYLE["given"])]
     groups += [
