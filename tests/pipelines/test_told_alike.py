@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from contextlib import redirect_stdout
 from copy import deepcopy
 
 import pytest
@@ -208,3 +209,32 @@ def test_a_state_has_one_spelling_in_the_terminal_and_in_python(bench):
     bench.write_config(budget={"calls": 9})
     bench.run()
     assert Campaign.load("tiny").state in bench.discover("status", "tiny").out.splitlines()[0]
+
+
+def test_the_addresses_name_each_campaign_first_and_each_table_of_runs_once(bench, monkeypatch):
+    from pipelines.pages import serve_pages
+    from pipelines.terminal import Terminal
+    from tasks.workspace import Workspace
+
+    for folder, run in (("tiny", 1), ("tiny~2", 2), ("other", 3)):
+        report = bench.home / "campaigns" / folder / "report"
+        report.mkdir(parents=True)
+        (report / "mlflow.txt").write_text(f"/#/runs/{run}\n")
+        (report / "mlflow-runs.txt").write_text(f"/#/experiments/{folder.partition('~')[0]}\n")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+
+    def ended() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("signal.pause", ended)
+    with redirect_stdout(io.StringIO()) as out:
+        serve_pages(Workspace(bench.home), Terminal())
+    lines = [line for line in out.getvalue().splitlines() if "/#/" in line]
+    assert lines == [
+        "other: http://127.0.0.1:9/#/runs/3",
+        "tiny~1: http://127.0.0.1:9/#/runs/1",
+        "tiny~2: http://127.0.0.1:9/#/runs/2",
+        "runs of other: http://127.0.0.1:9/#/experiments/other",
+        "runs of tiny~1, tiny~2: http://127.0.0.1:9/#/experiments/tiny",
+    ]
