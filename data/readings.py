@@ -33,6 +33,10 @@ LABORATORY = "laboratory"
 """Kind of the oracles whose answers people bring."""
 
 
+LACKING = "no_output"
+"""Class of the failure that an answer is which lacks a value that an objective reads."""
+
+
 def _only_output(oracle: Mapping[str, Any]) -> str | None:
     """Return the output of an oracle that has one with a name; None: it has none, or several."""
     outputs = oracle.get("outputs") or ()
@@ -171,7 +175,7 @@ class CallRow:
         named = " and ".join("it" if output is None else repr(output) for output in outputs)
         told = f"The oracle's answer has no value of {named}."
         told = f"{told} {self.message}".strip()
-        return replace(self, state=CallState.FAILED, error="no_output", message=told)
+        return replace(self, state=CallState.FAILED, error=LACKING, message=told)
 
 
 def together(row: CandidateRow, calls: Sequence[CallRow], readings: Readings, main: str) -> CandidateRow:

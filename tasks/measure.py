@@ -20,7 +20,7 @@ from data.ledger.campaigns import CampaignState
 from data.ledger.sharing import take_over
 from data.ledger.summary import by_round, failed_calls
 from data.ledger.telling import ENDED, ask, enter
-from data.readings import CallRow, Readings
+from data.readings import LACKING, CallRow, Readings
 from data.records import CallState, CandidateRow, JsonDict, Measurement, measured_column, predicted_columns
 from data.tables.spreadsheets import write_csv
 from models.parts import oracle_of, oracle_spec, parts_of_oracle, space_of, units_of
@@ -390,11 +390,16 @@ def _failing(context: CampaignContext, asked: _Asked, round: int) -> CampaignSto
         f"Round {round}: {len(errors)} of {len(rows)} oracle calls{earlier} failed ({told}), above the tolerated rate "
         f"of {asked.tolerated:g}{_unmade(unmade)}. The last message: {message}"
         f"{'' if message.endswith(('.', '!', '?')) else '.'} "
-        "Mend what it needs and give the same command with --retry-failed; with other code, begin anew with --fresh.",
+        f"{_RETRY if any(call.error != LACKING for _, call in errors) else _ANEW}",
     )
 
 
-_KINDS = {"no_output": "a value missing"}
+_RETRY = "Mend what it needs and give the same command with --retry-failed; with other code, begin anew with --fresh."
+_ANEW = (
+    "These answers are kept and not asked for again: mend the oracle, or leave out the objective that it has no values "
+    "of, and begin anew with --fresh."
+)
+_KINDS = {LACKING: "a value missing"}
 """Words for classes of failures that are the program's own."""
 
 

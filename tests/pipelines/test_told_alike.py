@@ -82,6 +82,7 @@ def test_the_rule_that_stops_counts_the_same_failures_and_tells_their_reason(ben
     counted = re.search(r"(\d+) of 8 oracle calls failed", told.message)
     assert counted, told.message
     assert "The last message: The oracle's answer has no value of 'logp'." in told.message
+    assert "--retry-failed" not in told.message  # it would ask nothing again
     status = [line.split() for line in bench.discover("status", "tiny").out.splitlines()]
     assert next(line for line in status if line[:1] == ["0"])[2] == counted[1]
 
