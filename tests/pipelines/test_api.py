@@ -317,7 +317,7 @@ def test_a_name_or_a_workspace_that_is_not_there_is_refused_and_none_is_made(fin
 
 def test_what_candidates_cannot_give_is_refused(finished):
     campaign = Campaign.load("finished")
-    with pytest.raises(BadInput, match="top is 0; expected at least 1"):
+    with pytest.raises(BadInput, match="top is 0; expected a whole number of at least 1"):
         campaign.candidates(top=0)
     with pytest.raises(BadInput, match="improves one: maximise score"):
         campaign.candidates(pareto=True)
