@@ -196,7 +196,7 @@ def _asked(
 
 
 def _counted(shown: int, total: int, space: BaseSpace[Any]) -> str:
-    part = f" {LISTED} are listed at first, “Show more” and printing list all of them." if shown > LISTED else ""
+    part = f" {LISTED} are listed at first, scrolling, “Show more” and printing list all." if shown > LISTED else ""
     if shown == total:
         return f"All {total:,} candidates are on this page.{part}" if total > 1 else ""
     return f"{shown:,} of {total:,} candidates are on this page, the best first; `discover candidates` has all.{part}"
