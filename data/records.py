@@ -276,6 +276,11 @@ class Gain:
     control: int
     """Values that were compared."""
 
+    @property
+    def told(self) -> bool:
+        """Whether the arms can be told apart: the interval does not contain 0."""
+        return self.half is not None and abs(self.mean) > self.half
+
 
 @dataclass(frozen=True, slots=True)
 class ArmVolumes:
@@ -321,6 +326,7 @@ class RoundSummary:
     acquisition_mean: float | None
     control_mean: float | None
     failed: int
+    """Of these calls, those that failed: also answers that lack a value which an objective reads."""
     metrics: dict[str, float]
     acquisition: ArmFigures | None = None
     """What the acquisition arm bought in this round."""
@@ -330,6 +336,11 @@ class RoundSummary:
     """Share of what was measured in this round that keeps to the limits; None without limits. So are the next two."""
     acquisition_feasible: float | None = None
     control_feasible: float | None = None
+    acquisition_outside: int = 0
+    """What the arm measured in this round that breaks a limit: it is in no mean. So is the next."""
+    control_outside: int = 0
+    top_n: int = 0
+    """Values that `top10_mean` is the mean of: fewer than ten where fewer are known."""
     best_of: Mapping[str, float] | None = None
     """Objective -> its best value so far, where several are to be improved; so are the next three."""
     front: int | None = None
@@ -351,11 +362,13 @@ class Standing:
     """The last that has candidates."""
     best: float | None
     top10_mean: float | None
+    top_n: int = 0
+    """Values that `top10_mean` is the mean of."""
 
     @classmethod
     def of(cls, round: int | None, best: Sequence[float]) -> Standing:
         """Make one of the last round, if there is any, and the best values, best first."""
-        return cls(round or 0, best[0] if best else None, sum(best) / len(best) if best else None)
+        return cls(round or 0, best[0] if best else None, sum(best) / len(best) if best else None, len(best))
 
 
 JsonDict = dict[str, Any]

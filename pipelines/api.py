@@ -11,6 +11,7 @@ takes no time; what is heavy is imported by what needs it.
 
 from __future__ import annotations
 
+import numbers
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -80,9 +81,10 @@ class Campaign:
 
     @property
     def state(self) -> str:
-        """Where it stands: `running`, `waiting` (for a laboratory), `done`, `budget_exhausted` and the like.
+        """Where it stands, as `discover status` has it: `running`, `waiting`, `done`, `budget_exhausted` and the like.
 
-        `killed`: it was running, and its process ended without saying so. All but `done` go on by the same `run` again.
+        `waiting` is for a laboratory, `killed` a run whose process ended without saying so. All but `done` go on by the
+        same `run` again.
         """
         with _reading(self.workspace) as ledger:
             return _state(ledger, ledger.campaign_by_id(self.id))
@@ -134,15 +136,17 @@ class Campaign:
             * `inchikey` of molecules and `same_compound`, string: ids of other forms, with blanks between.
 
         Raises:
-            BadInput: `top` is below one, or the front is asked for of a campaign that improves one objective.
+            BadInput: `top` is no whole number of at least one, or the front is asked for and one objective is improved.
         """
         from models.parts import space_of
         from pipelines.frames import candidates_frame
         from pipelines.inspection import exported_of
         from tasks.stages import BadInput
 
-        if top is not None and top < 1:
-            raise BadInput(f"top is {top}; expected at least 1, or leave it out to have all candidates.")
+        if top is not None and (isinstance(top, bool) or not isinstance(top, numbers.Integral) or top < 1):
+            raise BadInput(
+                f"top is {top!r}; expected a whole number of at least 1, or leave it out to have all candidates."
+            )
         goals = self.goals
         if pareto and not goals.several:
             raise BadInput(
@@ -207,7 +211,7 @@ class Campaign:
             A row per round that has candidates. Values are those of the main objective in its unit, of what keeps to
             the limits:
 
-            * `round`, `calls`, int64, and `cost`, float64: booked so far. `failed`, int64: in this round.
+            * `round`, `calls`, `failed`, int64, and `cost`, float64: booked so far, and failed of these calls.
             * `best`, `top10_mean`, float64: so far.
             * `acquisition_mean`, `acquisition_half`, float64: of what the acquisition bought in this round, and half
               of the 95 % interval of the mean, NaN below two values; `acquisition_n`, int64: of how many.

@@ -65,7 +65,7 @@ def status(name: str | None = None, *, wide: bool = False) -> int:
     """Show where campaigns stand: of one, its rounds.
 
     Args:
-        name: of a campaign; without it all are listed.
+        name: of a campaign; without it all are listed. NAME~2 is the second of a name that was begun anew.
         wide: lines as long as they are, as into a pipe.
     """
     console.wide = wide
@@ -93,7 +93,7 @@ def candidates(
     """Show or export a campaign's candidates, best first.
 
     Args:
-        name: of the campaign.
+        name: of the campaign; NAME~2 is the second of a name that was begun anew.
         top: only the best so many.
         format: table for the terminal; csv, json and those of the campaign's space for other programs (of molecules:
             sdf, and smi, SMILES and ids).
@@ -137,7 +137,7 @@ def report(name: str, *, out: Path) -> int:
     """Write a whole campaign as a folder that opens from disk and can be archived: pages, tables, figures, settings.
 
     Args:
-        name: of the campaign.
+        name: of the campaign; NAME~2 is the second of a name that was begun anew.
         out: folder, new or empty; begin with its index.html.
     """
     from pipelines.reporting import write_folder

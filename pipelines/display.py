@@ -19,9 +19,9 @@ from rich.table import Table
 from data.config import CampaignConfig
 from data.ledger.campaigns import LedgerError
 from data.ledger.ledger import Ledger
-from data.ledger.summary import Course, by_round
+from data.ledger.summary import Course, by_round, summaries
 from data.wording import figure
-from pipelines.status import round_headers, round_row, show_reading
+from pipelines.status import round_headers, round_row, rounds_told, show_reading
 from pipelines.terminal import Terminal, table
 from tasks.progress import Event, listening
 from tasks.workspace import Workspace
@@ -125,6 +125,10 @@ class RunDisplay:
         self.console.say(self.config.name)
         headers = round_headers(self.config.goals)
         self.console.records(headers, self._lines(), long=(), numbers=range(len(headers) - 2))
+        with suppress(LedgerError):  # not begun
+            rows = self.ledger.course(self.ledger.campaign(self.config.name).id)
+            for sentence in rounds_told(summaries(rows, self.config.goals), self.config.goals):
+                self.console.say(sentence)
 
     def _summary(self) -> Table:
         lines, headers = self._lines(), round_headers(self.config.goals)

@@ -171,8 +171,8 @@ def _serve(workspace: Workspace, tell: Callable[[str], None], stack: ExitStack, 
     names = " and ".join(name for name in own if not (name == "mlflow" and mlflow))
     if names:
         tell(
-            f"The links beside {names} log this browser in; open them before the others. Elsewhere: user and password "
-            f"are in {workspace.services}/token (discover:TOKEN)."
+            f"The links beside {names} log this browser in; open them before the others. Elsewhere: user and "
+            f"password are in {workspace.services}/token (discover:TOKEN)."
         )
     if "prefect" in own:
         tell("Prefect shows what was run without --plain.")
@@ -208,14 +208,18 @@ def _prefect_server(workspace: Workspace, place: Place, stack: ExitStack, notes:
 
 
 def _tell_of_campaigns(workspace: Workspace, address: str, tell: Callable[[str], None]) -> None:
-    runs: list[str] = []
-    for page in sorted(workspace.home.glob("campaigns/*/report/mlflow.txt")):
-        link = f"{address.rstrip('/')}{_page(page)}"
-        tell(f"{page.parent.parent.name}: {link}")
+    """Print the address of each campaign's run, then of each table of runs: campaigns of one name share one."""
+    pages = sorted(workspace.home.glob("campaigns/*/report/mlflow.txt"))
+    again = {page.parent.parent.name.partition("~")[0] for page in pages if "~" in page.parent.parent.name}
+    runs: dict[str, list[str]] = {}
+    for page in pages:
+        folder = page.parent.parent.name
+        name = f"{folder}~1" if folder in again else folder
+        tell(f"{name}: {address.rstrip('/')}{_page(page)}")
         view = _page(page.with_name("mlflow-runs.txt")) or f"{_page(page).partition('/runs/')[0]}/runs?{MODELS}"
-        runs.append(f"runs of {page.parent.parent.name}: {address.rstrip('/')}{view}")
-    for line in runs:
-        tell(line)
+        runs.setdefault(view, []).append(name)
+    for view, names in runs.items():
+        tell(f"runs of {', '.join(names)}: {address.rstrip('/')}{view}")
 
 
 def _tell_of_others(servers: list[Server], place: Place, tell: Callable[[str], None]) -> None:

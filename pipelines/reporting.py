@@ -21,7 +21,15 @@ import pandas as pd
 from data.goals import Goals
 from data.ledger.by_level import figures_by_level, purchases_told
 from data.ledger.campaigns import StageRow
-from data.ledger.summary import by_source, repeated, repeated_told, screening_told, summaries, volumes_told
+from data.ledger.summary import (
+    by_source,
+    free_told,
+    repeated,
+    repeated_told,
+    screening_told,
+    summaries,
+    volumes_told,
+)
 from data.masking import masked
 from data.records import CandidateRow, JsonDict, RoundSummary
 from data.tables.remarks import REFUSED, reading_told
@@ -29,7 +37,7 @@ from data.tables.spreadsheets import safe_text, write_csv
 from data.version import DISTRIBUTION, version
 from models.parts import space_of
 from pipelines.campaign_file import campaign_file, settings_file
-from pipelines.status import latest_findings, round_headers, round_row
+from pipelines.status import latest_findings, round_headers, round_row, rounds_text, rounds_told
 from pipelines.terminal import Terminal
 from tasks.reporting import plots
 from tasks.reporting.figures import round_drawings
@@ -64,7 +72,7 @@ def write_folder(workspace: Workspace, name: str, out: Path, console: Terminal) 
         WorkspaceError: the folder is there and not empty, is in the workspace, or cannot be written.
     """
     ledger = workspace.ledger()
-    with CampaignContext(workspace, ledger, ledger.campaign(name)) as context:
+    with CampaignContext(workspace, ledger, ledger.campaign_of(name)) as context:
         target = refuse_full(out, workspace)
         with writing(target):
             target.mkdir(exist_ok=True)
@@ -253,7 +261,7 @@ def _facts(context: CampaignContext, rows: list[CandidateRow], told: Sequence[Ro
     return [
         ("Calls", calls),
         ("Cost", cost),
-        ("Rounds", f"{done} of {context.config.rounds}"),
+        ("Rounds", rounds_text(done, context.config.rounds)),
         ("Candidates", f"{len(rows):,}"),
         ("Running time", f"{context.campaign.seconds:.0f} s"),
         ("Begun", context.campaign.created_at[:16].replace("T", " ") + " UTC"),
@@ -268,7 +276,9 @@ def _said(
     goals: Goals,
 ) -> list[str]:
     """Return sentences on arms, levels, repetitions, screens and the data."""
-    found = [volumes_told(told[-1].volumes)] if told and told[-1].volumes is not None else []
+    found = rounds_told(told, goals)
+    found += [volumes_told(told[-1].volumes)] if told and told[-1].volumes is not None else []
+    found += [f"Cost: {free}."] if (free := free_told(rows)) else []
     levels = figures_by_level(context.ledger.bought(context.campaign.id), context.config.readings)
     found += ["Levels: " + "; ".join(one.told() for one in levels) + "."] if levels else []
     found += purchases_told(stages, context.workspace.home) if levels or context.config.remeasure else []

@@ -17,6 +17,7 @@ from typing import Any
 from markupsafe import Markup
 
 from data.goals import Goal, Goals
+from data.ledger.summary import place_told, source_told
 from data.records import JsonDict
 from data.wording import figure, shown_unit
 from models.spaces.base import BaseSpace, Fact
@@ -124,6 +125,7 @@ def candidates_page(
     Raises:
         ValueError: a plot is neither PNG nor SVG.
     """
+    rows = [{**row, "source": source_told(row.get("source"), row.get("origin"))} for row in rows]
     facts = {key: fact for key, fact in space.facts.items() if any(finite(row.get(key)) for row in rows)}
     if not goals.plain:
         rows = [{**row, **_standing(row, goals)} for row in rows]
@@ -196,9 +198,14 @@ def _asked(
 
 
 def _counted(shown: int, total: int, space: BaseSpace[Any]) -> str:
+    part = f" {LISTED} are listed at first, scrolling, “Show more” and printing list all." if shown > LISTED else ""
     if shown == total:
-        return f"All {total:,} candidates are on this page." if total > 1 else ""
-    return f"{shown:,} of {total:,} candidates are on this page, the best first; `discover candidates` has all."
+        return f"All {total:,} candidates are on this page.{part}" if total > 1 else ""
+    return f"{shown:,} of {total:,} candidates are on this page, the best first; `discover candidates` has all.{part}"
+
+
+LISTED = 100
+"""Rows that the page lists at first: `STEP` of its script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +240,7 @@ class _Known:
         near = self.nearest.get(str(row.get("id")))
         if near is None:
             return plain
-        where = "initial design" if near.row.round == 0 else f"round {near.row.round}"
+        where = place_told(near.row)
         value = "" if near.row.value is None else f"{figure(near.row.value)} {unit}".strip().replace("-", "−") + ", "
         same = (f", same {family}" if near.same_family else "") + (", the common part marked" if near.core else "")
         places = " ".join(f"{x:.0f},{y:.0f}" for x, y in near.core)

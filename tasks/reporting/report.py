@@ -22,8 +22,11 @@ from data.ledger.by_level import PURCHASES_SAID, LevelFigures, figures_by_level,
 from data.ledger.campaigns import Campaign, StageRow
 from data.ledger.health import Finding
 from data.ledger.summary import (
+    arm_figures,
     by_source,
-    failed_calls,
+    feasible_share,
+    outside_limits,
+    place_told,
     repeated,
     screening_told,
     summarise,
@@ -175,7 +178,8 @@ def _write(
             waiting=_waiting_told(waiting),
         ),
         total=len(rows),
-        summary={key: value for key, value in figures.items() if key not in ("health", "levels", "purchases")},
+        summary={key: value for key, value in figures.items() if key not in ("health", "levels", "purchases")}
+        | _all_rounds(rows, context.goals),
         goals=goals,
         plots=pictures,
         findings=[(str(f.level), f.message) for f in health],
@@ -228,7 +232,7 @@ def _points(rows: Sequence[CandidateRow], goals: Goals, shown: int) -> dict[str,
     for rank, row in enumerate(rows, start=1):
         values = goals.values(row)
         told = ", ".join(f"{figure(values.get(goal.name))} {shown_unit(goal.unit)}".strip() for goal in goals)
-        text = f"#{rank} {row.object}: {told}, round {row.round}, {row.arm}"
+        text = f"#{rank} {row.object}: {told}, {place_told(row)}" + (f", {row.arm}" if row.round else "")
         found[row.id] = Point(text, f"c{rank}" if rank <= shown else "")
     return found
 
@@ -293,6 +297,7 @@ def _figures(context: CampaignContext, rows: list[CandidateRow], summary: RoundS
     return {
         "best": summary.best,
         "top10_mean": summary.top10_mean,
+        "top_n": summary.top_n,
         "initial_best": initial,
         "acquisition_mean": summary.acquisition_mean,
         "control_mean": summary.control_mean,
@@ -302,12 +307,24 @@ def _figures(context: CampaignContext, rows: list[CandidateRow], summary: RoundS
         "control_half": summary.control.half if summary.control else None,
         "calls": summary.calls,
         "budget": context.config.budget.calls,
-        "failed": sum(map(failed_calls, rows)),
+        "failed": summary.failed,
         "rounds": summary.round,
         **of_several(summary),
         **{f"noise/{one.objective}": one.deviation for one in repeated(rows, goals)},
         **_heldout(context, summary.round),
     }
+
+
+def _all_rounds(rows: Sequence[CandidateRow], goals: Goals) -> dict[str, Any]:
+    """Return what both arms bought in all rounds so far: the page compares them on the basis of the gain beside it."""
+    found: dict[str, Any] = {}
+    for arm in (Arm.ACQUISITION, Arm.CONTROL):
+        own = [row for row in rows if row.arm == arm]
+        figures = arm_figures(own, arm, goals)
+        found |= {f"{arm}_mean": figures and figures.mean, f"{arm}_n": figures and figures.n}
+        found |= {f"{arm}_half": figures and figures.half, f"{arm}_outside": outside_limits(own, arm, goals)}
+        found |= {f"{arm}_feasible": feasible_share(own, goals)}
+    return found | {"feasible": feasible_share(rows, goals)}
 
 
 def _source_texts(one: SourceFigures) -> list[str]:
@@ -331,7 +348,7 @@ def _heldout(context: CampaignContext, round: int) -> dict[str, float]:
     several = len(context.goals) > 1
     objectives = [(f"{goal.name}/", f"{goal.name} ") for goal in context.goals] if several else [("", "")]
     return {
-        f"{told}{split} {label}": float(f"{stage.metrics[f'{of}{prefix}_{name}']:.3g}")
+        f"{told}{split} {label}": float(stage.metrics[f"{of}{prefix}_{name}"])
         for of, told in objectives
         for prefix, split in (("heldout", "held-out"), ("random", "random-split"))
         for name, label in names.items()

@@ -271,7 +271,10 @@ def test_of_many_candidates_the_first_are_drawn_and_all_are_counted_and_exported
     with Browser() as browser:
         browser.open(path)
         assert "450 of 1,240 candidates are on this page" in browser.evaluate("document.body.textContent")
-        assert browser.evaluate("document.querySelector('#count').textContent") == "450 of 450 shown"
+        assert browser.evaluate("document.querySelector('#count').textContent") == "450 of 450, the first 100 listed"
+        assert "100 are listed at first, scrolling, “Show more” and printing list all" in browser.evaluate(
+            "document.body.textContent"
+        )
         assert 100 <= len(shown(browser)) < 450
         browser.click("th.rank button")  # the last come first
         assert shown(browser)[0] == rows[-1]["object"]
@@ -284,6 +287,7 @@ def test_of_many_candidates_the_first_are_drawn_and_all_are_counted_and_exported
                 " requestAnimationFrame(() => requestAnimationFrame(done)); })"
             )
         assert len(shown(browser)) == 450
+        assert browser.evaluate("document.querySelector('#count').textContent") == "450 of 450 shown"
         assert browser.errors == []
 
 

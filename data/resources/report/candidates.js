@@ -82,7 +82,6 @@
     }
     most = STEP;
     draw();
-    id("count").textContent = `${shown} of ${items.length} shown`;
     id("empty").hidden = shown > 0;
     table.hidden = shown === 0;
     const more = inside.length + motifs.filter((box) => box.checked).length;
@@ -98,6 +97,12 @@
       if (item.row.hidden !== hidden) item.row.hidden = hidden;
     }
     id("rest").hidden = drawn <= most;
+    const matching = items.filter((item) => item.kept).length;
+    const listed = Math.min(matching, most);
+    id("count").textContent =
+      listed === matching
+        ? `${matching} of ${items.length} shown`
+        : `${matching} of ${items.length}${matching < items.length ? " match" : ""}, the first ${listed} listed`;
   };
   const further = (count) => {
     most += count;
