@@ -15,7 +15,16 @@ from data.tables.results import Wanted, read_results
 from data.tables.rows import SourceError
 from models.parts import space_of
 from models.spaces.base import BaseSpace
-from tasks.oracles.asking import awaited_told, columns_of, file_of, open_calls, sheet, standing_of, write_asked
+from tasks.oracles.asking import (
+    awaited_told,
+    changed_told,
+    columns_of,
+    open_calls,
+    sheet,
+    standing_of,
+    tables_of,
+    write_asked,
+)
 from tasks.oracles.booking import book_of
 from tasks.oracles.sorting import Receipt, Sorting
 from tasks.stages import BadInput, CampaignContext
@@ -96,12 +105,13 @@ def tell_results(
         receipt = sorting.receipt
         receipt.empty, receipt.notes = read.empty, read.notes
         receipt.open = len(open_calls(context))
+        for round in {row["round"] for row in sorting.calls.values()}:
+            if tables_of(context, round).exist:
+                write_asked(context, round)
         if context.campaign.state is CampaignState.WAITING:  # what it says of the results that are there
             told = standing_of(context, max(rounds, default=0))
             context.ledger.set_state(context.campaign.id, CampaignState.WAITING, told.message)
-        for round in {row["round"] for row in sorting.calls.values()}:
-            if file_of(context, round).exists():
-                write_asked(context, round)
+        receipt.notes = [*receipt.notes, *changed_told(context, max(rounds, default=0))]
         return receipt
 
 

@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from data.ledger.campaigns import Campaign, LedgerError
 from data.ledger.deletion import Deletion, delete, examine, folder_name, forget
@@ -17,6 +18,9 @@ from data.ledger.ledger import Ledger
 from data.masking import masked
 from pipelines.terminal import Terminal
 from tasks.workspace import Workspace
+
+KEPT_TABLES = "filled-in"
+"""Folder of the workspace for tables that people have changed, of campaigns that are deleted."""
 
 
 def delete_campaign(
@@ -50,10 +54,13 @@ def delete_campaign(
         return
     found = delete(ledger, name, expected=found, measurements=measurements, unrepeatable=unrepeatable)
     runs, refused = _unpublish(workspace, found)
+    kept = _keep_tables(workspace, found)
     folders = _remove_folders(workspace, found)
     forget(ledger, found.ids)
     for line in _told(found, runs, folders, measurements=measurements):
         console.say(line)
+    for file in kept:
+        console.say(f"A table that somebody had filled in or changed is kept as {file}; remove it when it is not needed.")
     if refused:
         console.say(("note", "yellow"), f"  Runs in MLflow could not be marked deleted ({refused}); they stay there.")
 
@@ -120,6 +127,20 @@ def _unpublish(workspace: Workspace, found: Deletion) -> tuple[int, str]:
     except Exception as error:  # it is a view: what it shows of a campaign that is gone harms nobody
         return count, masked(f"{type(error).__name__}: {error}")
     return count, ""
+
+
+def _keep_tables(workspace: Workspace, found: Deletion) -> list[Path]:
+    """Move the tables that people have changed out of the campaign's folders: results may stand there only."""
+    from tasks.oracles.asked_file import keep_changed_tables
+
+    names = dict.fromkeys(folder_name(one) for one in (*found.living, *found.buried))
+    folders = [workspace.home / "campaigns" / name for name in names]
+    return [
+        file
+        for folder in folders
+        if not folder.is_symlink()  # what a link leads to is not removed
+        for file in keep_changed_tables(folder, workspace.home / KEPT_TABLES)
+    ]
 
 
 def _remove_folders(workspace: Workspace, found: Deletion) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ from models.parts import oracle_of, oracle_spec, parts_of_oracle, space_of, unit
 from models.protocols import Oracle
 from models.proxies.checks import MINIMUM_LABELS
 from tasks.levels import purchases_of, write_levels
-from tasks.oracles.asking import standing_of, write_asked
+from tasks.oracles.asking import changed_told, standing_of, write_asked
 from tasks.oracles.booking import book_of, books_of
 from tasks.oracles.pool import OraclePool
 from tasks.oracles.undelivered import UndeliveredAnswers, enter_kept_answers
@@ -34,6 +35,8 @@ from tasks.progress import Event, emit
 from tasks.remeasuring import again_of
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
 from tasks.storage import PENDING, REPEATS
+
+log = logging.getLogger(__name__)
 
 DATASET_COLUMNS = ["id", "object", "value", "unit", "round", "arm", "source", "predicted_mean", "predicted_std"]
 
@@ -191,6 +194,8 @@ def _await_answers(context: CampaignContext, every: list[_Asked], round: int) ->
     told = standing_of(context, round)
     if not told.enough:
         raise CampaignStopped(CampaignState.WAITING, told.message)
+    for sentence in changed_told(context):  # the round goes on without them
+        log.warning(sentence)
     for asked in every:
         if asked.book.later:
             answered = [row for row in _judged(asked.book, round) if row["state"] in ENDED]
