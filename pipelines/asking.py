@@ -26,6 +26,7 @@ from tasks.oracles.asking import (
     write_asked,
 )
 from tasks.oracles.booking import book_of
+from tasks.oracles.plausibility import remarks_on
 from tasks.oracles.sorting import Receipt, Sorting
 from tasks.stages import BadInput, CampaignContext
 from tasks.workspace import Workspace, writing
@@ -103,7 +104,7 @@ def tell_results(
         rounds = [row["round"] for row in sorting.calls.values()]
         tell(books, sorting.answers, round=max(rounds, default=0), by=by or getpass.getuser())
         receipt = sorting.receipt
-        receipt.empty, receipt.notes = read.empty, read.notes
+        receipt.empty, receipt.notes = read.empty, [*read.notes, *remarks_on(read.rows, columns, sorting.calls)]
         receipt.open = len(open_calls(context))
         for round in {row["round"] for row in sorting.calls.values()}:
             if tables_of(context, round).exist:

@@ -16,6 +16,7 @@ from data.ledger.campaigns import Campaign, LedgerError
 from data.ledger.deletion import Deletion, delete, examine, folder_name, forget
 from data.ledger.ledger import Ledger
 from data.masking import masked
+from data.wording import counted
 from pipelines.terminal import Terminal
 from tasks.workspace import Workspace
 
@@ -46,8 +47,8 @@ def delete_campaign(
     found = examine(ledger, name, measurements=measurements, unrepeatable=unrepeatable)
     if not found.living and found.bought and not _leftovers(workspace, found) and not measurements:
         raise LedgerError(
-            f"Campaign {name!r} is deleted already; {_counted(found.bought, 'value')} that it bought stay for other "
-            f"campaigns. `discover delete {name} --measurements` forgets what it bought."
+            f"Campaign {name!r} is deleted already; {counted(found.bought, 'value')} that it bought "
+            f"{'stays' if found.bought == 1 else 'stay'} for other campaigns. `discover delete {name} --measurements` forgets what it bought."
         )
     if not yes and not _agreed(found, measurements=measurements):
         console.say(f"{name} stays.")
@@ -60,7 +61,9 @@ def delete_campaign(
     for line in _told(found, runs, folders, measurements=measurements):
         console.say(line)
     for file in kept:
-        console.say(f"A table that somebody had filled in or changed is kept as {file}; remove it when it is not needed.")
+        console.say(
+            f"A table that somebody had filled in or changed is kept as {file}; remove it when it is not needed."
+        )
     if refused:
         console.say(("note", "yellow"), f"  Runs in MLflow could not be marked deleted ({refused}); they stay there.")
 
@@ -104,8 +107,8 @@ def _agreed(found: Deletion, *, measurements: bool) -> bool:
     """
     what = "forgotten, and paid for again by who asks again" if measurements else "kept for other campaigns"
     told = (
-        f"Campaign {found.name!r} goes: {found.candidates} candidates, its folders and its runs in MLflow. "
-        f"What it bought, {_counted(found.bought, 'value')}, is {what}."
+        f"Campaign {found.name!r} goes: {counted(found.candidates, 'candidate')}, its folders and its runs in MLflow. "
+        f"What it bought is {counted(found.bought, 'value')}: {what}."
     )
     if not sys.stdin.isatty():
         more = " --measurements" if measurements else ""
@@ -162,21 +165,17 @@ def _told(found: Deletion, runs: int, folders: list[str], *, measurements: bool)
     """Return sentences on what is gone and what is kept."""
     rows = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(found.others.items()))
     lines = [
-        f"{found.name} is deleted: {_counted(len(folders), 'folder')}, {_counted(found.candidates, 'candidate')}, "
-        f"{_counted(runs, 'run')} in MLflow (marked deleted; `mlflow gc` removes their files)."
+        f"{found.name} is deleted: {counted(len(folders), 'folder')}, {counted(found.candidates, 'candidate')}, "
+        f"{counted(runs, 'run')} in MLflow (marked deleted; `mlflow gc` removes their files)."
     ]
     if rows:
         lines.append(f"Calls that brought nothing to keep are gone: {rows}.")
     if found.bought:
         fate = (
-            "is forgotten: who asks again pays again."
+            "forgotten: who asks again pays again."
             if measurements
-            else f"is kept: other campaigns, and a new {found.name}, take it over. --measurements forgets it."
+            else f"kept; other campaigns, and a new {found.name}, take them over. --measurements forgets them."
         )
-        lines.append(f"What it bought, {_counted(found.bought, 'value')}, {fate}")
+        lines.append(f"What it bought is {counted(found.bought, 'value')}: {fate}")
     lines.append(f"Versions of {found.name}-proxy in MLflow's registry stay as they are.")
     return lines
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -14,7 +14,7 @@ from data.ledger.campaigns import Campaign
 from data.ledger.ledger import Ledger
 from data.readings import Reading, oracles_of
 from data.records import JsonDict
-from data.wording import figure, labelled, spread
+from data.wording import counted, figure, labelled, spread
 from models.parts import space_of
 from models.spaces.base import BaseSpace
 from models.spaces.columns import COLUMNS, columns_of, compound_of, with_compounds
@@ -129,7 +129,7 @@ def export_candidates(
         return
     with writing(out):
         out.write_text(text, encoding="utf-8", newline="")
-    console.say(f"{len(rows)} candidates written to {out}")
+    console.say(f"{counted(len(rows), 'candidate')} written to {out}")
 
 
 def _show_columns(rows: Sequence[JsonDict], columns: Sequence[str], console: Terminal, space: BaseSpace[Any]) -> None:

@@ -18,6 +18,8 @@ class Event:
     done: int = 0
     total: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
+    known: bool = False
+    """Whether an earlier run has finished the stage: it is looked at, and not done again."""
 
 
 Listener = Callable[[Event], object]

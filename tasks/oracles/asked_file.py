@@ -1,4 +1,4 @@
-"""The table of a batch that people fill in: the program's as long as it is what was written, theirs once they change it.
+"""The table of a batch that people fill in: the program's as long as it is as written, theirs once they change it.
 
 A file that is not byte for byte what was written here is never rewritten or removed: it may hold results of a
 laboratory. What else is to be measured is then written beside it, under the next free name. To know its own files the
@@ -42,7 +42,8 @@ class AskedTables:
 def tables_in(folder: Path) -> AskedTables:
     """Return the tables in the folder of a round."""
     written = _digests(folder)
-    ours, changed = [], []
+    ours: list[Path] = []
+    changed: list[Path] = []
     for file in _tables(folder):
         (ours if _is_ours(file, written) else changed).append(file)
     current = ours[-1] if ours else changed[-1] if changed else folder / NAME

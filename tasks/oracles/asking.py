@@ -240,8 +240,8 @@ def standing_of(context: CampaignContext, round: int) -> Standing:
     awaited = sum(row["origin"] == "awaited" and row["state"] == CallState.RESERVED for row in mine)
     if left > awaited:
         sentences.append(
-            f"The {noun} to measure are in {tables_of(context, round).current}. Fill in the values, give `discover tell "
-            f"{name} FILE`, and then the same `discover run` again."
+            f"The {noun} to measure are in {tables_of(context, round).current}. Fill in the values, give "
+            f"`discover tell {name} FILE`, and then the same `discover run` again."
         )
         sentences += changed_told(context, round)
     sentences += awaited_told(context, awaited)

@@ -16,7 +16,7 @@ from data.ledger.campaigns import Campaign, CampaignState, Spent
 from data.ledger.health import Finding, worst
 from data.ledger.summary import gain_over_control, summaries, volumes_told
 from data.masking import masked
-from data.records import CandidateRow, RoundSummary, SourceFigures
+from data.records import Arm, CallState, CandidateRow, RoundSummary, SourceFigures
 from data.wording import figure, shown_unit, spread
 
 PICTURES = 3
@@ -207,13 +207,23 @@ def gain_text(rows: Sequence[CandidateRow], goals: Goals) -> str:
     if goals.several:
         told = summaries(rows, goals)
         volumes = told[-1].volumes if told else None
-        return "There is no control arm to compare with." if volumes is None else volumes_told(volumes)
+        return _not_compared(rows) if volumes is None else volumes_told(volumes)
     gain = gain_over_control(rows, goals)
     if gain is None:
-        return "There is no control arm to compare with."
+        return _not_compared(rows)
     half = "" if gain.half is None else f" ± {figure(gain.half, 2)}"
     figures = f"{'+' if gain.mean >= 0 else ''}{figure(gain.mean)}{half} {shown_unit(goals.main.unit)}".rstrip()
     return f"Gain over control {figures} (means of {gain.acquisition} chosen and {gain.control} of the control)."
+
+
+def _not_compared(rows: Sequence[CandidateRow]) -> str:
+    """Return why the arms are not compared: there is no control arm, or one of the two has no value yet."""
+    waiting = (CallState.RESERVED, CallState.SUBMITTED, CallState.IN_DOUBT)
+    for arm, told in ((Arm.CONTROL, "The control arm"), (Arm.ACQUISITION, "What the model chose")):
+        mine = [row for row in rows if row.arm == arm]
+        if mine and not any(row.value is not None for row in mine) and any(row.state in waiting for row in mine):
+            return f"{told} is not measured yet, so the arms cannot be compared."
+    return "There is no control arm to compare with."
 
 
 def _where(row: CandidateRow) -> str:

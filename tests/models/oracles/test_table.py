@@ -44,7 +44,7 @@ def test_replicates_are_averaged_or_chosen(table):
     assert ask(lookup(table, replicate=1), "CCO")[0].value == 2.5
     (measurement,) = ask(lookup(table, replicate=2), "CCO")
     assert measurement.error == "missing"
-    assert "line(s) 2, 3" in measurement.message
+    assert "lines 2, 3" in measurement.message
 
 
 def test_what_is_missing_is_named_with_the_file_and_the_line(table):
