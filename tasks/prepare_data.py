@@ -9,7 +9,7 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.records import Arm
+from data.records import Arm, JsonDict
 from data.tables.datasets import Library
 from data.tables.remarks import MERGED, REFUSED, REPORT
 from data.tables.spreadsheets import original_text, write_csv
@@ -100,7 +100,7 @@ def _merged(library: Library | StartAndLibrary) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["object", "kept", "of", "line", "written", "value", "used"])
 
 
-def means_told(folder: Path) -> dict[str, str]:
+def means_told(folder: Path) -> JsonDict:
     """Return object -> what its value was made of, where the data had several; of a finished stage `prepare_data`."""
     file = folder / MERGED
     if not file.is_file():
@@ -115,7 +115,7 @@ def means_told(folder: Path) -> dict[str, str]:
     }
 
 
-def _book(context: CampaignContext, initial: pd.DataFrame, means: Mapping[str, str]) -> None:
+def _book(context: CampaignContext, initial: pd.DataFrame, means: JsonDict) -> None:
     """Put the initial design into the ledger: labels as imported values, the others as candidates to be bought."""
     config, space = context.config, space_of(context.config)
     labelled = initial[initial["value"].notna()]

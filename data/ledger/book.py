@@ -34,6 +34,7 @@ Semantics = Literal["pure", "idempotent", "unsafe"]
 
 _CHUNK = 500
 """Ids in one question to the database."""
+_NO: JsonDict = {}
 _OPEN = (CallState.RESERVED, CallState.SUBMITTED, CallState.IN_DOUBT)
 
 
@@ -143,11 +144,7 @@ class OracleBook:
 
     @patient
     def import_values(
-        self,
-        round: int,
-        rows: Sequence[tuple[str, str, float]],
-        output: str | None = None,
-        notes: JsonDict | None = None,
+        self, round: int, rows: Sequence[tuple[str, str, float]], output: str | None = None, notes: JsonDict = _NO
     ) -> None:
         """Record values that came with the data: known, never bought, not counted.
 
@@ -164,8 +161,7 @@ class OracleBook:
                 if object_id not in booked:
                     booked.add(object_id)
                     answer = _Bought(value) if output is None else _Bought(None, json.dumps({output: value}))
-                    said = {"origin": "imported", "entered": round, "message": (notes or {}).get(obj, "")}
-                    values = {**_reused(answer), **said}
+                    values = {**_reused(answer), "origin": "imported", "entered": round, "message": notes.get(obj, "")}
                     fresh.append({**self.row(round, object_id, obj, 0.0, None), **values})
             if fresh:
                 connection.execute(sa.insert(oracle_calls), fresh)
