@@ -48,7 +48,8 @@ def delete_campaign(
     if not found.living and found.bought and not _leftovers(workspace, found) and not measurements:
         raise LedgerError(
             f"Campaign {name!r} is deleted already; {counted(found.bought, 'value')} that it bought "
-            f"{'stays' if found.bought == 1 else 'stay'} for other campaigns. `discover delete {name} --measurements` forgets what it bought."
+            f"{'stays' if found.bought == 1 else 'stay'} for other "
+            f"campaigns. `discover delete {name} --measurements` forgets what it bought."
         )
     if not yes and not _agreed(found, measurements=measurements):
         console.say(f"{name} stays.")

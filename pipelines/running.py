@@ -54,7 +54,7 @@ def run_in_terminal(
 
 
 def _tell(workspace: Workspace, campaign: Campaign, console: Terminal, *, reading: bool) -> int:
-    """Say how a campaign ended; with `reading` also what became of the rows of its data, where that was not said yet."""
+    """Say how a campaign ended; with `reading` also what became of the rows of its data, unsaid so far."""
     best = [row for row in exported(workspace, campaign.name, BEST_SHOWN) if row.get("feasible") is not False]
     space = space_of(campaign.config)
     show_candidates(best, console, space, goals_with_units(campaign.config))

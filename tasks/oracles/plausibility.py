@@ -19,6 +19,9 @@ FAR = 3.0
 
 PERCENT = "%"
 
+_ANSWERED = (CallState.DONE, CallState.SUBMITTED)
+"""Of the latter other values are waited for."""
+
 
 def remarks_on(
     results: Sequence[Result], columns: Sequence[Column], calls: Mapping[tuple[str, str, int], JsonDict]
@@ -37,9 +40,7 @@ def remarks_on(
         known = [
             value
             for (part, object_id, _), call in calls.items()
-            if part == column.part
-            and object_id not in objects
-            and call["state"] in (CallState.DONE, CallState.SUBMITTED)
+            if part == column.part and object_id not in objects and call["state"] in _ANSWERED
             if (value := outputs_of(call).get(column.output)) is not None
         ]
         for number, (row, value) in enumerate(told):

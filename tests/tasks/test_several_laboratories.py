@@ -65,7 +65,7 @@ def test_a_failure_is_of_the_laboratory_whose_column_the_table_has(two):
 def test_a_failure_in_a_table_of_both_is_of_what_is_waited_for(two):
     rows = asked(two)
     told(two, f"id,cold\n{rows[0]['id']},77\n")
-    assert "1 of them failures" in told(two, f"id,hot,cold,failed\n{rows[0]['id']},,,broken\n", "--correct").message
+    assert "a failure" in told(two, f"id,hot,cold,failed\n{rows[0]['id']},,,broken\n", "--correct").message
     assert {row["id"]: row["b.value"] for row in two.candidates()}[rows[0]["id"]] == 77
 
 

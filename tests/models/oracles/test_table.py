@@ -98,7 +98,7 @@ def test_a_table_that_cannot_be_used_is_refused(table, tmp_path):
     with pytest.raises(SourceError, match="has no column 'valeu'"):
         lookup(table, value="valeu").check()
     (tmp_path / "empty.csv").write_text("smiles,value\nCCO,\n")
-    with pytest.raises(SourceError, match="no molecule with a value in its 1 rows"):
+    with pytest.raises(SourceError, match="no molecule with a value in its 1 row"):
         lookup(tmp_path / "empty.csv").prepare()
     (tmp_path / "list.smi").write_text("CCO\n")
     with pytest.raises(SourceError, match="values need a table"):
