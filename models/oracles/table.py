@@ -240,8 +240,8 @@ class Table(ObjectOracle["Table.Options"]):
         if not any(entry.rows for entry in entries.values()):
             raise SourceError(
                 f"The table {self.options.name} has no {self.space.nouns[0]} with a value in its "
-                f"{counted(rows, 'row')}. Check the columns of {self._told_columns()} and {self.options.value!r}, and the "
-                "delimiter."
+                f"{counted(rows, 'row')}. Check the columns of {self._told_columns()} and {self.options.value!r}, and "
+                "the delimiter."
             )
         self._entries = entries
 
