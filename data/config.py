@@ -188,8 +188,8 @@ class DataConfig(_Open):
 
     kind: str = "zinc250k"
     initial: int = Field(default=48, ge=0)
-    """Molecules of the initial design (round 0), drawn at random from the library and counted in the budget. Beside a
-    start design the default is 0."""
+    """Molecules of the initial design (round 0), drawn at random from the library and counted in the budget. Left out,
+    it is no more than a file has without a value. Beside a start design the default is 0."""
     start: Spec | None = None
     """Source of the start design: all of it is taken, rows with a value as known, the others to be measured in round
     0, counted in the budget. None: what begins a campaign comes from the library."""

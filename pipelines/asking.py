@@ -96,8 +96,9 @@ def tell_results(
             lines = "\n".join(_refusal(*one) for one in refused[:MOST_TOLD])
             lines += f"\n  and {len(refused) - MOST_TOLD} more." if len(refused) > MOST_TOLD else ""
             raise BadInput(
-                f"Nothing was taken: {len(refused)} of {len(read.rows) + len(read.refused) + read.empty} lines are "
-                f"refused. Mend or remove them, and give the same command again.\n{lines}"
+                f"Nothing was taken: {len(refused)} of {len(read.rows) + len(read.refused) + read.empty} lines "
+                f"{'is' if len(refused) == 1 else 'are'} refused. Mend or remove them, and give the same command again."
+                f"\n{lines}"
             )
         parts = list(dict.fromkeys(column.part for column in columns))
         books: dict[str, OracleBook] = {part: book_of(context, part) for part in parts}

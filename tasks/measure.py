@@ -235,7 +235,7 @@ def _doubt_elsewhere(calls: list[Elsewhere]) -> str:
     told = ", ".join(f"{call.object_id} of campaign {call.campaign}" for call in calls[:5])
     name = calls[0].campaign.partition("~")[0]
     return (
-        f"{len(calls)} calls were sent by another campaign and never answered, and the oracle must not be called "
+        f"{_sent(len(calls))} by another campaign and never answered, and the oracle must not be called "
         f"twice: {told}{' ...' if len(calls) > 5 else ''}. Find out what became of them, then "
         f"`discover settle {name} ID --value X`, or `discover settle {name} ID --abandon`, and give the command again."
     )
@@ -401,10 +401,14 @@ def _unmade(calls: int) -> str:
     return f"; {calls} {'was' if calls == 1 else 'were'} not made"
 
 
+def _sent(calls: int) -> str:
+    return "1 call was sent" if calls == 1 else f"{calls} calls were sent"
+
+
 def _doubt(context: CampaignContext, ids: list[str]) -> str:
     name = context.campaign.name
     return (
-        f"{len(ids)} calls were sent and never answered, and the oracle must not be called twice: "
+        f"{_sent(len(ids))} and never answered, and the oracle must not be called twice: "
         f"{', '.join(ids[:5])}{' ...' if len(ids) > 5 else ''}. Find out what became of them, then "
         f"`discover settle {name} ID --value X`, or `discover settle {name} ID --abandon`, and give the command again."
     )

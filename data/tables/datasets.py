@@ -106,7 +106,7 @@ def read_rows(source: Source, *, base: Path, space: Space) -> Library:
     bulk = getattr(source, "bulk", False)
     rules: ValueRules = getattr(source, "rules", ValueRules())
     unit_column: str | None = getattr(source, "unit_column", None)
-    remarks = Remarks()
+    remarks = Remarks(decimal_option=hasattr(getattr(source, "options", None), "decimal"))
     kept: list[Kept] = []
     refused: list[Refusal] = []
     passed_over: Counter[str] = Counter()

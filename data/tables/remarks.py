@@ -57,6 +57,8 @@ class Remarks:
     """Counts over the rows of a source."""
 
     units: Counter[str] = field(default_factory=Counter)
+    decimal_option: bool = True
+    """Whether the source has the option `decimal`."""
     unit_column: str = ""
     """The word column and the name of that of units."""
     _comma: tuple[int, str] | None = None
@@ -148,7 +150,9 @@ class Remarks:
         commas = sum(_COMMA.fullmatch(refusal.text) is not None for refusal in self._lost)
         if rules.decimal == "," or 2 * commas <= len(self._lost):
             return ""
-        return 'Give the source the option `decimal: ","`: its values have decimal commas.'
+        if not self.decimal_option:
+            return "The values have decimal commas, and points are read: write points, or a CSV file and its `decimal`."
+        return 'Give the option `decimal: ","`: the values have decimal commas.'
 
     def require_known_unit(self, path: str) -> None:
         """Refuse values of several units by a column that nobody named, for a reader that cannot warn.

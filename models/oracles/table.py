@@ -164,14 +164,14 @@ class Table(ObjectOracle["Table.Options"]):
         for row in self._library().rows():
             rows += 1
             try:
-                kept.append(kept_row(row, self._standard(row), exact_value(row, rules), space))
+                kept.append(kept_row(row, self._standard(row), remarks.value_of(row, rules), space))
             except ValueError as error:
                 refused.append(Refusal(row.line, row.text, str(error)))
                 continue
             remarks.add(row)
         merged = self._merged(kept)
         refused = sorted([*refused, *merged.refused], key=lambda refusal: refusal.line or 0)
-        settled = changes_told(merged, space.nouns[0])
+        settled, lost = changes_told(merged, space.nouns[0]), remarks.lost_told(rules)
         return replace(
             empty,
             rows=rows,
@@ -180,7 +180,12 @@ class Table(ObjectOracle["Table.Options"]):
             merged=merged.merged,
             refused=dict(Counter(reason_kind(one.reason) for one in refused).most_common()),
             first=refused[:FIRST],
-            remarks=[*remarks.notes(refused, options.unit_column), *settled, *merged.warnings],
+            remarks=[
+                *lost,
+                *remarks.notes(refused, options.unit_column),
+                *settled,
+                *merged.warnings,
+            ],
         )
 
     def _merged(self, kept: list[Kept]) -> Merged:

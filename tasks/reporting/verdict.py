@@ -17,7 +17,7 @@ from data.ledger.health import Finding, worst
 from data.ledger.summary import gain_over_control, summaries, volumes_told
 from data.masking import masked
 from data.records import Arm, CallState, CandidateRow, RoundSummary, SourceFigures
-from data.wording import figure, shown_unit, spread
+from data.wording import counted, figure, shown_unit, spread
 
 PICTURES = 3
 """Best candidates that are drawn."""
@@ -39,7 +39,7 @@ def verdict(
     """
     best = [row for row in rows if goals.eligible(row)]
     budget = campaign.config.budget.calls
-    calls = f"{spent.calls} calls" + (f" of {budget}" if budget else "")
+    calls = counted(spent.calls, "call") + (f" of {budget}" if budget else "")
     cost = f", cost {figure(spent.cost)}" if spent.cost and spent.cost != spent.calls else ""
     first = f"{state_text(campaign, rows)} {best_text(best, goals) if best else nothing(rows, goals)}"
     return first, f"{gain_text(rows, goals)} {calls}{cost}; health: {_health_word(health)}."

@@ -333,7 +333,7 @@ def test_a_bound_in_the_cell_of_a_value_is_refused_and_counted(tmp_path, text):
     library = read(tmp_path, "a.tsv", f"smiles\ty\nCCO\t{text}\nCCN\t1\n", value="y")
     assert values(library) == {"CCN": 1}
     assert "a bound or an estimate" in reasons(library)[2]
-    assert any(note.startswith("1 row(s) with a bound") for note in library.warnings)
+    assert any(note.startswith("1 row with a bound") for note in library.warnings)
 
 
 CHEMBL = (
@@ -349,7 +349,7 @@ def test_a_relation_in_a_column_of_its_own_is_heeded_though_nobody_named_it(tmp_
     assert "CCN" not in values(library)
     assert "the relation '>'" in reasons(library)[3]
     assert math.isnan(values(library)["CCCC"])
-    told = "in 2 units by the column 'Standard Units' ('nM' in 1 row(s), 'ug.mL-1' in 1 row(s))"
+    told = "in 2 units by the column 'Standard Units' ('nM' in 1 row, 'ug.mL-1' in 1 row)"
     assert told in library.warnings[0]
 
 
@@ -405,8 +405,8 @@ def test_what_was_taken_off_a_measured_molecule_is_told(tmp_path):
     library = read(tmp_path, "a.csv", "smiles,y\n" + measured + "CCCC[NH3+],\nCCCN.Br,\n", value="y")
     after = "the value stands for the molecule that is left."
     assert library.warnings == [
-        f"1 row(s) with a value had a net charge, which was settled with protons: {after}",
-        f"2 row(s) with a value had counter-ions or solvent, which were taken off: {after}",
+        f"1 row with a value had a net charge, which was settled with protons: {after}",
+        f"2 rows with a value had counter-ions or solvent, which were taken off: {after}",
     ]
 
 
