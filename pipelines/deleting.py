@@ -109,7 +109,7 @@ def _agreed(found: Deletion, *, measurements: bool) -> bool:
     what = "forgotten, and paid for again by who asks again" if measurements else "kept for other campaigns"
     told = (
         f"Campaign {found.name!r} goes: {counted(found.candidates, 'candidate')}, its folders and its runs in MLflow. "
-        f"What it bought is {counted(found.bought, 'value')}: {what}."
+        f"{_bought(found.bought)} {what}."
     )
     if not sys.stdin.isatty():
         more = " --measurements" if measurements else ""
@@ -162,6 +162,11 @@ def _remove_folders(workspace: Workspace, found: Deletion) -> list[str]:
     return removed
 
 
+def _bought(values: int) -> str:
+    """Return the beginning of a sentence on what a campaign bought."""
+    return "The one value that it bought is" if values == 1 else f"The {values} values that it bought are"
+
+
 def _told(found: Deletion, runs: int, folders: list[str], *, measurements: bool) -> list[str]:
     """Return sentences on what is gone and what is kept."""
     rows = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(found.others.items()))
@@ -175,8 +180,8 @@ def _told(found: Deletion, runs: int, folders: list[str], *, measurements: bool)
         fate = (
             "forgotten: who asks again pays again."
             if measurements
-            else f"kept; other campaigns, and a new {found.name}, take them over. --measurements forgets them."
+            else f"kept; other campaigns, and a new {found.name}, take over what it bought. --measurements forgets it."
         )
-        lines.append(f"What it bought is {counted(found.bought, 'value')}: {fate}")
+        lines.append(f"{_bought(found.bought)} {fate}")
     lines.append(f"Versions of {found.name}-proxy in MLflow's registry stay as they are.")
     return lines

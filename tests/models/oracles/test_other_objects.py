@@ -171,7 +171,7 @@ def test_a_function_that_sorts_its_dictionaries_is_refused_in_words_of_the_space
     assert [m.error for m in both] == ["wrong_answer"] * 2
     assert "after changing its list of mixtures in place" in both[0].message
     (none,) = measured(folder, Words(), "nothing", ["ABC"])
-    assert "None for 1 words; expected a list of 1 number(s), one per word" in none.message
+    assert "None for 1 words; expected a list of 1 number, one per word" in none.message
 
 
 # -- A program --------------------------------------------------------------------------------------------------------
