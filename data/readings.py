@@ -217,7 +217,8 @@ def together(row: CandidateRow, calls: Sequence[CallRow], readings: Readings, ma
         unasked |= not mine
     state, error, message = "proposed", None, ""
     if not missing and not unasked:
-        state, message = CallState.DONE, _lost_cheaply(calls, readings)
+        imported = [call.message for call in calls if call.origin == "imported" and call.message]
+        state, message = CallState.DONE, " ".join([*imported, _lost_cheaply(calls, readings)]).strip()
     elif missing:
         first = min(missing, key=lambda call: _OPEN.index(CallState(call.state)))
         state, error, message = first.state, first.error, first.message

@@ -37,6 +37,17 @@ def figure(value: float | None, digits: int = DIGITS) -> str:
     return f"{rounded:.{max(digits - 1 - power, 0)}f}"
 
 
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """Return a number with its noun: `1 row`, `2 rows`.
+
+    Args:
+        number: of what is counted.
+        one: what one of them is called.
+        several: what several are; None: the same with an s.
+    """
+    return f"{number} {one if number == 1 else several or f'{one}s'}"
+
+
 def interval(mean: float, half: float | None, *, signed: bool = False) -> str:
     """Return a mean and the ends of its interval, all as exact as two digits of the half-width: `1.23 (0.43 to 2.03)`.
 

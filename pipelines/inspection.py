@@ -16,7 +16,7 @@ from data.ledger.ledger import Ledger
 from data.ledger.summary import source_told
 from data.readings import Reading, oracles_of
 from data.records import CallState, JsonDict
-from data.wording import figure, interval, labelled
+from data.wording import counted, figure, interval, labelled
 from models.parts import space_of
 from models.spaces.base import BaseSpace
 from models.spaces.columns import COLUMNS, columns_of, compound_of, with_compounds
@@ -131,7 +131,7 @@ def export_candidates(
         return
     with writing(out):
         out.write_text(text, encoding="utf-8", newline="")
-    console.say(f"{len(rows)} candidates written to {out}")
+    console.say(f"{counted(len(rows), 'candidate')} written to {out}")
 
 
 def _show_columns(rows: Sequence[JsonDict], columns: Sequence[str], console: Terminal, space: BaseSpace[Any]) -> None:

@@ -32,7 +32,7 @@ from data.ledger.summary import (
 )
 from data.masking import masked
 from data.records import CandidateRow, JsonDict, RoundSummary
-from data.tables.remarks import REFUSED, reading_told
+from data.tables.remarks import MERGED, REFUSED, reading_told
 from data.tables.spreadsheets import safe_text, write_csv
 from data.version import DISTRIBUTION, version
 from models.parts import space_of
@@ -231,8 +231,9 @@ def _flat(values: JsonDict, prefix: str = "") -> JsonDict:
 def _refused(context: CampaignContext, folder: Path) -> None:
     """Copy the refused rows of the data, where there are any."""
     data = context.finished(0, "prepare_data")
-    if data is not None and data.path(context, REFUSED).is_file():
-        shutil.copyfile(data.path(context, REFUSED), folder / REFUSED)
+    for name in (REFUSED, MERGED):
+        if data is not None and data.path(context, name).is_file():
+            shutil.copyfile(data.path(context, name), folder / name)
 
 
 def _settings(context: CampaignContext, folder: Path) -> str:
@@ -299,6 +300,7 @@ def _listed(folder: Path) -> list[tuple[str, str]]:
         "corrected.csv": "answers that were corrected, and what they are now",
         "stages.csv": "the stages with time, sha256 and metrics",
         REFUSED: "rows of the data that were refused, each with its reason",
+        MERGED: "rows of the data that are one candidate, with what became of the value of each",
         "campaign.yaml": "the campaign file as the ledger has it, defaults left out",
         "settings.json": "the same with all defaults, and what the oracle was",
         "health.json": "findings on the campaign's health",

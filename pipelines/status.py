@@ -26,7 +26,7 @@ from data.records import CallState, CandidateRow, JsonDict, RoundSummary, Source
 from data.short_batches import short_told
 from data.stocks import stock_told
 from data.tables.remarks import reading_told, tables_told
-from data.wording import figure, shown_unit
+from data.wording import counted, figure, shown_unit
 from pipelines.terminal import Terminal
 from tasks.workspace import LEDGER_VARIABLE, Workspace
 
@@ -122,7 +122,7 @@ def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
         console.say(campaign.message)
     goals = campaign.goals.with_units(campaign.readings.units(json.loads(campaign.stored)["objectives"]))
     wanted = "; ".join(map(_wanted, goals))
-    console.say(f"{wanted}, {len(rows)} candidates, {campaign.seconds:.0f} s of running time")
+    console.say(f"{wanted}, {counted(len(rows), 'candidate')}, {campaign.seconds:.0f} s of running time")
     show_rounds(rows, goals, console)
     show_unmade(rows, ledger.owner(campaign.id) is not None, console)
     stages = ledger.stages(campaign.id)
@@ -142,7 +142,8 @@ def show_unmade(rows: Sequence[CandidateRow], running: bool, console: Terminal) 
     """Print how many candidates have calls that are booked, and counted above, and not made yet."""
     unmade = sum(row.state == CallState.RESERVED for row in rows)
     if unmade and not running:
-        console.say(f"{unmade} candidates have calls that are booked, and not made yet; `discover run` makes them.")
+        have = "1 candidate has" if unmade == 1 else f"{unmade} candidates have"
+        console.say(f"{have} calls that are booked, and not made yet; `discover run` makes them.")
 
 
 def show_levels(levels: list[LevelFigures], stages: list[StageRow], workspace: Workspace, console: Terminal) -> None:

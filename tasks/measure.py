@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ from models.parts import oracle_of, oracle_spec, parts_of_oracle, space_of, unit
 from models.protocols import Oracle
 from models.proxies.checks import MINIMUM_LABELS
 from tasks.levels import purchases_of, write_levels
-from tasks.oracles.asking import standing_of, write_asked
+from tasks.oracles.asking import changed_told, standing_of, write_asked
 from tasks.oracles.booking import book_of, books_of
 from tasks.oracles.pool import OraclePool
 from tasks.oracles.undelivered import UndeliveredAnswers, enter_kept_answers
@@ -35,6 +36,8 @@ from tasks.progress import Event, emit
 from tasks.remeasuring import again_of
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
 from tasks.storage import PENDING, REPEATS
+
+log = logging.getLogger(__name__)
 
 DATASET_COLUMNS = ["id", "object", "value", "unit", "round", "arm", "source", "predicted_mean", "predicted_std"]
 
@@ -192,6 +195,8 @@ def _await_answers(context: CampaignContext, every: list[_Asked], round: int) ->
     told = standing_of(context, round)
     if not told.enough:
         raise CampaignStopped(CampaignState.WAITING, told.message)
+    for sentence in changed_told(context):  # the round goes on without them
+        log.warning(sentence)
     for asked in every:
         if asked.book.later:
             answered = [row for row in _judged(asked.book, round) if row["state"] in ENDED]
@@ -231,7 +236,7 @@ def _doubt_elsewhere(calls: list[Elsewhere]) -> str:
     told = ", ".join(f"{call.object_id} of campaign {call.campaign}" for call in calls[:5])
     name = calls[0].campaign.partition("~")[0]
     return (
-        f"{len(calls)} calls were sent by another campaign and never answered, and the oracle must not be called "
+        f"{_sent(len(calls))} by another campaign and never answered, and the oracle must not be called "
         f"twice: {told}{' ...' if len(calls) > 5 else ''}. Find out what became of them, then "
         f"`discover settle {name} ID --value X`, or `discover settle {name} ID --abandon`, and give the command again."
     )
@@ -409,10 +414,14 @@ def _unmade(calls: int) -> str:
     return f"; {calls} {'was' if calls == 1 else 'were'} not made"
 
 
+def _sent(calls: int) -> str:
+    return "1 call was sent" if calls == 1 else f"{calls} calls were sent"
+
+
 def _doubt(context: CampaignContext, ids: list[str]) -> str:
     name = context.campaign.name
     return (
-        f"{len(ids)} calls were sent and never answered, and the oracle must not be called twice: "
+        f"{_sent(len(ids))} and never answered, and the oracle must not be called twice: "
         f"{', '.join(ids[:5])}{' ...' if len(ids) > 5 else ''}. Find out what became of them, then "
         f"`discover settle {name} ID --value X`, or `discover settle {name} ID --abandon`, and give the command again."
     )

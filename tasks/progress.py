@@ -19,6 +19,8 @@ class Event:
     done: int = 0
     total: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
+    known: bool = False
+    """Whether an earlier run has finished the stage: it is looked at, and not done again."""
 
     def __str__(self) -> str:
         """A line for people, as `progress=print` shows it: `round 2, train proxy, 3 of 8: loss 0.1235`."""

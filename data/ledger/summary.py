@@ -22,7 +22,7 @@ from data.records import (
     SourceFigures,
     Standing,
 )
-from data.wording import figure, interval, shown_unit
+from data.wording import counted, figure, interval, shown_unit
 
 
 class Course:
@@ -321,8 +321,8 @@ def arm_text(figures: ArmFigures | None, outside: int = 0) -> str:
 def volumes_told(volumes: ArmVolumes) -> str:
     """Return a sentence on what both arms have added to the front of the initial design."""
     return (
-        f"Hypervolume of the initial design and {volumes.n} calls of an arm: {figure(volumes.acquisition)} with the "
-        f"acquisition arm, {figure(volumes.control)} with the control arm."
+        f"Hypervolume of the initial design and {counted(volumes.n, 'call')} of an arm: "
+        f"{figure(volumes.acquisition)} with the acquisition arm, {figure(volumes.control)} with the control arm."
     )
 
 

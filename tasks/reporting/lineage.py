@@ -9,7 +9,7 @@ from typing import Any
 from data.goals import Goals
 from data.ledger.health import Z90
 from data.records import JsonDict, Making
-from data.wording import figure, interval, shown_unit, spread
+from data.wording import figure, interval, shown_unit
 from models.spaces.base import BaseSpace
 from tasks.lineage import Ancestor, Lineage
 from tasks.reporting.objectives import cells_of, column_of
@@ -82,7 +82,17 @@ def value_told(step: Ancestor, goals: Goals, minus: str = "-") -> str:
     return ", ".join(told)
 
 
-def predicted_told(step: Ancestor, goals: Goals, written: Callable[[float | None, float | None], str] = spread) -> str:
+def ends(mean: float | None, std: float | None) -> str:
+    """Return a mean and the ends of its 90 % interval, as terminals write predictions; empty without a mean."""
+    return "" if mean is None else interval(mean, None if std is None else Z90 * std)
+
+
+def with_ends(mean: float | None, std: float | None) -> str:
+    """Return the same as pages write it."""
+    return ends(mean, std).replace("-", "−")
+
+
+def predicted_told(step: Ancestor, goals: Goals, written: Callable[[float | None, float | None], str] = ends) -> str:
     """Return what was predicted of an object before it was bought; empty: nothing.
 
     Args:
@@ -97,11 +107,6 @@ def predicted_told(step: Ancestor, goals: Goals, written: Callable[[float | None
         return written(row.predicted_mean, row.predicted_std)
     told = [(goal.name, row.predicted[goal.name]) for goal in goals if row.predicted and goal.name in row.predicted]
     return ", ".join(f"{name.replace('_', ' ')} {written(*predicted)}" for name, predicted in told)
-
-
-def with_ends(mean: float | None, std: float | None) -> str:
-    """Return a mean and the ends of its 90 % interval, as pages write predictions; empty without a mean."""
-    return "" if mean is None else interval(mean, None if std is None else Z90 * std).replace("-", "−")
 
 
 def bought_told(step: Ancestor) -> str:

@@ -23,8 +23,8 @@ from data.ledger.summary import (
     volumes_told,
 )
 from data.masking import masked
-from data.records import CandidateRow, Gain, RoundSummary, SourceFigures
-from data.wording import figure, interval, shown_unit
+from data.records import Arm, CallState, CandidateRow, Gain, RoundSummary, SourceFigures
+from data.wording import counted, figure, interval, shown_unit
 
 PICTURES = 3
 """Best candidates that are drawn."""
@@ -46,7 +46,7 @@ def verdict(
     """
     best = [row for row in rows if goals.eligible(row)]
     budget = campaign.config.budget.calls
-    calls = f"{spent.calls} calls" + (f" of {budget}" if budget else "")
+    calls = counted(spent.calls, "call") + (f" of {budget}" if budget else "")
     free = f" ({told})" if (told := free_told(rows)) else ""
     cost = f", cost {figure(spent.cost)}{free}" if spent.cost != spent.calls and (spent.cost or free) else ""
     first = f"{state_text(campaign, rows)} {best_text(best, goals) if best else nothing(rows, goals)}"
@@ -220,10 +220,10 @@ def gain_text(rows: Sequence[CandidateRow], goals: Goals) -> str:
     if goals.several:
         rounds = summaries(rows, goals)
         volumes = rounds[-1].volumes if rounds else None
-        return "There is no control arm to compare with." if volumes is None else volumes_told(volumes)
+        return _not_compared(rows) if volumes is None else volumes_told(volumes)
     gain = gain_over_control(rows, goals)
     if gain is None:
-        return "There is no control arm to compare with."
+        return _not_compared(rows)
     figures = gain_figures(gain, goals.main.unit)
     compared = f"means of {gain.acquisition} chosen and {gain.control} of the control"
     if gain.half is None:
@@ -240,6 +240,16 @@ def gain_figures(gain: Gain, unit: str | None) -> str:
     """Return a gain with its unit and the ends of its 95 % interval, where there is one."""
     mean, _, ends = interval(gain.mean, gain.half, signed=True).partition(" ")
     return " ".join(filter(None, (mean, shown_unit(unit), ends)))
+
+
+def _not_compared(rows: Sequence[CandidateRow]) -> str:
+    """Return why the arms are not compared: there is no control arm, or one of the two has no value yet."""
+    waiting = (CallState.RESERVED, CallState.SUBMITTED, CallState.IN_DOUBT)
+    for arm, told in ((Arm.CONTROL, "The control arm"), (Arm.ACQUISITION, "What the model chose")):
+        mine = [row for row in rows if row.arm == arm]
+        if mine and not any(row.value is not None for row in mine) and any(row.state in waiting for row in mine):
+            return f"{told} is not measured yet, so the arms cannot be compared."
+    return "There is no control arm to compare with."
 
 
 def _where(row: CandidateRow) -> str:
