@@ -27,6 +27,7 @@ from pydantic import (
     model_validator,
 )
 
+from data.config_keys import keys_of, place_of, section_at
 from data.goals import SIGNS, Goal, Goals
 from data.levels import from_cheap_to_true, refuse_levels
 from data.readings import Readings
@@ -187,8 +188,8 @@ class DataConfig(_Open):
 
     kind: str = "zinc250k"
     initial: int = Field(default=48, ge=0)
-    """Molecules of the initial design (round 0), drawn at random from the library and counted in the budget. Beside a
-    start design the default is 0."""
+    """Molecules of the initial design (round 0), drawn at random from the library and counted in the budget. Left out,
+    it is no more than a file has without a value. Beside a start design the default is 0."""
     start: Spec | None = None
     """Source of the start design: all of it is taken, rows with a value as known, the others to be measured in round
     0, counted in the budget. None: what begins a campaign comes from the library."""
@@ -556,14 +557,15 @@ def plain_message(item: Any) -> str:
 def _explain(model: type[BaseModel], item: Any, what: str) -> str:
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
-        known = _known_keys(model, item["loc"][:-1])
-        hint = nearest_spelling(str(item["loc"][-1]), known)
+        known, key = keys_of(section_at(model, item["loc"][:-1])), str(item["loc"][-1])
+        place = place_of(model, key)
+        hint = nearest_spelling(key, known) if place is None else f" {shown(key)} belongs to {place}: move it there."
         return f"unknown key {shown(where)}; expected one of {', '.join(known)}.{hint}"
     if item["type"] == "missing":
         return f"key {where!r} is missing."
     if item["type"] in _SECTION_TYPES and where:
-        section = _section(model, item["loc"])
-        keys = ", ".join(_keys_of(section)) + " and options of that kind" * issubclass(section, _Open)
+        section = section_at(model, item["loc"])
+        keys = ", ".join(keys_of(section)) + " and options of that kind" * issubclass(section, _Open)
         return f"{where}: expected a section with keys among {keys} (got {shown(item['input'])})."
     message = plain_message(item)
     return f"{where or what}: {message}" + ("" if item["type"] == "value_error" else f" (got {shown(item['input'])}).")
@@ -573,22 +575,3 @@ def nearest_spelling(word: str, known: Sequence[str]) -> str:
     """Return " Did you mean 'x'?" for the nearest known word, or an empty string."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
-
-
-def _known_keys(model: Any, loc: Sequence[Any]) -> list[str]:
-    return _keys_of(_section(model, loc))
-
-
-def _keys_of(section: Any) -> list[str]:
-    """Return the keys that a file may write."""
-    return sorted(name for name, field in section.model_fields.items() if not field.exclude)
-
-
-def _section(model: Any, loc: Sequence[Any]) -> Any:
-    for part in loc:
-        if part not in model.model_fields:  # the number of an element, or the name of an alternative
-            continue
-        annotation = model.model_fields[part].annotation
-        args = [arg for arg in getattr(annotation, "__args__", ()) if isinstance(arg, type)]
-        model = args[0] if args else annotation
-    return model

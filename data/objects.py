@@ -73,6 +73,13 @@ class Space(Protocol):
             ValueError: the text means no object.
         """
 
+    def named(self, text: str) -> str:
+        """Return the identity of the object that a text means as it is written, with all that `settled` tells.
+
+        Raises:
+            ValueError: the text means no object.
+        """
+
     def family(self, obj: str) -> str:
         """Return what objects share that must not stand on both sides of a split; empty: the object stands alone."""
 

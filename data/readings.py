@@ -33,6 +33,10 @@ LABORATORY = "laboratory"
 """Kind of the oracles whose answers people bring."""
 
 
+LACKING = "no_output"
+"""Class of the failure that an answer is which lacks a value that an objective reads."""
+
+
 def _only_output(oracle: Mapping[str, Any]) -> str | None:
     """Return the output of an oracle that has one with a name; None: it has none, or several."""
     outputs = oracle.get("outputs") or ()
@@ -123,6 +127,15 @@ class Readings(tuple[Reading, ...]):
             found[reading.objective] = str(unit or "")
         return found
 
+    def judged(self, call: CallRow) -> CallRow:
+        """Return a call as it counts: one whose answer lacks a value that an objective reads is a failure.
+
+        Everything that counts failures asks here, so that all count the same ones.
+        """
+        read = dict.fromkeys(output for one in self for part, output in one.levels if part == call.part)
+        lacking = [output for output in read if call.read(output) is None]
+        return call.unread(*lacking) if lacking else call
+
     def first_of(self, part: str) -> int:
         """Return the position of the first objective that reads an oracle."""
         return self.readers(part)[0]
@@ -155,13 +168,14 @@ class CallRow:
             return None
         return self.value if output is None else (self.outputs or {}).get(output)
 
-    def unread(self, output: str | None) -> CallRow:
-        """Return the call as it is where an answer has no value of that name: a failure, whose message says why."""
+    def unread(self, *outputs: str | None) -> CallRow:
+        """Return the call as it is where an answer has no value of these names: a failure, whose message says why."""
         if self.state != CallState.DONE:
             return self
-        told = f"The oracle's answer has no value of {'it' if output is None else repr(output)}."
+        named = " and ".join("it" if output is None else repr(output) for output in outputs)
+        told = f"The oracle's answer has no value of {named}."
         told = f"{told} {self.message}".strip()
-        return replace(self, state=CallState.FAILED, error="no_output", message=told)
+        return replace(self, state=CallState.FAILED, error=LACKING, message=told)
 
 
 def together(row: CandidateRow, calls: Sequence[CallRow], readings: Readings, main: str) -> CandidateRow:
@@ -203,7 +217,8 @@ def together(row: CandidateRow, calls: Sequence[CallRow], readings: Readings, ma
         unasked |= not mine
     state, error, message = "proposed", None, ""
     if not missing and not unasked:
-        state, message = CallState.DONE, _lost_cheaply(calls, readings)
+        imported = [call.message for call in calls if call.origin == "imported" and call.message]
+        state, message = CallState.DONE, " ".join([*imported, _lost_cheaply(calls, readings)]).strip()
     elif missing:
         first = min(missing, key=lambda call: _OPEN.index(CallState(call.state)))
         state, error, message = first.state, first.error, first.message
@@ -216,19 +231,19 @@ def together(row: CandidateRow, calls: Sequence[CallRow], readings: Readings, ma
         message=message,
         origin=_origin([call.origin for call in calls]),
         calls=sum(call.origin != "imported" for call in calls),
-        booked=_booked(calls, row.round),
+        booked=_booked(calls, row.round, readings),
         levels=levels or None,
     )
 
 
-def _booked(calls: Iterable[CallRow], round: int) -> dict[int, tuple[int, int]]:
-    """Return the calls that were booked in each round, and how many of these failed."""
+def _booked(calls: Iterable[CallRow], round: int, readings: Readings) -> dict[int, tuple[int, int]]:
+    """Return the calls that were booked in each round, and how many of these failed or lack a value that is read."""
     found: dict[int, tuple[int, int]] = {}
     for call in calls:
         if call.origin != "imported":
             at = round if call.round is None else call.round
             booked, failed = found.get(at, (0, 0))
-            found[at] = (booked + 1, failed + (call.state == CallState.FAILED))
+            found[at] = (booked + 1, failed + (readings.judged(call).state == CallState.FAILED))
     return found
 
 

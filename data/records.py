@@ -89,6 +89,35 @@ class Candidate:
         return self.object
 
 
+class Making(StrEnum):
+    """How an object came to be; generators of others may have words of their own."""
+
+    MUTATION = "mutation"
+    CROSSOVER = "crossover"
+    BOTH = "crossover and mutation"
+    BUILT = "built"
+    """From nothing, step by step: it has no parents."""
+    STEP = "building step"
+    """One of those steps, as it is shown."""
+    DRAWN = "drawn at random"
+    LIBRARY = "library"
+    """Read from a library."""
+    INITIAL = "initial design"
+    TOLD = "told"
+    """Measured without having been asked for."""
+    UNKNOWN = "unknown"
+    """Nobody wrote it down."""
+
+
+class Origin(NamedTuple):
+    """How an object was made, and of which others."""
+
+    operation: str
+    """One of `Making`, or a generator's own word."""
+    parents: tuple[str, ...] = ()
+    """Texts of the objects that it was made of; empty: of none."""
+
+
 class Level(NamedTuple):
     """What is known of a candidate at one of the levels from cheap to true."""
 
@@ -247,6 +276,11 @@ class Gain:
     control: int
     """Values that were compared."""
 
+    @property
+    def told(self) -> bool:
+        """Whether the arms can be told apart: the interval does not contain 0."""
+        return self.half is not None and abs(self.mean) > self.half
+
 
 @dataclass(frozen=True, slots=True)
 class ArmVolumes:
@@ -292,6 +326,7 @@ class RoundSummary:
     acquisition_mean: float | None
     control_mean: float | None
     failed: int
+    """Of these calls, those that failed: also answers that lack a value which an objective reads."""
     metrics: dict[str, float]
     acquisition: ArmFigures | None = None
     """What the acquisition arm bought in this round."""
@@ -301,6 +336,11 @@ class RoundSummary:
     """Share of what was measured in this round that keeps to the limits; None without limits. So are the next two."""
     acquisition_feasible: float | None = None
     control_feasible: float | None = None
+    acquisition_outside: int = 0
+    """What the arm measured in this round that breaks a limit: it is in no mean. So is the next."""
+    control_outside: int = 0
+    top_n: int = 0
+    """Values that `top10_mean` is the mean of: fewer than ten where fewer are known."""
     best_of: Mapping[str, float] | None = None
     """Objective -> its best value so far, where several are to be improved; so are the next three."""
     front: int | None = None
@@ -322,11 +362,13 @@ class Standing:
     """The last that has candidates."""
     best: float | None
     top10_mean: float | None
+    top_n: int = 0
+    """Values that `top10_mean` is the mean of."""
 
     @classmethod
     def of(cls, round: int | None, best: Sequence[float]) -> Standing:
         """Make one of the last round, if there is any, and the best values, best first."""
-        return cls(round or 0, best[0] if best else None, sum(best) / len(best) if best else None)
+        return cls(round or 0, best[0] if best else None, sum(best) / len(best) if best else None, len(best))
 
 
 JsonDict = dict[str, Any]

@@ -37,25 +37,31 @@ def figure(value: float | None, digits: int = DIGITS) -> str:
     return f"{rounded:.{max(digits - 1 - power, 0)}f}"
 
 
-def spread(mean: float | None, std: float | None) -> str:
-    """Return a mean with its deviation, the latter with two digits; empty without a mean."""
-    if mean is None:
-        return ""
-    return figure(mean) if std is None else f"{figure(mean)} ± {figure(std, 2)}"
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """Return a number with its noun: `1 row`, `2 rows`.
+
+    Args:
+        number: of what is counted.
+        one: what one of them is called.
+        several: what several are; None: the same with an s.
+    """
+    return f"{number} {one if number == 1 else several or f'{one}s'}"
 
 
-def interval(mean: float, half: float | None) -> str:
+def interval(mean: float, half: float | None, *, signed: bool = False) -> str:
     """Return a mean and the ends of its interval, all as exact as two digits of the half-width: `1.23 (0.43 to 2.03)`.
 
     Args:
         mean: the middle.
         half: half of the interval; None or 0: there is none, and the mean is shown alone.
+        signed: whether a mean above 0 has a plus sign, as that of a difference.
     """
+    plus = "+" if signed and mean > 0 else ""
     if not half or not math.isfinite(half) or not math.isfinite(mean):
-        return figure(mean)
+        return f"{plus}{figure(mean)}"
     last = math.floor(math.log10(abs(half))) - 1
     low, middle, high = (_up_to(value, last) for value in (mean - abs(half), mean, mean + abs(half)))
-    return f"{middle} ({low} to {high})"
+    return f"{plus}{middle} ({low} to {high})"
 
 
 def _up_to(value: float, last: int) -> str:

@@ -182,8 +182,14 @@ def _parts() -> dict[str, str]:
 
 def _option(option: dict[str, Any]) -> str:
     default = "required" if option["required"] else f"`{json.dumps(option['default'], ensure_ascii=False)}`"
-    what = option["description"].replace("|", "\\|").replace("<", "&lt;")
+    what = _escaped(option["description"].replace("|", "\\|"))
     return f"| `{option['name']}` | `{option['type']}` | {default} | {what} |"
+
+
+def _escaped(text: str) -> str:
+    """Return a text in which no `<` begins a tag; between backticks Markdown sees to that itself."""
+    parts = re.split(r"(`[^`]*`)", text)
+    return "".join(part if place % 2 else part.replace("<", "&lt;") for place, part in enumerate(parts))
 
 
 def _named(group: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from data.records import Candidate, FloatArray, Measurement, Prediction
+from data.records import Candidate, FloatArray, Measurement, Origin, Prediction
 from data.tables.tally import Tally
 from models.spaces.base import BaseSpace
 
@@ -387,6 +387,40 @@ class Sharing(Protocol):
         """Return up to n objects that the last `fit` met and that are not measured, with their log-rewards, best first.
 
         What came from others, as hints, is left out.
+        """
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A generator that remembers of what others it made its objects."""
+
+    def lineage(self, objects: Sequence[str]) -> dict[str, Origin]:
+        """Return how each of n objects, and each of its ancestors, was made, as far as this generator made it.
+
+        An object without an entry is one that the search started from. No object is its own ancestor. What `sample`
+        made is known after `sample`; what `fit` made is in the `state`.
+        """
+
+
+@runtime_checkable
+class Starting(Protocol):
+    """A generator whose proposals descend from no others."""
+
+    origin: str
+    """How they came to be, one of `data.records.Making` or a word of its own."""
+
+
+@runtime_checkable
+class Building(Protocol):
+    """A generator that can show how it builds an object from nothing."""
+
+    def building(self, obj: str, space: BaseSpace[Any]) -> tuple[str, ...]:
+        """Return the objects on one way to an object, smallest first, itself last; empty: it cannot be shown.
+
+        Of several ways it is the same one each time. Steps on which there is no object of the space are left out.
+
+        Raises:
+            ValueError: what it builds with cannot be read, or the space is empty.
         """
 
 

@@ -11,6 +11,7 @@ takes no time; what is heavy is imported by what needs it.
 
 from __future__ import annotations
 
+import numbers
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -80,9 +81,10 @@ class Campaign:
 
     @property
     def state(self) -> str:
-        """Where it stands: `running`, `waiting` (for a laboratory), `done`, `budget_exhausted` and the like.
+        """Where it stands, as `discover status` has it: `running`, `waiting`, `done`, `budget_exhausted` and the like.
 
-        `killed`: it was running, and its process ended without saying so. All but `done` go on by the same `run` again.
+        `waiting` is for a laboratory, `killed` a run whose process ended without saying so. All but `done` go on by the
+        same `run` again.
         """
         with _reading(self.workspace) as ledger:
             return _state(ledger, ledger.campaign_by_id(self.id))
@@ -134,15 +136,17 @@ class Campaign:
             * `inchikey` of molecules and `same_compound`, string: ids of other forms, with blanks between.
 
         Raises:
-            BadInput: `top` is below one, or the front is asked for of a campaign that improves one objective.
+            BadInput: `top` is no whole number of at least one, or the front is asked for and one objective is improved.
         """
         from models.parts import space_of
         from pipelines.frames import candidates_frame
         from pipelines.inspection import exported_of
         from tasks.stages import BadInput
 
-        if top is not None and top < 1:
-            raise BadInput(f"top is {top}; expected at least 1, or leave it out to have all candidates.")
+        if top is not None and (isinstance(top, bool) or not isinstance(top, numbers.Integral) or top < 1):
+            raise BadInput(
+                f"top is {top!r}; expected a whole number of at least 1, or leave it out to have all candidates."
+            )
         goals = self.goals
         if pareto and not goals.several:
             raise BadInput(
@@ -207,7 +211,7 @@ class Campaign:
             A row per round that has candidates. Values are those of the main objective in its unit, of what keeps to
             the limits:
 
-            * `round`, `calls`, int64, and `cost`, float64: booked so far. `failed`, int64: in this round.
+            * `round`, `calls`, `failed`, int64, and `cost`, float64: booked so far, and failed of these calls.
             * `best`, `top10_mean`, float64: so far.
             * `acquisition_mean`, `acquisition_half`, float64: of what the acquisition bought in this round, and half
               of the 95 % interval of the mean, NaN below two values; `acquisition_n`, int64: of how many.
@@ -223,6 +227,38 @@ class Campaign:
         with _reading(self.workspace) as ledger:
             goals = ledger.campaign_by_id(self.id).goals
             return rounds_frame(ledger.course(self.id), ledger.bought(self.id), goals)
+
+    def lineage(self, candidate: str) -> pd.DataFrame:
+        """Return how a candidate came to be, as `discover lineage` tells: itself and all of its ancestors.
+
+        Args:
+            candidate: its id or an unambiguous beginning, its text in any spelling, or its rank, such as `1` or `#1`.
+
+        Returns:
+            A row per object, parents before what was made of them, the candidate last:
+
+            * `step`, Int64: its place on the line that leads to the candidate, from 1, of each object the parent most
+              like it; `<NA>` of ancestors by other lines.
+            * `id`, `object`, string. `operation`, string: `initial design`, `library`, `drawn at random`, `built`,
+              `told` or `unknown` of those that are made of no other; else `mutation`, `crossover`, `crossover and
+              mutation`, `building step`, or a generator's own word. `parents`, string: ids with blanks between.
+            * of those that were bought `round`, Int64, `arm`, `source` and `state`, string; `value`, float64, in the
+              unit of `unit`, string, `predicted_mean` and `predicted_std`, float64: as in `candidates`; of several
+              objectives also `NAME.value`, `NAME.unit`, `NAME.predicted_mean` and `NAME.predicted_std`.
+
+        Raises:
+            BadInput: there is no such candidate, or there are several.
+        """
+        from models.parts import space_of
+        from pipelines.frames import lineage_frame
+        from pipelines.lineage import found_candidate
+        from tasks.lineage import Lineages
+
+        goals = self.goals
+        with self._context() as context:
+            rows = goals.ranked(context.ledger.candidates(self.id))
+            found = found_candidate(rows, candidate, space_of(context.config), self.name)
+            return lineage_frame(Lineages(context, rows).of(found), goals)
 
     def health(self) -> pd.DataFrame:
         """Return what is to be said of the proxies and generators of each round that trained some.

@@ -17,6 +17,7 @@ from data.ledger.rows import rows_of
 from data.masking import masked
 from data.records import JsonDict
 from data.version import version
+from data.wording import counted
 from pipelines.campaign_file import campaign_file, settings_file
 from pipelines.terminal import Terminal
 from tasks.workspace import Workspace, WorkspaceError, writing
@@ -76,7 +77,9 @@ def write_archive(workspace: Workspace, name: str, out: Path, console: Terminal)
     for note in notes:
         console.say(("note", "yellow"), f"  {note}")
     calls = len(rows["calls"])
-    console.say(f"{campaign.slug}: {calls} calls and {len(kept)} files of its stages written to {out}")
+    console.say(
+        f"{campaign.slug}: {counted(calls, 'call')} and {counted(len(kept), 'file')} of its stages written to {out}"
+    )
 
 
 class _Masks:

@@ -15,8 +15,18 @@ from data.tables.results import Wanted, read_results
 from data.tables.rows import SourceError
 from models.parts import space_of
 from models.spaces.base import BaseSpace
-from tasks.oracles.asking import awaited_told, columns_of, file_of, open_calls, sheet, standing_of, write_asked
+from tasks.oracles.asking import (
+    awaited_told,
+    changed_told,
+    columns_of,
+    open_calls,
+    sheet,
+    standing_of,
+    tables_of,
+    write_asked,
+)
 from tasks.oracles.booking import book_of
+from tasks.oracles.plausibility import remarks_on
 from tasks.oracles.sorting import Receipt, Sorting
 from tasks.stages import BadInput, CampaignContext
 from tasks.workspace import Workspace, writing
@@ -86,22 +96,24 @@ def tell_results(
             lines = "\n".join(_refusal(*one) for one in refused[:MOST_TOLD])
             lines += f"\n  and {len(refused) - MOST_TOLD} more." if len(refused) > MOST_TOLD else ""
             raise BadInput(
-                f"Nothing was taken: {len(refused)} of {len(read.rows) + len(read.refused) + read.empty} lines are "
-                f"refused. Mend or remove them, and give the same command again.\n{lines}"
+                f"Nothing was taken: {len(refused)} of {len(read.rows) + len(read.refused) + read.empty} lines "
+                f"{'is' if len(refused) == 1 else 'are'} refused. Mend or remove them, and give the same command again."
+                f"\n{lines}"
             )
         parts = list(dict.fromkeys(column.part for column in columns))
         books: dict[str, OracleBook] = {part: book_of(context, part) for part in parts}
         rounds = [row["round"] for row in sorting.calls.values()]
         tell(books, sorting.answers, round=max(rounds, default=0), by=by or getpass.getuser())
         receipt = sorting.receipt
-        receipt.empty, receipt.notes = read.empty, read.notes
+        receipt.empty, receipt.notes = read.empty, [*read.notes, *remarks_on(read.rows, columns, sorting.calls)]
         receipt.open = len(open_calls(context))
+        for round in {row["round"] for row in sorting.calls.values()}:
+            if tables_of(context, round).exist:
+                write_asked(context, round)
         if context.campaign.state is CampaignState.WAITING:  # what it says of the results that are there
             told = standing_of(context, max(rounds, default=0))
             context.ledger.set_state(context.campaign.id, CampaignState.WAITING, told.message)
-        for round in {row["round"] for row in sorting.calls.values()}:
-            if file_of(context, round).exists():
-                write_asked(context, round)
+        receipt.notes = [*receipt.notes, *changed_told(context, max(rounds, default=0))]
         return receipt
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from data.records import JsonDict
+from data.wording import counted
 from models.registry import GROUPS, kinds, plugin_problems
 from pipelines.terminal import Terminal, table
 from tasks.workspace import writing
@@ -108,7 +109,8 @@ def build_vocabulary_file(
         vocabulary = build_vocabulary(_molecules(file, refused), name=file.name, **limits)
     finally:  # also where what is left gives no vocabulary
         if refused:
-            said = f"{refused.total()} rows of {file.name} were refused: {reasons_told(refused)}."
+            were = "was" if refused.total() == 1 else "were"
+            said = f"{counted(refused.total(), 'row')} of {file.name} {were} refused: {reasons_told(refused)}."
             console.say(said)
     with writing(out):
         vocabulary.save(out)

@@ -65,7 +65,7 @@ def status(name: str | None = None, *, wide: bool = False) -> int:
     """Show where campaigns stand: of one, its rounds.
 
     Args:
-        name: of a campaign; without it all are listed.
+        name: of a campaign; without it all are listed. NAME~2 is the second of a name that was begun anew.
         wide: lines as long as they are, as into a pipe.
     """
     console.wide = wide
@@ -93,7 +93,7 @@ def candidates(
     """Show or export a campaign's candidates, best first.
 
     Args:
-        name: of the campaign.
+        name: of the campaign; NAME~2 is the second of a name that was begun anew.
         top: only the best so many.
         format: table for the terminal; csv, json and those of the campaign's space for other programs (of molecules:
             sdf, and smi, SMILES and ids).
@@ -114,11 +114,30 @@ def candidates(
 
 
 @app.command
+def lineage(name: str, candidate: str, *, out: Path | None = None, wide: bool = False) -> int:
+    """Show how a candidate came to be: what it was made of, by which steps, back to the first data or a library.
+
+    Args:
+        name: of the campaign; NAME~2 is the second of a name that was begun anew.
+        candidate: its id or an unambiguous beginning, its text (of molecules a SMILES, in any spelling), or its rank,
+            such as 1.
+        out: file to write: a figure (.svg, .png) or all ancestors as a table (.csv, .json); without it the steps are
+            printed.
+        wide: lines as long as they are, as into a pipe.
+    """
+    console.wide = wide
+    from pipelines.lineage import show_lineage
+
+    show_lineage(Workspace.open(), name, candidate, out, console)
+    return 0
+
+
+@app.command
 def report(name: str, *, out: Path) -> int:
     """Write a whole campaign as a folder that opens from disk and can be archived: pages, tables, figures, settings.
 
     Args:
-        name: of the campaign.
+        name: of the campaign; NAME~2 is the second of a name that was begun anew.
         out: folder, new or empty; begin with its index.html.
     """
     from pipelines.reporting import write_folder
@@ -423,11 +442,22 @@ def public_tables(name: str | None = None, *, out: Path | None = None, wheel: Pa
 
 
 @app.command
-def ui() -> int:
-    """Serve MLflow and Prefect on loopback until interrupted; prints both addresses."""
+def ui(*, host: str = "127.0.0.1", port: int | None = None, prefect_port: int | None = None) -> int:
+    """Serve MLflow and Prefect until interrupted; prints links that log a browser in.
+
+    Both always ask for the workspace's token. With --host other machines can open them too, not
+    encrypted. Better is a tunnel, given on the other machine, for which no --host is needed:
+
+    ssh -N -L 5000:127.0.0.1:5000 -L 4200:127.0.0.1:4200 USER@THIS-MACHINE
+
+    Args:
+        host: address or name of this machine, served beside loopback; 0.0.0.0 is all of IPv4, :: all.
+        port: of MLflow; without it 5000, or a free one. One that is named is used or refused.
+        prefect_port: of Prefect; without it the one after --port, or else 4200 or a free one.
+    """
     from pipelines.pages import serve_pages
 
-    return serve_pages(Workspace.open(), console)
+    return serve_pages(Workspace.open(), console, host, port, prefect_port)
 
 
 @app.command

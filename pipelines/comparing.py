@@ -15,17 +15,18 @@ import sqlalchemy as sa
 
 from data.config import ConfigError, digest
 from data.goals import Goal, Goals
-from data.ledger.campaigns import Campaign, LedgerError
+from data.ledger.campaigns import Campaign, LedgerError, shown_names
 from data.ledger.comparing import Scored, common_reference, paired, purchases
 from data.ledger.continuation import recorded
 from data.ledger.ledger import Ledger
 from data.ledger.schema import campaigns, oracle_calls
-from data.ledger.summary import gain_over_control, summaries
+from data.ledger.summary import free_told, gain_over_control, summaries
 from data.records import CandidateRow, RoundSummary
-from data.wording import figure, labelled, shown_unit
+from data.wording import figure, interval, labelled, shown_unit
 from pipelines.status import state_text
 from pipelines.terminal import Terminal
 from tasks.reporting.objectives import goals_with_units
+from tasks.reporting.verdict import NOT_TOLD
 from tasks.workspace import Workspace, WorkspaceError, writing
 
 PICTURES = (".svg", ".png")
@@ -40,17 +41,14 @@ class Compared:
         goals: with units.
         rows: its candidates.
         oracles: objective -> what its values are measured by, for each that is known.
+        name: by which it is told from others, such as `name~2`.
     """
 
     campaign: Campaign
     goals: Goals
     rows: list[CandidateRow]
     oracles: dict[str, str]
-
-    @property
-    def name(self) -> str:
-        """Of its folder."""
-        return self.campaign.slug
+    name: str
 
     @property
     def calls(self) -> int:
@@ -99,7 +97,8 @@ def compared(ledger: Ledger, name: str) -> Compared:
     """
     campaign = ledger.campaign_of(name)
     goals = goals_with_units(campaign.config)
-    return Compared(campaign, goals, ledger.candidates(campaign.id), _oracles(ledger, campaign))
+    shown = shown_names(ledger.campaigns())[campaign.id]
+    return Compared(campaign, goals, ledger.candidates(campaign.id), _oracles(ledger, campaign), shown)
 
 
 def _oracles(ledger: Ledger, campaign: Campaign) -> dict[str, str]:
@@ -157,7 +156,11 @@ def _refuse_few(names: Sequence[str]) -> None:
     if twice is not None:
         raise ConfigError(f"{twice} stands twice among the campaigns; name each once.")
     if len(names) < 2:
-        raise ConfigError(f"There is nothing to compare {', '.join(names) or 'with'} to; name at least two campaigns.")
+        got = f"got {names[0]} alone" if names else "got none"
+        raise ConfigError(
+            f"`discover compare` takes at least two campaigns, {got}. Name them, or groups with commas between: "
+            "`discover compare A1,A2 B1,B2`; `discover status` lists what there is."
+        )
 
 
 def _refuse_out(out: Path, workspace: Workspace) -> None:
@@ -207,7 +210,10 @@ def _gain(one: Compared, last: RoundSummary | None) -> str:
         volumes = last.volumes if last else None
         return "-" if volumes is None else _signed(volumes.acquisition - volumes.control)
     gain = gain_over_control(one.rows, one.goals)
-    return "-" if gain is None else _signed(gain.mean)
+    if gain is None:
+        return "-"
+    figures = interval(gain.mean, gain.half, signed=True)
+    return figures if gain.half is None or gain.told else f"{NOT_TOLD}, {figures}"
 
 
 def _told(groups: Sequence[Sequence[Compared]], scored: Scored, equal: int) -> list[str]:
@@ -221,17 +227,30 @@ def _told(groups: Sequence[Sequence[Compared]], scored: Scored, equal: int) -> l
         )
     elif goals.main.target is not None:
         told.append("Means and gains are of distances from the target, negated: larger is better.")
+    gains = [] if goals.several else [gain_over_control(one.rows, goals) for group in groups for one in group]
+    if any(gain is not None and gain.half is not None for gain in gains):
+        told.append("Gains over control stand with their 95 % intervals, of all rounds.")
+    every = [one for group in groups for one in group]
+    few = [f"{one.name} {n}" for one in every if 0 < (n := _eligible(one)) < RoundSummary.TOP]
+    if few and not goals.several:
+        told.append(f"Where fewer than ten values are known the top-10 mean is that of all: {', '.join(few)}.")
+    told += [f"Cost of {one.name}: {free}." for one in every if (free := free_told(one.rows))]
     if all(len(group) == 1 for group in groups):
         return [*told, "An interval needs at least two campaigns in each of two groups, written A1,A2 B1,B2."]
     return told + [_difference(groups[0], group, scored, equal) for group in groups[1:]]
 
 
+def _eligible(one: Compared) -> int:
+    return sum(row.value is not None and one.goals.eligible(row) for row in one.rows)
+
+
 def _difference(first: Sequence[Compared], other: Sequence[Compared], scored: Scored, equal: int) -> str:
     names = [_group_name(group) for group in (first, other)]
     if len(first) != len(other) or len(first) < 2:
+        sizes = [f"{','.join(one.name for one in group)} ({len(group)})" for group in (first, other)]
         return (
-            f"{names[1]} and {names[0]} make no pairs: {len(other)} and {len(first)} campaigns. An interval needs as "
-            "many in one group as in the other, at least two."
+            f"The groups {sizes[0]} and {sizes[1]} make no pairs. An interval needs as many campaigns in one group as "
+            "in the other, at least two."
         )
     what = "hypervolume" if scored.goals.several else f"mean of the {RoundSummary.TOP} best"
     scores = [[scored.after(one.rows, equal) for one in group] for group in (first, other)]
@@ -243,8 +262,9 @@ def _difference(first: Sequence[Compared], other: Sequence[Compared], scored: Sc
     seeds = [[one.campaign.config.seed for one in group] for group in (first, other)]
     pairs = ", ".join(f"{after.name} with {before.name}" for before, after in zip(first, other, strict=True))
     alike = "of one seed each" if seeds[0] == seeds[1] else "not of one seed each, so the pairing narrows little"
+    apart = "" if found.low > 0 or found.high < 0 else f"{NOT_TOLD.capitalize()} at {equal} calls: "
     return (
-        f"{names[1]} against {names[0]} at {equal} calls: {what} {_signed(found.mean)} {unit}".rstrip()
+        f"{apart}{names[1]} against {names[0]} at {equal} calls: {what} {_signed(found.mean)} {unit}".rstrip()
         + f" (positive is better), 95 % interval {_signed(found.low)} to {_signed(found.high)}: Student's t of "
         f"{found.n} paired differences, {pairs}; {alike}."
     )
@@ -256,7 +276,7 @@ def _signed(value: float) -> str:
 
 def _group_name(group: Sequence[Compared]) -> str:
     names = [one.name for one in group]
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+    return names[0] if len(names) == 1 else f"the {len(names)} campaigns {names[0]} to {names[-1]}"
 
 
 def _draw(groups: Sequence[Sequence[Compared]], scored: Scored, out: Path) -> None:

@@ -201,16 +201,17 @@ def _wanted(text: str, column: str, sign: str, value: str, kind: Kind) -> str | 
         if value.lower() not in _TRUE_OR_FALSE:
             raise ConfigError(f"--where {text!r}: the column {column!r} is true or false; got {value!r}.")
         return _TRUE_OR_FALSE[value.lower()]
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
+    # Python reads `1_000` and the digits of every script as numbers too; people mean something else by these.
+    number = float(value) if _NUMBER.fullmatch(value) else math.nan
     if not math.isfinite(number):
         raise ConfigError(
             f"--where {text!r} compares numbers with a text: the column {column!r} holds numbers, and {value!r} is "
             "none. Write it like 3, -0.5 or 1e-9."
         )
     return number
+
+
+_NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
 
 
 def _no_condition(text: str) -> str:

@@ -10,13 +10,18 @@ import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from data.ledger.campaigns import Campaign, LedgerError
 from data.ledger.deletion import Deletion, delete, examine, folder_name, forget
 from data.ledger.ledger import Ledger
 from data.masking import masked
+from data.wording import counted
 from pipelines.terminal import Terminal
 from tasks.workspace import Workspace
+
+KEPT_TABLES = "filled-in"
+"""Folder of the workspace for tables that people have changed, of campaigns that are deleted."""
 
 
 def delete_campaign(
@@ -42,7 +47,8 @@ def delete_campaign(
     found = examine(ledger, name, measurements=measurements, unrepeatable=unrepeatable)
     if not found.living and found.bought and not _leftovers(workspace, found) and not measurements:
         raise LedgerError(
-            f"Campaign {name!r} is deleted already; {_counted(found.bought, 'value')} that it bought stay for other "
+            f"Campaign {name!r} is deleted already; {counted(found.bought, 'value')} that it bought "
+            f"{'stays' if found.bought == 1 else 'stay'} for other "
             f"campaigns. `discover delete {name} --measurements` forgets what it bought."
         )
     if not yes and not _agreed(found, measurements=measurements):
@@ -50,10 +56,15 @@ def delete_campaign(
         return
     found = delete(ledger, name, expected=found, measurements=measurements, unrepeatable=unrepeatable)
     runs, refused = _unpublish(workspace, found)
+    kept = _keep_tables(workspace, found)
     folders = _remove_folders(workspace, found)
     forget(ledger, found.ids)
     for line in _told(found, runs, folders, measurements=measurements):
         console.say(line)
+    for file in kept:
+        console.say(
+            f"A table that somebody had filled in or changed is kept as {file}; remove it when it is not needed."
+        )
     if refused:
         console.say(("note", "yellow"), f"  Runs in MLflow could not be marked deleted ({refused}); they stay there.")
 
@@ -97,8 +108,8 @@ def _agreed(found: Deletion, *, measurements: bool) -> bool:
     """
     what = "forgotten, and paid for again by who asks again" if measurements else "kept for other campaigns"
     told = (
-        f"Campaign {found.name!r} goes: {found.candidates} candidates, its folders and its runs in MLflow. "
-        f"What it bought, {_counted(found.bought, 'value')}, is {what}."
+        f"Campaign {found.name!r} goes: {counted(found.candidates, 'candidate')}, its folders and its runs in MLflow. "
+        f"{_bought(found.bought)} {what}."
     )
     if not sys.stdin.isatty():
         more = " --measurements" if measurements else ""
@@ -122,6 +133,20 @@ def _unpublish(workspace: Workspace, found: Deletion) -> tuple[int, str]:
     return count, ""
 
 
+def _keep_tables(workspace: Workspace, found: Deletion) -> list[Path]:
+    """Move the tables that people have changed out of the campaign's folders: results may stand there only."""
+    from tasks.oracles.asked_file import keep_changed_tables
+
+    names = dict.fromkeys(folder_name(one) for one in (*found.living, *found.buried))
+    folders = [workspace.home / "campaigns" / name for name in names]
+    return [
+        file
+        for folder in folders
+        if not folder.is_symlink()  # what a link leads to is not removed
+        for file in keep_changed_tables(folder, workspace.home / KEPT_TABLES)
+    ]
+
+
 def _remove_folders(workspace: Workspace, found: Deletion) -> list[str]:
     """Remove the folders of the campaign's stages; return their names."""
     removed = []
@@ -137,25 +162,26 @@ def _remove_folders(workspace: Workspace, found: Deletion) -> list[str]:
     return removed
 
 
+def _bought(values: int) -> str:
+    """Return the beginning of a sentence on what a campaign bought."""
+    return "The one value that it bought is" if values == 1 else f"The {values} values that it bought are"
+
+
 def _told(found: Deletion, runs: int, folders: list[str], *, measurements: bool) -> list[str]:
     """Return sentences on what is gone and what is kept."""
     rows = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(found.others.items()))
     lines = [
-        f"{found.name} is deleted: {_counted(len(folders), 'folder')}, {_counted(found.candidates, 'candidate')}, "
-        f"{_counted(runs, 'run')} in MLflow (marked deleted; `mlflow gc` removes their files)."
+        f"{found.name} is deleted: {counted(len(folders), 'folder')}, {counted(found.candidates, 'candidate')}, "
+        f"{counted(runs, 'run')} in MLflow (marked deleted; `mlflow gc` removes their files)."
     ]
     if rows:
         lines.append(f"Calls that brought nothing to keep are gone: {rows}.")
     if found.bought:
         fate = (
-            "is forgotten: who asks again pays again."
+            "forgotten: who asks again pays again."
             if measurements
-            else f"is kept: other campaigns, and a new {found.name}, take it over. --measurements forgets it."
+            else f"kept; other campaigns, and a new {found.name}, take over what it bought. --measurements forgets it."
         )
-        lines.append(f"What it bought, {_counted(found.bought, 'value')}, {fate}")
+        lines.append(f"{_bought(found.bought)} {fate}")
     lines.append(f"Versions of {found.name}-proxy in MLflow's registry stay as they are.")
     return lines
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

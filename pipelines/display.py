@@ -19,9 +19,9 @@ from rich.table import Table
 from data.config import CampaignConfig
 from data.ledger.campaigns import LedgerError
 from data.ledger.ledger import Ledger
-from data.ledger.summary import Course, by_round
+from data.ledger.summary import Course, by_round, summaries
 from data.wording import figure
-from pipelines.status import round_headers, round_row, show_reading
+from pipelines.status import round_headers, round_row, rounds_told, show_reading
 from pipelines.terminal import Terminal, table
 from tasks.progress import Event, listening
 from tasks.workspace import Workspace
@@ -46,7 +46,7 @@ class RunDisplay:
 
     def __init__(self, console: Terminal, workspace: Workspace, config: CampaignConfig) -> None:
         self.console, self.workspace, self.config = console, workspace, config
-        self._read = False
+        self.has_told_reading = False
         self.ledger: Ledger = workspace.ledger()
         self.event = Event(0, "start")
         self.started = self._stage_began = self._told_at = time.monotonic()
@@ -78,14 +78,15 @@ class RunDisplay:
 
     def _on_event(self, event: Event) -> None:
         before, self.event = self.event, event
-        if not self._read and event.stage not in ("start", "prepare_data", "read_tables"):
-            self._read = True  # before anything is bought: what is wrong with the file can still be mended
+        if not self.has_told_reading and event.stage not in ("start", "prepare_data", "read_tables"):
+            self.has_told_reading = True  # before anything is bought: what is wrong with the file can still be mended
             self._tell_reading()
         now, seconds = time.monotonic(), time.monotonic() - self.started
-        begins = (before.round, before.stage) != (event.round, event.stage)
+        begins = (before.round, before.stage, before.known) != (event.round, event.stage, event.known)
         if begins:
             self._stage_began = self._told_at = now
         what = f"{seconds:6.1f} s  round {event.round}  {event.stage.replace('_', ' ')}"
+        what += ": already done" if event.known else ""
         if not self.console.is_terminal and begins:
             self.console.say(what)
         elif not self.console.is_terminal and event.total and now - self._told_at >= TELL_SECONDS:
@@ -125,6 +126,10 @@ class RunDisplay:
         self.console.say(self.config.name)
         headers = round_headers(self.config.goals)
         self.console.records(headers, self._lines(), long=(), numbers=range(len(headers) - 2))
+        with suppress(LedgerError):  # not begun
+            rows = self.ledger.course(self.ledger.campaign(self.config.name).id)
+            for sentence in rounds_told(summaries(rows, self.config.goals), self.config.goals):
+                self.console.say(sentence)
 
     def _summary(self) -> Table:
         lines, headers = self._lines(), round_headers(self.config.goals)

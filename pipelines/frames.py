@@ -21,6 +21,8 @@ from data.readings import CallRow, Readings, oracles_of
 from data.records import CallState, CandidateRow, JsonDict, RoundSummary, Standing
 from models.spaces.base import BaseSpace
 from models.spaces.columns import COLUMNS, columns_of
+from tasks.lineage import Lineage
+from tasks.reporting.lineage import columns, table_of
 from tasks.reporting.objectives import column_of, columns_with
 
 FLOAT, WHOLE, TRUTH, MAYBE, TEXT, TIME = "float64", "int64", "bool", "boolean", "string", "datetime64[ms, UTC]"
@@ -100,6 +102,22 @@ _OF_SEVERAL = {
     "acquisition_hypervolume": FLOAT,
     "control_hypervolume": FLOAT,
     "hypervolume_calls": COUNT,
+}
+
+LINEAGE = {
+    "step": COUNT,
+    "id": TEXT,
+    "object": TEXT,
+    "operation": TEXT,
+    "parents": TEXT,
+    "round": COUNT,
+    "arm": TEXT,
+    "source": TEXT,
+    "state": TEXT,
+    "value": FLOAT,
+    "unit": TEXT,
+    "predicted_mean": FLOAT,
+    "predicted_std": FLOAT,
 }
 
 FINDINGS = {"round": WHOLE, "kind": TEXT, "level": TEXT, "objective": TEXT, "message": TEXT}
@@ -287,6 +305,12 @@ def _round_row(summary: RoundSummary) -> JsonDict:
 def findings_frame(found: Iterable[Finding]) -> pd.DataFrame:
     """Return a row for each finding, in order."""
     return _frame([{name: getattr(one, name) for name in FINDINGS} for one in found], FINDINGS)
+
+
+def lineage_frame(lineage: Lineage, goals: Goals) -> pd.DataFrame:
+    """Return a row for each member of a lineage, parents before what was made of them."""
+    own = {name: TEXT if name.endswith(".unit") else FLOAT for name in columns(goals) if name not in LINEAGE}
+    return _frame(table_of(lineage, goals), LINEAGE | own)
 
 
 def campaigns_frame(found: Iterable[tuple[Campaign, str, Standing, Spent]]) -> pd.DataFrame:

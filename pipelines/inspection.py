@@ -11,10 +11,12 @@ from typing import Any
 from data.goals import Goals
 from data.ledger.book import settle
 from data.ledger.campaigns import Campaign
+from data.ledger.health import Z90
 from data.ledger.ledger import Ledger
+from data.ledger.summary import source_told
 from data.readings import Reading, oracles_of
-from data.records import JsonDict
-from data.wording import figure, labelled, spread
+from data.records import CallState, JsonDict
+from data.wording import counted, figure, interval, labelled
 from models.parts import space_of
 from models.spaces.base import BaseSpace
 from models.spaces.columns import COLUMNS, columns_of, compound_of, with_compounds
@@ -43,7 +45,7 @@ def exported(workspace: Workspace, name: str, top: int | None = None, *, pareto:
         pareto: only those that no other dominates.
     """
     ledger = workspace.ledger()
-    return exported_of(ledger, ledger.campaign(name), top, pareto=pareto)
+    return exported_of(ledger, ledger.campaign_of(name), top, pareto=pareto)
 
 
 def exported_of(ledger: Ledger, campaign: Campaign, top: int | None = None, *, pareto: bool = False) -> list[JsonDict]:
@@ -99,7 +101,7 @@ def export_candidates(
         raise ConfigError(f"--top is {top}; expected at least 1, or leave it out to have all candidates.")
     if out is not None:
         _refuse_precious(workspace, name, out)
-    config = workspace.ledger().campaign(name).config
+    config = workspace.ledger().campaign_of(name).config
     space, goals = space_of(config), goals_with_units(config)
     if pareto and not goals.several:
         _refuse_front(name, goals)
@@ -129,7 +131,7 @@ def export_candidates(
         return
     with writing(out):
         out.write_text(text, encoding="utf-8", newline="")
-    console.say(f"{len(rows)} candidates written to {out}")
+    console.say(f"{counted(len(rows), 'candidate')} written to {out}")
 
 
 def _show_columns(rows: Sequence[JsonDict], columns: Sequence[str], console: Terminal, space: BaseSpace[Any]) -> None:
@@ -155,7 +157,7 @@ def _refuse_precious(workspace: Workspace, name: str, out: Path) -> None:
         WorkspaceError: the file is in the workspace, is a folder, or is one of the campaign's own files.
     """
     file = out.expanduser().resolve()
-    campaign = workspace.ledger().campaign(name)
+    campaign = workspace.ledger().campaign_of(name)
     what = ""
     if file.is_dir():
         what = "a folder"
@@ -198,7 +200,18 @@ def show_candidates(rows: list[JsonDict], console: Terminal, space: BaseSpace[An
         figures = [cell for one in _objectives(goals) for cell in one.cells(row)]
         note = "; ".join(filter(None, (_reason(row), _limits(row, goals), _same_compound(row, ranks))))
         text = row[space.column]
-        lines.append([str(rank), *figures, str(row["round"]), row["arm"], row["source"], row["id"], text, note])
+        lines.append(
+            [
+                str(rank),
+                *figures,
+                str(row["round"]),
+                row["arm"],
+                source_told(row["source"], row["origin"]),
+                row["id"],
+                text,
+                note,
+            ]
+        )
     ids, notes = len(headers) - 3, len(headers) - 1
     left_out = set() if any(line[notes] for line in lines) else {notes}
     columns = _columns(headers, lines, left_out | {ids})
@@ -207,6 +220,15 @@ def show_candidates(rows: list[JsonDict], console: Terminal, space: BaseSpace[An
     if not console.fits(*every) and console.fits(*columns):
         every = columns
     console.records(*every, numbers=range(headers.index("round") + 1))
+
+
+_WORDS = {
+    "proposed": "not measured",
+    CallState.RESERVED: "not sent yet",
+    CallState.SUBMITTED: "no answer yet",
+    CallState.ABANDONED: "given up",
+}
+"""What is said of a call without a value, where the ledger's word is not what a chemist would say."""
 
 
 @dataclass(frozen=True)
@@ -220,15 +242,18 @@ class _Objective:
 
     def cells(self, row: JsonDict) -> list[str]:
         value, mean, std = (row[f"{self.prefix}{name}"] for name in ("value", "predicted_mean", "predicted_std"))
-        missing = row["state"].replace("_", " ") if self.main else "-"
-        return [missing if value is None else figure(value), spread(mean, std)]
+        missing = _WORDS.get(row["state"], row["state"].replace("_", " ")) if self.main else "-"
+        predicted = "" if mean is None else interval(mean, None if std is None else Z90 * std)
+        return [missing if value is None else figure(value), predicted]
 
 
 def _objectives(goals: Goals) -> list[_Objective]:
     if len(goals) == 1:
-        return [_Objective((labelled("value", goals.main.unit), "predicted"), "", main=True)]
+        return [_Objective((labelled("value", goals.main.unit), "predicted (90 %)"), "", main=True)]
     return [
-        _Objective((labelled(goal.name, goal.unit), f"{goal.name} predicted"), column_of(goal, ""), goal is goals.main)
+        _Objective(
+            (labelled(goal.name, goal.unit), f"{goal.name} predicted (90 %)"), column_of(goal, ""), goal is goals.main
+        )
         for goal in goals
     ]
 

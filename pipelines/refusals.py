@@ -11,6 +11,7 @@ REFUSALS = (
     ("data.tables.readers", "SourceError"),
     ("data.chemistry.vocabulary", "VocabularyError"),
     ("models.registry", "ComponentError"),
+    ("pipelines.listeners", "AddressError"),
     ("pipelines.services", "ServiceError"),
     ("tasks.oracles.child", "OracleStartError"),
     ("tasks.stages", "BadInput"),

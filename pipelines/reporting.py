@@ -21,20 +21,31 @@ import pandas as pd
 from data.goals import Goals
 from data.ledger.by_level import figures_by_level, purchases_told
 from data.ledger.campaigns import StageRow
-from data.ledger.summary import by_source, repeated, repeated_told, screening_told, summaries, volumes_told
+from data.ledger.summary import (
+    by_source,
+    free_told,
+    repeated,
+    repeated_told,
+    screening_told,
+    summaries,
+    volumes_told,
+)
 from data.masking import masked
 from data.records import CandidateRow, JsonDict, RoundSummary
-from data.tables.remarks import REFUSED, reading_told
+from data.tables.remarks import MERGED, REFUSED, reading_told
 from data.tables.spreadsheets import safe_text, write_csv
 from data.version import DISTRIBUTION, version
 from models.parts import space_of
 from pipelines.campaign_file import campaign_file, settings_file
-from pipelines.status import latest_findings, round_headers, round_row
+from pipelines.status import latest_findings, round_headers, round_row, rounds_text, rounds_told
 from pipelines.terminal import Terminal
 from tasks.reporting import plots
 from tasks.reporting.figures import round_drawings
 from tasks.reporting.index_page import Index, Picture, index_page
+from tasks.reporting.lineage import columns, lineage_told, table_of
+from tasks.reporting.lineage_plot import lineage_plot, lineage_svg
 from tasks.reporting.objectives import goals_with_units
+from tasks.reporting.page_lineage import best_lineages
 from tasks.reporting.report import write_campaign
 from tasks.reporting.verdict import verdict
 from tasks.stages import CampaignContext
@@ -44,7 +55,7 @@ from tasks.workspace import Workspace, WorkspaceError, writing
 PACKAGES = ("numpy", "scipy", "pandas", "torch", "scikit-learn", "sqlalchemy", "matplotlib")
 """Whose versions decide figures."""
 
-CAMPAIGN, ROUNDS = "campaign", "rounds"
+CAMPAIGN, ROUNDS, LINEAGE = "campaign", "rounds", "lineage"
 
 
 def write_folder(workspace: Workspace, name: str, out: Path, console: Terminal) -> None:
@@ -61,7 +72,7 @@ def write_folder(workspace: Workspace, name: str, out: Path, console: Terminal) 
         WorkspaceError: the folder is there and not empty, is in the workspace, or cannot be written.
     """
     ledger = workspace.ledger()
-    with CampaignContext(workspace, ledger, ledger.campaign(name)) as context:
+    with CampaignContext(workspace, ledger, ledger.campaign_of(name)) as context:
         target = refuse_full(out, workspace)
         with writing(target):
             target.mkdir(exist_ok=True)
@@ -102,7 +113,7 @@ def _write(context: CampaignContext, folder: Path) -> list[str]:
     campaign, goals = context.campaign, goals_with_units(context.config)
     rows = write_campaign(context, folder / CAMPAIGN)
     stages = context.ledger.stages(campaign.id)
-    pictures = _figures(context, rows, folder)
+    pictures = [*_figures(context, rows, folder), *_lineages(context, rows, goals, folder)]
     pages, missing = _rounds(context, stages, folder)
     told = summaries(rows, goals)
     _tables(context, rows, stages, told, goals, folder)
@@ -145,6 +156,21 @@ def _figures(context: CampaignContext, rows: list[CandidateRow], folder: Path) -
         (place / f"{stem}.svg").write_text(text, encoding="utf-8")
         (place / f"{stem}.png").write_bytes(plots.png(figure))
         found.append(Picture(drawing.caption, text, (f"figures/{stem}.svg", f"figures/{stem}.png")))
+    return found
+
+
+def _lineages(context: CampaignContext, rows: Sequence[CandidateRow], goals: Goals, folder: Path) -> list[Picture]:
+    """Write how the best candidates that were found came to be, as figures and with all ancestors."""
+    place, space, found = folder / LINEAGE, space_of(context.config), []
+    for rank, lineage in best_lineages(context, rows, goals):
+        place.mkdir(exist_ok=True)
+        stem = f"{LINEAGE}/{rank:03d}"
+        told = f"How #{rank} came to be: {lineage_told(lineage, space)[0]}"
+        title = f"{context.campaign.slug} #{rank}, {lineage.candidate.id}"
+        text = lineage_svg(lineage_plot(lineage, space, goals, title))
+        (folder / f"{stem}.svg").write_text(text, encoding="utf-8")
+        write_csv(pd.DataFrame(table_of(lineage, goals), columns=columns(goals)), folder / f"{stem}.csv")
+        found.append(Picture(told, text, (f"{stem}.svg", f"{stem}.csv")))
     return found
 
 
@@ -205,8 +231,9 @@ def _flat(values: JsonDict, prefix: str = "") -> JsonDict:
 def _refused(context: CampaignContext, folder: Path) -> None:
     """Copy the refused rows of the data, where there are any."""
     data = context.finished(0, "prepare_data")
-    if data is not None and data.path(context, REFUSED).is_file():
-        shutil.copyfile(data.path(context, REFUSED), folder / REFUSED)
+    for name in (REFUSED, MERGED):
+        if data is not None and data.path(context, name).is_file():
+            shutil.copyfile(data.path(context, name), folder / name)
 
 
 def _settings(context: CampaignContext, folder: Path) -> str:
@@ -235,7 +262,7 @@ def _facts(context: CampaignContext, rows: list[CandidateRow], told: Sequence[Ro
     return [
         ("Calls", calls),
         ("Cost", cost),
-        ("Rounds", f"{done} of {context.config.rounds}"),
+        ("Rounds", rounds_text(done, context.config.rounds)),
         ("Candidates", f"{len(rows):,}"),
         ("Running time", f"{context.campaign.seconds:.0f} s"),
         ("Begun", context.campaign.created_at[:16].replace("T", " ") + " UTC"),
@@ -250,7 +277,9 @@ def _said(
     goals: Goals,
 ) -> list[str]:
     """Return sentences on arms, levels, repetitions, screens and the data."""
-    found = [volumes_told(told[-1].volumes)] if told and told[-1].volumes is not None else []
+    found = rounds_told(told, goals)
+    found += [volumes_told(told[-1].volumes)] if told and told[-1].volumes is not None else []
+    found += [f"Cost: {free}."] if (free := free_told(rows)) else []
     levels = figures_by_level(context.ledger.bought(context.campaign.id), context.config.readings)
     found += ["Levels: " + "; ".join(one.told() for one in levels) + "."] if levels else []
     found += purchases_told(stages, context.workspace.home) if levels or context.config.remeasure else []
@@ -271,6 +300,7 @@ def _listed(folder: Path) -> list[tuple[str, str]]:
         "corrected.csv": "answers that were corrected, and what they are now",
         "stages.csv": "the stages with time, sha256 and metrics",
         REFUSED: "rows of the data that were refused, each with its reason",
+        MERGED: "rows of the data that are one candidate, with what became of the value of each",
         "campaign.yaml": "the campaign file as the ledger has it, defaults left out",
         "settings.json": "the same with all defaults, and what the oracle was",
         "health.json": "findings on the campaign's health",

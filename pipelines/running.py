@@ -15,7 +15,7 @@ from types import FrameType
 from data.config import CampaignConfig, load_config
 from data.ledger.campaigns import Campaign, CampaignState
 from data.wording import figure
-from models.parts import replaced_acquisition_told, space_of
+from models.parts import oracle_of, replaced_acquisition_told, space_of
 from pipelines.display import RunDisplay
 from pipelines.following import following_prefect
 from pipelines.inspection import exported, show_candidates
@@ -43,16 +43,18 @@ def run_in_terminal(
 
         checked = checked_config(path, overrides)
         _tell_of_acquisition(checked, console)
-        with RunDisplay(console, workspace, config):
+        with RunDisplay(console, workspace, config) as display:
             if plain:
                 run_campaign(path, overrides, checked=checked, fresh=fresh, retry_failed=retry_failed)
             else:
                 wait_for_prefect()
                 following_prefect(lambda: campaign(str(path), overrides, fresh=fresh, retry_failed=retry_failed))
-    return _tell(workspace, workspace.ledger().campaign(config.name), console)
+    campaign_now = workspace.ledger().campaign(config.name)
+    return _tell(workspace, campaign_now, console, reading=not display.has_told_reading)
 
 
-def _tell(workspace: Workspace, campaign: Campaign, console: Terminal) -> int:
+def _tell(workspace: Workspace, campaign: Campaign, console: Terminal, *, reading: bool) -> int:
+    """Say how a campaign ended; with `reading` also what became of the rows of its data, unsaid so far."""
     best = [row for row in exported(workspace, campaign.name, BEST_SHOWN) if row.get("feasible") is not False]
     space = space_of(campaign.config)
     show_candidates(best, console, space, goals_with_units(campaign.config))
@@ -60,7 +62,8 @@ def _tell(workspace: Workspace, campaign: Campaign, console: Terminal) -> int:
     for sentence in _verdict(workspace, campaign):
         console.say(sentence)
     stages = workspace.ledger().stages(campaign.id)
-    show_reading(workspace, stages, console)
+    if reading:
+        show_reading(workspace, stages, console)
     show_stock(stages, console)
     console.say(f"Report      {(folder / 'report' / 'candidates.html').as_uri()}")
     console.say(f"MLflow      {mlflow_page(workspace, folder)}")
@@ -220,6 +223,20 @@ def checked_cron(cron: str) -> None:
         ) from error
 
 
+def _limit(limit: float | None) -> str:
+    return "no limit in `budget`" if limit is None else f"budget {limit:g}"
+
+
+def _planned_cost(config: CampaignConfig, base: Path, calls: int) -> str:
+    """Return what the planned calls cost, as far as that is known before the levels are chosen."""
+    if config.levelled is not None:
+        return "as the levels are chosen"
+    parts = config.readings.parts
+    costs = [oracle_of(config, base, part).cost for part in parts]
+    each = f"{costs[0]:g} each" if len(costs) == 1 else f"calls at {', '.join(f'{cost:g}' for cost in costs)}"
+    return f"{calls / len(parts) * sum(costs):g} planned, {each}"
+
+
 def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Terminal) -> int:
     """Check a campaign file and print what would be run."""
     load_config(path, overrides)  # a broken file is refused before anything heavy is imported
@@ -247,7 +264,8 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
         ("screens", ", ".join(spec["kind"] for spec in config.screens) or "none"),
         ("proxy", config.proxy.kind),
         ("generator", config.generator.kind),
-        ("oracle calls", f"{calls} planned{beside}, budget {config.budget.calls or 'without limit'}"),
+        ("oracle calls", f"{calls} planned{beside}, {_limit(config.budget.calls)}"),
+        ("cost", f"{_planned_cost(config, path.absolute().parent, calls)}{beside}, {_limit(config.budget.cost)}"),
     ]
     console.print(table(["", ""], lines, headed=False, long=(1,)))
     _tell_of_acquisition(config, console)

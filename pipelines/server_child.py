@@ -1,30 +1,47 @@
-"""One of our servers in a process of its own: `python -m pipelines.server_child NAME FD`.
+"""One of our servers in a process of its own: `python -m pipelines.server_child NAME FD [FD ...]`.
 
-It serves on a socket that was bound before it was started, proves on request which workspace it serves, and ends when
+It serves on sockets that were bound before it was started, the first of them on loopback; closes the others when nobody
+wants it open to others any more; proves on request which workspace it serves, and ends when
 the last process that uses it has ended, however that ended.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import os
+import re
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import parse_qs
 
-from pipelines.admission import LOGIN, MLFLOW_PAGE, PREFECT_PAGE, Application, Receive, Scope, Send, admitting, answer
+from pipelines.admission import (
+    LOGIN,
+    MLFLOW_PAGE,
+    PREFECT_PAGE,
+    Application,
+    Receive,
+    Scope,
+    Send,
+    admitting,
+    answer,
+    naming,
+)
+from pipelines.listeners import LOOPBACK
 from pipelines.mlflow_guard import guarding
 from tasks.file_lock import FileLock
 from tasks.private_files import keep_private
 
 PROOF = "/discover/proof"
+NONCE = re.compile(r"[0-9a-f]{32}")
+"""What a proof is asked for: nothing else, so that strangers cannot have any text signed."""
 POLL = 1.0
 GRACE = 5.0
 
@@ -45,7 +62,10 @@ def proving(application: Application, token: str, home: Path, page: bytes) -> Ap
         if path == LOGIN and scope["method"] == "GET":
             await answer(send, 200, page, [(b"content-type", b"text/html")])
         elif path == PROOF:
-            nonce = parse_qs(scope["query_string"].decode()).get("nonce", [""])[0]
+            nonce = parse_qs(scope["query_string"].decode("latin-1")).get("nonce", [""])[0]
+            if not NONCE.fullmatch(nonce):
+                await answer(send, 400, b"Expected nonce=, with 32 hexadecimal digits.\n")
+                return
             told = hmac.new(token.encode(), f"{place}:{inode}:{nonce}".encode(), hashlib.sha256).hexdigest()
             await answer(send, 200, told.encode())
         else:
@@ -71,7 +91,8 @@ def end() -> None:
 def _prefect(home: Path, token: str) -> Application:
     from prefect.server.api.server import create_app
 
-    return proving(create_app(final=True), token, home, PREFECT_PAGE)  # Prefect asks for the token itself
+    # Prefect asks for the token itself, but serves its pages, and holds websockets, without.
+    return proving(admitting(create_app(final=True), token, sockets=True), token, home, PREFECT_PAGE)
 
 
 def _mlflow(home: Path, token: str) -> Application:
@@ -86,24 +107,49 @@ def _mlflow(home: Path, token: str) -> Application:
 APPLICATIONS: dict[str, Callable[[Path, str], Application]] = {"prefect": _prefect, "mlflow": _mlflow}
 
 
-def main(name: str, descriptor: int) -> None:
+def close_when_unwanted(door: FileLock, server: Any, loop: asyncio.AbstractEventLoop) -> None:
+    """Wait until nobody wants a server of uvicorn open to others, then close what is not loopback for good."""
+    door.alone()
+    loop.call_soon_threadsafe(_close_outward, server)
+
+
+def _close_outward(server: Any) -> None:
+    for one in server.servers:
+        if any(own.getsockname()[0] != LOOPBACK for own in one.sockets):
+            one.close()
+    for connection in list(server.server_state.connections):
+        transport = connection.transport
+        if transport.get_extra_info("sockname")[0] != LOOPBACK:
+            transport.abort()
+
+
+def main(name: str, descriptors: Sequence[int]) -> None:
     """Serve until ended."""
     keep_private()
     home = Path.cwd()
-    token = os.environ.pop("DISCOVER_TOKEN")
+    token, names = os.environ.pop("DISCOVER_TOKEN"), os.environ.pop("DISCOVER_NAMES").split(",")
     users = FileLock(home / "services" / f"{name}.users")
     threading.Thread(target=end_when_unused, args=(users,), daemon=True).start()
     import uvicorn
 
     config = uvicorn.Config(
-        APPLICATIONS[name](home, token),
+        naming(APPLICATIONS[name](home, token), names),
         log_level="info",
         access_log=False,
         timeout_graceful_shutdown=int(GRACE),
         timeout_keep_alive=5,
     )
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
+
+    class Serving(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if len(descriptors) > 1:
+                door = FileLock(home / "services" / f"{name}.outward")
+                unwanted = (door, self, asyncio.get_running_loop())
+                threading.Thread(target=close_when_unwanted, args=unwanted, daemon=True).start()
+
+    Serving(config).run(sockets=[socket.socket(fileno=one) for one in descriptors])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], [int(one) for one in sys.argv[2:]])

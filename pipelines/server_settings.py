@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
 
+from pipelines.listeners import LOOPBACK_NAMES, in_address
 from tasks.workspace import QUIET, Workspace
 
 OURS = ("PREFECT_", "MLFLOW_", "_MLFLOW_", "DISCOVER_")
 ALLOWED = frozenset({"PREFECT_LOGGING_LEVEL", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", *QUIET})
 """Settings that change nothing but what is printed."""
-LOCAL = "127.0.0.1,localhost"
+LOCAL = ",".join(LOOPBACK_NAMES)
 
 
 def auth_string(workspace: Workspace) -> str:
@@ -22,29 +23,41 @@ def auth_string(workspace: Workspace) -> str:
     return f"discover:{workspace.token()}"
 
 
-def environment(workspace: Workspace, name: str, url: str) -> dict[str, str]:
-    """Return the environment of one of our servers: nothing of the user's Prefect, MLflow or ledger settings in it."""
+def environment(workspace: Workspace, name: str, url: str, names: Sequence[str] = LOOPBACK_NAMES) -> dict[str, str]:
+    """Return the environment of one of our servers: nothing of the user's Prefect, MLflow or ledger settings in it.
+
+    Args:
+        workspace: whose.
+        name: prefect or mlflow.
+        url: its address on this machine.
+        names: hosts as which browsers may ask for it.
+    """
     base = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
-    specific = _prefect(workspace, url) if name == "prefect" else _mlflow(workspace, url)
-    return {**base, **QUIET, **specific, "DISCOVER_TOKEN": workspace.token(), **_direct()}
+    hosts = [f"{in_address(one)}:{url.rpartition(':')[2]}" for one in names]
+    specific = _prefect(workspace, url, hosts) if name == "prefect" else _mlflow(workspace, hosts, names)
+    own = {"DISCOVER_TOKEN": workspace.token(), "DISCOVER_NAMES": ",".join(names)}
+    return {**base, **QUIET, **specific, **own, **_direct()}
 
 
-def _prefect(workspace: Workspace, url: str) -> dict[str, str]:
+def _origins(hosts: Sequence[str]) -> str:
+    return ",".join(f"http://{host}" for host in hosts)
+
+
+def _prefect(workspace: Workspace, url: str, hosts: Sequence[str]) -> dict[str, str]:
     return {
         "PREFECT_HOME": str(workspace.prefect_home),
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         "PREFECT_API_URL": f"{url}/api",
-        "PREFECT_UI_API_URL": f"{url}/api",
+        # Relative to the page: that is opened by several names, through tunnels, and behind proxies that speak TLS.
+        "PREFECT_UI_API_URL": "/api",
         "PREFECT_SERVER_API_AUTH_STRING": auth_string(workspace),
         "PREFECT_API_AUTH_STRING": auth_string(workspace),
         # Pages of other sites that the user has open must not be able to drive this server.
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": url,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": _origins(hosts),
     }
 
 
-def _mlflow(workspace: Workspace, url: str) -> dict[str, str]:
-    address = url.removeprefix("http://")
-    port = address.partition(":")[2]
+def _mlflow(workspace: Workspace, hosts: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     # By the environment: an address may hold a password, and arguments are shown to everybody by `ps`.
     return {
         "_MLFLOW_SERVER_FILE_STORE": workspace.tracking_uri,
@@ -56,9 +69,12 @@ def _mlflow(workspace: Workspace, url: str) -> dict[str, str]:
         "_MLFLOW_IN_JOB_EXECUTOR": "false",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_BACKEND_STORE_URI": workspace.tracking_uri,
-        # Other names for this address belong to pages that try to reach it through the user's browser.
-        "MLFLOW_SERVER_ALLOWED_HOSTS": f"{address},localhost:{port}",
-        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"{url},http://localhost:{port}",
+        # Other names for this address belong to pages that try to reach it through the user's browser. At any port, for
+        # a tunnel may begin at another; an opening bracket is escaped where a star makes the rest a pattern.
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(
+            form for one in map(in_address, names) for form in (one, f"{one.replace('[', '[[]')}:*")
+        ),
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": _origins(hosts),
     }
 
 

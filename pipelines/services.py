@@ -1,20 +1,24 @@
 """The servers beside a campaign: Prefect's, the user's or the workspace's own; MLflow's pages on demand.
 
-The workspace's own servers bind to loopback and keep their data in the workspace. All commands of a workspace share
+The workspace's own servers listen on loopback and keep their data in the workspace. All commands of a workspace share
 them: the first starts one, the last to end stops it. Who uses one holds a lock on a file, which the kernel gives back
 when a process ends, so a server outlives the command that started it while others need it, and never all of them.
+
+One may listen at other addresses of this machine too. Who wants that holds a second lock: when nobody does any more,
+the server closes those addresses and goes on on loopback.
 """
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -25,11 +29,11 @@ from data.masking import masked
 from pipelines import server_settings
 from pipelines.addresses import address_of, forget, known_server, note
 from pipelines.admission import LOGIN
+from pipelines.listeners import LOOPBACK, Place, bound_sockets, in_address
 from tasks.file_lock import FileLock
 from tasks.private_files import private_database
 from tasks.workspace import Workspace
 
-HOST = "127.0.0.1"
 PORTS = {"prefect": 4200, "mlflow": 5000}
 FLUSH_TIMEOUT = 10.0
 STOP_TIMEOUT = 15.0
@@ -43,9 +47,32 @@ class ServiceError(RuntimeError):
     """A server did not come up."""
 
 
+class ServerInUse(ServiceError):
+    """A server of the workspace runs elsewhere than it is wanted, and others use it.
+
+    Attributes:
+        server: which.
+    """
+
+    def __init__(self, message: str, server: Server) -> None:
+        super().__init__(message)
+        self.server = server
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server of the workspace, started by this or by another process."""
+    """A server of the workspace, started by this or by another process.
+
+    Attributes:
+        name: prefect or mlflow.
+        url: its address for this machine.
+        home: folder of its workspace.
+        inode: of that folder.
+        host: name of this machine.
+        pid: of its process.
+        outward: host for which it was opened to others too; empty: for none.
+        shown: name of that host in links.
+    """
 
     name: str
     url: str
@@ -53,6 +80,26 @@ class Server:
     inode: int
     host: str
     pid: int
+    outward: str = ""
+    shown: str = ""
+
+    @property
+    def port(self) -> int:
+        """Port at which it listens, the same at each of its addresses."""
+        return int(self.url.rpartition(":")[2])
+
+    @property
+    def outward_url(self) -> str:
+        """Its address for others; for this machine where it was never opened to them."""
+        return f"http://{in_address(self.shown)}:{self.port}" if self.outward else self.url
+
+    def open_outward(self, workspace: Workspace) -> bool:
+        """Return whether somebody keeps it open at other addresses than loopback."""
+        door = _door(workspace, self.name)
+        try:
+            return bool(self.outward) and door.try_share()
+        finally:
+            door.close()
 
     def alive(self) -> bool:
         """Return whether its process exists."""
@@ -106,51 +153,107 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 """Servers that this process started; one that others still use is left to them."""
 
 
-def bound_socket(preferred: int) -> socket.socket:
-    """Return a socket that listens on loopback: at the preferred port if it is free, else at one the system gives.
-
-    Raises:
-        ServiceError: there is none.
-    """
-    for port in (preferred, 0):
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((HOST, port))
-            listener.listen(128)
-        except OSError:
-            listener.close()
-        else:
-            return listener
-    raise ServiceError(f"No free port on {HOST}: close programs that listen there, then give the same command again.")
-
-
 @contextmanager
-def own_server(workspace: Workspace, name: str) -> Iterator[Server]:
+def own_server(workspace: Workspace, name: str, place: Place | None = None) -> Iterator[Server]:
     """Use a server of the workspace for a block: the one that another command started, or a new one.
 
     It is started at once but only waited for by `Server.wait`, so that imports can go on meanwhile.
 
+    Args:
+        workspace: whose.
+        name: prefect or mlflow.
+        place: where it must listen; None: wherever it does.
+
     Raises:
+        ServerInUse: it listens elsewhere and others use it.
         ServiceError: its database cannot be used.
+        AddressError: it cannot listen there.
     """
-    folder = workspace.services
-    users, starting = FileLock(folder / f"{name}.users"), FileLock(folder / f"{name}.start")
+    place = place or Place()
+    users, starting = FileLock(workspace.services / f"{name}.users"), FileLock(workspace.services / f"{name}.start")
+    door = _door(workspace, name)
     try:
         users.share()  # waits for a server that is ending
         starting.alone()
         server = known_server(workspace, name, Server)
+        if server is not None and not _listens_at(server, place, door):
+            if not users.try_alone():
+                raise ServerInUse(_in_use(workspace, server, place), server)
+            server.stop()  # nobody else used it, and nobody can begin to meanwhile
+            forget(workspace, name, server.pid)
+            users.share()
+            server = None
         if server is None:
-            server = _started(workspace, name)
+            if place.addresses and not door.try_share():
+                raise ServiceError(
+                    f"A {name} server of this workspace that is noted nowhere still runs. End the processes "
+                    f"`pipelines.server_child {name}` in {workspace.home}, then give the same command again."
+                )
+            server = _started(workspace, name, place)
         starting.close()
         try:
             yield server
         finally:
+            door.close()
             _leave(workspace, server, users)
     finally:
         users.close()
-        with suppress(OSError):
-            starting.close()
+        starting.close()
+        door.close()
+
+
+def _door(workspace: Workspace, name: str) -> FileLock:
+    """Return the lock that is shared by those who want a server open to others; the server has it alone once closed."""
+    return FileLock(workspace.services / f"{name}.outward")
+
+
+def _listens_at(server: Server, place: Place, door: FileLock) -> bool:
+    """Return whether a server listens at a place, and keep it open there."""
+    if place.port not in (None, server.port):
+        return False
+    return not place.addresses or (server.outward == place.host and door.try_share())
+
+
+def _in_use(workspace: Workspace, server: Server, place: Place) -> str:
+    where = f"{place.host or LOOPBACK}{'' if place.port is None else f' port {place.port}'}"
+    own = server.outward_url if server.open_outward(workspace) else server.url
+    return (
+        f"The {server.name} server of this workspace already runs at {own}, and "
+        f"{told_users(users_of(workspace, server))}, so that it cannot be moved to {where}; expected that nobody else "
+        "uses it. Wait for them or end them, then give the same command again. Or leave the server where it is: give "
+        f"`discover ui` without a host and ports, and on the other machine `{ssh_command([server], Place())}`; the "
+        "links of `discover ui` work there."
+    )
+
+
+def told_users(users: list[str]) -> str:
+    """Return who uses a server, as a part of a sentence."""
+    return f"{' and '.join(users)} use{'s' if len(users) == 1 else ''} it" if users else "another process uses it"
+
+
+def users_of(workspace: Workspace, server: Server) -> list[str]:
+    """Return the other processes of ours that use a server, with their commands."""
+    file = str((workspace.services / f"{server.name}.users").resolve())
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.pid not in (os.getpid(), server.pid) and any(one.path == file for one in process.open_files()):
+                found.append(f"process {process.pid}{_command(process.cmdline())}")
+    return found
+
+
+def _command(arguments: list[str]) -> str:
+    """Return a command of ours as it was given, in brackets; nothing for what is none."""
+    for place, one in enumerate(arguments):
+        if one.rpartition("/")[2] == "discover" or (one == "pipelines" and arguments[place - 1] == "-m"):
+            return f" ({masked(' '.join(('discover', *arguments[place + 1 :])))})"
+    return ""
+
+
+def ssh_command(servers: Sequence[Server], place: Place) -> str:
+    """Return the command by which another machine has our servers at its own loopback, encrypted."""
+    doors = " ".join(f"-L {one.port}:{LOOPBACK}:{one.port}" for one in servers)
+    return f"ssh -N {doors} {getpass.getuser()}@{place.name if place.open_to_others() else socket.gethostname()}"
 
 
 def _leave(workspace: Workspace, server: Server, users: FileLock) -> None:
@@ -164,29 +267,33 @@ def _leave(workspace: Workspace, server: Server, users: FileLock) -> None:
         starting.close()
 
 
-def _started(workspace: Workspace, name: str) -> Server:
+def _started(workspace: Workspace, name: str, place: Place) -> Server:
     database = workspace.mlflow_file if name == "mlflow" else workspace.prefect_home / "prefect.db"
     workspace.prefect_home.mkdir(parents=True, exist_ok=True, mode=0o700)
     if name == "prefect" or not os.environ.get("MLFLOW_TRACKING_URI"):
         _refuse_garbage(name, database, workspace)
         private_database(database)
     log = workspace.log(name)
-    listener = bound_socket(PORTS[name])
-    with listener, log.open("ab") as out:
-        url = f"http://{HOST}:{listener.getsockname()[1]}"
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(one) for one in bound_sockets(place, PORTS[name])]
+        descriptors = [one.fileno() for one in listeners]
+        url = f"http://{LOOPBACK}:{listeners[0].getsockname()[1]}"
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "pipelines.server_child", name, str(listener.fileno())],
+            [sys.executable, "-P", "-m", "pipelines.server_child", name, *map(str, descriptors)],
             stdin=subprocess.DEVNULL,
-            stdout=out,
+            stdout=stack.enter_context(log.open("ab")),
             stderr=subprocess.STDOUT,
-            env=server_settings.environment(workspace, name, url),
-            pass_fds=[listener.fileno()],
+            env=server_settings.environment(workspace, name, url, place.names()),
+            pass_fds=descriptors,
             start_new_session=True,
             cwd=workspace.home,
         )
     _children[process.pid] = process
     home = workspace.home.resolve()
-    server = Server(name, url, str(home), home.stat().st_ino, os.uname().nodename, process.pid)
+    shown = place.name if place.addresses else ""
+    server = Server(
+        name, url, str(home), home.stat().st_ino, os.uname().nodename, process.pid, outward=place.host, shown=shown
+    )
     note(workspace, name, asdict(server))
     return server
 
@@ -301,15 +408,17 @@ def end_prefect() -> None:
             os.killpg(server.pid, signal.SIGKILL)
 
 
-def login_link(workspace: Workspace, server: Server, *, page: str) -> str:
+def login_link(workspace: Workspace, server: Server, *, page: str, outward: bool = False) -> str:
     """Return the address that logs a browser in to our server; what follows `#` leaves the browser in no address.
 
     Args:
         workspace: whose.
         server: one of its own.
         page: opened then: `runs` or `deployments` of Prefect, or what follows `#` in an address of MLflow's.
+        outward: for browsers of other machines, to which the server is open.
     """
-    return f"{server.url}{LOGIN}?to={quote(page)}#{server_settings.auth_string(workspace)}"
+    address = server.outward_url if outward else server.url
+    return f"{address}{LOGIN}?to={quote(page)}#{server_settings.auth_string(workspace)}"
 
 
 def remembered_address(workspace: Workspace, name: str) -> str | None:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from data.goals import Goal, Goals
 from data.ledger.by_level import PURCHASES_SAID, LevelFigures, figures_by_level, purchases_told
-from data.ledger.campaigns import Campaign, CampaignState, Spent, StageRow
+from data.ledger.campaigns import Campaign, CampaignState, Spent, StageRow, shown_names
 from data.ledger.health import Finding, Level, findings
 from data.ledger.summary import (
     arm_text,
@@ -26,7 +26,7 @@ from data.records import CallState, CandidateRow, JsonDict, RoundSummary, Source
 from data.short_batches import short_told
 from data.stocks import stock_told
 from data.tables.remarks import reading_told, tables_told
-from data.wording import figure, shown_unit
+from data.wording import counted, figure, shown_unit
 from pipelines.terminal import Terminal
 from tasks.workspace import LEDGER_VARIABLE, Workspace
 
@@ -81,38 +81,48 @@ def show_campaigns(workspace: Workspace, console: Terminal) -> None:
     if not found:
         console.say("No campaign yet. `discover example` lists some; `discover run FILE` starts one.")
         return
-    rows = []
+    rows, names = [], shown_names(found)
     for campaign in found:
         standing = ledger.standing(campaign.id, campaign.goals)
         spent = ledger.spent(campaign.id)
         plan = json.loads(campaign.stored)  # without the schema, which takes longer to load than all the rest
         limit = plan["budget"]["calls"]
+        goals = campaign.goals
+        of = f" {goals.main.name}" if len(goals) > 1 and standing.best is not None else ""
         rows.append(
             [
-                campaign.slug,
+                names[campaign.id],
                 state_text(ledger, campaign),
-                f"{standing.round} of {plan['rounds']}",
+                rounds_text(standing.round, plan["rounds"]),
                 f"{spent.calls}" + (f" of {limit}" if limit else ""),
-                figure(standing.best),
-                figure(standing.top10_mean),
+                f"{figure(standing.best)}{of}",
+                f"{top_text(standing.top10_mean, standing.top_n)}{of}",
                 f"{campaign.seconds:.0f} s",
             ]
         )
     headers = ["campaign", "state", "rounds", "calls", "best", "top-10 mean", "running time"]
     console.records(headers, rows, long=(0, 1))
+    if any("~" in name for name in names.values()):
+        console.say("NAME~1, NAME~2 ... are campaigns of one name that --fresh began; NAME alone is the latest.")
+
+
+def rounds_text(round: int, rounds: int) -> str:
+    """Return how far a campaign is; one that was told to make fewer rounds than it has made says so."""
+    return f"{round} of {rounds}" if round <= rounds else f"{round}, {rounds} wanted now"
 
 
 def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
     """Print a campaign's rounds and where it stands."""
     ledger = reader(workspace)
-    campaign = ledger.campaign(name)
+    every = ledger.campaigns()
+    campaign = next((one for one in every if f"{one.name}~{one.generation}" == name), None) or ledger.campaign(name)
     rows = ledger.course(campaign.id)
-    console.say((campaign.slug, "bold"), f"  {state_text(ledger, campaign)}")
+    console.say((shown_names(every)[campaign.id], "bold"), f"  {state_text(ledger, campaign)}")
     if campaign.message:
         console.say(campaign.message)
     goals = campaign.goals.with_units(campaign.readings.units(json.loads(campaign.stored)["objectives"]))
     wanted = "; ".join(map(_wanted, goals))
-    console.say(f"{wanted}, {len(rows)} candidates, {campaign.seconds:.0f} s of running time")
+    console.say(f"{wanted}, {counted(len(rows), 'candidate')}, {campaign.seconds:.0f} s of running time")
     show_rounds(rows, goals, console)
     show_unmade(rows, ledger.owner(campaign.id) is not None, console)
     stages = ledger.stages(campaign.id)
@@ -132,7 +142,8 @@ def show_unmade(rows: Sequence[CandidateRow], running: bool, console: Terminal) 
     """Print how many candidates have calls that are booked, and counted above, and not made yet."""
     unmade = sum(row.state == CallState.RESERVED for row in rows)
     if unmade and not running:
-        console.say(f"{unmade} candidates have calls that are booked, and not made yet; `discover run` makes them.")
+        have = "1 candidate has" if unmade == 1 else f"{unmade} candidates have"
+        console.say(f"{have} calls that are booked, and not made yet; `discover run` makes them.")
 
 
 def show_levels(levels: list[LevelFigures], stages: list[StageRow], workspace: Workspace, console: Terminal) -> None:
@@ -198,13 +209,33 @@ ROUNDS_SHOWN = 200
 
 def round_headers(goals: Goals) -> list[str]:
     """Return the headers over `round_row`; the last two are those of the arms, all others are of numbers."""
-    return ["round", "calls", "failed", *(name for name, _ in _columns(goals)), "acquisition", "control"]
+    return ["round", "calls", "failed", *(name for name, _ in _columns(goals)), *ARMS]
+
+
+ARMS = ("acquisition (95 %)", "control (95 %)")
+"""Headers of the arms: the mean with the ends of its 95 % interval."""
+
+
+def rounds_told(summaries: Sequence[RoundSummary], goals: Goals) -> list[str]:
+    """Return sentences on what stands in the columns of rounds: what is so far, and what is of the round alone."""
+    if not summaries:
+        return []
+    best = "best, hypervolume and front" if goals.several else "best and top-10 mean"
+    told = [f"Of all rounds so far: calls, failed, {best}."]
+    if any(one.acquisition or one.control or one.acquisition_outside or one.control_outside for one in summaries):
+        of = f" of {goals.main.name}" if len(goals) > 1 else ""
+        within = ", of what keeps to the limits; what is outside is counted" if goals.limited else ""
+        told.append(f"Of each round alone: the means{of} of both arms with their 95 % intervals{within}.")
+    return told
 
 
 def round_row(summary: RoundSummary, goals: Goals) -> list[str]:
     """Return the texts of a round under `round_headers`."""
     figures = [text(summary) for _, text in _columns(goals)]
-    arms = [arm_text(summary.acquisition), arm_text(summary.control)]
+    arms = [
+        arm_text(summary.acquisition, summary.acquisition_outside),
+        arm_text(summary.control, summary.control_outside),
+    ]
     return [str(summary.round), str(summary.calls), str(summary.failed), *figures, *arms]
 
 
@@ -217,10 +248,15 @@ def _columns(goals: Goals) -> list[tuple[str, Callable[[RoundSummary], str]]]:
         found += [("front", lambda summary: str(summary.front))]
     else:
         found = [("best", lambda summary: figure(summary.best))]
-        found += [("top-10 mean", lambda summary: figure(summary.top10_mean))]
+        found += [("top-10 mean", lambda summary: top_text(summary.top10_mean, summary.top_n))]
     if goals.limited:
         found.append(("within limits", lambda summary: percent(summary.feasible)))
     return found
+
+
+def top_text(mean: float | None, n: int) -> str:
+    """Return the mean of the best, and of how many where there are fewer than ten."""
+    return figure(mean) if n >= RoundSummary.TOP or mean is None else f"{figure(mean)} (of {n})"
 
 
 def _best_of(summary: RoundSummary, name: str) -> str:
@@ -244,9 +280,8 @@ def show_rounds(rows: list[CandidateRow], goals: Goals, console: Terminal) -> No
         lines = lines[-ROUNDS_SHOWN:]
     headers = round_headers(goals)
     console.records(headers, lines, long=(), numbers=range(len(headers) - 2))
-    if any(line[-1] != "-" for line in lines):
-        of = f" of {goals.main.name}" if len(goals) > 1 else ""
-        console.say(f"Means of both arms{of} with their 95 % intervals.", whole=False)
+    for sentence in rounds_told(told, goals):
+        console.say(sentence, whole=False)
     if told and told[-1].volumes is not None:
         console.say(volumes_told(told[-1].volumes), whole=False)
 
@@ -290,8 +325,8 @@ def show_health(found: list[Finding], console: Terminal) -> None:
 
 
 def state_text(ledger: Reader, campaign: Campaign) -> str:
-    """Return the state, corrected for a process that died without saying so."""
+    """Return the state as Python has it too, such as `oracle_failing`, and what became of a process that died."""
     if campaign.state is CampaignState.RUNNING:
         owner = ledger.owner(campaign.id)
         return f"running: {owner}" if owner else "killed; the same command goes on"
-    return campaign.state.value.replace("_", " ")
+    return campaign.state.value

@@ -30,7 +30,7 @@ from models.registry import build
 from models.spaces.base import BaseSpace, require_space
 from pipelines.catalogue import tell_plugin_problems
 from pipelines.refusals import is_refusal
-from tasks.initial_design import checked_part, checked_source, sources_of
+from tasks.initial_design import checked_part, checked_source, sources_of, with_initial_that_is_there
 from tasks.oracles.asking import refuse_confusable_columns
 from tasks.oracles.pool import OraclePool
 from tasks.start_and_library import source_told
@@ -75,22 +75,32 @@ def built_once(config: CampaignConfig, base: Path) -> CampaignConfig:
         _check_function(config, base, oracle, part)
     _check_generators(config, base, space)
     _check_source(config, base)
+    config = with_initial_that_is_there(config, base, LARGEST_READ)
     if config.levelled is not None:
         _check_budget_of_levels(config)
         return config
     budget, first = config.budget, f"the initial design of {config.data.initial} {space.nouns[1]}"
     if budget.calls is not None and budget.calls < config.data.initial * len(oracles):
         each = f", which needs {len(oracles)} calls each" if len(oracles) > 1 else ""
-        raise ConfigError(
-            f"budget.calls is {budget.calls}, smaller than {first}{each}. Raise it, or lower data.initial."
-        )
+        raise ConfigError(f"budget.calls is {budget.calls}, smaller than {first}{each}. {_mend_initial(config)}")
     cost = sum(oracle.cost for oracle in oracles.values())
     if budget.cost is not None and budget.cost < config.data.initial * cost:
         raise ConfigError(
             f"budget.cost is {budget.cost:g}; {first} at {cost:g} each costs "
-            f"{config.data.initial * cost:g}. Raise it, or lower data.initial."
+            f"{config.data.initial * cost:g}. {_mend_initial(config)}"
         )
     return config
+
+
+def _mend_initial(config: CampaignConfig) -> str:
+    """Return what to write where the budget is smaller than the initial design."""
+    if "initial" in config.data.model_fields_set:
+        return "Raise it, or lower `data.initial`."
+    return (
+        f"{config.data.initial} is the default of `data.initial`, which the file does not give. Write for example "
+        "`data: {..., initial: 12}`, or `initial: 0` where the values that came with the data are to be enough; or "
+        "raise the budget."
+    )
 
 
 def _check_budget_of_levels(config: CampaignConfig) -> None:
@@ -106,12 +116,12 @@ def _check_budget_of_levels(config: CampaignConfig) -> None:
         raise ConfigError(
             f"budget.cost is {budget.cost:g}; one purchase at the true level of {name!r} costs {true:g}, and the "
             f"initial design of {config.data.initial} {space_of(config).nouns[1]}, at levels of cost "
-            f"{', '.join(f'{cost:g}' for cost in costs)}, {sum(each):g}. Raise it, or lower data.initial."
+            f"{', '.join(f'{cost:g}' for cost in costs)}, {sum(each):g}. {_mend_initial(config)}"
         )
     if budget.calls is not None and budget.calls < config.data.initial:
         raise ConfigError(
             f"budget.calls is {budget.calls}, smaller than the initial design of {config.data.initial} "
-            f"{space_of(config).nouns[1]}. Raise it, or lower data.initial."
+            f"{space_of(config).nouns[1]}. {_mend_initial(config)}"
         )
 
 
@@ -171,7 +181,8 @@ def batch_remarks(config: CampaignConfig, tables: Sequence[Tally]) -> list[str]:
 
 
 def _lines(report: JsonDict) -> list[str]:
-    return [str(report["line"]), *map(str, report["warnings"])]
+    design = [str(report["design"])] if report.get("design") else []
+    return [str(report["line"]), *design, *map(str, report["warnings"])]
 
 
 def _unread(config: CampaignConfig, name: str, source: Any, base: Path) -> str | None:

@@ -20,6 +20,14 @@ class FileLock:
         """Hold it beside others; waits while somebody has it alone."""
         fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 
+    def try_share(self) -> bool:
+        """Hold it beside others if nobody has it alone; returns whether that is so."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
     def alone(self) -> None:
         """Hold it alone; waits for everybody else."""
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
@@ -33,8 +41,10 @@ class FileLock:
         return True
 
     def close(self) -> None:
-        """Give it back."""
-        os.close(self._descriptor)
+        """Give it back; a second time does nothing, since the number may be another file's by then."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import astuple
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from data.records import JsonDict
 from data.tables.datasets import Library, read_rows
 from data.tables.decades import wide_span
 from data.tables.remarks import reading_line, reasons_told
+from data.wording import counted
 from models.acquisition.log_reward import first_refusal, refusals
 from models.parts import screens_of, space_of
 from models.proxies.checks import MINIMUM_LABELS
@@ -68,6 +70,9 @@ def sources_of(config: CampaignConfig) -> dict[str, Any]:
     return {name: source_of(spec, space, seed=_seed(config, name), maximise=maximise) for name, spec in named.items()}
 
 
+_SURELY = 10
+"""So many times the default design, a file has rows enough for it."""
+
 SOURCE = "source"
 """Name of the source where there is one only."""
 
@@ -98,7 +103,7 @@ def checked_part(config: CampaignConfig, name: str, base: Path, cache: Path | No
     """
     source, spec = sources_of(config)[name], config.data.parts[name]
     library = _read(config, name, source, base, source_hashes(config, base)[name], cache)
-    report = _report_of_one(library, space_of(config).nouns[1], _is_drawn(spec))
+    report = _report_of_one(library, space_of(config).nouns, _is_drawn(spec))
     return {**report, "line": f"{name} ({source_told(spec)}): {report['line']}"}
 
 
@@ -119,7 +124,7 @@ def read_library(
     Raises:
         SourceError: as `data.tables.datasets.read_rows`, or the library beside a start design has values.
     """
-    settings = config.model_dump(mode="json", include={"data", "space"})
+    settings = config.model_dump(mode="json", include={"data": True, "space": True}, exclude={"data": {"initial"}})
     key = digest([settings, config.objective.goal, str(base), dict(hashes), space_of(config).key()])
     if key not in _kept:
         _kept.clear()
@@ -176,10 +181,80 @@ def reading_report(
     """
     if isinstance(library, StartAndLibrary):
         return _report_of_parts(library, config, hashes or {})
-    return _report_of_one(library, space_of(config).nouns[1], is_ordered(config))
+    report = _report_of_one(library, space_of(config).nouns, is_ordered(config))
+    design = _design_told(library, config)
+    return {**report, "design": design} if design else report
 
 
-def _report_of_one(library: Library, nouns: str, drawn: bool) -> JsonDict:
+def _design_told(library: Library, config: CampaignConfig) -> str:
+    """Return what becomes of the objects without a value in a file of the user's; empty: there are none, or no file."""
+    options, noun_and_nouns = config.data.component(), space_of(config).nouns
+    unmeasured = int(library.frame["value"].isna().sum())
+    if is_ordered(config) or "path" not in options or not unmeasured:
+        return ""
+    first = min(config.data.initial, unmeasured)
+    left = unmeasured - first
+    told = (
+        f"Of {counted(unmeasured, *noun_and_nouns)} without a value, the initial design (round 0) measures {first} "
+        f"(`data.initial`)"
+    )
+    if not left:
+        return f"{told}."
+    others = "the other one" if left == 1 else f"the other {left}"
+    if _reads(config.generator.model_dump(mode="json"), str(options["path"])):
+        return f"{told}; the generator reads the same file and may propose {others}."
+    return (
+        f"{told}; {others} {'is' if left == 1 else 'are'} left out unless the generator happens to propose "
+        f"{'it' if left == 1 else 'them'}. To have all considered in each round, give "
+        f"`generator: {{kind: pool, path: {options['path']}}}` with the column's name as in `data`; to measure all at "
+        f"once, `data.initial: {unmeasured}`."
+    )
+
+
+def _reads(spec: Any, path: str) -> bool:
+    """Return whether a component, or one of those that it has inside, names a file."""
+    if isinstance(spec, Mapping):
+        return any(_reads(value, path) for value in spec.values())
+    return any(_reads(value, path) for value in spec) if isinstance(spec, list | tuple) else spec == path
+
+
+def with_initial_that_is_there(
+    config: CampaignConfig, base: Path, largest: int, cache: Path | None = None
+) -> CampaignConfig:
+    """Return a campaign whose initial design, where the file does not say its size, is no larger than its data.
+
+    The default is for libraries. A file of the user's may have fewer objects without a value, or none: then as many are
+    measured first as there are.
+
+    Args:
+        config: of the campaign.
+        base: folder of the campaign file.
+        largest: bytes of a file that is read for it.
+        cache: as `read_library`.
+
+    Raises:
+        SourceError: as `data.tables.datasets.read_rows`.
+    """
+    if "initial" in config.data.model_fields_set or config.data.parts or is_ordered(config):
+        return config
+    source = sources_of(config)[SOURCE]
+    if not hasattr(source, "file") or source.file(base).stat().st_size > largest:
+        return config
+    without = (row for row in source.rows(base) if not row.value)
+    if sum(1 for _ in islice(without, _SURELY * config.data.initial)) == _SURELY * config.data.initial:
+        return config  # to tell by their cells takes a hundredth of the time of reading molecules
+    frame = read_library(config, base, source_hashes(config, base), cache).frame
+    pool = frame[frame["value"].isna()]
+    there = len(_drawn_first(config, pool)[0])
+    if len(pool) and not there:  # the screens refuse all, which is told when the design is drawn
+        return config
+    if there >= config.data.initial:
+        return config
+    data = config.data.model_copy(update={"initial": there})
+    return config.model_copy(update={"data": data})
+
+
+def _report_of_one(library: Library, nouns: tuple[str, str], drawn: bool) -> JsonDict:
     counts = counts_of(library)
     span = wide_span(library.frame["value"].dropna().tolist())
     return {
@@ -189,6 +264,7 @@ def _report_of_one(library: Library, nouns: str, drawn: bool) -> JsonDict:
         "merged": library.merged,
         "refused": counts["refused"],
         "listed": len(library.refused),
+        "disagreeing": len({row.text for row in library.listed if row.value != row.kept}),
         "line": reading_line(counts, library.reasons, nouns, library.left_out, drawn),
         "warnings": [*library.warnings, *([] if span is None else [span])],
         "notes": library.notes,
@@ -199,7 +275,8 @@ def _report_of_one(library: Library, nouns: str, drawn: bool) -> JsonDict:
 def _report_of_parts(library: StartAndLibrary, config: CampaignConfig, hashes: Mapping[str, str]) -> JsonDict:
     noun, nouns = space_of(config).nouns
     specs = config.data.parts
-    reports = {name: _report_of_one(part, nouns, _is_drawn(specs[name])) for name, part in library.parts.items()}
+    names = (noun, nouns)
+    reports = {name: _report_of_one(part, names, _is_drawn(specs[name])) for name, part in library.parts.items()}
     counts = counts_of(library)
     _, reasons = _start_design(config, library)
     lines = [f"{name} ({source_told(specs[name])}): {report['line']}" for name, report in reports.items()]
@@ -218,6 +295,7 @@ def _report_of_parts(library: StartAndLibrary, config: CampaignConfig, hashes: M
         "merged": counts["merged"],
         "refused": counts["refused"],
         "listed": sum(report["listed"] for report in reports.values()),
+        "disagreeing": sum(report["disagreeing"] for report in reports.values()),
         "shared": library.shared,
         "line": " ".join(lines),
         "warnings": warnings,
@@ -254,20 +332,7 @@ def initial_design(config: CampaignConfig, library: Library | StartAndLibrary) -
     labelled = frame[frame["value"].notna()]
     _refuse_values_of_one(config, len(labelled))
     wanted, nouns = config.data.initial, space_of(config).nouns[1]
-    order = np.random.default_rng(derive_seed(config.seed, "initial design")).permutation(len(pool))
-    if is_ordered(config):
-        order = np.arange(len(pool))
-    screens = screens_of(config)
-    chosen: list[int] = []
-    refused: Counter[str] = Counter()
-    for start in range(0, len(order), 256):
-        if len(chosen) >= wanted:
-            break
-        block = order[start : start + 256]
-        verdicts = refusals(screens, pool["object"].iloc[block].tolist())
-        chosen += [int(i) for i, verdict in zip(block, verdicts, strict=True) if verdict is None]
-        refused.update(verdict[0] for verdict in verdicts if verdict is not None)
-    chosen = chosen[:wanted]
+    chosen, refused = _drawn_first(config, pool)
     if wanted and not chosen and len(pool):
         raise CampaignStopped(
             CampaignState.NO_CANDIDATES,
@@ -284,6 +349,28 @@ def initial_design(config: CampaignConfig, library: Library | StartAndLibrary) -
         blocks = [labelled.assign(source=START), started.assign(source=START), pool.iloc[chosen].assign(source=drawn)]
         return pd.concat([block for block in blocks if len(block)], ignore_index=True)
     return pd.concat([labelled, pool.iloc[chosen]], ignore_index=True)
+
+
+def _drawn_first(config: CampaignConfig, pool: pd.DataFrame) -> tuple[list[int], Counter[str]]:
+    """Return the rows of `data.initial` objects without a value that pass the screens, as far as there are so many.
+
+    Of those that were looked at until then the screens' refusals are counted.
+    """
+    wanted = config.data.initial
+    order = np.random.default_rng(derive_seed(config.seed, "initial design")).permutation(len(pool))
+    if is_ordered(config):
+        order = np.arange(len(pool))
+    screens = screens_of(config)
+    chosen: list[int] = []
+    refused: Counter[str] = Counter()
+    for start in range(0, len(order), 256):
+        if len(chosen) >= wanted:
+            break
+        block = order[start : start + 256]
+        verdicts = refusals(screens, pool["object"].iloc[block].tolist())
+        chosen += [int(i) for i, verdict in zip(block, verdicts, strict=True) if verdict is None]
+        refused.update(verdict[0] for verdict in verdicts if verdict is not None)
+    return chosen[:wanted], refused
 
 
 def _refuse_values_of_one(config: CampaignConfig, labelled: int) -> None:
@@ -309,6 +396,12 @@ def _start_design(config: CampaignConfig, library: StartAndLibrary) -> tuple[pd.
     reasons = first_refusal(screens_of(config), unknown["object"].tolist())
     refused = Counter(reason for reason in reasons if reason is not None)
     return unknown[[reason is None for reason in reasons]], refused
+
+
+def initial_told(config: CampaignConfig) -> str:
+    """Return that the size of the initial design is the default, a remark in brackets, where it may be."""
+    default = type(config.data).model_fields["initial"].default
+    return "(the default, where the file does not give it) " if config.data.initial == default else ""
 
 
 def _too_many(config: CampaignConfig, nouns: str, measured: int) -> str | None:
@@ -339,8 +432,9 @@ def _too_few(
     least = MINIMUM_LABELS if config.rounds else 1
     if chosen < wanted:
         problem = (
-            f"data.initial asks for {wanted} {nouns}, but only {chosen} unlabelled ones of the source are inside the "
-            f"space and pass the screens{f' (refused{refused_told(refused)})' if refused else ''}."
+            f"data.initial {initial_told(config)}asks for {wanted} {nouns}, but only {chosen} unlabelled ones of the "
+            f"source are inside the space and pass the screens"
+            f"{f' (refused{refused_told(refused)})' if refused else ''}."
         )
         if begun >= least:
             return f"{problem} Set data.initial to {chosen}{' or less' if chosen else ''}, or give more {nouns}."

@@ -29,6 +29,7 @@ from data.config import digest
 from data.kept_files import keep_file, kept_bytes
 from data.records import Refusal
 from data.tables.datasets import COLUMNS, Library, frame_of
+from data.tables.merging import MergedRow
 from models.oracles.source_files import module_parts
 from models.registry import ComponentError
 from models.spaces.base import BaseSpace
@@ -38,7 +39,7 @@ logger = logging.getLogger(__name__)
 FOLDER = "sources"
 """Folder in the workspace's cache."""
 
-_FORMAT = 1
+_FORMAT = 2
 _WHAT = "The source in standard form"
 _ABOUT = b"discovery-flows"
 _TYPES = (pa.string(), pa.string(), pa.float64(), pa.string(), pa.int64())
@@ -141,6 +142,7 @@ def _told(library: Library) -> dict[str, Any]:
         "merged": library.merged,
         "passed_over": dict(library.passed_over),
         "left_out": dict(library.left_out),
+        "listed": [list(astuple(row)) for row in library.listed],
     }
 
 
@@ -155,6 +157,7 @@ def _library(table: pa.Table, told: dict[str, Any]) -> Library:
         merged=told["merged"],
         passed_over=Counter(told["passed_over"]),
         left_out=Counter(told["left_out"]),
+        listed=[MergedRow(*row) for row in told["listed"]],
     )
 
 

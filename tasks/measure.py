@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -18,15 +19,16 @@ from data.config import digest
 from data.ledger.book import Elsewhere, OracleBook, Purchase, reserve
 from data.ledger.campaigns import CampaignState
 from data.ledger.sharing import take_over
+from data.ledger.summary import by_round, failed_calls
 from data.ledger.telling import ENDED, ask, enter
-from data.readings import Readings
+from data.readings import LACKING, CallRow, Readings
 from data.records import CallState, CandidateRow, JsonDict, Measurement, measured_column, predicted_columns
 from data.tables.spreadsheets import write_csv
 from models.parts import oracle_of, oracle_spec, parts_of_oracle, space_of, units_of
 from models.protocols import Oracle
 from models.proxies.checks import MINIMUM_LABELS
 from tasks.levels import purchases_of, write_levels
-from tasks.oracles.asking import standing_of, write_asked
+from tasks.oracles.asking import changed_told, standing_of, write_asked
 from tasks.oracles.booking import book_of, books_of
 from tasks.oracles.pool import OraclePool
 from tasks.oracles.undelivered import UndeliveredAnswers, enter_kept_answers
@@ -34,6 +36,8 @@ from tasks.progress import Event, emit
 from tasks.remeasuring import again_of
 from tasks.stages import BadInput, CampaignContext, CampaignRef, CampaignStopped, StageRef, run_stage
 from tasks.storage import PENDING, REPEATS
+
+log = logging.getLogger(__name__)
 
 DATASET_COLUMNS = ["id", "object", "value", "unit", "round", "arm", "source", "predicted_mean", "predicted_std"]
 
@@ -191,10 +195,12 @@ def _await_answers(context: CampaignContext, every: list[_Asked], round: int) ->
     told = standing_of(context, round)
     if not told.enough:
         raise CampaignStopped(CampaignState.WAITING, told.message)
+    for sentence in changed_told(context):  # the round goes on without them
+        log.warning(sentence)
     for asked in every:
         if asked.book.later:
             answered = [row for row in _judged(asked.book, round) if row["state"] in ENDED]
-            failed = sum(row["state"] == CallState.FAILED for row in answered)
+            failed = sum(_as_read(context, asked.book, row).state == CallState.FAILED for row in answered)
             if failed > asked.tolerated * len(answered):
                 raise _failing(context, asked, round)
     measured = sum(row.value is not None for row in context.ledger.candidates(context.campaign.id, last=round))
@@ -230,7 +236,7 @@ def _doubt_elsewhere(calls: list[Elsewhere]) -> str:
     told = ", ".join(f"{call.object_id} of campaign {call.campaign}" for call in calls[:5])
     name = calls[0].campaign.partition("~")[0]
     return (
-        f"{len(calls)} calls were sent by another campaign and never answered, and the oracle must not be called "
+        f"{_sent(len(calls))} by another campaign and never answered, and the oracle must not be called "
         f"twice: {told}{' ...' if len(calls) > 5 else ''}. Find out what became of them, then "
         f"`discover settle {name} ID --value X`, or `discover settle {name} ID --abandon`, and give the command again."
     )
@@ -255,7 +261,7 @@ def _call(context: CampaignContext, asked: _Asked, round: int) -> None:
     before = _own(book, round)
     judged = _judged(book, round)
     limit = asked.tolerated * len(judged)
-    failed = sum(row["state"] == CallState.FAILED or _lacks(context, book, _outputs_of(row)) for row in judged)
+    failed = sum(_as_read(context, book, row).state == CallState.FAILED for row in judged)
     done = len(before) - len(jobs)
     total = len(before)
     if failed > limit:
@@ -319,14 +325,17 @@ def _refuse_changed_oracle(context: CampaignContext, book: OracleBook) -> None:
         )
 
 
-def _outputs_of(row: JsonDict) -> JsonDict | None:
-    return json.loads(row["outputs"]) if row["outputs"] else None
+def _as_read(context: CampaignContext, book: OracleBook, row: JsonDict) -> CallRow:
+    """Return a call as it counts: an answer that lacks a value which an objective reads is a failure, and says so."""
+    outputs = json.loads(row["outputs"]) if row["outputs"] else None
+    told = (row["value"], row["state"], row["error"], row["message"] or "", row["origin"], outputs)
+    return context.config.readings.judged(CallRow(book.part, *told))
 
 
 def _lacks(context: CampaignContext, book: OracleBook, outputs: Mapping[str, float | None] | None) -> bool:
-    """Return whether an answer of several values has none where an objective reads one: that is a failure of it."""
-    read = [one.output for one in context.config.readings if one.part == book.part]
-    return outputs is not None and any(outputs.get(output, 0.0) is None for output in read if output is not None)
+    """Return whether an answer of several values lacks one that an objective reads."""
+    answer = CallRow(book.part, None, CallState.DONE, None, "", "called", outputs)
+    return outputs is not None and context.config.readings.judged(answer).state == CallState.FAILED
 
 
 def _refuse_other_outputs(context: CampaignContext, book: OracleBook, measurement: Measurement) -> None:
@@ -374,20 +383,29 @@ def _judged(book: OracleBook, round: int) -> list[JsonDict]:
 def _failing(context: CampaignContext, asked: _Asked, round: int) -> CampaignStopped:
     """Return what ends the campaign, with the numbers of calls that the ledger has now."""
     rows = _judged(asked.book, round)
-    lacking = [row for row in rows if _lacks(context, asked.book, _outputs_of(row))]
-    errors = [*(row for row in rows if row["state"] == CallState.FAILED), *lacking]
-    counts = pd.Series([row["error"] or "a value missing" for row in errors]).value_counts()
+    read = [(row["completed_at"] or "", _as_read(context, asked.book, row)) for row in rows]
+    errors = [(at, call) for at, call in read if call.state == CallState.FAILED]
+    counts = pd.Series([_KINDS.get(call.error or "", call.error) for _, call in errors]).value_counts()
     told = ", ".join(f"{n} x {error}" for error, n in counts.items())
     earlier = " of this round and the last ones" if any(row["round"] < round for row in rows) else ""
     unmade = sum(row["state"] == CallState.RESERVED for row in rows)
-    message = str(max(errors, key=lambda row: row["completed_at"] or "")["message"] or "none").strip()
+    message = max(errors, key=lambda error: error[0])[1].message.strip() or "none"
     return CampaignStopped(
         CampaignState.ORACLE_FAILING,
         f"Round {round}: {len(errors)} of {len(rows)} oracle calls{earlier} failed ({told}), above the tolerated rate "
         f"of {asked.tolerated:g}{_unmade(unmade)}. The last message: {message}"
         f"{'' if message.endswith(('.', '!', '?')) else '.'} "
-        "Mend what it needs and give the same command with --retry-failed; with other code, begin anew with --fresh.",
+        f"{_RETRY if any(call.error != LACKING for _, call in errors) else _ANEW}",
     )
+
+
+_RETRY = "Mend what it needs and give the same command with --retry-failed; with other code, begin anew with --fresh."
+_ANEW = (
+    "These answers are kept and not asked for again: mend the oracle, or leave out the objective that it has no values "
+    "of, and begin anew with --fresh."
+)
+_KINDS = {LACKING: "a value missing"}
+"""Words for classes of failures that are the program's own."""
 
 
 def _unmade(calls: int) -> str:
@@ -396,10 +414,14 @@ def _unmade(calls: int) -> str:
     return f"; {calls} {'was' if calls == 1 else 'were'} not made"
 
 
+def _sent(calls: int) -> str:
+    return "1 call was sent" if calls == 1 else f"{calls} calls were sent"
+
+
 def _doubt(context: CampaignContext, ids: list[str]) -> str:
     name = context.campaign.name
     return (
-        f"{len(ids)} calls were sent and never answered, and the oracle must not be called twice: "
+        f"{_sent(len(ids))} and never answered, and the oracle must not be called twice: "
         f"{', '.join(ids[:5])}{' ...' if len(ids) > 5 else ''}. Find out what became of them, then "
         f"`discover settle {name} ID --value X`, or `discover settle {name} ID --abandon`, and give the command again."
     )
@@ -438,7 +460,7 @@ def _write_dataset(rows: list[CandidateRow], folder: Path, round: int, context: 
     here = frame[frame["round"] == round]
     return {
         "measured": float((here["state"] == CallState.DONE).sum()),
-        "failed": float((here["state"] == CallState.FAILED).sum()),
+        "failed": float(sum(map(failed_calls, by_round(rows).get(round, ())))),
         "dataset": len(measured),
         **told,
     }

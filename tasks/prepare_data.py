@@ -9,10 +9,10 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data.records import Arm
+from data.records import Arm, JsonDict
 from data.tables.datasets import Library
-from data.tables.remarks import REFUSED, REPORT
-from data.tables.spreadsheets import write_csv
+from data.tables.remarks import MERGED, REFUSED, REPORT
+from data.tables.spreadsheets import original_text, write_csv
 from models.parts import space_of
 from tasks.initial_design import (
     counts_of,
@@ -34,9 +34,10 @@ from tasks.storage import read_table, write_json
 def prepare_data(ref: CampaignRef) -> StageRef:
     """Read the campaign's source, report what was refused row by row, and book the initial design.
 
-    Results: `library.parquet` (id, object, value, family), `refused.csv` (line, text, reason), `initial.parquet`,
-    `report.json`. Of a start design and a library apart the column `source` of the second and third says what is of
-    which, and the report has both sources with their contents.
+    Results: `library.parquet` (id, object, value, family), `refused.csv` (line, text, reason), `merged.csv` (rows of
+    objects with several values, if there are any), `initial.parquet`, `report.json`. Of a start design and a library
+    apart the column `source` of the tables of rows and of `initial.parquet` says what is of which, and the report has
+    both sources with their contents.
 
     Raises:
         BadInput: the source cannot be read, no row is usable, or the budget is smaller than the initial design.
@@ -56,7 +57,7 @@ def prepare_data(ref: CampaignRef) -> StageRef:
             files=files_of(config, context.campaign.base),
         )
         initial = read_table(stage.path(context, "initial.parquet"))
-        _book(context, initial)
+        _book(context, initial, means_told(stage.path(context, "")))
         return stage
 
 
@@ -65,6 +66,9 @@ def _prepare(context: CampaignContext, folder: Path, hashes: Mapping[str, str]) 
     forget()
     library.frame.to_parquet(folder / "library.parquet", index=False)
     write_csv(_refused(library), folder / REFUSED)
+    merged = _merged(library)
+    if len(merged):
+        write_csv(merged, folder / MERGED)
     initial = initial_design(context.config, library)
     initial.to_parquet(folder / "initial.parquet", index=False)
     write_json(folder / REPORT, reading_report(library, context.config, hashes))
@@ -81,13 +85,43 @@ def _refused(library: Library | StartAndLibrary) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["line", "text", "reason"]).astype({"line": "Int64"})
 
 
-def _book(context: CampaignContext, initial: pd.DataFrame) -> None:
+def _merged(library: Library | StartAndLibrary) -> pd.DataFrame:
+    """Return the rows of objects that have several values, each with what became of its value; `source` as `_refused`.
+
+    Columns: object, kept (its value), of (so many values), line, written (its object), value, used.
+    """
+    if isinstance(library, StartAndLibrary):
+        parts = [_merged(part).assign(source=name) for name, part in library.parts.items()]
+        return pd.concat(parts, ignore_index=True)
+    rows = [
+        (row.text, row.kept, row.of, row.line, row.written, row.value, f"no: {row.unused}" if row.unused else "yes")
+        for row in library.listed
+    ]
+    return pd.DataFrame(rows, columns=["object", "kept", "of", "line", "written", "value", "used"])
+
+
+def means_told(folder: Path) -> JsonDict:
+    """Return object -> what its value was made of, where the data had several; of a finished stage `prepare_data`."""
+    file = folder / MERGED
+    if not file.is_file():
+        return {}
+    told: dict[str, list[str]] = {}
+    for row in pd.read_csv(file, dtype=str, keep_default_na=False).itertuples():
+        told.setdefault(original_text(str(row.object)), []).append(str(row.line) if row.used == "yes" else "")
+    return {
+        obj: f"made of {len(used)} values that came with the data, lines {', '.join(used)}"
+        for obj, lines in told.items()
+        if len(used := [line for line in lines if line]) > 1
+    }
+
+
+def _book(context: CampaignContext, initial: pd.DataFrame, means: JsonDict) -> None:
     """Put the initial design into the ledger: labels as imported values, the others as candidates to be bought."""
     config, space = context.config, space_of(context.config)
     labelled = initial[initial["value"].notna()]
     reading = config.readings[0]
     rows = list(labelled[["id", "object", "value"]].itertuples(index=False, name=None))
-    book_of(context, reading.part).import_values(0, rows, output=reading.output)
+    book_of(context, reading.part).import_values(0, rows, output=reading.output, notes=means)
     design = [
         {
             "object_id": row.id,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from data.wording import figure
 from models.protocols import Progress
 
 
@@ -18,6 +19,14 @@ class Event:
     done: int = 0
     total: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
+    known: bool = False
+    """Whether an earlier run has finished the stage: it is looked at, and not done again."""
+
+    def __str__(self) -> str:
+        """A line for people, as `progress=print` shows it: `round 2, train proxy, 3 of 8: loss 0.1235`."""
+        far = f", {self.done} of {self.total}" if self.total else ""
+        told = ", ".join(f"{name} {figure(value)}" for name, value in self.metrics.items())
+        return f"round {self.round}, {self.stage.replace('_', ' ')}{far}" + (f": {told}" if told else "")
 
 
 Listener = Callable[[Event], object]

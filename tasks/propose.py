@@ -14,6 +14,7 @@ from data.records import Candidate
 from data.stocks import STOCK
 from models.parts import generator_of
 from models.protocols import FromLibraries, Generator
+from tasks.origins import FILE, write_origins
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.storage import load_state
 from tasks.train_generator import generation_context
@@ -25,7 +26,8 @@ def propose(
 ) -> StageRef:
     """Draw `generator.proposals` candidates, and those of the control arm.
 
-    Results: `proposals.parquet` and `control.parquet` (id, object, source, log_prob), in the order drawn.
+    Results: `proposals.parquet` and `control.parquet` (id, object, source, log_prob), in the order drawn; and how they
+    were made, `lineage.parquet` (`tasks.origins`).
     """
     with ref.open() as context:
         return run_stage(
@@ -56,12 +58,15 @@ def _propose(
     _write(proposals, folder / "proposals.parquet")
     wanted = config.control.size(config.batch_size)
     control: list[Candidate] = []
+    arms = [(generator, proposals)]
     if wanted:
         arm = generator_of(config.control, context.campaign.base)
         arm.fit(known)
         # Ten and fifty times: most random members of the space are refused by the screens, some are known.
         control = arm.sample(max(10 * config.batch_size, 50 * wanted), seed=context.seed(round, "control"))
+        arms.append((arm, control))
     _write(control, folder / "control.parquet")
+    write_origins(arms, folder / FILE, (*known.known, *known.library))
     return {"proposals": len(proposals), **_by_source([*proposals, *control], generator), **_of_libraries(generator)}
 
 

@@ -170,11 +170,11 @@ def run_stage(
     Raises:
         LedgerError: the ledger has this stage with other inputs, or its results were altered.
     """
-    emit(Event(round, name))
+    known = context.ledger.stage(context.campaign.id, round, name)
+    emit(Event(round, name, known=known is not None))
     shas = {role: ref if isinstance(ref, str) else ref.sha256 for role, ref in sorted(inputs.items())}
     key = digest([CODE_VERSION, context.config.seed, round, name, shas, settings])
     final = context.round_folder(round) / name
-    known = context.ledger.stage(context.campaign.id, round, name)
     if known is not None:
         if known.key != key:
             raise LedgerError(
@@ -184,6 +184,7 @@ def run_stage(
             )
         if final.is_dir() and (not pinned or folder_sha256(final) == known.sha256):
             return _ref(known)
+        emit(Event(round, name))  # its results are lost: it is done again after all
     started = time.perf_counter()
     metrics = _compute(final, compute)
     sha256 = folder_sha256(final)

@@ -63,6 +63,7 @@ LONGEST_FIRST = (
     "tests/campaigns/test_virtual_screening.py",
     "tests/packaging/test_installed.py",
     "tests/e2e/test_ui.py",
+    "tests/e2e/test_other_machine.py",
     "tests/models/gflownet/training/test_densities.py",
     "tests/models/gflownet/conditioning/test_training.py",
     "tests/models/gflownet/policies/test_graph.py",

@@ -67,3 +67,18 @@ def test_a_page_is_drawn_and_asks_nobody_else(site, page):
         assert browser.evaluate("document.querySelector('h1').innerText.length") > 3
         assert browser.evaluate("getComputedStyle(document.querySelector('.md-header')).position") == "sticky"
         assert [request.url for request in browser.requests if request.leaves_the_machine] == []
+
+
+def test_texts_show_what_they_say_and_no_page_has_the_name_of_the_site_twice(site):
+    for page in (site / "reference" / "parts").glob("*.html"):
+        assert "&amp;lt;" not in page.read_text(), page
+    for page in site.rglob("*.html"):
+        assert "<title>discovery-flows - discovery-flows</title>" not in page.read_text()
+
+
+@pytest.mark.parametrize(("dark", "scheme"), [(True, "slate"), (False, "default")])
+def test_pages_are_dark_or_light_as_the_system_is(site, dark, scheme):
+    with Browser(dark=dark) as browser:
+        browser.open(site / "concepts.html")
+        browser.wait_for(f"document.body.dataset.mdColorScheme === '{scheme}'")
+        assert browser.evaluate("document.body.dataset.mdColorMedia") == "(prefers-color-scheme)"

@@ -34,6 +34,7 @@ Semantics = Literal["pure", "idempotent", "unsafe"]
 
 _CHUNK = 500
 """Ids in one question to the database."""
+_NO: JsonDict = {}
 _OPEN = (CallState.RESERVED, CallState.SUBMITTED, CallState.IN_DOUBT)
 
 
@@ -142,22 +143,25 @@ class OracleBook:
             return left
 
     @patient
-    def import_values(self, round: int, rows: Sequence[tuple[str, str, float]], output: str | None = None) -> None:
+    def import_values(
+        self, round: int, rows: Sequence[tuple[str, str, float]], output: str | None = None, notes: JsonDict = _NO
+    ) -> None:
         """Record values that came with the data: known, never bought, not counted.
 
         Args:
             round: whose data they belong to.
             rows: (object id, standard text, value).
             output: the name of the value, of an oracle that answers with several; None: it has none.
+            notes: text -> what is to be known of its value, such as of how many it is the mean.
         """
         with self.ledger.write() as connection:
-            booked = self._booked(connection, [object_id for object_id, _, _ in rows])
+            booked = self._booked(connection, [row[0] for row in rows])
             fresh: list[JsonDict] = []
             for object_id, obj, value in rows:
                 if object_id not in booked:
                     booked.add(object_id)
                     answer = _Bought(value) if output is None else _Bought(None, json.dumps({output: value}))
-                    values = {**_reused(answer), "origin": "imported", "entered": round}
+                    values = {**_reused(answer), "origin": "imported", "entered": round, "message": notes.get(obj, "")}
                     fresh.append({**self.row(round, object_id, obj, 0.0, None), **values})
             if fresh:
                 connection.execute(sa.insert(oracle_calls), fresh)

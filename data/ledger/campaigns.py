@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -92,6 +94,17 @@ class Campaign:
 def slug_of(name: str, generation: int) -> str:
     """Return the name of a campaign's folder; no name has a `~`, so no other campaign can have this one."""
     return name if generation == 1 else f"{name}~{generation}"
+
+
+def shown_names(campaigns: Iterable[Campaign]) -> dict[int, str]:
+    """Return the names by which campaigns are told apart, by row id; commands take them too.
+
+    The name is enough while there is one campaign of it. Where `--fresh` began others each has its generation, the
+    first one `NAME~1`: the bare name is that of the latest wherever a command takes one.
+    """
+    every = list(campaigns)
+    counts = Counter(one.name for one in every)
+    return {one.id: f"{one.name}~{one.generation}" if counts[one.name] > 1 else one.slug for one in every}
 
 
 @dataclass(frozen=True, slots=True)

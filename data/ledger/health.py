@@ -187,8 +187,8 @@ def calibration_drift(rows: Sequence[CandidateRow], round: int, promised: Mappin
     overall = drift_figures(_triples(acquired))
     alone = drift_figures(here) if len(here) >= FEWEST else {}
     first = min(row.round for row in acquired)
-    told = _told(first, round, overall, here, used, promised)
     trouble = _trouble(overall, alone or overall, promised, _better_side(goal))
+    told = _told(first, round, overall, here, used, promised, praised=not trouble)
     level = Level.WARNING if trouble else Level.GOOD
     figures = {**overall, **{f"last_{key}": value for key, value in alone.items()}}
     return Finding(round, "calibration_drift", level, f"{told} {trouble or 'The predictions hold.'}", figures)
@@ -257,15 +257,18 @@ def _told(
     here: Sequence[tuple[float, float, float]],
     used: Sequence[CandidateRow],
     promised: Mapping[str, float],
+    *,
+    praised: bool,
 ) -> str:
+    """Return the counts, and the verdict on them; what is amiss otherwise is not called `as promised` on the way."""
     n = whole(overall["n"])
     low, high = expected_inside(n)
     held = whole(overall["coverage_90"] * n)
-    verdict = "too narrow" if held < low else "too wide" if held > high else "as promised"
+    verdict = "too narrow: " if held < low else "too wide: " if held > high else "as promised: " if praised else ""
     many = first < round
     where = f"rounds {first} to {round}" if many else f"round {round}"
     parts = [
-        f"Acquisition arm, {where}: {verdict}: {_percent(held / n)} of {n} inside the 90 % interval "
+        f"Acquisition arm, {where}: {verdict}{_percent(held / n)} of {n} inside the 90 % interval "
         f"(expected {low} to {high}, were {held})"
     ]
     if many and here:
@@ -317,8 +320,9 @@ def _trouble(
     if spread < -_SIGMAS and rms < 0.6:
         return (
             f"Errors are only {rms:.1f} times as large as predicted: the proxy is too cautious, and exploration costs "
-            "more than it needs to; values that are all alike look so as well. Lower the weight of the deviation in "
-            "`acquisition`; if `proxy.calibration` is none, set it to variance."
+            "more than it needs to. Lower the weight of the deviation in `acquisition`; if `proxy.calibration` is "
+            "none, set it to variance. Where the measured values are all alike, leave both: intervals narrow by "
+            "themselves once values differ."
         )
     return ""
 

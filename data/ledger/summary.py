@@ -23,7 +23,7 @@ from data.records import (
     Standing,
 )
 from data.student import student
-from data.wording import figure, shown_unit, spread
+from data.wording import counted, figure, interval, shown_unit
 
 
 class Course:
@@ -35,7 +35,7 @@ class Course:
 
     def __init__(self, goals: Goals) -> None:
         self.goals = goals
-        self._calls = 0
+        self._calls = self._failed = 0
         self._best: list[float] = []
         self._best_of: Mapping[str, float] = {}
         self._volume = _Volume(goals) if goals.several else None
@@ -49,6 +49,7 @@ class Course:
         """
         goals = self.goals
         self._calls += sum(row.calls for row in rows if is_call(row))
+        self._failed += sum(map(failed_calls, rows))
         self._best = best_values([*self._best, *_values(rows, goals)], goals.main)
         self._volume = None if self._volume is None else self._volume.after(rows)
         self._best_of = self._bests(rows)
@@ -59,13 +60,16 @@ class Course:
             top10_mean=sum(self._best) / len(self._best) if self._best else None,
             acquisition_mean=_mean(rows, Arm.ACQUISITION, goals),
             control_mean=_mean(rows, Arm.CONTROL, goals),
-            failed=sum(map(failed_calls, rows)),
+            failed=self._failed,
             metrics={},
             acquisition=arm_figures(rows, Arm.ACQUISITION, goals),
             control=arm_figures(rows, Arm.CONTROL, goals),
             feasible=feasible_share(rows, goals),
             acquisition_feasible=feasible_share(_of_arm(rows, Arm.ACQUISITION), goals),
             control_feasible=feasible_share(_of_arm(rows, Arm.CONTROL), goals),
+            acquisition_outside=outside_limits(rows, Arm.ACQUISITION, goals),
+            control_outside=outside_limits(rows, Arm.CONTROL, goals),
+            top_n=len(self._best),
             best_of=self._best_of if goals.several else None,
             front=None if self._volume is None else len(self._volume.front),
             hypervolume=None if self._volume is None else self._volume.hypervolume,
@@ -231,6 +235,42 @@ def arm_figures(rows: Sequence[CandidateRow], arm: Arm, goals: Goals) -> ArmFigu
     return ArmFigures(n, mean, student(n - 1) * deviation / math.sqrt(n))
 
 
+def outside_limits(rows: Sequence[CandidateRow], arm: Arm, goals: Goals) -> int:
+    """Return how many of an arm's measured values break a limit."""
+    if not goals.limited:
+        return 0
+    return sum(
+        row.state == CallState.DONE and goals.measured(row) and not goals.eligible(row) for row in _of_arm(rows, arm)
+    )
+
+
+def is_given(row: CandidateRow) -> bool:
+    """Return whether a candidate's value came with the user's data: nobody here has measured it."""
+    return row.origin == IMPORTED
+
+
+GIVEN = "from your data"
+"""What is said of such a value, everywhere."""
+
+
+def source_told(source: str | None, origin: str | None) -> str:
+    """Return the source of a candidate, and that its value came with the user's data where it did."""
+    return f"{source or ''} ({GIVEN})".lstrip() if origin == IMPORTED else source or ""
+
+
+def place_told(row: CandidateRow) -> str:
+    """Return where a candidate is from: the user's data, the initial design, or which round."""
+    return GIVEN if is_given(row) else "initial design" if row.round == 0 else f"round {row.round}"
+
+
+def free_told(rows: Iterable[CandidateRow]) -> str:
+    """Return why the cost is less than the calls: values of other campaigns are not paid again; empty without any."""
+    free = sum(row.origin in ("reused", "awaited") for row in rows)
+    if not free:
+        return ""
+    return f"{free} candidate{'' if free == 1 else 's'} took over values of other campaigns, which cost nothing"
+
+
 def gain_over_control(rows: Sequence[CandidateRow], goals: Goals) -> Gain | None:
     """Return the gain of all rounds over the control arm, None where one of the arms has nothing to compare.
 
@@ -263,21 +303,27 @@ def feasible_share(rows: Iterable[CandidateRow], goals: Goals) -> float | None:
     return sum(map(goals.eligible, measured)) / len(measured) if measured else None
 
 
-def arm_text(figures: ArmFigures | None) -> str:
-    """Return a mean with its 95 % interval and n, such as `1.234 ± 0.31 (n 6)`; a dash where there is none.
+def arm_text(figures: ArmFigures | None, outside: int = 0) -> str:
+    """Return a mean with its 95 % interval and n, such as `1.23 (0.92 to 1.54), n 6`; a dash where there is none.
 
     Below `FEWEST` values there is no interval to show: of two it is thirteen times their standard error.
+
+    Args:
+        figures: of the arm.
+        outside: values of the arm that break a limit, which are in no mean and are counted.
     """
+    beside = [f"{outside} outside"] if outside else []
     if figures is None:
-        return "-"
-    return f"{spread(figures.mean, figures.half if figures.n >= FEWEST else None)} (n {figures.n})"
+        return ", ".join(beside) or "-"
+    mean = interval(figures.mean, figures.half if figures.n >= FEWEST else None)
+    return ", ".join([mean, f"n {figures.n}", *beside])
 
 
 def volumes_told(volumes: ArmVolumes) -> str:
     """Return a sentence on what both arms have added to the front of the initial design."""
     return (
-        f"Hypervolume of the initial design and {volumes.n} calls of an arm: {figure(volumes.acquisition)} with the "
-        f"acquisition arm, {figure(volumes.control)} with the control arm."
+        f"Hypervolume of the initial design and {counted(volumes.n, 'call')} of an arm: "
+        f"{figure(volumes.acquisition)} with the acquisition arm, {figure(volumes.control)} with the control arm."
     )
 
 
@@ -312,7 +358,7 @@ def by_source(
     bought: dict[str, list[CandidateRow]] = {}
     for row in rows:
         if row.state != "proposed":
-            given = f"{row.source} (given)" if row.origin == IMPORTED else row.source
+            given = source_told(row.source, row.origin)
             bought.setdefault(given, []).append(row)
     out = []
     first = {source: min((row.round, _ARMS.index(row.arm)) for row in mine) for source, mine in bought.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
@@ -14,11 +14,12 @@ import pandas as pd
 from data.objects import NotStandardError, Space
 from data.records import Refusal
 from data.tables.library_file import standard_object
-from data.tables.merging import Kept, merge
+from data.tables.merging import Kept, Merged, MergedRow, merge
 from data.tables.parts import Part
 from data.tables.readers import Row, SourceError
 from data.tables.remarks import Remarks, reason_kind, reasons_told
-from data.tables.values import ValueRules, exact_value
+from data.tables.values import ValueRules
+from data.wording import counted
 from data.yaml_text import shown
 
 COLUMNS = ("id", "object", "value", "family", "line")
@@ -65,6 +66,8 @@ class Library:
     """Why rows of a packaged library were passed over at a glance -> how many."""
     left_out: Counter[str] = field(default_factory=Counter)
     """Why objects were not taken although they are in order, by an option of the source -> how many."""
+    listed: list[MergedRow] = field(default_factory=list)
+    """The rows of each object that has several with a value, and what became of these."""
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -98,16 +101,15 @@ def read_rows(source: Source, *, base: Path, space: Space) -> Library:
 
     Raises:
         SourceError: the file or a column is missing, its values are in several units
-            and none was chosen or have two marks of decimals, or every row is refused.
+            and none was chosen or have two marks of decimals, or every row is refused, or every value.
     """
     bulk = getattr(source, "bulk", False)
     rules: ValueRules = getattr(source, "rules", ValueRules())
     unit_column: str | None = getattr(source, "unit_column", None)
-    remarks = Remarks()
+    remarks = Remarks(decimal_option=hasattr(getattr(source, "options", None), "decimal"))
     kept: list[Kept] = []
     refused: list[Refusal] = []
     passed_over: Counter[str] = Counter()
-    settled: Counter[str] = Counter()
     total = 0
     for row in source.rows(base):
         total += 1
@@ -116,10 +118,8 @@ def read_rows(source: Source, *, base: Path, space: Space) -> Library:
             continue
         remarks.see(row)
         try:
-            value = exact_value(row, rules) if row.problem is None else math.nan
-            kept.append(Kept(standard_object(row, space.admit), value, row.line))
-            if math.isfinite(value) and (change := space.settled(row.text, kept[-1].text)):
-                settled[change] += 1
+            value = remarks.value_of(row, rules)
+            kept.append(kept_row(row, standard_object(row, space.admit), value, space))
         except NotStandardError as error:
             refused.append(Refusal(row.line, row.text, str(error)))
         else:
@@ -128,24 +128,66 @@ def read_rows(source: Source, *, base: Path, space: Space) -> Library:
         remarks.require_one_decimal(str(getattr(source, "path", source.kind)))
     if unit_column is not None:
         remarks.require_one_unit(str(getattr(source, "path", source.kind)), unit_column)
+    columns = getattr(source, "columns", None)
+    remarks.require_values(str(getattr(source, "path", source.kind)), getattr(columns, "value", None), rules)
     left_out = Counter[str]()
-    merged = merge(kept, getattr(source, "replicates", "mean"), space.nouns[0])
+    noun, nouns = space.nouns
+    merged = merge(kept, getattr(source, "replicates", "mean"), noun, nouns=nouns, species=species_of(space))
     if isinstance(source, PartialSource):
         part = source.part(merged.rows)
         merged = replace(merged, rows=part.rows)
         left_out = part.left_out
     refused = sorted([*refused, *merged.refused], key=lambda refusal: refusal.line or 0)
     notes = [f"{count} of {total} lines have {reason}." for reason, count in sorted(passed_over.items())]
-    changes = [
-        f"{count} row(s) with a value had {change}: the value stands for the {space.nouns[0]} that is left."
-        for change, count in sorted(settled.items())
+    warnings = [
+        *remarks.lost_told(rules),
+        *remarks.notes(refused, unit_column),
+        *changes_told(merged, noun),
+        *merged.warnings,
     ]
-    warnings = [*remarks.notes(refused, unit_column), *changes, *merged.warnings]
     notes += warnings + merged.notes
-    library = Library(_frame(merged.rows, space), refused, notes, warnings, total, merged.merged, passed_over, left_out)
+    library = Library(
+        _frame(merged.rows, space),
+        refused,
+        notes,
+        warnings,
+        total,
+        merged.merged,
+        passed_over,
+        left_out,
+        merged.listed,
+    )
     if not merged.rows:
         raise SourceError(_nothing_left(source.kind, library, space))
     return library
+
+
+def kept_row(row: Row, obj: str, value: float, space: Space) -> Kept:
+    """Return a row that is in order; of one with a value also how its object is written, and what that changed."""
+    if not math.isfinite(value):
+        return Kept(obj, value, row.line)
+    return Kept(obj, value, row.line, row.text, space.settled(row.text, obj))
+
+
+def species_of(space: Space) -> Callable[[str], str]:
+    """Return what tells whether two texts are written as one species: the same salt, the same ion."""
+
+    def species(text: str) -> str:
+        try:
+            return space.named(text)
+        except ValueError:  # a text that is read in another way than its space names
+            return text
+
+    return species
+
+
+def changes_told(merged: Merged, noun: str) -> list[str]:
+    """Return sentences on values that were measured on something that reading changed, a salt for example."""
+    changes = Counter(row.change for row in merged.rows if row.change)
+    return [
+        f"{counted(count, 'row')} with a value had {change}: the value stands for the {noun} that is left."
+        for change, count in sorted(changes.items())
+    ]
 
 
 def frame_of(rows: Iterable[tuple[str, str, float, str, int]]) -> pd.DataFrame:

@@ -60,6 +60,11 @@ def _bytes(path: Path) -> IO[bytes]:
 def _require_one_byte(path: Path) -> None:
     with _bytes(path) as file:
         first = file.read(4096)
+    if first.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise SourceError(
+            f"{path} is a workbook of a spreadsheet program (such as .xlsx) or another packed file, no text. Save the "
+            "sheet as 'CSV UTF-8' there, and give that file."
+        )
     if first.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in first:
         raise SourceError(
             f"{path} is not UTF-8 text but UTF-16, as Excel's 'Unicode Text' is, or no text at all. Save it as 'CSV "
@@ -111,6 +116,12 @@ def _look_for_columns(path: Path, delimiter: str, wanted: Sequence[str]) -> None
                 if not set(wanted) <= set(row.cells):
                     continue
                 if other != delimiter:
+                    if delimiter not in (",", "\t"):  # nobody's default: the file has it
+                        raise SourceError(
+                            f"The option `delimiter: {json.dumps(delimiter)}` is wrong for {path}: its cells are "
+                            f"separated by {other!r}. Write `delimiter: {json.dumps(other)}` instead"
+                            + (", or leave the option out." if other == "," else ".")
+                        )
                     raise SourceError(
                         f"The cells of {path} are separated by {other!r}; the columns were looked for between "
                         f"{delimiter!r}. Give the option `delimiter: {json.dumps(other)}`"

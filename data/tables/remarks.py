@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from data.objects import NotStandardError
 from data.records import Refusal
 from data.tables.rows import Row, SourceError
+from data.tables.values import ValueRules, exact_value
+from data.wording import counted
 
 _QUOTED = r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
 _OF_THE_ROW = (
@@ -53,11 +57,30 @@ class Remarks:
     """Counts over the rows of a source."""
 
     units: Counter[str] = field(default_factory=Counter)
+    decimal_option: bool = True
+    """Whether the source has the option `decimal`."""
     unit_column: str = ""
     """The word column and the name of that of units."""
     _comma: tuple[int, str] | None = None
     _thousands: tuple[int, str] | None = None
     _points: int = 0
+    _values: int = 0
+    _lost: list[Refusal] = field(default_factory=list)
+
+    def value_of(self, row: Row, rules: ValueRules) -> float:
+        """Return the value of a row, NaN where it has none or cannot be read at all; counts what is refused.
+
+        Raises:
+            NotStandardError: as `exact_value`.
+        """
+        if row.problem is not None:
+            return math.nan
+        self._values += bool(row.value)
+        try:
+            return exact_value(row, rules)
+        except NotStandardError as error:
+            self._lost.append(Refusal(row.line, row.value, str(error)))
+            raise
 
     def add(self, row: Row) -> None:
         """Count a row that was kept."""
@@ -89,6 +112,47 @@ class Remarks:
                 "decimal point, it makes a thousandth of the value. Write all values with a decimal point, or give the "
                 "option `decimal: ','` where the component has it."
             )
+
+    def require_values(self, path: str, column: str | None, rules: ValueRules) -> None:
+        """Refuse a file of which every value is refused: nothing that is known would be used.
+
+        Args:
+            path: of the file.
+            column: of the values.
+            rules: how they are read.
+
+        Raises:
+            SourceError: it is one; the message begins with what most likely mends it.
+        """
+        if not self._lost or len(self._lost) < self._values:
+            return
+        first, named = self._lost[0], "" if column is None else f" in the column {column!r}"
+        hint = f"{self._commas_told(rules)} " if self._commas_told(rules) else ""
+        raise SourceError(
+            f"{hint}{'The only value' if self._values == 1 else f'Every one of the {self._values} values'}{named} of "
+            f"{path} is refused, so that nothing known would be used. The first is in line {first.line}: "
+            f"{first.reason}. Check that `value` names the right column, and how its numbers are written; without "
+            "`value` the rows are read as unmeasured."
+        )
+
+    def lost_told(self, rules: ValueRules) -> list[str]:
+        """Return a sentence where most of the values are refused."""
+        if 2 * len(self._lost) <= self._values:
+            return []
+        first, hint = self._lost[0], self._commas_told(rules)
+        return [
+            f"MOST VALUES ARE LOST: {len(self._lost)} of {self._values} are refused. "
+            f"{f'{hint} ' if hint else ''}The first is in line {first.line}: {first.reason}."
+        ]
+
+    def _commas_told(self, rules: ValueRules) -> str:
+        """Return what to write where the refused values have decimal commas; empty: they have none."""
+        commas = sum(_COMMA.fullmatch(refusal.text) is not None for refusal in self._lost)
+        if rules.decimal == "," or 2 * commas <= len(self._lost):
+            return ""
+        if not self.decimal_option:
+            return "The values have decimal commas, and points are read: write points, or a CSV file and its `decimal`."
+        return 'Give the option `decimal: ","`: the values have decimal commas.'
 
     def require_known_unit(self, path: str) -> None:
         """Refuse values of several units by a column that nobody named, for a reader that cannot warn.
@@ -127,17 +191,19 @@ class Remarks:
             )
         bounds = sum("a bound or an estimate" in refusal.reason for refusal in refused)
         if bounds:
-            sentences.append(f"{bounds} row(s) with a bound or an estimate for a value were refused: none is exact.")
+            were = "was refused: it is" if bounds == 1 else "were refused: none is"
+            told = "not exact" if bounds == 1 else "exact"
+            sentences.append(f"{counted(bounds, 'row')} with a bound or an estimate for a value {were} {told}.")
         return sentences
 
     def _told(self) -> str:
-        return ", ".join(f"{unit or 'none'!r} in {count} row(s)" for unit, count in self.units.most_common(5))
+        return ", ".join(f"{unit or 'none'!r} in {counted(count, 'row')}" for unit, count in self.units.most_common(5))
 
 
 def reading_line(
     counts: Mapping[str, float],
     reasons: Mapping[str, int],
-    nouns: str = "molecules",
+    names: tuple[str, str] = ("molecule", "molecules"),
     left_out: Mapping[str, int] = {},
     drawn: bool = False,
     valued: bool = True,
@@ -147,18 +213,19 @@ def reading_line(
     Args:
         counts: `rows`, `library` (objects kept), `labelled`, `merged`, `refused`; of a stage's metrics.
         reasons: reason -> rows refused for it.
-        nouns: what the objects of the space are called.
+        names: what one object of the space is called, and several.
         left_out: why objects were not taken although they are in order -> how many.
         drawn: whether the rows are none of a file, but were drawn from the space.
         valued: whether values were looked for.
     """
+    noun, nouns = names
     number = {name: int(counts.get(name, 0)) for name in ("rows", "library", "labelled", "merged", "refused")}
     if drawn and number["rows"] == number["library"]:
-        return f"{number['rows']} {nouns} drawn from the space."
+        return f"{counted(number['rows'], noun, nouns)} drawn from the space."
     with_value = f" ({number['labelled']} with a value)" if valued else ""
     line = (
-        f"{number['rows']} rows read: {number['library']} {nouns} kept{with_value}, "
-        f"{number['merged']} rows merged into them, {number['refused']} refused"
+        f"{counted(number['rows'], 'row')} read: {counted(number['library'], noun, nouns)} kept{with_value}, "
+        f"{counted(number['merged'], 'row')} merged into them, {number['refused']} refused"
     )
     line += f": {reasons_told(reasons)}" if reasons else ""
     line += f"; {sum(left_out.values())} left out: {reasons_told(left_out)}" if left_out else ""
@@ -197,6 +264,9 @@ REPORT = "report.json"
 REFUSED = "refused.csv"
 """File of the stage `prepare_data` with the refused rows."""
 
+MERGED = "merged.csv"
+"""File of the stage `prepare_data` with the rows of objects that have several values; not there where none has."""
+
 
 def reading_told(folder: Path, where: str | None = None) -> list[str]:
     """Return the line on the rows of a campaign's source, where those refused are, and what was wrong with the file.
@@ -209,6 +279,10 @@ def reading_told(folder: Path, where: str | None = None) -> list[str]:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
         listed = report.get("listed", 0)
         place = [f"The refused rows, each with its reason: {where or folder / REFUSED}"] if listed else []
-        return [str(report["line"]), *place, *map(str, report["warnings"])]
+        if report.get("disagreeing", 0):
+            merged = (where or str(folder / REFUSED)).replace(REFUSED, MERGED)
+            place.append(f"The rows that are one object, with what became of the value of each: {merged}")
+        design = [str(report["design"])] if report.get("design") else []
+        return [str(report["line"]), *design, *place, *map(str, report["warnings"])]
     except (OSError, ValueError, KeyError, TypeError):
         return []

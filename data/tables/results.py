@@ -18,7 +18,7 @@ from data.records import Refusal
 from data.tables.delimited import Cells, records
 from data.tables.rows import Row, SourceError
 from data.tables.spreadsheets import original_text
-from data.tables.values import ValueRules, exact_value
+from data.tables.values import ValueRules, exact_value, without_percent
 
 _DELIMITERS = (",", ";", "\t", "|")
 _PREAMBLE = 60
@@ -148,7 +148,7 @@ def read_results(
         try:
             cells = {k: cell(row, place) for k, place in places.items()}
             told = {
-                k: None if text.casefold() in _NONE else _value(text, mark)
+                k: None if text.casefold() in _NONE else _value(text, mark, wanted[k].unit)
                 for k, text in cells.items()
                 if text.casefold() not in _EMPTY
             }
@@ -289,6 +289,7 @@ def _decimal(rows: Sequence[Cells], places: Collection[int], delimiter: str, res
         SourceError: some have a comma and some a point, or the mark may part thousands in each of them.
     """
     cells = [(row.line, row.cells[at].strip()) for row in rows for at in places if at < len(row.cells)]
+    cells = [(line, without_percent(text)) for line, text in cells]
     comma = [line for line, text in cells if _COMMA.fullmatch(text)]
     point = [line for line, text in cells if _POINT.fullmatch(text)]
     if comma and point:
@@ -317,12 +318,12 @@ def _have_commas(rows: Sequence[Cells], places: Sequence[int], delimiter: str) -
     return delimiter != "," and any(map(_COMMA.fullmatch, cells)) and not any(map(_POINT.fullmatch, cells))
 
 
-def _value(text: str, mark: Literal[".", ","]) -> float:
+def _value(text: str, mark: Literal[".", ","], unit: str) -> float:
     if _DATE.fullmatch(text):
         raise NotStandardError(
             f"the value {text!r} looks like a date, which spreadsheets make of numbers; write the number"
         )
-    return exact_value(Row(0, "", text), ValueRules(mark))
+    return exact_value(Row(0, "", without_percent(text) if unit == "%" else text), ValueRules(mark))
 
 
 def _replicate(text: str) -> int | None:

@@ -44,6 +44,13 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
     safe.to_csv(path, index=False, quoting=quoting)
 
 
+def csv_bytes(frame: pd.DataFrame) -> bytes:
+    """Return what `write_csv` writes."""
+    safe, quoting = _safe(frame)
+    text: str = safe.to_csv(index=False, quoting=quoting)
+    return text.encode()
+
+
 def csv_lines(frame: pd.DataFrame) -> tuple[str, list[str]]:
     """Return what `write_csv` writes: the line of headings and the text of each row, line breaks at their ends."""
     safe, quoting = _safe(frame)

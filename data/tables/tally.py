@@ -56,7 +56,7 @@ class Tally:
             ]
         counts = {"rows": self.rows, "library": self.kept, "merged": self.merged, "refused": self._left_out}
         counts |= {} if self.labelled is None else {"labelled": self.labelled}
-        line = reading_line(counts, self.refused, self.nouns[1], valued=self.labelled is not None)
+        line = reading_line(counts, self.refused, self.nouns, valued=self.labelled is not None)
         named = [f"line {one.line} ({shown(one.text)}): {one.reason}" for one in self.first[:FIRST]]
         more = self._left_out - len(named)
         refusals = "; ".join([*named, f"and {more} more"] if more > 0 else named)

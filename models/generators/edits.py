@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from data.records import Candidate
+from data.records import Candidate, Origin
+from models.generators.origins import KEY, Origins, from_state, to_state
 from models.generators.spreading import spread
 from models.gflownet.editing.tilted import Tilted, tilt
 from models.gflownet.editing.walk import EditWalk
@@ -63,6 +64,7 @@ class Edits(Component["Edits.Options"]):
         self._known: frozenset[str] = frozenset()
         self._hints: frozenset[str] = frozenset()
         self._tilted: Tilted | None = None
+        self._origins = Origins()
 
     def check(self, space: BaseSpace[Any]) -> None:
         """Look whether objects of the space can be edited.
@@ -107,6 +109,7 @@ class Edits(Component["Edits.Options"]):
             slopes=self._slopes(context.warm_start),
             progress=lambda level, figures: context.progress(level, options.depth, figures),
         )
+        self._origins = Origins(walk.reached)
 
     def sample(self, n: int, *, seed: int) -> list[Candidate]:
         """Return up to n distinct objects that are not measured, drawn in proportion to their weights.
@@ -137,8 +140,12 @@ class Edits(Component["Edits.Options"]):
         unmeasured = (obj for obj in ranked if obj not in self._hints and space.identity(obj) not in self._known)
         return {obj: rewards[obj] for obj in islice(unmeasured, n)}
 
+    def lineage(self, objects: Sequence[str]) -> dict[str, Origin]:
+        """Return by which edits objects were first reached from the walk's starts, which have no entry."""
+        return self._origins.closure(objects)
+
     def state(self) -> dict[str, Any]:
-        """Return the objects with their log-weights, b, the slopes and the history."""
+        """Return the objects with their log-weights and how they were reached, b, the slopes and the history."""
         tilted = self._tilted or Tilted({}, {}, 1.0, [])
         return {
             "objects": list(tilted.weights),
@@ -147,6 +154,7 @@ class Edits(Component["Edits.Options"]):
             "beta": tilted.beta,
             "slopes": list(tilted.slopes),
             "hints": sorted(self._hints),
+            KEY: to_state(self._origins.closure(tilted.weights)),
             "history": self.history(),
         }
 
@@ -154,6 +162,7 @@ class Edits(Component["Edits.Options"]):
         """Restore what `state` returned."""
         self._prepare(context)
         self._hints = frozenset(state.get("hints", ()))  # states of before have none
+        self._origins = Origins(from_state(state.get(KEY)))
         weights = dict(zip(state["objects"], state["log_weights"], strict=True))
         log_rewards = dict(zip(state["objects"], state.get("log_rewards", state["log_weights"]), strict=True))
         history = [dict(row) for row in state["history"]]

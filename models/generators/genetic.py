@@ -10,7 +10,8 @@ from typing import Any, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from data.records import Candidate
+from data.records import Candidate, Making, Origin
+from models.generators.origins import KEY, Origins, from_state, to_state
 from models.generators.spreading import spread
 from models.protocols import GenerationContext
 from models.registry import Component
@@ -70,6 +71,7 @@ class Genetic(Component["Genetic.Options"]):
         self._variation: Variation | None = None
         self._space: BaseSpace[Any] | None = None
         self._history: list[dict[str, float]] = []
+        self._origins = Origins()
 
     def fit(self, context: GenerationContext) -> None:
         """Evolve the population under `context.log_reward`; deterministic under `context.seed`.
@@ -79,7 +81,7 @@ class Genetic(Component["Genetic.Options"]):
         """
         self._prepare(context)
         rng = np.random.default_rng(context.seed)
-        self._archive, self._history = {}, []
+        self._archive, self._history, self._origins = {}, [], Origins()
         self._population = self._first_population(context, rng)
         options = self.options
         generations = max(1, round(options.generations * context.effort))
@@ -112,14 +114,19 @@ class Genetic(Component["Genetic.Options"]):
         unmeasured = (obj for obj in fresh if space.identity(obj) not in self._known)
         return {obj: self._archive[obj] for obj in islice(unmeasured, n)}
 
+    def lineage(self, objects: Sequence[str]) -> dict[str, Origin]:
+        """Return how objects and their ancestors were bred, those of earlier rounds included that were carried over."""
+        return self._origins.closure(objects)
+
     def state(self) -> dict[str, Any]:
-        """Return population and archive with their log-rewards, and the history."""
+        """Return population and archive with their log-rewards, how they were bred, and the history."""
         return {
             "population": list(self._population),
             "population_log_reward": list(self._population.values()),
             "archive": list(self._archive),
             "archive_log_reward": list(self._archive.values()),
             "hints": sorted(self._hints),
+            KEY: to_state(self._origins.closure(self._archive)),
             "history": [dict(row) for row in self._history],
         }
 
@@ -130,6 +137,7 @@ class Genetic(Component["Genetic.Options"]):
         self._population = dict(zip(state["population"], state["population_log_reward"], strict=True))
         self._archive = dict(zip(state["archive"], state["archive_log_reward"], strict=True))
         self._history = [dict(row) for row in state["history"]]
+        self._origins = Origins(from_state(state.get(KEY)), self._population)
 
     def history(self) -> list[dict[str, float]]:
         """Return, per generation: step, best and mean log-reward of the population, new objects, evaluated in all."""
@@ -192,7 +200,9 @@ class Genetic(Component["Genetic.Options"]):
         state = torch.load(context.warm_start, weights_only=True)
         archive = dict(zip(state["archive"], state["archive_log_reward"], strict=True))
         measured = set(context.known)
-        return [obj for obj in _ranked(archive) if obj not in measured][: self.options.carried]
+        carried = [obj for obj in _ranked(archive) if obj not in measured][: self.options.carried]
+        self._origins = Origins(Origins(from_state(state.get(KEY))).closure(carried))
+        return carried
 
     def _breed(self, n: int, rng: np.random.Generator) -> list[str]:
         """Return up to n distinct new objects; a population that is exhausted gives fewer."""
@@ -209,10 +219,17 @@ class Genetic(Component["Genetic.Options"]):
         (_, variation), options = self._require_fit(), self.options
         first = _parent(parents, rng)
         if rng.random() < options.mutation_share:
-            return variation.mutate(first, rng)
-        child = variation.crossover(first, _parent(parents, rng), rng)
+            return self._born(variation.mutate(first, rng), Making.MUTATION, first)
+        second = _parent(parents, rng)
+        child = variation.crossover(first, second, rng)
         if child is not None and rng.random() < options.mutate_crossover:
-            return variation.mutate(child, rng)
+            return self._born(variation.mutate(child, rng), Making.BOTH, first, second)
+        return self._born(child, Making.CROSSOVER, first, second)
+
+    def _born(self, child: str | None, operation: Making, *parents: str) -> str | None:
+        """Note how a child was bred; what was met before keeps the origin that it had, and starts have none."""
+        if child is not None and child not in self._archive and child not in self._population:
+            self._origins.record(child, Origin(str(operation), tuple(dict.fromkeys(parents))))
         return child
 
     def _evaluate(self, children: Sequence[str], context: GenerationContext) -> None:

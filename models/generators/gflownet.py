@@ -14,7 +14,7 @@ import torch
 from pydantic import Field, ValidationInfo, field_validator
 
 from data.config import Spec
-from data.records import Candidate
+from data.records import Candidate, Making
 from models.generators.gflownet_conditions import case_of, conditioning_of, conditions_of, require_objectives
 from models.generators.gflownet_files import Report, beside, load_networks, usable
 from models.generators.gflownet_rewards import reward_of, threshold
@@ -22,6 +22,7 @@ from models.gflownet.conditioning.objectives import OfObjectives
 from models.gflownet.construction.base import Bound, Member, construction_of
 from models.gflownet.construction.drawing import candidates, draw_evenly, draw_objects, log_probabilities
 from models.gflownet.construction.plain import tabulated
+from models.gflownet.construction.way import way_to
 from models.gflownet.environments.base import NotProvided
 from models.gflownet.environments.tabulated import Tabulated
 from models.gflownet.judging.evaluation import ExactEvaluator, HeldOut, SampledEvaluator, Seen
@@ -94,6 +95,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
 
     group: ClassVar[str] = "generator"
     kind: ClassVar[str] = "gflownet"
+    origin: ClassVar[str] = str(Making.BUILT)
     cites: ClassVar[tuple[str, ...]] = ("bengio2021flow", "malkin2022tb")
 
     class Options(TrainerOptions):
@@ -408,6 +410,16 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
     def best(self, n: int) -> dict[str, float]:
         """Return up to n objects that training met, without measured ones, hints and the library's, best first."""
         return dict(list(self._best.items())[:n])
+
+    def building(self, obj: str, space: BaseSpace[Any]) -> tuple[str, ...]:
+        """Return the objects of the space on one way of building an object, itself last; empty: it cannot be shown.
+
+        Raises:
+            VocabularyError: the vocabulary cannot be read.
+            ValueError: the space is empty.
+        """
+        with single_thread():
+            return way_to(construction_of(self._construction(), space).bind(space), obj)
 
     def state(self) -> dict[str, Any]:
         """Return the networks, log Z, a hash of the building blocks, and the history."""

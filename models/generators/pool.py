@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 
-from data.records import Candidate, FloatArray
+from data.records import Candidate, FloatArray, Making
 from data.tables.prepared import Part, PreparedLibrary
 from data.tables.tally import Tally, pool_tally
 from models.library_options import LibraryOptions
@@ -93,6 +93,7 @@ class PoolGenerator(Component["PoolGenerator.Options"]):
 
     group = "generator"
     kind = "pool"
+    origin: ClassVar[str] = str(Making.LIBRARY)
     cites = ("kool2019beams",)
 
     def cited(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from data.records import Candidate
+from data.records import Candidate, Making
 from models.protocols import GenerationContext
 from models.registry import Component, FolderPath
 from models.spaces.base import BaseSpace
@@ -26,6 +26,7 @@ class RandomGenerator(Component["RandomGenerator.Options"]):
 
     group: ClassVar[str] = "generator"
     kind: ClassVar[str] = "random"
+    origin: ClassVar[str] = str(Making.DRAWN)
 
     class Options(Component.Options):
         """Options of the random generator."""

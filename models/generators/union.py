@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,20 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from data.records import Candidate
+from data.records import Candidate, Origin
 from data.tables.tally import Tally
+from models.generators.origins import KEY, Origins, Told, from_state, joined, to_state
 from models.generators.shares import adapted_shares
-from models.protocols import Checked, FromLibraries, GenerationContext, Generator, Sharing, TradingOff
+from models.protocols import (
+    Checked,
+    FromLibraries,
+    GenerationContext,
+    Generator,
+    Remembering,
+    Sharing,
+    Starting,
+    TradingOff,
+)
 from models.registry import Component, ComponentError, build, located
 from models.spaces.base import BaseSpace, require_space
 
@@ -71,6 +81,10 @@ class Union(Component["Union.Options"]):
         shares = np.array([member.share for member in self.options.members])
         self._shares = self._set = shares / shares.sum()
         self._best: list[dict[str, float]] = [{} for _ in self._members]
+        self._starts: frozenset[str] = frozenset()
+        """Measured objects and those of the library."""
+        self._hinted: dict[str, Origin] = {}
+        """How the best of the round before, which members started from, were made."""
         self._names = [f"{index}-{member.generator['kind']}" for index, member in enumerate(self.options.members)]
 
     def check(self, space: BaseSpace[Any]) -> None:
@@ -98,6 +112,11 @@ class Union(Component["Union.Options"]):
     def sources(self) -> tuple[str, ...]:
         """Kinds of the members: what candidates may have as their source."""
         return tuple(_kind(member, spec) for member, spec in zip(self._members, self.options.members, strict=True))
+
+    @property
+    def members(self) -> tuple[Generator, ...]:
+        """The generators, in order."""
+        return tuple(self._members)
 
     @property
     def libraries(self) -> tuple[str, ...]:
@@ -129,11 +148,26 @@ class Union(Component["Union.Options"]):
         """
         if self.options.adapt and context.sources:
             self._shares = adapted_shares(self._set, self.sources, context.sources)
+        self._starts = frozenset((*context.known, *context.library))
         with tempfile.TemporaryDirectory() as folder:
             warm_starts, self._best = self._split(context.warm_start, Path(folder))
             for index, (member, warm_start) in enumerate(zip(self._members, warm_starts, strict=True)):
                 member.fit(replace(self._own(context, index), warm_start=warm_start))
                 self._best[index] = member.best(self.options.hints) if isinstance(member, Sharing) else {}
+
+    def lineage(self, objects: Sequence[str]) -> dict[str, Origin]:
+        """Return how objects and their ancestors were made, through all members: one starts from what another met."""
+        sources = [member.lineage for member in self._members if isinstance(member, Remembering)]
+        return joined([*sources, self._begun_of(self._best), Origins(self._hinted).closure], objects, self._starts)
+
+    def _begun_of(self, met: Sequence[Mapping[str, float]]) -> Told:
+        """Return what tells the origin of what members met whose proposals descend from no others."""
+        starting = [
+            (member.origin, best)
+            for member, best in zip(self._members, met, strict=True)
+            if isinstance(member, Starting)
+        ]
+        return lambda objects: {obj: Origin(origin) for obj in objects for origin, best in starting if obj in best}
 
     def sample(self, n: int, *, seed: int) -> list[Candidate]:
         """Return up to n distinct candidates, the members' shares of n as near as whole numbers allow."""
@@ -153,6 +187,7 @@ class Union(Component["Union.Options"]):
             "names": list(self._names),
             "members": [member.state() for member in self._members],
             "best": [dict(met) for met in self._best],
+            KEY: to_state(self._hinted),
             "shares": self._shares.tolist(),
         }
 
@@ -164,6 +199,8 @@ class Union(Component["Union.Options"]):
         """
         self._require_same_members(state)
         self._best = self._told(state)
+        self._hinted = from_state(state.get(KEY))
+        self._starts = frozenset((*context.known, *context.library))
         self._shares = np.array(state.get("shares", self._set.tolist()))
         for index, (member, own) in enumerate(zip(self._members, state["members"], strict=True)):
             member.load_state(own, self._own(context, index))
@@ -197,6 +234,7 @@ class Union(Component["Union.Options"]):
         return tuple(ranked[: self.options.hints])
 
     def _split(self, warm_start: Path | None, folder: Path) -> tuple[list[Path | None], list[dict[str, float]]]:
+        self._hinted = {}
         if warm_start is None:
             return [None] * len(self._members), [{} for _ in self._members]
         import torch  # only where a state must be read
@@ -206,7 +244,23 @@ class Union(Component["Union.Options"]):
         paths = [folder / f"{name}.pt" for name in self._names]
         for path, own in zip(paths, state["members"], strict=True):
             torch.save(own, path)
-        return list(paths), self._told(state)
+        best = self._told(state)
+        self._hinted = self._given_over(state, best)
+        return list(paths), best
+
+    def _given_over(self, state: Mapping[str, Any], best: Sequence[Mapping[str, float]]) -> dict[str, Origin]:
+        """Return how all that members had from others was made, as the state of the round before tells it.
+
+        That is the best that each met, which are hints for the others now, and whatever else stands in the state of a
+        member that did not make it: hints of earlier rounds, which a member may carry on for many.
+        """
+        made, earlier = [from_state(own.get(KEY)) for own in state["members"]], from_state(state.get(KEY))
+        wanted = dict.fromkeys(obj for met in best for obj in met)
+        every = {obj for told in (*made, earlier) for obj in told}
+        for own, told in zip(state["members"], made, strict=True):
+            wanted |= dict.fromkeys(text for text in _texts(own) if text in every and text not in told)
+        sources = [*(Origins(told).closure for told in made), self._begun_of(best), Origins(earlier).closure]
+        return joined(sources, list(wanted), self._starts)
 
     def _told(self, state: Mapping[str, Any]) -> list[dict[str, float]]:
         return [dict(met) for met in state.get("best", [{} for _ in self._members])]  # states of before have none
@@ -233,6 +287,15 @@ class Union(Component["Union.Options"]):
             if len(found) == limit:
                 return
             found.setdefault(candidate.id, candidate)
+
+
+def _texts(state: Any) -> Iterator[str]:
+    """Yield the texts in the lists of a state."""
+    for value in state.values() if isinstance(state, Mapping) else ():
+        if isinstance(value, Mapping):
+            yield from _texts(value)
+        elif isinstance(value, list):
+            yield from (item for item in value if isinstance(item, str))
 
 
 def _kind(generator: Generator, spec: Member) -> str:

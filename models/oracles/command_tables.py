@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from data.objects import NotStandardError, joined
 from data.tables.values import number
+from data.wording import counted
 from models.spaces.base import BaseSpace
 
 _NUMBER = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|nan|inf|infinity)", re.IGNORECASE)
@@ -243,7 +244,7 @@ def _by_identity(
 
 def _only(cells: Sequence[_Cell], name: str, rows: int, said: str) -> float | str:
     if not cells:
-        return f"The command wrote {rows} row(s), none of {name}. {said}"
+        return f"The command wrote {counted(rows, 'row')}, none of {name}. {said}"
     values = [_value(cell) for cell in cells]
     numbers = {value if isinstance(value, float) else None for value in values}
     if len(numbers) > 1 or (None in numbers and len(cells) > 1):

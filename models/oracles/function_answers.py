@@ -48,7 +48,7 @@ def numbers_of(
     """
     if outputs:
         return _several(answers, objects, keys, nouns, outputs)
-    expected = f"expected a list of {len(objects)} number(s), one per {nouns[0]}"
+    expected = f"expected a list of {len(objects)} number{'s' * (len(objects) != 1)}, one per {nouns[0]}"
     values = _listed(answers, objects, keys, expected, nouns[1])
     if len(values) != len(objects):
         more = " or more" if isinstance(answers, Iterator) and len(values) > len(objects) else ""
@@ -75,7 +75,7 @@ def _several(
         columns = [numbers_of(answers[name], objects, keys, nouns) for name in outputs]
         rows = [dict(zip(outputs, row, strict=True)) for row in zip(*columns, strict=True)]
         return [next((v for v in row.values() if isinstance(v, WrongAnswer)), row) for row in rows]
-    expected = f"expected {len(objects)} dict(s) with {named}, one per {nouns[0]}"
+    expected = f"expected {len(objects)} dict{'s' * (len(objects) != 1)} with {named}, one per {nouns[0]}"
     values = _listed(answers, objects, keys, expected, nouns[1])
     if len(values) != len(objects):
         raise WrongAnswer(f"{len(values)} values for {len(objects)} {nouns[1]}; {expected}.")

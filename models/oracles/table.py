@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,14 +12,16 @@ from pydantic import Field, model_validator
 
 from data.objects import NotStandardError, handle
 from data.records import Refusal
+from data.tables.datasets import changes_told, kept_row, species_of
 from data.tables.library_file import LibraryFile, standard_object
-from data.tables.merging import RULES, Kept, Merged, merge
+from data.tables.merging import RULES, Kept, Merged, merge, one_species
 from data.tables.prepared import FIRST
 from data.tables.readers import Row, SourceError
 from data.tables.remarks import Remarks, reason_kind
 from data.tables.shipped import provenance
 from data.tables.tally import Tally
 from data.tables.values import ValueRules, exact_value
+from data.wording import counted
 from models.library_options import LibraryOptions, columns_of
 from models.oracles.base import MeasurementFailure, ObjectOracle, OracleOptions
 from models.spaces.base import BaseSpace
@@ -28,11 +29,11 @@ from models.spaces.base import BaseSpace
 _OPTION = "The option `replicate` chooses mean, median, geometric_mean or the number of a row, from 0."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Entry:
-    """What a table has of one object: values by line, and lines without a usable one with the reason."""
+    """What a table has of one object: rows with a value, and lines without a usable one with the reason."""
 
-    values: list[tuple[int, float]] = field(default_factory=list)
+    rows: list[Kept] = field(default_factory=list)
     without: list[tuple[int, str]] = field(default_factory=list)
 
 
@@ -159,23 +160,18 @@ class Table(ObjectOracle["Table.Options"]):
             return replace(empty, size=size)
         kept: list[Kept] = []
         refused: list[Refusal] = []
-        rows, remarks, rules, changes = 0, Remarks(), self._rules(), Counter[str]()
+        rows, remarks, rules = 0, Remarks(), self._rules()
         for row in self._library().rows():
             rows += 1
             try:
-                kept.append(Kept(self._standard(row), exact_value(row, rules), row.line))
+                kept.append(kept_row(row, self._standard(row), remarks.value_of(row, rules), space))
             except ValueError as error:
                 refused.append(Refusal(row.line, row.text, str(error)))
                 continue
             remarks.add(row)
-            if math.isfinite(kept[-1].value) and (change := space.settled(row.text, kept[-1].text)):
-                changes[change] += 1
         merged = self._merged(kept)
         refused = sorted([*refused, *merged.refused], key=lambda refusal: refusal.line or 0)
-        settled = [
-            f"{count} row(s) with a value had {change}: the value stands for the {space.nouns[0]} that is left."
-            for change, count in sorted(changes.items())
-        ]
+        settled, lost = changes_told(merged, space.nouns[0]), remarks.lost_told(rules)
         return replace(
             empty,
             rows=rows,
@@ -184,22 +180,29 @@ class Table(ObjectOracle["Table.Options"]):
             merged=merged.merged,
             refused=dict(Counter(reason_kind(one.reason) for one in refused).most_common()),
             first=refused[:FIRST],
-            remarks=[*remarks.notes(refused, options.unit_column), *settled, *merged.warnings],
+            remarks=[
+                *lost,
+                *remarks.notes(refused, options.unit_column),
+                *settled,
+                *merged.warnings,
+            ],
         )
 
     def _merged(self, kept: list[Kept]) -> Merged:
         """Return what the rows of one object become; an object that has not the replicate asked for has no value."""
-        wanted, noun = self.options.replicate, self.space.nouns[0]
+        wanted, (noun, nouns), species = self.options.replicate, self.space.nouns, species_of(self.space)
         if isinstance(wanted, str):
-            return merge(kept, wanted, noun, option=_OPTION)
-        merged = merge(kept, "first", noun, what=f"replicate {wanted}", option=_OPTION)
-        values: dict[str, list[float]] = {}
+            return merge(kept, wanted, noun, nouns=nouns, option=_OPTION, species=species)
+        what = f"replicate {wanted}"
+        merged = merge(kept, "first", noun, nouns=nouns, what=what, option=_OPTION, species=species)
+        valued: dict[str, list[Kept]] = {}
         for row in kept:
             if math.isfinite(row.value):
-                values.setdefault(row.text, []).append(row.value)
+                valued.setdefault(row.text, []).append(row)
+        values = {text: [row.value for row in one_species(rows, species)[0]] for text, rows in valued.items()}
         lacking = sum(len(found) <= wanted for found in values.values())
         rows = [
-            Kept(row.text, found[wanted] if len(found := values.get(row.text, [])) > wanted else math.nan, row.line)
+            replace(row, value=found[wanted] if len(found := values.get(row.text, [])) > wanted else math.nan)
             for row in merged.rows
         ]
         told = f"{lacking} of {len(values)} {self.space.nouns[1]} with a value have no replicate {wanted}."
@@ -230,16 +233,20 @@ class Table(ObjectOracle["Table.Options"]):
         """
         entries: dict[str, _Entry] = {}
         rows, remarks, rules = 0, Remarks(), self._rules()
-        for key, row in self._rows():
+        for row in self._library().rows():
             rows += 1
             remarks.see(row)
-            if key is not None and _add(entries.setdefault(key, _Entry()), row, rules):
+            found = self._identify(row)  # without an object it cannot be asked for
+            if found is not None and _add(entries.setdefault(found[0], _Entry()), found[1], row, rules, self.space):
                 remarks.add(row)
+        for entry in entries.values():
+            entry.rows, _ = one_species(entry.rows, species_of(self.space))
         self._require_sound(remarks)
-        if not any(entry.values for entry in entries.values()):
+        if not any(entry.rows for entry in entries.values()):
             raise SourceError(
-                f"The table {self.options.name} has no {self.space.nouns[0]} with a value in its {rows} rows. Check "
-                f"the columns of {self._told_columns()} and {self.options.value!r}, and the delimiter."
+                f"The table {self.options.name} has no {self.space.nouns[0]} with a value in its "
+                f"{counted(rows, 'row')}. Check the columns of {self._told_columns()} and {self.options.value!r}, and "
+                "the delimiter."
             )
         self._entries = entries
 
@@ -269,24 +276,24 @@ class Table(ObjectOracle["Table.Options"]):
 
     def _value(self, entry: _Entry, looked_up: str) -> float:
         wanted = self.options.replicate
-        if not entry.values:
+        if not entry.rows:
             lines = "; ".join(f"line {line}: {why}" for line, why in entry.without[:3])
             raise MeasurementFailure("missing", f"{self.options.name} has no value of {looked_up}: {lines}.")
         if isinstance(wanted, str):
-            values = [value for _, value in entry.values]
+            values = [row.value for row in entry.rows]
             if wanted == "geometric_mean" and min(values) <= 0:
                 raise MeasurementFailure(
                     "missing", f"{self.options.name} has values of {looked_up} that have no geometric mean: {values}."
                 )
             return RULES[wanted](values)
-        if wanted >= len(entry.values):
-            lines = ", ".join(str(line) for line, _ in entry.values)
+        if wanted >= len(entry.rows):
+            lines = ", ".join(str(row.line) for row in entry.rows)
             raise MeasurementFailure(
                 "missing",
-                f"{self.options.name} has no replicate {wanted} of {looked_up}: {len(entry.values)} value(s), counted "
-                f"from 0, in line(s) {lines}.",
+                f"{self.options.name} has no replicate {wanted} of {looked_up}: {counted(len(entry.rows), 'value')}, "
+                f"counted from 0, in {'line' if len(entry.rows) == 1 else 'lines'} {lines}.",
             )
-        return float(entry.values[wanted][1])
+        return float(entry.rows[wanted].value)
 
     def _library(self) -> LibraryFile:
         options = self.options
@@ -299,11 +306,6 @@ class Table(ObjectOracle["Table.Options"]):
         file: LibraryFile = options.library(self.space, **columns)
         return file
 
-    def _rows(self) -> Iterator[tuple[str | None, Row]]:
-        """Yield identity and row; no identity where the row has no object, which then cannot be asked for."""
-        for row in self._library().rows():
-            yield self._identify(row), row
-
     def _standard(self, row: Row) -> str:
         """Return the standard form of a row's object.
 
@@ -314,10 +316,11 @@ class Table(ObjectOracle["Table.Options"]):
             return row.text
         return standard_object(row, self.space.standard)
 
-    def _identify(self, row: Row) -> str | None:
+    def _identify(self, row: Row) -> tuple[str, str] | None:
+        """Return identity and standard form of a row's object, None where it has none."""
         try:
             obj = self._standard(row)
-            return handle(obj) if self.options.source is not None else self.space.identity(obj)
+            return handle(obj) if self.options.source is not None else self.space.identity(obj), obj
         except ValueError:
             return None
 
@@ -329,7 +332,7 @@ def _has_value(row: Row, rules: ValueRules) -> bool:
         return False
 
 
-def _add(entry: _Entry, row: Row, rules: ValueRules) -> bool:
+def _add(entry: _Entry, obj: str, row: Row, rules: ValueRules, space: BaseSpace[Any]) -> bool:
     """Add a row to what the table has of its object; tells whether it has a value."""
     try:
         value = exact_value(row, rules)
@@ -339,5 +342,5 @@ def _add(entry: _Entry, row: Row, rules: ValueRules) -> bool:
     if math.isnan(value):
         entry.without.append((row.line, "no value"))
         return False
-    entry.values.append((row.line, value))
+    entry.rows.append(kept_row(row, obj, value, space))
     return True

@@ -14,6 +14,7 @@ from data.objects import NotStandardError, handle, split
 from data.records import FloatArray
 from data.tables.library_file import LibraryFile
 from data.tables.values import number
+from data.wording import counted
 from data.yaml_text import shown
 from models.registry import Component, FolderPath
 from models.spaces.base import BaseSpace, Fact
@@ -112,7 +113,7 @@ class Table(BaseSpace["Table.Options"]):
         return (
             f"{len(rows.names)} rows of {self.options.path.name}, described by {', '.join(rows.columns)}"
             + (f"; missing cells: {', '.join(gaps)}" if gaps else "")
-            + (f"; {rows.merged} rows of equal descriptions merged" if rows.merged else "")
+            + (f"; {counted(rows.merged, 'row')} of equal descriptions merged" if rows.merged else "")
         )
 
     def standard(self, text: str) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +17,13 @@ from data.config import CampaignConfig, ConfigError, due
 from data.ledger.telling import ENDED, askers, calls_of
 from data.objects import split
 from data.records import CallState, JsonDict
-from data.tables.spreadsheets import write_csv
+from data.tables.results import Wanted, read_results
+from data.tables.rows import SourceError
+from data.tables.spreadsheets import csv_bytes
 from models.oracles.laboratory import answers_later
 from models.parts import oracle_of, outputs_of, space_of
 from models.spaces.base import BaseSpace
+from tasks.oracles.asked_file import AskedTables, changed_tables, remove_tables, tables_in, write_table
 from tasks.stages import CampaignContext
 
 FAILED_COLUMN = "failed"
@@ -139,19 +145,55 @@ def _cells(obj: str, space: BaseSpace[Any]) -> dict[str, str]:
     return split(obj) if space.fields else {space.column: obj}
 
 
-def file_of(context: CampaignContext, round: int) -> Path:
-    """Return where the batch of a round is written for people."""
-    return context.round_folder(round) / "asked.csv"
+def tables_of(context: CampaignContext, round: int) -> AskedTables:
+    """Return the tables in which the batch of a round is written for people."""
+    return tables_in(context.round_folder(round))
 
 
 def write_asked(context: CampaignContext, round: int) -> None:
-    """Write what is open, of this round and of earlier ones, to the file of the round; without any it goes."""
-    calls, file = open_calls(context), file_of(context, round)
+    """Write what is open, of this round and of earlier ones, to the table of the round; without any it goes.
+
+    A table that people have changed stays as it is.
+    """
+    calls, folder = open_calls(context), context.round_folder(round)
     if not calls:
-        file.unlink(missing_ok=True)
+        remove_tables(folder)
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_csv(sheet(context, calls), file)
+    table = sheet(context, calls)
+    write_table(folder, csv_bytes(table), Counter(map(str, table["id"])))
+
+
+def changed_told(context: CampaignContext, round: int | None = None) -> list[str]:
+    """Return sentences on tables of any round that people have changed: that they stay, and how what is in them counts.
+
+    Args:
+        context: the campaign.
+        round: whose tables are told of in any case; those of the others only where values in them were not told yet.
+    """
+    waiting = {call["object_id"] for call in open_calls(context)}
+    here = None if round is None else context.round_folder(round)
+    told = []
+    for file in changed_tables(context.folder):
+        values = _untold_values(context, file, waiting)
+        if not values and file.parent != here:
+            continue
+        left = f"{file} was changed since it was written, so it stays as it is."
+        command = f"`discover tell {context.campaign.name} {shlex.quote(str(file))}`"
+        lines = "1 line of it has a value" if values == 1 else f"{values} lines of it have values"
+        told.append(f"{left} {lines} that nobody has told yet: {command} takes them." if values else left)
+    return told
+
+
+def _untold_values(context: CampaignContext, file: Path, waiting: Collection[str]) -> int:
+    """Return how many lines of a table have an answer to what is still waited for, as far as it can be read."""
+    space, columns = space_of(context.config), columns_of(context)
+    try:
+        wanted = [Wanted(one.name, one.unit) for one in columns]
+        read = read_results(file, wanted, space.fields or (space.column,))
+    except SourceError:
+        return 0
+    # A line that cannot be read has something in it too, which `tell` says.
+    return sum(row.id in waiting for row in read.rows) + len(read.refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +240,10 @@ def standing_of(context: CampaignContext, round: int) -> Standing:
     awaited = sum(row["origin"] == "awaited" and row["state"] == CallState.RESERVED for row in mine)
     if left > awaited:
         sentences.append(
-            f"The {noun} to measure are in {file_of(context, round)}. Fill in the values, give `discover tell {name} "
-            "FILE`, and then the same `discover run` again."
+            f"The {noun} to measure are in {tables_of(context, round).current}. Fill in the values, give "
+            f"`discover tell {name} FILE`, and then the same `discover run` again."
         )
+        sentences += changed_told(context, round)
     sentences += awaited_told(context, awaited)
     return Standing(enough, left, " ".join(sentences))
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from data.records import Measurement
+from data.wording import counted
 from models.oracles.base import bound, printable, usable
 from models.registry import build
 from models.spaces.base import BaseSpace
@@ -219,7 +220,7 @@ class OraclePool:
         now = time.monotonic()
         for call in calls:
             if not call.lost and call.deadline <= now and len(call.arrived) < len(call.jobs):
-                limit = f"{self._timeout * len(call.jobs):g} s for {len(call.jobs)} {self._nouns[0]}(s)"
+                limit = f"{self._timeout * len(call.jobs):g} s for {counted(len(call.jobs), *self._nouns)}"
                 self._lose(call, "timeout", f"No answer within {limit}; the process was killed.")
 
     def _lose(self, call: _Call, error: str, message: str) -> None:

@@ -11,7 +11,7 @@ from data.ledger.telling import ENDED, Told, calls_of
 from data.objects import NotStandardError
 from data.records import CallState, JsonDict
 from data.tables.results import Result
-from data.wording import figure
+from data.wording import counted, figure
 from models.spaces.base import BaseSpace
 from tasks.oracles.asking import Column
 from tasks.stages import CampaignContext
@@ -47,13 +47,15 @@ class Receipt:
 
     def told(self) -> str:
         """Return it as a sentence."""
-        parts = [f"{self.new} answers taken" + (f", {self.failed} of them failures" if self.failed else "")]
+        failures = "a failure" if self.new == 1 else "1 of them a failure" if self.failed == 1 else ""
+        failures = failures or f"{self.failed} of them failures"
+        parts = [counted(self.new, "answer") + " taken" + (f", {failures}" if self.failed else "")]
         parts += [f"{self.partly} in part, of which other values are waited for"] if self.partly else []
         parts += [f"{self.same} known already"] if self.same else []
         parts += [f"{self.corrected} corrected, with what they were before kept"] if self.corrected else []
-        parts += [f"{self.replicates} repeated measurements added"] if self.replicates else []
+        parts += [f"{counted(self.replicates, 'repeated measurement')} added"] if self.replicates else []
         parts += [f"{self.unasked} that nobody had asked for"] if self.unasked else []
-        parts += [f"{self.empty} lines without a value"] if self.empty else []
+        parts += [f"{counted(self.empty, 'line')} without a value"] if self.empty else []
         return "; ".join(parts) + f". {self.open} left to measure."
 
 
@@ -85,7 +87,7 @@ class Sorting:
         }
         self.withdrawn: dict[tuple[str, str], list[dict[str, float | None]]] = {}
         for row in context.ledger.corrected(context.campaign.id):
-            self.withdrawn.setdefault((row["part"], row["object_id"]), []).append(_outputs_of(row))
+            self.withdrawn.setdefault((row["part"], row["object_id"]), []).append(outputs_of(row))
         self.objects = {row["object_id"]: row["object"] for row in calls}
         self._lines: dict[tuple[str, str, int], tuple[int, Any]] = {}
 
@@ -212,7 +214,7 @@ class Sorting:
         call = self.calls.get(key)
         # What was told of the same measurement before stays: the yield today, the purity tomorrow.
         names = [column.output for column in self.columns if column.part == part]
-        whole = {**(_outputs_of(call) if call is not None else {}), **outputs} if not row.failed else {}
+        whole = {**(outputs_of(call) if call is not None else {}), **outputs} if not row.failed else {}
         answer = Told(
             part,
             object_id,
@@ -249,7 +251,7 @@ class Sorting:
         elif call["origin"] == "awaited" and call["state"] == CallState.RESERVED:
             raise NotStandardError("another campaign asked for it; tell it there, and this one takes it over")
         elif call["state"] not in ENDED:
-            before = _outputs_of(call)
+            before = outputs_of(call)
             changed = [name for name, value in outputs.items() if name in before and before[name] != value]
             if changed and not self.correct:
                 raise NotStandardError(
@@ -274,7 +276,7 @@ class Sorting:
         self.answers.append(answer)
 
 
-def _outputs_of(call: JsonDict) -> dict[str, float | None]:
+def outputs_of(call: JsonDict) -> dict[str, float | None]:
     """Return what was told of a call so far, by name."""
     if call["outputs"] is not None:
         return dict(json.loads(call["outputs"]))
@@ -284,7 +286,7 @@ def _outputs_of(call: JsonDict) -> dict[str, float | None]:
 def _same(call: JsonDict, outputs: dict[str, float | None], failed: str) -> bool:
     if failed:
         return bool(call["state"] == CallState.FAILED and call["message"] == failed)
-    told = _outputs_of(call)
+    told = outputs_of(call)
     known = all(name in told and told[name] == value for name, value in outputs.items())
     return bool(call["state"] == CallState.DONE and outputs and known)
 
@@ -295,7 +297,7 @@ def _briefly(call: JsonDict) -> str:
 
 
 def _known(call: JsonDict) -> str:
-    values = _outputs_of(call)
+    values = outputs_of(call)
     if not values:
         return f"as {call['state']}: {call['message']}" if call["message"] else f"as {call['state']}"
     told = ", ".join(f"{name} {figure(value)}".strip() for name, value in values.items())

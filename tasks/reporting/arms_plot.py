@@ -52,8 +52,8 @@ def reached_for_cost(
     paid.step(at, running_top(values, goal), where="post", color=ink, linewidth=STYLE["line"], label=TOP_NAME)
     if goal.target is not None:
         paid.axhline(goal.target, color=ink, linewidth=1.0, linestyle=":", label=f"target {goal.target:g}")
-    legend(paid, "best" if len(at) else "")
     _draw_arms(arms, shown, goal)
+    legend(figure, paid, arms)
     return settled(figure)
 
 
@@ -114,7 +114,6 @@ def _draw_arms(axes: Axes, rows: Sequence[CandidateRow], goal: Goal) -> None:
         axes.fill_between(sizes, low, high, color=colour, alpha=0.18, linewidth=0)
         axes.plot(sizes, draws.mean(1), color=colour, linestyle=style, linewidth=STYLE["line"], markersize=4,
                   marker=STYLE["markers"][arm], label=str(arm))  # fmt: skip
-    legend(axes, "best")
 
 
 def _outcomes(rows: Sequence[CandidateRow], arm: Arm) -> list[tuple[int, float | None]]:

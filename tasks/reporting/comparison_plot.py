@@ -35,7 +35,7 @@ def reached_against_calls(
             axes.step(grid, mean, where="post", color=colour, linewidth=1.3 * STYLE["line"],
                       label=f"{plain_text(name)}, mean of {len(lines)}")  # fmt: skip
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend(axes, "best")
+    legend(figure, axes)
     return settled(figure)
 
 

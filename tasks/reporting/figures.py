@@ -124,7 +124,8 @@ def _reached(bought: Sequence[CandidateRow], goals: Goals, costs: Mapping[int, f
 
 
 def _outside(bought: Sequence[CandidateRow], goals: Goals) -> frozenset[str]:
-    return frozenset(row.id for row in bought if goals.measured(row) and not goals.eligible(row))
+    """Return the ids of those that have a value and are never the best: some of a limit's side, some not whole."""
+    return frozenset(row.id for row in bought if goals.values(row) and not goals.eligible(row))
 
 
 def _costs(context: CampaignContext, round: int) -> dict[int, float]:

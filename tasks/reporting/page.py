@@ -17,6 +17,7 @@ from typing import Any
 from markupsafe import Markup
 
 from data.goals import Goal, Goals
+from data.ledger.summary import place_told, source_told
 from data.records import JsonDict
 from data.wording import figure, shown_unit
 from models.spaces.base import BaseSpace, Fact
@@ -85,6 +86,7 @@ def candidates_page(
     findings: Sequence[tuple[str, str]] = (),
     sources: Sequence[Sequence[str]] = (),
     said: Sequence[str] = (),
+    lineages: Sequence[Markup] = (),
     levels: Sequence[Column] = (),
     nearest: Mapping[str, Nearest] | None = None,
     parts: Parts | None = None,
@@ -113,6 +115,7 @@ def candidates_page(
         findings: (`good`, `unknown` or `warning`; what was found and what to do) of the campaign's health.
         sources: a row of texts per generator: name, proposed, passed, bought, mean, best, hits, families of hits.
         said: sentences on what was bought and what screens refused, below that table.
+        lineages: how candidates came to be, as `tasks.reporting.page_lineage` makes them.
         levels: columns of the values at cheaper levels, named as the keys of rows that have them.
         nearest: id of a candidate -> the known object that its novelty is measured from.
         parts: of the files that the page can make of its rows; None: it makes none.
@@ -122,6 +125,7 @@ def candidates_page(
     Raises:
         ValueError: a plot is neither PNG nor SVG.
     """
+    rows = [{**row, "source": source_told(row.get("source"), row.get("origin"))} for row in rows]
     facts = {key: fact for key, fact in space.facts.items() if any(finite(row.get(key)) for row in rows)}
     if not goals.plain:
         rows = [{**row, **_standing(row, goals)} for row in rows]
@@ -148,7 +152,8 @@ def candidates_page(
         verdict=verdict,
         first=[*figures["first"], *(verdict.tiles if verdict else ())],
         figures=figures,
-        questions=_asked(figures, plots, findings, sources, said),
+        questions=_asked(figures, plots, findings, [*sources, *said, *lineages]),
+        lineages=lineages,
         sources=sources,
         measured_of=f" {goals.main.name.replace('_', ' ')}" if several else "",
         said=said,
@@ -178,14 +183,13 @@ def _asked(
     figures: Mapping[str, Sequence[Any]],
     plots: Sequence[Plot],
     findings: Sequence[Any],
-    sources: Sequence[Any],
-    said: Sequence[str],
+    origins: Sequence[Any],
 ) -> list[dict[str, Any]]:
     """Return the questions that the page has something to say on, each with its pictures."""
     drawn: dict[str, list[dict[str, Any]]] = {key: [] for key in QUESTIONS}
     for plot in plots:
         drawn[plot.question].append({"caption": plot.caption, "html": _picture(plot)})
-    there = {"control": False, "trust": bool(findings), "origin": bool(sources or said)}
+    there = {"control": False, "trust": bool(findings), "origin": bool(origins)}
     return [
         {"key": key, "text": text, "plots": drawn[key]}
         for key, text in QUESTIONS.items()
@@ -194,9 +198,14 @@ def _asked(
 
 
 def _counted(shown: int, total: int, space: BaseSpace[Any]) -> str:
+    part = f" {LISTED} are listed at first, scrolling, “Show more” and printing list all." if shown > LISTED else ""
     if shown == total:
-        return f"All {total:,} candidates are on this page." if total > 1 else ""
-    return f"{shown:,} of {total:,} candidates are on this page, the best first; `discover candidates` has all."
+        return f"All {total:,} candidates are on this page.{part}" if total > 1 else ""
+    return f"{shown:,} of {total:,} candidates are on this page, the best first; `discover candidates` has all.{part}"
+
+
+LISTED = 100
+"""Rows that the page lists at first: `STEP` of its script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +229,7 @@ class _Known:
         for row in rows:
             near = nearest.get(row["id"])
             if near is not None and near.row.id not in places:
-                picture = _drawn(near.row.object, space)
+                picture = picture_of(near.row.object, space)
                 places[near.row.id] = f"k{len(drawn) + 1}" if picture else ""
                 drawn += [(places[near.row.id], picture)] if picture else []
         return _Known(nearest, places, tuple(drawn))
@@ -231,7 +240,7 @@ class _Known:
         near = self.nearest.get(str(row.get("id")))
         if near is None:
             return plain
-        where = "initial design" if near.row.round == 0 else f"round {near.row.round}"
+        where = place_told(near.row)
         value = "" if near.row.value is None else f"{figure(near.row.value)} {unit}".strip().replace("-", "−") + ", "
         same = (f", same {family}" if near.same_family else "") + (", the common part marked" if near.core else "")
         places = " ".join(f"{x:.0f},{y:.0f}" for x, y in near.core)
@@ -294,7 +303,7 @@ def _row(
     levels: Sequence[Column],
 ) -> dict[str, Any]:
     obj = str(row["object"])
-    picture = _drawn(obj, space) or missing("not drawable")
+    picture = picture_of(obj, space) or missing("not drawable")
     arm = str(row.get("arm") or "")
     unit = shown_unit(str(row.get("unit") or goals.main.unit))
     cells = {
@@ -317,7 +326,7 @@ def _row(
     return {"rank": rank, "state": str(row.get("state") or ""), "facets": told, "cells": cells}
 
 
-def _drawn(obj: str, space: BaseSpace[Any]) -> Markup:
+def picture_of(obj: str, space: BaseSpace[Any]) -> Markup:
     """Return the drawing of an object without what the page or its style sheet says; empty where there is none."""
     drawn = space.draw(obj) or ""
     for said in (' xmlns="http://www.w3.org/2000/svg"', ' stroke-width="1.5" stroke-linecap="round"'):

@@ -16,7 +16,7 @@ from data.wording import DIGITS, figure, interval, shown_unit
 from tasks.reporting.objectives import column_of, limits_broken
 
 _ENDED = {CallState.FAILED: "failed", CallState.ABANDONED: "abandoned", CallState.IN_DOUBT: "in doubt"}
-_WAITING = {CallState.RESERVED: "booked, not sent yet", CallState.SUBMITTED: "sent, no answer yet"}
+_WAITING = {CallState.RESERVED: "not sent yet", CallState.SUBMITTED: "no answer yet"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,18 @@ from typing import Any
 
 from data.goals import Goals
 from data.ledger.summary import FEWEST
-from data.records import Arm
-from data.wording import shown_unit
+from data.records import Arm, RoundSummary
+from data.wording import interval, shown_unit
 from tasks.reporting.page_cells import finite, shown
 
 _FIGURES = {
-    "best": "Best measured",
+    "best": "Best so far",
     "top10_mean": "Mean of the ten best",
-    "initial_best": "Best of the initial design",
-    "acquisition_mean": "Mean, acquisition arm",
-    "control_mean": "Mean, control arm",
+    "initial_best": "Best before round 1",
+    "acquisition_mean": "Mean, acquisition arm, all rounds",
+    "control_mean": "Mean, control arm, all rounds",
     "calls": "Oracle calls",
-    "failed": "Failed calls",
+    "failed": "Failed calls, all rounds",
     "rounds": "Rounds",
 }
 _OF_SEVERAL = {
@@ -29,9 +29,9 @@ _OF_SEVERAL = {
     "control_hypervolume": "Hypervolume, control arm",
 }
 _SHARES = {
-    "feasible": "Within the limits, last round",
-    "acquisition_feasible": "Within the limits, acquisition arm",
-    "control_feasible": "Within the limits, control arm",
+    "feasible": "Within the limits, all rounds",
+    "acquisition_feasible": "Within the limits, acquisition arm, all rounds",
+    "control_feasible": "Within the limits, control arm, all rounds",
 }
 _ARMS = frozenset(str(arm) for arm in Arm)
 _LABELS = _FIGURES | _OF_SEVERAL | _SHARES
@@ -72,20 +72,32 @@ def tiles(summary: Mapping[str, Any], goals: Goals) -> dict[str, list[Tile]]:
     if len(goals) > 1:  # whose mean it is
         of = goals.main.name.replace("_", " ")
         named = {name: _FIGURES[name].replace("Mean", f"Mean {of}") for name in _VALUES if "_mean" in name}
-        named |= {"best": f"Best {of}", "initial_best": f"Best {of} of the initial design"}
+        named |= {"best": f"Best {of}", "initial_best": f"Best {of} before round 1"}
+    few = summary.get("top_n")
+    if few is not None and few < RoundSummary.TOP:
+        named["top10_mean"] = f"Mean of the {few} best there are"
     found: dict[str, list[Tile]] = {"first": _best_of(summary.get("best_of") or {}, goals)}
     found |= {place: [] for place in ("control", "trust", "origin")}
     for name, value in summary.items():
         arm, _, what = name.rpartition("_")
-        if value is None or (name == "budget" and "calls" in summary) or (arm in _ARMS and what in ("n", "half")):
+        if (
+            value is None
+            or (name == "budget" and "calls" in summary)
+            or (arm in _ARMS and what in ("n", "half", "outside"))
+        ):
             continue
-        if name in ("best_of", "hypervolume_calls") or ("best_of" in summary and name in _OF_MAIN):
+        if name in ("best_of", "hypervolume_calls", "top_n") or ("best_of" in summary and name in _OF_MAIN):
             continue
         about, budget, text = "", None, shown(value) if name in _VALUES and finite(value) else _plain(value)
         if name in _VALUES:
             n, half = summary.get(f"{arm}_n"), summary.get(f"{arm}_half")
             half = half if n is not None and n >= FEWEST else None
-            about = f"± {shown(half, 2)} {unit} (95 %), n {n}" if half is not None else f"{unit} (n {n})" if n else unit
+            about = f"{unit} (n {n})".lstrip() if n else unit
+            if half is not None:
+                text, _, ends = interval(value, half).replace("-", "−").partition(" ")
+                about = f"{unit} {ends}, 95 % interval, n {n}".lstrip()
+            outside = summary.get(f"{arm}_outside")
+            about += f"; within the limits, {outside} outside left out" if outside else ""
         elif name == "calls" and summary.get("budget"):
             budget = summary["budget"]
             about = f"of {budget:,}"

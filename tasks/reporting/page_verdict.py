@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from data.goals import Goals
 from data.ledger.campaigns import Campaign, CampaignState
 from data.ledger.health import Finding, worst
-from data.ledger.summary import gain_over_control
+from data.ledger.summary import free_told, gain_over_control
 from data.masking import masked
 from data.records import CandidateRow
-from data.wording import shown_unit
+from data.wording import interval, shown_unit
 from tasks.reporting.page_cells import shown
 from tasks.reporting.page_tiles import Tile
-from tasks.reporting.verdict import best_text, gain_text, nothing, state_text
+from tasks.reporting.verdict import NOT_TOLD, best_text, gain_figures, gain_text, nothing, state_text
 
 _HEALTH = {"good": "as it should be", "unknown": "too little to tell", "warning": "something to do, see below"}
 
@@ -68,8 +68,8 @@ def verdict_of(
     state = f"After round {at} of {last}." if campaign is None else state_text(campaign, rows)
     gain = _gain(rows, goals)
     told = [*([gain] if gain else [])]
-    if cost and cost != calls:
-        told.append(Tile("Cost", shown(cost), "of all calls"))
+    if cost != calls and (cost or free_told(rows)):
+        told.append(Tile("Cost", shown(cost), "; ".join(filter(None, ("of all calls", free_told(rows))))))
     if health:
         level = str(worst(health))
         told.append(Tile("Health", level, _HEALTH[level], number=False))
@@ -90,8 +90,10 @@ def _gain(rows: Sequence[CandidateRow], goals: Goals) -> Tile | None:
     if gain is None:
         return None
     unit, compared = shown_unit(goals.main.unit), f"means of {gain.acquisition} chosen, {gain.control} control"
-    text = f"{'+' if gain.mean >= 0 else ''}{shown(gain.mean, 3)}"
+    text, _, ends = interval(gain.mean, gain.half, signed=True).replace("-", "−").partition(" ")
     if gain.half is None:
         return Tile("Gain over control", text, f"{unit}; {compared}, too few for an interval".removeprefix("; "))
-    ends = f"95 %: {shown(gain.mean - gain.half, 3)} to {shown(gain.mean + gain.half, 3)}; {compared}"
-    return Tile("Gain over control", text, f"{unit}, {ends}".removeprefix(", "))
+    if not gain.told:
+        numbers = f"{gain_figures(gain, unit).replace('-', '−')}, 95 % interval; {compared}"
+        return Tile("Gain over control", NOT_TOLD, numbers, number=False)
+    return Tile("Gain over control", text, f"{unit} {ends}, 95 % interval; {compared}".lstrip())

@@ -19,8 +19,8 @@ from scipy.linalg import eigh
 
 from data.goals import Goal, Goals
 from data.ledger.health import Z90, inside_text, predicted_and_measured
-from data.ledger.summary import IMPORTED, is_call
-from data.records import Arm, CandidateRow, FloatArray, JsonDict, Prediction, RoundSummary
+from data.ledger.summary import GIVEN, is_call, is_given
+from data.records import Arm, CallState, CandidateRow, FloatArray, JsonDict, Prediction, RoundSummary
 from data.wording import figure as shown_figure
 from data.wording import shown_unit
 from models.featurisers.nearness import Nearness
@@ -39,6 +39,7 @@ STYLE: Mapping[str, Any] = {
     "dpi": 150,
     "arms": {Arm.INITIAL: "#7f8a94", Arm.ACQUISITION: "#0072b2", Arm.CONTROL: "#d55e00", Arm.TOLD: "#009e73"},
     "data": "#1b1f24",
+    "given": "P",
     "markers": {Arm.INITIAL: "o", Arm.ACQUISITION: "^", Arm.CONTROL: "s", Arm.TOLD: "D"},
     "rounds": ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000"),
     "values": "cividis",
@@ -63,9 +64,10 @@ def best_so_far(rows: Sequence[CandidateRow], goal: Goal = VALUE, *, outside: Co
         rows: candidates in the order of their calls; a call that failed counts and has no value. Keys: `id`, `value`,
             `arm`, `round` and `origin`, as `Ledger.candidates` gives them.
         goal: of the values.
-        outside: ids of those that break a limit: they are drawn, and never the best.
+        outside: ids of those that break a limit, or lack a value of another objective: they are drawn, and never the
+            best.
     """
-    supplied = [row for row in rows if row.origin == IMPORTED]
+    supplied = [row for row in rows if is_given(row)]
     called = [row for row in rows if is_call(row)]
     alone = sum(row.calls for row in called) == len(called)
     what = "Calls of the oracle" if alone else "Candidates in order of purchase"
@@ -81,9 +83,9 @@ def best_so_far(rows: Sequence[CandidateRow], goal: Goal = VALUE, *, outside: Co
                 continue  # its name would run into the last one
             named = call
             axes.axvline(call - 0.5, color=STYLE["grid"], linewidth=1.0, zorder=0)
-            axes.annotate(f"round {after.round}", (call - 0.5, 0.0), (2, 3), xycoords=("data", "axes fraction"),
+            axes.annotate(f"round {after.round}", (call - 0.5, 1.0), (0, 2), xycoords=("data", "axes fraction"),
                           textcoords="offset points", fontsize=0.75 * STYLE["font"], color=STYLE["soft"])  # fmt: skip
-    groups = [("data", calls == 0, STYLE["data"], "D")]
+    groups = [(GIVEN, calls == 0, STYLE["data"], STYLE["given"])]
     groups += [
         (str(arm), (calls > 0) & (arms == arm), STYLE["arms"][arm], STYLE["markers"][arm])
         for arm in Arm
@@ -92,7 +94,7 @@ def best_so_far(rows: Sequence[CandidateRow], goal: Goal = VALUE, *, outside: Co
     broken = np.array([row.id in outside for row in shown], dtype=bool) & np.isfinite(values)
     if broken.any():
         points = axes.scatter(calls[broken], values[broken], s=14, marker="x", color=STYLE["outside"], linewidths=0.9,
-                              label=f"outside the limits ({int(broken.sum())})")  # fmt: skip
+                              label=f"{_left_out(shown, broken)} ({int(broken.sum())})")  # fmt: skip
         points.set_urls(_urls(shown[i] for i in np.flatnonzero(broken)))
         values[broken] = np.nan
     for name, members, colour, marker in groups:
@@ -102,7 +104,7 @@ def best_so_far(rows: Sequence[CandidateRow], goal: Goal = VALUE, *, outside: Co
         points.set_urls(_urls(shown[i] for i in np.flatnonzero(here)))
     if goal.target is not None:
         axes.axhline(goal.target, color=STYLE["ink"], linewidth=1.0, linestyle=":", label=f"target {goal.target:g}")
-    start = " + ".join(["data"] * bool(supplied) + ["initial"] * bool(((calls > 0) & (arms == Arm.INITIAL)).any()))
+    start = " + ".join(["your data"] * bool(supplied) + ["initial"] * bool(((calls > 0) & (arms == Arm.INITIAL)).any()))
     for excluded, included, style in ((Arm.CONTROL, Arm.ACQUISITION, "-"), (Arm.ACQUISITION, Arm.CONTROL, "--")):
         # Without any row of the other arm the two lines are one.
         if excluded == Arm.ACQUISITION and not (arms == Arm.CONTROL).any():
@@ -112,8 +114,15 @@ def best_so_far(rows: Sequence[CandidateRow], goal: Goal = VALUE, *, outside: Co
         name = "best: " + " + ".join(filter(None, (start, str(included))))
         axes.step(calls[last:], line[last:], where="post", color=STYLE["arms"][included], linestyle=style,
                   linewidth=STYLE["line"], label=name)  # fmt: skip
-    legend(axes, "best" if shown else "")
+    legend(figure, axes)
     return settled(figure)
+
+
+def _left_out(rows: Sequence[CandidateRow], members: np.ndarray) -> str:
+    """Return why some rows are not among the best."""
+    lacking = [rows[int(i)].state != CallState.DONE for i in np.flatnonzero(members)]
+    limits, values = "outside the limits", "without another value"
+    return values if all(lacking) else f"{limits} or {values}" if any(lacking) else limits
 
 
 def running_best(values: FloatArray, goal: Goal = VALUE) -> FloatArray:
@@ -145,8 +154,10 @@ def _plane(rows: Sequence[CandidateRow], best: Sequence[CandidateRow], wanted: S
     figure, axes = _figure(_wanted_label(wanted[0]), _wanted_label(wanted[1]))
     points = {row.id: [_shown_value(goal, goals.values(row)[goal.name]) for goal in wanted] for row in rows}
     kept = {row.id for row in rows if goals.eligible(row)}
-    groups = [(str(arm), [row for row in rows if row.arm == arm and row.id in kept], STYLE["arms"][arm],
-               {"marker": STYLE["markers"][arm], "linewidths": 0}) for arm in Arm]  # fmt: skip
+    groups = [(str(arm), [row for row in rows if row.arm == arm and row.id in kept and not is_given(row)],
+               STYLE["arms"][arm], {"marker": STYLE["markers"][arm], "linewidths": 0}) for arm in Arm]  # fmt: skip
+    given = [row for row in rows if is_given(row) and row.id in kept]
+    groups.insert(0, (GIVEN, given, STYLE["data"], {"marker": STYLE["given"], "linewidths": 0}))
     out = [row for row in rows if row.id not in kept]
     groups.insert(0, ("outside the limits", out, STYLE["outside"], {"marker": "x", "linewidths": 0.9}))
     for name, members, colour, style in groups:
@@ -162,7 +173,7 @@ def _plane(rows: Sequence[CandidateRow], best: Sequence[CandidateRow], wanted: S
         rings = axes.scatter(x, y, s=46, facecolors="none", edgecolors=STYLE["ink"], linewidths=1.0, zorder=4,
                              label=f"front ({len(best)})")  # fmt: skip
         rings.set_urls(_urls(best))
-    legend(axes, "best" if rows else "")
+    legend(figure, axes)
     return settled(figure)
 
 
@@ -202,9 +213,7 @@ def _parallel(
             axes.annotate(text, (k, height), (0, 3 if height else -3), textcoords="offset points", ha="center", va=va,
                           fontsize=0.8 * STYLE["font"], color=STYLE["soft"])  # fmt: skip
     axes.set_ylim(-0.12, 1.12)
-    if best:  # above the axes: their upper ends are where the best are
-        figure.legend(loc="outside upper center", ncols=len(Arm), fontsize=0.8 * STYLE["font"], frameon=False,
-                      labelcolor=STYLE["ink"], handlelength=1.6)  # fmt: skip
+    legend(figure, axes)
     return settled(figure)
 
 
@@ -224,7 +233,7 @@ def hypervolume(summaries: Sequence[RoundSummary]) -> Figure:
                   color=STYLE["arms"][arm], marker=STYLE["markers"][arm], markersize=4, linewidth=1.2,
                   label=f"initial + {arm}, equal calls (last: {both[-1][1].n})")  # fmt: skip
     axes.set_ylim(bottom=0.0)
-    legend(axes, "best" if calls else "")
+    legend(figure, axes)
     return settled(figure)
 
 
@@ -249,7 +258,8 @@ def predicted_against_measured(rows: Sequence[CandidateRow], *, objective: str =
         unit: of the values.
     """
     name = _label(objective, unit)
-    figure, axes = _figure(f"Predicted {name[:1].lower()}{name[1:]}", "Measured")
+    told = f" / {shown_unit(unit)}" if shown_unit(unit) else ""
+    figure, axes = _figure(f"Predicted {name[:1].lower()}{name[1:]}", plain_text(f"Measured{told}"))
     used = predicted_and_measured(rows)
     for position, number in enumerate(sorted({row.round for row in used})):
         here = [row for row in used if row.round == number]
@@ -267,7 +277,7 @@ def predicted_against_measured(rows: Sequence[CandidateRow], *, objective: str =
         ends = [min(both), max(both)]
         axes.plot(ends, ends, color=STYLE["soft"], linewidth=1.0, linestyle=":", zorder=0)
         axes.set_title(inside_text(used), fontsize=0.9 * STYLE["font"], color=STYLE["soft"])
-        legend(axes, "upper left")
+        legend(figure, axes)
     return settled(figure)
 
 
@@ -303,11 +313,16 @@ def space_map(
     limits = (values[known].min(), values[known].max()) if known.any() else (0.0, 1.0)
     shown = None
     # The best on top: drawn last.
-    for arm in Arm:
-        here = np.array([str(row.arm) == arm for row in rows], dtype=bool)
+    given = np.array([is_given(row) for row in rows], dtype=bool)
+    groups = [(GIVEN, given, STYLE["given"])]
+    groups += [
+        (str(arm), ~given & np.array([str(row.arm) == arm for row in rows], dtype=bool), STYLE["markers"][arm])
+        for arm in Arm
+    ]
+    for name, here, marker in groups:
         order = sorted(np.flatnonzero(here & known).tolist(), key=lambda i: values[i])
         style: dict[str, Any] = {
-            "marker": STYLE["markers"][arm],
+            "marker": marker,
             "s": 30,
             "linewidths": 0.5,
             "edgecolors": STYLE["edge"],
@@ -315,11 +330,14 @@ def space_map(
         }
         if order:
             shown = axes.scatter(own[order, 0], own[order, 1], c=values[order], cmap=STYLE["values"], vmin=limits[0],
-                                 vmax=limits[1], label=f"{arm} ({len(order)})", **style)  # fmt: skip
+                                 vmax=limits[1], label=f"{name} ({len(order)})", **style)  # fmt: skip
             shown.set_urls(_urls(rows[i] for i in order))
         hollow = style | {"edgecolors": STYLE["soft"]}
         empty = axes.scatter(own[here & ~known, 0], own[here & ~known, 1], facecolors="none", **hollow)
         empty.set_urls(_urls(rows[i] for i in np.flatnonzero(here & ~known).tolist()))
+    if (~known).any():  # of whatever shape; one entry explains them all
+        axes.scatter([], [], facecolors="none", edgecolors=STYLE["soft"], s=30, linewidths=0.5,
+                     label=f"hollow: without a value ({int((~known).sum())})")  # fmt: skip
     axes.set_xticklabels([])
     axes.set_yticklabels([])
     if shown is not None:
@@ -327,7 +345,7 @@ def space_map(
         bar.set_label(_label(objective, unit), fontsize=STYLE["font"], color=STYLE["soft"])
         bar.ax.tick_params(labelsize=0.9 * STYLE["font"], colors=STYLE["soft"], length=0)
         bar.outline.set_visible(False)
-    legend(axes, "best" if len(place) else "")
+    legend(figure, axes)
     return settled(figure)
 
 
@@ -395,7 +413,7 @@ def reliability_diagram(splits: Mapping[str, Sequence[JsonDict]], *, unit: str =
         axes.set_title(plain_text(text), fontsize=0.9 * STYLE["font"], color=STYLE["soft"])
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
-        legend(axes, "upper left")
+    legend(figure, *panels)
     return settled(figure)
 
 
@@ -420,7 +438,7 @@ def training(history: Sequence[Mapping[str, float]]) -> Figure:
     upper.plot(loss[0], smooth, color=colours[Arm.ACQUISITION], linewidth=STYLE["line"], label="running median")
     lower.plot(*series(history, "log_z"), color=colours[Arm.CONTROL], linewidth=STYLE["line"])
     if len(loss[0]):
-        legend(upper, "upper right")
+        legend(figure, upper)
     return settled(figure)
 
 
@@ -501,8 +519,22 @@ def dress(axes: Axes, x: str, y: str) -> None:
         spine.set_visible(False)
 
 
-def legend(axes: Axes, place: str) -> None:
-    """Add a legend of what has a label, at a place such as "upper right"; "" for none."""
-    if place and axes.get_legend_handles_labels()[0]:
-        axes.legend(loc=place, fontsize=0.8 * STYLE["font"], frameon=True, framealpha=0.85, edgecolor="none",
-                    labelcolor=STYLE["ink"], handlelength=1.6)  # fmt: skip
+def legend(figure: Figure, *axes: Axes) -> None:
+    """Add a legend of what has a label in these axes, each name once, above them: inside it would hide data.
+
+    The figure grows by the height of the legend, so the axes stay as large as without one.
+    """
+    found = [axes.get_legend_handles_labels() for axes in axes]
+    named = {label: handle for handles, labels in found for handle, label in zip(handles, labels, strict=True)}
+    if not named:
+        return
+    width, height = figure.get_size_inches()
+    size = 0.8 * STYLE["font"]
+    # A letter is about half as wide as high; a handle and the gaps take some seven letters.
+    room, lengths = 72 * width / (0.53 * size), [len(label) + 7 for label in named]
+    columns = next(
+        n for n in range(len(named), 0, -1) if n == 1 or sum(max(of) for of in np.array_split(lengths, n)) <= room
+    )
+    figure.set_size_inches(width, height + -(-len(named) // columns) * 1.5 * size / 72)
+    figure.legend(named.values(), named.keys(), loc="outside upper center", ncols=columns, fontsize=size,
+                  frameon=False, labelcolor=STYLE["ink"], handlelength=1.6)  # fmt: skip

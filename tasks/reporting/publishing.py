@@ -19,8 +19,8 @@ from data.config import digest
 from data.goals import Goals
 from data.ledger.campaigns import Campaign, CampaignState, StageRow
 from data.ledger.health import Finding, findings, worst
-from data.ledger.summary import IMPORTED, by_round, by_source, gain_over_control, is_call, summaries
-from data.records import CandidateRow, RoundSummary
+from data.ledger.summary import IMPORTED, arm_figures, by_round, by_source, gain_over_control, is_call, summaries
+from data.records import Arm, CandidateRow, RoundSummary
 from models.parts import space_of
 from tasks.progress import Event
 from tasks.reporting.objectives import goals_with_units
@@ -39,7 +39,7 @@ from tasks.stages import CampaignContext, StageRef
 from tasks.storage import read_table
 from tasks.tracking import Tracker, attempt
 
-SHAPE = 3
+SHAPE = 4
 """Version of what is shown: a newer one is published over an older."""
 PAGE = "report/candidates.html"
 VALUE = "batch/value"
@@ -283,9 +283,12 @@ def _shown_columns(goals: Goals) -> list[str]:
 def _course(summary: RoundSummary, stages: list[StageRow], rows: list[CandidateRow], goals: Goals) -> dict[str, Any]:
     """Return the figures of a round that are curves over rounds on the campaign's run."""
     values: dict[str, Any] = {
-        name: getattr(summary, name)
-        for name in ("round", "calls", "best", "top10_mean", "acquisition_mean", "control_mean", "failed")
+        name: getattr(summary, name) for name in ("round", "calls", "best", "top10_mean", "failed")
     }
+    # Of all rounds so far, as the gain is: it is their difference. Those of a round are `batch/...` of its own run.
+    for arm in (Arm.ACQUISITION, Arm.CONTROL):
+        figures = arm_figures(rows, arm, goals)
+        values[f"{arm}_mean"] = None if figures is None else figures.mean
     values |= of_several(summary)
     values |= {f"best/{name}": value for name, value in values.pop("best_of", {}).items()}
     gain = None if goals.several else gain_over_control(rows, goals)

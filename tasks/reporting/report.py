@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ from data.ledger.by_level import PURCHASES_SAID, LevelFigures, figures_by_level,
 from data.ledger.campaigns import Campaign, StageRow
 from data.ledger.health import Finding
 from data.ledger.summary import (
+    arm_figures,
     by_source,
-    failed_calls,
+    feasible_share,
+    outside_limits,
+    place_told,
     repeated,
     screening_told,
     summarise,
@@ -40,9 +44,10 @@ from tasks.reporting.figures import round_figures
 from tasks.reporting.inline_svg import Point
 from tasks.reporting.nearest import nearest_known
 from tasks.reporting.objectives import cells_of, columns_with, front_of, goals_with_units, level_column
-from tasks.reporting.page import candidates_page
+from tasks.reporting.page import candidates_page, picture_of
 from tasks.reporting.page_cells import Column, first_click, heading
 from tasks.reporting.page_exports import file_parts
+from tasks.reporting.page_lineage import best_lineages, lineage_lists
 from tasks.reporting.page_settings import made_by, settings_text
 from tasks.reporting.page_verdict import verdict_of
 from tasks.reporting.publishing import health_of, of_several, publish_campaign, publish_round, stages_until
@@ -141,6 +146,7 @@ def _write(
     plots.mkdir(exist_ok=True)
     goals, shown = goals_with_units(context.config), SHOWN if drawn else SHOWN_BETWEEN
     pictures = round_figures(context, rows, round, plots, _points(rows, goals, shown)) if drawn else []
+    lineages = [] if campaign is None else best_lineages(context, rows, goals)
     columns = columns_of(_table_columns(context), space_of(context.config))
     told = pd.DataFrame(_exported(context, table, ranked=True), columns=columns)
     write_csv(told.rename(columns=safe_text), folder / "candidates.csv")  # names of objectives are people's texts too
@@ -172,7 +178,8 @@ def _write(
             waiting=_waiting_told(waiting),
         ),
         total=len(rows),
-        summary={key: value for key, value in figures.items() if key not in ("health", "levels", "purchases")},
+        summary={key: value for key, value in figures.items() if key not in ("health", "levels", "purchases")}
+        | _all_rounds(rows, context.goals),
         goals=goals,
         plots=pictures,
         findings=[(str(f.level), f.message) for f in health],
@@ -182,6 +189,7 @@ def _write(
             *_purchases_said(figures),
             *(told for of in (_stock_told, short_told, screening_told) for told in of(stages)),
         ],
+        lineages=lineage_lists(lineages, space, goals, _places(rows[:shown]), partial(picture_of, space=space)),
         levels=_level_columns(context, goals, figures),
         nearest=nearest_known(rows[:shown], rows, space),
         parts=file_parts(_exported(context, table[:shown], ranked=True), space, columns=columns),
@@ -224,9 +232,13 @@ def _points(rows: Sequence[CandidateRow], goals: Goals, shown: int) -> dict[str,
     for rank, row in enumerate(rows, start=1):
         values = goals.values(row)
         told = ", ".join(f"{figure(values.get(goal.name))} {shown_unit(goal.unit)}".strip() for goal in goals)
-        text = f"#{rank} {row.object}: {told}, round {row.round}, {row.arm}"
+        text = f"#{rank} {row.object}: {told}, {place_told(row)}" + (f", {row.arm}" if row.round else "")
         found[row.id] = Point(text, f"c{rank}" if rank <= shown else "")
     return found
+
+
+def _places(rows: Sequence[CandidateRow]) -> dict[str, int]:
+    return {row.id: rank for rank, row in enumerate(rows, start=1)}
 
 
 def _by_level(context: CampaignContext, round: int) -> dict[str, Any]:
@@ -285,6 +297,7 @@ def _figures(context: CampaignContext, rows: list[CandidateRow], summary: RoundS
     return {
         "best": summary.best,
         "top10_mean": summary.top10_mean,
+        "top_n": summary.top_n,
         "initial_best": initial,
         "acquisition_mean": summary.acquisition_mean,
         "control_mean": summary.control_mean,
@@ -294,12 +307,24 @@ def _figures(context: CampaignContext, rows: list[CandidateRow], summary: RoundS
         "control_half": summary.control.half if summary.control else None,
         "calls": summary.calls,
         "budget": context.config.budget.calls,
-        "failed": sum(map(failed_calls, rows)),
+        "failed": summary.failed,
         "rounds": summary.round,
         **of_several(summary),
         **{f"noise/{one.objective}": one.deviation for one in repeated(rows, goals)},
         **_heldout(context, summary.round),
     }
+
+
+def _all_rounds(rows: Sequence[CandidateRow], goals: Goals) -> dict[str, Any]:
+    """Return what both arms bought in all rounds so far: the page compares them on the basis of the gain beside it."""
+    found: dict[str, Any] = {}
+    for arm in (Arm.ACQUISITION, Arm.CONTROL):
+        own = [row for row in rows if row.arm == arm]
+        figures = arm_figures(own, arm, goals)
+        found |= {f"{arm}_mean": figures and figures.mean, f"{arm}_n": figures and figures.n}
+        found |= {f"{arm}_half": figures and figures.half, f"{arm}_outside": outside_limits(own, arm, goals)}
+        found |= {f"{arm}_feasible": feasible_share(own, goals)}
+    return found | {"feasible": feasible_share(rows, goals)}
 
 
 def _source_texts(one: SourceFigures) -> list[str]:
@@ -323,7 +348,7 @@ def _heldout(context: CampaignContext, round: int) -> dict[str, float]:
     several = len(context.goals) > 1
     objectives = [(f"{goal.name}/", f"{goal.name} ") for goal in context.goals] if several else [("", "")]
     return {
-        f"{told}{split} {label}": float(f"{stage.metrics[f'{of}{prefix}_{name}']:.3g}")
+        f"{told}{split} {label}": float(stage.metrics[f"{of}{prefix}_{name}"])
         for of, told in objectives
         for prefix, split in (("heldout", "held-out"), ("random", "random-split"))
         for name, label in names.items()

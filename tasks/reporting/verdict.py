@@ -14,10 +14,17 @@ from urllib.parse import quote
 from data.goals import Goals
 from data.ledger.campaigns import Campaign, CampaignState, Spent
 from data.ledger.health import Finding, worst
-from data.ledger.summary import gain_over_control, summaries, volumes_told
+from data.ledger.summary import (
+    arm_text,
+    free_told,
+    gain_over_control,
+    place_told,
+    summaries,
+    volumes_told,
+)
 from data.masking import masked
-from data.records import CandidateRow, RoundSummary, SourceFigures
-from data.wording import figure, shown_unit, spread
+from data.records import Arm, CallState, CandidateRow, Gain, RoundSummary, SourceFigures
+from data.wording import counted, figure, interval, shown_unit
 
 PICTURES = 3
 """Best candidates that are drawn."""
@@ -39,8 +46,9 @@ def verdict(
     """
     best = [row for row in rows if goals.eligible(row)]
     budget = campaign.config.budget.calls
-    calls = f"{spent.calls} calls" + (f" of {budget}" if budget else "")
-    cost = f", cost {figure(spent.cost)}" if spent.cost and spent.cost != spent.calls else ""
+    calls = counted(spent.calls, "call") + (f" of {budget}" if budget else "")
+    free = f" ({told})" if (told := free_told(rows)) else ""
+    cost = f", cost {figure(spent.cost)}{free}" if spent.cost != spent.calls and (spent.cost or free) else ""
     first = f"{state_text(campaign, rows)} {best_text(best, goals) if best else nothing(rows, goals)}"
     return first, f"{gain_text(rows, goals)} {calls}{cost}; health: {_health_word(health)}."
 
@@ -71,7 +79,6 @@ def campaign_verdict(
     best = [row for row in rows if goals.eligible(row)]
     first, then = verdict(campaign, rows, goals, spent=spent, health=health)
     lines = [f"**{text(first)}** {text(then)} [Page of candidates]({page})", ""]
-    lines += _gallery([row for row in best[:PICTURES] if row.id in pictures], goals, pictures)
     if campaign.message and campaign.state is not CampaignState.DONE:
         lines += [text(masked(campaign.message)), ""]
     lines += ["**Best candidates**", ""]
@@ -79,6 +86,8 @@ def campaign_verdict(
         f"{place}. **{text(values_told(row, goals))}** {code(row.object)} ({text(_where(row))})"
         for place, row in enumerate(best[:LISTED], 1)
     ] or ["None yet."]
+    # Below the list: MLflow folds a description to a few lines, which would cut drawings in two.
+    lines += ["", *_gallery([row for row in best[:PICTURES] if row.id in pictures], goals, pictures)]
     lines += ["", "**What the budget bought**", ""]
     lines += ["| source | proposed | bought | best | hits |", "|---|--:|--:|--:|--:|"]
     lines += [
@@ -110,11 +119,15 @@ def round_verdict(
     failed = f", {summary.failed} of all calls so far failed" if summary.failed else ""
     best = "" if summary.best is None else f", best so far {text(_told(summary.best, goals.main.unit))}"
     arms = [
-        f"{name} {spread(one.mean, one.half)} (n {one.n})"
-        for name, one in (("chosen by the proxy", summary.acquisition), ("control", summary.control))
-        if one is not None
+        f"{name} {arm_text(one, outside)}"
+        for name, one, outside in (
+            ("chosen by the proxy", summary.acquisition, summary.acquisition_outside),
+            ("control", summary.control, summary.control_outside),
+        )
+        if one is not None or outside
     ]
-    told = " ".join(filter(None, (f"{'; '.join(arms)}." if arms else "", proxy, f"[Page of candidates]({page})")))
+    means = f"Means with 95 % intervals: {'; '.join(arms)}." if arms else ""
+    told = " ".join(filter(None, (means, proxy, f"[Page of candidates]({page})")))
     lines = [f"**{bought} bought{best}{failed}.** {told}", "", *(f"- {text(finding.message)}" for finding in health)]
     return "\n".join(lines)
 
@@ -152,7 +165,7 @@ def version_note(training: Mapping[str, Mapping[str, float]], n: int, why: str, 
 def state_text(campaign: Campaign, rows: Sequence[CandidateRow]) -> str:
     """Return where a campaign stands, a sentence."""
     last = max((row.round for row in rows), default=0)
-    rounds = f"round {last} of {campaign.config.rounds}"
+    rounds = f"round {last}" + (f" of {campaign.config.rounds}" if last <= campaign.config.rounds else "")
     if campaign.state is CampaignState.DONE:
         return f"Done after {last} round{'' if last == 1 else 's'}."
     if campaign.state in (CampaignState.RUNNING, CampaignState.WAITING):
@@ -205,19 +218,42 @@ def gain_text(rows: Sequence[CandidateRow], goals: Goals) -> str:
     Of several objectives it is the hypervolume that equally many calls of either arm reach.
     """
     if goals.several:
-        told = summaries(rows, goals)
-        volumes = told[-1].volumes if told else None
-        return "There is no control arm to compare with." if volumes is None else volumes_told(volumes)
+        rounds = summaries(rows, goals)
+        volumes = rounds[-1].volumes if rounds else None
+        return _not_compared(rows) if volumes is None else volumes_told(volumes)
     gain = gain_over_control(rows, goals)
     if gain is None:
-        return "There is no control arm to compare with."
-    half = "" if gain.half is None else f" ± {figure(gain.half, 2)}"
-    figures = f"{'+' if gain.mean >= 0 else ''}{figure(gain.mean)}{half} {shown_unit(goals.main.unit)}".rstrip()
-    return f"Gain over control {figures} (means of {gain.acquisition} chosen and {gain.control} of the control)."
+        return _not_compared(rows)
+    figures = gain_figures(gain, goals.main.unit)
+    compared = f"means of {gain.acquisition} chosen and {gain.control} of the control"
+    if gain.half is None:
+        return f"Too few values to compare the arms: gain over control {figures}, {compared}."
+    told = "Gain over control" if gain.told else f"{NOT_TOLD.capitalize()} from the control: gain"
+    return f"{told} {figures}, 95 % interval ({compared})."
+
+
+NOT_TOLD = "not distinguishable"
+"""What is said of two arms, or groups, whose difference has an interval that contains 0."""
+
+
+def gain_figures(gain: Gain, unit: str | None) -> str:
+    """Return a gain with its unit and the ends of its 95 % interval, where there is one."""
+    mean, _, ends = interval(gain.mean, gain.half, signed=True).partition(" ")
+    return " ".join(filter(None, (mean, shown_unit(unit), ends)))
+
+
+def _not_compared(rows: Sequence[CandidateRow]) -> str:
+    """Return why the arms are not compared: there is no control arm, or one of the two has no value yet."""
+    waiting = (CallState.RESERVED, CallState.SUBMITTED, CallState.IN_DOUBT)
+    for arm, told in ((Arm.CONTROL, "The control arm"), (Arm.ACQUISITION, "What the model chose")):
+        mine = [row for row in rows if row.arm == arm]
+        if mine and not any(row.value is not None for row in mine) and any(row.state in waiting for row in mine):
+            return f"{told} is not measured yet, so the arms cannot be compared."
+    return "There is no control arm to compare with."
 
 
 def _where(row: CandidateRow) -> str:
-    return "initial design" if row.round == 0 else f"round {row.round}, {row.source}"
+    return place_told(row) + (f", {row.source}" if row.round else "")
 
 
 def _told(value: float | None, unit: str | None) -> str:

@@ -39,7 +39,7 @@ def learning(histories: Mapping[str, Sequence[Row]]) -> Figure:
     _distances(upper, histories, shown, logarithmic=measure == "tv")
     _losses(lower, histories, coloured=len(shown) < 2)
     if len(histories) > 1 or len(shown) > 1:
-        legend(upper, "upper right" if measure == "tv" else "lower right")
+        legend(figure, upper)
     return settled(figure)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data.config import digest
-from data.wording import figure, spread
+from data.wording import figure, interval
 from models.systems.base import Judged, System, verdict
 from tasks.reporting.plots import png, svg
 from tasks.storage import write_json
@@ -52,7 +52,7 @@ def checked(one: Judged, means: Mapping[str, float]) -> list[str]:
         one: the check.
         means: figure -> its mean over the seeds.
     """
-    found = spread(one.mean, one.half) if math.isfinite(one.mean) else "no number"
+    found = interval(one.mean, one.half) if math.isfinite(one.mean) else "no number"
     if one.check.than:
         found = f"{figure(means[one.check.figure], 3)} against {figure(means[one.check.than], 3)}: {found}"
     return ["yes" if one.holds else "no", one.check.told, found, one.check.wanted]

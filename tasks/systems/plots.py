@@ -39,7 +39,9 @@ def tried(results: Sequence[Mapping[str, Any]], judged: Sequence[Judged], axes: 
     FigureCanvasAgg(figure)
     if has_curves:
         left, right = figure.subfigures(1, 2, width_ratios=(1.0, 0.9), squeeze=False)[0]
-        _curves(left.subplots(), results, axes)
+        curves = left.subplots()
+        _curves(curves, results, axes)
+        legend(figure, curves)
     else:
         right = figure.subfigures(1, 1)
     for place, one in zip(right.subplots(rows, 1, squeeze=False)[:, 0], judged, strict=False):
@@ -66,7 +68,6 @@ def _curves(axes: Axes, results: Sequence[Mapping[str, Any]], labels: tuple[str,
         if same:
             median = np.median([line[1] for line in lines], axis=0)
             axes.plot(lines[0][0], median, linewidth=STYLE["line"], label=plain_text(arm), **style, **marks)
-    legend(axes, "best")
 
 
 def _check(axes: Axes, one: Judged) -> None:

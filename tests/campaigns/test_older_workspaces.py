@@ -68,8 +68,10 @@ def test_status_says_that_the_ledger_is_old_and_then_shows_the_campaign(old):
     assert "finished done 1 of 1 10 of 10 0.6348 0.5069" in told.message
     told = old.discover("status", "finished")
     assert "maximise score, 10 candidates" in told.message
-    assert "0 6 0 0.6348 0.4948 - -" in told.message
-    assert "1 10 0 0.6348 0.5069 0.5459 ± 0.24 (n 3) 0.4625 (n 1)" in told.message  # means of 3 and of 1 of the values
+    assert "0 6 0 0.6348 0.4948 (of 6) - -" in told.message
+    assert (
+        "1 10 0 0.6348 0.5069 0.55 (0.30 to 0.79), n 3 0.4625, n 1" in told.message
+    )  # means of 3 and of 1 of the values
 
 
 def test_candidates_are_shown_and_exported_in_every_format(migrated):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from data.goals import Goal, Goals
 from data.records import CandidateRow
 from data.tables.spreadsheets import original_text
 from models.spaces.molecules import Molecules
+from tasks.lineage import Ancestor, Lineage
 from tasks.reporting.inline_svg import Point, inline_svg
 from tasks.reporting.nearest import Nearest
-from tasks.reporting.page import Plot, candidates_page
+from tasks.reporting.page import Plot, candidates_page, picture_of
 from tasks.reporting.page_exports import file_parts
+from tasks.reporting.page_lineage import lineage_lists
 from tasks.reporting.plots import best_so_far, svg
 from tests.e2e.browser import Browser
 
@@ -268,7 +271,10 @@ def test_of_many_candidates_the_first_are_drawn_and_all_are_counted_and_exported
     with Browser() as browser:
         browser.open(path)
         assert "450 of 1,240 candidates are on this page" in browser.evaluate("document.body.textContent")
-        assert browser.evaluate("document.querySelector('#count').textContent") == "450 of 450 shown"
+        assert browser.evaluate("document.querySelector('#count').textContent") == "450 of 450, the first 100 listed"
+        assert "100 are listed at first, scrolling, “Show more” and printing list all" in browser.evaluate(
+            "document.body.textContent"
+        )
         assert 100 <= len(shown(browser)) < 450
         browser.click("th.rank button")  # the last come first
         assert shown(browser)[0] == rows[-1]["object"]
@@ -281,6 +287,7 @@ def test_of_many_candidates_the_first_are_drawn_and_all_are_counted_and_exported
                 " requestAnimationFrame(() => requestAnimationFrame(done)); })"
             )
         assert len(shown(browser)) == 450
+        assert browser.evaluate("document.querySelector('#count').textContent") == "450 of 450 shown"
         assert browser.errors == []
 
 
@@ -298,6 +305,35 @@ def test_the_nearest_known_molecule_is_beside_the_candidate(browser: Browser, pa
     assert browser.wait_for("document.querySelector('#c3 .near div svg')?.ariaLabel") == ROWS[1]["object"]
     assert "similarity 0.90, same scaffold" in browser.evaluate("document.querySelector('#c3 .near div').textContent")
     assert browser.wait_for("!document.querySelector('#c1 .near').open")
+
+
+def test_lineages_have_the_drawings_of_the_rows_and_lead_to_them(browser: Browser, tmp_path: Path) -> None:
+    first, other, last = (
+        Ancestor(str(one["object"]), one["id"], how, parents, CandidateRow(one["id"], one["object"], 1.5, at))
+        for at, (one, how, parents) in enumerate(
+            [
+                (ROWS[3], "initial design", ()),
+                ({"id": "unbought", "object": "Cc1ccccc1"}, "mutation", (ROWS[3]["id"],)),
+                (ROWS[2], "crossover", (ROWS[3]["id"], "unbought")),
+            ]
+        )
+    )
+    lineage = Lineage((first, other, last), (first, last))
+    places = {one["id"]: rank for rank, one in enumerate(ROWS, start=1)}
+    space = Molecules()
+    lists = lineage_lists([(3, lineage)], space, Goals([Goal("score")]), places, partial(picture_of, space=space))
+    path = tmp_path / "lineages.html"
+    path.write_text(candidates_page(ROWS, space=space, title="lineages", lineages=lists), encoding="utf-8")
+    browser.open(path)
+    browser.click("nav a[href='#origin']")
+    drawn = "Array.from(document.querySelectorAll('.lineage .one svg'), svg => svg.ariaLabel)"
+    assert browser.wait_for(f"{drawn}.length === 3 && {drawn}") == ["c1ccccc1", "Cc1ccccc1", "c1ccc2nsnc2c1"]
+    browser.click("nav a[href='#origin']")
+    assert browser.evaluate(drawn) == ["c1ccccc1", "Cc1ccccc1", "c1ccc2nsnc2c1"]
+    assert browser.evaluate("document.querySelectorAll('#c3 .core').length") == 0  # copies are marked, rows are not
+    browser.click(".lineage a[href='#c4']")
+    assert browser.evaluate("document.querySelector('tr.pointed').id") == "c4"
+    assert browser.errors == []
 
 
 def test_a_link_to_a_question_opens_its_section(browser: Browser, page: Path) -> None:

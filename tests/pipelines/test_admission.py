@@ -5,7 +5,8 @@ import base64
 
 import pytest
 
-from pipelines.admission import LOGIN, admitting
+from pipelines import admission
+from pipelines.admission import LOGIN, admitting, answer, naming
 from pipelines.mlflow_guard import DENIED, denied
 
 TOKEN = "the-token-of-this-workspace-0123"
@@ -88,6 +89,73 @@ def test_a_login_with_another_secret_is_refused_without_a_cookie(ask, body):
 
 def test_a_websocket_is_closed(ask):
     assert ask(kind="websocket") == (None, {})
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:5000", 200),
+        ("LOCALHOST:15000", 200),
+        ("workstation.", 200),
+        ("[fd00::5]:5000", 200),
+        ("fd00::5", 403),
+        ("evil.example:5000", 403),
+        ("localhost.evil.example", 403),
+        ("", 403),
+        (None, 403),
+    ],
+)
+def test_only_the_names_of_the_machine_are_answered(host, status):
+    async def application(scope, receive, send):
+        await answer(send, 200, b"")
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [] if host is None else [(b"host", host.encode())]
+    server = naming(application, ["127.0.0.1", "localhost", "workstation", "fd00::5"])
+    for kind in ("http", "websocket"):
+        asyncio.run(server({"type": kind, "headers": headers}, None, send))
+    assert sent[0]["status"] == status
+    assert (sent[-1]["type"] == "websocket.close") is (status == 403)
+
+
+def test_two_hosts_in_one_request_are_refused():
+    async def application(scope, receive, send):
+        raise AssertionError
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "headers": [(b"host", b"localhost"), (b"host", b"evil.example")]}
+    asyncio.run(naming(application, ["localhost"])(scope, None, send))
+    assert sent[0]["status"] == 403
+
+
+def test_whoever_does_not_say_who_it_is_holds_neither_a_login_nor_a_websocket(monkeypatch):
+    monkeypatch.setattr(admission, "HASTE", 0.01)
+    heard = []
+
+    async def application(scope, receive, send):
+        heard.extend([await receive() for _ in range(2)])
+
+    async def silent():
+        await asyncio.Event().wait()
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    server = admitting(application, TOKEN, sockets=True)
+    asyncio.run(server({"type": "websocket", "path": "/api/events/in", "headers": []}, silent, send))
+    assert [message["type"] for message in heard] == ["websocket.disconnect"] * 2
+    asyncio.run(server({"type": "http", "method": "POST", "path": LOGIN, "headers": []}, silent, send))
+    assert sent[0]["status"] == 401
 
 
 SERVED = {

@@ -52,7 +52,7 @@ def test_the_notebook_runs_as_a_script_in_a_fresh_workspace(tmp_path, tracking):
         text=True,
     )
     assert ran.returncode == 0, ran.stderr
-    assert "8 answers taken, 1 of them failures. 0 left to measure." in ran.stdout
+    assert "8 answers taken, 1 of them a failure. 0 left to measure." in ran.stdout
     found = api.campaigns(folder / ".discover").set_index("name")
     assert found["state"].to_dict() == {"first-campaign": "done", "at-the-bench": "waiting"}
     assert found.loc["first-campaign", ["round", "calls"]].to_list() == [3, 20]

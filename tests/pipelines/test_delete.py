@@ -47,7 +47,7 @@ def test_a_new_campaign_of_the_name_takes_the_values_over_and_calls_nothing(done
     before, values = len(done.calls()), {row["id"]: row["value"] for row in done.candidates()}
     told = done.discover("delete", "tiny", "--yes")
     assert told.exit == 0, told.message
-    assert "What it bought, 12 values, is kept" in told.message
+    assert "The 12 values that it bought are kept" in told.message
     assert done.run().exit == 0
     assert len(done.calls()) == before
     assert {row["id"]: row["value"] for row in done.candidates()} == values
@@ -68,7 +68,7 @@ def test_another_campaign_takes_the_values_over_and_calls_nothing(done):
 def test_with_measurements_everything_is_called_again(done):
     before = done.calls()
     told = done.discover("delete", "tiny", "--yes", "--measurements")
-    assert "What it bought, 12 values, is forgotten" in told.message
+    assert "The 12 values that it bought are forgotten" in told.message
     assert done.run().exit == 0
     assert sorted(done.calls()) == sorted(before * 2)
     assert origins(done) == ["called"] * 12
@@ -148,7 +148,7 @@ def test_it_asks_at_a_terminal(done, monkeypatch, answer, goes):
     monkeypatch.setattr("sys.stdin", Person(answer))
     told = done.discover("delete", "tiny")
     assert told.exit == 0
-    assert "What it bought, 12 values, is kept for other campaigns. Type yes to delete it" in told.message
+    assert "The 12 values that it bought are kept for other campaigns. Type yes to delete it" in told.message
     assert (done.discover("status", "tiny").exit == 2) is goes
 
 

@@ -74,8 +74,8 @@ def test_status_tells_the_front_and_what_keeps_to_the_limits_round_by_round(two)
     for name in ("best affinity", "best =tox <%>", "hypervolume", "front", "within limits"):
         assert name in header
     assert next(line for line in lines if line[:1] == ["0"])[:5] == ["0", "6", "2", "0", "0.7000"]
-    assert next(line for line in lines if line[:1] == ["1"])[:5] == ["1", "14", "0", "3.000", "0.2000"]
-    assert "Hypervolume of the initial design and 1 calls of an arm" in told
+    assert next(line for line in lines if line[:1] == ["1"])[:5] == ["1", "14", "2", "3.000", "0.2000"]
+    assert "Hypervolume of the initial design and 1 call of an arm" in told
     overview = two.discover("status").out
     assert "3.000" in overview
     assert "9.000" not in overview

@@ -51,7 +51,7 @@ def test_the_start_is_taken_as_a_whole_and_the_rest_drawn_of_the_library(campaig
 def test_it_is_said_where_each_came_from_and_what_is_in_both(campaign):
     told = campaign.run()
     lines = (
-        "start (csv start.csv): 9 rows read: 7 molecules kept (5 with a value), 1 rows merged into them, 1 refused: no "
+        "start (csv start.csv): 9 rows read: 7 molecules kept (5 with a value), 1 row merged into them, 1 refused: no "
         "valid SMILES (1).",
         "library (csv library.csv): 9 rows read: 8 molecules kept (0 with a value), 0 rows merged into them, 1 refused: "
         "an isotope label (1).",

@@ -173,7 +173,7 @@ def test_a_failure_is_told_with_its_reason(lab):
     lab.run()
     rows = asked(lab)
     tell(lab, rows[1:])
-    assert "1 answers taken, 1 of them failures" in tell(lab, [{**rows[0], "yield": ""}], failed="exploded").message
+    assert "1 answer taken, a failure" in tell(lab, [{**rows[0], "yield": ""}], failed="exploded").message
     lab.run()
     failed = [row for row in lab_candidates(lab) if row["state"] == "failed"]
     assert [row["message"] for row in failed] == ["exploded"]
@@ -211,7 +211,7 @@ def test_one_molecule_with_two_values_in_a_file_is_refused_or_a_repeated_measure
     refused = tell(lab, twice)
     assert refused.exit == BAD_INPUT
     assert "line 2 has another result" in refused.message
-    assert "1 repeated measurements added" in tell(lab, twice, "--replicate").message
+    assert "1 repeated measurement added" in tell(lab, twice, "--replicate").message
     assert "known already" in tell(lab, twice, "--replicate").message  # the same file again adds nothing
     tell(lab, rows[1:])
     lab.run()

@@ -63,7 +63,7 @@ def unsafe(bench):
     bench.write_oracle(HANGS)
     told = bench.run()
     assert told.exit == STOPPED
-    assert "1 calls were sent and never answered" in told.message
+    assert "1 call was sent and never answered" in told.message
     return bench
 
 

@@ -54,10 +54,10 @@ def test_values_that_a_table_of_results_cannot_tell_apart_are_refused_before_any
 
 def test_a_failure_is_of_the_laboratory_whose_column_the_table_has(two):
     rows = asked(two)
-    assert "1 answers taken, 1 of them failures" in told(two, f"id,hot,failed\n{rows[0]['id']},,broken\n").message
-    assert "1 answers taken" in told(two, f"id,cold\n{rows[0]['id']},77\n").message
-    assert "1 answers taken" in told(two, f"id,cold\n{rows[1]['id']},78\n").message
-    assert "1 answers taken" in told(two, f"id,hot,failed\n{rows[1]['id']},,broken\n").message
+    assert "1 answer taken, a failure" in told(two, f"id,hot,failed\n{rows[0]['id']},,broken\n").message
+    assert "1 answer taken" in told(two, f"id,cold\n{rows[0]['id']},77\n").message
+    assert "1 answer taken" in told(two, f"id,cold\n{rows[1]['id']},78\n").message
+    assert "1 answer taken" in told(two, f"id,hot,failed\n{rows[1]['id']},,broken\n").message
     values = {row["id"]: row["b.value"] for row in two.candidates()}
     assert (values[rows[0]["id"]], values[rows[1]["id"]]) == (77, 78)
 
@@ -65,7 +65,7 @@ def test_a_failure_is_of_the_laboratory_whose_column_the_table_has(two):
 def test_a_failure_in_a_table_of_both_is_of_what_is_waited_for(two):
     rows = asked(two)
     told(two, f"id,cold\n{rows[0]['id']},77\n")
-    assert "1 of them failures" in told(two, f"id,hot,cold,failed\n{rows[0]['id']},,,broken\n", "--correct").message
+    assert "a failure" in told(two, f"id,hot,cold,failed\n{rows[0]['id']},,,broken\n", "--correct").message
     assert {row["id"]: row["b.value"] for row in two.candidates()}[rows[0]["id"]] == 77
 
 
@@ -197,7 +197,7 @@ def test_a_correction_while_a_repetition_is_waited_for_says_which(bench):
     refused = told(bench, f"id,hot\n{rows[0]['id']},9.9\n", "--correct")
     assert refused.exit == BAD_INPUT
     assert "1: hot 1.250; 2: waited for" in refused.message
-    assert "1 answers taken" in told(bench, f"id,hot\n{rows[0]['id']},1.5\n").message  # no correction: its repetition
+    assert "1 answer taken" in told(bench, f"id,hot\n{rows[0]['id']},1.5\n").message  # no correction: its repetition
 
 
 def test_a_correction_reaches_who_shares_the_answer_also_where_it_was_a_failure(bench):

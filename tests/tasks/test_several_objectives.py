@@ -166,7 +166,7 @@ def test_calls_in_doubt_are_settled_oracle_by_oracle_with_every_value(two):
     objectives = [{**one, "oracle": {**one["oracle"], "semantics": "unsafe"}} for one in TWO_CALLS]
     bench = two(objectives, answer=hangs)
     told = bench.run()
-    assert "1 calls were sent and never answered" in told.message
+    assert "1 call was sent and never answered" in told.message
     object_id = next(row["id"] for row in bench.candidates() if row["smiles"] == bench.calls()[2])
     assert "Say whose answer it is" in bench.discover("settle", "tiny", object_id, "--value", "1").message
     told = bench.discover("settle", "tiny", object_id, "--value", "1", "--objective", "logp")

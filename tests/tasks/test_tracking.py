@@ -111,7 +111,7 @@ def test_descriptions_begin_with_what_was_found(finished, tracking):
     first = found["finished"].data.tags["mlflow.note.content"].splitlines()[0]
     best = finished.candidates()[0]
     assert first.startswith(f"**Done after 2 rounds. Best score {best['value']:.3f} a.u. (round {best['round']}")
-    assert "Gain over control" in first
+    assert re.search("Gain over control|Not distinguishable from the control: gain", first)
     assert "16 calls of 20" in first
     assert "[Page of candidates](/#/experiments/" in first
     told = found["round 2"].data.tags["mlflow.note.content"]
@@ -123,7 +123,9 @@ def test_the_best_three_are_drawn_where_the_description_shows_them(finished, tra
     parent = runs(tracking, "finished")["finished"]
     note = parent.data.tags["mlflow.note.content"]
     for place in (1, 2, 3):
-        assert f"/get-artifact?path=report%2Fbest_{place}.svg&run_uuid={parent.info.run_id}" in note
+        address = f"/get-artifact?path=report%2Fbest_{place}.svg&run_uuid={parent.info.run_id}"
+        # MLflow folds a description to a few lines: the list of the best fills them, drawings would be cut.
+        assert note.index("**Best candidates**") < note.index(address)
     assert {f"report/best_{place}.svg" for place in (1, 2, 3)} <= artifacts(tracking, parent, "report")
 
 

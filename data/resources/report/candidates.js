@@ -82,7 +82,6 @@
     }
     most = STEP;
     draw();
-    id("count").textContent = `${shown} of ${items.length} shown`;
     id("empty").hidden = shown > 0;
     table.hidden = shown === 0;
     const more = inside.length + motifs.filter((box) => box.checked).length;
@@ -98,6 +97,12 @@
       if (item.row.hidden !== hidden) item.row.hidden = hidden;
     }
     id("rest").hidden = drawn <= most;
+    const matching = items.filter((item) => item.kept).length;
+    const listed = Math.min(matching, most);
+    id("count").textContent =
+      listed === matching
+        ? `${matching} of ${items.length} shown`
+        : `${matching} of ${items.length}${matching < items.length ? " match" : ""}, the first ${listed} listed`;
   };
   const further = (count) => {
     most += count;
@@ -203,6 +208,15 @@
     const held = place && id(place);
     return held && (held.content || held).querySelector("svg.mol");
   };
+  // What two have in common is marked behind the formula.
+  const mark = (picture, places) => {
+    for (const place of (places || "").split(" ").filter(Boolean)) {
+      const spot = document.createElementNS("http://www.w3.org/2000/svg", "circle");
+      const [x, y] = place.split(",");
+      for (const [name, value] of Object.entries({ class: "core", cx: x, cy: y, r: 10 })) spot.setAttribute(name, value);
+      picture.prepend(spot);
+    }
+  };
   const nears = all("details.near");
   nears.forEach((near) =>
     near.addEventListener("toggle", () => {
@@ -210,16 +224,21 @@
       nears.forEach((other) => (other.open = other === near));
       const box = near.querySelector("div"), picture = drawing(near.dataset.like);
       if (!picture || box.querySelector("svg")) return;
-      const copy = box.appendChild(picture.cloneNode(true));
-      // What both have in common is marked behind the formula.
-      for (const place of (near.dataset.core || "").split(" ").filter(Boolean)) {
-        const mark = document.createElementNS("http://www.w3.org/2000/svg", "circle");
-        const [x, y] = place.split(",");
-        for (const [name, value] of Object.entries({ class: "core", cx: x, cy: y, r: 10 })) mark.setAttribute(name, value);
-        copy.prepend(mark);
-      }
+      mark(box.appendChild(picture.cloneNode(true)), near.dataset.core);
     }),
   );
+  // Lineages have the drawings of rows, and of one another; copies are taken before anything is marked.
+  const origin = id("origin"), ones = all(".lineage .one");
+  const fill = () => {
+    const own = ones.map((one) => one.querySelector("svg.mol") || drawing(one.dataset.like)?.cloneNode(true));
+    ones.splice(0).forEach((one, at) => {
+      if (!own[at]) return;
+      one.prepend(own[at]);
+      mark(own[at], one.dataset.core);
+    });
+  };
+  if (origin?.open) fill();
+  else origin?.addEventListener("toggle", fill);
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") nears.forEach((near) => (near.open = false));
   });

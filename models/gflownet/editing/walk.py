@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from data.records import Making, Origin
 from models.spaces.base import Variation
 
 _TRIES = 3
@@ -21,12 +22,14 @@ class EditWalk:
         starts: where it begins; crossovers are with one of them.
         depth: most edits.
         mutation_share: share of the edits that change one object; the others cross it with a start.
+        reached: object -> the edit by which it was first reached; starts have none. It grows as the walk goes.
     """
 
     variation: Variation
     starts: tuple[str, ...]
     depth: int
     mutation_share: float
+    reached: dict[str, Origin] = field(default_factory=dict, compare=False, repr=False)
 
     def children(self, parent: str, n: int, rng: np.random.Generator) -> list[str]:
         """Return up to n independent draws of one edit of an object; the same child may come several times."""
@@ -41,5 +44,11 @@ class EditWalk:
 
     def _edit(self, parent: str, rng: np.random.Generator) -> str | None:
         if rng.random() < self.mutation_share:
-            return self.variation.mutate(parent, rng)
-        return self.variation.crossover(parent, self.starts[int(rng.integers(len(self.starts)))], rng)
+            return self._reach(self.variation.mutate(parent, rng), Making.MUTATION, parent)
+        other = self.starts[int(rng.integers(len(self.starts)))]
+        return self._reach(self.variation.crossover(parent, other, rng), Making.CROSSOVER, parent, other)
+
+    def _reach(self, child: str | None, operation: Making, *parents: str) -> str | None:
+        if child is not None and child not in self.reached and child not in self.starts:
+            self.reached[child] = Origin(str(operation), tuple(dict.fromkeys(parents)))
+        return child

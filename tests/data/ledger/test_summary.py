@@ -39,7 +39,7 @@ def test_labels_that_came_with_the_file_are_not_told_as_bought():
         row(None, None, state="proposed"),
     ]
     csv, given = by_source(rows, [], UP)
-    assert (given.source, given.bought, given.mean, given.best) == ("csv (given)", 0, 3.0, 5.0)
+    assert (given.source, given.bought, given.mean, given.best) == ("csv (from your data)", 0, 3.0, 5.0)
     assert (csv.source, csv.bought, csv.mean, csv.best) == ("csv", 2, 3.0, 3.0)
 
 
@@ -47,9 +47,9 @@ def test_labels_that_came_with_the_file_are_not_told_as_bought():
     ("values", "told"),
     [
         ([], "-"),
-        ([4.5], "4.500 (n 1)"),
-        ([1.0, 8.0], "4.500 (n 2)"),
-        ([1.0, 2.0, 3.0], "2.000 ± 2.5 (n 3)"),  # 4.303 / sqrt(3)
+        ([4.5], "4.500, n 1"),
+        ([1.0, 8.0], "4.500, n 2"),
+        ([1.0, 2.0, 3.0], "2.0 (-0.5 to 4.5), n 3"),  # 4.303 / sqrt(3)
     ],
 )
 def test_an_interval_is_told_from_three_values_on(values, told):
@@ -65,7 +65,7 @@ def test_sources_stand_in_one_order_whatever_that_of_the_candidates():
     ]
     for order in itertools.permutations(rows):
         told = [one.source for one in by_source(order, [], UP)]
-        assert told == ["csv (given)", "genetic", "random", "gflownet"]
+        assert told == ["csv (from your data)", "genetic", "random", "gflownet"]
 
 
 def test_a_thousand_rounds_are_summarised_as_each_is_and_each_row_is_looked_at_once():
@@ -223,3 +223,13 @@ def test_summaries_do_not_depend_on_the_order_in_which_candidates_are_given(rows
         assert one.volumes == other.volumes
         assert (one.calls, one.failed, one.best, one.front) == (other.calls, other.failed, other.best, other.front)
         assert one.hypervolume == pytest.approx(other.hypervolume)
+
+
+def test_an_arm_of_which_nothing_keeps_to_the_limits_says_how_many_are_outside():
+    goals = Goals([Goal("value", at_most=2.0)])
+    rows = [row("called", value)._replace(arm=Arm.CONTROL, round=1) for value in (3.0, 4.0)]
+    told = summarise(rows, 1, goals)
+    assert arm_text(told.control, told.control_outside) == "2 outside"
+    rows += [row("called", 1.0)._replace(arm=Arm.CONTROL, round=1)]
+    told = summarise(rows, 1, goals)
+    assert arm_text(told.control, told.control_outside) == "1.000, n 1, 2 outside"

@@ -110,7 +110,8 @@ def test_replicates_become_their_mean_and_a_note(tmp_path):
     library = read_csv(tmp_path, "smiles,y\nCCO,1\nCCN,7\nOCC,2\nC(C)O,\n", value="y")
     assert list(library.frame["object"]) == ["CCO", "CCN"]
     assert list(library.frame["value"]) == [1.5, 7]
-    assert len(library.notes) == 1
+    assert len(library.notes) == 2
+    assert "Furthest apart: lines 2 and 4, CCO (1 to 2, kept 1.5)" in library.notes[0]
     assert "Lines 2, 4, 5 are one molecule, CCO: kept the mean of 2 values, from 1.0 to 2.0." in library.notes
 
 

@@ -20,12 +20,15 @@ def test_the_counts_of_the_reasons_add_up_to_the_refused_rows():
 
 def test_rows_that_an_option_leaves_out_are_told_apart_from_refused_ones():
     counts = {"rows": 9, "library": 3, "labelled": 3, "refused": 2}
-    line = reading_line(counts, {"no letters": 2}, "sequences", {"not in the sample": 4})
+    line = reading_line(counts, {"no letters": 2}, ("sequence", "sequences"), {"not in the sample": 4})
     assert line.endswith(" 2 refused: no letters (2); 4 left out: not in the sample (4).")
 
 
 def test_objects_that_were_drawn_are_no_rows_that_were_read():
-    assert reading_line({"rows": 256, "library": 256}, {}, "vectors", drawn=True) == "256 vectors drawn from the space."
+    assert (
+        reading_line({"rows": 256, "library": 256}, {}, ("vector", "vectors"), drawn=True)
+        == "256 vectors drawn from the space."
+    )
 
 
 @pytest.mark.parametrize("text", ["1,5", "it's", 'a "word"', 'it\'s "both"', "back\\'slash"])

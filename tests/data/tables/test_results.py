@@ -67,6 +67,11 @@ def test_a_table_that_could_be_read_in_two_ways_is_refused(text, told):
     assert told in str(refused.value)
 
 
+def test_a_percent_sign_behind_a_value_in_percent_says_its_unit_once_more():
+    results = read("id,yield [%]\nA,12 %\nB,7%\n")
+    assert [row.values for row in results.rows] == [{0: 12.0}, {0: 7.0}]
+
+
 def test_a_workbook_is_refused_with_what_to_do(tmp_path):
     file = tmp_path / "results.xlsx"
     file.write_bytes(b"PK\x03\x04rest")
@@ -81,7 +86,7 @@ def test_a_workbook_is_refused_with_what_to_do(tmp_path):
         ("03-May", "looks like a date"),
         ("2026-05-03", "looks like a date"),
         (">95", "is a bound"),
-        ("12 %", "not a finite number"),
+        ("12 mg", "not a finite number"),
         ("high", "not a finite number"),
         ("1e999", "not a finite number"),
     ],

@@ -114,9 +114,7 @@ def test_a_table_finds_what_several_columns_tell(tmp_path):
 def test_a_table_without_objects_of_the_space_says_which_columns_it_read(tmp_path):
     (tmp_path / "table.csv").write_text("solvent,temperature,value\nwater,hot,1\n")
     table = oracle(Mixtures(), "table", path=str(tmp_path / "table.csv"))
-    with pytest.raises(
-        ValueError, match=r"no mixture with a value in its 1 rows.* columns of temperature, solvent and"
-    ):
+    with pytest.raises(ValueError, match=r"no mixture with a value in its 1 row.* columns of temperature, solvent and"):
         table.prepare()
 
 
@@ -173,7 +171,7 @@ def test_a_function_that_sorts_its_dictionaries_is_refused_in_words_of_the_space
     assert [m.error for m in both] == ["wrong_answer"] * 2
     assert "after changing its list of mixtures in place" in both[0].message
     (none,) = measured(folder, Words(), "nothing", ["ABC"])
-    assert "None for 1 words; expected a list of 1 number(s), one per word" in none.message
+    assert "None for 1 words; expected a list of 1 number, one per word" in none.message
 
 
 # -- A program --------------------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def test_replicates_are_averaged_or_chosen(table):
     assert ask(lookup(table, replicate=1), "CCO")[0].value == 2.5
     (measurement,) = ask(lookup(table, replicate=2), "CCO")
     assert measurement.error == "missing"
-    assert "line(s) 2, 3" in measurement.message
+    assert "lines 2, 3" in measurement.message
 
 
 def test_what_is_missing_is_named_with_the_file_and_the_line(table):
@@ -98,7 +98,7 @@ def test_a_table_that_cannot_be_used_is_refused(table, tmp_path):
     with pytest.raises(SourceError, match="has no column 'valeu'"):
         lookup(table, value="valeu").check()
     (tmp_path / "empty.csv").write_text("smiles,value\nCCO,\n")
-    with pytest.raises(SourceError, match="no molecule with a value in its 1 rows"):
+    with pytest.raises(SourceError, match="no molecule with a value in its 1 row"):
         lookup(tmp_path / "empty.csv").prepare()
     (tmp_path / "list.smi").write_text("CCO\n")
     with pytest.raises(SourceError, match="values need a table"):

@@ -38,7 +38,7 @@ def test_without_a_key_the_described_cells_are_the_row(table):
     assert space.fields == ("carbon", "made")
     assert space.admit("made=cast, carbon=0.200") == "carbon=0.2, made=cast"
     assert len(space.random(9, 0)) == 4
-    assert "1 rows of equal descriptions merged" in space.told()
+    assert "1 row of equal descriptions merged" in space.told()
 
 
 def test_numbers_are_standardised_and_a_missing_one_is_the_mean_and_says_so(table):

@@ -21,11 +21,14 @@ from data.tables.spreadsheets import csv_lines, write_csv
 from models.spaces.molecules import Molecules
 from models.spaces.sequences import Sequences
 from tasks.reporting.nearest import nearest_known
+from tasks.reporting.page import LISTED
 from tasks.reporting.page_cells import level_cell, value_cell
 from tasks.reporting.page_exports import file_parts, packed
 from tasks.reporting.page_filters import families, motifs, ranges
 from tasks.reporting.page_tiles import tiles
 from tasks.reporting.page_verdict import verdict_of
+from tasks.reporting.templates import resource
+from tasks.reporting.verdict import gain_text
 
 MOLECULES = ["c1ccccc1", "Cc1ccccc1", "CCO", "no molecule"]
 AFFINITY = Goals([Goal("affinity", unit="eV")])
@@ -142,7 +145,7 @@ def test_the_verdict_says_state_best_gain_cost_and_health() -> None:
         "",
     )
     gain, cost, health = told.tiles
-    assert (gain.text, gain.unit) == ("+2.50", "eV, 95 %: 0.233 to 4.77; means of 3 chosen, 3 control")
+    assert (gain.text, gain.unit) == ("+2.5", "eV (0.2 to 4.8), 95 % interval; means of 3 chosen, 3 control")
     assert (cost.label, cost.text) == ("Cost", "2.500")
     assert (health.text, health.number) == ("warning", False)
     alone = verdict_of(rows[:1], AFFINITY, cost=1.0, calls=1, health=[], rounds=(0, 4))
@@ -166,15 +169,37 @@ def test_levels_are_written_with_their_calls_and_answers_that_are_open_with_thei
     told = [re.sub(r"<[^>]+>", "", level_cell(row, f"affinity.level_{k}").html) for k in range(3)]
     assert told == ["0.5000 of 2 calls", "– (1 call)", "–"]
     asked = {"value": None, "state": "submitted", "since": "2026-01-02 03:04 UTC"}
-    assert "sent, no answer yet, asked 2026-01-02 03:04 UTC" in value_cell(asked, "eV", AFFINITY.main).html
+    assert "no answer yet, asked 2026-01-02 03:04 UTC" in value_cell(asked, "eV", AFFINITY.main).html
     assert "asked" not in value_cell(asked | {"state": "proposed"}, "eV", AFFINITY.main).html
 
 
 def test_figures_stand_where_their_question_is() -> None:
     found = tiles({"best": 1.0, "control_mean": 0.5, "held-out RMSE": 0.1, "failed": 2, "rounds": 3}, AFFINITY)
     assert {place: [tile.label for tile in one] for place, one in found.items()} == {
-        "first": ["Best measured"],
-        "control": ["Mean, control arm"],
+        "first": ["Best so far"],
+        "control": ["Mean, control arm, all rounds"],
         "trust": ["Held-out RMSE"],
-        "origin": ["Failed calls", "Rounds"],
+        "origin": ["Failed calls, all rounds", "Rounds"],
     }
+
+
+def test_a_gain_whose_interval_contains_nothing_is_first_called_not_distinguishable() -> None:
+    rows = [candidate(f"C{'C' * k}O", value, 1) for k, value in enumerate((3.0, 1.0, 2.0))]
+    rows += [candidate(f"N{'C' * k}O", value, 1, arm="control") for k, value in enumerate((1.0, 2.5))]
+    (gain,) = verdict_of(AFFINITY.ranked(rows), AFFINITY, cost=5, calls=5, health=[], rounds=(1, 4)).tiles
+    assert gain.text == "not distinguishable"
+    assert gain.unit.startswith("+0.2 eV (−")
+    assert gain_text(rows, AFFINITY).startswith("Not distinguishable from the control: gain +0.2 eV (-")
+
+
+def test_the_script_lists_as_many_rows_at_first_as_the_page_says() -> None:
+    assert f"const STEP = {LISTED};" in resource("candidates.js")
+
+
+def test_the_cost_says_what_was_free() -> None:
+    rows = [candidate("CCO", 3.0, 1)._replace(origin="reused"), candidate("CCN", 2.0, 1)]
+    cost, *_ = verdict_of(rows, AFFINITY, cost=1.0, calls=2, health=[], rounds=(1, 4)).tiles
+    assert (cost.text, cost.unit) == (
+        "1.000",
+        "of all calls; 1 candidate took over values of other campaigns, which cost nothing",
+    )

@@ -14,6 +14,8 @@ from data.ledger.summary import summaries
 from data.records import CandidateRow
 from models.featurisers.nearness import min_max
 from models.spaces.molecules import Molecules
+from tasks.reporting.arms_plot import reached_for_cost
+from tasks.reporting.comparison_plot import reached_against_calls
 from tasks.reporting.plots import (
     best_so_far,
     front,
@@ -86,17 +88,17 @@ def test_values_that_came_with_the_data_stand_before_the_first_call() -> None:
     bought = [row(1.0), row(5.0, round=1, arm="acquisition"), row(4.5, round=1, arm="control", origin="reused")]
     axes = best_so_far(data + bought).axes[0]
     assert axes.get_xlabel() == "Calls of the oracle, 3 in all"
-    assert line(axes.figure, "best: data + initial + acquisition") == ([0, 1, 2, 3], [4.0, 4.0, 5.0, 5.0])
-    assert line(axes.figure, "best: data + initial + control") == ([0, 1, 2, 3], [4.0, 4.0, 4.0, 4.5])
+    assert line(axes.figure, "best: your data + initial + acquisition") == ([0, 1, 2, 3], [4.0, 4.0, 5.0, 5.0])
+    assert line(axes.figure, "best: your data + initial + control") == ([0, 1, 2, 3], [4.0, 4.0, 4.0, 4.5])
     points = {found.get_label(): found.get_offsets()[:, 0].tolist() for found in axes.collections}
-    assert points == {"data (3)": [0, 0, 0], "initial (1)": [1], "acquisition (1)": [2], "control (1)": [3]}
+    assert points == {"from your data (3)": [0, 0, 0], "initial (1)": [1], "acquisition (1)": [2], "control (1)": [3]}
     assert [text.get_text() for text in axes.texts] == ["round 1"]
 
 
 def test_data_alone_are_drawn_and_no_call_is_counted() -> None:
     axes = best_so_far([row(2.0, origin="imported"), row(1.0, origin="imported")]).axes[0]
     assert axes.get_xlabel() == "Calls of the oracle, 0 in all"
-    assert line(axes.figure, "best: data + acquisition") == ([0], [2.0])
+    assert line(axes.figure, "best: your data + acquisition") == ([0], [2.0])
 
 
 def test_best_so_far_of_a_minimised_objective_goes_down() -> None:
@@ -259,3 +261,54 @@ def test_names_that_look_like_formulas_are_drawn(name: str) -> None:
         reliability_diagram({"random split": held_out}, unit=name),
     ):
         assert "</svg>" in svg(figure)
+
+
+def boxes(figure: Figure) -> tuple[Any, list[Any]]:
+    """Where the legend is, and where the axes are with all that they draw."""
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    return legend.get_window_extent(renderer), [axes.get_tightbbox(renderer) for axes in figure.axes]
+
+
+LONG = "a_property_with_a_long_name"
+
+
+def test_no_legend_lies_over_what_is_drawn() -> None:
+    held = [{"value": k / 9, "mean": k / 8, "std": 0.1 + k, "raw_std": 0.2} for k in range(9)]
+    given = [row(9.0, origin="imported")]
+    history = [{"step": k, "loss": 2.0**-k, "log_z": k} for k in range(9)]
+    for figure in (
+        best_so_far([*given, *ROWS], Goal(LONG, unit="kJ/mol", target=2.0)),
+        best_so_far(ROWS, Goal("value")),
+        predicted_against_measured(ROWS),
+        space_map(LIBRARY, [*given, *ROWS], NEARNESS),
+        reliability_diagram({"scaffold split": held, "random split": held}),
+        training(history),
+        reached_for_cost(ROWS, {0: 3.0, 1: 2.0, 2: 2.0}, Goal(LONG)),
+        reached_against_calls([("one", [([1, 2], [0.0, 1.0])]), ("another", [([1, 2], [1.0, 2.0])])], LONG),
+    ):
+        legend, axes = boxes(figure)
+        assert not [box for box in axes if box.overlaps(legend)]
+        assert figure.bbox.containsx(legend.x0) & figure.bbox.containsx(legend.x1)
+        assert figure.bbox.containsy(legend.y0) & figure.bbox.containsy(legend.y1)
+
+
+def test_the_map_says_what_came_with_the_data_and_what_a_hollow_marker_is() -> None:
+    figure = space_map(LIBRARY, [row(9.0, origin="imported"), *ROWS], NEARNESS)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "from your data (1)" in names
+    assert "initial (2)" in names
+    assert "hollow: without a value (2)" in names
+
+
+def test_both_axes_of_predictions_have_the_unit() -> None:
+    axes = predicted_against_measured(ROWS, objective="gap", unit="eV").axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Predicted gap / eV", "Measured / eV")
+
+
+def test_what_lacks_another_value_is_drawn_and_named_and_never_the_best() -> None:
+    rows = [row(1.0), row(9.0, state="failed")._replace(id="lacking"), row(2.0)]
+    figure = best_so_far(rows, outside={"lacking"})
+    assert line(figure, "best: initial + acquisition")[1] == [1.0, 1.0, 2.0]
+    assert "without another value (1)" in [text.get_text() for text in figure.legends[0].get_texts()]

@@ -1,0 +1,156 @@
+"""The table of a batch that people fill in: the program's as long as it is as written, theirs once they change it.
+
+A file that is not byte for byte what was written here is never rewritten or removed: it may hold results of a
+laboratory. What else is to be measured is then written beside it, under the next free name. To know its own files the
+program keeps the sha256 of all that it wrote beside them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+
+NAME = "asked.csv"
+"""The table of a round in its folder; `asked-2.csv` and so on where people have changed the ones before."""
+
+_PATTERN = "asked*.csv"
+_WRITTEN = ".asked.sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class AskedTables:
+    """The tables of a round.
+
+    Attributes:
+        current: the one that lists what is to be measured.
+        changed: those that people have changed since they were written, or put there; `current` may be among them.
+    """
+
+    current: Path
+    changed: tuple[Path, ...] = ()
+
+    @property
+    def exist(self) -> bool:
+        """Whether there is any."""
+        return bool(self.changed) or self.current.exists()
+
+
+def tables_in(folder: Path) -> AskedTables:
+    """Return the tables in the folder of a round."""
+    written = _digests(folder)
+    ours: list[Path] = []
+    changed: list[Path] = []
+    for file in _tables(folder):
+        (ours if _is_ours(file, written) else changed).append(file)
+    current = ours[-1] if ours else changed[-1] if changed else folder / NAME
+    return AskedTables(current, tuple(changed))
+
+
+def write_table(folder: Path, content: bytes, asked: Mapping[str, int]) -> None:
+    """Write what is to be measured into the folder of a round, in place of what was written before.
+
+    Nothing is written where a table that people have changed lists it all.
+
+    Args:
+        folder: of the round.
+        content: of the table.
+        asked: identity of what it lists -> in how many rows.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # An earlier discovery-flows kept no hashes: a table with this very content was written by it.
+    if not (folder / _WRITTEN).exists() and _is(folder / NAME, content):
+        _remember(folder, content)
+    tables = tables_in(folder)
+    if any(_lists(file, asked) for file in tables.changed):
+        remove_tables(folder)
+        return
+    free = folder / NAME
+    for number in count(2):
+        if free not in tables.changed:
+            break
+        free = folder / f"{free.stem.partition('-')[0]}-{number}.csv"
+    remove_tables(folder, but=free)
+    _remember(folder, content)  # before it is there: a table whose hash is not known is taken for somebody's
+    partial = free.with_name(f".{free.name}.{os.getpid()}.partial")
+    partial.write_bytes(content)
+    os.replace(partial, free)
+
+
+def remove_tables(folder: Path, but: Path | None = None) -> None:
+    """Remove the tables of a round that are as they were written, of which `but` may stay."""
+    written = _digests(folder)
+    for file in _tables(folder):
+        if file != but and _is_ours(file, written):
+            file.unlink(missing_ok=True)
+
+
+def changed_tables(campaign_folder: Path) -> list[Path]:
+    """Return the tables of all rounds of a campaign that people have changed."""
+    return [file for folder in sorted(campaign_folder.glob("round-*")) for file in tables_in(folder).changed]
+
+
+def keep_changed_tables(campaign_folder: Path, place: Path) -> list[Path]:
+    """Move the tables that people have changed out of the folder of a campaign that goes; return where they are now."""
+    kept = []
+    for file in changed_tables(campaign_folder):
+        place.mkdir(parents=True, exist_ok=True)
+        name = f"{campaign_folder.name}-{file.parent.name}-{file.stem}"
+        target = next(path for path in _free(place, name) if not path.exists())
+        os.rename(file, target)
+        kept.append(target)
+    return kept
+
+
+def _free(place: Path, name: str) -> Iterable[Path]:
+    yield place / f"{name}.csv"
+    for number in count(2):
+        yield place / f"{name}-{number}.csv"
+
+
+def _tables(folder: Path) -> list[Path]:
+    """Return the tables of a round in the order in which they were made."""
+    return sorted((file for file in folder.glob(_PATTERN) if file.is_file()), key=lambda file: (len(file.name), file))
+
+
+def _digests(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset((folder / _WRITTEN).read_text(encoding="ascii").split())
+    except (OSError, ValueError):  # nothing is known to be ours
+        return frozenset()
+
+
+def _remember(folder: Path, content: bytes) -> None:
+    digest = sha256(content).hexdigest()
+    if digest not in _digests(folder):
+        with (folder / _WRITTEN).open("a", encoding="ascii") as file:
+            file.write(f"{digest}\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _is_ours(file: Path, written: frozenset[str]) -> bool:
+    try:
+        return not file.is_symlink() and sha256(file.read_bytes()).hexdigest() in written
+    except OSError:  # what cannot be read is left alone
+        return False
+
+
+def _is(file: Path, content: bytes) -> bool:
+    try:
+        return file.read_bytes() == content
+    except OSError:
+        return False
+
+
+def _lists(file: Path, asked: Mapping[str, int]) -> bool:
+    """Return whether a table lists all that is to be measured, in whatever program it was saved."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return False
+    text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace")
+    return all(text.count(key) >= rows for key, rows in asked.items())
