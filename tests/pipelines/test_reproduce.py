@@ -11,6 +11,7 @@ from mlflow.tracking import MlflowClient
 from models.systems.base import Bench, Check, System
 from pipelines.reproduce import run_trial
 from tasks.systems.attempt import SystemRef, try_system
+from tasks.workspace import Workspace
 
 TRIED: list[int] = []
 
@@ -51,7 +52,7 @@ def trial(seeds: int = 3, **options: Any) -> Any:
     return run_trial({"kind": "toy_of_tests", **options}, range(seeds))
 
 
-def test_a_trial_judges_each_check_over_the_seeds_and_writes_it_down(home: Path, tracking: str) -> None:
+def test_a_trial_judges_each_check_over_the_seeds_and_writes_it_down(home: Path) -> None:
     outcome = trial()
     assert outcome.verdict == "shown"
     assert [line[0] for line in outcome.lines()] == ["yes", "yes"]
@@ -63,19 +64,19 @@ def test_a_trial_judges_each_check_over_the_seeds_and_writes_it_down(home: Path,
     assert "<svg" in (outcome.folder / "tried.svg").read_text()
 
 
-def test_a_seed_that_has_ended_is_not_tried_again(home: Path, tracking: str) -> None:
+def test_a_seed_that_has_ended_is_not_tried_again(home: Path) -> None:
     trial(2)
     trial(4)
     assert TRIED == [0, 1, 2, 3]
 
 
-def test_other_options_are_another_trial(home: Path, tracking: str) -> None:
+def test_other_options_are_another_trial(home: Path) -> None:
     assert trial().verdict == "shown"
     assert trial(ours=0.5).verdict == "not shown"
     assert len(TRIED) == 6
 
 
-def test_a_seed_that_is_broken_off_is_begun_anew(home: Path, tracking: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_seed_that_is_broken_off_is_begun_anew(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(self: Toy, seed: int, bench: Bench) -> Mapping[str, Any]:
         raise KeyboardInterrupt
 
@@ -86,9 +87,9 @@ def test_a_seed_that_is_broken_off_is_begun_anew(home: Path, tracking: str, monk
     assert trial().verdict == "shown"
 
 
-def test_the_verdict_is_a_run_of_mlflow_with_the_seeds_in_it(home: Path, tracking: str) -> None:
+def test_the_verdict_is_a_run_of_mlflow_with_the_seeds_in_it(home: Path) -> None:
     experiment = trial().page.split("/")[3]
-    client = MlflowClient(tracking)
+    client = MlflowClient(Workspace.open().tracking_uri)
     runs = client.search_runs([experiment])
     assert sorted(run.info.run_name for run in runs if run.info.run_name.startswith("seed")) == [
         "seed 0", "seed 1", "seed 2",
@@ -99,7 +100,7 @@ def test_the_verdict_is_a_run_of_mlflow_with_the_seeds_in_it(home: Path, trackin
     assert whole.data.metrics["checks_held"] == 2
 
 
-def test_figures_of_a_seed_are_read_back_as_they_were(home: Path, tracking: str) -> None:
+def test_figures_of_a_seed_are_read_back_as_they_were(home: Path) -> None:
     ref = SystemRef(str(home), {"kind": "toy_of_tests", "ours": 2.0}, (5,))
     home.mkdir()
     assert try_system.fn(ref, 5) == try_system.fn(ref, 5)

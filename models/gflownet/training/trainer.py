@@ -80,8 +80,10 @@ class TrainerOptions(Options):
     checkpoint_every: int = Field(50, ge=1)
 
     def cited(self) -> tuple[str, ...]:
-        """Return the papers of the local search and of the averaged policy, where there is one."""
-        return ("kim2024local",) * (self.local_search is not None) + ("jain2023mogfn",) * (self.sampling_decay > 0)
+        """Return the papers of local search, of the averaged policy and of novelty, where there is one."""
+        novelty = () if self.intrinsic is None else self.intrinsic.cited()
+        local = ("kim2024local",) * (self.local_search is not None)
+        return local + ("jain2023mogfn",) * (self.sampling_decay > 0) + novelty
 
 
 @dataclass(frozen=True)
