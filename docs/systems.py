@@ -40,10 +40,11 @@ def page() -> str:
         state = "not tried" if found is None else found["verdict"]
         effort = "" if found is None else f"{len(found['seeds'])} seeds, {found['cpu_minutes']:g} CPU-minutes"
         rows.append(f"| [{system.title}](#{kind.replace('_', '-')}) | {state} | {effort} |")
-        parts += [f"\n## {kind.replace('_', ' ').capitalize()} {{#{kind.replace('_', '-')}}}\n"]
+        parts += [f"\n## {kind.replace('_', ' ').capitalize()}\n"]
         parts += [f"**{system.title}: {state}.** {system.reference}.\n", f"*Claim.* {system.claim}\n"]
         parts += [f"*Protocol.* {system.protocol}\n"]
-        parts += [f"*In a file.* {', '.join(f'`{group}: {{kind: {part}}}`' for group, part in system.parts)}, as in "
+        settings = [*(f"{group}: {{kind: {part}}}" for group, part in system.parts), *system.settings]
+        parts += [f"*In a file.* {', '.join(f'`{one}`' for one in settings)}, as in "
                   f"[{system.example}](../{system.example}).\n"]  # fmt: skip
         if found is not None:
             parts += ["| holds | what | found | wanted |", "|---|---|---|---|"]

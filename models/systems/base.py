@@ -120,6 +120,8 @@ class System(Component[OptionsT]):
     """What is done here, and what is the measure."""
     parts: ClassVar[tuple[tuple[str, str], ...]] = ()
     """(group, kind) of what a user would choose."""
+    settings: ClassVar[tuple[str, ...]] = ()
+    """What a file says besides, such as `training: {intrinsic: {place: joint}}`."""
     example: ClassVar[str] = ""
     """File of a campaign or a sampler that uses it, from the root of the repository."""
     checks: ClassVar[tuple[Check, ...]] = ()

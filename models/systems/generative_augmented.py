@@ -32,6 +32,7 @@ class GenerativeAugmentedClaim(System["GenerativeAugmentedClaim.Options"]):
         "probability."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (("objective", "trajectory_balance"),)
+    settings: ClassVar[tuple[str, ...]] = ("training: {intrinsic: {place: joint}}",)
     example: ClassVar[str] = "campaigns/samplers/sparse_goals.yaml"
     axes: ClassVar[tuple[str, str]] = ("Trajectories", "Total variation (log)")
     checks: ClassVar[tuple[Check, ...]] = (
