@@ -2,7 +2,7 @@
 
     .venv/bin/python docs/screenshots.py [WORKSPACE]
 
-It writes `candidates.png`, `best_so_far.png`, `reached_for_cost.png`, `lineage.png` and `mlflow.png` into `docs/images`. A
+It writes `candidates`, `best_so_far`, `reached_for_cost`, `lineage` and `mlflow` (`.png`) into `docs/images`. A
 workspace that is given is used and kept, so that a second run need not measure; otherwise one is made and removed. What
 a run finds depends on the processor.
 """
