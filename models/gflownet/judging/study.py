@@ -356,7 +356,6 @@ def _hamming_or_overlap(a: Any, b: Any) -> Any:
 
 
 def _contents(spec: dict[str, Any]) -> dict[str, str]:
-    """Return the sha256 of the vocabulary: another content is another environment."""
-    if not isinstance(spec.get("vocabulary"), str):
-        return {}
-    return {"contents": hashlib.sha256(Path(spec["vocabulary"]).read_bytes()).hexdigest()}
+    """Return the sha256 of the vocabulary or of the data: another content is another environment."""
+    named = [spec[key] for key in ("vocabulary", "data") if isinstance(spec.get(key), str | Path)]
+    return {"contents": hashlib.sha256(Path(named[0]).read_bytes()).hexdigest()} if named else {}

@@ -1,0 +1,196 @@
+"""Directed acyclic graphs on named variables: add one edge after the other, stop anywhere."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from data.records import FloatArray
+from models.component import FolderPath
+from models.gflownet.environments.base import Environment, States
+from models.gflownet.rewards.dag_scores import SCORES, NodeScores, reference_data
+from models.registry import Component
+
+
+@dataclass(frozen=True)
+class DagStates(States):
+    """S graphs.
+
+    Attributes:
+        edges: (S, n, n) bool, from row to column.
+        reached: (S, n, n) bool, whether a path leads from row to column; every node reaches itself.
+    """
+
+    edges: Tensor
+    reached: Tensor
+
+    def __getitem__(self, index: Tensor | slice) -> Self:
+        """Select states."""
+        return type(self)(self.done[index], self.edges[index], self.reached[index])
+
+
+class DagEnvironment(Environment[DagStates]):
+    """Graphs of n nodes; action i n + j adds the edge from i to j where that closes no circle, action n^2 stops.
+
+    Any edge can be taken back, so a graph of k edges has k parents, and k! trajectories lead to it. The reward is the
+    marginal likelihood of data under the graph, with a uniform prior over graphs: the law to learn is the posterior.
+    """
+
+    kind: ClassVar[str] = "dag"
+    cites: ClassVar[tuple[str, ...]] = ("deleu2022bayesian",)
+    small: ClassVar[Mapping[str, Any]] = {"nodes": 3}
+    every_state_stops = True
+
+    class Options(Component.Options):
+        """Of which data."""
+
+        nodes: int = Field(5, ge=2, le=32, description="Nodes, where there is no file of data; at most 8 then.")
+        data: FolderPath | None = Field(None, description="CSV with a column per node and a row per observation.")
+        score: Literal["bge", "bde"] = Field("bge", description="Of numbers (linear Gaussian), or of states by number.")
+
+    def __init__(self, options: DagEnvironment.Options | None = None, /, **values: Any) -> None:
+        super().__init__(options, **values)
+        self.names, data = self._read()
+        self.scores: NodeScores = SCORES[self.options.score](data)
+        n = self.nodes = len(self.names)
+        self.stop = n * n
+        self.n_actions = self.n_backward = n * n + 1
+        self.n_features = n * n
+        self._powers = 1 << torch.arange(n)
+        self._most = n * (n - 1) // 2
+        self._table = torch.from_numpy(self.scores.table) if n <= 10 else None
+
+    def _read(self) -> tuple[tuple[str, ...], FloatArray]:
+        options = self.options
+        if options.data is None:
+            if options.nodes > 8:
+                raise ValueError(f"Without `data` there are at most 8 nodes; got {options.nodes}. Name a CSV file.")
+            return tuple(f"X{i}" for i in range(options.nodes)), reference_data(options.nodes)
+        return _table_of(Path(options.data))
+
+    def source(self, n: int) -> DagStates:
+        """Return n copies of the graph without edges."""
+        eye = torch.eye(self.nodes, dtype=torch.bool).expand(n, -1, -1)
+        return DagStates(torch.zeros(n, dtype=torch.bool), torch.zeros_like(eye), eye.clone())
+
+    def forward_mask(self, states: DagStates) -> Tensor:
+        """Return (S, n^2 + 1) bool: edges that are not there and close no circle, and the stop."""
+        free = ~(states.edges | states.reached.transpose(1, 2)).flatten(1)
+        stop = torch.ones((len(states), 1), dtype=torch.bool)
+        return torch.cat([free, stop], 1) & ~states.done[:, None]
+
+    def backward_mask(self, states: DagStates) -> Tensor:
+        """Return (S, n^2 + 1) bool: the edges; of a stopped graph only the stop."""
+        edges = states.edges.flatten(1) & ~states.done[:, None]
+        return torch.cat([edges, states.done[:, None]], 1)
+
+    def step(self, states: DagStates, actions: Tensor) -> DagStates:
+        """Take legal forward actions (S,)."""
+        done: Tensor = actions.eq(self.nodes**2)
+        place = actions.clamp(max=self.nodes**2 - 1)
+        edges = states.edges.flatten(1).clone()
+        edges[torch.arange(len(actions)), place] |= ~done
+        rows = torch.arange(len(actions))
+        origin, target = place // self.nodes, place % self.nodes
+        through = states.reached[rows, :, origin][:, :, None] & states.reached[rows, target][:, None, :]
+        reached = states.reached | (through & ~done[:, None, None])
+        return DagStates(done, edges.view_as(states.edges), reached)
+
+    def backstep(self, states: DagStates, actions: Tensor) -> DagStates:
+        """Take legal backward actions (S,)."""
+        stopped: Tensor = actions.eq(self.nodes**2)
+        edges = states.edges.flatten(1).clone()
+        edges[torch.arange(len(actions)), actions.clamp(max=self.nodes**2 - 1)] &= stopped
+        edges = edges.view_as(states.edges)
+        return DagStates(torch.zeros_like(states.done), edges, _closure(edges))
+
+    def undo(self, states: DagStates, actions: Tensor) -> Tensor:
+        """Return the same numbers (S,)."""
+        del states
+        return actions
+
+    def redo(self, states: DagStates, actions: Tensor) -> Tensor:
+        """Return the same numbers (S,)."""
+        del states
+        return actions
+
+    def keys(self, states: DagStates) -> list[Hashable]:
+        """Return the entries of the matrix of edges, and whether it has stopped."""
+        flat = torch.cat([states.edges.flatten(1), states.done[:, None]], 1).numpy()
+        return [row.tobytes() for row in np.packbits(flat, axis=1)]
+
+    def decode(self, states: DagStates) -> list[tuple[int, ...]]:
+        """Return the matrix of edges, row by row, as 0 and 1."""
+        return [tuple(row) for row in states.edges.flatten(1).long().tolist()]
+
+    def k_hot(self, states: DagStates) -> Tensor:
+        """Return (S, n (n - 1) / 2) int64: the numbers of the edges, `n_features` where there are fewer."""
+        flat = states.edges.flatten(1)
+        numbers = torch.arange(self.n_features).expand(len(states), -1)
+        return torch.where(flat, numbers, self.n_features).sort(1).values[:, : self._most]
+
+    def log_paths(self, states: DagStates) -> Tensor:
+        """Return (S,) float64: log k! of the k edges."""
+        return torch.lgamma(states.edges.flatten(1).sum(1).double() + 1.0)
+
+    def log_reward(self, states: DagStates) -> Tensor:
+        """Return (S,) float64: the log marginal likelihood of the data; of a graph that has not stopped too."""
+        parents = (states.edges.long() * self._powers[:, None]).sum(1)  # (S, n), a number for each node
+        nodes = torch.arange(self.nodes).expand_as(parents)
+        if self._table is not None:
+            return self._table[nodes, parents].sum(1)
+        values = self.scores.of(nodes.flatten().numpy(), parents.flatten().numpy())
+        return torch.from_numpy(values).view_as(parents).sum(1)
+
+    def log_partial(self, states: DagStates) -> Tensor:
+        """Return (S,) float64: the log-reward of stopping here."""
+        return self.log_reward(states)
+
+
+def _closure(edges: Tensor) -> Tensor:
+    """Return (S, n, n) bool: whether a path leads from row to column, by squaring."""
+    n = edges.shape[1]
+    reached = edges | torch.eye(n, dtype=torch.bool)
+    for _ in range(max(1, (n - 1).bit_length())):
+        reached = (reached.float() @ reached.float()) > 0
+    return reached
+
+
+def _table_of(path: Path) -> tuple[tuple[str, ...], FloatArray]:
+    """Return the names and the values (N, n) of a CSV file.
+
+    Raises:
+        ValueError: it cannot be read, has no header with names, or a cell is no finite number.
+    """
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"The data {str(path)!r} cannot be read ({error}). Name a CSV file in UTF-8.") from error
+    if len(rows) < 3 or len(rows[0]) < 2:
+        raise ValueError(
+            f"The data {path.name} have {max(len(rows) - 1, 0)} rows under a header of {len(rows[0]) if rows else 0} "
+            "names; expected two or more of each, separated by commas."
+        )
+    names = tuple(name.strip() for name in rows[0])
+    if len(set(names)) < len(names) or len(names) > 32:
+        raise ValueError(f"The data {path.name} need up to 32 different names in their header; got {', '.join(names)}.")
+    values = np.empty((len(rows) - 1, len(names)))
+    for number, row in enumerate(rows[1:]):
+        try:
+            values[number] = [float(cell) for cell in row]
+        except ValueError as error:
+            raise ValueError(
+                f"Line {number + 2} of {path.name} is {','.join(row)!r}; expected {len(names)} numbers. Leave lines "
+                "with missing values out."
+            ) from error
+    if not np.isfinite(values).all():
+        raise ValueError(f"The data {path.name} have a value that is not finite. Leave such lines out.")
+    return names, values
