@@ -13,6 +13,7 @@ from models.systems.base import System
 
 SYSTEMS: dict[str, type[System]] = kinds("system")  # type: ignore[assignment]
 SHORT: dict[str, dict[str, Any]] = {
+    "bayesian_networks": {"steps": 8, "large_steps": 8, "nodes": 3},
     "generative_augmented": {"steps": 8},
     "guided_training": {"steps": 8, "bag_steps": 8},
     "preference_conditioned": {"effort": 0.001},

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.component import ComponentError
+from models.gflownet.environments.dag import DagEnvironment
+from models.gflownet.judging.exact import enumerate_graph
+from models.registry import build
+
+
+@pytest.mark.parametrize(("nodes", "graphs"), [(2, 3), (3, 25), (4, 543)])
+def test_all_acyclic_graphs_are_built_and_no_other(nodes: int, graphs: int) -> None:
+    graph = enumerate_graph(DagEnvironment(nodes=nodes), limit=5000)
+    assert len(set(graph.objects)) == len(graph.terminal) == graphs
+
+
+def test_what_reaches_what_is_the_same_forwards_and_backwards() -> None:
+    env, generator = DagEnvironment(nodes=6), torch.Generator().manual_seed(0)
+    states = env.source(20)
+    for _ in range(8):
+        legal = env.forward_mask(states)
+        legal[:, -1] = ~legal[:, :-1].any(1)
+        open_ones = legal[:, :-1].any(1)
+        states, legal = states[open_ones], legal[open_ones]
+        states = env.step(states, torch.multinomial(legal.double(), 1, generator=generator)[:, 0])
+    edge = env.backward_mask(states).double().argmax(1)
+    back = env.backstep(states, edge)
+    again = env.step(back, edge)
+    assert torch.equal(again.edges, states.edges)
+    assert torch.equal(again.reached, states.reached)
+
+
+def test_data_of_a_file_name_the_nodes(tmp_path: Path) -> None:
+    file = tmp_path / "gauges.csv"
+    file.write_text("\ufeffrain, wet ,slip\n1,2,3\n2,1,1\n0,4,2\n", encoding="utf-8")
+    env = build("environment", {"kind": "dag", "data": "gauges.csv"}, base=tmp_path)
+    assert env.names == ("rain", "wet", "slip")
+    assert env.n_actions == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a,b\n1,2\n3,x\n", r"Line 3 of gauges.csv is '3,x'; expected 2 numbers"),
+        ("a,b\n1,2\n3,4,5\n", "expected 2 numbers"),
+        ("a,b\n1,nan\n3,4\n", "not finite"),
+        ("a,a\n1,2\n3,4\n", "different names"),
+        ("a;b\n1;2\n3;4\n", "separated by commas"),
+        ("a,b\n", "expected two or more"),
+    ],
+)
+def test_a_file_that_is_no_table_of_numbers_is_refused_with_its_line(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "gauges.csv").write_text(text)
+    with pytest.raises((ValueError, ComponentError), match=told):
+        build("environment", {"kind": "dag", "data": "gauges.csv"}, base=tmp_path)
+
+
+def test_more_nodes_than_the_formula_has_need_a_file() -> None:
+    with pytest.raises((ValueError, ComponentError), match="Name a CSV file"):
+        DagEnvironment(nodes=9)
