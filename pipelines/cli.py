@@ -330,7 +330,7 @@ def reproduce(
     Args:
         name: of the system, as --list and `discover components system` show it.
         seeds: how often it is tried; a verdict needs 3.
-        list: show all systems with their last verdicts.
+        list: show the systems, or the named one, with their last verdicts.
         set: change an option of the trial, for example --set steps=500; may be given often.
         out: file for the verdict (JSON).
         plain: without Prefect, as a plain function call.
@@ -338,7 +338,7 @@ def reproduce(
     from pipelines.reproducing import list_systems, reproduce_in_terminal
 
     if list or name is None:
-        list_systems(Workspace.open(), console)
+        list_systems(Workspace.open(), console, name)
         return 0
     return reproduce_in_terminal(name, seeds, set, out, plain=plain, console=console)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +12,7 @@ from data.config import ConfigError, apply_override
 from data.masking import masked
 from data.records import JsonDict
 from data.wording import figure
-from models.registry import find, kinds
+from models.registry import build, find, kinds
 from models.systems.base import FEWEST_SEEDS, System
 from pipelines.pages import mlflow_server
 from pipelines.running import served, terminating
@@ -45,10 +46,23 @@ def systems() -> dict[str, System[Any]]:
     return {kind: cast(type[System[Any]], cls)() for kind, cls in kinds("system").items()}
 
 
-def list_systems(workspace: Workspace, console: Terminal) -> None:
-    """Print every published system with its last verdict."""
+def list_systems(workspace: Workspace, console: Terminal, name: str | None = None) -> None:
+    """Print published systems with their last verdicts.
+
+    Args:
+        workspace: whose verdicts count before the shipped ones.
+        console: where.
+        name: of the only one that is shown; None: all are.
+
+    Raises:
+        ComponentError: there is none of that name.
+    """
+    if name is not None:
+        find("system", name)
     rows = []
     for kind, system in systems().items():
+        if name not in (None, kind):
+            continue
         found, whose = last_verdict(system, workspace)
         state = NOT_TRIED if found is None else found["verdict"]
         if found is not None and found["identity"] != system.identity:
@@ -63,14 +77,22 @@ def reproduce_in_terminal(
     kind: str, seeds: int, overrides: tuple[str, ...], out: Path | None, *, plain: bool, console: Terminal
 ) -> int:
     """Try a published system, or go on, and print the verdict; returns the exit code."""
-    cls = cast(type[System[Any]], find("system", kind))
+    find("system", kind)
     config: dict[str, Any] = {"kind": kind}
     for override in overrides:
         apply_override(config, override)
-    workspace = Workspace.open()
-    system = cls.from_config(config)  # a wrong option is refused before anything is started
+    if config["kind"] != kind:
+        raise ConfigError(
+            f"--set changes options of the system {kind!r}; got kind={config['kind']}. Give `discover reproduce "
+            f"{config['kind']}` to try that one."
+        )
+    # Whatever is wrong is refused before anything is started: a trial takes minutes.
+    system: System[Any] = build("system", config)
     if seeds < 1:
         raise ConfigError(f"--seeds is the number of seeds, 1 at least; got {seeds}.")
+    if out is not None and not (out.parent.is_dir() and os.access(out.parent, os.W_OK) and not out.is_dir()):
+        raise ConfigError(f"--out {out} cannot be written. Name a file in a folder that exists and can be written.")
+    workspace = Workspace.open()
     console.say((f"{system.title}", "bold"))
     console.say(f"Claim     {system.claim}", whole=False)
     console.say(f"Protocol  {system.protocol}", whole=False)

@@ -56,7 +56,7 @@ def test_what_is_not_measured_yet_has_no_value_and_says_so(bench):
     waiting = [row for row in bench.candidates() if row["value"] is None]
     assert [row["state"] for row in waiting] == ["proposed", "proposed"]
     assert all(row["predicted_std"] > 0 for row in waiting)
-    assert "proposed" in bench.discover("candidates", "tiny").out
+    assert "not measured" in bench.discover("candidates", "tiny").out
 
 
 def test_candidates_as_csv_hold_the_same_as_json(finished):

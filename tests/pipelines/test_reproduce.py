@@ -105,3 +105,34 @@ def test_figures_of_a_seed_are_read_back_as_they_were(home: Path) -> None:
     home.mkdir()
     assert try_system.fn(ref, 5) == try_system.fn(ref, 5)
     assert TRIED == [5]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nope"], "no system of kind 'nope'"),
+        (["toy_of_tests", "--set", "ours=many"], "Option 'ours' of system 'toy_of_tests'"),
+        (["toy_of_tests", "--set", "our=1"], "has no option 'our'"),
+        (["toy_of_tests", "--set", "kind=sub_trajectory_balance"], "got kind=sub_trajectory_balance"),
+        (["toy_of_tests", "--seeds", "0"], "1 at least; got 0"),
+        (["toy_of_tests", "--out", "/proc/no/where.json"], "cannot be written"),
+        (["nope", "--list"], "no system of kind 'nope'"),
+    ],
+)
+def test_what_cannot_be_tried_is_refused_in_a_sentence_before_anything_is(bench, arguments, told) -> None:
+    TRIED.clear()
+    answer = bench.discover("reproduce", *arguments, "--plain")
+    assert answer.exit == 2
+    assert told in answer.message
+    assert not TRIED
+
+
+def test_the_list_tells_the_last_verdict_of_each(bench) -> None:
+    TRIED.clear()
+    assert "not tried" in bench.discover("reproduce", "toy_of_tests", "--list").out
+    bench.discover("reproduce", "toy_of_tests", "--plain")
+    line = next(
+        line for line in bench.discover("reproduce", "--list").out.splitlines() if line.startswith("toy_of_tests")
+    )
+    assert "shown" in line
+    assert "here, 3 seeds" in line

@@ -231,12 +231,17 @@ def test_publishing_twice_makes_no_second_run_and_no_second_point(finished, trac
 
 
 def test_a_generation_that_began_anew_has_runs_of_its_own(bench, tracking):
-    bench.write_config(name="twice", rounds=0)
+    bench.write_config(name="begun-twice", rounds=0)
     assert bench.run().exit == 0
     assert bench.run("--fresh").exit == 0
     client = MlflowClient(tracking_uri=tracking)
-    found = client.search_runs([client.get_experiment_by_name("twice").experiment_id])
-    assert sorted(run.info.run_name for run in found) == ["initial design", "initial design", "twice", "twice~2"]
+    found = client.search_runs([client.get_experiment_by_name("begun-twice").experiment_id])
+    assert sorted(run.info.run_name for run in found) == [
+        "begun-twice",
+        "begun-twice~2",
+        "initial design",
+        "initial design",
+    ]
 
 
 def test_the_champion_loads_without_pickles_and_predicts_like_the_proxy(finished, tracking, monkeypatch):

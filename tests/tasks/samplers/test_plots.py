@@ -38,12 +38,12 @@ def test_without_total_variation_the_correlation_is_drawn_which_may_be_negative(
 
 
 def test_colours_tell_seeds_apart_and_conditions_where_there_are_several():
-    several = learning({"seed 0": rows("tv"), "seed 1": rows("tv", 0.5)}).axes[0]
-    assert [text.get_text() for text in several.get_legend().get_texts()] == ["seed 0", "seed 1"]
+    several = learning({"seed 0": rows("tv"), "seed 1": rows("tv", 0.5)})
+    assert [text.get_text() for text in several.legends[0].get_texts()] == ["seed 0", "seed 1"]
     both = [row | {key.replace("beta_1", "beta_2"): v for key, v in row.items()} for row in rows("tv/beta_1")]
-    conditions = learning({"seed 0": both, "seed 1": both}).axes[0]
-    assert [text.get_text() for text in conditions.get_legend().get_texts()] == ["beta 1", "beta 2"]
-    first, second, third, fourth = (line.get_color() for line in conditions.lines)
+    conditions = learning({"seed 0": both, "seed 1": both})
+    assert [text.get_text() for text in conditions.legends[0].get_texts()] == ["beta 1", "beta 2"]
+    first, second, third, fourth = (line.get_color() for line in conditions.axes[0].lines)
     assert first == third != second == fourth
 
 

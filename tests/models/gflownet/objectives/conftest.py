@@ -11,7 +11,7 @@ import torch
 from models.gflownet.training.trajectories import Trajectories
 from models.registry import build, kinds
 
-PER_STEP = ("log_pf", "log_pb", "log_flow", "log_stop", "log_state_reward", "log_inflow", "log_prior")
+PER_STEP = ("log_pf", "log_pb", "log_flow", "log_stop", "log_state_reward", "log_inflow", "log_prior", "log_guide")
 
 
 class Made:
@@ -41,6 +41,7 @@ class Made:
             log_state_reward=values(-3, 3),
             log_inflow=values(-3, 3),
             log_prior=values(-3, 0),
+            log_guide=values(-3, 0),
         )
 
     @staticmethod
@@ -65,7 +66,7 @@ class Made:
         moved = {
             n: torch.where(t.alive, getattr(t, n) + shift, 0.0)
             for n in PER_STEP[2:]
-            if n not in ("log_stop", "log_prior")
+            if n not in ("log_stop", "log_prior", "log_guide")
         }
         return replace(t, log_reward=t.log_reward + shift, **moved)
 
