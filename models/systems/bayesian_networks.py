@@ -38,7 +38,7 @@ class BayesianNetworksClaim(System["BayesianNetworksClaim.Options"]):
         "50 observations of 5 and of 8 variables by a formula, BGe score, uniform prior over graphs, a perceptron over "
         "the edges. Of 5 variables (29,281 graphs) the exact total variation; of 8 (7.8e11 graphs) 10,000 sampled "
         "graphs against the exact probability of each edge, which a sum over childless sets gives without enumeration. "
-        "Modified detailed balance and trajectory balance."
+        "Modified detailed balance, and on 5 variables trajectory balance beside it."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (
         ("environment", "dag"),
@@ -52,36 +52,41 @@ class BayesianNetworksClaim(System["BayesianNetworksClaim.Options"]):
         Check("8 variables: probabilities of edges are right", "mdb_edges_8", at_most=0.03),
         Check("8 variables: the rank of probable edges is right (AUROC against the exact ones above 1/2)",
               "mdb_auroc_8", at_least=0.98),
-        Check("8 variables: modified detailed balance is nearer to them than trajectory balance", "mdb_edges_8",
-              than="tb_edges_8", at_most=0.0),
+        Check("5 variables: modified detailed balance is nearer to the posterior than trajectory balance", "mdb_tv",
+              than="tb_tv", at_most=0.0),
     )  # fmt: skip
 
     class Options(Component.Options):
         """How long the trial takes."""
 
         steps: int = Field(2000, ge=8, description="steps of each training on 5 variables")
-        large_steps: int = Field(1200, ge=8, description="steps of each training on 8 variables")
+        large_steps: int = Field(1000, ge=8, description="steps of the training on 8 variables")
         nodes: int = Field(8, ge=2, le=8, description="variables of the larger problem")
 
     def run(self, seed: int, bench: Bench) -> dict[str, Any]:
         """Train both objectives on both problems; return distances and errors of edges."""
         options, figures, curves, past = self.options, dict[str, Any](), dict[str, list[list[float]]](), 0
-        objectives = {"mdb": "modified_detailed_balance", "tb": "trajectory_balance"}
-        total = len(objectives) * (options.steps + options.large_steps)
-        for key, objective in objectives.items():
-            for nodes, steps, exact in ((5, options.steps, True), (options.nodes, options.large_steps, False)):
+        balance, trajectories = "modified_detailed_balance", "trajectory_balance"
+        trainings = (
+            ("mdb", balance, 5, options.steps),
+            ("tb", trajectories, 5, options.steps),
+            ("mdb", balance, options.nodes, options.large_steps),
+        )
+        total = sum(steps for *_, steps in trainings)
+        for number, (key, objective, nodes, steps) in enumerate(trainings):
 
-                def progress(done: int, _total: int, told: Mapping[str, float], past: int = past) -> None:
-                    bench.progress(past + done, total, told)
+            def progress(done: int, _total: int, told: Mapping[str, float], past: int = past) -> None:
+                bench.progress(past + done, total, told)
 
-                training = train(_sampler(objective, nodes, steps, exact=exact), seed, bench, progress=progress)
-                error, area = edges_against_exact(training, derive_seed(seed, "graphs"))
-                if exact:
-                    figures |= {f"{key}_tv": training.last["tv"], f"{key}_edges_5": error}
-                    curves[objective.replace("_", " ")] = training.curve("tv")
-                else:
-                    figures |= {f"{key}_edges_8": error, f"{key}_auroc_8": area}
-                past += steps
+            exact = number < 2
+            training = train(_sampler(objective, nodes, steps, exact=exact), seed, bench, progress=progress)
+            error, area = edges_against_exact(training, derive_seed(seed, "graphs"))
+            if exact:
+                figures |= {f"{key}_tv": training.last["tv"], f"{key}_edges_5": error}
+                curves[objective.replace("_", " ")] = training.curve("tv")
+            else:
+                figures |= {f"{key}_edges_8": error, f"{key}_auroc_8": area}
+            past += steps
         return figures | {"curves": curves}
 
 
