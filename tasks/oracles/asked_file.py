@@ -134,15 +134,26 @@ def changed_tables(campaign_folder: Path) -> list[Path]:
     return [file for folder in sorted(campaign_folder.glob("round-*")) for file in tables_in(folder).changed]
 
 
-def keep_changed_tables(campaign_folder: Path, place: Path) -> list[Path]:
-    """Move the tables that people have changed out of the folder of a campaign that goes; return where they are now."""
+def keep_files_of_people(campaign_folder: Path, place: Path) -> list[Path]:
+    """Move files that people have put or changed out of the folder of a campaign that goes; return where they are now.
+
+    These are all files in the campaign's folder and in those of its rounds that are not as the program wrote them:
+    the program itself keeps nothing there but tables and folders of its stages.
+    """
     kept = []
-    for file in changed_tables(campaign_folder):
-        place.mkdir(parents=True, exist_ok=True)
-        name = f"{campaign_folder.name}-{file.parent.name}-{file.stem}"
-        target = next(path for path in _free(place, name, file.suffix) if not path.exists())
-        os.rename(file, target)
-        kept.append(target)
+    for folder in (campaign_folder, *sorted(campaign_folder.glob("round-*"))):
+        if folder.is_symlink() or not folder.is_dir():
+            continue
+        remove_tables(folder)
+        written = _digests(folder)
+        for file in sorted(folder.iterdir()):
+            if not file.is_file() or file.name == _WRITTEN or _is_ours(file, written):
+                continue
+            place.mkdir(parents=True, exist_ok=True)
+            of = campaign_folder.name if folder == campaign_folder else f"{campaign_folder.name}-{folder.name}"
+            target = next(path for path in _free(place, f"{of}-{file.stem}", file.suffix) if not path.exists())
+            os.rename(file, target)
+            kept.append(target)
     return kept
 
 
