@@ -134,6 +134,52 @@ def test_a_table_of_an_earlier_program_that_nobody_changed_is_rewritten(lab):
     assert len(rows_of(table(lab))) == 5
 
 
+def test_a_note_below_the_table_is_no_value_and_is_passed_over(lab):
+    fill(table(lab), 2)
+    with table(lab).open("a") as file:
+        file.write("# my note\n# dried, then weighed\n")
+    assert "2 lines of it have values that nobody has told yet" in lab.run().message
+    told = lab.discover("tell", "lab", str(table(lab))).message
+    assert "2 answers taken" in told
+    assert "Notes were passed over: lines 10, 11 begin with '#'." in told
+    assert "nobody has told yet" not in lab.run().message
+
+
+def test_a_line_that_cannot_be_read_is_not_called_a_value(lab):
+    with table(lab).open("a") as file:
+        file.write("weighed twice\n")
+    told = lab.run().message
+    assert "nobody has told yet" not in told
+    assert "1 line of it cannot be read: `discover tell lab" in told
+
+
+@pytest.mark.parametrize(
+    ("put", "kept"),
+    [
+        ("round-000/results.csv", "lab-round-000-results.csv"),
+        ("round-000/Asked.csv", "lab-round-000-Asked.csv"),
+        ("round-000/asked.xlsx", "lab-round-000-asked.xlsx"),
+        ("asked-mine.csv", "lab-asked-mine.csv"),
+    ],
+)
+def test_deleting_keeps_a_filled_table_under_whatever_name(lab, put, kept):
+    typed = fill(table(lab), 3)
+    folder = table(lab).parent.parent
+    os.rename(table(lab), folder / put)
+    told = lab.discover("delete", "lab", "--measurements", "--yes").message
+    file = lab.home / "filled-in" / kept
+    assert file.read_bytes() == typed
+    assert str(file) in told
+    assert list(file.parent.iterdir()) == [file]
+    assert not folder.exists()
+
+
+def test_deleting_a_campaign_whose_files_nobody_touched_keeps_none(lab):
+    assert lab.discover("delete", "lab", "--measurements", "--yes").exit == DONE
+    assert not table(lab).parent.exists()
+    assert not (lab.home / "filled-in").exists()
+
+
 FIRST, SECOND, TYPED = b"id,yield\none,\ntwo,\n", b"id,yield\ntwo,\n", b"id,yield\none,42\n"
 
 
