@@ -102,6 +102,8 @@ class Making(StrEnum):
     DRAWN = "drawn at random"
     LIBRARY = "library"
     """Read from a library."""
+    DATA = "data"
+    """A row of the campaign's data file."""
     INITIAL = "initial design"
     TOLD = "told"
     """Measured without having been asked for."""

@@ -99,20 +99,48 @@ def naming(application: Application, names: Collection[str]) -> Application:
     """Return an application that answers only whoever asks for it by one of its names, at any port (403).
 
     Another name is that of a page that has it lead to this machine, to reach it through somebody's browser. A tunnel
-    may begin at another port than ours.
+    may begin at another port than ours. Pages of other sites, and of other ports, neither write nor open websockets:
+    a browser that knows the token gives it along with what they ask, too.
     """
     known = frozenset(name.encode() for name in names)
 
     async def named(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or _host(scope) in known:
+        if scope["type"] not in ("http", "websocket"):
+            await application(scope, receive, send)
+            return
+        refused = b""
+        if _host(scope) not in known:
+            refused = b"This server is asked for by another name than its own; open the link that `discover ui` prints."
+        elif (scope["type"] == "websocket" or scope["method"] not in HARMLESS) and _from_elsewhere(scope):
+            refused = b"A page of another site asked for this; only this server's own pages, and programs, may write."
+        if not refused:
             await application(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
-            told = b"This server is asked for by another name than its own; open the link that `discover ui` prints.\n"
-            await answer(send, 403, told)
+            await answer(send, 403, refused + b"\n")
 
     return named
+
+
+HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing, and whose answers browsers do not let other sites read."""
+
+
+def _from_elsewhere(scope: Scope) -> bool:
+    """Return whether a browser says that a page of another address than the one asked for is behind a request.
+
+    Programs say nothing of it. `Sec-Fetch-Site` counts even beside an origin of ours, which a proxy may have put there.
+    """
+    given = {name: [value for key, value in scope["headers"] if key == name] for name in _TOLD_BY_BROWSERS}
+    host = given[b"host"][0].lower()
+    own = {b"http://" + host.removesuffix(b":80"), b"https://" + host.removesuffix(b":443")}
+    return any(value not in (b"same-origin", b"none") for value in given[b"sec-fetch-site"]) or any(
+        value.lower() not in own for value in given[b"origin"]
+    )
+
+
+_TOLD_BY_BROWSERS = (b"host", b"origin", b"sec-fetch-site")
 
 
 def _host(scope: Scope) -> bytes | None:

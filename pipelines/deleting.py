@@ -20,8 +20,8 @@ from data.wording import counted
 from pipelines.terminal import Terminal
 from tasks.workspace import Workspace
 
-KEPT_TABLES = "filled-in"
-"""Folder of the workspace for tables that people have changed, of campaigns that are deleted."""
+KEPT = "filled-in"
+"""Folder of the workspace for files of people, of campaigns that are deleted."""
 
 
 def delete_campaign(
@@ -56,14 +56,15 @@ def delete_campaign(
         return
     found = delete(ledger, name, expected=found, measurements=measurements, unrepeatable=unrepeatable)
     runs, refused = _unpublish(workspace, found)
-    kept = _keep_tables(workspace, found)
+    kept = _keep_files(workspace, found)
     folders = _remove_folders(workspace, found)
     forget(ledger, found.ids)
     for line in _told(found, runs, folders, measurements=measurements):
         console.say(line)
     for file in kept:
         console.say(
-            f"A table that somebody had filled in or changed is kept as {file}; remove it when it is not needed."
+            f"A file that somebody had put into the campaign's folder, or changed there, is kept as {file}; remove it "
+            "when it is not needed."
         )
     if refused:
         console.say(("note", "yellow"), f"  Runs in MLflow could not be marked deleted ({refused}); they stay there.")
@@ -133,9 +134,9 @@ def _unpublish(workspace: Workspace, found: Deletion) -> tuple[int, str]:
     return count, ""
 
 
-def _keep_tables(workspace: Workspace, found: Deletion) -> list[Path]:
-    """Move the tables that people have changed out of the campaign's folders: results may stand there only."""
-    from tasks.oracles.asked_file import keep_changed_tables
+def _keep_files(workspace: Workspace, found: Deletion) -> list[Path]:
+    """Move what people have put or changed out of the campaign's folders: results may stand there only."""
+    from tasks.oracles.asked_file import keep_files_of_people
 
     names = dict.fromkeys(folder_name(one) for one in (*found.living, *found.buried))
     folders = [workspace.home / "campaigns" / name for name in names]
@@ -143,7 +144,7 @@ def _keep_tables(workspace: Workspace, found: Deletion) -> list[Path]:
         file
         for folder in folders
         if not folder.is_symlink()  # what a link leads to is not removed
-        for file in keep_changed_tables(folder, workspace.home / KEPT_TABLES)
+        for file in keep_files_of_people(folder, workspace.home / KEPT)
     ]
 
 

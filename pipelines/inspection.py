@@ -30,7 +30,9 @@ from tasks.reporting.objectives import (
     columns_with,
     front_of,
     goals_with_units,
+    lacking,
     limits_broken,
+    reason_told,
 )
 from tasks.workspace import Workspace, WorkspaceError, writing
 
@@ -198,7 +200,7 @@ def show_candidates(rows: list[JsonDict], console: Terminal, space: BaseSpace[An
     lines = []
     for rank, row in enumerate(rows, start=1):
         figures = [cell for one in _objectives(goals) for cell in one.cells(row)]
-        note = "; ".join(filter(None, (_reason(row), _limits(row, goals), _same_compound(row, ranks))))
+        note = "; ".join(filter(None, (_reason(row, goals), _limits(row, goals), _same_compound(row, ranks))))
         text = row[space.column]
         lines.append(
             [
@@ -242,7 +244,7 @@ class _Objective:
 
     def cells(self, row: JsonDict) -> list[str]:
         value, mean, std = (row[f"{self.prefix}{name}"] for name in ("value", "predicted_mean", "predicted_std"))
-        missing = _WORDS.get(row["state"], row["state"].replace("_", " ")) if self.main else "-"
+        missing = _word(row) if self.main else "-"
         predicted = "" if mean is None else interval(mean, None if std is None else Z90 * std)
         return [missing if value is None else figure(value), predicted]
 
@@ -277,9 +279,17 @@ def _limits(row: JsonDict, goals: Goals) -> str:
     return f"outside the limits: {', '.join(limits_broken(values, goals))}"
 
 
-def _reason(row: JsonDict) -> str:
-    """Return why a candidate has no value, as far as somebody said so."""
-    return "" if row["value"] is not None else ": ".join(filter(None, (row["error"], row["message"])))
+def _word(row: JsonDict) -> str:
+    """Return what became of the calls of a candidate."""
+    return str(_WORDS.get(row["state"], row["state"].replace("_", " ")))
+
+
+def _reason(row: JsonDict, goals: Goals) -> str:
+    """Return why a candidate has no value, or not all, as far as somebody said so."""
+    if row["value"] is None:
+        return reason_told(row)
+    names, reason = lacking(row, goals), reason_told(row, lacks=True)
+    return f"{_word(row)}: no value of {', '.join(names)}" + (f" ({reason})" if reason else "") if names else ""
 
 
 def _same_compound(row: JsonDict, ranks: Mapping[str, int]) -> str:

@@ -264,7 +264,7 @@ def _report_of_one(library: Library, nouns: tuple[str, str], drawn: bool) -> Jso
         "merged": library.merged,
         "refused": counts["refused"],
         "listed": len(library.refused),
-        "disagreeing": len({row.text for row in library.listed if row.value != row.kept}),
+        "disagreeing": len({row.text for row in library.listed if row.value != row.kept or row.form}),
         "line": reading_line(counts, library.reasons, nouns, library.left_out, drawn),
         "warnings": [*library.warnings, *([] if span is None else [span])],
         "notes": library.notes,

@@ -16,6 +16,7 @@ from data.records import Arm, CandidateRow, Making, Origin
 from models.generators.origins import grounded
 from models.parts import generator_of, space_of
 from models.protocols import Building
+from models.registry import find
 from models.spaces.base import BaseSpace
 from tasks.origins import FILE, Origins, read_origins
 from tasks.stages import CampaignContext
@@ -96,7 +97,9 @@ class Lineages:
         for id in _parents_first(chosen, candidate.id):
             origin = chosen.get(id, Origin(Making.UNKNOWN))
             row = self._rows.get(id)
-            operation, libraries = origin.operation, tracing.libraries.get(id, ())
+            libraries = tracing.libraries.get(id, ())
+            unnamed = origin.operation == Making.LIBRARY and not libraries
+            operation = self._source if unnamed else origin.operation
             members[id] = Ancestor(tracing.objects[id], id, str(operation), origin.parents, row, libraries)
         line = self._line(members, candidate.id)
         built = self._building(line[0])
@@ -115,6 +118,14 @@ class Lineages:
         if stage is None:
             return frozenset()
         return frozenset(read_table(stage.path(self._context, "library.parquet"), ["object"])["object"])
+
+    @cached_property
+    def _source(self) -> Making:
+        """What an object of the campaign's source is, where no library by a name has it."""
+        data = self._context.config.data
+        if getattr(find("source", data.pool["kind"]), "ordered", False):
+            return Making.DRAWN
+        return Making.LIBRARY if "library" in data.parts else Making.DATA
 
     def _in_library(self, obj: str) -> bool:
         return obj in self._library
@@ -195,8 +206,10 @@ class _Tracing:
         return list(dict.fromkeys([*([] if own is None else [own]), *met]))
 
     def _as_bought(self, row: CandidateRow) -> Origin | None:
-        if row.arm in (Arm.INITIAL, Arm.TOLD):
-            return Origin(str(Making.INITIAL if row.arm == Arm.INITIAL else Making.TOLD))
+        if row.arm == Arm.INITIAL:
+            return Origin(str(Making.DATA if row.origin == "imported" else Making.INITIAL))
+        if row.arm == Arm.TOLD:
+            return Origin(str(Making.TOLD))
         told = self._written(row.round)
         if told is None:
             self.unwritten.add(row.round)

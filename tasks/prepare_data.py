@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +10,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.records import Arm, JsonDict
-from data.tables.datasets import Library
+from data.tables.datasets import REFUSED_VALUE, Library
+from data.tables.merging import FIRST, MergedRow
 from data.tables.remarks import MERGED, REFUSED, REPORT
 from data.tables.spreadsheets import original_text, write_csv
 from models.parts import space_of
@@ -28,6 +29,9 @@ from tasks.oracles.booking import book_of
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.start_and_library import StartAndLibrary
 from tasks.storage import read_table, write_json
+
+_UNUSED, _FORM = "no: ", "yes: "
+"""How `used` begins of a row whose value was not used, and of one of another form whose value was."""
 
 
 @task(name="prepare data", cache_policy=NO_CACHE, persist_result=False)
@@ -86,33 +90,54 @@ def _refused(library: Library | StartAndLibrary) -> pd.DataFrame:
 
 
 def _merged(library: Library | StartAndLibrary) -> pd.DataFrame:
-    """Return the rows of objects that have several values, each with what became of its value; `source` as `_refused`.
+    """Return the rows of objects that have several values or that of another form, each with what became of its value.
 
-    Columns: object, kept (its value), of (so many values), line, written (its object), value, used.
+    Columns: object, kept (its value), of (so many values), line, written (its object), value, used; `source` as
+    `_refused`.
     """
     if isinstance(library, StartAndLibrary):
         parts = [_merged(part).assign(source=name) for name, part in library.parts.items()]
         return pd.concat(parts, ignore_index=True)
-    rows = [
-        (row.text, row.kept, row.of, row.line, row.written, row.value, f"no: {row.unused}" if row.unused else "yes")
-        for row in library.listed
-    ]
+    rows = [(row.text, row.kept, row.of, row.line, row.written, row.value, _used(row)) for row in library.listed]
     return pd.DataFrame(rows, columns=["object", "kept", "of", "line", "written", "value", "used"])
 
 
+def _used(row: MergedRow) -> str:
+    if row.unused:
+        return f"{_UNUSED}{row.unused}"
+    return f"{_FORM}{row.form}" if row.form else "yes"
+
+
 def means_told(folder: Path) -> JsonDict:
-    """Return object -> what its value was made of, where the data had several; of a finished stage `prepare_data`."""
+    """Return object -> what its value was made of, where the data had several or that of another form.
+
+    Args:
+        folder: of a finished stage `prepare_data`.
+    """
     file = folder / MERGED
     if not file.is_file():
         return {}
-    told: dict[str, list[str]] = {}
-    for row in pd.read_csv(file, dtype=str, keep_default_na=False).itertuples():
-        told.setdefault(original_text(str(row.object)), []).append(str(row.line) if row.used == "yes" else "")
-    return {
-        obj: f"made of {len(used)} values that came with the data, lines {', '.join(used)}"
-        for obj, lines in told.items()
-        if len(used := [line for line in lines if line]) > 1
-    }
+    rows: dict[str, list[JsonDict]] = {}
+    for row in pd.read_csv(file, dtype=str, keep_default_na=False).to_dict("records"):
+        rows.setdefault(original_text(str(row["object"])), []).append({str(name): cell for name, cell in row.items()})
+    told = {obj: _value_told(those) for obj, those in rows.items()}
+    return {obj: sentence for obj, sentence in told.items() if sentence}
+
+
+def _value_told(rows: Sequence[JsonDict]) -> str:
+    """Return what the value of an object was made of; empty: of one of its own."""
+    used = [row for row in rows if not row["used"].startswith(_UNUSED)]
+    forms = [row for row in used if row["used"].startswith(_FORM)]
+    told = []
+    if len(used) > 1:
+        lines = ", ".join(row["line"] for row in used)
+        told.append(f"made of {len(used)} values that came with the data, lines {lines}")
+    told += [f"value of {original_text(row['written'])} as written in line {row['line']}" for row in forms[:FIRST]]
+    told += [f"and of {len(forms) - FIRST} more rows of other forms"] if len(forms) > FIRST else []
+    for row in rows:
+        _, is_refused, reason = row["used"].partition(f"{_UNUSED}{REFUSED_VALUE}")
+        told += [f"its own row, line {row['line']}, was refused: {reason}"] if is_refused else []
+    return "; ".join(told)
 
 
 def _book(context: CampaignContext, initial: pd.DataFrame, means: JsonDict) -> None:

@@ -198,13 +198,16 @@ def _refuse_unknown(connection: sa.Connection, found: Deletion, unrepeatable: Ma
             oracle_calls.c.state.in_([CallState.SUBMITTED, CallState.IN_DOUBT]),
         )
     ).all()
-    asked = [row.object_id for row in rows if row.oracle.partition(":")[0] == LABORATORY]
-    doubtful = [
-        row.object_id
-        for row in rows
-        if row.oracle.partition(":")[0] != LABORATORY
-        and (row.state == CallState.IN_DOUBT or row.part in unrepeatable.get(row.campaign_id, ()))
-    ]
+    # Generations may wait for the same.
+    asked = list(dict.fromkeys(row.object_id for row in rows if row.oracle.partition(":")[0] == LABORATORY))
+    doubtful = list(
+        dict.fromkeys(
+            row.object_id
+            for row in rows
+            if row.oracle.partition(":")[0] != LABORATORY
+            and (row.state == CallState.IN_DOUBT or row.part in unrepeatable.get(row.campaign_id, ()))
+        )
+    )
     if asked:
         raise LedgerError(
             f"Campaign {found.name!r} stays: {_listed(asked)} asked of a laboratory and not answered. Tell what came "

@@ -45,9 +45,9 @@ class Course:
 
         Args:
             round: after all that were added; 0 for the initial design.
-            rows: its candidates, as `Ledger.candidates` gives them.
+            rows: its candidates; whatever their order, that of purchase counts.
         """
-        goals = self.goals
+        goals, rows = self.goals, sorted(rows, key=lambda row: row.position)
         self._calls += sum(row.calls for row in rows if is_call(row))
         self._failed += sum(map(failed_calls, rows))
         self._best = best_values([*self._best, *_values(rows, goals)], goals.main)
@@ -111,8 +111,7 @@ class _Volume:
     """Of each call of the acquisition and of the control arm what was measured; None: it failed or broke a limit."""
 
     def after(self, rows: Sequence[CandidateRow]) -> _Volume:
-        """Return the same after a round's rows; whatever their order, the order of purchase counts."""
-        rows = sorted(rows, key=lambda row: row.position)
+        """Return the same after one more round's rows, in the order of their purchase."""
         reference = self.reference or self.goals.reference(rows)
         front = self._joined(self.front, rows)
         acquisition, control = (
@@ -157,7 +156,9 @@ def summarise(rows: Sequence[CandidateRow], round: int, goals: Goals) -> RoundSu
         goals: of its objectives.
     """
     course, rounds = Course(goals), by_round(rows)
-    course.add(round - 1, [row for earlier in sorted(rounds) if earlier < round for row in rounds[earlier]])
+    for earlier in sorted(rounds):  # one by one: what both arms reach by equally many calls depends on the order
+        if earlier < round:
+            course.add(earlier, rounds[earlier])
     return course.add(round, rounds.get(round, []))
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from data.ledger.book import OracleBook, placed_calls
-from data.ledger.campaigns import now
+from data.ledger.campaigns import LedgerError, now
 from data.ledger.engine import clean_text, patient
 from data.ledger.ledger import Ledger
 from data.ledger.schema import campaigns, candidates, oracle_calls, revisions
 from data.records import Arm, CallState, JsonDict
+from data.wording import figure
 
 ENDED = (CallState.DONE, CallState.FAILED, CallState.ABANDONED)
 
@@ -32,6 +33,7 @@ class Told:
         whole: whether every value was told; others are still waited for.
         reason: why it failed.
         unasked: whether nobody asked for it.
+        seen: the call as it was when the answer was sorted, one of `calls_of`; None: there was none.
     """
 
     part: str
@@ -42,6 +44,7 @@ class Told:
     whole: bool = True
     reason: str = ""
     unasked: bool = False
+    seen: JsonDict | None = None
 
 
 @patient
@@ -124,6 +127,9 @@ def tell(books: Mapping[str, OracleBook], answers: Sequence[Told], *, round: int
         round: to which such calls are counted.
         by: who tells.
         cost: of such a call: it was made at the laboratory's own charge.
+
+    Raises:
+        LedgerError: somebody has told another answer since; nothing was taken.
     """
     if not answers:
         return
@@ -153,6 +159,7 @@ def _tell(connection: sa.Connection, book: OracleBook, answer: Told, round: int,
         return
     if all(row[key] == value for key, value in values.items()):
         return
+    _refuse_overtaken(dict(row), answer)
     before, after = json.loads(row["outputs"] or "{}"), json.loads(values["outputs"] or "{}")
     replaced = row["state"] in ENDED or any(name not in after or after[name] != before[name] for name in before)
     _write(connection, dict(row), told, kept=replaced)
@@ -169,6 +176,29 @@ def _tell(connection: sa.Connection, book: OracleBook, answer: Told, round: int,
         for other in connection.execute(taken).mappings().all():
             if other["state"] == CallState.DONE or _alike(other, row):
                 _write(connection, dict(other), told, kept=True)
+
+
+def _refuse_overtaken(row: JsonDict, answer: Told) -> None:
+    """Refuse an answer whose call has got another since it was looked at: nobody has decided which is right.
+
+    Raises:
+        LedgerError: it has.
+    """
+    seen = answer.seen
+    if seen is None:
+        return
+    if row["state"] not in ENDED and row["outputs"] == seen["outputs"]:
+        return
+    if all(row[key] == seen[key] for key in ("state", "value", "outputs", "message")):
+        return
+    outputs = json.loads(row["outputs"]) if row["outputs"] else {"": row["value"]}
+    values = ", ".join(f"{name} {figure(value)}".strip() for name, value in outputs.items())
+    values = values if row["state"] == CallState.DONE or row["outputs"] else str(row["state"])
+    was = "corrected to" if seen["state"] in ENDED else "told as"
+    raise LedgerError(
+        f"Nothing was taken: {answer.object} was {was} {values} meanwhile, by {row['told_by'] or 'somebody'}. See "
+        "which is right; the same command again, with --correct, replaces it."
+    )
 
 
 def _alike(other: sa.RowMapping, row: sa.RowMapping) -> bool:

@@ -111,6 +111,7 @@ def read_rows(source: Source, *, base: Path, space: Space) -> Library:
     refused: list[Refusal] = []
     passed_over: Counter[str] = Counter()
     total = 0
+    unvalued: list[tuple[Row, str]] = []
     for row in source.rows(base):
         total += 1
         if bulk and (reason := space.glance(row.text)) is not None:
@@ -119,6 +120,11 @@ def read_rows(source: Source, *, base: Path, space: Space) -> Library:
         remarks.see(row)
         try:
             value = remarks.value_of(row, rules)
+        except NotStandardError as error:
+            refused.append(Refusal(row.line, row.text, str(error)))
+            unvalued.append((row, str(error)))
+            continue
+        try:
             kept.append(kept_row(row, standard_object(row, space.admit), value, space))
         except NotStandardError as error:
             refused.append(Refusal(row.line, row.text, str(error)))
@@ -137,6 +143,7 @@ def read_rows(source: Source, *, base: Path, space: Space) -> Library:
         part = source.part(merged.rows)
         merged = replace(merged, rows=part.rows)
         left_out = part.left_out
+    merged = replace(merged, listed=with_refused(merged, unvalued, space))
     refused = sorted([*refused, *merged.refused], key=lambda refusal: refusal.line or 0)
     notes = [f"{count} of {total} lines have {reason}." for reason, count in sorted(passed_over.items())]
     warnings = [
@@ -162,11 +169,36 @@ def read_rows(source: Source, *, base: Path, space: Space) -> Library:
     return library
 
 
+REFUSED_VALUE = "refused: "
+"""How the reason begins why the value of an object's own row is not used."""
+
+
 def kept_row(row: Row, obj: str, value: float, space: Space) -> Kept:
     """Return a row that is in order; of one with a value also how its object is written, and what that changed."""
     if not math.isfinite(value):
         return Kept(obj, value, row.line)
     return Kept(obj, value, row.line, row.text, space.settled(row.text, obj))
+
+
+def with_refused(merged: Merged, refused: Iterable[tuple[Row, str]], space: Space) -> list[MergedRow]:
+    """Return the listed rows, and behind them those of the objects themselves whose values were refused.
+
+    Args:
+        merged: what was kept; only objects that have the value of another form are looked at.
+        refused: rows with why their values were.
+        space: of the objects.
+    """
+    foreign = {row.text: row.value for row in merged.rows if row.change}
+    listed = list(merged.listed)
+    for row, reason in refused if foreign else ():
+        try:
+            obj = standard_object(row, space.admit)
+        except NotStandardError:
+            continue
+        if obj in foreign and not space.settled(row.text, obj):
+            listed.append(MergedRow(obj, foreign[obj], 0, row.line, row.text, math.nan, f"{REFUSED_VALUE}{reason}"))
+    place = {text: number for number, text in enumerate(dict.fromkeys(row.text for row in listed))}
+    return sorted(listed, key=lambda row: place[row.text])
 
 
 def species_of(space: Space) -> Callable[[str], str]:
@@ -183,11 +215,20 @@ def species_of(space: Space) -> Callable[[str], str]:
 
 def changes_told(merged: Merged, noun: str) -> list[str]:
     """Return sentences on values that were measured on something that reading changed, a salt for example."""
-    changes = Counter(row.change for row in merged.rows if row.change)
-    return [
-        f"{counted(count, 'row')} with a value had {change}: the value stands for the {noun} that is left."
-        for change, count in sorted(changes.items())
-    ]
+    changed: dict[str, list[Kept]] = {}
+    for row in merged.rows:
+        if row.change:
+            changed.setdefault(row.change, []).append(row)
+    sources = {row.text: row.line for row in reversed(merged.listed) if row.form}
+    told = []
+    for change, rows in sorted(changed.items()):
+        named = [f"line {sources.get(row.text, row.line)}, {row.written}" for row in rows[:_FIRST]]
+        more = f"; and {len(rows) - _FIRST} more" if len(rows) > _FIRST else ""
+        told.append(
+            f"{counted(len(rows), 'row')} with a value had {change}: the value stands for the {noun} that is left "
+            f"({'; '.join(named)}{more})."
+        )
+    return told
 
 
 def frame_of(rows: Iterable[tuple[str, str, float, str, int]]) -> pd.DataFrame:

@@ -43,7 +43,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class MergedRow:
-    """A row with a value that shares its object with another such row."""
+    """A row whose value is one of several of its object, or is that of another form of it."""
 
     text: str
     """Standard form of its object."""
@@ -56,6 +56,8 @@ class MergedRow:
     value: float
     unused: str = ""
     """Why its value did not go in, a phrase; empty: it did."""
+    form: str = ""
+    """Of what other form its value is that went in, a phrase; empty: of the object itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Merged:
     merged: int = 0
     """Rows that went into an earlier one."""
     listed: list[MergedRow] = field(default_factory=list)
-    """The rows of each structure that has several with a value."""
+    """The rows of each structure that has several with a value, or whose value is that of another form."""
 
 
 def mean(values: Sequence[float]) -> float:
@@ -144,10 +146,12 @@ def merge(
         result.rows.append(Kept(rows[0].text, value, rows[0].line, told.written, told.change))
         if len(rows) > 1:
             result.notes.append(_note(rows, values, rule, noun))
-        if len(valued) > 1:
-            reasons = {row.line: _unused(row) for row in unused}
+        if len(valued) > 1 or told.change:
+            reasons = {row.line: _other_form(row) for row in unused}
             result.listed.extend(
                 MergedRow(row.text, value, len(values), row.line, row.written, row.value, reasons.get(row.line, ""))
+                if row.line in reasons or not row.change
+                else MergedRow(row.text, value, len(values), row.line, row.written, row.value, form=_other_form(row))
                 for row in valued
             )
         if len(set(values)) > 1:
@@ -195,7 +199,7 @@ class _Disagreement:
         return max(values) - min(values)
 
 
-def _unused(row: Kept) -> str:
+def _other_form(row: Kept) -> str:
     return f"another form, written with {row.change}" if row.change else "another form"
 
 

@@ -117,8 +117,13 @@ def read_results(
         raise SourceError(
             f"{name} is empty; expected a header with `id` or {' and '.join(texts)}, and rows of results."
         )
-    delimiter, header, rows = _table(name, text, wanted, texts, results)
+    delimiter, header, below = _table(name, text, wanted, texts, results)
     heads = [head.strip() for head in header.cells]
+    rows = [row for row in below if not _is_note(row, len(heads))]
+    notes = [str(row.line) for row in below if _is_note(row, len(heads))]
+    if notes:
+        lines = f"line {notes[0]} begins" if len(notes) == 1 else f"lines {', '.join(notes)} begin"
+        results.notes.append(f"Notes were passed over: {lines} with '#'.")
     places = _places(name, heads, wanted)
     results.present = frozenset(places)
     at = {key: _only(name, heads, key) for key in ("id", "replicate", "failed")}
@@ -168,6 +173,11 @@ def read_results(
         obj = "" if not any(parts) else parts[0] if len(texts) == 1 else joined(texts, parts)
         results.rows.append(Result(row.line, cell(row, at["id"]), obj, replicate, told, failed))
     return results
+
+
+def _is_note(row: Cells, width: int) -> bool:
+    """Return whether a line is a note of people's: it begins with `#` and has not as many cells as the header."""
+    return row.problem is None and len(row.cells) != width and row.cells[0].lstrip().startswith("#")
 
 
 def _decoded(path: Path, results: Results) -> str:

@@ -8,10 +8,11 @@ program keeps the sha256 of all that it wrote beside them.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 NAME = "asked.csv"
@@ -19,6 +20,7 @@ NAME = "asked.csv"
 
 _PATTERN = "asked*.csv"
 _WRITTEN = ".asked.sha256"
+_ASIDE = ".aside"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,28 +66,67 @@ def write_table(folder: Path, content: bytes, asked: Mapping[str, int]) -> None:
     # An earlier discovery-flows kept no hashes: a table with this very content was written by it.
     if not (folder / _WRITTEN).exists() and _is(folder / NAME, content):
         _remember(folder, content)
-    tables = tables_in(folder)
-    if any(_lists(file, asked) for file in tables.changed):
+    if any(_lists(file, asked) for file in tables_in(folder).changed):
         remove_tables(folder)
         return
-    free = folder / NAME
-    for number in count(2):
-        if free not in tables.changed:
-            break
-        free = folder / f"{free.stem.partition('-')[0]}-{number}.csv"
-    remove_tables(folder, but=free)
     _remember(folder, content)  # before it is there: a table whose hash is not known is taken for somebody's
-    partial = free.with_name(f".{free.name}.{os.getpid()}.partial")
+    partial = folder / f".{NAME}.{os.getpid()}.partial"
     partial.write_bytes(content)
-    os.replace(partial, free)
+    remove_tables(folder)
+    if any(_lists(file, asked) for file in tables_in(folder).changed):  # it was saved meanwhile
+        partial.unlink()
+        return
+    _put(partial, folder / NAME)
 
 
-def remove_tables(folder: Path, but: Path | None = None) -> None:
-    """Remove the tables of a round that are as they were written, of which `but` may stay."""
+def remove_tables(folder: Path) -> None:
+    """Remove the tables of a round that are as they were written.
+
+    Each is moved aside before it is looked at, so that what somebody saves under its name meanwhile is never removed.
+    """
+    for aside in folder.glob(f".*{_ASIDE}"):  # of a process that was broken off
+        _settle(aside)
     written = _digests(folder)
     for file in _tables(folder):
-        if file != but and _is_ours(file, written):
-            file.unlink(missing_ok=True)
+        if _is_ours(file, written):
+            aside = file.with_name(f".{file.name}.{os.getpid()}{_ASIDE}")
+            try:
+                os.rename(file, aside)
+            except FileNotFoundError:  # another process has removed it
+                continue
+            _settle(aside)
+
+
+def _settle(aside: Path) -> None:
+    """Remove a table that was moved aside where it is as it was written; else put it back."""
+    if _is_ours(aside, _digests(aside.parent)):
+        aside.unlink(missing_ok=True)
+    else:
+        _put(aside, aside.parent / re.sub(rf"\.\d+{re.escape(_ASIDE)}$", "", aside.name[1:]))
+
+
+def _put(source: Path, target: Path) -> Path:
+    """Move a file to a name, or to the next one that is free: nothing that is there is overwritten.
+
+    Returns:
+        where it is now.
+    """
+    for path in chain([target], _free(target.parent, target.stem.partition("-")[0], target.suffix)):
+        try:
+            os.link(source, path, follow_symlinks=False)
+        except FileExistsError:
+            continue
+        except FileNotFoundError:  # another process has moved it
+            return path
+        except OSError:  # a file system without hard links
+            try:
+                with path.open("xb") as file:
+                    file.write(source.read_bytes())
+            except FileExistsError:
+                continue
+        source.unlink(missing_ok=True)
+        return path
+    raise AssertionError  # names do not end
 
 
 def changed_tables(campaign_folder: Path) -> list[Path]:
@@ -93,22 +134,33 @@ def changed_tables(campaign_folder: Path) -> list[Path]:
     return [file for folder in sorted(campaign_folder.glob("round-*")) for file in tables_in(folder).changed]
 
 
-def keep_changed_tables(campaign_folder: Path, place: Path) -> list[Path]:
-    """Move the tables that people have changed out of the folder of a campaign that goes; return where they are now."""
+def keep_files_of_people(campaign_folder: Path, place: Path) -> list[Path]:
+    """Move files that people have put or changed out of the folder of a campaign that goes; return where they are now.
+
+    These are all files in the campaign's folder and in those of its rounds that are not as the program wrote them:
+    the program itself keeps nothing there but tables and folders of its stages.
+    """
     kept = []
-    for file in changed_tables(campaign_folder):
-        place.mkdir(parents=True, exist_ok=True)
-        name = f"{campaign_folder.name}-{file.parent.name}-{file.stem}"
-        target = next(path for path in _free(place, name) if not path.exists())
-        os.rename(file, target)
-        kept.append(target)
+    for folder in (campaign_folder, *sorted(campaign_folder.glob("round-*"))):
+        if folder.is_symlink() or not folder.is_dir():
+            continue
+        remove_tables(folder)
+        written = _digests(folder)
+        for file in sorted(folder.iterdir()):
+            if not file.is_file() or file.name == _WRITTEN or _is_ours(file, written):
+                continue
+            place.mkdir(parents=True, exist_ok=True)
+            of = campaign_folder.name if folder == campaign_folder else f"{campaign_folder.name}-{folder.name}"
+            target = next(path for path in _free(place, f"{of}-{file.stem}", file.suffix) if not path.exists())
+            os.rename(file, target)
+            kept.append(target)
     return kept
 
 
-def _free(place: Path, name: str) -> Iterable[Path]:
-    yield place / f"{name}.csv"
+def _free(place: Path, name: str, suffix: str) -> Iterable[Path]:
+    yield place / f"{name}{suffix}"
     for number in count(2):
-        yield place / f"{name}-{number}.csv"
+        yield place / f"{name}-{number}{suffix}"
 
 
 def _tables(folder: Path) -> list[Path]:

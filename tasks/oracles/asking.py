@@ -20,6 +20,7 @@ from data.records import CallState, JsonDict
 from data.tables.results import Wanted, read_results
 from data.tables.rows import SourceError
 from data.tables.spreadsheets import csv_bytes
+from data.wording import counted
 from models.oracles.laboratory import answers_later
 from models.parts import oracle_of, outputs_of, space_of
 from models.spaces.base import BaseSpace
@@ -174,26 +175,28 @@ def changed_told(context: CampaignContext, round: int | None = None) -> list[str
     here = None if round is None else context.round_folder(round)
     told = []
     for file in changed_tables(context.folder):
-        values = _untold_values(context, file, waiting)
+        values, unread = _untold_values(context, file, waiting)
         if not values and file.parent != here:
             continue
-        left = f"{file} was changed since it was written, so it stays as it is."
         command = f"`discover tell {context.campaign.name} {shlex.quote(str(file))}`"
-        lines = "1 line of it has a value" if values == 1 else f"{values} lines of it have values"
-        told.append(f"{left} {lines} that nobody has told yet: {command} takes them." if values else left)
+        told.append(f"{file} was changed since it was written, so it stays as it is.")
+        if values:
+            lines = "1 line of it has a value" if values == 1 else f"{values} lines of it have values"
+            told[-1] += f" {lines} that nobody has told yet: {command} takes them."
+        if unread:
+            told[-1] += f" {counted(unread, 'line')} of it cannot be read: {command} says why."
     return told
 
 
-def _untold_values(context: CampaignContext, file: Path, waiting: Collection[str]) -> int:
-    """Return how many lines of a table have an answer to what is still waited for, as far as it can be read."""
+def _untold_values(context: CampaignContext, file: Path, waiting: Collection[str]) -> tuple[int, int]:
+    """Return how many lines of a table have an answer to what is still waited for, and how many cannot be read."""
     space, columns = space_of(context.config), columns_of(context)
     try:
         wanted = [Wanted(one.name, one.unit) for one in columns]
         read = read_results(file, wanted, space.fields or (space.column,))
     except SourceError:
-        return 0
-    # A line that cannot be read has something in it too, which `tell` says.
-    return sum(row.id in waiting for row in read.rows) + len(read.refused)
+        return 0, 0
+    return sum(row.id in waiting for row in read.rows), len(read.refused)
 
 
 @dataclass(frozen=True, slots=True)

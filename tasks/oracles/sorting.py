@@ -224,6 +224,7 @@ class Sorting:
             whole=row.failed != "" or all(name in whole for name in names),
             reason=row.failed,
             unasked=object_id not in self.objects,
+            seen=call,
         )
         withdrawn = self.withdrawn.get((part, object_id), ())
         if (call is None or call["state"] in ENDED) and row.replicate is None and outputs and outputs in withdrawn:

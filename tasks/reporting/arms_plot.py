@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from data.goals import Goal
 from data.ledger.summary import DRAWS, IMPORTED, by_round, is_call
 from data.records import Arm, CandidateRow, FloatArray, RoundSummary
-from tasks.reporting.plots import STYLE, _label, dress, legend, plain_text, running_best, settled
+from tasks.reporting.plots import STYLE, _label, count_by, dress, legend, plain_text, running_best, settled
 
 INTERVAL = (5.0, 95.0)
 """Percentiles of the draws between which the band of an arm lies."""
@@ -46,6 +46,8 @@ def reached_for_cost(
     at, values = _course(shown, costs)
     calls = sum(row.calls for row in rows if is_call(row))
     what = "Calls of the oracle" if abs(sum(costs.values()) - calls) < 1e-9 else "Cost"
+    if what != "Cost":
+        count_by(paid)
     dress(paid, f"{what}, {sum(costs.values()):,.6g} in all", _label(goal.name, goal.unit))
     ink, soft = STYLE["ink"], STYLE["soft"]
     paid.step(at, running_best(values, goal), where="post", color=soft, linewidth=1.1, label="best")
@@ -95,6 +97,7 @@ def _draw_arms(axes: Axes, rows: Sequence[CandidateRow], goal: Goal) -> None:
     sizes = [0, *_equal_sizes(bought[Arm.ACQUISITION], bought[Arm.CONTROL])]
     rounds = [-1, *sorted({number for outcomes in bought.values() for number, _ in outcomes})]
     dress(axes, f"Purchases of each arm, {sizes[-1]} at most", "")
+    count_by(axes)
     if len(sizes) == 1:
         axes.set_title("one arm bought nothing: no comparison", fontsize=0.85 * STYLE["font"], color=STYLE["soft"])
         return

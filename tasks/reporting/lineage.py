@@ -24,6 +24,7 @@ _OF_EACH = ("value", "unit", "predicted_mean", "predicted_std")
 _BEGUN = {
     Making.INITIAL: "initial design",
     Making.LIBRARY: "from a library",
+    Making.DATA: "from your data",
     Making.DRAWN: "drawn at random from the space",
     Making.BUILT: "built from nothing",
     Making.TOLD: "measured without having been asked for",
@@ -49,13 +50,23 @@ def operation_told(step: Ancestor) -> str:
 def made_told(step: Ancestor, partners: Sequence[Ancestor]) -> str:
     """Return how an object was made, and with which others beside the one before it."""
     told = operation_told(step)
+    if is_with_itself(step, partners):
+        return with_itself_told(step)
     if partners:
         return f"{told.replace(' with mutation', '')} with {' and '.join(one.object for one in partners)}" + (
             ", then a mutation" if step.operation == Making.BOTH else ""
         )
-    if step.operation in (Making.CROSSOVER, Making.BOTH):
-        return "crossover with itself" + (", then a mutation" if step.operation == Making.BOTH else "")
     return told
+
+
+def is_with_itself(step: Ancestor, partners: Sequence[Ancestor]) -> bool:
+    """Return whether an object was made by crossing its one parent with itself."""
+    return step.operation in (Making.CROSSOVER, Making.BOTH) and not partners
+
+
+def with_itself_told(step: Ancestor) -> str:
+    """Return how such an object was made."""
+    return "crossover of its parent with itself" + (", then a mutation" if step.operation == Making.BOTH else "")
 
 
 def value_told(step: Ancestor, goals: Goals, minus: str = "-") -> str:
@@ -69,17 +80,27 @@ def value_told(step: Ancestor, goals: Goals, minus: str = "-") -> str:
     row = step.row
     if row is None:
         return "not bought"
-    values = goals.values(row)
-    if not values:
+    told = values_told(step, goals, minus)
+    if not told:
         return "no value at the true level" if row.state == "done" else row.state.replace("_", " ")
-    several = len(goals) > 1
-    told = []
-    for goal in goals:
-        if goal.name in values:
-            name = f"{goal.name.replace('_', ' ')} " if several else ""
-            number = figure(values[goal.name]).replace("-", minus)
-            told.append(f"{name}{number} {shown_unit(goal.unit)}".strip())
-    return ", ".join(told)
+    return ", ".join(f"{name} {value}".strip() for name, value in told)
+
+
+def values_told(step: Ancestor, goals: Goals, minus: str = "-") -> list[tuple[str, str]]:
+    """Return the name of each measured value, empty where there is one objective, and the value with its unit.
+
+    Arguments as `value_told`.
+    """
+    values = {} if step.row is None else goals.values(step.row)
+    return [
+        (_name(goal.name, goals), f"{figure(values[goal.name]).replace('-', minus)} {shown_unit(goal.unit)}".strip())
+        for goal in goals
+        if goal.name in values
+    ]
+
+
+def _name(name: str, goals: Goals) -> str:
+    return name.replace("_", " ") if len(goals) > 1 else ""
 
 
 def ends(mean: float | None, std: float | None) -> str:
@@ -100,13 +121,24 @@ def predicted_told(step: Ancestor, goals: Goals, written: Callable[[float | None
         goals: of the campaign.
         written: makes a text of mean and standard deviation.
     """
+    return ", ".join(f"{name} {told}".strip() for name, told in predictions_told(step, goals, written))
+
+
+def predictions_told(
+    step: Ancestor, goals: Goals, written: Callable[[float | None, float | None], str] = ends
+) -> list[tuple[str, str]]:
+    """Return the name of each predicted value, empty where there is one objective, and what was predicted.
+
+    Arguments as `predicted_told`.
+    """
     row = step.row
     if row is None:
-        return ""
+        return []
     if len(goals) == 1:
-        return written(row.predicted_mean, row.predicted_std)
-    told = [(goal.name, row.predicted[goal.name]) for goal in goals if row.predicted and goal.name in row.predicted]
-    return ", ".join(f"{name.replace('_', ' ')} {written(*predicted)}" for name, predicted in told)
+        told = written(row.predicted_mean, row.predicted_std)
+        return [("", told)] if told else []
+    predicted = row.predicted or {}
+    return [(_name(goal.name, goals), written(*predicted[goal.name])) for goal in goals if goal.name in predicted]
 
 
 def bought_told(step: Ancestor) -> str:

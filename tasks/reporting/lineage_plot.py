@@ -17,7 +17,15 @@ from data.records import Making
 from models.spaces.base import BaseSpace
 from tasks.lineage import Ancestor, Lineage
 from tasks.reporting.drawn_shapes import POINTS_PER_INCH, Drawing, marks
-from tasks.reporting.lineage import bought_told, operation_told, predicted_told, value_told
+from tasks.reporting.lineage import (
+    bought_told,
+    is_with_itself,
+    operation_told,
+    predictions_told,
+    value_told,
+    values_told,
+    with_itself_told,
+)
 from tasks.reporting.plots import STYLE, plain_text, svg
 
 MOST = 40
@@ -27,6 +35,10 @@ _WIDE, _HIGH = 180.0, 130.0
 """Of a drawing."""
 _GAP, _BELOW, _EDGE = 118.0, 78.0, 14.0
 """Between drawings, where the arrows are; below them, where they are described; around all."""
+_SPACING = 15.5
+"""Of the lines below a drawing."""
+_LETTERS_BELOW, _LETTERS_BETWEEN = 31, 22
+"""In a line below a drawing, and below a partner's; numbers are never cut, but written smaller."""
 _TITLE = 30.0
 """Of the line above all."""
 _LEAST = 44.0
@@ -65,8 +77,10 @@ def lineage_plot(lineage: Lineage, space: BaseSpace[Any], goals: Goals, title: s
     indent, head = _GAP if rows > 1 else 0.0, _TITLE if title else 0.0
     pictures = {step.id: _Picture.of(step.object, space) for _, step in shown}
     high = min(max(_LEAST, *(one.height for one in pictures.values())), _HIGH)
+    described = {step.id: _described(lineage, step, goals) for _, step in shown}
+    below = max(_BELOW, 16 + _SPACING * max(map(len, described.values())))
     width = 2 * _EDGE + indent + across * (_GAP + _WIDE) - _GAP
-    height = 2 * _EDGE + head + rows * (high + _BELOW)
+    height = 2 * _EDGE + head + rows * (high + below)
     figure = Figure(figsize=(width * _UNIT, height * _UNIT))
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -79,11 +93,11 @@ def lineage_plot(lineage: Lineage, space: BaseSpace[Any], goals: Goals, title: s
     sheet = _Sheet(axes, lineage, space, goals, high)
     for number, (place, step) in enumerate(shown):
         row, column = divmod(number, across)
-        left, top = _EDGE + indent + column * (_GAP + _WIDE), _EDGE + head + row * (high + _BELOW)
+        left, top = _EDGE + indent + column * (_GAP + _WIDE), _EDGE + head + row * (high + below)
         if number:
             sheet.arrow(step, left - _GAP, top, left_out if number == 1 else 0)
         sheet.picture(pictures[step.id], step, lineage.line[place - 1] if place else None, left, top)
-        sheet.described(step, left, top + high)
+        sheet.described(described[step.id], left, top + high)
     return figure
 
 
@@ -149,22 +163,10 @@ class _Sheet:
             common = self.space.core_places(before.object, step.object)
             marks(self.axes, [(float(at[0]), float(at[1])) for at in common], x, y, picture.scale, _KEPT)
 
-    def described(self, step: Ancestor, left: float, top: float) -> None:
-        """Write below an object what was measured of it, when it was bought, and what was predicted."""
-        measured = step.row is not None and bool(self.goals.values(step.row))
-        soft, small = STYLE["soft"], _LETTERS["small"]
-        lines: list[tuple[str, str, float, str]] = []
-        if step is self.lineage.line[0]:
-            lines.append((operation_told(step), soft, small, "normal"))
-        told = value_told(step, self.goals)
-        lines.append((told, STYLE["ink"], _LETTERS["big"], "bold") if measured else (told, soft, small, "normal"))
-        if step.row is not None:
-            lines.append((bought_told(step), STYLE["arms"].get(step.row.arm, soft), small, "normal"))
-        predicted = predicted_told(step, self.goals)
-        if predicted:
-            lines.append((f"predicted {predicted}", soft, small, "normal"))
-        for number, (text, colour, size, weight) in enumerate(lines):
-            self._write(_cut(text, 31), left + _WIDE / 2, top + 6 + 15.5 * number, colour, size, weight)
+    def described(self, lines: Sequence[_Line], left: float, top: float) -> None:
+        """Write below an object what is told of it."""
+        for number, line in enumerate(lines):
+            self._write(line, left + _WIDE / 2, top + 6 + _SPACING * number)
 
     def arrow(self, step: Ancestor, left: float, top: float, left_out: int) -> None:
         """Draw the arrow that leads to an object, what was done above it, and below it with what other."""
@@ -179,16 +181,62 @@ class _Sheet:
             height = picture.height * (1.0 if picture.drawing is None else _THUMB)
             picture.put(self.axes, middle, y + 10 + height / 2, _THUMB)
             more = f" and {len(partners) - 1} more" if len(partners) > 1 else ""
-            value = _cut(value_told(partners[0], self.goals) + more, 22)
-            self._write(value, middle, y + 14 + height, STYLE["soft"], _LETTERS["small"])
+            values = _split(values_told(partners[0], self.goals), _LETTERS_BETWEEN)
+            values = values or [_cut(value_told(partners[0], self.goals), _LETTERS_BETWEEN)]
+            for number, text in enumerate([*values[:-1], values[-1] + more]):
+                line = _Line(text, STYLE["soft"], most=_LETTERS_BETWEEN)
+                self._write(line, middle, y + 14 + height + _SPACING * number)
 
-    def _write(self, text: str, x: float, y: float, colour: str, size: float, weight: str = "normal") -> None:
-        self.axes.text(x, y, plain_text(text), ha="center", va="top", size=size, color=colour, weight=weight, zorder=4)
+    def _write(self, line: _Line, x: float, y: float) -> None:
+        size = line.size * min(1.0, line.most / max(1, len(line.text)))
+        self.axes.text(x, y, plain_text(line.text), ha="center", va="top", size=size, color=line.colour,
+                       weight=line.weight, zorder=4)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line that is written; one of more than `most` letters is written smaller."""
+
+    text: str
+    colour: str
+    size: float = _LETTERS["small"]
+    weight: str = "normal"
+    most: int = _LETTERS_BELOW
+
+
+def _described(lineage: Lineage, step: Ancestor, goals: Goals) -> list[_Line]:
+    """Return the lines below an object: what was measured of it, when it was bought, and what was predicted."""
+    soft = STYLE["soft"]
+    lines = []
+    if step is lineage.line[0]:
+        lines.append(_Line(_cut(operation_told(step), _LETTERS_BELOW), soft))
+    values = _split(values_told(step, goals), _LETTERS_BELOW)
+    lines += [_Line(text, STYLE["ink"], _LETTERS["big"], "bold") for text in values]
+    lines += [] if values else [_Line(_cut(value_told(step, goals), _LETTERS_BELOW), soft)]
+    if step.row is not None:
+        lines.append(_Line(_cut(bought_told(step), _LETTERS_BELOW), STYLE["arms"].get(step.row.arm, soft)))
+    predicted = predictions_told(step, goals)
+    if predicted:
+        if len(predicted) == 1 and not predicted[0][0]:
+            told = _split([("predicted", predicted[0][1])], _LETTERS_BELOW)
+        else:
+            told = ["predicted", *_split(predicted, _LETTERS_BELOW)]
+        lines += [_Line(text, soft) for text in told]
+    return lines
+
+
+def _split(named: Sequence[tuple[str, str]], letters: int) -> list[str]:
+    """Return lines of names and numbers: one for each pair, or one for the name and one for the number."""
+    lines = []
+    for name, number in named:
+        whole = f"{name} {number}".strip()
+        lines += [whole] if len(whole) <= letters or not name else [_cut(name, letters), number]
+    return lines
 
 
 def _operation(step: Ancestor, partners: Sequence[Ancestor]) -> str:
-    if step.operation in (Making.CROSSOVER, Making.BOTH) and not partners:
-        return f"{operation_told(step)}, with itself"
+    if is_with_itself(step, partners):
+        return with_itself_told(step)
     return f"{operation_told(step)}, with" if step.operation == Making.CROSSOVER else operation_told(step)
 
 

@@ -13,8 +13,8 @@ from collections.abc import Collection, Sequence
 
 from data.config import CampaignConfig
 from data.goals import Goal, Goals
-from data.readings import Readings
-from data.records import CandidateRow, JsonDict
+from data.readings import LACKING, Readings
+from data.records import CallState, CandidateRow, JsonDict
 from models.parts import units_of
 
 _OF_EACH = ("value", "unit", "predicted_mean", "predicted_std")
@@ -69,6 +69,29 @@ def cells_of(row: CandidateRow, goals: Goals, front: Collection[str]) -> JsonDic
 def front_of(rows: Sequence[CandidateRow], goals: Goals) -> frozenset[str]:
     """Return the ids of the candidates that none dominates, where more than one objective is to be improved."""
     return frozenset(row.id for row in goals.front(rows)) if goals.several else frozenset()
+
+
+def lacking(row: JsonDict, goals: Goals) -> list[str]:
+    """Return the objectives without a value of a candidate that has the main one and whose calls have ended without."""
+    if row.get("value") is None or row.get("state") not in _WITHOUT or len(goals) == 1:
+        return []
+    return [goal.name for goal in goals if row.get(column_of(goal, "value")) is None]
+
+
+def reason_told(row: JsonDict, *, lacks: bool = False) -> str:
+    """Return why a candidate has no value, as far as somebody said so.
+
+    Args:
+        row: the candidate.
+        lacks: it is said before which values its answer lacks: only what is said besides is returned.
+    """
+    error, message = row.get("error"), str(row.get("message") or "")
+    if lacks and error == LACKING:
+        return message.partition(". ")[2]
+    return ": ".join(str(part) for part in (error, message) if part)
+
+
+_WITHOUT = (CallState.FAILED, CallState.ABANDONED, CallState.IN_DOUBT)
 
 
 def limits_broken(values: JsonDict, goals: Goals) -> list[str]:

@@ -13,7 +13,7 @@ from data.goals import Goal, Goals
 from data.ledger.health import Z90
 from data.records import CallState, JsonDict
 from data.wording import DIGITS, figure, interval, shown_unit
-from tasks.reporting.objectives import column_of, limits_broken
+from tasks.reporting.objectives import column_of, lacking, limits_broken, reason_told
 
 _ENDED = {CallState.FAILED: "failed", CallState.ABANDONED: "abandoned", CallState.IN_DOUBT: "in doubt"}
 _WAITING = {CallState.RESERVED: "not sent yet", CallState.SUBMITTED: "no answer yet"}
@@ -81,12 +81,14 @@ class Objective:
     """Says what became of a call without a value."""
     apart: bool
     """Whether predictions have a column of their own."""
+    goals: Goals
+    """All of them: the main one says which others lack a value."""
 
     @staticmethod
     def all(goals: Goals, rows: Sequence[JsonDict]) -> list[Objective]:
         """Return the columns of all objectives."""
         return [
-            Objective(goal, place, Scale.of(rows, column_of(goal, "")), goal == goals.main, len(goals) == 2)
+            Objective(goal, place, Scale.of(rows, column_of(goal, "")), goal == goals.main, len(goals) == 2, goals)
             for place, goal in enumerate(goals, start=1)
         ]
 
@@ -104,6 +106,8 @@ class Objective:
             value = value_cell({**row, **own}, shown_unit(self.goal.unit), self.goal)
         else:
             value = Cell("", missing("–"))
+        if self.main and (names := lacking(row, self.goals)):
+            value = Cell(value.sort, value.html + _ended(row, f": no value of {', '.join(names)}"))
         predicted = predicted_cell(own, self.goal)
         drawn = strip(own, self.scale) if predicted.sort else Markup("")
         if not self.apart:
@@ -134,14 +138,18 @@ def value_cell(row: JsonDict, unit: str, goal: Goal) -> Cell:
         return Cell(_sorted_by(row["value"], goal), told)
     state = row.get("state")
     if state in _ENDED or row.get("error"):
-        reason = ": ".join(str(part) for part in (row.get("error"), row.get("message")) if part)
-        label = f"{_ENDED.get(CallState(state), 'failed') if state in _ENDED else 'failed'}" + (
-            reason and f" – {reason}"
-        )
-        return Cell("", Markup('<span class="failed">{}</span>').format(label))
+        return Cell("", _ended(row))
     waiting = _WAITING.get(CallState(state), "") if state in _WAITING else ""
     since = f", asked {row['since']}" if waiting and row.get("since") else ""
     return Cell("", Markup('<span class="none">{}{}</span>').format(waiting or "not measured", since))
+
+
+def _ended(row: JsonDict, of: str = "") -> Markup:
+    """Return what became of a call, of what, and why as far as somebody said so."""
+    state = row.get("state")
+    word = _ENDED[CallState(state)] if state in _ENDED else "failed"
+    reason = reason_told(row, lacks=bool(of))
+    return Markup('<span class="failed">{}</span>').format(word + of + (reason and f" – {reason}"))
 
 
 def predicted_cell(row: JsonDict, goal: Goal) -> Cell:

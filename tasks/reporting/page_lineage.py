@@ -11,7 +11,16 @@ from data.goals import Goals
 from data.records import Arm, CandidateRow, Making
 from models.spaces.base import BaseSpace
 from tasks.lineage import Ancestor, Lineage, Lineages
-from tasks.reporting.lineage import bought_told, lineage_told, operation_told, predicted_told, value_told, with_ends
+from tasks.reporting.lineage import (
+    bought_told,
+    is_with_itself,
+    lineage_told,
+    operation_told,
+    predicted_told,
+    value_told,
+    with_ends,
+    with_itself_told,
+)
 from tasks.stages import CampaignContext
 
 BEST = 3
@@ -126,4 +135,4 @@ def _how(step: Ancestor, partners: Sequence[Ancestor]) -> str:
     told = operation_told(step)
     if step.operation not in (Making.CROSSOVER, Making.BOTH):
         return told
-    return f"{told}, with" if partners else f"{told}, with itself"
+    return with_itself_told(step) if is_with_itself(step, partners) else f"{told}, with"

@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy.linalg import eigh
 
 from data.goals import Goal, Goals
@@ -58,7 +59,8 @@ _svg_lock = threading.Lock()
 def best_so_far(rows: Sequence[CandidateRow], goal: Goal = VALUE, *, outside: Collection[str] = ()) -> Figure:
     """Draw the best measured value against the calls spent, with what the control arm alone would have found.
 
-    Values that came with the data were known before the first call: they stand at call 0.
+    Values that came with the data were known before the first call: they stand at call 0. The legend counts what is
+    drawn by each marker, and what has no value at the end.
 
     Args:
         rows: candidates in the order of their calls; a call that failed counts and has no value. Keys: `id`, `value`,
@@ -72,6 +74,7 @@ def best_so_far(rows: Sequence[CandidateRow], goal: Goal = VALUE, *, outside: Co
     alone = sum(row.calls for row in called) == len(called)
     what = "Calls of the oracle" if alone else "Candidates in order of purchase"
     figure, axes = _figure(f"{what}, {len(called)} in all", _label(goal.name, goal.unit))
+    count_by(axes)
     shown = [*supplied, *called]
     calls = np.array([0] * len(supplied) + list(range(1, len(called) + 1)))
     values = np.array([np.nan if row.value is None else row.value for row in shown], dtype=float)
@@ -91,6 +94,7 @@ def best_so_far(rows: Sequence[CandidateRow], goal: Goal = VALUE, *, outside: Co
         for arm in Arm
         if arm != Arm.TOLD or (arms == arm).any()
     ]
+    missing = int((~np.isfinite(values)).sum())
     broken = np.array([row.id in outside for row in shown], dtype=bool) & np.isfinite(values)
     if broken.any():
         points = axes.scatter(calls[broken], values[broken], s=14, marker="x", color=STYLE["outside"], linewidths=0.9,
@@ -100,7 +104,7 @@ def best_so_far(rows: Sequence[CandidateRow], goal: Goal = VALUE, *, outside: Co
     for name, members, colour, marker in groups:
         here = members & np.isfinite(values)
         points = axes.scatter(calls[here], values[here], s=14, marker=marker, color=colour, alpha=0.5, linewidths=0,
-                              label=f"{name} ({int(members.sum())})" if here.any() else None)  # fmt: skip
+                              label=f"{name} ({int(here.sum())})" if here.any() else None)  # fmt: skip
         points.set_urls(_urls(shown[i] for i in np.flatnonzero(here)))
     if goal.target is not None:
         axes.axhline(goal.target, color=STYLE["ink"], linewidth=1.0, linestyle=":", label=f"target {goal.target:g}")
@@ -114,6 +118,8 @@ def best_so_far(rows: Sequence[CandidateRow], goal: Goal = VALUE, *, outside: Co
         name = "best: " + " + ".join(filter(None, (start, str(included))))
         axes.step(calls[last:], line[last:], where="post", color=STYLE["arms"][included], linestyle=style,
                   linewidth=STYLE["line"], label=name)  # fmt: skip
+    if missing:
+        axes.plot([], [], linestyle="none", label=f"{missing} without a value")
     legend(figure, axes)
     return settled(figure)
 
@@ -224,15 +230,18 @@ def hypervolume(summaries: Sequence[RoundSummary]) -> Figure:
         summaries: of a campaign's rounds, in order.
     """
     figure, axes = _figure("Calls of the oracle", "Hypervolume")
+    count_by(axes)
     calls = [one.calls for one in summaries]
     volumes = np.array([one.hypervolume for one in summaries], dtype=float)
-    axes.plot(calls, volumes, color=STYLE["ink"], marker="o", markersize=4, linewidth=STYLE["line"], label="campaign")
+    axes.plot(calls, volumes, color=STYLE["ink"], marker="o", markersize=4, linewidth=STYLE["line"], label="campaign",
+              clip_on=False)  # fmt: skip
     both = [(one.calls, one.volumes) for one in summaries if one.volumes is not None]
     for arm, style in ((Arm.ACQUISITION, "-"), (Arm.CONTROL, "--")) if both else ():
         axes.plot([at for at, _ in both], [getattr(told, arm.value) for _, told in both], linestyle=style,
                   color=STYLE["arms"][arm], marker=STYLE["markers"][arm], markersize=4, linewidth=1.2,
-                  label=f"initial + {arm}, equal calls (last: {both[-1][1].n})")  # fmt: skip
-    axes.set_ylim(bottom=0.0)
+                  clip_on=False, label=f"initial + {arm}, equal calls (last: {both[-1][1].n})")  # fmt: skip
+    highest = float(np.nanmax(volumes, initial=0.0))  # an arm adds at most what the campaign does
+    axes.set_ylim(0.0, 1.06 * highest or None)
     legend(figure, axes)
     return settled(figure)
 
@@ -428,6 +437,7 @@ def training(history: Sequence[Mapping[str, float]]) -> Figure:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     dress(upper, "", "Loss")
     dress(lower, "Training step", "log Z")
+    count_by(lower)
     loss = series(history, "loss")
     positive = loss[1] > 0
     upper.set_yscale("log" if positive.any() else "linear")
@@ -517,6 +527,11 @@ def dress(axes: Axes, x: str, y: str) -> None:
     axes.set_axisbelow(True)
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def count_by(axes: Axes) -> None:
+    """Mark whole numbers only on the horizontal axis, which counts something."""
+    axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
 
 
 def legend(figure: Figure, *axes: Axes) -> None:

@@ -433,6 +433,24 @@ def test_no_number_is_broken_and_none_leaves_its_place(tmp_path: Path, width: in
         assert rows == "table-row-group"  # cards are for the candidates
 
 
+@pytest.mark.parametrize("width", [1400, 390])
+def test_the_caption_of_a_table_that_scrolls_is_read_whole(tmp_path: Path, width: int) -> None:
+    path = tmp_path / "sources.html"
+    sources = [["graph_ga", "120", "80", "15", "12.5", "26.0", "2", "2"]]
+    text = candidates_page([row("CCO", 1.0)], space=Molecules(), title="x", goals=Goals([Goal("a")]), sources=sources)
+    path.write_text(text, encoding="utf-8")
+    with Browser(width=width) as browser:
+        browser.open(path)
+        browser.evaluate("document.querySelectorAll('.answers details').forEach(section => section.open = true)")
+        table, region = "document.querySelector('.sources')", "document.querySelector('.wide-table')"
+        assert browser.evaluate(f"{table}.offsetWidth > {region}.clientWidth") is (width == 390)
+        right = f"{table}.caption.getBoundingClientRect().right <= {region}.getBoundingClientRect().right"
+        assert browser.evaluate(right)
+        browser.evaluate(f"{region}.scrollLeft = 1000; 0")
+        assert browser.evaluate(right)
+        assert browser.evaluate(f"{table}.caption.scrollWidth <= {table}.caption.clientWidth")
+
+
 def test_it_works_inside_a_sandboxed_frame(browser: Browser, page: Path, tmp_path: Path) -> None:
     host = tmp_path / "host.html"
     text = json.dumps(page.read_text(encoding="utf-8")).replace("</", "<\\/")

@@ -242,12 +242,31 @@ def test_a_tunnel_may_begin_at_another_port(ui, known):
 def test_pages_of_other_sites_may_neither_write_nor_read(ui, known):
     search = f"{ui.server('mlflow')}/api/2.0/mlflow/experiments/search"
     assert status(search, b'{"max_results": 1}', {**known, "Origin": ui.server("mlflow")}) == 200
-    for origin in ("http://evil.example", f"http://{ADDRESS}:1"):
-        if REACHED:  # MLflow takes every port of loopback for its own
-            assert status(search, b'{"max_results": 1}', {**known, "Origin": origin}) == 403
+    for origin in ("http://evil.example", f"http://{ADDRESS}:1", "null"):
+        assert status(search, b'{"max_results": 1}', {**known, "Origin": origin}) == 403
         asked = urllib.request.Request(f"{ui.server('prefect')}/api/health", headers={"Origin": origin})
         with DIRECT.open(asked) as answer:
             assert answer.headers["Access-Control-Allow-Origin"] is None
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/plain"])
+def test_a_page_of_another_site_makes_no_flow_in_the_browser_of_somebody_who_is_logged_in(ui, known, kind):
+    flows, body, server = f"{ui.server('prefect')}/api/flows/", b'{"name": "theirs"}', ui.server("prefect")
+    foreign = ({"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"}, {"Origin": ui.server("mlflow")})
+    for told in foreign:
+        assert status(flows, body, {**known, **told, "Content-Type": kind}) == 403
+    asked = urllib.request.Request(f"{flows}filter", b"{}", {**known, "Content-Type": "application/json"})
+    with DIRECT.open(asked) as answer:
+        assert "theirs" not in {flow["name"] for flow in json.load(answer)}
+    own = {"Origin": server, "Sec-Fetch-Site": "same-origin", "Content-Type": "application/json"}
+    assert status(f"{flows}filter", b"{}", {**known, **own}) == 200
+
+
+def test_a_page_of_another_site_opens_no_websocket(ui):
+    with pytest.raises(InvalidStatus) as turned_away:
+        websocket(ui, "prefect", "/api/events/in", subprotocols=["prefect"], origin="http://evil.example").close()
+    assert turned_away.value.response.status_code == 403
+    websocket(ui, "prefect", "/api/events/in", subprotocols=["prefect"], origin=ui.server("prefect")).close()
 
 
 SOCKETS = ["/api/events/in", "/api/events/out", "/api/logs/out"]

@@ -117,7 +117,7 @@ def test_only_the_names_of_the_machine_are_answered(host, status):
     headers = [] if host is None else [(b"host", host.encode())]
     server = naming(application, ["127.0.0.1", "localhost", "workstation", "fd00::5"])
     for kind in ("http", "websocket"):
-        asyncio.run(server({"type": kind, "headers": headers}, None, send))
+        asyncio.run(server({"type": kind, "method": "GET", "headers": headers}, None, send))
     assert sent[0]["status"] == status
     assert (sent[-1]["type"] == "websocket.close") is (status == 403)
 
@@ -131,9 +131,77 @@ def test_two_hosts_in_one_request_are_refused():
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "headers": [(b"host", b"localhost"), (b"host", b"evil.example")]}
+    scope = {"type": "http", "method": "GET", "headers": [(b"host", b"localhost"), (b"host", b"evil.example")]}
     asyncio.run(naming(application, ["localhost"])(scope, None, send))
     assert sent[0]["status"] == 403
+
+
+OWN = "http://localhost:15000"
+SITES = [
+    ({}, True),  # programs
+    ({"origin": OWN}, True),
+    ({"origin": OWN.upper()}, True),
+    ({"origin": "https://localhost:15000"}, True),  # a proxy that speaks TLS stands before us
+    ({"origin": OWN, "sec-fetch-site": "same-origin"}, True),
+    ({"sec-fetch-site": "none"}, True),
+    ({"origin": "http://evil.example"}, False),
+    ({"origin": "http://localhost"}, False),
+    ({"origin": "http://localhost:15001"}, False),
+    ({"origin": "http://localhost:15000.evil.example"}, False),
+    ({"origin": "null"}, False),  # a file, or a frame that is shut in
+    ({"origin": ""}, False),
+    ({"sec-fetch-site": "cross-site"}, False),
+    ({"sec-fetch-site": "same-site"}, False),  # another port
+    ({"origin": OWN, "sec-fetch-site": "cross-site"}, False),  # a proxy wrote our origin over another
+]
+
+
+@pytest.fixture
+def ask_from():
+    """Ask a server with what a browser tells of the page behind a request; returns whether it was answered, and how."""
+
+    async def application(scope, receive, send):
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.accept"})
+        else:
+            await answer(send, 200, b"")
+
+    server = naming(application, ["localhost"])
+
+    def asked(kind, method, told, host="localhost:15000"):
+        headers = [(name.encode(), value.encode()) for name, value in {"host": host, **told}.items()]
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        asyncio.run(server({"type": kind, "method": method, "headers": headers}, None, send))
+        return sent
+
+    return asked
+
+
+@pytest.mark.parametrize(("told", "ours"), SITES)
+def test_a_page_of_another_address_may_neither_write_nor_open_a_websocket(ask_from, told, ours):
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        assert ask_from("http", method, told)[0]["status"] == (200 if ours else 403)
+    assert ask_from("websocket", None, told)[0]["type"] == ("websocket.accept" if ours else "websocket.close")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_a_link_on_a_page_of_another_site_opens(ask_from, method):
+    assert ask_from("http", method, {"sec-fetch-site": "cross-site"})[0]["status"] == 200
+
+
+def test_a_refused_write_is_told_why_in_a_sentence(ask_from):
+    _, body = ask_from("http", "POST", {"origin": "http://evil.example"})
+    assert b"A page of another site" in body["body"]
+
+
+def test_browsers_leave_out_the_port_that_everybody_knows(ask_from):
+    assert ask_from("http", "POST", {"origin": "http://localhost"}, "localhost:80")[0]["status"] == 200
+    assert ask_from("http", "POST", {"origin": "https://localhost"}, "localhost:443")[0]["status"] == 200
+    assert ask_from("http", "POST", {"origin": "http://localhost"}, "localhost:443")[0]["status"] == 403
 
 
 def test_whoever_does_not_say_who_it_is_holds_neither_a_login_nor_a_websocket(monkeypatch):

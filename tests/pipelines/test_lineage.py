@@ -12,12 +12,13 @@ from data.records import CandidateRow, Making
 from models.spaces.base import BaseSpace
 from pipelines.api import Campaign
 from tasks.lineage import Ancestor, Lineage
+from tasks.reporting.lineage import ends, made_told
 from tasks.reporting.lineage_plot import lineage_plot, lineage_svg
 from tasks.reporting.page_lineage import lineage_lists
 from tasks.reporting.plots import png
 from tests.conftest import Bench, use
 
-BEGUN = {Making.INITIAL, Making.LIBRARY, Making.DRAWN, Making.BUILT}
+BEGUN = {Making.INITIAL, Making.DATA, Making.DRAWN, Making.BUILT}
 MADE = {Making.MUTATION, Making.CROSSOVER, Making.BOTH, Making.STEP}
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 UNION = {
@@ -83,7 +84,7 @@ def test_the_terminal_tells_the_steps(two_rounds):
     told = two_rounds.discover("lineage", "lineage", best["id"])
     assert told.exit == 0, told.err
     assert best["smiles"] in told.out
-    assert "initial design" in told.message or "from a library" in told.message
+    assert "initial design" in told.message or "from your data" in told.message
     assert f"{best['value']:.4g}"[:4] in told.message
     assert f"round {best['round']}, acquisition" in told.message
     assert max(map(len, told.out.splitlines()[4:])) <= 80
@@ -193,7 +194,9 @@ def test_other_spaces_have_lineages_too(bench, space, data, answer):
     lineage = Campaign.load(bench.config["name"], bench.home).lineage(best["id"])
     begun = lineage[lineage["parents"].isna()]
     assert len(lineage) > 1
-    assert set(begun["operation"]) <= BEGUN
+    assert set(begun["operation"]) <= BEGUN - ({Making.DATA} if data is None else set())
+    told = bench.discover("lineage", bench.config["name"], best["id"]).message
+    assert data is not None or "library" not in told
     shown = bench.discover("lineage", bench.config["name"], best["id"], "--out", str(bench.folder / "one.svg"))
     assert shown.exit == 0, shown.err
 
@@ -260,3 +263,40 @@ def test_a_long_line_leaves_out_its_middle_and_says_how_much():
     assert "… 52 more steps" in html
     assert html.count("<li>") == 8
     assert lineage_plot(lineage, Anything(), goals).get_size_inches()[1] < 25
+
+
+def line_of(*steps):
+    return Lineage(tuple(steps), tuple(steps))
+
+
+def texts_of(figure):
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+@pytest.mark.parametrize("making", [Making.CROSSOVER, Making.BOTH])
+def test_a_crossover_of_the_parent_with_itself_is_said_to_be_of_the_parent(making):
+    parent = Ancestor("AA", "parent", Making.DATA)
+    lineage, goals = line_of(parent, Ancestor("A", "child", making, ("parent",))), Goals([Goal("score")])
+    told = "crossover of its parent with itself" + (", then a mutation" if making == Making.BOTH else "")
+    (html,) = lineage_lists([(1, lineage)], Anything(), goals, {}, lambda obj: "")
+    assert f"<span>{told}</span>" in html
+    assert made_told(lineage.candidate, []) == told
+    assert told in " ".join(texts_of(lineage_plot(lineage, Anything(), goals))).replace("\n", " ")
+
+
+def test_the_figure_never_cuts_a_prediction():
+    row = CandidateRow("one", object="A", state="done", value=137.0, predicted_mean=137.0, predicted_std=0.4255)
+    lineage = line_of(Ancestor("A", "one", Making.DATA, (), row))
+    texts = texts_of(lineage_plot(lineage, Anything(), Goals([Goal("score", unit="mg/mL")])))
+    assert ends(137.0, 0.4255) in " ".join(texts)
+    assert not any("…" in text for text in texts)
+
+
+def test_the_figure_has_a_line_for_the_prediction_of_each_objective():
+    names = ("solubility_in_water", "toxicity")
+    predicted = dict.fromkeys(names, (137.0, 0.4255))
+    row = CandidateRow("one", object="A", state="done", values=dict.fromkeys(names, 1234.5), predicted=predicted)
+    lineage = line_of(Ancestor("A", "one", Making.DATA, (), row))
+    texts = texts_of(lineage_plot(lineage, Anything(), Goals([Goal(name, unit="mg/mL") for name in names])))
+    assert [text for text in texts if "(" in text and ends(137.0, 0.4255) in text] == texts[-3::2]
+    assert not any("…" in text for text in texts)

@@ -62,6 +62,31 @@ def test_of_salts_without_their_parent_the_first_one_counts_and_repeated_rows_of
     assert value_of(own, "O=C(O)c1ccccc1")["value"] == 1.5
 
 
+def test_a_value_of_another_form_alone_is_marked_on_the_candidate_listed_and_named_with_its_line(own):
+    others = [row for row in OTHERS if row[0] not in ("CCN", "CCCO")]
+    write(own, ("CCC=O", ""), *others, ("CCCO.O", 9), ("CCN", ""), ("CCN.Cl", 5), ("CCCCN", "<1"), ("CCCCN.Br", 2),
+          ("CCCCCN.Cl", 1))  # fmt: skip
+    own.config["data"] |= {"initial": 1}
+    own.config["space"]["elements"].append("Br")
+    own.write_config()
+    lines = {row[0]: at for at, row in enumerate([("",), ("CCC=O",), *others, ("CCCO.O",), ("CCN",), ("CCN.Cl",),
+             ("CCCCN",), ("CCCCN.Br",)], 1)}  # fmt: skip
+    named = "; ".join(f"line {lines[form]}, {form}" for form in ("CCCO.O", "CCN.Cl", "CCCCN.Br"))
+    assert f"the value stands for the molecule that is left ({named}; and 1 more)" in validated(own).message
+    assert own.run().exit == 0
+    assert value_of(own, "CCCO")["message"] == f"value of CCCO.O as written in line {lines['CCCO.O']}"
+    assert value_of(own, "CCN")["message"] == f"value of CCN.Cl as written in line {lines['CCN.Cl']}"
+    told = value_of(own, "CCCCN")["message"]
+    assert told.startswith(f"value of CCCCN.Br as written in line {lines['CCCCN.Br']}; ")
+    assert f"its own row, line {lines['CCCCN']}, was refused: the value '<1' is a bound" in told
+    (file,) = own.home.glob("campaigns/*/round-000/prepare_data/merged.csv")
+    listed = pd.read_csv(file).set_index("line")
+    assert listed["used"][lines["CCN.Cl"]].startswith("yes: another form, written with counter-ions")
+    assert listed["used"][lines["CCCCN"]].startswith("no: refused: the value '<1'")
+    frame = Campaign.load("tiny", own.home).measurements().set_index("object")
+    assert frame["message"]["CCN"].startswith("value of CCN.Cl")
+
+
 def test_a_table_that_is_looked_up_does_not_average_a_salt_with_its_acid_either(own):
     (own.folder / "values.csv").write_text(f"smiles,value\n{SALT},0.5\n{ACID},-1.55\n")
     write(own, (ACID, ""), *OTHERS)

@@ -117,6 +117,25 @@ def test_all_candidates_stand_in_one_order_and_say_which_limit_they_break(two):
     assert "outside the limits: =tox <%> above 0.8" in two.discover("candidates", "two").message
 
 
+def test_a_failed_call_with_a_value_of_the_main_objective_is_marked_in_the_terminal_and_on_the_page(bench, tracking):
+    bench.write_config(name="half", objectives=OBJECTIVES, batch_size=4)
+    ledger = Workspace(bench.home).ledger()
+    campaign = ledger.begin_campaign(parse_config(bench.config), bench.folder)
+    ledger.add_candidates(campaign.id, 0, [{"object_id": "mC", "object": "C", "arm": "initial", "source": "g"}])
+    answers = {("o", ""): Measurement("C", 30.0), ("p", "1"): Measurement("C", None, "timeout", "too slow")}
+    for (name, part), answer in answers.items():
+        book = OracleBook(ledger, campaign.id, name, "1", part=part)
+        book.reserve(0, [("mC", "C")], cost=1.0)
+        book.submit(["mC"])
+        book.complete("mC", answer)
+    ledger.close()
+    told = " ".join(bench.discover("candidates", "half").message.split())
+    assert "failed: no value of =tox <%> (timeout: too slow)" in told
+    final_report.fn(CampaignRef(str(bench.home), campaign.id))
+    page = (bench.home / "campaigns" / "half" / "report" / "candidates.html").read_text(encoding="utf-8")
+    assert "failed: no value of =tox &lt;%&gt; – timeout: too slow" in page
+
+
 def test_a_front_of_one_objective_is_refused(finished):
     told = finished.discover("candidates", "finished", "--pareto")
     assert told.exit == EXIT_BAD_INPUT

@@ -2,10 +2,13 @@
 
 import csv
 import json
+import re
 import shutil
 
 import pandas as pd
 import pytest
+
+from pipelines import asking
 
 DONE, BAD_INPUT, STOPPED = 0, 2, 3
 OBJECTIVES = [{"name": "yield", "oracle": {"kind": "laboratory", "outputs": {"yield": "%"}, "cost": 120}}]
@@ -131,6 +134,40 @@ def test_an_answer_is_corrected_and_what_it_was_stays_visible(lab):
     assert lab.run().exit == DONE
     before, after = (dataset(lab, round).set_index("id")["value"][rows[0]["id"]] for round in (0, 1))
     assert (before, after) == (value(rows[0]["smiles"]), 99)
+
+
+@pytest.mark.parametrize(("before", "said"), [(True, "corrected to"), (False, "told as")])
+def test_an_answer_that_somebody_else_tells_meanwhile_is_not_replaced_unremarked(lab, monkeypatch, before, said):
+    lab.run()
+    first, *others = asked(lab)
+    if before:
+        tell(lab, [first])
+    does = asking.tell
+
+    def after_another(*args, **options):
+        monkeypatch.setattr(asking, "tell", does)
+        other = results(lab, [{**first, "yield": 51}], name="other.csv")
+        assert lab.discover("tell", "lab", other, "--correct").exit == DONE
+        return does(*args, **options)
+
+    monkeypatch.setattr(asking, "tell", after_another)
+    told = tell(lab, [{**first, "yield": 52}, *others], "--correct")
+    assert told.exit == BAD_INPUT
+    assert f"Nothing was taken: {first['smiles']} was {said} yield 51.00 meanwhile" in told.message
+    (kept,) = [row for row in lab.candidates() if row["id"] == first["id"]]
+    assert kept["value"] == 51
+    assert len(asked(lab)) == 7
+    assert "1 corrected" in tell(lab, [{**first, "yield": 52}], "--correct").message
+
+
+def test_a_deletion_is_refused_with_each_id_once_where_two_generations_wait_for_it(lab):
+    lab.run()
+    assert lab.run("--fresh").exit == STOPPED
+    told = lab.discover("delete", "lab", "--yes")
+    assert told.exit == BAD_INPUT
+    ids = re.findall(r"(\S+?),", told.message.partition("stays: ")[2].partition(" and ")[0] + ",")
+    assert len(ids) == len(set(ids)) == 5
+    assert "and 3 more were asked of a laboratory" in told.message
 
 
 def test_data_sets_that_are_lost_are_made_again_as_they_were_before_a_correction(lab):

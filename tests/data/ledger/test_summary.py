@@ -225,6 +225,29 @@ def test_summaries_do_not_depend_on_the_order_in_which_candidates_are_given(rows
         assert one.hypervolume == pytest.approx(other.hypervolume)
 
 
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no reason to fail
+@given(courses(), st.randoms(use_true_random=False))
+def test_a_round_alone_is_told_by_the_same_figures_as_among_all_in_whatever_order_candidates_are_given(rows, random):
+    """The page's tiles tell one round, its header and the terminal all of them; a position is one of a round."""
+    bought = {round: itertools.count() for round in range(4)}
+    rows = [one._replace(position=next(bought[one.round])) for one in rows]
+    for one in summaries(rows, TWO):
+        assert summarise(random.sample(rows, len(rows)), one.round, TWO) == one
+
+
+def test_both_arms_are_drawn_from_in_the_order_of_rounds():
+    initial = [measured("a", 0, 0.0, 0.8), measured("b", 0, 1.0, 0.0)]
+    rounds = [
+        measured(f"{arm}{round}{i}", round, 0.3 * i + round, 0.1 * i, arm)._replace(position=i)
+        for round in (1, 2, 3)
+        for arm, n in ((Arm.ACQUISITION, 5), (Arm.CONTROL, 2))
+        for i in range(n)
+    ]
+    told = summaries(initial + rounds, TWO)[-1].volumes
+    assert told is not None
+    assert summarise(initial + rounds, 3, TWO).volumes == told
+
+
 def test_an_arm_of_which_nothing_keeps_to_the_limits_says_how_many_are_outside():
     goals = Goals([Goal("value", at_most=2.0)])
     rows = [row("called", value)._replace(arm=Arm.CONTROL, round=1) for value in (3.0, 4.0)]

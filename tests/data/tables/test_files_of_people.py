@@ -403,10 +403,11 @@ def test_replicates_that_differ_on_the_scale_of_the_data_are_told(tmp_path):
 def test_what_was_taken_off_a_measured_molecule_is_told(tmp_path):
     measured = "CCN.Cl,1\nCC(=O)[O-].[Na+],2\nCCC[NH3+],3\nC[N+](=O)[O-],4\n[NH3+]CC(=O)[O-],5\nCCO,6\n"
     library = read(tmp_path, "a.csv", "smiles,y\n" + measured + "CCCC[NH3+],\nCCCN.Br,\n", value="y")
-    after = "the value stands for the molecule that is left."
+    after = "the value stands for the molecule that is left"
     assert library.warnings == [
-        f"1 row with a value had a net charge, which was settled with protons: {after}",
-        f"2 rows with a value had counter-ions or solvent, which were taken off: {after}",
+        f"1 row with a value had a net charge, which was settled with protons: {after} (line 4, CCC[NH3+]).",
+        "2 rows with a value had counter-ions or solvent, which were taken off: "
+        f"{after} (line 2, CCN.Cl; line 3, CC(=O)[O-].[Na+]).",
     ]
 
 

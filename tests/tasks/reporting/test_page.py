@@ -252,6 +252,24 @@ def test_each_of_two_objectives_has_a_column_of_values_and_one_of_predictions() 
     ]
 
 
+def test_a_failed_call_with_a_value_of_the_main_objective_says_which_values_it_lacks() -> None:
+    told = "The oracle's answer has no value of 'tox'."
+    rows = [
+        of_two("CCO", 9.0, None, state="failed", error="no_output", message=told),
+        of_two("CCN", 8.0, None, state="failed", error="no_output", message=f"{told} Too little substance."),
+        of_two("CCC", 7.0, None, state="failed", error="timeout", message="no answer within 60 s"),
+        of_two("CCS", 6.0, None, state="submitted"),
+        of_two("CCF", 5.0, 0.3),
+    ]
+    text = candidates_page(rows, space=Molecules(), title="two", goals=TWO)
+    assert re.findall('<span class="failed">(.*?)</span>', text) == [
+        "failed: no value of toxicity",
+        "failed: no value of toxicity – Too little substance.",
+        "failed: no value of toxicity – timeout: no answer within 60 s",
+    ]
+    assert "9.000 <small>eV</small>" in text
+
+
 def test_of_three_objectives_each_has_one_column_with_both() -> None:
     goals = Goals([*TWO, Goal("gap", target=2.5)])
     text = candidates_page([of_two("CCO", 2.0, 0.3, **{"gap.value": 3.0})], space=Molecules(), title="x", goals=goals)

@@ -238,6 +238,50 @@ def test_what_breaks_a_limit_is_drawn_and_never_the_best() -> None:
     assert "outside the limits (1)" in figure.axes[0].get_legend_handles_labels()[1]
 
 
+def drawn_and_counted(figure: Figure) -> dict[str, tuple[int, int]]:
+    """What the legend calls each cloud of points -> how many there are, and how many it says."""
+    clouds = {str(one.get_label()): len(one.get_offsets()) for one in figure.axes[0].collections}
+    named = {label.rpartition(" (") for label in clouds if label.endswith(")")}
+    return {name: (clouds[f"{name} ({count}"], int(count.rstrip(")"))) for name, _, count in named}
+
+
+def test_a_legend_counts_what_is_drawn_and_says_once_how_many_have_no_value() -> None:
+    rows = [
+        *(row(float(i)) for i in range(4)),
+        *(row(None) for _ in range(2)),
+        row(7.0, arm="acquisition", round=1, state="failed")._replace(id="half"),
+        row(8.0, arm="acquisition", round=1),
+        row(None, arm="control", round=1),
+    ]
+    figure = best_so_far(rows, outside={"half"})
+    told = drawn_and_counted(figure)
+    assert told == {"initial": (4, 4), "acquisition": (1, 1), "without another value": (1, 1)}
+    assert "3 without a value" in figure.axes[0].get_legend_handles_labels()[1]
+    assert sum(count for _, count in told.values()) + 3 == len(rows)
+    whole = best_so_far(rows[:4]).axes[0].get_legend_handles_labels()[1]
+    assert not [label for label in whole if "without" in label]
+
+
+def test_calls_are_marked_by_whole_numbers() -> None:
+    told = summaries(FRONT, TWO)
+    for figure in (
+        best_so_far(ROWS[:2]),
+        best_so_far(ROWS),
+        hypervolume(told),
+        reached_for_cost(ROWS, {0: 3, 1: 2, 2: 1}, TWO.main),
+    ):
+        for axes in figure.axes:
+            assert all(float(tick).is_integer() for tick in axes.get_xticks()), axes.get_xlabel()
+
+
+def test_the_markers_of_the_hypervolume_are_whole() -> None:
+    axes = hypervolume(summaries(FRONT, TWO)).axes[0]
+    highest = max(float(np.nanmax(one.get_ydata())) for one in axes.lines)
+    at = axes.transData.transform([[2.0, highest], [2.0, axes.get_ylim()[1]]])[:, 1]
+    assert at[1] - at[0] > 4.0 / 2  # half a marker, of the units of the figure or more
+    assert not any(one.get_clip_on() for one in axes.lines)
+
+
 def test_the_best_of_a_target_comes_closer_to_it() -> None:
     figure = best_so_far([row(value) for value in (0.0, 5.0, 2.0, 3.5)], Goal("gap", target=2.5))
     assert line(figure, "best: initial + acquisition")[1] == [0.0, 0.0, 2.0, 2.0]
