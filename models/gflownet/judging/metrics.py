@@ -261,10 +261,12 @@ class Modes:
     @property
     def modes(self) -> list[Hashable]:
         """The modes, best first."""
+        if self.distance is None:  # put in order when asked: each update would sort all that were found so far
+            return sorted(self._high, key=lambda key: -self._seen[key])
         return list(self._modes)
 
     def __len__(self) -> int:
-        return len(self._modes)
+        return len(self._high if self.distance is None else self._modes)
 
     def update(self, objects: Sequence[Hashable], rewards: FloatArray | Tensor) -> int:
         """Take in objects with their rewards (n,), not logs; None is passed over. Return the number of modes."""
@@ -276,23 +278,24 @@ class Modes:
         high = [key for key, value in fresh.items() if value >= self.threshold]
         if high:
             self._take(high)
-        self.curve.append((self.calls, len(self._modes)))
-        return len(self._modes)
+        self.curve.append((self.calls, len(self)))
+        return len(self)
 
     def _take(self, high: list[Hashable]) -> None:
+        if self.distance is None:
+            self._high += high
+            return
         every = [*self._high, *high]
         order = sorted(range(len(every)), key=lambda place: -self._seen[every[place]])
-        if self.distance is not None:
-            # A similarity of exactly 0.7 is a distance of 0.30000000000000004: rounding must not decide.
-            new = self.distance(every, high) <= self.cutoff + 1e-9
-            near = np.empty((len(every), len(every)), dtype=bool)
-            near[: len(self._high), : len(self._high)] = self._near
-            near[:, len(self._high) :] = new
-            near[len(self._high) :] = near[:, len(self._high) :].T
-            self._near = near
-            order = self._greedy(order)
+        # A similarity of exactly 0.7 is a distance of 0.30000000000000004: rounding must not decide.
+        new = self.distance(every, high) <= self.cutoff + 1e-9
+        near = np.empty((len(every), len(every)), dtype=bool)
+        near[: len(self._high), : len(self._high)] = self._near
+        near[:, len(self._high) :] = new
+        near[len(self._high) :] = near[:, len(self._high) :].T
+        self._near = near
         self._high = every
-        self._modes = [every[place] for place in order]
+        self._modes = [every[place] for place in self._greedy(order)]
 
     def _greedy(self, order: list[int]) -> list[int]:
         blocked = np.zeros(len(order), dtype=bool)
