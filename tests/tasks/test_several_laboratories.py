@@ -12,16 +12,16 @@ COLD = {"kind": "laboratory", "outputs": {"cold": "%"}, "protocol": "reactor at 
 @pytest.fixture
 def two(bench):
     """A campaign that asks two laboratories for eight molecules."""
-    bench.write_config(name="two", objectives=[{"name": "a", "oracle": HOT}, {"name": "b", "oracle": COLD}], rounds=0)
+    bench.write_config(name="labs", objectives=[{"name": "a", "oracle": HOT}, {"name": "b", "oracle": COLD}], rounds=0)
     assert bench.run().exit == STOPPED
     return bench
 
 
-def asked(bench, name="two"):
+def asked(bench, name="labs"):
     return list(csv.DictReader(bench.discover("ask", name).out.splitlines()))
 
 
-def told(bench, text, *options, name="two"):
+def told(bench, text, *options, name="labs"):
     file = bench.folder / "results.csv"
     file.write_text(text)
     return bench.discover("tell", name, str(file), *options)
@@ -45,7 +45,7 @@ def told(bench, text, *options, name="two"):
     ],
 )
 def test_values_that_a_table_of_results_cannot_tell_apart_are_refused_before_anything_is_asked(bench, objectives):
-    bench.write_config(name="two", objectives=objectives, rounds=0)
+    bench.write_config(name="labs", objectives=objectives, rounds=0)
     for command in ("validate", "run"):
         refused = bench.discover(command, str(bench.file), *(["--plain"] if command == "run" else []))
         assert refused.exit == BAD_INPUT
@@ -73,7 +73,7 @@ def test_a_value_that_nobody_asked_of_one_laboratory_needs_the_option(bench):
     quick = {"kind": "laboratory", "outputs": {"quick": "uM"}, "cost": 1}
     full = {"kind": "laboratory", "outputs": {"full": "uM"}, "cost": 20}
     bench.write_config(
-        name="two", objectives=[{"name": "a", "oracle": [quick, full]}], rounds=0, proxy={"kind": "autoregressive"}
+        name="labs", objectives=[{"name": "a", "oracle": [quick, full]}], rounds=0, proxy={"kind": "autoregressive"}
     )
     assert bench.run().exit == STOPPED
     lines = asked(bench)
@@ -86,7 +86,7 @@ def test_a_value_that_nobody_asked_of_one_laboratory_needs_the_option(bench):
 
 def test_the_sheet_that_was_asked_with_is_read_whatever_a_value_is_called(bench):
     bench.write_config(
-        name="two",
+        name="labs",
         objectives=[{"name": "s", "oracle": {"kind": "laboratory", "outputs": {"signal/noise (raw)": "dB"}}}],
         rounds=0,
     )
@@ -98,7 +98,7 @@ def test_the_sheet_that_was_asked_with_is_read_whatever_a_value_is_called(bench)
 
 def test_conditions_that_a_spreadsheet_wrote_with_decimal_commas_are_the_same_object(bench):
     bench.write_config(
-        name="two",
+        name="labs",
         space={"kind": "vectors", "variables": {"ratio": [1, 5], "time": [1.0, 9.5]}},
         objectives=[{"name": "a", "oracle": HOT}],
         data={"kind": "random", "initial": 8},
@@ -129,7 +129,7 @@ def test_a_correction_of_one_of_several_measurements_says_which(two):
 @pytest.fixture
 def repeated(bench):
     """A campaign of which one object was measured twice and another one was told unasked."""
-    bench.write_config(name="two", objectives=[{"name": "a", "oracle": {**HOT, "protocol": "shared"}}], rounds=0)
+    bench.write_config(name="labs", objectives=[{"name": "a", "oracle": {**HOT, "protocol": "shared"}}], rounds=0)
     bench.run()
     rows = asked(bench)
     told(bench, "id,hot\n" + "".join(f"{row['id']},{20 + place}\n" for place, row in enumerate(rows)))
@@ -149,7 +149,9 @@ def test_what_begins_anew_has_repetitions_and_what_was_told_unasked(repeated):
     assert 50 in before.values()
     assert repeated.run("--fresh").exit == DONE
     assert values(repeated) == before
-    assert asked(repeated) == [] or repeated.discover("ask", "two").message.startswith("Campaign two asks for nothing")
+    assert asked(repeated) == [] or repeated.discover("ask", "labs").message.startswith(
+        "Campaign labs asks for nothing"
+    )
 
 
 def test_a_campaign_of_the_same_protocol_has_repetitions_too(repeated):
@@ -163,7 +165,7 @@ def test_a_campaign_of_the_same_protocol_has_repetitions_too(repeated):
 
 def test_the_champion_learns_from_every_repetition(bench):
     bench.write_config(
-        name="two", objectives=[{"name": "a", "replicates": 3, "oracle": HOT}], rounds=1, budget={"calls": 60}
+        name="labs", objectives=[{"name": "a", "replicates": 3, "oracle": HOT}], rounds=1, budget={"calls": 60}
     )
     bench.run()
     rows = asked(bench)
@@ -174,13 +176,13 @@ def test_the_champion_learns_from_every_repetition(bench):
     )
     told(bench, f"id,replicate,hot\n{lines}")
     bench.run()
-    assert bench.discover("retrain", "two", "--plain").exit == DONE
+    assert bench.discover("retrain", "labs", "--plain").exit == DONE
     from tasks.retrain import all_measurements
     from tasks.stages import CampaignRef
     from tasks.workspace import Workspace
 
     ledger = Workspace(bench.home).ledger()
-    with CampaignRef(str(bench.home), ledger.campaign("two").id).open() as context:
+    with CampaignRef(str(bench.home), ledger.campaign("labs").id).open() as context:
         data = all_measurements(context)
     ledger.close()
     assert len(data) == 24
@@ -189,7 +191,7 @@ def test_the_champion_learns_from_every_repetition(bench):
 
 def test_a_correction_while_a_repetition_is_waited_for_says_which(bench):
     bench.write_config(
-        name="two", objectives=[{"name": "a", "replicates": 2, "oracle": HOT}], rounds=0, budget={"calls": 40}
+        name="labs", objectives=[{"name": "a", "replicates": 2, "oracle": HOT}], rounds=0, budget={"calls": 40}
     )
     bench.run()
     rows = asked(bench)
@@ -202,7 +204,7 @@ def test_a_correction_while_a_repetition_is_waited_for_says_which(bench):
 
 def test_a_correction_reaches_who_shares_the_answer_also_where_it_was_a_failure(bench):
     shared = [{"name": "a", "oracle": {**HOT, "protocol": "shared"}}]
-    bench.write_config(name="two", objectives=shared, rounds=0)
+    bench.write_config(name="labs", objectives=shared, rounds=0)
     bench.run()
     rows = asked(bench)
     told(bench, "id,hot\n" + "".join(f"{row['id']},{20 + place}\n" for place, row in enumerate(rows)))
@@ -215,7 +217,7 @@ def test_a_correction_reaches_who_shares_the_answer_also_where_it_was_a_failure(
     assert "1 corrected" in told(bench, f"id,hot\n{first},2.5\n", "--correct", name="other").message
     assert "1 corrected" in told(bench, f"id,hot,failed\n{second},,wrong\n", "--correct", name="other").message
     assert "1 corrected" in told(bench, f"id,hot\n{second},3.5\n", "--correct").message
-    for name in ("two", "other"):
+    for name in ("labs", "other"):
         bench.write_config(name=name)
         values = {row["id"]: row["value"] for row in bench.candidates()}
         assert (values[first], values[second]) == (2.5, 3.5), name
