@@ -9,7 +9,7 @@ from pydantic import Field
 
 from models.registry import Component
 from models.systems.base import Bench, Check, System
-from models.systems.training import Training, train
+from models.systems.training import Training, on_policy, train
 
 PLACES = ("edge", "state", "joint")
 GOALS = 3
@@ -71,17 +71,7 @@ class GenerativeAugmentedClaim(System["GenerativeAugmentedClaim.Options"]):
         return figures | {"curves": curves}
 
     def _sampler(self, place: str | None) -> dict[str, Any]:
-        steps = self.options.steps
-        training: dict[str, Any] = {
-            "steps": steps,
-            "batch_size": 16,
-            "learning_rate": 1e-3,
-            "log_z_learning_rate": 0.1,
-            "schedule": "constant",
-            "epsilon": 0.0,
-            "replay_share": 0,
-            "evaluate_every": max(1, steps // 40),
-        }
+        training = on_policy(self.options.steps)
         if place is not None:
             fading = {"shape": "linear", "start": 0.005, "end": 0.0, "share": 0.7}
             training["intrinsic"] = {"place": place, "scale": fading}

@@ -12,7 +12,7 @@ from data.config import derive_seed
 from models.registry import Component, build
 from models.systems.base import Bench, Check, System
 from models.systems.gradients import alignment
-from models.systems.training import Training, train
+from models.systems.training import Training, on_policy, train
 
 DECAYS = (0.8, 0.9, 0.99)
 NEAR = 0.1
@@ -128,14 +128,5 @@ class SubTrajectoryBalanceClaim(System["SubTrajectoryBalanceClaim.Options"]):
             "policy": {"kind": "mlp", "hidden": [128, 128]},
             "objective": dict(objective),
             "backward_policy": {"kind": "uniform"},
-            "training": {
-                "steps": steps,
-                "batch_size": 16,
-                "learning_rate": 1e-3,
-                "log_z_learning_rate": 0.1,
-                "schedule": "constant",
-                "epsilon": 0.0,
-                "replay_share": 0,
-                "evaluate_every": max(1, steps // 40),
-            },
+            "training": on_policy(steps),
         }

@@ -52,6 +52,26 @@ def stayed_below(curve: list[list[float]], bound: float, never: float) -> float:
     return reached
 
 
+def on_policy(steps: int, **changes: Any) -> dict[str, Any]:
+    """Return the section `training` of a sampler file as grids are trained in the papers: no exploration, no replay.
+
+    Args:
+        steps: of the training, which is judged forty times.
+        changes: what is other, or more.
+    """
+    return {
+        "steps": steps,
+        "batch_size": 16,
+        "learning_rate": 1e-3,
+        "log_z_learning_rate": 0.1,
+        "schedule": "constant",
+        "epsilon": 0.0,
+        "replay_share": 0,
+        "evaluate_every": max(1, steps // 40),
+        **changes,
+    }
+
+
 def train(
     config: Mapping[str, Any],
     seed: int,
