@@ -4,6 +4,7 @@ import io
 import json
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from copy import deepcopy
@@ -224,3 +225,5 @@ def use(bench: Bench, tracking: str, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("MLFLOW_TRACKING_URI", tracking)
     patch.setenv("DISCOVER_WORKERS", "1")
     patch.delenv("DISCOVER_LEDGER", raising=False)
+    if "mlflow" in sys.modules:  # whose process-wide address another test's campaign may have left elsewhere
+        sys.modules["mlflow"].set_tracking_uri(tracking)
