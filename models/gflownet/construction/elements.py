@@ -8,7 +8,8 @@ from pydantic import Field, PositiveInt
 
 from models.gflownet.construction.base import Construction
 from models.gflownet.construction.plain import BoundFlat
-from models.gflownet.environments.selection import SelectionEnvironment, SelectionStates
+from models.gflownet.environments.growing import SelectionStates
+from models.gflownet.environments.selection import SelectionEnvironment
 from models.gflownet.policies.recipes import MLPRecipe
 from models.registry import Component
 from models.spaces.base import BaseSpace
