@@ -63,7 +63,7 @@ class VertexGIN(FlatPolicy[Any]):
             x = x + self.condition(condition.to(x.dtype))[:, None]
         for number, step in enumerate(self.rounds):
             h = self.norms[number](x)
-            x = x + step((1.0 + self.eps[number]) * h + _summed(joined, h))
+            x = x + step((1.0 + self.eps[number]) * h + joined @ h)
         x = self.norms[-1](x)
         pooled = functional.gelu(self.pool(x))
         if present is not None:
@@ -79,12 +79,5 @@ class VertexGIN(FlatPolicy[Any]):
         return Outputs(forward, backward, graph[:, 0])
 
 
-def _summed(joined: Tensor, h: Tensor) -> Tensor:
-    """Return (S, N, d): for each vertex the sum of h (S, N, d) over its neighbours."""
-    if joined.ndim == 3:
-        return torch.bmm(joined, h)
-    return (joined @ h.transpose(0, 1).flatten(1)).view(h.shape[1], h.shape[0], -1).transpose(0, 1)
-
-
 def _perceptron(dim: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(dim, 2 * dim), nn.LayerNorm(2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+    return nn.Sequential(nn.Linear(dim, dim), nn.LayerNorm(dim), nn.GELU(), nn.Linear(dim, dim))
