@@ -219,7 +219,9 @@ class VertexSetEnvironment(GrowingSets[VertexStates]):
         for row, names in enumerate(objects):
             unknown = next((name for name in names if name not in places), None)
             if unknown is not None:
-                raise ValueError(f"The vertex {unknown!r} is none of the {len(places)} of the graph. Leave the set out.")
+                raise ValueError(
+                    f"The vertex {unknown!r} is none of the {len(places)} of the graph. Leave the set out."
+                )
             inside = torch.zeros(self.items, dtype=torch.bool)
             inside[[places[name] for name in names]] = True
             states.member[row] = ~inside if self.problem == "dominating_set" else inside

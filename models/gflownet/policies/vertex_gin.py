@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -51,6 +52,12 @@ class VertexGIN(FlatPolicy[Any]):
             for head in (self.vertex_head, self.graph_head):
                 head.weight.mul_(0.1)
 
+    def on(self, env: GrowingSets[Any]) -> VertexGIN:
+        """Return the same network, weights shared, over the graphs of another environment."""
+        other = copy.copy(self)
+        other.env = other.sets = env
+        return other
+
     def network(self, states: Any, condition: Tensor | None = None) -> Outputs:
         """Judge states, differentiably."""
         env = self.sets
@@ -66,10 +73,11 @@ class VertexGIN(FlatPolicy[Any]):
             x = x + step((1.0 + self.eps[number]) * h + joined @ h)
         x = self.norms[-1](x)
         pooled = functional.gelu(self.pool(x))
+        number = torch.full((1, 1), float(env.items))
         if present is not None:
-            pooled = pooled * present[..., None]
+            pooled, number = pooled * present[..., None], present.sum(1, keepdim=True)
         # A sum, damped: a log-flow grows with the number of free vertices.
-        summary = functional.gelu(self.summary(pooled.sum(1) * env.items**-0.5))
+        summary = functional.gelu(self.summary(pooled.sum(1) * number**-0.5))
         vertex = self.vertex_head(functional.gelu(self.near(x) + summary[:, None]))
         graph = self.graph_head(summary)
         forward, backward = vertex[..., 0], vertex[..., 1]

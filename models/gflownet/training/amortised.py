@@ -149,7 +149,9 @@ def best_of(
 ) -> tuple[Tensor, list[tuple[str, ...]]]:
     """Return the best gain of some draws for each graph of an environment, (G,) float64, and the sets that have it."""
     graphs = torch.arange(len(env.graphs)).repeat_interleave(draws)
-    ended = sample_forward(env, policy, len(graphs), generator, exploration=ON_POLICY, start=env.starts(graphs)).terminal
+    ended = sample_forward(
+        env, policy, len(graphs), generator, exploration=ON_POLICY, start=env.starts(graphs)
+    ).terminal
     gains = env.gain(ended).view(-1, draws)
     best, place = gains.max(1)
     return best, env.decode(ended[torch.arange(len(best)) * draws + place])
