@@ -71,9 +71,7 @@ class RandomGraphs(Options):
             if not low <= high:
                 raise ValueError(f"`{name}` goes from its least to its greatest value: got {low} and {high}")
         if self.nodes[0] < 2 or self.clique[0] < 2:
-            raise ValueError(
-                f"a graph has at least 2 nodes, and a clique too: got {self.nodes[0]} and {self.clique[0]}"
-            )
+            raise ValueError(f"graphs and cliques have at least 2 nodes: got {self.nodes[0]} and {self.clique[0]}")
         if not 0 < self.density[0] <= self.density[1] < 1:
             raise ValueError(f"`density` is above 0 and below 1: got {list(self.density)}")
         if self.model == "barabasi_albert" and self.attached >= self.nodes[0]:

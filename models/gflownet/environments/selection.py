@@ -17,9 +17,9 @@ class SelectionEnvironment(GrowingSets[SelectionStates]):
     """Action i adds item i, the last action stops; items that exclude a member cannot be added.
 
     Every subset of a set without an excluded pair has none either: a set of k items has k! trajectories. A set to which
-    nothing can be added may stop below `min_size`; it is then no object (None). With `maximal` only sets to which nothing
-    can be added are objects, and they end by themselves, as in Zhang et al. (2023): independent sets where pairs that an
-    edge joins are excluded, cliques where all others are. The reward comes from outside.
+    nothing can be added may stop below `min_size`; it is then no object (None). With `maximal` only sets to which
+    nothing can be added are objects, and they end by themselves, as in Zhang et al. (2023): independent sets where
+    pairs that an edge joins are excluded, cliques where all others are. The reward comes from outside.
     """
 
     kind: ClassVar[str] = "selection"

@@ -46,9 +46,9 @@ class VertexSetEnvironment(GrowingSets[VertexStates]):
     - `cut`: i changes sides; vertices that would make the cut smaller stay. log R = beta times the edges that are cut.
 
     Objects are the names of the vertices of maximal independent sets, of maximal cliques, of minimal dominating sets,
-    and of one side of cuts that no vertex can enlarge. Any order leads to a set, but in a cut: there a vertex may be the
-    last only if at least half of its neighbours are on the other side, so that a set of k vertices may have fewer than
-    k parents. (The published code divides by k, which is the backward policy of another law.)
+    and of one side of cuts that no vertex can enlarge. Any order leads to a set, but in a cut: there a vertex may be
+    the last only if at least half of its neighbours are on the other side, so that a set of k vertices may have fewer
+    than k parents. (The published code divides by k, which is the backward policy of another law.)
 
     The log-reward of unfinished sets, for objectives that look forward, is that of the set as it stands.
 
@@ -219,9 +219,7 @@ class VertexSetEnvironment(GrowingSets[VertexStates]):
         for row, names in enumerate(objects):
             unknown = next((name for name in names if name not in places), None)
             if unknown is not None:
-                raise ValueError(
-                    f"The vertex {unknown!r} is none of the {len(places)} of the graph. Leave the set out."
-                )
+                raise ValueError(f"The vertex {unknown!r} is none of the {len(places)} there are. Leave the set out.")
             inside = torch.zeros(self.items, dtype=torch.bool)
             inside[[places[name] for name in names]] = True
             states.member[row] = ~inside if self.problem == "dominating_set" else inside

@@ -128,6 +128,9 @@ class VertexRecipe(PolicyRecipe):
 
         dim: int = Field(64, ge=8, description="Width.")
         layers: int = Field(4, ge=1, description="Rounds of message passing.")
+        numbered: bool = Field(
+            False, description="Each vertex has an embedding of its own: for rewards that know which vertex is which."
+        )
 
     def build(self, env: Environment[Any], generator: torch.Generator, conditions: int = 0) -> Policy[Any]:
         """Return an untrained network."""

@@ -19,26 +19,36 @@ class VertexGIN(FlatPolicy[Any]):
 
     It reads which vertices are chosen, free or ruled out, their weights, and who is joined to whom; nothing says which
     vertex is which, so that one network serves all graphs (Zhang et al., NeurIPS 2023, arXiv:2305.17010), and vertices
-    that a symmetry exchanges have equal logits. LayerNorm instead of BatchNorm: a state is judged alike in every batch,
-    while sampling and in the loss. Neighbours are summed by a dense product, which for graphs of up to some hundred
-    vertices is faster on a CPU than lists of edges.
+    that a symmetry exchanges have equal logits. Where a reward knows which is which, vertices must be `numbered`: each
+    then has an embedding of its own, and the network is for one graph. LayerNorm instead of BatchNorm: a state is
+    judged alike in every batch, while sampling and in the loss. Neighbours are summed by a dense product, which for
+    graphs of up to some hundred vertices is faster on a CPU than lists of edges.
 
     Args:
         env: sets of vertices, or of items that exclude each other.
         dim: width.
         layers: rounds of message passing.
+        numbered: whether vertices have embeddings of their own.
         generator: source of the initial weights.
         conditions: numbers in the encoded condition; 0 without conditioning.
     """
 
     def __init__(
-        self, env: GrowingSets[Any], *, generator: torch.Generator, dim: int = 64, layers: int = 4, conditions: int = 0
+        self,
+        env: GrowingSets[Any],
+        *,
+        generator: torch.Generator,
+        dim: int = 64,
+        layers: int = 4,
+        numbered: bool = False,
+        conditions: int = 0,
     ) -> None:
         super().__init__(env)
         self.sets = env
         with torch.device("meta"):
             self.status = nn.Embedding(3, dim)
             self.weight = nn.Linear(1, dim, bias=False)
+            self.number = nn.Embedding(env.items, dim) if numbered else None
             self.condition = nn.Linear(conditions, dim, bias=False) if conditions else None
             self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(layers + 1))
             self.eps = nn.Parameter(torch.empty(layers))
@@ -53,7 +63,15 @@ class VertexGIN(FlatPolicy[Any]):
                 head.weight.mul_(0.1)
 
     def on(self, env: GrowingSets[Any]) -> VertexGIN:
-        """Return the same network, weights shared, over the graphs of another environment."""
+        """Return the same network, weights shared, over the graphs of another environment.
+
+        Raises:
+            ValueError: vertices are numbered.
+        """
+        if self.number is not None:
+            raise ValueError(
+                "The vertices of this network have embeddings of their own: it is for one graph. Leave `numbered` out."
+            )
         other = copy.copy(self)
         other.env = other.sets = env
         return other
@@ -66,6 +84,8 @@ class VertexGIN(FlatPolicy[Any]):
         x: Tensor = self.status(status)
         if weights is not None:
             x = x + self.weight(weights.to(x.dtype)[..., None])
+        if self.number is not None:
+            x = x + self.number.weight
         if condition is not None and self.condition is not None:
             x = x + self.condition(condition.to(x.dtype))[:, None]
         for number, step in enumerate(self.rounds):

@@ -53,8 +53,8 @@ class AmortisedTrainer:
     """Trains a policy that reads the graph, in place; all randomness comes from `generator`.
 
     Flows are of a graph, and the flow of its empty set is what the network says: there is no log Z to learn for each
-    graph. Transitions are balanced one by one, so no trajectory is kept whole, however long it is (Zhang et al., NeurIPS
-    2023, arXiv:2305.17010, algorithm 1). The backward policy is uniform over the true parents.
+    graph. Transitions are balanced one by one, so no trajectory is kept whole, however long it is (Zhang et al.,
+    NeurIPS 2023, arXiv:2305.17010, algorithm 1). The backward policy is uniform over the true parents.
 
     Args:
         env: the graphs.
