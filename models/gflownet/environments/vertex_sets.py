@@ -194,7 +194,8 @@ class VertexSetEnvironment(GrowingSets[VertexStates]):
         codes = super().codes(states)
         if len(self.graphs) == 1:
             return codes
-        return torch.unique(codes, return_inverse=True)[1] * len(self.graphs) + states.graph
+        number: Tensor = torch.unique(codes, return_inverse=True)[1]
+        return number * len(self.graphs) + states.graph
 
     def chosen(self, states: VertexStates) -> Tensor:
         """Return (S, N) bool: the vertices of the set that is sought, as it stands."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -74,7 +75,7 @@ def _neighbours(graph: Graph) -> list[set[int]]:
 
 
 def estimated_law(
-    env: VertexSetEnvironment, policy: Policy[VertexSetEnvironment], objects: list[tuple[str, ...]], draws: int,
+    env: VertexSetEnvironment, policy: Policy[Any], objects: list[tuple[str, ...]], draws: int,
     generator: torch.Generator,
 ) -> Tensor:  # fmt: skip
     """Return the probabilities (X,) float64 of a policy to end in objects of the first graph.

@@ -106,7 +106,9 @@ class AmortisedTrainer:
         share = Schedule(shape="cosine", start=1.0, end=options.final_rate).at(self.done, options.rounds)
         self.optimizer.param_groups[0]["lr"] = options.learning_rate * share
         losses = []
-        for index in torch.randperm(len(drawn.forward), generator=generator).split(options.transitions):
+        order = torch.randperm(len(drawn.forward), generator=generator)
+        for start in range(0, len(order), options.transitions):
+            index = order[start : start + options.transitions]
             loss = self.loss(drawn.take(index), coldness)
             losses.append(self._descend(loss))
         self.done += 1
