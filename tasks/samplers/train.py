@@ -21,6 +21,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.config import ConfigError
+from data.objects import listed
 from data.sampler_config import parse_sampler
 from models.gflownet.judging.evaluation import Seen
 from models.gflownet.judging.study import Session, Study, build_study
@@ -87,7 +88,8 @@ class SamplerRef:
 def train_sampler(ref: SamplerRef, seed: int, number: int = 0) -> JsonDict:
     """Train one seed, or go on, or return what it gave if it has ended.
 
-    Results: `result.json` (figures at the end), `history.csv` (by step), `sampler.pt` (weights), `plots/`.
+    Results: `result.json` (figures at the end), `history.csv` (by step), `sampler.pt` (weights), `plots/`, and
+    `best.csv` (the best objects that were met), unless the space is judged exactly and modes are not counted.
 
     Args:
         ref: the sampler.
@@ -234,8 +236,10 @@ class View:
             steps = int(result["details"]["training"]["steps"])
             tracker.metrics(self.run, thinned(history_of(folder), steps))
             tracker.metrics(self.run, [{"step": result["steps"], **figures_of(result)}])
-            for name in ("plots", "sampler.pt", "history.csv"):
+            for name in ("plots", "sampler.pt", "history.csv", "best.csv"):
                 path = folder / name
+                if not path.exists():
+                    continue
                 if path.is_dir():
                     tracker.artifacts(self.run, path, name)
                 else:
@@ -308,6 +312,10 @@ def _write(study: Study, session: Session, folder: Path, cpu_seconds: float) -> 
     trainer = session.trainer
     write_atomically({"details": json.dumps(study.details), **session.state()}, folder / "sampler.pt")
     pd.DataFrame(trainer.history).to_csv(folder / "history.csv", index=False)
+    if session.seen is not None:
+        best = session.seen.best(study.evaluation.top_k)
+        rows = [(_text(obj), value) for obj, value in best.items()]
+        pd.DataFrame(rows, columns=["object", "log_reward"]).to_csv(folder / "best.csv", index=False)
     drawn = folder / "plots"
     drawn.mkdir(exist_ok=True)
     (drawn / "learning.png").write_bytes(png(plots.learning({"": trainer.history})))
@@ -335,6 +343,11 @@ def _write(study: Study, session: Session, folder: Path, cpu_seconds: float) -> 
     partial = folder / f"result.{os.getpid()}.tmp"
     write_json(partial, result)
     os.replace(partial, folder / "result.json")
+
+
+def _text(obj: Hashable) -> str:
+    """Return an object as it is read: a text, or the names or numbers that it is made of."""
+    return listed([str(part) for part in obj]) if isinstance(obj, tuple) else str(obj)
 
 
 def figures_of(result: Mapping[str, Any]) -> dict[str, float]:

@@ -70,6 +70,7 @@ REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
     ("featuriser", "rows"): {"space": {"path": str(ROWS), "key": "name", "columns": ["size"]}},
     ("construction", "plain"): {"environment": {"kind": "hypergrid"}},
     ("environment", "selection"): {"items": 4},
+    ("environment", "vertex_sets"): {"named": "petersen"},
     ("environment", "vectors"): {"variables": [{"kind": "real"}]},
     ("generator", "union"): {"members": [{"share": 1.0, "generator": {"kind": "random"}}]},
 }

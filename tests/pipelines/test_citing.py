@@ -20,6 +20,7 @@ EXPECTED = {
     "samplers/hairpins.yaml": {"shen2023towards"},
     "samplers/set.yaml": {"pan2023forwardlooking", "kim2024logits"},
     "samplers/tfbind8.yaml": {"barrera2016survey", "shen2023towards"},
+    "samplers/independent_sets.yaml": {"zhang2023combopt", "xu2019gin", "pan2023forwardlooking"},
     "samplers/dags.yaml": {"deleu2022bayesian"},
     "samplers/sparse_goals.yaml": {"pan2023gafn", "burda2019rnd"},
     "samplers/tfbind8_guided.yaml": {"barrera2016survey", "shen2023towards"},

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from mlflow import MlflowClient
@@ -108,7 +109,13 @@ def test_a_file_gives_a_table_files_and_runs_that_show_whether_it_learnt(sampler
     assert files(tracking, child, "plots") == {"plots/learning.png", "plots/law.png"}
     assert "all-seeds/learning.png" in files(tracking, parent, "all-seeds")
     (folder,) = Path(sampler.home).glob("samplers/*/seed-0")
-    assert {path.name for path in folder.iterdir()} == {"history.csv", "plots", "result.json", "sampler.pt"}
+    assert {path.name for path in folder.iterdir()} == {
+        "best.csv",
+        "history.csv",
+        "plots",
+        "result.json",
+        "sampler.pt",
+    }
 
 
 def test_a_space_that_is_not_enumerated_is_judged_from_samples(sampler, tracking):
@@ -117,6 +124,10 @@ def test_a_space_that_is_not_enumerated_is_judged_from_samples(sampler, tracking
     assert "judged from samples" in told.message
     course = points(tracking, runs(tracking, sampler.name)[1])
     assert "tv" not in course
+    (folder,) = Path(sampler.home).glob("samplers/*/seed-0")
+    best = pd.read_csv(folder / "best.csv")
+    assert best["log_reward"].is_monotonic_decreasing
+    assert 1 < len(best) == len(set(best["object"]))
     for figure in ("spearman", "pearson", "modes", "reward_calls", "top_reward", "top_diversity", "mean_reward"):
         assert [step for step, _ in course[figure]] == [10, 20, 30, 40]
 

@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from models.gflownet.environments.base import Environment, States
-from models.gflownet.environments.numbering import row_codes
+from models.gflownet.environments.growing import GrowingSets, SelectionStates
 from models.registry import Component
 
 
-@dataclass(frozen=True)
-class SelectionStates(States):
-    """S sets of items.
-
-    Attributes:
-        member: (S, N) bool.
-    """
-
-    member: Tensor
-
-    def __getitem__(self, index: Tensor | slice) -> Self:
-        """Select states."""
-        return type(self)(self.done[index], self.member[index])
-
-
-class SelectionEnvironment(Environment[SelectionStates]):
+class SelectionEnvironment(GrowingSets[SelectionStates]):
     """Action i adds item i, the last action stops; items that exclude a member cannot be added.
 
     Every subset of a set without an excluded pair has none either: a set of k items has k! trajectories. A set to which
-    nothing can be added may stop below `min_size`; it is then no object (None). The reward comes from outside.
+    nothing can be added may stop below `min_size`; it is then no object (None). With `maximal` only sets to which
+    nothing can be added are objects, and they end by themselves, as in Zhang et al. (2023): independent sets where
+    pairs that an edge joins are excluded, cliques where all others are. The reward comes from outside.
     """
 
     kind: ClassVar[str] = "selection"
@@ -54,6 +39,7 @@ class SelectionEnvironment(Environment[SelectionStates]):
         min_size: int = Field(0, ge=0, description="Fewest items of a set.")
         max_size: int | None = Field(None, ge=1, description="Most items of a set; null: all.")
         excluded: tuple[tuple[int, int], ...] = Field((), description="Pairs of items, by number, never together.")
+        maximal: bool = Field(False, description="Whether a set ends only where no other item could be added.")
 
         @model_validator(mode="after")
         def _fits(self) -> Self:
@@ -74,69 +60,28 @@ class SelectionEnvironment(Environment[SelectionStates]):
         n = chosen.items
         self.min_size = chosen.min_size
         self.max_size = n if chosen.max_size is None else chosen.max_size
-        self.n_actions = self.n_backward = n + 1
-        self.stop = n
-        self.every_state_stops = self.min_size == 0
+        self._begin(n, maximal=chosen.maximal)
+        self.every_state_stops = self.min_size == 0 and not self.maximal
         self.n_features = n
         self._excludes = torch.zeros((n, n), dtype=torch.float32)
         if chosen.excluded:
             first, second = torch.tensor(chosen.excluded).T
             self._excludes[first, second] = self._excludes[second, first] = 1.0
-        self._item = torch.arange(n)
-        self._unit = torch.cat([torch.eye(n, dtype=torch.bool), torch.zeros((1, n), dtype=torch.bool)])
 
     def source(self, n: int) -> SelectionStates:
         """Return n empty sets."""
-        member = self._unit.new_zeros((n, len(self._item)))
+        member = self._unit.new_zeros((n, self.items))
         return SelectionStates(torch.zeros(n, dtype=torch.bool, device=member.device), member)
 
-    def forward_mask(self, states: SelectionStates) -> Tensor:
-        """Return (S, N + 1) bool."""
+    def free(self, states: SelectionStates) -> Tensor:
+        """Return (S, N) bool: the items that exclude no member, where there is room."""
         member = states.member
-        size = member.sum(1)
-        free = ~member & (member.float() @ self._excludes == 0) & (size < self.max_size)[:, None]
-        stops = (size >= self.min_size) | ~free.any(1)
-        return torch.cat([free, stops[:, None]], 1) & ~states.done[:, None]
+        return ~member & (member.float() @ self._excludes == 0) & (member.sum(1) < self.max_size)[:, None]
 
-    def backward_mask(self, states: SelectionStates) -> Tensor:
-        """Return (S, N + 1) bool."""
-        done = states.done[:, None]
-        return torch.cat([states.member & ~done, done], 1)
-
-    def step(self, states: SelectionStates, actions: Tensor) -> SelectionStates:
-        """Take legal forward actions (S,)."""
-        return SelectionStates(actions.eq(len(self._item)), states.member | self._unit[actions])
-
-    def backstep(self, states: SelectionStates, actions: Tensor) -> SelectionStates:
-        """Take legal backward actions (S,)."""
-        return SelectionStates(torch.zeros_like(states.done), states.member & ~self._unit[actions])
-
-    def undo(self, states: SelectionStates, actions: Tensor) -> Tensor:
-        """Return the same numbers (S,)."""
+    def adjacency(self, states: SelectionStates) -> Tensor:
+        """Return (N, N): 1 where two items exclude each other."""
         del states
-        return actions
-
-    def redo(self, states: SelectionStates, actions: Tensor) -> Tensor:
-        """Return the same numbers (S,)."""
-        del states
-        return actions
-
-    def keys(self, states: SelectionStates) -> list[Hashable]:
-        """Return the items and whether the set is done."""
-        return list(zip(self._members(states), states.done.tolist(), strict=True))
-
-    def codes(self, states: SelectionStates) -> Tensor:
-        """Return (S,) int64, equal exactly where keys are equal."""
-        return 2 * row_codes(states.member.long(), 2) + states.done
-
-    def _members(self, states: SelectionStates) -> list[tuple[int, ...]]:
-        items = states.member.nonzero()[:, 1].tolist()
-        ends = states.member.sum(1).cumsum(0).tolist()
-        return [tuple(items[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
-
-    def decode(self, states: SelectionStates) -> list[tuple[int, ...] | None]:
-        """Return the items of each set, ascending; None where there are too few."""
-        return [items if len(items) >= self.min_size else None for items in self._members(states)]
+        return self._excludes
 
     def states_of(self, objects: Sequence[Sequence[int]], generator: torch.Generator) -> SelectionStates:
         """Return the terminal states of sets of items; nothing is drawn.
@@ -147,20 +92,24 @@ class SelectionEnvironment(Environment[SelectionStates]):
         del generator
         member = self.source(len(objects)).member
         for row, items in enumerate(objects):
-            inside = all(0 <= item < len(self._item) for item in items)
+            inside = all(0 <= item < self.items for item in items)
             if not inside or not self.min_size <= len(set(items)) <= self.max_size:
                 raise ValueError(
                     f"The set {list(items)} is outside the space: expected {self.min_size} to {self.max_size} items "
-                    f"from 0 to {len(self._item) - 1}. Leave it out, or widen the space."
+                    f"from 0 to {self.items - 1}. Leave it out, or widen the space."
                 )
             member[row, list(items)] = True
             if bool((self._excludes[list(items)][:, list(items)] > 0).any()):
                 raise ValueError(f"The set {list(items)} has two items that exclude each other. Leave it out.")
-        return SelectionStates(torch.ones(len(objects), dtype=torch.bool), member)
+        found = SelectionStates(torch.ones(len(objects), dtype=torch.bool), member)
+        if self.maximal and bool((open_ := self.free(found).any(1)).any()):
+            row = int(open_.int().argmax())
+            raise ValueError(f"The set {list(objects[row])} is not maximal: an item could be added. Leave it out.")
+        return found
 
     def k_hot(self, states: SelectionStates) -> Tensor:
         """Return (S, max_size) int64: the items, ascending."""
-        return torch.where(states.member, self._item, self.n_features).sort(1).values[:, : self.max_size]
+        return super().k_hot(states)[:, : self.max_size]
 
     def log_paths(self, states: SelectionStates) -> Tensor:
         """Return (S,) float64: log k! of a set of k items."""

@@ -356,6 +356,7 @@ def _hamming_or_overlap(a: Any, b: Any) -> Any:
 
 
 def _contents(spec: dict[str, Any]) -> dict[str, str]:
-    """Return the sha256 of the vocabulary or of the data: another content is another environment."""
-    named = [spec[key] for key in ("vocabulary", "data") if isinstance(spec.get(key), str | Path)]
-    return {"contents": hashlib.sha256(Path(named[0]).read_bytes()).hexdigest()} if named else {}
+    """Return the sha256 of the files that are read: another content is another environment."""
+    keys = ("vocabulary", "data", "graph", "nodes")
+    named = [Path(spec[key]).read_bytes() for key in keys if isinstance(spec.get(key), str | Path)]
+    return {"contents": hashlib.sha256(b"".join(named)).hexdigest()} if named else {}

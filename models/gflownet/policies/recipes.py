@@ -12,10 +12,12 @@ from models.gflownet.conditioning.logit_scale import LogitScale, LogitScaledPoli
 from models.gflownet.environments.atoms import AtomEnvironment
 from models.gflownet.environments.base import Environment
 from models.gflownet.environments.fragments import FragmentEnvironment
+from models.gflownet.environments.growing import GrowingSets
 from models.gflownet.policies.base import Policy
 from models.gflownet.policies.graph import AtomGIN
 from models.gflownet.policies.mlp import MLP
 from models.gflownet.policies.transformer import FragmentTransformer
+from models.gflownet.policies.vertex_gin import VertexGIN
 from models.registry import Component
 
 
@@ -113,6 +115,28 @@ class FragmentTransformerRecipe(PolicyRecipe):
         if not isinstance(env, FragmentEnvironment):
             raise ValueError(_misfit(self.kind, "of kind 'fragments'", env))
         return FragmentTransformer(env, generator=generator, conditions=conditions, **self.options.model_dump())
+
+
+class VertexRecipe(PolicyRecipe):
+    """Graph isomorphism network over a graph of which vertices are chosen."""
+
+    kind: ClassVar[str] = "gin"
+    cites: ClassVar[tuple[str, ...]] = ("xu2019gin", "zhang2023combopt")
+
+    class Options(Component.Options):
+        """Shape of the network."""
+
+        dim: int = Field(64, ge=8, description="Width.")
+        layers: int = Field(4, ge=1, description="Rounds of message passing.")
+        numbered: bool = Field(
+            False, description="Each vertex has an embedding of its own: for rewards that know which vertex is which."
+        )
+
+    def build(self, env: Environment[Any], generator: torch.Generator, conditions: int = 0) -> Policy[Any]:
+        """Return an untrained network."""
+        if not isinstance(env, GrowingSets):
+            raise ValueError(_misfit(self.kind, "whose objects are sets of vertices ('vertex_sets', 'selection')", env))
+        return VertexGIN(env, generator=generator, conditions=conditions, **self.options.model_dump())
 
 
 def _misfit(kind: str, made_for: str, env: Environment[Any]) -> str:

@@ -187,9 +187,10 @@ def sample_forward(
     *,
     exploration: Exploration = ON_POLICY,
     condition: Tensor | None = None,
+    start: S | None = None,
 ) -> Paths[S]:
-    """Draw n complete trajectories from the source; finished ones leave the batch."""
-    states = env.source(n)
+    """Draw n complete trajectories from the source, or from n states to start at; finished ones leave the batch."""
+    states = env.source(n) if start is None else start
     row = torch.arange(n, device=states.done.device)
     log_behaviour = torch.zeros(n, dtype=torch.float64, device=row.device)
     legs: list[Leg[S]] = []

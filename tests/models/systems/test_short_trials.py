@@ -19,6 +19,7 @@ SYSTEMS: dict[str, type[System]] = {
 SHORT: dict[str, dict[str, Any]] = {
     "bayesian_networks": {"steps": 8, "large_steps": 8, "nodes": 3},
     "generative_augmented": {"steps": 8},
+    "graph_optimisation": {"steps": 2, "er_rounds": 1, "rb_rounds": 1, "train_graphs": 3, "test_graphs": 2},
     "guided_training": {"steps": 8, "bag_steps": 8},
     "preference_conditioned": {"effort": 0.001},
     "sub_trajectory_balance": {"steps": 8, "large": 32, "draws": 2},

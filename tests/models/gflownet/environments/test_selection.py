@@ -39,6 +39,24 @@ def test_objects_are_all_sets_of_the_sizes_without_an_excluded_pair(excluded, sm
     assert set(objects) == sets_without(excluded, 5, smallest, largest)
 
 
+@settings(deadline=None, max_examples=20)
+@given(PAIRS, st.integers(1, 5))
+def test_maximal_sets_are_those_to_which_nothing_can_be_added(excluded, largest):
+    env = SelectionEnvironment(items=5, max_size=largest, excluded=tuple(excluded), maximal=True)
+    every = sets_without(excluded, 5, 0, largest)
+    grows = {set_ for set_ in every for other in every if set(set_) < set(other)}
+    objects = enumerate_graph(env).objects
+    assert len(objects) == len(set(objects))
+    assert set(objects) == every - grows
+
+
+def test_a_set_that_is_not_maximal_is_refused_where_only_maximal_ones_are_objects():
+    env = SelectionEnvironment(items=3, excluded=((0, 1),), maximal=True)
+    assert env.states_of([(0, 2)], torch.Generator()).done.all()
+    with pytest.raises(ValueError, match="is not maximal"):
+        env.states_of([(0,)], torch.Generator())
+
+
 def test_sets_are_encoded_as_what_they_decode_to():
     env = SelectionEnvironment(items=6, max_size=4, excluded=((0, 1),))
     sets = [(), (0,), (1, 2, 5), (2, 3, 4, 5)]
@@ -70,7 +88,12 @@ def test_options_that_do_not_fit_are_refused(options, message):
 
 
 @pytest.mark.parametrize(
-    "options", [{"items": 4}, {"items": 5, "min_size": 2, "excluded": ((0, 1), (0, 2), (0, 3), (0, 4), (1, 2))}]
+    "options",
+    [
+        {"items": 4},
+        {"items": 5, "excluded": ((0, 1), (1, 2)), "maximal": True},
+        {"items": 5, "min_size": 2, "excluded": ((0, 1), (0, 2), (0, 3), (0, 4), (1, 2))},
+    ],
 )
 @pytest.mark.parametrize("check", [*PROPERTIES, distinct_actions_lead_to_distinct_states], ids=lambda f: f.__name__)
 def test_promise_is_kept_by_other_sizes(check, options):

@@ -1,0 +1,191 @@
+"""Let the flows tell: does a policy that reads the graph learn the law of solutions, and serve graphs it never saw?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from data.config import derive_seed
+from models.gflownet.environments.graph_instances import RandomGraphs
+from models.gflownet.environments.vertex_sets import VertexSetEnvironment
+from models.gflownet.exploration.schedule import Schedule
+from models.gflownet.judging.graph_solutions import (
+    estimated_law,
+    largest_independent_set,
+    maximal_independent_sets,
+    minimum_degree_greedy,
+    random_greedy,
+)
+from models.gflownet.policies.backward import UniformBackward
+from models.gflownet.policies.vertex_gin import VertexGIN
+from models.gflownet.rewards.base import EnvironmentReward
+from models.gflownet.training.amortised import AmortisedOptions, AmortisedTrainer, best_of
+from models.gflownet.training.trainer import Trainer, TrainerOptions
+from models.registry import Component, build
+from models.systems.base import Bench, Check, System
+from models.threads import single_thread
+
+Progress = Callable[[int, int, Mapping[str, float]], None]
+OBJECTIVES = {
+    "fl": "forward_looking_detailed_balance",
+    "db": "detailed_balance",
+    "tb": "trajectory_balance",
+}
+DRAWS = 20
+"""Solutions of a graph of which the best counts."""
+NETWORK: dict[str, Any] = {"dim": 32, "layers": 3}
+ER: dict[str, Any] = {"model": "erdos_renyi", "nodes": (20, 20), "density": (0.25, 0.25)}
+RB: dict[str, Any] = {"model": "rb", "nodes": (12, 14), "clique": (4, 5), "density": (0.3, 0.9)}
+
+
+class GraphOptimisationClaim(System["GraphOptimisationClaim.Options"]):
+    """Solutions of combinatorial problems on graphs, vertex by vertex, by a network that reads the graph."""
+
+    kind: ClassVar[str] = "graph_optimisation"
+    cites: ClassVar[tuple[str, ...]] = (
+        "zhang2023combopt", "pan2023forwardlooking", "xu2007rb", "zachary1977karate", "hagberg2008networkx",
+    )  # fmt: skip
+    title: ClassVar[str] = "Let the flows tell, combinatorial optimisation on graphs"
+    claim: ClassVar[str] = (
+        "A GFlowNet that decides for one vertex after the other samples solutions in proportion to exp(beta size). "
+        "Forward-looking detailed balance on single transitions learns it with a better signal than detailed balance; "
+        "conditioned on the graph, one network finds near-optimal solutions of graphs that it was not trained on."
+    )
+    protocol: ClassVar[str] = (
+        "Maximal independent sets, a graph isomorphism network of width 32 with 3 rounds. One graph: the karate club "
+        "(34 vertices, 228 sets), beta 1, 150 steps of 32 trajectories with each of three objectives; total variation "
+        "from the exact law, the policy's probability of each set estimated without bias from 8 backward trajectories, "
+        "and log Z against 23.729980. Many graphs: one network by forward-looking detailed balance on transitions of "
+        "200 graphs, beta from 1 to 10; on 50 others the gap of the best of 20 solutions to the exact optimum, in "
+        "per cent, beside random greedy and minimum-degree greedy with as many draws. Erdos-Renyi graphs of 20 "
+        "vertices, density 1/4; RB graphs of 12 to 14 cliques of 4 or 5 vertices (48 to 70), which are smaller than "
+        "those of the paper (200 to 300 vertices): its figures for these are not compared."
+    )
+    parts: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("environment", "vertex_sets"),
+        ("policy", "gin"),
+        ("objective", "forward_looking_detailed_balance"),
+    )
+    example: ClassVar[str] = "campaigns/samplers/independent_sets.yaml"
+    axes: ClassVar[tuple[str, str]] = ("Trajectories, karate club", "Total variation (log)")
+    checks: ClassVar[tuple[Check, ...]] = (
+        Check("karate club: forward-looking detailed balance is near the exact law", "fl_tv", at_most=0.1),
+        Check("karate club: its log Z is right", "fl_log_z_error", at_most=0.1),
+        Check("karate club: it is nearer to the law than detailed balance", "fl_tv", than="db_tv", at_most=0.0),
+        Check("karate club: trajectory balance is near the exact law", "tb_tv", at_most=0.1),
+        Check("ER(20), graphs not seen: the best of 20 is within 2 % of the optimum", "er_gap", at_most=2.0),
+        Check("ER(20), graphs not seen: one draw is nearer to the optimum than random greedy's", "er_gap_single",
+              than="er_random_single", at_most=0.0),
+        Check("RB, graphs not seen: the best of 20 is nearer to the optimum than random greedy's", "rb_gap",
+              than="rb_random", at_most=0.0),
+        Check("RB, graphs not seen: the best of 20 is nearer to the optimum than minimum-degree greedy's", "rb_gap",
+              than="rb_degree", at_most=0.0),
+    )  # fmt: skip
+
+    class Options(Component.Options):
+        """How long the trial takes."""
+
+        steps: int = Field(150, ge=2, description="steps of each training on the karate club")
+        er_rounds: int = Field(200, ge=1, description="rounds of the training on Erdos-Renyi graphs")
+        rb_rounds: int = Field(120, ge=1, description="rounds of the training on RB graphs")
+        train_graphs: int = Field(200, ge=1, description="graphs of each law that are trained on")
+        test_graphs: int = Field(50, ge=1, description="graphs of each law that are judged on")
+
+    def run(self, seed: int, bench: Bench) -> dict[str, Any]:
+        """Train on the club by each objective, then on many graphs of both laws; return distances and gaps."""
+        options, figures, curves, past = self.options, dict[str, Any](), dict[str, list[list[float]]](), 0
+        total = len(OBJECTIVES) * options.steps + options.er_rounds + options.rb_rounds
+
+        def tell(done: int, _total: int, told: Mapping[str, float]) -> None:
+            bench.progress(past + done, total, told)
+
+        with single_thread():
+            for key, kind in OBJECTIVES.items():
+                found, curve = club(kind, options.steps, seed, tell)
+                figures |= {f"{key}_{name}": value for name, value in found.items()}
+                curves[kind.replace("_", " ")] = curve
+                past += options.steps
+            for key, law, rounds in (("er", ER, options.er_rounds), ("rb", RB, options.rb_rounds)):
+                found = amortised(law, rounds, (options.train_graphs, options.test_graphs), seed, tell)
+                figures |= {f"{key}_{name}": value for name, value in found.items()}
+                past += rounds
+        return figures | {"curves": curves}
+
+
+def club(kind: str, steps: int, seed: int, progress: Progress) -> tuple[dict[str, float], list[list[float]]]:
+    """Train on the karate club by an objective; return figures at the end, and total variation by trajectories."""
+    env = VertexSetEnvironment(named="karate_club")
+    objects = maximal_independent_sets(env.graphs[0])
+    generator = torch.Generator().manual_seed(derive_seed(seed, "club"))
+    log_reward = env.log_reward(env.states_of(objects, generator))
+    log_z = float(log_reward.logsumexp(0))
+    policy = VertexGIN(env, generator=generator, **NETWORK)
+    trainer = Trainer(
+        env,
+        policy,
+        EnvironmentReward(env),
+        objective=build("objective", {"kind": kind}),
+        backward=UniformBackward(),
+        options=TrainerOptions(
+            steps=steps,
+            batch_size=32,
+            learning_rate=0.01,
+            schedule="cosine",
+            final_rate=0.02,
+            epsilon=0.1,
+            replay_share=0,
+        ),
+        generator=generator,
+    )
+    curve: list[list[float]] = [[], []]
+    told: dict[str, float] = {}
+    while trainer.done < steps:
+        row = trainer.step()
+        ended = trainer.done == steps
+        if ended or trainer.done % max(1, steps // 5) == 0:
+            law = estimated_law(env, policy, objects, 8 if ended else 2, generator)
+            told = {"tv": 0.5 * float((law - (log_reward - log_z).exp()).abs().sum())}
+            curve[0].append(float(trainer.done * 32))
+            curve[1].append(told["tv"])
+        progress(trainer.done, steps, {"loss": row["loss"], **told})
+    return {**told, "log_z_error": abs(trainer.log_z.item() - log_z)}, curve
+
+
+def amortised(
+    law: Mapping[str, Any], rounds: int, numbers: tuple[int, int], seed: int, progress: Progress
+) -> dict[str, float]:
+    """Train one network on graphs of a law; return its gaps on others, and those of greedy rules, in per cent."""
+    train, test = (
+        RandomGraphs(**law, seed=derive_seed(seed, part)).draw(number)
+        for part, number in zip(("train", "test"), numbers, strict=True)
+    )
+    env, unseen = VertexSetEnvironment(graphs=train), VertexSetEnvironment(graphs=test)
+    generator = torch.Generator().manual_seed(derive_seed(seed, "amortised"))
+    policy = VertexGIN(env, generator=generator, **NETWORK)
+    options = AmortisedOptions(
+        rounds=rounds, learning_rate=0.005, coldness=Schedule(shape="linear", start=1.0, end=10.0)
+    )
+    AmortisedTrainer.forward_looking(env, policy, options, generator).train(progress)
+    best = np.array([float(largest_independent_set(graph)) for graph in test])
+
+    def gap(sizes: Sequence[float]) -> float:
+        return 100.0 * math.fsum(1.0 - np.asarray(sizes, dtype=float) / best) / len(best)
+
+    rng = np.random.default_rng(derive_seed(seed, "greedy"))
+    drawn = [random_greedy(graph, DRAWS, rng) for graph in test]
+    degree = [minimum_degree_greedy(graph, DRAWS, rng) for graph in test]
+    other = policy.on(unseen)
+    return {
+        "gap": gap(best_of(unseen, other, DRAWS, generator)[0].tolist()),
+        "gap_single": gap(best_of(unseen, other, 1, generator)[0].tolist()),
+        "random": gap([max(sizes) for sizes in drawn]),
+        "random_single": gap([sizes[0] for sizes in drawn]),
+        "degree": gap([max(sizes) for sizes in degree]),
+        "degree_single": gap([sizes[0] for sizes in degree]),
+        "optimum": float(best.mean()),
+    }
