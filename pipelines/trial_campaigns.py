@@ -10,10 +10,12 @@ from typing import Any
 
 from data.ledger.campaigns import CampaignState
 from models.systems.base import Purchase
+from pipelines.calling import as_function
 from pipelines.campaign import run_checked
 from pipelines.given import configuration
 from pipelines.validation import built_once
 from tasks.progress import Event, retold
+from tasks.reporting.report import final_report, report
 from tasks.workspace import LEDGER_VARIABLE, Workspace
 
 ELSEWHERE = (LEDGER_VARIABLE, "MLFLOW_TRACKING_URI")
@@ -21,7 +23,7 @@ ELSEWHERE = (LEDGER_VARIABLE, "MLFLOW_TRACKING_URI")
 
 
 def run_apart(config: Mapping[str, Any], folder: Path, tell: Callable[[int], None]) -> list[Purchase]:
-    """Run a campaign in the workspace of a folder, or go on where it was broken off.
+    """Run a campaign in the workspace of a folder, or go on where it was broken off; no report is made of it.
 
     Args:
         config: the keys of a campaign file.
@@ -42,7 +44,7 @@ def run_apart(config: Mapping[str, Any], folder: Path, tell: Callable[[int], Non
     with _at_home(), retold(translate):
         workspace = Workspace.open(folder)
         given, base = configuration(config, (), folder)
-        ended = run_checked(built_once(given, base), base, workspace=workspace)
+        ended = run_checked(built_once(given, base), base, workspace=workspace, call=_unreported)
         if ended.state is not CampaignState.DONE:
             raise RuntimeError(f"The campaign {given.name!r} of a trial ended as {ended.state.value}: {ended.message}")
         ledger = workspace.ledger()
@@ -51,6 +53,11 @@ def run_apart(config: Mapping[str, Any], folder: Path, tell: Callable[[int], Non
         finally:
             ledger.close()
     return [Purchase(row.round, row.object, float(row.value)) for row in rows if row.value is not None]
+
+
+def _unreported(task: Any, *arguments: Any) -> Any:
+    """Call a stage as a function, but none that draws: pictures that nobody looks at are half of a short campaign."""
+    return None if task in (report, final_report) else as_function(task, *arguments)
 
 
 @contextmanager

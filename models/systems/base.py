@@ -50,7 +50,7 @@ class Bench(Protocol):
         """Tell how far the seed is."""
 
     def campaign(self, config: Mapping[str, Any], tell: Callable[[int], None]) -> list[Purchase]:
-        """Run a campaign in a workspace of the seed's own, or go on where it was broken off.
+        """Run a campaign in a workspace of the seed's own, or go on where it was broken off; no report is made of it.
 
         Args:
             config: the keys of a campaign file; files are named absolutely. Campaigns of a seed differ by `name`.

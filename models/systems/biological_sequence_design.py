@@ -35,11 +35,11 @@ class BiologicalSequenceDesignClaim(System["BiologicalSequenceDesignClaim.Option
     )
     protocol: ClassVar[str] = (
         "TFBind8, 65,536 DNA sequences of eight letters. Each arm knows the same 1,000 of the lower half and buys 4 "
-        "rounds of 128. Campaigns with a Gaussian process, its upper confidence bound (beta 0.1) and the best 128 of "
-        "2,000 proposals: of a GFlowNet, and of the genetic search on the same surrogate. Beside them evolution of what "
-        "is measured, and chance. Of the best 100 that an arm bought: mean score, diversity (mean distance in letters "
-        "of pairs) and novelty (mean distance to the nearest known at first). The paper's surrogate is an ensemble, its "
-        "rounds are 10, and its other searches are others."
+        "rounds of 128. Two campaigns with a Gaussian process, its upper confidence bound (beta 0.1) and the best 128 "
+        "of 2,000 proposals: of a GFlowNet, and of the genetic search on the same surrogate. Beside them evolution of "
+        "what is measured, and chance. Of the best 100 that an arm bought: mean score, diversity (mean distance in "
+        "letters of pairs) and novelty (mean distance to the nearest known at first). The paper's surrogate is a "
+        "neural network, and its other searches are others."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (
         ("generator", "gflownet"),
@@ -121,9 +121,7 @@ class BiologicalSequenceDesignClaim(System["BiologicalSequenceDesignClaim.Option
         }  # fmt: skip
 
 
-def evolution(
-    values: Values, known: set[str], calls: Sequence[int], rng: np.random.Generator
-) -> list[list[str]]:
+def evolution(values: Values, known: set[str], calls: Sequence[int], rng: np.random.Generator) -> list[list[str]]:
     """Return what evolution of what is measured buys: crossings of two of the best, half of them mutated.
 
     Args:

@@ -26,7 +26,9 @@ def test_every_arm_begins_with_the_same_true_values_and_pays_for_the_cheaper_one
     (first,) = course(ARMS[name], 3, until=0.0)
     (alone,) = course(ARMS["one_level"], 3, until=0.0)
     assert first.measured == alone.measured
-    assert first.spent == pytest.approx(sum(n * cost for n, cost in zip(START, COSTS, strict=True)) if name != "one_level" else 5.0)
+    assert first.spent == pytest.approx(
+        sum(n * cost for n, cost in zip(START, COSTS, strict=True)) if name != "one_level" else 5.0
+    )
 
 
 def test_an_arm_stands_at_a_cost_where_it_last_was_within_it() -> None:
