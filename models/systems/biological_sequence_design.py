@@ -136,7 +136,8 @@ def evolution(values: Values, known: set[str], calls: Sequence[int], rng: np.ran
         parents = sorted(measured, key=lambda text: -measured[text])[:PARENTS]
         batch: dict[str, None] = {}
         while len(batch) < n:
-            child = _child(*rng.choice(parents, 2), rng)
+            first, second = rng.choice(parents, 2).tolist()
+            child = _child(first, second, rng)
             if child not in measured:
                 batch[child] = None
         measured |= {text: values[text] for text in batch}

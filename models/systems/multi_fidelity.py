@@ -22,6 +22,8 @@ LEVELS = (0.5, 0.75, 1.0)
 COSTS = (0.01, 0.1, 1.0)
 START = (60, 10, 5)
 """Values of each level at first, nested."""
+BEGUN = sum(n * cost for n, cost in zip(START, COSTS, strict=True))
+"""Cost of the start at all levels."""
 SIDE = 100
 BEST = 50
 INNER = {"kind": "gaussian_process", "features": "identity", "length_scales": "each", "min_noise": 1e-6}
@@ -39,9 +41,9 @@ class Arm(NamedTuple):
 
 ARMS = {
     "one_level": Arm("information", 1, 1, 30, (15, 20, 30)),
-    "information": Arm("information", 3, 4, 16, (10, 15)),
-    "random_level": Arm("random_level", 3, 4, 16, (10, 15)),
-    "funnel": Arm("funnel", 3, 10, 16, (10, 15)),
+    "information": Arm("information", 3, 4, 16, (15,)),
+    "random_level": Arm("random_level", 3, 4, 16, (15,)),
+    "funnel": Arm("funnel", 3, 10, 16, (15,)),
 }
 
 
@@ -82,7 +84,7 @@ class MultiFidelityClaim(System["MultiFidelityClaim.Options"]):
     class Options(Component.Options):
         """How long the trial takes."""
 
-        effort: float = Field(1.0, gt=0, le=1, description="share of the cost after the start that each arm spends")
+        effort: float = Field(1.0, gt=0, le=1, description="share of the cost after the start: spent, and judged at")
 
     def run(self, seed: int, bench: Bench) -> dict[str, Any]:
         """Have each arm buy; return the mean true value of the cells it believes best at the costs that are judged."""
@@ -93,14 +95,18 @@ class MultiFidelityClaim(System["MultiFidelityClaim.Options"]):
             def progress(spent: float, done: float = done) -> None:
                 bench.progress(max(1, round(done + spent)), round(total), {})
 
-            until = START[-1] + 2 + self.options.effort * (arm.until - START[-1] - 2)
-            steps = course(arm, derive_seed(seed, "Branin"), until=until, report=progress)
-            figures |= {f"{name}_{cost}": at_cost(steps, cost).fifty for cost in arm.shown}
-            figures[f"{name}_cell_{arm.shown[-1]}"] = at_cost(steps, arm.shown[-1]).cell
-            figures[f"{name}_measured_{arm.shown[-1]}"] = at_cost(steps, arm.shown[-1]).measured
+            steps = course(arm, derive_seed(seed, "Branin"), until=self._cost(arm.until), report=progress)
+            reached = {cost: at_cost(steps, self._cost(cost)) for cost in arm.shown}
+            figures |= {f"{name}_{cost}": one.fifty for cost, one in reached.items()}
+            figures |= {f"{name}_{cost}_cell": one.cell for cost, one in reached.items()}
+            figures |= {f"{name}_{cost}_measured": one.measured for cost, one in reached.items()}
             curves[name.replace("_", " ")] = [[one.spent for one in steps], [one.fifty for one in steps]]
             done += arm.until
         return figures | {"curves": curves}
+
+    def _cost(self, cost: float) -> float:
+        """Return a cost with the option's share of what lies beyond the start."""
+        return BEGUN + self.options.effort * (cost - BEGUN)
 
 
 @dataclass(frozen=True)
