@@ -92,8 +92,8 @@ class MultiFidelityClaim(System["MultiFidelityClaim.Options"]):
         total = sum(arm.until for arm in ARMS.values())
         for name, arm in ARMS.items():
 
-            def progress(spent: float, done: float = done) -> None:
-                bench.progress(max(1, round(done + spent)), round(total), {})
+            def progress(spent: float, done: float = done, until: float = arm.until) -> None:
+                bench.progress(round(done + min(spent, until)), round(total), {})
 
             steps = course(arm, derive_seed(seed, "Branin"), until=self._cost(arm.until), report=progress)
             reached = {cost: at_cost(steps, self._cost(cost)) for cost in arm.shown}
