@@ -15,6 +15,7 @@ from pipelines.reproduce import run_trial
 from pipelines.trial_campaigns import run_apart
 from tasks.progress import Event, listening
 from tasks.systems.attempt import SystemRef, try_system
+from tasks.systems.outcome import checked
 from tasks.workspace import Workspace
 
 TRIED: list[int] = []
@@ -66,6 +67,22 @@ def test_a_trial_judges_each_check_over_the_seeds_and_writes_it_down(home: Path)
     assert told["seeds"] == [0, 1, 2]
     assert (outcome.folder / "tried.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (outcome.folder / "tried.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("check", "line"),
+    [
+        (
+            Check("", "ours", than="theirs", at_most=0.0, medians=True),
+            ["yes", "", "medians 1.00 against 2.00: -1.000", "at most 0"],
+        ),
+        (Check("", "theirs", at_least=3.0, medians=True), ["no", "", "median 2.000", "at least 3"]),
+        (Check("", "ours", medians=True), ["-", "", "median 1.000", "told, not promised"]),
+    ],
+)
+def test_a_check_of_medians_says_so_and_what_promises_nothing_neither_holds_nor_fails(check, line) -> None:
+    seeds = [{"ours": ours, "theirs": 2.0} for ours in (1.0, 1.0, 50.0)]
+    assert checked(check.judge(seeds)) == line
 
 
 def test_a_seed_that_has_ended_is_not_tried_again(home: Path) -> None:
