@@ -11,6 +11,7 @@ from prefect.runtime import flow_run
 from data.config import ConfigError
 from models.registry import build, find
 from pipelines.calling import Call, as_function, as_task
+from pipelines.trial_campaigns import run_apart
 from tasks.systems.attempt import SystemRef, try_system
 from tasks.systems.outcome import Outcome, outcome_of
 from tasks.workspace import Workspace, quiet_environment
@@ -41,7 +42,7 @@ def run_trial(config: Mapping[str, Any], seeds: Sequence[int], *, call: Call = a
         ConfigError, ComponentError, ObtainError: what was given cannot be used.
     """
     ref = checked_trial(config, seeds, Workspace.open())
-    results = {seed: call(try_system, ref, seed, number) for number, seed in enumerate(ref.seeds)}
+    results = {seed: call(try_system, ref, seed, number, run_apart) for number, seed in enumerate(ref.seeds)}
     return outcome_of(ref, results)
 
 

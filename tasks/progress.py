@@ -44,9 +44,32 @@ def listening(listener: Listener) -> Iterator[None]:
         _listeners.remove(listener)
 
 
+@contextmanager
+def retold(translate: Callable[[Event], None]) -> Iterator[None]:
+    """Have `translate` called for every event during a block, instead of whoever listens; what it emits they hear.
+
+    For a stage that runs stages of something else inside it, which are not those of what is being listened to.
+    """
+    outer = list(_listeners)
+
+    def passed_on(event: Event) -> None:
+        inner = _listeners[:]
+        _listeners[:] = outer
+        try:
+            translate(event)
+        finally:
+            _listeners[:] = inner
+
+    _listeners[:] = [passed_on]
+    try:
+        yield
+    finally:
+        _listeners[:] = outer
+
+
 def emit(event: Event) -> None:
     """Tell the listeners."""
-    for listener in _listeners:
+    for listener in list(_listeners):
         listener(event)
 
 

@@ -42,20 +42,18 @@ class Outcome:
 
     def lines(self) -> list[list[str]]:
         """Return of each check: whether it holds, the statement, what was found, and what was wanted."""
-        return [checked(one, self.means) for one in self.judged]
+        return [checked(one) for one in self.judged]
 
 
-def checked(one: Judged, means: Mapping[str, float]) -> list[str]:
-    """Return of a check: whether it holds, the statement, what was found with its interval, and what was wanted.
-
-    Args:
-        one: the check.
-        means: figure -> its mean over the seeds.
-    """
-    found = interval(one.mean, one.half) if math.isfinite(one.mean) else "no number"
+def checked(one: Judged) -> list[str]:
+    """Return of a check: whether it holds, the statement, what was found with its interval, and what was wanted."""
+    found = interval(one.found, one.half) if math.isfinite(one.found) else "no number"
     if one.check.than:
-        found = f"{figure(means[one.check.figure], 3)} against {figure(means[one.check.than], 3)}: {found}"
-    return ["yes" if one.holds else "no", one.check.told, found, one.check.wanted]
+        found = f"{' against '.join(figure(centre, 3) for centre in one.centres)}: {found}"
+    if one.check.medians:
+        found = f"medians {found}" if one.check.than else f"median {found}"
+    holds = "-" if not one.check.promises else "yes" if one.holds else "no"
+    return [holds, one.check.told, found, one.check.wanted]
 
 
 def outcome_of(ref: SystemRef, results: Mapping[int, JsonDict]) -> Outcome:
@@ -91,9 +89,9 @@ def told(system: System[Any], outcome: Outcome) -> JsonDict:
         "seeds": list(outcome.seeds),
         "checks": [
             {
-                "holds": one.holds,
+                "holds": one.holds if one.check.promises else None,
                 "told": one.check.told,
-                "found": checked(one, outcome.means)[2],
+                "found": checked(one)[2],
                 "wanted": one.check.wanted,
             }
             for one in outcome.judged
@@ -111,8 +109,8 @@ def _publish(ref: SystemRef, outcome: Outcome) -> str:
     key = digest([system.identity, list(outcome.seeds)])
     if tracker.published(run) != key:
         tracker.params(run, ref.config)
-        held = sum(one.holds for one in outcome.judged)
-        tracker.metrics(run, [{"step": 0, **outcome.means, "checks_held": held, "checks": len(outcome.judged)}])
+        promised = [one.holds for one in outcome.judged if one.check.promises]
+        tracker.metrics(run, [{"step": 0, **outcome.means, "checks_held": sum(promised), "checks": len(promised)}])
         tracker.tags(run, {"discovery.verdict": outcome.verdict, "mlflow.note.content": _note(system, outcome)})
         tracker.artifacts(run, outcome.folder, "outcome")
         tracker.mark_published(run, key)

@@ -71,20 +71,21 @@ def _curves(axes: Axes, results: Sequence[Mapping[str, Any]], labels: tuple[str,
 
 
 def _check(axes: Axes, one: Judged) -> None:
-    """Draw a check as a strip: a dot per seed, the mean with its interval, and the bounds."""
+    """Draw a check as a strip: a dot per seed, the mean with its interval or the median, and the bounds."""
     dress(axes, "", "")
     axes.set_yticks([])
     axes.set_ylim(-1, 1)
     colour = HELD if one.holds else MISSED
     values = [value for value in one.values if np.isfinite(value)]
     axes.scatter(values, [-0.35] * len(values), s=16, color=STYLE["soft"], linewidths=0, alpha=0.8)
-    if np.isfinite(one.mean):
+    if np.isfinite(one.found):
         half = one.half if one.half is not None and np.isfinite(one.half) else 0.0
-        axes.errorbar([one.mean], [0.3], xerr=[half], fmt="D" if one.holds else "X", color=colour, markersize=6,
+        axes.errorbar([one.found], [0.3], xerr=[half], fmt="D" if one.holds else "X", color=colour, markersize=6,
                       elinewidth=1.6)  # fmt: skip
     for bound in (one.check.at_least, one.check.at_most):
         if bound is not None:
             axes.axvline(bound, color=STYLE["ink"], linewidth=1.0, linestyle=":")
-    told = f"{'holds' if one.holds else 'does not hold'}: {one.check.told}"
+    state = "told" if not one.check.promises else "holds" if one.holds else "does not hold"
+    told = f"{state}: {one.check.told}"
     axes.set_title(plain_text(fill(told, WIDTH)), fontsize=0.75 * STYLE["font"], color=STYLE["ink"], loc="left")
     axes.tick_params(labelsize=0.75 * STYLE["font"])

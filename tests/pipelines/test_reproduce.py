@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,7 +12,10 @@ from mlflow.tracking import MlflowClient
 
 from models.systems.base import Bench, Check, System
 from pipelines.reproduce import run_trial
+from pipelines.trial_campaigns import run_apart
+from tasks.progress import Event, listening
 from tasks.systems.attempt import SystemRef, try_system
+from tasks.systems.outcome import checked
 from tasks.workspace import Workspace
 
 TRIED: list[int] = []
@@ -64,6 +69,22 @@ def test_a_trial_judges_each_check_over_the_seeds_and_writes_it_down(home: Path)
     assert "<svg" in (outcome.folder / "tried.svg").read_text()
 
 
+@pytest.mark.parametrize(
+    ("check", "line"),
+    [
+        (
+            Check("", "ours", than="theirs", at_most=0.0, medians=True),
+            ["yes", "", "medians 1.00 against 2.00: -1.000", "at most 0"],
+        ),
+        (Check("", "theirs", at_least=3.0, medians=True), ["no", "", "median 2.000", "at least 3"]),
+        (Check("", "ours", medians=True), ["-", "", "median 1.000", "told, not promised"]),
+    ],
+)
+def test_a_check_of_medians_says_so_and_what_promises_nothing_neither_holds_nor_fails(check, line) -> None:
+    seeds = [{"ours": ours, "theirs": 2.0} for ours in (1.0, 1.0, 50.0)]
+    assert checked(check.judge(seeds)) == line
+
+
 def test_a_seed_that_has_ended_is_not_tried_again(home: Path) -> None:
     trial(2)
     trial(4)
@@ -103,8 +124,71 @@ def test_the_verdict_is_a_run_of_mlflow_with_the_seeds_in_it(home: Path) -> None
 def test_figures_of_a_seed_are_read_back_as_they_were(home: Path) -> None:
     ref = SystemRef(str(home), {"kind": "toy_of_tests", "ours": 2.0}, (5,))
     home.mkdir()
-    assert try_system.fn(ref, 5) == try_system.fn(ref, 5)
+    assert try_system.fn(ref, 5, 0, run_apart) == try_system.fn(ref, 5, 0, run_apart)
     assert TRIED == [5]
+
+
+def campaign_of(folder: Path) -> dict[str, Any]:
+    """A campaign over a table of all DNA of four letters."""
+    texts = ["".join(letters) for letters in product("ACGT", repeat=4)]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "table.csv").write_text("\n".join(["sequence,value", *(f"{text},{text.count('A')}" for text in texts)]))
+    file = str(folder / "table.csv")
+    return {
+        "name": "inner",
+        "seed": 0,
+        "space": {"kind": "sequences", "alphabet": "dna", "length": 4},
+        "objectives": [
+            {"name": "binding", "goal": "maximise", "oracle": {"kind": "table", "path": file, "value": "value"}}
+        ],
+        "data": {"kind": "random", "initial": 6},
+        "proxy": {"kind": "gaussian_process"},
+        "generator": {"kind": "random", "proposals": 40},
+        "control": {"kind": "random", "fraction": 0},
+        "rounds": 2,
+        "batch_size": 3,
+    }
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Files that the user's settings name for the ledger and for MLflow."""
+    files = [tmp_path / "their_ledger.db", tmp_path / "their_mlflow.db"]
+    for name, file in zip(("DISCOVER_LEDGER", "MLFLOW_TRACKING_URI"), files, strict=True):
+        monkeypatch.setenv(name, f"sqlite:///{file}")
+    return files
+
+
+def test_a_campaign_of_a_trial_is_in_a_workspace_of_its_own(tmp_path: Path, elsewhere: list[Path]) -> None:
+    rounds, heard = list[int](), list[Event]()
+    with listening(heard.append):
+        bought = run_apart(campaign_of(tmp_path), tmp_path / "apart", rounds.append)
+    assert [one.round for one in bought] == [0] * 6 + [1] * 3 + [2] * 3
+    assert all(one.value == one.object.count("A") for one in bought)
+    assert sorted(set(rounds)) == [0, 1, 2]
+    assert not heard, "whoever follows the trial hears of seeds, not of stages"
+    assert not any(file.exists() for file in elsewhere)
+    assert (tmp_path / "apart" / "ledger.db").is_file()
+    assert os.environ["DISCOVER_LEDGER"] == f"sqlite:///{elsewhere[0]}"
+
+
+def test_a_campaign_of_a_trial_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
+    def tell(round: int) -> None:
+        if round == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_apart(campaign_of(tmp_path), tmp_path / "apart", tell)
+    (tmp_path / "whole").mkdir()
+    begun = (tmp_path / "apart" / "campaigns" / "inner" / "round-001").stat().st_mtime_ns
+    went_on = run_apart(campaign_of(tmp_path), tmp_path / "apart", lambda round: None)
+    assert (tmp_path / "apart" / "campaigns" / "inner" / "round-001").stat().st_mtime_ns == begun
+    assert went_on == run_apart(campaign_of(tmp_path), tmp_path / "whole", lambda round: None)
+
+
+def test_a_campaign_of_a_trial_that_ends_early_is_no_result(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="'inner' of a trial ended as budget_exhausted"):
+        run_apart(campaign_of(tmp_path) | {"budget": {"calls": 7}}, tmp_path / "apart", lambda round: None)
 
 
 @pytest.mark.parametrize(

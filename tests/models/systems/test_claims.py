@@ -47,8 +47,34 @@ def test_a_figure_that_is_no_number_holds_nothing() -> None:
 
 def test_the_interval_is_students() -> None:
     judged = Check("", "figure", at_most=1.0).judge(results(1.0, 2.0, 3.0))
-    assert judged.mean == 2.0
+    assert judged.found == 2.0
     assert judged.half == pytest.approx(4.303 / 3**0.5, rel=1e-3)
+
+
+def test_a_median_is_not_moved_by_one_bad_seed() -> None:
+    values = results(1.0, 1.0, 90.0)
+    assert not Check("", "figure", at_most=2.0).judge(values).holds
+    judged = Check("", "figure", at_most=2.0, medians=True).judge(values)
+    assert judged.holds
+    assert (judged.found, judged.half) == (1.0, None)
+
+
+def test_medians_are_compared_each_by_itself() -> None:
+    seeds = [{"figure": a, "base": b} for a, b in ((1.0, 9.0), (2.0, 2.0), (5.0, 1.0))]
+    check = Check("", "figure", than="base", at_most=0.0, medians=True)
+    judged = check.judge(seeds)
+    assert judged.centres == (2.0, 2.0)
+    assert judged.found == 0.0
+    assert judged.holds, "a median that is as good is at most the other"
+    assert check.wanted == "at most 0"
+
+
+def test_what_promises_nothing_is_told_and_not_counted() -> None:
+    told, bad = Check("", "figure"), Check("", "figure", at_least=1.0)
+    three = results(0.0, 0.0, 0.0)
+    assert not told.promises
+    assert told.wanted == "told, not promised"
+    assert verdict([told.judge(three), bad.judge(three)]) == NOT_SHOWN
 
 
 def test_the_verdict_counts_the_checks_and_needs_three_seeds() -> None:

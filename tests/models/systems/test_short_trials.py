@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from models.registry import kinds
-from models.systems.base import System
+from models.systems.base import Purchase, System
 
 SYSTEMS: dict[str, type[System]] = {
     kind: cls
@@ -17,10 +18,12 @@ SYSTEMS: dict[str, type[System]] = {
     if cls.__module__.startswith("models.")  # other tests have systems of their own
 }  # type: ignore[assignment]
 SHORT: dict[str, dict[str, Any]] = {
+    "biological_sequence_design": {"rounds": 2, "batch_size": 4, "known": 20},
     "bayesian_networks": {"steps": 8, "large_steps": 8, "nodes": 3},
     "generative_augmented": {"steps": 8},
     "graph_optimisation": {"steps": 2, "er_rounds": 1, "rb_rounds": 1, "train_graphs": 3, "test_graphs": 2},
     "guided_training": {"steps": 8, "bag_steps": 8},
+    "multi_fidelity": {"effort": 0.01},
     "preference_conditioned": {"effort": 0.001},
     "sub_trajectory_balance": {"steps": 8, "large": 32, "draws": 2},
 }
@@ -38,6 +41,15 @@ class Bench:
     def progress(self, done: int, total: int, _told: Any) -> None:
         self.told.append((done, total))
 
+    def campaign(self, config: Mapping[str, Any], tell: Callable[[int], None]) -> list[Purchase]:
+        """Have a campaign measure at random what it would measure."""
+        known, rng = config["data"]["sample"], np.random.default_rng(config["seed"])
+        texts = dict.fromkeys("".join(row) for row in rng.choice(list("ACGT"), (1000, 8)))
+        for round in range(config["rounds"] + 1):
+            tell(round)
+        rounds = [0] * known + [1 + at // config["batch_size"] for at in range(config["rounds"] * config["batch_size"])]
+        return [Purchase(round, text, 0.5) for round, text in zip(rounds, texts, strict=False)]
+
 
 def test_every_system_has_a_short_trial() -> None:
     assert set(SYSTEMS) == set(SHORT)
@@ -45,7 +57,9 @@ def test_every_system_has_a_short_trial() -> None:
 
 @pytest.mark.parametrize("kind", SHORT)
 def test_a_short_trial_gives_every_figure_that_is_checked(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.gflownet.rewards.recipes.load_tfbind8", lambda _: np.random.default_rng(0).random(4**8))
+    for place in ("models.gflownet.rewards.recipes", "models.systems.biological_sequence_design"):
+        monkeypatch.setattr(f"{place}.load_tfbind8", lambda _: np.random.default_rng(0).random(4**8))
+    monkeypatch.setattr("models.systems.biological_sequence_design.table", lambda name, home: home / f"{name}.csv")
     claim, bench = SYSTEMS[kind](**SHORT[kind]), Bench()
     figures = claim.run(0, bench)
     judged = claim.judge([figures, figures])
