@@ -69,7 +69,7 @@ class Session:
         return self.evaluator.laws() if isinstance(self.evaluator, ExactEvaluator) else []
 
     def state(self) -> dict[str, Any]:
-        """Return the weights of the policy, of log Z, and of a backward policy or potentials of a network of their own."""
+        """Return the weights of the policy, of log Z, and of whatever else has a network of its own."""
         trainer = self.trainer
         own = trainer.backward.network == "own"
         return {

@@ -56,7 +56,7 @@ class Space:
         self.log_reward = 2.0 * torch.randn(len(self.graph.terminal), generator=noise, dtype=torch.float64)
         self.of_state = torch.zeros(len(self.graph.states), dtype=torch.float64)
         self.of_state[self.graph.terminal] = self.log_reward
-        self.policy = MLP(self.env, generator=noise, hidden=(16, 16)).double()
+        self.policy = MLP(self.env, generator=noise, hidden=(48, 48)).double()
         with torch.no_grad():
             self.policy.dense[-1].weight.mul_(30.0)  # potentials of any size
         self.paths = sample_forward(self.env, self.policy, n, noise, exploration=EVEN)
@@ -123,7 +123,7 @@ def test_the_sum_on_the_way_starts_at_nothing_and_on_edges_ends_at_the_reward(on
 def test_potentials_learn_to_add_up_to_the_log_reward(on):
     space = Space(SPACES[0])
     decomposition, generator = space.potentials(on=on, dropout=0.0), torch.Generator().manual_seed(0)
-    errors = [decomposition.learn(space.paths, space.ends, generator) for _ in range(150)]
+    errors = [decomposition.learn(space.paths, space.ends, generator) for _ in range(200)]
     assert errors[-1] < 0.1 * errors[0]
 
 
@@ -196,7 +196,9 @@ def test_a_training_that_was_killed_goes_on_bit_for_bit(tmp_path, on):
 
 def fragments(generator, conditions):
     env = build("environment", {"kind": "fragments", "max_heavy_atoms": 10, "max_fragments": 4})
-    return env, FragmentTransformer(env, generator=generator, dim=16, layers=1, heads=2, conditions=conditions)
+    return env, FragmentTransformer(
+        env, generator=generator, dim=16, layers=1, heads=2, prior=0.0, conditions=conditions
+    )
 
 
 def atoms(generator, conditions):
