@@ -48,7 +48,7 @@ def objective(**options):
 class Space:
     """A small space with a random reward, its fixed point, and trajectories that cover it."""
 
-    def __init__(self, spec, n=300):
+    def __init__(self, spec, n=150):
         base = build("environment", spec)
         self.env = Tabulated(base, enumerate_graph(base))
         self.graph = self.env.indexed()
@@ -172,7 +172,7 @@ def distance(space, trainer):
 @pytest.mark.parametrize("balance", ["detailed", "sub_trajectory"])
 def test_with_potentials_of_states_the_law_of_the_reward_is_learnt(balance):
     space = Space(SPACES[0])
-    options = {"steps": 400, "batch_size": 64, "learning_rate": 3e-3, "replay_share": 0}
+    options = {"steps": 200, "batch_size": 32, "learning_rate": 1e-2, "replay_share": 0}
     trainer = trainer_of(space, balance=balance, **options)
     assert distance(space, trainer) > 0.3
     trainer.train()
