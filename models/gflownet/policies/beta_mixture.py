@@ -102,10 +102,10 @@ class BetaMixture(VectorPolicy):
         x = self.features(states)
         if condition is not None:
             x = torch.cat([x, condition.to(x.dtype)], 1)
-        x = self._dense[0](x)
+        out: Tensor = self._dense[0](x)
         for layer in self._dense[1:]:
-            x = layer(x.relu())
-        return x
+            out = layer(out.relu())
+        return out
 
     def _law(self, states: VectorStates, head: Tensor) -> BetaLaw:
         k = self.components

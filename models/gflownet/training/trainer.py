@@ -289,8 +289,8 @@ class Trainer(Generic[S]):
         told: dict[str, float] = {}
         if self.decomposition is not None:
             share = self._rates.at(self.done, self.options.steps)
-            error = self.decomposition.learn(batch.paths, batch.log_reward, self.generator, share)
-            told["potential_error"] = error
+            learnt = self.decomposition.learn(batch.paths, batch.log_reward, self.generator, share)
+            told["potential_error"] = learnt
         trajectories = self.assessor.assess(batch.paths, batch.log_reward, batch.scores)
         if self.done == 0:
             trajectories = self._start_log_z(trajectories)
