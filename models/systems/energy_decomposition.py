@@ -25,8 +25,8 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "db": ("DB", {"kind": "detailed_balance"}),
     "subtb": ("SubTB(0.9)", {"kind": "sub_trajectory_balance", "decay": 0.9}),
     "fl": ("forward-looking DB", {"kind": "forward_looking_detailed_balance"}),
-    "edges": ("LED on transitions, DB", {"kind": LED, "on": "edges"}),
-    "states": ("LED on states, DB", {"kind": LED, "on": "states"}),
+    "edges": ("LED on transitions, DB", {"kind": LED, "potentials": "edges"}),
+    "states": ("LED on states, DB", {"kind": LED, "potentials": "states"}),
 }
 """Arm -> its name in the figure, and its objective."""
 LARGE: dict[str, Any] = {"kind": "set", "elements": 80, "chosen": 60}

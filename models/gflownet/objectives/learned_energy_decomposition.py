@@ -35,7 +35,7 @@ class LearnedEnergyDecomposition(Objective):
     class Options(BalanceOptions):
         """Options of the learned energy decomposition."""
 
-        on: Literal["states", "edges"] = Field("states", description="What has a potential; edges is the paper's.")
+        potentials: Literal["states", "edges"] = Field("states", description="What has one; edges is the paper's.")
         balance: Literal["detailed", "sub_trajectory"] = Field("detailed", description="The loss of the flows.")
         decay: float = Field(0.9, gt=0, description="Lambda of sub_trajectory.")
         dropout: float = Field(

@@ -19,7 +19,7 @@ class DecompositionOptions(Protocol):
     """What an objective says of the potentials; see `LearnedEnergyDecomposition`."""
 
     @property
-    def on(self) -> Literal["states", "edges"]:
+    def potentials(self) -> Literal["states", "edges"]:
         """What has a potential."""
 
     @property
@@ -67,7 +67,7 @@ class Decomposition(Generic[S]):
 
     def potentials(self, paths: Paths[S]) -> Tensor:
         """Return (T, B): phi of each transition, differentiably; 0 where there is none."""
-        if self.options.on == "edges":
+        if self.options.potentials == "edges":
             return paths.pad(self.network.edge_values(paths.before, paths.forward, paths.conditions))
         sources, given = self.env.source(len(paths)), paths.conditions
         states = type(sources).cat([sources, paths.after])
@@ -115,7 +115,7 @@ class Decomposition(Generic[S]):
             log_reward: (B,) of their ends.
         """
         phi = self.potentials(paths)
-        if self.options.on == "edges":
+        if self.options.potentials == "edges":
             alive = _alive(paths)
             phi = phi + alive * ((log_reward - phi.sum(0)) / alive.sum(0)).to(phi.dtype)
         return torch.cat([torch.zeros_like(phi[:1]), phi[:-1].cumsum(0)])

@@ -110,7 +110,7 @@ def test_learned_potentials_outlive_a_kill_and_go_on_in_the_next_round(tmp_path,
         if done == 15:
             raise KeyboardInterrupt
 
-    objective = {"kind": "learned_energy_decomposition", "on": on, "balance": "sub_trajectory"}
+    objective = {"kind": "learned_energy_decomposition", "potentials": on, "balance": "sub_trajectory"}
     few = {"objective": objective, "steps": 20, "checkpoint_every": 10}
     whole, context = generator_of(**few), context_of(library=("AAA", "ABC"), checkpoint=tmp_path / "checkpoint.pt")
     whole.fit(replace(context, checkpoint=None))

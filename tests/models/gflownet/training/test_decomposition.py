@@ -82,20 +82,20 @@ class Space:
 def test_whatever_the_potentials_of_states_the_flows_of_the_reward_are_within_reach(spec):
     """What the network must say of a state is the same on all ways to it: the balance can be exact, for any psi."""
     space = Space(spec)
-    assert space.left(space.potentials(on="states")) < 1e-10
+    assert space.left(space.potentials(potentials="states")) < 1e-10
 
 
 @pytest.mark.parametrize("spec", SPACES, ids=lambda spec: spec["kind"])
 def test_potentials_of_edges_that_do_not_fit_ask_for_different_flows_of_one_state(spec):
     """What is spread over a trajectory is no function of its states: the paper's form then has no exact optimum."""
     space = Space(spec)
-    assert space.left(space.potentials(on="edges")) > 0.1
+    assert space.left(space.potentials(potentials="edges")) > 0.1
 
 
 @pytest.mark.parametrize("spec", SPACES, ids=lambda spec: spec["kind"])
 def test_potentials_of_edges_that_add_up_leave_the_flows_of_the_reward_within_reach(spec, monkeypatch):
     space = Space(spec)
-    decomposition = space.potentials(on="edges")
+    decomposition = space.potentials(potentials="edges")
     psi = torch.randn(len(space.graph.states), generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     psi[0], psi[space.graph.terminal] = 0.0, space.log_reward
 
@@ -109,7 +109,7 @@ def test_potentials_of_edges_that_add_up_leave_the_flows_of_the_reward_within_re
 @pytest.mark.parametrize("on", ON)
 def test_the_sum_on_the_way_starts_at_nothing_and_on_edges_ends_at_the_reward(on):
     space = Space(SPACES[1])
-    decomposition, length = space.potentials(on=on), torch.bincount(space.paths.row)
+    decomposition, length = space.potentials(potentials=on), torch.bincount(space.paths.row)
     so_far, phi = decomposition.so_far(space.paths, space.ends), decomposition.potentials(space.paths).detach()
     assert torch.equal(so_far[0], torch.zeros(len(space.paths)).double())
     rows = torch.arange(len(space.paths))
@@ -122,7 +122,7 @@ def test_the_sum_on_the_way_starts_at_nothing_and_on_edges_ends_at_the_reward(on
 @pytest.mark.parametrize("on", ON)
 def test_potentials_learn_to_add_up_to_the_log_reward(on):
     space = Space(SPACES[0])
-    decomposition, generator = space.potentials(on=on, dropout=0.0), torch.Generator().manual_seed(0)
+    decomposition, generator = space.potentials(potentials=on, dropout=0.0), torch.Generator().manual_seed(0)
     errors = [decomposition.learn(space.paths, space.ends, generator) for _ in range(200)]
     assert errors[-1] < 0.1 * errors[0]
 
@@ -131,7 +131,7 @@ def test_potentials_learn_to_add_up_to_the_log_reward(on):
 def test_potentials_that_were_left_out_at_random_differ_less_along_a_trajectory(on):
     space, spread = Space(SPACES[0]), {}
     for dropout in (0.0, 0.5):
-        decomposition, generator = space.potentials(on=on, dropout=dropout), torch.Generator().manual_seed(0)
+        decomposition, generator = space.potentials(potentials=on, dropout=dropout), torch.Generator().manual_seed(0)
         for _ in range(100):
             decomposition.learn(space.paths, space.ends, generator)
         spread[dropout] = decomposition.potentials(space.paths).detach().std(0).mean().item()
@@ -141,7 +141,7 @@ def test_potentials_that_were_left_out_at_random_differ_less_along_a_trajectory(
 @pytest.mark.parametrize("on", ON)
 def test_a_share_of_nothing_of_the_learning_rate_leaves_the_potentials_alone(on):
     space = Space(SPACES[0])
-    decomposition = space.potentials(on=on)
+    decomposition = space.potentials(potentials=on)
     before = decomposition.potentials(space.paths).detach()
     decomposition.learn(space.paths, space.ends, torch.Generator(), share=0.0)
     assert torch.equal(decomposition.potentials(space.paths).detach(), before)
@@ -155,7 +155,7 @@ def trainer_of(space, *, seed=0, balance="detailed", on="states", dropout=0.1, *
         space.env,
         MLP(space.env, generator=generator, hidden=(64, 64)),
         lambda states: (rewards[states.index], space.env.decode(states)),
-        objective=objective(on=on, balance=balance, dropout=dropout),
+        objective=objective(potentials=on, balance=balance, dropout=dropout),
         backward=build("backward_policy", {"kind": "uniform"}),
         options=TrainerOptions(**chosen),
         generator=generator,
@@ -230,7 +230,7 @@ def test_every_network_can_tell_potentials(made, on, conditioned):
         env,
         policy,
         lambda states: (torch.linspace(-2, 2, len(states)), [str(thing) for thing in env.decode(states)]),
-        objective=objective(on=on),
+        objective=objective(potentials=on),
         backward=build("backward_policy", {"kind": "uniform"}),
         options=TrainerOptions(steps=3, batch_size=12),
         generator=generator,
