@@ -30,6 +30,7 @@ from models.gflownet.training.decomposition import Decomposition
 from models.gflownet.training.trainer import Trainer, TrainerOptions
 from models.gflownet.training.trajectories import sample_forward
 from models.registry import build
+from models.systems.energy_decomposition import interacting
 
 KIND = "learned_energy_decomposition"
 ON = ["states", "edges"]
@@ -257,8 +258,11 @@ def test_the_number_of_a_state_is_the_flow_that_a_transition_out_of_it_tells(mad
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("balance", ["detailed", "sub_trajectory"])
-def test_sets_whose_reward_is_no_sum_are_learnt(balance):
+def test_sets_whose_elements_interact_are_learnt(balance):
     space = Space({"kind": "set", "elements": 10, "chosen": 5})
-    trainer = trainer_of(space, balance=balance, steps=1500, batch_size=64, learning_rate=3e-3, replay_share=0)
+    space.log_reward = torch.tensor(interacting(space.graph.objects), dtype=torch.float64)
+    space.of_state[space.graph.terminal] = space.log_reward
+    options = {"steps": 1500, "batch_size": 64, "learning_rate": 3e-3, "final_rate": 0.01, "replay_share": 0}
+    trainer = trainer_of(space, balance=balance, **options)
     trainer.train()
     assert distance(space, trainer) < 0.05
