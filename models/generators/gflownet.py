@@ -422,7 +422,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             return way_to(construction_of(self._construction(), space).bind(space), obj)
 
     def state(self) -> dict[str, Any]:
-        """Return the networks, log Z, a hash of the building blocks, and the history."""
+        """Return the networks, those of potentials included, log Z, a hash of the building blocks, and the history."""
         trainer, bound = self._fitted()
         own = trainer.backward.network == "own"
         return {
@@ -432,6 +432,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             "partition": trainer.partition.state_dict(),
             "blocks": bound.digest(),
             "history": trainer.history,
+            **({} if trainer.decomposition is None else {"potentials": trainer.decomposition.network.state_dict()}),
         }
 
     def load_state(self, state: Mapping[str, Any], context: GenerationContext) -> None:

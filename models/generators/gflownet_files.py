@@ -80,6 +80,8 @@ def load_networks(state: Mapping[str, Any], trainer: Trainer[Any], bound: Bound[
         trainer.policy.load_state_dict(state["policy"])
         if own:
             trainer.assessor.backward_network.load_state_dict(state["backward"])
+        if trainer.decomposition is not None and "potentials" in state:
+            trainer.decomposition.network.load_state_dict(state["potentials"])
     except RuntimeError as error:
         raise ValueError(
             f"{name} has a network of another shape. Use the options it was trained with (dim, layers, heads, "

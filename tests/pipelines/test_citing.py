@@ -19,6 +19,7 @@ EXPECTED = {
     "samplers/box.yaml": {"lahlou2023continuous", "malkin2022tb"},
     "samplers/hairpins.yaml": {"shen2023towards"},
     "samplers/set.yaml": {"pan2023forwardlooking", "kim2024logits"},
+    "samplers/set_decomposed.yaml": {"jang2024led", "pan2023forwardlooking"},
     "samplers/tfbind8.yaml": {"barrera2016survey", "shen2023towards"},
     "samplers/independent_sets.yaml": {"zhang2023combopt", "xu2019gin", "pan2023forwardlooking"},
     "samplers/dags.yaml": {"deleu2022bayesian"},

@@ -69,13 +69,14 @@ class Session:
         return self.evaluator.laws() if isinstance(self.evaluator, ExactEvaluator) else []
 
     def state(self) -> dict[str, Any]:
-        """Return the weights of the policy, of log Z, and of a backward policy with a network of its own."""
+        """Return the weights of the policy, of log Z, and of whatever else has a network of its own."""
         trainer = self.trainer
         own = trainer.backward.network == "own"
         return {
             "policy": trainer.policy.state_dict(),
             "partition": trainer.partition.state_dict(),
             "backward": trainer.assessor.backward_network.state_dict() if own else None,
+            **({} if trainer.decomposition is None else {"potentials": trainer.decomposition.network.state_dict()}),
         }
 
 

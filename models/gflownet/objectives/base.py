@@ -21,6 +21,8 @@ class Objective(Component):
     "log_guide"."""
     forward_looking: ClassVar[bool] = False
     """Whether the network's flow is taken as log F(s) minus a log-reward of the unfinished state."""
+    learns_potentials: ClassVar[bool] = False
+    """Whether a network learns to split log-rewards over transitions; the options then say how."""
     on_policy: ClassVar[bool] = False
     """Whether the law that trajectories were drawn from must be known: refuses replay and local search."""
     zero_at_optimum: ClassVar[bool] = True

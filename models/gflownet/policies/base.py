@@ -120,6 +120,19 @@ class Policy(nn.Module, Generic[S]):
     def backward_logits(self, states: S, condition: Tensor | None = None) -> Tensor:
         """Return (S, n_backward) logits of the backward actions; illegal ones are masked by the backward policy."""
 
+    def state_values(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """Return (S,) a number of each state, terminal ones too, differentiably: the log-flow that `score` tells.
+
+        Raises:
+            NotImplementedError: the policy has no flow.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no number for a state by itself.")
+
+    def edge_values(self, before: S, actions: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return (P,) a number of each legal transition, differentiably: the log of the flow along it."""
+        answer = self.score(before, actions, None, condition)
+        return answer.log_flow + answer.log_pf
+
 
 def draw(logits: Tensor, generator: torch.Generator) -> Tensor:
     """Draw (S,) from the categorical laws of logits (S, A), -inf where illegal, by inversion on private noise.

@@ -89,15 +89,23 @@ class BetaMixture(VectorPolicy):
 
     def outputs(self, states: VectorStates, condition: Tensor | None) -> VectorOutputs:
         """Judge states that are not terminal, differentiably."""
-        x = self.features(states)
-        if condition is not None:
-            x = torch.cat([x, condition.to(x.dtype)], 1)
-        x = self._dense[0](x)
-        for layer in self._dense[1:]:
-            x = layer(x.relu())
+        x = self._layers(states, condition)
         heads = x[:, :-1].view(len(states), self.env.width, self._head)
         head = heads.gather(1, states.step[:, None, None].expand(-1, 1, self._head))[:, 0]
         return VectorOutputs(self._law(states, head), head[:, : self.most], x[:, -1])
+
+    def state_values(self, states: VectorStates, condition: Tensor | None = None) -> Tensor:
+        """Return the log-flow (S,), of terminal states too, float64."""
+        return self._layers(states, condition)[:, -1].double()
+
+    def _layers(self, states: VectorStates, condition: Tensor | None) -> Tensor:
+        x = self.features(states)
+        if condition is not None:
+            x = torch.cat([x, condition.to(x.dtype)], 1)
+        out: Tensor = self._dense[0](x)
+        for layer in self._dense[1:]:
+            out = layer(out.relu())
+        return out
 
     def _law(self, states: VectorStates, head: Tensor) -> BetaLaw:
         k = self.components

@@ -70,6 +70,16 @@ class FlatPolicy(Policy[S], Generic[S]):
         backward = None if after is None else out.backward[where[len(before) :]]
         return Answer(log_pf, out.log_flow[here], backward)
 
+    def state_values(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """Return the log-flow (S,), of terminal states too."""
+        distinct, condition, where = self.distinct(states, condition)
+        return self.network(distinct, condition).log_flow[where]
+
+    def edge_values(self, before: S, actions: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return the logit (P,) of each action, which any function of transitions can be."""
+        distinct, condition, where = self.distinct(before, condition)
+        return self.network(distinct, condition).forward[where, actions]
+
     @torch.no_grad()
     def sample(
         self, states: S, generator: torch.Generator, exploration: Exploration, condition: Tensor | None = None

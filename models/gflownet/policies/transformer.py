@@ -308,6 +308,16 @@ class FragmentTransformer(Policy[FragmentStates]):
         encoding = self._encode(states[row], self._weights()[0], None if condition is None else condition[row])
         return out.index_put((row,), self._leaves(encoding)[encoding.where])
 
+    def state_values(self, states: FragmentStates, condition: Tensor | None = None) -> Tensor:
+        """Return the log-flow (S,), of terminal states too."""
+        started = (states.nodes > 0).nonzero()[:, 0]
+        values = self.flow.bias.expand(len(states))
+        if not len(started):
+            return values
+        given = None if condition is None else condition[started]
+        encoding = self._encode(states[started], self._weights()[0], given)
+        return values.index_put((started,), self.flow(encoding.summary)[encoding.where, 0])
+
     @torch.no_grad()
     def sample(
         self,

@@ -14,6 +14,7 @@ from models.gflownet.environments.base import Environment, States
 from models.gflownet.objectives.base import Objective
 from models.gflownet.policies.backward import BackwardPolicy, BackwardWalk
 from models.gflownet.policies.base import Policy
+from models.gflownet.training.decomposition import Decomposition
 from models.gflownet.training.guide import Guide
 from models.gflownet.training.trajectories import Paths, Scores, Trajectories
 
@@ -32,6 +33,7 @@ class Assessor(Generic[S]):
         reward: of terminal states, for objectives that ask for the reward of stopping anywhere.
         prior: the policy of objectives whose target is relative to one, not trained.
         guide: of objectives that ask for one.
+        decomposition: the potentials of objectives that learn some.
     """
 
     env: Environment[S]
@@ -44,6 +46,7 @@ class Assessor(Generic[S]):
     reward: Callable[[S, Tensor | None], Tensor]
     prior: Policy[S] | None = None
     guide: Guide[S] | None = None
+    decomposition: Decomposition[S] | None = None
 
     @property
     def walk(self) -> BackwardWalk[S]:
@@ -71,6 +74,8 @@ class Assessor(Generic[S]):
         pad = Padding(paths) if needs or self.objective.forward_looking else None
         if pad is not None and self.objective.forward_looking:
             log_flow = log_flow + pad(self.partial(paths.before).to(log_flow.dtype))
+        if self.decomposition is not None:
+            log_flow = log_flow + self.decomposition.so_far(paths, log_reward).to(log_flow.dtype)
         return Trajectories(
             log_pf=scores.log_pf,
             log_pb=scores.log_pb,

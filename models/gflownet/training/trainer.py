@@ -25,6 +25,7 @@ from models.gflownet.objectives.base import Objective
 from models.gflownet.policies.backward import BackwardPolicy, BackwardWalk
 from models.gflownet.policies.base import Exploration, Policy, PolicyDiverged
 from models.gflownet.training.assessment import Assessor
+from models.gflownet.training.decomposition import Decomposition
 from models.gflownet.training.guide import Guide
 from models.gflownet.training.recorded import Recorder
 from models.gflownet.training.trajectories import Paths, Scores, Trajectories, sample_backward, sample_forward
@@ -168,6 +169,10 @@ class Trainer(Generic[S]):
         """What is made of the objects met so far, where the objective asks."""
         if "log_guide" in objective.needs:
             self.guide = Guide(env, objective.options.sharpness)
+        self.decomposition: Decomposition[S] | None = None
+        """The potentials that stand in for partial rewards, where the objective learns some."""
+        if objective.learns_potentials:
+            self.decomposition = Decomposition(env, policy, objective.options)
         self.assessor = Assessor(
             env,
             policy,
@@ -179,6 +184,7 @@ class Trainer(Generic[S]):
             self._stopped,
             self.prior,
             self.guide,
+            self.decomposition,
         )
         self._parameters = [p for p in policy.parameters() if p.requires_grad]
         if backward.network == "own":
@@ -280,14 +286,18 @@ class Trainer(Generic[S]):
             raise TrainingError(f"Step {self.done}: {error}") from error
         if self.guide is not None:
             self.guide.add(batch.paths.terminal, batch.log_reward)
+        told: dict[str, float] = {}
+        if self.decomposition is not None:
+            share = self._rates.at(self.done, self.options.steps)
+            learnt = self.decomposition.learn(batch.paths, batch.log_reward, self.generator, share)
+            told["potential_error"] = learnt
         trajectories = self.assessor.assess(batch.paths, batch.log_reward, batch.scores)
         if self.done == 0:
             trajectories = self._start_log_z(trajectories)
-        novelty: dict[str, float] = {}
         if self._intrinsic is not None:
             scale = self._intrinsic.scale(self.done, self.options.steps)
             trajectories, mean = self._intrinsic.augmented(trajectories, batch.paths, scale)
-            novelty = {"novelty": mean, "intrinsic_scale": scale}
+            told |= {"novelty": mean, "intrinsic_scale": scale}
         loss = self.objective.loss(trajectories)
         value = loss.item()
         if not -torch.inf < value < torch.inf:
@@ -301,7 +311,7 @@ class Trainer(Generic[S]):
             "log_reward": batch.log_reward[: batch.fresh].mean().item(),
             "unique": batch.distinct / batch.fresh,
             "length": len(batch.paths.row) / len(batch.paths),
-            **novelty,
+            **told,
         }
         self.history.append(metrics)
         return metrics
@@ -472,6 +482,7 @@ class Trainer(Generic[S]):
             "prior": None if self.prior is None else self.prior.state_dict(),
             "average": None if self._average is None else self._average.state(),
             "guide": None if self.guide is None else self.guide.state(),
+            "decomposition": None if self.decomposition is None else self.decomposition.state(),
             "intrinsic": None if self._intrinsic is None else self._intrinsic.state(),
             "partition": self.partition.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -505,6 +516,8 @@ class Trainer(Generic[S]):
             self._average.load_state(state["average"])
         if self.guide is not None:
             self.guide.load_state(state["guide"])
+        if self.decomposition is not None:
+            self.decomposition.load_state(state["decomposition"])
         if self._intrinsic is not None:
             self._intrinsic.load_state(state["intrinsic"])
         self.replay.load_state(state["replay"])

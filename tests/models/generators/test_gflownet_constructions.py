@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from data.objects import NotStandardError
 from models.protocols import GenerationContext
@@ -94,6 +95,36 @@ def test_objectives_that_look_forward_work_where_unfinished_words_are_words(obje
     fixed = generator_of(environment={**LETTERS, "min_length": 3}, objective={"kind": objective})
     with pytest.raises(ValueError, match="reward of unfinished words, which the construction 'plain' does not have"):
         fixed.check(Palindromes())
+
+
+def test_learned_potentials_need_no_reward_of_what_is_unfinished():
+    environment, objective = {**LETTERS, "min_length": 3}, {"kind": "learned_energy_decomposition"}
+    generator = generator_of(environment=environment, objective=objective, steps=200, learning_rate=0.01)
+    generator.fit(context_of())
+    assert generator.history()[-1]["tv"] < 0.1
+
+
+@pytest.mark.parametrize("on", ["states", "edges"])
+def test_learned_potentials_outlive_a_kill_and_go_on_in_the_next_round(tmp_path, on):
+    def kill(done, total, metrics):
+        if done == 15:
+            raise KeyboardInterrupt
+
+    objective = {"kind": "learned_energy_decomposition", "potentials": on, "balance": "sub_trajectory"}
+    few = {"objective": objective, "steps": 20, "checkpoint_every": 10}
+    whole, context = generator_of(**few), context_of(library=("AAA", "ABC"), checkpoint=tmp_path / "checkpoint.pt")
+    whole.fit(replace(context, checkpoint=None))
+    with pytest.raises(KeyboardInterrupt):
+        generator_of(**few).fit(replace(context, progress=kill))
+    again = generator_of(**few)
+    again.fit(context)
+    assert again.history() == whole.history()
+    torch.save(again.state(), tmp_path / "state.pt")
+    still = {"steps": 1, "learning_rate": 1e-12, "objective": {**objective, "potential_rate": 1e-12}}
+    next_round = generator_of(**still)
+    next_round.fit(context_of(warm_start=tmp_path / "state.pt", seed=4))
+    for name, value in whole.state()["potentials"].items():
+        assert torch.allclose(next_round.state()["potentials"][name], value, atol=1e-6)
 
 
 def test_a_killed_training_on_a_table_ends_with_the_same_candidates(tmp_path):

@@ -235,3 +235,9 @@ def test_a_generator_without_trade_offs_goes_with_any_number_of_objectives():
 def test_what_does_not_go_with_a_trade_off_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         generator_of(**options).check(SPACE)
+
+
+@pytest.mark.parametrize("potentials", ["states", "edges"])
+def test_learned_potentials_go_with_trade_offs(potentials):
+    """They are learnt of the reward under the condition that a trajectory was drawn for."""
+    generator_of(objective={"kind": "learned_energy_decomposition", "potentials": potentials}).check(SPACE)

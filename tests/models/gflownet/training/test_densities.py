@@ -47,7 +47,9 @@ def exact_losses(env, policy, **options):
     paths = sample_forward(env, UniformVectors(env), 200, torch.Generator().manual_seed(1))
     found = {}
     for kind, cls in kinds("objective").items():
-        if cls().refusal(env) is not None or not cls.zero_at_optimum or cls.forward_looking:
+        if cls().refusal(env) is not None or not cls.zero_at_optimum:
+            continue
+        if cls.forward_looking or cls.learns_potentials:  # the flows are not the policy's alone
             continue
         trainer = trainer_of(env, policy, objective=kind, **options)
         trainer.partition.initialise(math.log(2.0))
