@@ -23,6 +23,7 @@ EXPECTED = {
     "samplers/dags.yaml": {"deleu2022bayesian"},
     "samplers/sparse_goals.yaml": {"pan2023gafn", "burda2019rnd"},
     "samplers/tfbind8_guided.yaml": {"barrera2016survey", "shen2023towards"},
+    "assay/campaign.yaml": {"shah2014student", "lee2022scale", "picheny2013benchmark"},
     "electron_acceptors.yaml": {"asgeirsson2017ipea1", "tblite", "jensen2019graph", "rdkit", "sterling2015zinc"},
     "acceptors_two_goals.yaml": {"yang2019efficient", "zhang2015nondominated", "bickerton2012qed", "deb2002nsga2"},
     "fidelities.yaml": {"bannwarth2019gfn2", "kennedy2000predicting", "karnin2013almost", "rasmussen2006gp"},

@@ -21,6 +21,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "generative_augmented": {"steps": 8},
     "guided_training": {"steps": 8, "bag_steps": 8},
     "preference_conditioned": {"effort": 0.001},
+    "student_t_process": {"sets": 1},
     "sub_trajectory_balance": {"steps": 8, "large": 32, "draws": 2},
 }
 """Options of the shortest trial of each system."""
