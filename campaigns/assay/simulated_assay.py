@@ -1,9 +1,9 @@
 """The activity of an enzyme in a simulated plate assay. Nothing is measured: put a function of your own in its place.
 
-Activity is a bell over pH (optimum 7.4, deviation 0.9) and over temperature (optimum 37 C, deviation 7), falls with salt
-(half at 350 mM) and is raised by a cofactor that saturates (half at 0.4 mM); 100 per cent at most. A well has noise of
-three per cent, and one well in twenty fails: bubbles, or a pipette that missed, give anything between 0 and 100. What a
-well does is drawn from a hash of its conditions, so that the same conditions give the same value.
+Activity is a bell over pH (optimum 7.4, deviation 0.9) and over temperature (optimum 37 C, deviation 7), falls with
+salt (half at 350 mM) and is raised by a cofactor that saturates (half at 0.4 mM); 100 per cent at most. A well has
+noise of three per cent, and one well in twenty fails: bubbles, or a pipette that missed, give anything between 0 and
+100. What a well does is drawn from a hash of its conditions, so that the same conditions give the same value.
 
 The best true activity within the ranges of campaign.yaml is 83.3 per cent, at pH 7.4, 37 C, no salt and 2 mM.
 """

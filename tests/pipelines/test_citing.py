@@ -28,6 +28,7 @@ EXPECTED = {
     "acceptors_two_goals.yaml": {"yang2019efficient", "zhang2015nondominated", "bickerton2012qed", "deb2002nsga2"},
     "fidelities.yaml": {"bannwarth2019gfn2", "kennedy2000predicting", "karnin2013almost", "rasmussen2006gp"},
     "pmo.yaml": {"gao2022pmo", "brown2019guacamol", "kandasamy2018parallelised", "venkatraman2024rtb"},
+    "sequential_screening.yaml": {"scannell2024function", "ginsbourger2010kriging", "sterling2015zinc"},
     "tfbind8.yaml": {"barrera2016survey", "bengio2021flow", "malkin2022tb", "shen2023towards"},
     "virtual_screening.yaml": {"asgeirsson2017ipea1", "sterling2015zinc", "kool2019beams", "srinivas2010bandit"},
     "laboratory/campaign.yaml": {"jones1998ego", "owen1998scrambling", "hvarfner2024vanilla", "gardner2014inequality"},
