@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 _SEED = 7
 
+LARGEST = 60
+"""Heavy atoms above which no conformer is looked for: it would take many seconds and be one of very many."""
+
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
@@ -76,7 +79,7 @@ class Geometries:
 def geometry(smiles: str) -> Geometry:
     """Return the geometry of a molecule (`models.oracles.conformer`), from a cache: for reading only.
 
-    A molecule for which none is found lies flat, as it is drawn; this is logged.
+    A molecule for which none is found, or of more than `LARGEST` atoms, lies flat, as it is drawn; this is logged.
 
     Raises:
         ValueError: the text is no valid molecule.
@@ -84,6 +87,8 @@ def geometry(smiles: str) -> Geometry:
     bonded = graph(smiles)
     a = len(bonded.atoms)
     try:
+        if a > LARGEST:
+            raise MeasurementFailure("embedding", f"it has {a} heavy atoms, more than {LARGEST}")
         _, positions, _ = conformer(smiles, _SEED)
     except MeasurementFailure as failure:
         logger.warning("%s has no conformer (%s): its drawing is taken instead.", smiles, failure)

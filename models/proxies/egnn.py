@@ -14,7 +14,7 @@ from models.proxies.gnn_ensemble import GnnEnsemble
 from models.proxies.networks import BatchedLinear, BatchedMlp
 
 _SQUARE = 10.0
-"""Squared distances are given in units of so many square angstrom: those of second neighbours are then about 1."""
+"""Squared distances are in units of so many square angstrom: those of second neighbours are then about 1."""
 
 _GAIN = 1e-3
 
@@ -50,14 +50,15 @@ class _Layer(nn.Module):
         j, i = ends
         apart = x[:, i] - x[:, j]
         square = apart.square().sum(-1, keepdim=True)
-        pair = torch.cat([square / _SQUARE, bonds.expand(len(h), -1, -1)], -1)
+        pair = torch.cat([torch.log1p(square / _SQUARE), bonds.expand(len(h), -1, -1)], -1)
+        h, before = nn.functional.layer_norm(h, h.shape[-1:]), h
         inner = nn.functional.silu(self.here(h)[:, i] + self.there(h)[:, j] + self.pair(pair))
         m = nn.functional.silu(self.message(inner))
         if self.move is not None:
             x = x + torch.zeros_like(x).index_add(1, i, apart * self.move(m)) / others
         m = m * torch.sigmoid(self.gate(m))
         total = torch.zeros_like(h).index_add(1, i, m)
-        return h + self.update(torch.cat([h, total], -1)), x
+        return before + self.update(torch.cat([h, total], -1)), x
 
 
 class BatchedEgnn(nn.Module):
@@ -94,12 +95,13 @@ class BatchedEgnn(nn.Module):
     def pooled(self, molecules: Geometries) -> Tensor:
         """Return mean and sum of the atoms' last features, shape `(M, n, 2 width)`."""
         h, _, molecule = self.atoms_of(molecules)
+        h = nn.functional.layer_norm(h, h.shape[-1:])
         total = h.new_zeros(len(h), len(molecules), h.shape[2]).index_add(1, molecule, h)
         count = torch.bincount(molecule, minlength=len(molecules)).to(h.dtype)[None, :, None]
         return torch.cat([total / count, total / self.atoms], -1)
 
     def atoms_of(self, molecules: Geometries) -> tuple[Tensor, Tensor, Tensor]:
-        """Return features `(M, A, w)` and positions `(M, A, 3)` of atoms after the last message, and molecules."""
+        """Return features `(M, A, w)`, not normalised, and positions `(M, A, 3)` of atoms in the end, and molecules."""
         atoms, positions, ends, bonds, molecule = molecules.joined()
         h = self.encode(atoms)
         x = positions.expand(len(h), -1, -1)
@@ -115,6 +117,8 @@ class Egnn(GnnEnsemble):
     Messages go between all pairs of heavy atoms: with m_ij = f(h_i, h_j, |x_i - x_j|^2, bond) and a gate e_ij from 0
     to 1, `h_i += g(h_i, sum_j e_ij m_ij)`; with `moving` also `x_i += mean_j (x_i - x_j) w(m_ij)`. Predictions do not
     change when a molecule is turned, shifted or mirrored, nor with the order of its atoms: enantiomers, too, are one.
+    Distances enter as logarithms and features are normalised between the layers, unlike in the paper: what is far
+    larger than anything that was trained on must not be predicted beyond all bounds.
 
     A conformer costs some 10 to 100 ms of each molecule that the process has not met (ETKDG and a force field, see
     `models.oracles.conformer`), and the time of a message grows with the square of the atoms: meant for properties of

@@ -20,6 +20,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "bayesian_networks": {"steps": 8, "large_steps": 8, "nodes": 3},
     "function_space_laplace": {"steps": 8, "sets": 1},
     "generative_augmented": {"steps": 8},
+    "greedy_ensembles": {"steps": 8, "sets": 1},
     "guided_training": {"steps": 8, "bag_steps": 8},
     "preference_conditioned": {"effort": 0.001},
     "student_t_process": {"sets": 1},
