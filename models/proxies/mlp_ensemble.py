@@ -78,9 +78,9 @@ class MlpEnsemble(NetworkEnsemble):
 
         diversity: Literal["bootstrap", "greedy"] = Field(
             "bootstrap",
-            description="members differ by their samples, or also by a reward for differing from each other",
+            description="members differ by their samples, or also by a reward for being different",
         )
-        diversity_weight: float = Field(0.3, gt=0, description="of that reward, beside the mean squared error")
+        diversity_weight: float = Field(0.1, gt=0, description="of that reward, beside the mean squared error")
         diversity_noise: float = Field(
             1.0, gt=0, description="standard deviation by which rows are moved to places where members shall differ"
         )

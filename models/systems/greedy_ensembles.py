@@ -29,9 +29,9 @@ class GreedyEnsembleClaim(System["GreedyEnsembleClaim.Options"]):
     protocol: ClassVar[str] = (
         "One variable: 80 labels of a sine with noise 0.1 on two intervals with a gap between them. Eight perceptrons "
         "of two hidden layers of 64, the same samples and steps for both ensembles; the spread is the standard "
-        "deviation between members alone, without what the proxy adds for the distance to the data. Mean spread in the "
-        "gap, error at the labels and at 200 new values, and how often an input in the gap has a larger spread than one "
-        "at the data."
+        "deviation between members alone, without what the proxy adds for the distance to the data. Mean spread in "
+        "the gap, error at the labels and at 200 new values, and how often an input in the gap has a larger spread "
+        "than one at the data."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (("proxy", "mlp_ensemble"),)
     settings: ClassVar[tuple[str, ...]] = ("proxy: {diversity: greedy}",)
@@ -51,8 +51,8 @@ class GreedyEnsembleClaim(System["GreedyEnsembleClaim.Options"]):
     class Options(Component.Options):
         """How long the trial takes."""
 
-        steps: int = Field(600, ge=8, description="steps of each training")
-        sets: int = Field(2, ge=1, description="data sets of each seed")
+        steps: int = Field(1500, ge=8, description="steps of each training")
+        sets: int = Field(1, ge=1, description="data sets of each seed")
 
     def run(self, seed: int, bench: Bench) -> dict[str, Any]:
         """Train both ensembles on several data sets; return spreads and errors."""

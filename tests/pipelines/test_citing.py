@@ -35,6 +35,7 @@ EXPECTED = {
     "own_data/campaign.yaml": {"baell2010pains", "brenk2008lessons", "bengio2021flow", "degen2008brics"},
     "own_library/campaign.yaml": {"rogers2010ecfp", "ginsbourger2010kriging"},
     "peptides/campaign.yaml": {"leslie2002spectrum"},
+    "peptides/greedy.yaml": {"tiulpin2022greedy", "caruana2004selection", "leslie2002spectrum"},
     "process/campaign.yaml": {"jones1998ego", "hvarfner2024vanilla"},
     "process/constrained.yaml": {"gardner2014inequality"},
     "process/two_goals.yaml": {"yang2019efficient"},

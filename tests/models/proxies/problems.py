@@ -32,6 +32,13 @@ QUICK: dict[str, dict[str, Any]] = {
     "multi_task": {"steps": 150, "members": 5, "width": 32},
     "egnn": {"steps": 60, "members": 2, "width": 16, "layers": 2},
     "function_space_laplace": {"steps": 60, "width": 32},
+    "greedy_ensemble": {
+        "pool": [
+            {"kind": "random_forest", "members": 30},
+            {"kind": "random_forest", "members": 30, "uncertainty": "jackknife"},
+        ],
+        "folds": 3,
+    },
     "gnn_ensemble": {"steps": 120, "members": 3, "width": 24, "layers": 2, "batch": 32},
 }
 """Options that make a training take a second; everything else is the default."""
