@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -128,7 +128,7 @@ class Egnn(GnnEnsemble):
     """
 
     kind = "egnn"
-    cites = ("satorras2021egnn", "wang2020etkdg", "halgren1996mmff94")
+    cites: ClassVar[tuple[str, ...]] = ("satorras2021egnn", "wang2020etkdg", "halgren1996mmff94")
     collection = Geometries
 
     class Options(GnnEnsemble.Options):

@@ -191,7 +191,7 @@ class EnsembleProxy(BaseProxy):
         mean, std = (np.concatenate([part[side] for part in parts] or [np.zeros(0)]) for side in (0, 1))
         return Prediction(location + scale * mean, scale * std)
 
-    def between_members(self, objects: Sequence[Any]) -> FloatArray:
+    def between_members(self, objects: Sequence[str]) -> FloatArray:
         """Return the standard deviation between members at n objects, `(n,)`, in the unit of the (first) target.
 
         It is the part of the deviation that the members tell, not scaled by what their errors said of it.

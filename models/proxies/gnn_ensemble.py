@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -102,7 +102,7 @@ class GnnEnsemble(NetworkEnsemble):
 
     kind = "gnn_ensemble"
     spaces = ("molecules",)
-    cites = ("hu2020pretraining", "xu2019gin")
+    cites: ClassVar[tuple[str, ...]] = ("hu2020pretraining", "xu2019gin")
     collection: Callable[[Sequence[str], torch.dtype], Any] = Graphs
     """What the networks read."""
 

@@ -104,7 +104,7 @@ class MlpEnsemble(NetworkEnsemble):
         options, network = self.options, members.network
         generator = torch.Generator().manual_seed(seed)
         z, weights = torch.from_numpy(data.z).float(), torch.from_numpy(data.weights).float()
-        inputs = members.tensors(data.objects, data.features)
+        inputs: Tensor = members.tensors(data.objects, data.features)
         with single_thread():
             for k in range(options.members):
                 one, before = some_members(network, [k]), some_members(network, range(k))
@@ -115,7 +115,8 @@ class MlpEnsemble(NetworkEnsemble):
                     if not k:
                         return plain
                     moved = torch.randn(inputs[rows].shape, generator=generator) * options.diversity_noise
-                    return plain - options.diversity_weight * distinctness(alone.network, before, inputs[rows] + moved)
+                    apart = distinctness(alone.network, before, inputs[rows] + moved)
+                    return plain - float(options.diversity_weight) * apart
 
                 train(
                     one,

@@ -107,7 +107,7 @@ class FunctionSpaceLaplaceClaim(System["FunctionSpaceLaplaceClaim.Options"]):
         arms["conditioned"] = conditioned
         arms["retrained"] = self._fitted(x[:n], y[:n], seed)
         arms["sparse"] = self._fitted(x[:n], y[:n], seed, inducing_points=SPARSE)
-        told = {}
+        told: dict[str, float] = {}
         for arm, proxy in arms.items():
             found = metrics(proxy.predict(new), truth)  # type: ignore[arg-type]
             told |= {f"{arm}_rmse": found["rmse"], f"{arm}_coverage": found["coverage_90"], f"{arm}_nll": found["nll"]}
