@@ -20,6 +20,7 @@ from models.registry import build
 from models.tails import log_density
 
 _TINY = 1e-300
+_USUAL = BaseProxy.Options.model_fields["features"].default
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class GreedyEnsemble(BaseProxy["GreedyEnsemble.Options"]):
     variance are those of the mixture. A pool that has a bad member costs its trainings, one more for each fold, and no
     accuracy to speak of.
 
-    `features`, if given, are those of all members that name none.
+    `features` are those of all members that name none; with the default each has its own.
 
     Reference: Caruana et al., Ensemble selection from libraries of models, ICML (2004).
     """
@@ -81,7 +82,7 @@ class GreedyEnsemble(BaseProxy["GreedyEnsemble.Options"]):
 
     def _made(self, place: int) -> Any:
         spec = self.options.pool[place]
-        if "features" not in spec and "features" in self.options.model_fields_set:
+        if "features" not in spec and self.options.features != _USUAL:
             spec = {**spec, "features": self.options.features}
         return build("proxy", spec)
 
