@@ -57,7 +57,8 @@ class MlpEnsemble(NetworkEnsemble):
     label have no meaningful mean. Partners come from the same minibatch and the same member's sample.
 
     With `diversity: greedy` members are trained one after the other, and each is rewarded for differing from those
-    before it where there may be no data; see `models.proxies.greedy_members`.
+    before it where there may be no data; see `models.proxies.greedy_members`. It is for a few features: of hundreds,
+    moved inputs lie everywhere, and accuracy is lost (docs/benchmarks.md).
 
     Reference: Lakshminarayanan et al., NeurIPS (2017); mixing: Yao et al., C-Mixup, NeurIPS (2022).
     """
