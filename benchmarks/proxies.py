@@ -1,6 +1,6 @@
 """How good, how honest and how fast the proxies are, on measured and on computed data.
 
-    .venv/bin/python benchmarks/proxies.py [--seeds 3] [--workers 2] [--sections quality refit speed] [--figure FILE]
+    .venv/bin/python benchmarks/proxies.py [--seeds 3] [--workers 2] [--sections quality refit speed] [--sets FreeSolv]
 
 quality: FreeSolv (642 measured hydration free energies; `discover data freesolv` obtains them) and 1,500 molecules of
 the shipped library (computed electron affinities; 500 to train on), each split at random and by scaffold. Deviations
@@ -57,13 +57,16 @@ LIBRARY_TRAIN, LIBRARY_TEST = 500, 1000
 VARIANTS: dict[str, dict[str, Any]] = {
     **{kind: {"kind": kind} for kind in kinds("proxy") if kind != "multi_task"},
     "gaussian_process, descriptors": {"kind": "gaussian_process", "kernel": "descriptors"},
+    "gaussian_process, student_t": {"kind": "gaussian_process", "tails": "student_t"},
     "gaussian_process, counts": {"kind": "gaussian_process", "kernel": "tanimoto"},
     "random_forest, jackknife": {"kind": "random_forest", "uncertainty": "jackknife"},
     "mlp_ensemble, mixup": {"kind": "mlp_ensemble", "mixup": 0.4},
+    "mlp_ensemble, greedy": {"kind": "mlp_ensemble", "diversity": "greedy"},
 }
 """Name -> configuration. `multi_task` with one target is `mlp_ensemble`."""
-SEEDS_AT_MOST = {"gnn_ensemble": 1}
-"""It takes ten times as long as the others together."""
+SEEDS_AT_MOST = {"gnn_ensemble": 1, "egnn": 1}
+"""They take ten times as long as the others together."""
+SETS, SPLITS = ("FreeSolv", "electron affinities"), ("random", "scaffold")
 LEVELS = np.arange(1, 20) / 20
 
 
@@ -141,11 +144,12 @@ def fresh_features() -> None:
 def quality(records: Sequence[Record]) -> list[Section]:
     """Return a table per data set."""
     made = []
+    splits = [how for how in SPLITS if pick(records, split=how)]
     for name in dict.fromkeys(record["set"] for record in records):
         rows = []
         for variant in dict.fromkeys(record["proxy"] for record in records):
             cells = [variant]
-            for how in ("random", "scaffold"):
+            for how in splits:
                 mine = pick(records, set=name, split=how, proxy=variant)
                 mean = {key: np.mean([record[key] for record in mine]) for key in ("rmse", "nll", "spearman")}
                 raw = np.mean([record["raw"]["coverage_90"] for record in mine])
@@ -155,7 +159,7 @@ def quality(records: Sequence[Record]) -> list[Section]:
             seconds = [record["cpu_seconds"] for record in pick(records, set=name, proxy=variant)]
             rows.append([*cells, f"{np.median(seconds):.1f}"])
         head = ["RMSE", "NLL", "Spearman", "raw 90 %", "90 %"]
-        columns = ["proxy", *(f"{how}: {title}" for how in ("random", "scaffold") for title in head), "CPU-s"]
+        columns = ["proxy", *(f"{how}: {title}" for how in splits for title in head), "CPU-s"]
         one = pick(records, set=name)[0]
         note = (
             f"{one['n_train']} molecules to train on, {one['n_test']} to test on at random; means over seeds. 90 %: "
@@ -336,6 +340,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--proxies", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="of `quality`")
+    parser.add_argument("--splits", nargs="+", choices=SPLITS, default=list(SPLITS), help="of `quality`")
     parser.add_argument("--output", type=Path, help="file for all figures as JSON")
     parser.add_argument("--markdown", type=Path, help="file for the tables in Markdown")
     parser.add_argument("--figure", type=Path, help="file for the figure of `quality`")
@@ -351,7 +357,7 @@ def main(arguments: list[str] | None = None) -> None:
         found += speed(progress)
     if "coverage" in given.sections:
         obtain("freesolv", home(), lambda line: progress.print(line, highlight=False))
-        places = [(name, seed) for name in ("FreeSolv", "electron affinities") for seed in range(COVERAGE_SEEDS)]
+        places = [(name, seed) for name in SETS for seed in range(COVERAGE_SEEDS)]
         found += coverage(each(coverage_of, places, "coverage"))
     if "refit" in given.sections:
         tasks = [
@@ -359,8 +365,9 @@ def main(arguments: list[str] | None = None) -> None:
         ]
         found += refit(each(refit_of, tasks, "refit"))
     if "quality" in given.sections:
-        obtain("freesolv", home(), lambda line: progress.print(line, highlight=False))
-        places = [(name, how) for name in ("FreeSolv", "electron affinities") for how in ("random", "scaffold")]
+        if "FreeSolv" in given.sets:
+            obtain("freesolv", home(), lambda line: progress.print(line, highlight=False))
+        places = [(name, how) for name in given.sets for how in given.splits]
         seeds = {name: range(min(given.seeds, SEEDS_AT_MOST.get(name, given.seeds))) for name in given.proxies}
         work = [(*place, seed, name) for name in given.proxies for place in places for seed in seeds[name]]
         records = each(quality_of, work, "quality")

@@ -200,16 +200,32 @@ class Prediction:
     Attributes:
         mean: shape `(n,)`.
         std: shape `(n,)`, standard deviation of a new measurement, noise included, > 0.
+        freedom: shape `(n,)`, degrees of freedom of Student's t, > 2, of a measurement that is distributed like that
+            with this mean and standard deviation; None: it is normal.
     """
 
     mean: FloatArray
     std: FloatArray
+    freedom: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if self.mean.shape != self.std.shape or self.mean.ndim != 1:
             raise ValueError(
                 f"A Prediction holds two vectors of one length; got mean {self.mean.shape} and std {self.std.shape}."
             )
+        if self.freedom is not None and (self.freedom.shape != self.mean.shape or not (self.freedom > 2).all()):
+            raise ValueError(
+                f"The degrees of freedom of a Prediction are one number above 2 for each of {len(self.mean)} objects; "
+                f"got {self.freedom!r}. With 2 or fewer there is no standard deviation."
+            )
+
+    def part(self, rows: Any) -> Prediction:
+        """Return the predictions of some objects, by indices or by a mask `(n,)`."""
+        return Prediction(self.mean[rows], self.std[rows], None if self.freedom is None else self.freedom[rows])
+
+    def with_std(self, std: FloatArray) -> Prediction:
+        """Return the same means and shape of distribution with other standard deviations `(n,)`."""
+        return Prediction(self.mean, std, self.freedom)
 
     def __len__(self) -> int:
         return len(self.mean)

@@ -22,9 +22,10 @@ class ProxyModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow is 
         self.proxy = load_proxy(Path(context.artifacts["proxy"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Predict a frame with one column of objects; returns columns `mean` and `std`."""
+        """Predict a frame with one column of objects; returns columns `mean`, `std`, `freedom` if not normal."""
         prediction = self.proxy.predict(model_input.iloc[:, 0].tolist())
-        return pd.DataFrame({"mean": prediction.mean, "std": prediction.std})
+        frame = pd.DataFrame({"mean": prediction.mean, "std": prediction.std})
+        return frame if prediction.freedom is None else frame.assign(freedom=prediction.freedom)
 
 
 mlflow.models.set_model(ProxyModel())

@@ -20,7 +20,7 @@ from prefect.cache_policies import NO_CACHE
 from data.config import digest
 from data.ledger.book import measurements
 from data.ledger.campaigns import now
-from data.records import JsonDict, Prediction
+from data.records import JsonDict
 from models.parts import oracle_name, space_of
 from models.protocols import Proxy
 from models.proxies.calibration import calibrated, fit_calibration
@@ -33,7 +33,7 @@ from tasks.reporting.registering import register
 from tasks.stages import BadInput, CampaignContext, CampaignRef
 from tasks.storage import load_proxy, read_json, with_objects, write_json
 from tasks.tracking import Tracker, required
-from tasks.train_proxy import TrainingData, proxy_seed, stored_proxy, trained
+from tasks.train_proxy import TrainingData, heldout_of, proxy_seed, stored_proxy, trained
 
 HOLDOUT_PARTS = 5
 """One family in this many is held out."""
@@ -80,7 +80,7 @@ def compare_with_champion(ref: CampaignRef, challenger: str) -> JsonDict:
         if champion is None:
             data = _training_data(folder, space_of(context.config))
             rows = pd.read_csv(folder / "heldout.csv")
-            heldout = Prediction(rows["mean"].to_numpy(), rows["std"].to_numpy())
+            heldout = heldout_of(rows)
             base |= {
                 "n_heldout": len(data),
                 "heldout_challenger": metrics(heldout, data.values, maximise=context.maximise),
@@ -176,7 +176,7 @@ def _compare(context: CampaignContext, champion: Path, challenger: Path) -> Json
     if len(newest) >= MINIMUM:
         out_of_fold = pd.read_csv(challenger / "heldout.csv")[is_new]
         theirs = load_proxy(champion).predict(newest.objects)
-        ours = Prediction(out_of_fold["mean"].to_numpy(), out_of_fold["std"].to_numpy())
+        ours = heldout_of(out_of_fold)
         figures |= {
             "newest_champion": metrics(theirs, newest.values, maximise=maximise),
             "newest_challenger": metrics(ours, newest.values, maximise=maximise),
@@ -190,7 +190,7 @@ def _refitted(folder: Path, seen: TrainingData, seed: int) -> Proxy:
     rows = rows[rows["id"].isin(set(seen.ids))]
     # A proxy of before there was calibration has none.
     method = read_json(folder / "training.json").get("calibration", {"method": "none"})["method"]
-    heldout = Prediction(rows["mean"].to_numpy(), rows["std" if method == "none" else "raw_std"].to_numpy())
+    heldout = heldout_of(rows, "std" if method == "none" else "raw_std")
     calibration = fit_calibration(method, heldout, rows["value"].to_numpy())
     proxy = calibrated(build("proxy", read_json(folder / "proxy.json")), calibration)
     proxy.fit(seen.objects, seen.values, seed=seed)

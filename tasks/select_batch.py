@@ -170,7 +170,7 @@ def _told(
     """Return the columns that tell what is predicted, in the objectives' own units, from what is seen by the goals."""
     goals = config.goals
     own = [
-        Prediction(goal.factor * seen.mean, seen.std) if goal.target is None else proxy.predict(objects)
+        Prediction(goal.factor * seen.mean, seen.std, seen.freedom) if goal.target is None else proxy.predict(objects)
         for goal, proxy, seen in zip(goals, proxies, predictions, strict=True)
     ]
     main = own[goals.index(goals.main)]

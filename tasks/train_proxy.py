@@ -144,6 +144,17 @@ def _expanded(frame: pd.DataFrame, column: str, repeats: Mapping[str, Sequence[f
     return pd.DataFrame(rows, columns=["id", "object", column])
 
 
+def heldout_of(rows: pd.DataFrame, std: str = "std") -> Prediction:
+    """Return the predictions that a table of held-out objects holds.
+
+    Args:
+        rows: with `mean`, the deviations, and `freedom` where a measurement is not predicted to be normal.
+        std: column of the deviations: `std`, calibrated, or `raw_std`.
+    """
+    freedom = rows["freedom"].to_numpy(dtype=np.float64) if "freedom" in rows else None
+    return Prediction(rows["mean"].to_numpy(dtype=np.float64), rows[std].to_numpy(dtype=np.float64), freedom)
+
+
 def purchases_of(
     frame: pd.DataFrame, columns: tuple[str, str, str] = ("value", "predicted_mean", "predicted_std")
 ) -> Purchases:
@@ -399,7 +410,7 @@ class _HeldOut:
 
     def table(self, data: TrainingData, shown: Prediction) -> pd.DataFrame:
         """Return a row per object: measured, predicted, deviation calibrated and as the proxy gave it."""
-        return pd.DataFrame(
+        frame = pd.DataFrame(
             {
                 "id": data.ids,
                 "object": data.objects,
@@ -411,6 +422,7 @@ class _HeldOut:
                 "similarity": self.similarity.round(6),
             }
         )
+        return frame if shown.freedom is None else frame.assign(freedom=shown.freedom)
 
     def by_similarity(self, shown: Prediction, values: FloatArray) -> dict[str, float]:
         """Return error and coverage of the half that was near to its training data and of the half that was far."""
@@ -419,7 +431,7 @@ class _HeldOut:
         found = {"similarity_median": middle}
         for name, half in (("near", near), ("far", ~near)):
             if half.sum() >= 2:
-                part = metrics(Prediction(shown.mean[half], shown.std[half]), values[half])
+                part = metrics(shown.part(half), values[half])
                 found |= {f"{name}_rmse": part["rmse"], f"{name}_coverage_90": part["coverage_90"]}
         return found
 

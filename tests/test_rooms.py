@@ -14,6 +14,7 @@ WORDS = re.compile(r"(?i:rdkit|inchi|scaffold|morgan|chemi)|SMILES")
 ROOMS = ("data/chemistry/", "models/spaces/", "data/migrations/")
 HELPERS = {
     "models/featurisers/cache.py": "features of molecules",
+    "models/featurisers/geometries.py": "features of molecules",
     "models/featurisers/graphs.py": "features of molecules",
     "models/gflownet/environments/atom_molecules.py": "molecules atom by atom",
     "models/gflownet/environments/fragment_symmetry.py": "molecules of fragments",

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy.special import log_ndtr
 
 from data.records import FloatArray, Prediction
 from models.acquisition.base import Wrapper
 from models.acquisition.measured import centre_and_spread, certain_scores, narrowed, whole
 from models.protocols import Scoring
 from models.registry import Component
+from models.tails import log_probability
 
 
 class LimitedOptions(Component.Options):
@@ -105,11 +105,11 @@ def log_within(prediction: Prediction, low: float, high: float) -> FloatArray:
         return np.zeros(len(prediction))
     a, b = (low - prediction.mean) / prediction.std, (high - prediction.mean) / prediction.std
     if np.isinf(high):
-        return np.asarray(log_ndtr(-a))
+        return log_probability(-a, prediction.freedom)
     if np.isinf(low):
-        return np.asarray(log_ndtr(b))
+        return log_probability(b, prediction.freedom)
     # Both tails of one side: Phi(b) - Phi(a) is taken where a, b <= 0 or straddle it, so that nothing cancels near 1.
     flip = a > 0
     a, b = np.where(flip, -b, a), np.where(flip, -a, b)
-    upper, lower = log_ndtr(b), log_ndtr(a)
+    upper, lower = log_probability(b, prediction.freedom), log_probability(a, prediction.freedom)
     return np.asarray(upper + np.log(-np.expm1(np.minimum(lower - upper, -1e-300))))

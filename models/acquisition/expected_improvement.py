@@ -13,6 +13,7 @@ from data.records import FloatArray, Prediction
 from models.acquisition.base import BaseAcquisition
 from models.protocols import Scoring
 from models.registry import Component
+from models.tails import ALMOST_NORMAL, ratio_below, spread_of, student_density
 
 _SQRT2, _LOG_SQRT_2PI = math.sqrt(2.0), 0.5 * math.log(2.0 * math.pi)
 
@@ -33,6 +34,32 @@ def log_h(z: FloatArray) -> FloatArray:
     tail = np.sqrt(np.pi / 2.0) * erfcx(-m / _SQRT2) * np.abs(m)
     out[middle] = -0.5 * m * m - _LOG_SQRT_2PI + np.log1p(-tail)
     out[lower] = -0.5 * s * s - _LOG_SQRT_2PI - 2.0 * np.log(-s)
+    return out
+
+
+def log_improvement(z: FloatArray, freedom: FloatArray | None) -> FloatArray:
+    """Return `log E max(0, z + X)` of X with mean 0 and variance 1, elementwise: normal, or Student's t.
+
+    Of Student's t with v degrees of freedom and scale s, so that its variance is 1, it is
+    `s ((v + u^2) / (v - 1) t(u) + u T(u))` with u = z / s.
+
+    Args:
+        z: shape `(n,)`.
+        freedom: shape `(n,)`; None: all normal.
+    """
+    out = log_h(z)
+    if freedom is None:
+        return out
+    heavy = freedom < ALMOST_NORMAL
+    v = freedom[heavy]
+    s = spread_of(v)
+    u = z[heavy] / s
+    log_density, below = student_density(u, v), u <= 0
+    ratio = ratio_below(-np.abs(u), v)  # T(-|u|) / t(u)
+    part = (v + u * u) / (v - 1.0) - np.abs(u) * ratio
+    tail = np.log(s) + log_density + np.log(np.maximum(part, 1e-300))
+    # E max(0, u + X) = u + E max(0, -u + X), X being symmetric.
+    out[heavy] = np.where(below, tail, np.log(s * np.maximum(u, 1e-300) + np.exp(tail)))
     return out
 
 
@@ -70,5 +97,5 @@ class ExpectedImprovement(BaseAcquisition["ExpectedImprovement.Options"]):
         if best is None:
             return target.mean.copy()
         gain = target.mean - best - self.options.margin
-        log_value = np.log(target.std) + log_h(gain / target.std)
+        log_value = np.log(target.std) + log_improvement(gain / target.std, target.freedom)
         return log_value if self.options.scale == "log" else np.asarray(np.exp(log_value))

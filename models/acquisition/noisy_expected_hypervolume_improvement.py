@@ -52,4 +52,4 @@ class NoisyExpectedHypervolumeImprovement(ExpectedHypervolumeImprovement):
 def _without(prediction: Prediction, noise: float) -> Prediction:
     """Return a prediction of the function; one of nothing but noise keeps a ten-thousandth of its deviation."""
     variance = np.square(prediction.std)
-    return Prediction(prediction.mean, np.sqrt(np.maximum(variance - noise**2, 1e-8 * variance)))
+    return prediction.with_std(np.sqrt(np.maximum(variance - noise**2, 1e-8 * variance)))

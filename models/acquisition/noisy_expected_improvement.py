@@ -47,4 +47,4 @@ class NoisyExpectedImprovement(BaseAcquisition):
         latent = np.square(target.std) - about.noise**2
         std = np.sqrt(np.maximum(latent, 1e-8 * np.square(target.std)))
         plain = ExpectedImprovement(scale=self.options.scale, margin=self.options.margin)
-        return plain.score((Prediction(target.mean, std),), about)
+        return plain.score((target.with_std(std),), about)

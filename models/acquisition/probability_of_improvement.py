@@ -6,12 +6,12 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.special import log_ndtr
 
 from data.records import FloatArray, Prediction
 from models.acquisition.base import BaseAcquisition
 from models.protocols import Scoring
 from models.registry import Component
+from models.tails import log_probability
 
 
 class ProbabilityOfImprovement(BaseAcquisition["ProbabilityOfImprovement.Options"]):
@@ -48,5 +48,5 @@ class ProbabilityOfImprovement(BaseAcquisition["ProbabilityOfImprovement.Options
         if best is None:
             return target.mean.copy()
         gain = target.mean - best - self.options.margin
-        log_value = np.asarray(log_ndtr(gain / target.std))
+        log_value = log_probability(gain / target.std, target.freedom)
         return log_value if self.logarithmic else np.exp(log_value)

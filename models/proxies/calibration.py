@@ -87,7 +87,7 @@ class Calibration:
 
     def __call__(self, prediction: Prediction) -> Prediction:
         """Return the prediction with calibrated deviations; the means are the same."""
-        return Prediction(prediction.mean, prediction.std * self.factor(prediction.std))
+        return prediction.with_std(prediction.std * self.factor(prediction.std))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +208,10 @@ def calibrate_across(method: Method, prediction: Prediction, values: FloatArray,
     std = np.empty(len(prediction))
     for k in np.unique(folds):
         here = folds == k
-        others = Prediction(prediction.mean[~here], prediction.std[~here])
+        others = prediction.part(~here)
         learned = fit_calibration(method, others, np.asarray(values)[~here])
-        std[here] = learned(Prediction(prediction.mean[here], prediction.std[here])).std
-    return Prediction(prediction.mean, std)
+        std[here] = learned(prediction.part(here)).std
+    return prediction.with_std(std)
 
 
 def purchase_factor(purchases: Purchases) -> float:

@@ -191,6 +191,20 @@ class EnsembleProxy(BaseProxy):
         mean, std = (np.concatenate([part[side] for part in parts] or [np.zeros(0)]) for side in (0, 1))
         return Prediction(location + scale * mean, scale * std)
 
+    def between_members(self, objects: Sequence[str]) -> FloatArray:
+        """Return the standard deviation between members at n objects, `(n,)`, in the unit of the (first) target.
+
+        It is the part of the deviation that the members tell, not scaled by what their errors said of it.
+
+        Raises:
+            RuntimeError: the proxy was not trained.
+            ValueError: one of the texts is no valid object.
+        """
+        fitted = self._ready()
+        with one_blas_thread():
+            guesses = fitted.members.predict(objects, self.featuriser(objects))[:, :, 0]
+        return np.asarray(float(fitted.target.scale[0]) * guesses.std(0, ddof=1))
+
     def joint(self, objects: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """Return mean `(n,)` and covariance `(n, n)` of the noise-free function, in the unit of the (first) target.
 

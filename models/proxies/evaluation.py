@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.special import ndtri
 
 from data.records import FloatArray, Prediction
 from models.protocols import Proxy
+from models.tails import log_density, quantile
 
 COVERAGES = (0.5, 0.8, 0.9, 0.95)
 """Nominal shares of the central intervals whose coverage is a figure."""
@@ -72,12 +72,14 @@ def out_of_fold(train: Callable[[int, list[int]], Proxy], objects: Sequence[str]
         fold: n numbers of folds.
     """
     number = np.asarray(fold)
-    mean, std = np.empty(len(objects)), np.empty(len(objects))
+    mean, std, freedom = (np.full(len(objects), np.inf) for _ in range(3))
     for k in np.unique(number).tolist():
         test = np.flatnonzero(number == k)
         prediction = train(k, np.flatnonzero(number != k).tolist()).predict([objects[i] for i in test.tolist()])
         mean[test], std[test] = prediction.mean, prediction.std
-    return Prediction(mean, std)
+        if prediction.freedom is not None:
+            freedom[test] = prediction.freedom
+    return Prediction(mean, std, None if np.isinf(freedom).all() else freedom)
 
 
 def cross_validate(
@@ -115,7 +117,8 @@ def metrics(prediction: Prediction, values: FloatArray, *, maximise: bool = True
 
     * `rmse`, `mae` (unit of the target), `r2`, `spearman` (0 if either side is constant), `enrichment_01` and
       `enrichment_10` (`enrichment` of the top 1 % and 10 %);
-    * `nll`: mean negative log density of a normal with the predicted mean and deviation;
+    * `nll`: mean negative log density of a normal with the predicted mean and deviation, or of Student's t where that
+      is predicted; intervals are those of the same distribution;
     * `coverage_50`, `_80`, `_90`, `_95`: share inside the central interval of that probability; `miscalibration`: mean
       distance of `reliability` from the diagonal;
     * `mean_z`, `rms_z`: mean and root mean square of (value - mean) / std, 0 and 1 where calibrated;
@@ -140,12 +143,15 @@ def metrics(prediction: Prediction, values: FloatArray, *, maximise: bool = True
     spread = float(np.square(values - values.mean()).sum())
     levels = np.arange(1, 20) / 20
     sign = 1.0 if maximise else -1.0
+    surprise = 0.5 * np.log(2.0 * np.pi) + np.log(prediction.std) + 0.5 * np.square(z)
+    if prediction.freedom is not None:
+        surprise = np.log(prediction.std) - log_density(z, prediction.freedom)
     return {
         "rmse": float(np.sqrt(np.square(error).mean())),
         "mae": float(np.abs(error).mean()),
         "r2": 1.0 - float(np.square(error).sum()) / spread if spread > 0 else 0.0,
         "spearman": rank_correlation(prediction.mean, values),
-        "nll": float((0.5 * np.log(2.0 * np.pi) + np.log(prediction.std) + 0.5 * np.square(z)).mean()),
+        "nll": float(surprise.mean()),
         "mean_z": float(z.mean()),
         "rms_z": float(np.sqrt(np.square(z).mean())),
         "sharpness": float(prediction.std.mean()),
@@ -171,8 +177,8 @@ def reliability(prediction: Prediction, values: FloatArray, levels: Sequence[flo
         levels: m probabilities in (0, 1).
     """
     z = np.abs((np.asarray(values) - prediction.mean) / prediction.std)
-    limits = ndtri(0.5 + np.asarray(levels, dtype=np.float64) / 2.0)
-    return np.asarray((z[:, None] <= limits).mean(0))
+    probability = 0.5 + np.asarray(levels, dtype=np.float64) / 2.0
+    return np.asarray((z[:, None] <= quantile(probability, prediction.freedom)).mean(0))
 
 
 def enrichment(scores: FloatArray, values: FloatArray, top: float) -> float:

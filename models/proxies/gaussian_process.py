@@ -20,7 +20,14 @@ from models.featurisers.nearness import Counted
 from models.proxies.base import BaseProxy
 from models.proxies.checks import FEWEST_LABELS, canonical_order, checked_labels, checked_state
 from models.proxies.design import CLIP, Standardiser
-from models.proxies.inducing import InducingPosterior, Whitened, inducing_posterior, left_out, prior_factor
+from models.proxies.inducing import (
+    InducingPosterior,
+    Whitened,
+    inducing_posterior,
+    left_out,
+    prior_factor,
+    square_of,
+)
 from models.proxies.kriging import (
     Hyperparameters,
     Pairs,
@@ -32,6 +39,7 @@ from models.proxies.kriging import (
 )
 from models.proxies.packing import dense_counts, sparse_counts, square, triangle
 from models.proxies.relevance import FEWEST_STARTS, MOST_POINTS, fit_length_scales
+from models.proxies.student_t import Scaling
 from models.proxies.target import Target
 from models.proxies.tensors import as_tensors
 from models.threads import one_blas_thread
@@ -58,6 +66,8 @@ class _Fitted:
     """Whether the dense features matter."""
     kinds: tuple[int, ...]
     """Places of the kinds of counts that matter; `counts` has these only."""
+    scaling: Scaling | None = None
+    """What the labels say of an unknown scale of the covariance; None: it is known, and a measurement is normal."""
     training: Whitened | None = None
     """What the posterior through inducing points was conditioned on; None: it is exact, or was loaded."""
 
@@ -84,6 +94,9 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
     Up to `exact_points` labels the posterior is exact. With more it goes through `inducing_points` of them, drawn by
     the seed; this is logged, `approximation` says so, and the state then has the entry `inducing`.
 
+    With `tails: student_t` the scale of the covariance is unknown too, under an inverse-gamma prior that is integrated
+    out: see `models.proxies.student_t`.
+
     Reference: Rasmussen and Williams (2006); the min-max kernel on counts: Ralaivola et al., Neural Networks 18 (2005).
     """
 
@@ -104,6 +117,12 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             2, ge=1, le=50, description="starts of the likelihood's maximisation; with length-scales of each at least 4"
         )
         min_noise: float = Field(1e-4, gt=0, le=1, description="least noise variance, in variances of the target")
+        tails: Literal["normal", "student_t"] = Field(
+            "normal", description="of a measurement: normal, or Student's t, the scale of the covariance being unknown"
+        )
+        freedom: float = Field(
+            5.0, gt=2, le=1e9, description="degrees of freedom of student_t before there are labels; more: more normal"
+        )
         clip: float = Field(CLIP, gt=0, description="limit of a standardised feature")
         likelihood_points: int = Field(
             800, ge=FEWEST_LABELS, description="most labels, drawn by the seed, that choose hyperparameters"
@@ -118,10 +137,11 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         self._fitted: _Fitted | None = None
 
     def cited(self) -> tuple[str, ...]:
-        """Return the papers of the process, of values left out, of many labels, and of a length-scale for each."""
+        """Return the papers of the process, of values left out, of many labels, of length-scales for each, of tails."""
         counts = () if self.options.kernel == "descriptors" else ("ralaivola2005kernels",)
         many = ("dubrule1983cross", "ginsbourger2025fast", "snelson2006pseudo", "quinonero2005unifying")
-        return ("rasmussen2006gp", *counts, *many, *(("hvarfner2024vanilla",) if self._each else ()))
+        tails = ("shah2014student", "lee2022scale") if self.options.tails == "student_t" else ()
+        return ("rasmussen2006gp", *counts, *many, *(("hvarfner2024vanilla",) if self._each else ()), *tails)
 
     @property
     def hyperparameters(self) -> Hyperparameters:
@@ -205,7 +225,8 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             k = noisy_covariance(pairs.part(dense, kinds), h)
             del pairs  # two or more arrays of the covariance's size, which its factor needs room beside
             known = conditioned(k, y, h)
-            return _Fitted(standardiser, z, counts, location, scale, known, dense, kinds)
+            scaling = self._scaling(float((y - known.mean) @ known.weights), len(y))
+            return _Fitted(standardiser, z, counts, location, scale, known, dense, kinds, scaling)
         few = np.sort(rng.choice(n, min(self.options.inducing_points, n), replace=False))
         logger.warning(
             "This gaussian_process has %d labels, more than its `exact_points` %d: it goes through %d inducing points.",
@@ -214,7 +235,17 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         inducing = tuple(of_kind[few] for of_kind in counts)
         own = self._pairs(z[few], inducing, z[few], inducing)
         through, training = inducing_posterior(own, self._pairs(z, counts, z[few], inducing), y, h)
-        return _Fitted(standardiser, z[few], inducing, location, scale, through, dense, kinds, training)
+        scaling = self._scaling(square_of(through, training), n)
+        return _Fitted(standardiser, z[few], inducing, location, scale, through, dense, kinds, scaling, training)
+
+    @property
+    def _prior(self) -> float | None:
+        """Degrees of freedom before there are labels; None: a measurement is normal."""
+        return self.options.freedom if self.options.tails == "student_t" else None
+
+    def _scaling(self, square: float, n: int) -> Scaling | None:
+        # One degree of freedom goes to the unknown mean.
+        return None if self._prior is None else Scaling.of(square, n - 1, self._prior)
 
     @property
     def _each(self) -> bool:
@@ -237,6 +268,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             restarts=max(self.options.restarts, FEWEST_STARTS),
             min_noise=self.options.min_noise,
             seed=seed,
+            prior=self._prior,
         )
         return Standardiser(np.zeros(len(lengths)), lengths, math.inf), h
 
@@ -257,7 +289,13 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             share = 1.0 / ((pairs.distance is not None) + count)
             return Hyperparameters(share, (share,) * count, start, 1.0 if y.any() else self.options.min_noise)
         return fit_hyperparameters(
-            pairs, y[rows], scale=start, restarts=self.options.restarts, min_noise=self.options.min_noise, seed=seed
+            pairs,
+            y[rows],
+            scale=start,
+            restarts=self.options.restarts,
+            min_noise=self.options.min_noise,
+            seed=seed,
+            prior=self._prior,
         )
 
     def predict(self, objects: Sequence[str]) -> Prediction:
@@ -272,10 +310,12 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             parts = [self._predict(fitted, objects[at : at + _CHUNK]) for at in range(0, len(objects), _CHUNK)]
         empty = np.zeros(0)
         mean, std = (np.concatenate([part[side] for part in parts] or [empty]) for side in (0, 1))
-        return Prediction(mean, std)
+        return Prediction(mean, std, None if fitted.scaling is None else np.full(len(mean), fitted.scaling.freedom))
 
     def _predict(self, fitted: _Fitted, objects: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         mean, variance = fitted.posterior.predict(self._cross(fitted, self._part(fitted, objects)))
+        if fitted.scaling is not None:
+            variance = variance * fitted.scaling.factor
         # Products of one shape (see kriging.BLOCK) leave no known way for an object's company to change its last
         # bits; rounding hides those that a row's place inside a block may still change on another BLAS.
         mean = fitted.location + fitted.scale * mean.round(_DECIMALS)
@@ -305,7 +345,8 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             z = fitted.standardiser(found.dense)
             own = self._pairs(z, found.kinds, z, found.kinds)
             mean, covariance = fitted.posterior.joint(self._cross(fitted, found), own)
-        return fitted.location + fitted.scale * mean.round(_DECIMALS), fitted.scale**2 * covariance
+        factor = 1.0 if fitted.scaling is None else fitted.scaling.factor
+        return fitted.location + fitted.scale * mean.round(_DECIMALS), fitted.scale**2 * factor * covariance
 
     def held_out(self, objects: Sequence[str], values: FloatArray, fold: Sequence[int]) -> Prediction | None:
         """Predict each of the n objects that it was trained on without its fold, exactly and from the one fit.
@@ -333,17 +374,24 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
                 f"least 2 folds; got {len(objects)} objects and {len(set(fold))} folds of {len(fold)}."
             )
         order = canonical_order(objects, values)
-        mean, std = np.empty(n), np.empty(n)
+        mean, std, freedom = np.empty(n), np.empty(n), np.empty(n)
+        ordered = np.asarray(fold)[order]
         with one_blas_thread():
             if isinstance(post, InducingPosterior):
                 assert training is not None
-                told, variance = left_out(post, training, np.asarray(fold)[order])
+                told, variance = left_out(post, training, ordered)
                 mean[order] = fitted.location + fitted.scale * told.round(_DECIMALS)
+                # Of so many labels a fold changes their scale by no more than what inducing points leave out.
+                shares = np.zeros(n)
             else:
-                error, variance = post.left_out(np.asarray(fold)[order])
+                error, variance = post.left_out(ordered)
                 mean[order] = values[order] - fitted.scale * error.round(_DECIMALS)
+                shares = error * post.weights
+        if fitted.scaling is not None:
+            factor, freedom[order] = fitted.scaling.left_out(shares, ordered)
+            variance = variance * factor
         std[order] = fitted.scale * np.sqrt(variance).round(_DECIMALS).clip(10.0**-_DECIMALS)
-        return Prediction(mean, std)
+        return Prediction(mean, std, None if fitted.scaling is None else freedom)
 
     def state(self) -> dict[str, Any]:
         """Return the fitted state: tensors only, loadable with `torch.load(weights_only=True)`.
@@ -365,6 +413,8 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             "mean_jitter": np.array([post.mean, post.jitter]),
             "hyperparameters": np.array(post.h.numbers()),
         }
+        if fitted.scaling is not None:
+            arrays["scaling"] = np.array([fitted.scaling.square, fitted.scaling.labels, fitted.scaling.prior])
         if isinstance(post, InducingPosterior):
             arrays |= {"inducing": triangle(post.data), "precision": np.array([post.precision])}
         return dict(as_tensors(arrays))
@@ -378,7 +428,7 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         expected = {"descriptor_mean", "descriptor_scale", "z", "counts", "target", "weights", "ones"}
         checked_state(self.kind, state, expected | {"mean_jitter", "hyperparameters"})
         names = expected | {"mean_jitter", "hyperparameters"}
-        names |= state.keys() & {"factor", "inducing", "precision", "counts_at", "counts_shape", "terms"}
+        names |= state.keys() & {"scaling", "factor", "inducing", "precision", "counts_at", "counts_shape", "terms"}
         a = {name: state[name].detach().cpu().numpy().copy() for name in names}
         empty = self.featuriser([])
         # States of before have all terms.
@@ -408,4 +458,8 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         if through:
             data, precision = square(a["inducing"]), float(a["precision"][0])
             post = InducingPosterior(factor, data, a["weights"], a["ones"], precision, mean, h, jitter)
-        self._fitted = _Fitted(standardiser, a["z"], counts, location, scale, post, bool(dense), tuple(kinds))
+        scaling = None
+        if "scaling" in a:
+            squares, labels, prior = a["scaling"].tolist()
+            scaling = Scaling(squares, int(labels), prior)
+        self._fitted = _Fitted(standardiser, a["z"], counts, location, scale, post, bool(dense), tuple(kinds), scaling)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -68,18 +68,20 @@ class GnnMembers:
 
     Args:
         network: all of them.
+        collection: makes of molecules what the networks read.
     """
 
-    def __init__(self, network: BatchedGine) -> None:
-        self.network, self.head = network, network.head
+    def __init__(self, network: Any, collection: Callable[[Sequence[str], torch.dtype], Any] = Graphs) -> None:
+        self.network, self.head, self.collection = network, network.head, collection
 
-    def tensors(self, molecules: Sequence[str], features: Features) -> Graphs:
+    def tensors(self, molecules: Sequence[str], features: Features) -> Any:
         """Return the graphs of n molecules; the features are not used."""
-        return Graphs(molecules, self.network.encode.weight.dtype)
+        return self.collection(molecules, self.network.encode.weight.dtype)
 
-    def head_input(self, inputs: Graphs) -> Tensor:
+    def head_input(self, inputs: Any) -> Tensor:
         """Return what is known of the molecules after the last message, `(M, n, d)`."""
-        return self.network.pooled(inputs)
+        pooled: Tensor = self.network.pooled(inputs)
+        return pooled
 
     def predict(self, molecules: Sequence[str], features: Features) -> FloatArray:
         """Return standardised predictions, shape `(M, n, K)`."""
@@ -100,7 +102,9 @@ class GnnEnsemble(NetworkEnsemble):
 
     kind = "gnn_ensemble"
     spaces = ("molecules",)
-    cites = ("hu2020pretraining", "xu2019gin")
+    cites: ClassVar[tuple[str, ...]] = ("hu2020pretraining", "xu2019gin")
+    collection: Callable[[Sequence[str], torch.dtype], Any] = Graphs
+    """What the networks read."""
 
     class Options(NetworkEnsemble.Options):
         """Options of the graph networks."""
@@ -122,18 +126,19 @@ class GnnEnsemble(NetworkEnsemble):
         super().__init__(options, **values)
         if self.featuriser.objects != "molecules":
             raise ValueError(
-                f"A gnn_ensemble reads molecules; its option `features` names {self.featuriser.kind!r}, which takes "
+                f"A {self.kind} reads molecules; its option `features` names {self.featuriser.kind!r}, which takes "
                 f"{self.featuriser.objects}. Use morgan_counts, descriptors or both, or the proxy mlp_ensemble."
             )
 
-    def _network(self, outputs: int, atoms: float, generator: torch.Generator) -> BatchedGine:
+    def _network(self, outputs: int, atoms: float, generator: torch.Generator) -> Any:
         options = self.options
         return BatchedGine(options.members, options.width, options.layers, outputs, atoms, generator)
 
     def _untrained_members(self, data: Labelled, seed: int) -> NetworkMembers:
-        graphs = Graphs(data.objects, torch.float32).graphs
+        graphs = type(self).collection(data.objects, torch.float32).graphs
         atoms = sum(len(graph.atoms) for graph in graphs) / len(graphs)
-        return GnnMembers(self._network(data.z.shape[1], atoms, torch.Generator().manual_seed(seed + 1)))
+        network = self._network(data.z.shape[1], atoms, torch.Generator().manual_seed(seed + 1))
+        return GnnMembers(network, type(self).collection)
 
     def _members(self, state: Mapping[str, Any]) -> Members:
         checked_state(self.kind, state, {"network_atoms", "network_head.layers.1.bias"})
@@ -147,4 +152,4 @@ class GnnEnsemble(NetworkEnsemble):
                 "saved with."
             )
         network.load_state_dict(weights)
-        return GnnMembers(network.double())
+        return GnnMembers(network.double(), type(self).collection)

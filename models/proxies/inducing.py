@@ -163,6 +163,13 @@ def inducing_posterior(
     return _Evidence.of(training).posterior(prior, jitter, h), training
 
 
+def square_of(known: InducingPosterior, training: Whitened) -> float:
+    """Return `(y - m)' C^-1 (y - m)` of the n values, m being the estimated mean and C their covariance."""
+    residual = training.values - known.mean
+    half = solve_triangular(known.data, training.white @ (residual / training.open), lower=True, check_finite=False)
+    return float(np.square(residual) @ (1.0 / training.open) - half @ half)
+
+
 def left_out(known: InducingPosterior, training: Whitened, fold: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
     """Return mean and variance `(n,)` of each training value, predicted without the values of its fold.
 

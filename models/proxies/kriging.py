@@ -22,6 +22,7 @@ from scipy.linalg import cho_solve, lapack, solve_triangular
 from scipy.optimize import minimize
 
 from data.records import FloatArray
+from models.proxies.student_t import log_marginal
 from models.threads import one_blas_thread
 
 logger = logging.getLogger(__name__)
@@ -151,12 +152,14 @@ def cholesky(matrix: FloatArray) -> tuple[FloatArray, float]:
     )
 
 
-def projected_likelihood(k: FloatArray, values: FloatArray) -> tuple[float, FloatArray]:
+def projected_likelihood(k: FloatArray, values: FloatArray, prior: float | None = None) -> tuple[float, FloatArray]:
     """Return the log marginal likelihood with the mean integrated out, and its derivative by the covariance.
 
     Args:
         k: covariance of the values, noise included, shape `(n, n)`.
         values: shape `(n,)`.
+        prior: degrees of freedom before any value is known, where the scale of the covariance is unknown
+            (`models.proxies.student_t`); None: it is known.
     """
     factor, _ = cholesky(k)
     inverse, _ = lapack.dpotri(factor, lower=1)
@@ -164,12 +167,20 @@ def projected_likelihood(k: FloatArray, values: FloatArray) -> tuple[float, Floa
     u = inverse.sum(1)
     projector = inverse - np.outer(u, u) / u.sum()
     alpha = projector @ values
+    if prior is not None:
+        square = float(values @ alpha)
+        value = log_marginal(square, len(values) - 1, prior)
+        value -= float(np.log(factor.diagonal()).sum()) + 0.5 * math.log(u.sum())
+        weight = (prior + len(values) - 1) / (prior - 2.0 + square)
+        return value, 0.5 * (weight * np.outer(alpha, alpha) - projector)
     value = -0.5 * float(values @ alpha) - float(np.log(factor.diagonal()).sum()) - 0.5 * math.log(u.sum())
     value -= 0.5 * (len(values) - 1) * math.log(2.0 * math.pi)
     return value, 0.5 * (np.outer(alpha, alpha) - projector)
 
 
-def log_marginal_likelihood(pairs: Pairs, values: FloatArray, h: Hyperparameters) -> tuple[float, dict[str, float]]:
+def log_marginal_likelihood(
+    pairs: Pairs, values: FloatArray, h: Hyperparameters, prior: float | None = None
+) -> tuple[float, dict[str, float]]:
     """Return the log marginal likelihood and its derivatives by the logarithm of each hyperparameter.
 
     With `P = K^-1 - K^-1 1 1' K^-1 / (1' K^-1 1)`, the mean integrated out under a flat prior,
@@ -180,6 +191,7 @@ def log_marginal_likelihood(pairs: Pairs, values: FloatArray, h: Hyperparameters
         pairs: of the n training points with themselves.
         values: shape `(n,)`.
         h: where to evaluate.
+        prior: as in `projected_likelihood`.
 
     Returns:
         The likelihood, and the derivatives by name: `descriptor_variance` and `length_scale` where there are distances,
@@ -199,7 +211,7 @@ def log_marginal_likelihood(pairs: Pairs, values: FloatArray, h: Hyperparameters
         if name != "length_scale":
             k += part
     k[np.diag_indices(n)] += h.noise_variance
-    value, weight = projected_likelihood(k, values)
+    value, weight = projected_likelihood(k, values, prior)
     gradient = {name: float(np.vdot(weight, part)) for name, part in parts.items()}
     gradient["noise_variance"] = h.noise_variance * float(weight.trace())
     return value, gradient
@@ -210,7 +222,14 @@ def _similarity(place: int) -> str:
 
 
 def fit_hyperparameters(
-    pairs: Pairs, values: FloatArray, *, scale: float, restarts: int, min_noise: float, seed: int
+    pairs: Pairs,
+    values: FloatArray,
+    *,
+    scale: float,
+    restarts: int,
+    min_noise: float,
+    seed: int,
+    prior: float | None = None,
 ) -> Hyperparameters:
     """Return hyperparameters of maximal marginal likelihood, by L-BFGS from `restarts` starts.
 
@@ -224,6 +243,7 @@ def fit_hyperparameters(
         restarts: number of starts; the first is fixed, the others scatter around it.
         min_noise: lower bound of the noise variance.
         seed: of the scattered starts.
+        prior: as in `projected_likelihood`.
     """
     count = len(pairs.similarities)
     terms = (pairs.distance is not None) + count
@@ -246,7 +266,7 @@ def fit_hyperparameters(
         )
 
     def loss(theta: FloatArray, pairs: Pairs = pairs, values: FloatArray = values) -> tuple[float, FloatArray]:
-        value, gradient = log_marginal_likelihood(pairs, values, unpack(theta))
+        value, gradient = log_marginal_likelihood(pairs, values, unpack(theta), prior)
         return -value, -np.array([gradient[name] for name in names])
 
     low, high = (np.log([limits[name][side] for name in names]) for side in (0, 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -15,8 +15,10 @@ from models.proxies.base import FEATURES
 from models.proxies.checks import checked_state
 from models.proxies.design import Design
 from models.proxies.ensemble import Labelled, Members
+from models.proxies.greedy_members import distinctness, put_member, some_members
 from models.proxies.network_ensemble import NetworkEnsemble, NetworkMembers, member_predictions
-from models.proxies.networks import BatchedMlp, weighted_error
+from models.proxies.networks import BatchedMlp, minibatches, train, weighted_error
+from models.threads import single_thread
 
 
 class MlpMembers:
@@ -54,6 +56,10 @@ class MlpEnsemble(NetworkEnsemble):
     With `mixup` > 0 each training row is mixed with another of a near label, in features and label: rows far apart in
     label have no meaningful mean. Partners come from the same minibatch and the same member's sample.
 
+    With `diversity: greedy` members are trained one after the other, and each is rewarded for differing from those
+    before it where there may be no data; see `models.proxies.greedy_members`. It is for a few features: of hundreds,
+    moved inputs lie everywhere, and accuracy is lost (docs/benchmarks.md).
+
     Reference: Lakshminarayanan et al., NeurIPS (2017); mixing: Yao et al., C-Mixup, NeurIPS (2022).
     """
 
@@ -71,9 +77,19 @@ class MlpEnsemble(NetworkEnsemble):
             0.3, gt=0, description="difference of labels, in deviations of the target, at which partners grow rare"
         )
 
+        diversity: Literal["bootstrap", "greedy"] = Field(
+            "bootstrap",
+            description="members differ by their samples, or also by a reward for being different",
+        )
+        diversity_weight: float = Field(0.1, gt=0, description="of that reward, beside the mean squared error")
+        diversity_noise: float = Field(
+            1.0, gt=0, description="standard deviation by which rows are moved to places where members shall differ"
+        )
+
         def cited(self) -> tuple[str, ...]:
-            """Return the paper of mixing beside those of every ensemble of networks."""
-            return (*super().cited(), *(("yao2022cmixup",) if self.mixup > 0 else ()))
+            """Return the papers of mixing and of greedy members beside those of every ensemble of networks."""
+            mixing = ("yao2022cmixup",) if self.mixup > 0 else ()
+            return (*super().cited(), *mixing, *(("tiulpin2022greedy",) if self.diversity == "greedy" else ()))
 
     def _untrained_members(self, data: Labelled, seed: int) -> NetworkMembers:
         design = Design.of(data.features)
@@ -81,6 +97,39 @@ class MlpEnsemble(NetworkEnsemble):
         widths = [wide, *[self.options.width] * self.options.depth, data.z.shape[1]]
         generator = torch.Generator().manual_seed(seed + 1)
         return MlpMembers(design, BatchedMlp(self.options.members, widths, generator))
+
+    def _learn(self, data: Labelled, seed: int) -> Members:
+        if self.options.diversity == "bootstrap":
+            return super()._learn(data, seed)
+        members: Any = self._untrained_members(data, seed)
+        options, network = self.options, members.network
+        generator = torch.Generator().manual_seed(seed)
+        z, weights = torch.from_numpy(data.z).float(), torch.from_numpy(data.weights).float()
+        inputs: Tensor = members.tensors(data.objects, data.features)
+        with single_thread():
+            for k in range(options.members):
+                one, before = some_members(network, [k]), some_members(network, range(k))
+                alone = MlpMembers(members.design, one)
+
+                def loss(rows: Tensor, alone: MlpMembers = alone, before: BatchedMlp = before, k: int = k) -> Tensor:
+                    plain = self._loss(alone, inputs, z, weights[k : k + 1], rows, generator)
+                    if not k:
+                        return plain
+                    moved = torch.randn(inputs[rows].shape, generator=generator) * options.diversity_noise
+                    apart = distinctness(alone.network, before, inputs[rows] + moved)
+                    return plain - float(options.diversity_weight) * apart
+
+                train(
+                    one,
+                    loss,
+                    minibatches(len(z), options.batch, options.steps, generator),
+                    options.steps,
+                    learning_rate=options.learning_rate,
+                    weight_decay=options.weight_decay,
+                )
+                put_member(network, k, one)
+        network.double()
+        return MlpMembers(members.design, network)
 
     def _members(self, state: Mapping[str, Any]) -> Members:
         names = [f"network_layers.{i}.{part}" for i in range(self.options.depth + 1) for part in ("weight", "bias")]

@@ -93,22 +93,32 @@ def gradient_sketch(network: BatchedMlp, x: Tensor, target: int = 0) -> Tensor:
 
     Reference: Holzmueller et al., J. Mach. Learn. Res. 24, 164 (2023), section 4.2.
     """
-    given, output = network.inputs(x)
-    members, n = output.shape[:2]
-    backward = torch.zeros_like(output)
-    backward[:, :, target] = 1.0
-    sketch = x.new_zeros(n, SKETCH)
-    for i in range(len(network.layers) - 1, -1, -1):
-        one = given[i] if given[i].dim() == 3 else given[i].expand(members, -1, -1)
-        extended = torch.cat([one, torch.ones_like(one[:, :, :1])], 2)
+    members = len(_weights(network, -1))
+    sketch = x.new_zeros(x.shape[-2], SKETCH)
+    for i, extended, backward in layer_derivatives(network, x, target):
         for m in range(members):
             seed = 2 * (i * members + m)
             left = extended[m] @ _random((extended.shape[2], SKETCH), x, seed + 1)
             sketch += left * (backward[m] @ _random((backward.shape[2], SKETCH), x, seed + 2))
+    return sketch / math.sqrt(SKETCH * members)
+
+
+def layer_derivatives(network: BatchedMlp, x: Tensor, target: int = 0) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Yield, from the last layer to the first, its number and two factors for each object: `(M, n, a)`, `(M, n, b)`.
+
+    The derivative of the output by the layer's weights and biases at one object is their outer product: its input with
+    a 1 for the bias, and the derivative of the output by what the layer returns.
+    """
+    given, output = network.inputs(x)
+    members = output.shape[0]
+    backward = torch.zeros_like(output)
+    backward[:, :, target] = 1.0
+    for i in range(len(network.layers) - 1, -1, -1):
+        one = given[i] if given[i].dim() == 3 else given[i].expand(members, -1, -1)
+        yield i, torch.cat([one, torch.ones_like(one[:, :, :1])], 2), backward
         if i:
             through = torch.bmm(backward, _weights(network, i).transpose(1, 2))
             backward = through * _silu_slope(network.layers[i - 1](given[i - 1]))
-    return sketch / math.sqrt(SKETCH * members)
 
 
 def _weights(network: BatchedMlp, i: int) -> Tensor:

@@ -23,7 +23,7 @@ class Seen:
         """Predict the signed values of n objects: negated means, or those of minus the distance from a target."""
         prediction = self.proxy.predict(objects)
         if self.goal.target is None:
-            return Prediction(-prediction.mean, prediction.std)
+            return Prediction(-prediction.mean, prediction.std, prediction.freedom)
         mean, std = folded(prediction.mean - self.goal.target, prediction.std)
         return Prediction(-mean, std)
 

@@ -52,7 +52,7 @@ class Believing:
         prediction = self.proxy.predict(objects)
         left = np.square(prediction.std) - np.square(self._explained(objects)).sum(0)
         # What is left is at least the noise of a measurement, of which rounding must not leave nothing.
-        return Prediction(prediction.mean, np.sqrt(np.maximum(left, 1e-6 * np.square(prediction.std))))
+        return prediction.with_std(np.sqrt(np.maximum(left, 1e-6 * np.square(prediction.std))))
 
     def joint(self, objects: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """Return mean `(n,)` and covariance `(n, n)` of the function once the pending values are believed."""

@@ -30,7 +30,7 @@ _LENGTHS, _VARIANCES, _NOISES = (0.05, 100.0), (1e-3, 1e2), 4.0
 
 
 def fit_length_scales(
-    x: FloatArray, values: FloatArray, *, restarts: int, min_noise: float, seed: int
+    x: FloatArray, values: FloatArray, *, restarts: int, min_noise: float, seed: int, prior: float | None = None
 ) -> tuple[FloatArray, Hyperparameters]:
     """Return the length-scales `(p,)` of maximal density, and the hyperparameters of features divided by them.
 
@@ -40,12 +40,13 @@ def fit_length_scales(
         restarts: number of starts of L-BFGS; the first is fixed, the others scatter around it.
         min_noise: lower bound of the noise variance.
         seed: of the scattered starts.
+        prior: degrees of freedom, as in `kriging.projected_likelihood`.
     """
     p = x.shape[1]
     squares = np.square(x[:, None, :] - x[None, :, :]).transpose(2, 0, 1).copy()
 
     def loss(theta: FloatArray) -> tuple[float, FloatArray]:
-        value, gradient = log_density(squares, values, theta)
+        value, gradient = log_density(squares, values, theta, prior)
         return -value, -gradient
 
     origin = np.log(np.concatenate([[1.0, max(1e-2, min_noise)], np.full(p, 0.5 * math.sqrt(p))]))
@@ -60,20 +61,23 @@ def fit_length_scales(
     return np.exp(theta[2:]), Hyperparameters(math.exp(theta[0]), (), 1.0, math.exp(theta[1]))
 
 
-def log_density(squares: FloatArray, values: FloatArray, theta: FloatArray) -> tuple[float, FloatArray]:
+def log_density(
+    squares: FloatArray, values: FloatArray, theta: FloatArray, prior: float | None = None
+) -> tuple[float, FloatArray]:
     """Return the log marginal likelihood plus the log prior, up to a constant, and its derivatives by theta.
 
     Args:
         squares: squared differences of each feature, shape `(p, n, n)`.
         values: shape `(n,)`, standardised.
         theta: logarithms of the variance, of the noise variance, and of the p length-scales.
+        prior: degrees of freedom, as in `kriging.projected_likelihood`.
     """
     variance, noise, lengths = math.exp(theta[0]), math.exp(theta[1]), np.exp(theta[2:])
     shares = squares / np.square(lengths)[:, None, None]
     s = np.sqrt(5.0 * shares.sum(0))
     decay = np.exp(-s)
     k = variance * (1.0 + s + s * s / 3.0) * decay
-    value, weight = projected_likelihood(k + noise * np.eye(len(values)), values)
+    value, weight = projected_likelihood(k + noise * np.eye(len(values)), values, prior)
     off = theta[2:] - _SHAPE - 0.5 * math.log(len(lengths))
     gradient = np.empty(len(theta))
     gradient[0] = np.vdot(weight, k)

@@ -13,8 +13,9 @@ from models.proxies.cheaper import CheaperLevels
 
 
 def refits(proxy: Proxy) -> bool:
-    """Return whether a proxy is set to go on from the last round's weights: its option `refit` is `replay`."""
-    return isinstance(proxy, RefittableProxy) and getattr(getattr(proxy, "options", None), "refit", "") == "replay"
+    """Return whether a proxy is set to go on from the last round's weights: by its option `refit`, if it has one."""
+    chosen = getattr(getattr(proxy, "options", None), "refit", "scratch")
+    return isinstance(proxy, RefittableProxy) and chosen in ("replay", "condition")
 
 
 REPEAT = "#"

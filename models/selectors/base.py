@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from data.records import FloatArray, Prediction
+from data.records import FloatArray
 from models.protocols import Array, Joint, Pool, Rescore
 from models.registry import Component
 from models.selectors.geometry import Embedded, Fingerprinted, Geometry
@@ -110,14 +110,10 @@ def part_of(pool: Pool, members: Indices, *, fingerprints: bool = True, features
         fingerprints: whether to take the fingerprints along, which are large.
         features: whether to take the features along.
     """
-
-    def rows(prediction: Prediction) -> Prediction:
-        return Prediction(prediction.mean[members], prediction.std[members])
-
     return replace(
         pool,
         scores=np.asarray(pool.scores, dtype=np.float64)[members],
-        predictions=tuple(rows(prediction) for prediction in pool.predictions),
+        predictions=tuple(prediction.part(members) for prediction in pool.predictions),
         fingerprints=pool.fingerprints[members] if fingerprints and pool.fingerprints is not None else None,
         features=pool.features[members] if features and pool.features is not None else None,
         joints=tuple(_joint_of(joint, members) for joint in pool.joints),

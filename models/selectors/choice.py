@@ -71,7 +71,7 @@ def choose(
     fingerprints, coordinates, known = coordinates_of(selector, proxies, names, about.objects, space)
     pool = Pool(
         scores=np.asarray(scored, dtype=np.float64)[members],
-        predictions=tuple(Prediction(one.mean[members], one.std[members]) for one in predictions),
+        predictions=tuple(one.part(members) for one in predictions),
         about=about,
         fingerprints=fingerprints,
         features=coordinates,

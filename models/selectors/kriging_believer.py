@@ -63,7 +63,7 @@ class _Belief:
 
     def __init__(self, predicted: Prediction, covariance: FloatArray, n: int) -> None:
         """Begin with what is predicted of m members; at most n - 1 of them will be believed to be measured."""
-        self._mean, self._covariance = predicted.mean, covariance
+        self._predicted, self._covariance = predicted, covariance
         latent = covariance.diagonal()
         self._noise = np.maximum(np.square(predicted.std) - latent, 1e-10 * np.square(predicted.std))
         self._factor, self._left, self._done = np.empty((n, len(predicted))), np.maximum(latent, 0.0), 0
@@ -75,4 +75,4 @@ class _Belief:
         factor[done] = (self._covariance[at] - known) / np.sqrt(self._left[at] + self._noise[at])
         self._left = np.maximum(self._left - np.square(factor[done]), 0.0)
         self._done += 1
-        return Prediction(self._mean, np.sqrt(self._left + self._noise))
+        return self._predicted.with_std(np.sqrt(self._left + self._noise))

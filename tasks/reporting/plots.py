@@ -393,7 +393,7 @@ def reliability_diagram(splits: Mapping[str, Sequence[JsonDict]], *, unit: str =
 
     Args:
         splits: name of the split -> n >= 2 held-out predictions, with `value`, `mean`, `std` (calibrated) and `raw_std`
-            (as the proxy gave it).
+            (as the proxy gave it), and `freedom` where a measurement follows Student's t.
         unit: of the values.
 
     Reference: Kuleshov, Fenner and Ermon, ICML (2018).
@@ -407,13 +407,14 @@ def reliability_diagram(splits: Mapping[str, Sequence[JsonDict]], *, unit: str =
         value, mean, std, raw = (
             np.array([row[key] for row in rows], dtype=np.float64) for key in ("value", "mean", "std", "raw_std")
         )
+        freedom = np.array([row["freedom"] for row in rows]) if all("freedom" in row for row in rows) else None
+        shown = Prediction(mean, std, freedom)
         half = 1.96 * np.sqrt(levels * (1.0 - levels) / len(rows))
         axes.fill_between(levels, levels - half, levels + half, color=STYLE["grid"], linewidth=0, zorder=0)
         axes.plot([0, 1], [0, 1], color=STYLE["soft"], linewidth=1.0, linestyle=":")
         if (raw != std).any():
-            axes.plot(levels, reliability(Prediction(mean, raw), value, levels), linestyle="--",
+            axes.plot(levels, reliability(shown.with_std(raw), value, levels), linestyle="--",
                       color=STYLE["arms"][Arm.CONTROL], linewidth=1.0, label="as predicted")  # fmt: skip
-        shown = Prediction(mean, std)
         axes.plot(levels, reliability(shown, value, levels), color=STYLE["arms"][Arm.ACQUISITION],
                   linewidth=STYLE["line"], label="calibrated" if (raw != std).any() else "as predicted")  # fmt: skip
         found = metrics(shown, value)

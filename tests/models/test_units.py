@@ -22,6 +22,13 @@ SHAPES = {
     "gaussian_process": {"kind": "gaussian_process"},
     "random_forest": {"kind": "random_forest", "members": 30},
     "mlp_ensemble": {"kind": "mlp_ensemble", "steps": 30, "members": 2, "width": 8},
+    "egnn": {"kind": "egnn", "steps": 3, "members": 2, "width": 4, "layers": 1},
+    "function_space_laplace": {"kind": "function_space_laplace", "steps": 20, "width": 8},
+    "greedy_ensemble": {
+        "kind": "greedy_ensemble",
+        "pool": [{"kind": "gaussian_process"}, {"kind": "random_forest", "members": 10}],
+        "folds": 2,
+    },
     "gnn_ensemble": {"kind": "gnn_ensemble", "steps": 3, "members": 2, "width": 8},
     "autoregressive": {"kind": "autoregressive"},
 }

@@ -30,6 +30,15 @@ QUICK: dict[str, dict[str, Any]] = {
     "random_forest": {"members": 60},
     "mlp_ensemble": {"steps": 150, "members": 5, "width": 32},
     "multi_task": {"steps": 150, "members": 5, "width": 32},
+    "egnn": {"steps": 60, "members": 2, "width": 16, "layers": 2},
+    "function_space_laplace": {"steps": 60, "width": 32},
+    "greedy_ensemble": {
+        "pool": [
+            {"kind": "random_forest", "members": 30},
+            {"kind": "random_forest", "members": 30, "uncertainty": "jackknife"},
+        ],
+        "folds": 3,
+    },
     "gnn_ensemble": {"steps": 120, "members": 3, "width": 24, "layers": 2, "batch": 32},
 }
 """Options that make a training take a second; everything else is the default."""

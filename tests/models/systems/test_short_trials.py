@@ -18,14 +18,17 @@ SYSTEMS: dict[str, type[System]] = {
     if cls.__module__.startswith("models.")  # other tests have systems of their own
 }  # type: ignore[assignment]
 SHORT: dict[str, dict[str, Any]] = {
-    "biological_sequence_design": {"rounds": 2, "batch_size": 4, "known": 20},
     "bayesian_networks": {"steps": 8, "large_steps": 8, "nodes": 3},
+    "biological_sequence_design": {"rounds": 2, "batch_size": 4, "known": 20},
     "energy_decomposition": {"steps": 8, "small_steps": 8, "samples": 32},
+    "function_space_laplace": {"steps": 8, "sets": 1},
     "generative_augmented": {"steps": 8},
     "graph_optimisation": {"steps": 2, "er_rounds": 1, "rb_rounds": 1, "train_graphs": 3, "test_graphs": 2},
+    "greedy_ensembles": {"steps": 8, "sets": 1},
     "guided_training": {"steps": 8, "bag_steps": 8},
     "multi_fidelity": {"effort": 0.01},
     "preference_conditioned": {"effort": 0.001},
+    "student_t_process": {"sets": 1},
     "sub_trajectory_balance": {"steps": 8, "large": 32, "draws": 2},
 }
 """Options of the shortest trial of each system."""
