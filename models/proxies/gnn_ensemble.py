@@ -102,6 +102,8 @@ class GnnEnsemble(NetworkEnsemble):
     spaces = ("molecules",)
     cites = ("hu2020pretraining", "xu2019gin")
 
+    reads_features = False
+
     class Options(NetworkEnsemble.Options):
         """Options of the graph networks."""
 

@@ -18,9 +18,12 @@ SYSTEMS: dict[str, type[System]] = {
 }  # type: ignore[assignment]
 SHORT: dict[str, dict[str, Any]] = {
     "bayesian_networks": {"steps": 8, "large_steps": 8, "nodes": 3},
+    "dataset_maps": {"molecules": 40},
+    "feature_shift": {"samples": 1, "rows": 16, "features": 5},
     "generative_augmented": {"steps": 8},
     "guided_training": {"steps": 8, "bag_steps": 8},
     "preference_conditioned": {"effort": 0.001},
+    "shapley_attribution": {"molecules": 20, "explained": 2},
     "sub_trajectory_balance": {"steps": 8, "large": 32, "draws": 2},
 }
 """Options of the shortest trial of each system."""
