@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data.config import ConfigError
+from data.records import CandidateRow
 from models.parts import space_of
 from models.proxies.attribution import NotAttributable
 from models.spaces.base import BaseSpace
@@ -43,15 +44,7 @@ def show_explanation(workspace: Workspace, name: str, candidate: str, out: Path 
         goals, space = goals_with_units(context.config), space_of(context.config)
         rows = goals.ranked(ledger.candidates(context.campaign.id))
         row = found_candidate(rows, candidate, space, name)
-        explainer = Explainer.of(context, goals)
-        if explainer is None:
-            raise BadInput(
-                f"Campaign {name} has trained no proxy yet, so nothing was predicted. `discover run` goes on with it."
-            )
-        try:
-            explained = [explainer.explain(row, goal) for goal in goals]
-        except NotAttributable as error:
-            raise ConfigError(str(error)) from error
+        explained = explained_of(context, row, name)
     rank = rows.index(row) + 1
     if out is None:
         console.say((f"#{rank}  ", "bold"), row.id)
@@ -64,6 +57,25 @@ def show_explanation(workspace: Workspace, name: str, candidate: str, out: Path 
     with writing(out):
         out.write_bytes(content)
     console.say(f"Explained   {out}")
+
+
+def explained_of(context: CampaignContext, row: CandidateRow, name: str) -> list[Explained]:
+    """Return what the predictions of a candidate rest on, objective by objective.
+
+    Raises:
+        BadInput: the campaign of this name has trained no proxy yet.
+        ConfigError: its proxy does not predict from features.
+    """
+    goals = goals_with_units(context.config)
+    explainer = Explainer.of(context, goals)
+    if explainer is None:
+        raise BadInput(
+            f"Campaign {name} has trained no proxy yet, so nothing was predicted. `discover run` goes on with it."
+        )
+    try:
+        return [explainer.explain(row, goal) for goal in goals]
+    except NotAttributable as error:
+        raise ConfigError(str(error)) from error
 
 
 def _content(explained: list[Explained], title: str, space: BaseSpace[Any], ending: str) -> bytes:

@@ -83,5 +83,5 @@ def test_of_variables_each_has_its_own_and_what_is_typical_adds_nothing():
 
 
 def test_a_proxy_that_reads_the_objects_themselves_is_refused_with_what_to_use():
-    with pytest.raises(NotAttributable, match="gnn_ensemble.*Use gaussian_process"):
+    with pytest.raises(NotAttributable, match=r"gnn_ensemble.*Use gaussian_process"):
         contributions(build("proxy", {"kind": "gnn_ensemble"}), "CCO", MOLECULES)
