@@ -69,16 +69,21 @@ def _picture(axes: Axes, drawn: str, one: Explained, space: BaseSpace[Any]) -> N
     if len(places) == len(values) and most > 0:
         spots = [Circle(place, _RADIUS) for place in places]
         colours = [(*_rgb(MORE if value > 0 else LESS), 0.75 * abs(float(value)) / most) for value in values]
-        axes.add_collection(PatchCollection(spots, facecolors=colours, edgecolors="none", zorder=2))
+        axes.add_collection(PatchCollection(spots, facecolors=colours, edgecolors="none", zorder=2, clip_on=False))
+        for atom in _largest(one)[::-1]:
+            if atom < len(places):  # what a bar calls C7 is found by its number
+                x, y = places[atom]
+                axes.text(x + 0.62 * _RADIUS, y - 0.62 * _RADIUS, str(atom + 1), fontsize=0.55 * STYLE["font"],
+                          color=STYLE["soft"], ha="center", va="center", zorder=5)  # fmt: skip
     width = axes.get_position().width * _WIDTH
     drawing.put(axes, 0.0, 0.0, 1.0, POINTS_PER_INCH * width / drawing.width)
 
 
 def _bars(axes: Axes, one: Explained) -> None:
     found = one.found
-    order = np.argsort(-np.abs(found.values), kind="stable")[:BARS][::-1]
+    order = _largest(one)
     rest = np.setdiff1d(np.arange(len(found.values)), order)
-    names = [found.names[place] for place in order.tolist()]
+    names = [found.names[place] for place in order]
     values, errors = found.values[order].tolist(), found.errors[order].tolist()
     if len(rest):
         names.insert(0, f"{len(rest)} others")
@@ -96,6 +101,11 @@ def _bars(axes: Axes, one: Explained) -> None:
     axes.set_axisbelow(True)
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def _largest(one: Explained) -> list[int]:
+    """Return the parts that have a bar, the smallest of them first."""
+    return np.argsort(-np.abs(one.found.values), kind="stable")[:BARS][::-1].tolist()
 
 
 def _rgb(colour: str) -> tuple[float, float, float]:
