@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.records import FloatArray
 
@@ -97,8 +98,9 @@ def feature_shift(
     return [Moved(names[int(varies[j])], float(far[j]), float(p[j])) for j in order]
 
 
-def _some(n: int, rng: np.random.Generator) -> FloatArray:
-    return np.arange(n) if n <= MOST else np.sort(rng.choice(n, MOST, replace=False))
+def _some(n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    drawn: NDArray[np.intp] = np.arange(n) if n <= MOST else np.sort(rng.choice(n, MOST, replace=False))
+    return drawn
 
 
 def _shrunk(z: FloatArray) -> FloatArray:

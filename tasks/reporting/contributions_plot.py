@@ -105,7 +105,8 @@ def _bars(axes: Axes, one: Explained) -> None:
 
 def _largest(one: Explained) -> list[int]:
     """Return the parts that have a bar, the smallest of them first."""
-    return np.argsort(-np.abs(one.found.values), kind="stable")[:BARS][::-1].tolist()
+    order = np.argsort(-np.abs(one.found.values), kind="stable")[:BARS][::-1]
+    return [int(place) for place in order]
 
 
 def _rgb(colour: str) -> tuple[float, float, float]:
