@@ -260,13 +260,38 @@ class Campaign:
             found = found_candidate(rows, candidate, space_of(context.config), self.name)
             return lineage_frame(Lineages(context, rows).of(found), goals)
 
+    def explain(self, candidate: str) -> pd.DataFrame:
+        """Return what the predictions of a candidate by the last proxies rest on, as `discover explain` tells.
+
+        Args:
+            candidate: its id or an unambiguous beginning, its text in any spelling, or its rank, such as `1` or `#1`.
+
+        Returns:
+            A row per atom and feature, objective by objective. `part`, string. `contribution` and `standard_error`,
+            float64, in the unit of `unit`; the contributions add up to the prediction less that of a typical object.
+            `objective` and `unit`, string.
+
+        Raises:
+            BadInput: there is no such candidate, there are several, or no proxy was trained yet.
+            ConfigError: the proxy does not predict from features.
+        """
+        from models.parts import space_of
+        from pipelines.explaining import explained_of
+        from pipelines.frames import explained_frame
+        from pipelines.lineage import found_candidate
+
+        with self._context() as context:
+            rows = self.goals.ranked(context.ledger.candidates(self.id))
+            row = found_candidate(rows, candidate, space_of(context.config), self.name)
+            return explained_frame(explained_of(context, row, self.name))
+
     def health(self) -> pd.DataFrame:
         """Return what is to be said of the proxies and generators of each round that trained some.
 
         Returns:
-            `round`, int64; `kind`, string: `calibration`, `calibration_drift` or `idle_source`; `level`, string:
-            `good`, `unknown` or `warning`; `objective`, string, where there are several; `message`, string: what
-            happened and what to do.
+            `round`, int64; `kind`, string: `calibration`, `calibration_drift`, `never_learnt` or `idle_source`;
+            `level`, string: `good`, `unknown` or `warning`; `objective`, string, where there are several; `message`,
+            string: what happened and what to do.
         """
         from data.ledger.health import findings
         from pipelines.frames import findings_frame

@@ -88,7 +88,11 @@ def _of_campaign(config: CampaignConfig, folder: Path) -> Iterator[Used]:
         selector_of,
         space_of,
     )
+    from models.proxies.base import BaseProxy
     from models.proxies.calibration import CITES as OF_CALIBRATION
+    from models.proxies.dataset_map import CITES as OF_MAPS
+    from models.proxies.dataset_map import MappingProxy
+    from models.proxies.feature_shift import CITES as OF_SHIFTS
     from models.spaces.base import require_space
     from tasks.initial_design import sources_of
 
@@ -108,6 +112,10 @@ def _of_campaign(config: CampaignConfig, folder: Path) -> Iterator[Used]:
     proxy = build("proxy", proxy_spec(config.proxy, space))
     yield from _checked("proxy", "proxy", proxy, space, folder)
     yield Used(f"proxy.calibration: {config.proxy.calibration}", OF_CALIBRATION[config.proxy.calibration])
+    if isinstance(proxy, MappingProxy):
+        yield Used("proxy: data that are never learnt", OF_MAPS)
+    if isinstance(proxy, BaseProxy) and proxy.featuriser.names().dense:
+        yield Used("proposals: features that shifted", OF_SHIFTS)
     if config.proxy.domain.min_similarity > 0:
         from models.screens.domain import ApplicabilityDomain
 
@@ -124,6 +132,10 @@ def _of_campaign(config: CampaignConfig, folder: Path) -> Iterator[Used]:
         yield from _of_component("buying", "buying", buying, folder)
     yield from _of_goals(config)
     yield Used("report", OF_REPORT)
+    if isinstance(proxy, BaseProxy) and proxy.reads_features:
+        from models.proxies.attribution import CITES as OF_CONTRIBUTIONS
+
+        yield Used("report: what predictions rest on", OF_CONTRIBUTIONS)
 
 
 def _of_goals(config: CampaignConfig) -> Iterator[Used]:

@@ -133,6 +133,25 @@ def lineage(name: str, candidate: str, *, out: Path | None = None, wide: bool = 
 
 
 @app.command
+def explain(name: str, candidate: str, *, out: Path | None = None, wide: bool = False) -> int:
+    """Show what the prediction of a candidate rests on: which atoms and features move it from a typical one.
+
+    Args:
+        name: of the campaign; NAME~2 is the second of a name that was begun anew.
+        candidate: its id or an unambiguous beginning, its text (of molecules a SMILES, in any spelling), or its rank,
+            such as 1.
+        out: file to write: a figure (.svg, .png) or all parts as a table (.csv, .json); without it the largest are
+            printed.
+        wide: lines as long as they are, as into a pipe.
+    """
+    console.wide = wide
+    from pipelines.explaining import show_explanation
+
+    show_explanation(Workspace.open(), name, candidate, out, console)
+    return 0
+
+
+@app.command
 def report(name: str, *, out: Path) -> int:
     """Write a whole campaign as a folder that opens from disk and can be archived: pages, tables, figures, settings.
 

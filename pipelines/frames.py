@@ -21,7 +21,9 @@ from data.readings import CallRow, Readings, oracles_of
 from data.records import CallState, CandidateRow, JsonDict, RoundSummary, Standing
 from models.spaces.base import BaseSpace
 from models.spaces.columns import COLUMNS, columns_of
+from tasks.explaining import Explained
 from tasks.lineage import Lineage
+from tasks.reporting.contributions import table_of as parts_of
 from tasks.reporting.lineage import columns, table_of
 from tasks.reporting.objectives import column_of, columns_with
 
@@ -119,6 +121,8 @@ LINEAGE = {
     "predicted_mean": FLOAT,
     "predicted_std": FLOAT,
 }
+
+EXPLAINED = {"part": TEXT, "contribution": FLOAT, "standard_error": FLOAT, "objective": TEXT, "unit": TEXT}
 
 FINDINGS = {"round": WHOLE, "kind": TEXT, "level": TEXT, "objective": TEXT, "message": TEXT}
 
@@ -311,6 +315,11 @@ def lineage_frame(lineage: Lineage, goals: Goals) -> pd.DataFrame:
     """Return a row for each member of a lineage, parents before what was made of them."""
     own = {name: TEXT if name.endswith(".unit") else FLOAT for name in columns(goals) if name not in LINEAGE}
     return _frame(table_of(lineage, goals), LINEAGE | own)
+
+
+def explained_frame(explained: Iterable[Explained]) -> pd.DataFrame:
+    """Return a row for each part of each prediction."""
+    return _frame([row for one in explained for row in parts_of(one)], EXPLAINED)
 
 
 def campaigns_frame(found: Iterable[tuple[Campaign, str, Standing, Spent]]) -> pd.DataFrame:

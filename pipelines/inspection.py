@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from data.goals import Goals
@@ -14,6 +15,7 @@ from data.ledger.campaigns import Campaign
 from data.ledger.health import Z90
 from data.ledger.ledger import Ledger
 from data.ledger.summary import source_told
+from data.never_learnt import never_of, residual_told
 from data.readings import Reading, oracles_of
 from data.records import CallState, JsonDict
 from data.wording import counted, figure, interval, labelled
@@ -123,7 +125,8 @@ def export_candidates(
     shown_rows = rows if chosen is None else [{column: row[column] for column in chosen} for row in rows]
     if format == "table" and out is None:
         if chosen is None:
-            show_candidates(rows, console, space, goals)
+            ledger = workspace.ledger()
+            show_candidates(rows, console, space, goals, never_of(ledger.stages(ledger.campaign_of(name).id)))
         else:
             _show_columns(shown_rows, chosen, console, space)
         return
@@ -192,15 +195,25 @@ def _is_of_campaign(file: Path, campaign: Campaign) -> bool:
     return file.suffix.lower() in sources and file.is_relative_to(campaign.base.resolve())
 
 
-def show_candidates(rows: list[JsonDict], console: Terminal, space: BaseSpace[Any], goals: Goals) -> None:
-    """Print candidates as a table, or as blocks of lines where a table does not fit; ids where there is room."""
+def show_candidates(
+    rows: list[JsonDict],
+    console: Terminal,
+    space: BaseSpace[Any],
+    goals: Goals,
+    never: Mapping[str, float] = MappingProxyType({}),
+) -> None:
+    """Print candidates as a table, or as blocks of lines where a table does not fit; ids where there is room.
+
+    `never`: id -> residual, of those that the proxy never learnt.
+    """
     ranks = {row["id"]: rank for rank, row in enumerate(rows, start=1)}
     measured = [header for one in _objectives(goals) for header in one.headers]
     headers = ["", *measured, "round", "arm", "source", "id", space.text_name, "note"]
     lines = []
     for rank, row in enumerate(rows, start=1):
         figures = [cell for one in _objectives(goals) for cell in one.cells(row)]
-        note = "; ".join(filter(None, (_reason(row, goals), _limits(row, goals), _same_compound(row, ranks))))
+        odd = f"never learnt: {residual_told(never[row['id']])} what all others predict" if row["id"] in never else ""
+        note = "; ".join(filter(None, (_reason(row, goals), _limits(row, goals), _same_compound(row, ranks), odd)))
         text = row[space.column]
         lines.append(
             [

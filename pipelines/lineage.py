@@ -50,7 +50,7 @@ def show_lineage(workspace: Workspace, name: str, candidate: str, out: Path | No
         WorkspaceError: the file cannot be written.
     """
     if out is not None:
-        _refuse_out(out, workspace)
+        refuse_out(out, workspace)
     ledger = workspace.ledger()
     with CampaignContext(workspace, ledger, ledger.campaign_of(name)) as context:
         goals, space = goals_with_units(context.config), space_of(context.config)
@@ -151,7 +151,13 @@ def _content(lineage: Lineage, title: str, space: BaseSpace[Any], goals: Goals, 
     return lineage_svg(figure).encode() if ending == ".svg" else plots.png(figure)
 
 
-def _refuse_out(out: Path, workspace: Workspace) -> None:
+def refuse_out(out: Path, workspace: Workspace) -> None:
+    """Refuse a file that is neither figure nor table, a folder, or what is the program's own.
+
+    Raises:
+        ConfigError: its name says that it is neither.
+        WorkspaceError: it is a folder, or inside the workspace.
+    """
     if out.suffix.lower() not in ENDINGS:
         raise ConfigError(f"--out is {out}; expected a file that ends in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
     file = out.expanduser().resolve()

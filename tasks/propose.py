@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,11 +10,15 @@ import torch
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from data.feature_shifts import shift_metrics
 from data.ledger.summary import COUNTED
 from data.records import Candidate
 from data.stocks import STOCK
-from models.parts import generator_of
+from models.featurisers.base import Featuriser
+from models.parts import generator_of, proxy_spec, space_of
 from models.protocols import FromLibraries, Generator
+from models.proxies.feature_shift import FEWEST, MOST, feature_shift
+from models.registry import build
 from tasks.origins import FILE, write_origins
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.storage import load_state
@@ -67,7 +72,28 @@ def _propose(
         arms.append((arm, control))
     _write(control, folder / "control.parquet")
     write_origins(arms, folder / FILE, (*known.known, *known.library))
-    return {"proposals": len(proposals), **_by_source([*proposals, *control], generator), **_of_libraries(generator)}
+    told = {"proposals": float(len(proposals)), **_by_source([*proposals, *control], generator)}
+    return told | _of_libraries(generator) | _shift(context, round, known.known, proposals)
+
+
+def _shift(
+    context: CampaignContext, round: int, known: Sequence[str], proposals: Sequence[Candidate]
+) -> dict[str, float]:
+    """Return which named features of the proposals are not as they are among the measured objects."""
+    proxy = build("proxy", proxy_spec(context.config.proxy, space_of(context.config)))
+    featuriser = getattr(proxy, "featuriser", None)
+    if not isinstance(featuriser, Featuriser):
+        return {}
+    names = featuriser.names().dense
+    drawn = [candidate.object for candidate in proposals[:MOST]]
+    if not names or min(len(known), len(drawn)) < FEWEST:
+        return {}
+    sides = [featuriser.partly(some, dense=True, kinds=()).dense for some in (known[:MOST], drawn)]
+    moved = feature_shift(sides[0], sides[1], names, seed=context.seed(round, "shift"))
+    far: dict[str, float] = {}
+    for one in moved:  # columns of one name, such as the words of a variable, count once
+        far.setdefault(one.name, one.deviations)
+    return shift_metrics(far, len(set(names)))
 
 
 def _of_libraries(generator: Generator) -> dict[str, float]:

@@ -23,6 +23,7 @@ from prefect.cache_policies import NO_CACHE
 from data.config import ProxyConfig, digest
 from data.goals import Goal
 from data.ledger.campaigns import CampaignState
+from data.never_learnt import NEVER, never_metrics
 from data.records import Arm, FloatArray, JsonDict, Prediction, measured_column, predicted_columns
 from models.parts import proxy_spec, space_of
 from models.protocols import LevelProxy, Proxy, SelfTestingProxy
@@ -37,6 +38,7 @@ from models.proxies.calibration import (
 )
 from models.proxies.cheaper import CheaperLevels
 from models.proxies.checks import MINIMUM_LABELS
+from models.proxies.dataset_map import MappingProxy, dataset_map
 from models.proxies.evaluation import group_folds, metrics, out_of_fold, stable_folds
 from models.proxies.warm_start import REPEAT, Fitter, refits
 from models.registry import build
@@ -62,6 +64,10 @@ FOLDS = 5
 ONE_FIT = 200
 """Labels from which a proxy that can tell what it predicts without a fold is asked, and not trained for each: what
 fewer labels choose with the held-out ones among them would flatter the proxy."""
+
+MAP = "map.csv"
+"""File of where the training data are on the data map: mean and deviation of each row's residuals, in predicted
+deviations, and whether it is never learnt."""
 
 MODELS = "models.pt"
 """File of what a network goes on from in the next round."""
@@ -177,8 +183,9 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
 
     Results: `proxy.json` (configuration), `proxy.pt` (state, calibration included; `calibration.json` comes before it,
     where the campaign's purchases say more), `heldout.csv` and `random.csv`
-    (out-of-fold predictions of the split by family and the random one), `training.json`; with `refit: replay` also
-    `models.pt`, what the next round goes on from. Of several objectives each has a folder, named by its place.
+    (out-of-fold predictions of the split by family and the random one), `map.csv` (which rows are learnt, where the
+    proxy can tell), `training.json`; with `refit: replay` also `models.pt`, what the next round goes on from. Of
+    several objectives each has a folder, named by its place.
     """
     with ref.open() as context:
         space = space_of(context.config)
@@ -346,6 +353,7 @@ def _train(
     if refits(make()):
         save_state(folder / MODELS, fitter.state())
     held.table(data, across).to_csv(folder / "heldout.csv", index=False)
+    never = _map(whole, data, folder)
     drawn.table(data, shuffled).to_csv(folder / "random.csv", index=False)
     return {
         "data_sha256": data.sha256(),
@@ -358,7 +366,26 @@ def _train(
         "split": str(split),
         "random_split": str(random_split),
         "refitted_folds": held.refitted,
+        **({} if never is None else {NEVER: never}),
     }
+
+
+def _map(proxy: Proxy, data: TrainingData, folder: Path) -> dict[str, float] | None:
+    """Write where the rows are on the data map, `map.csv`.
+
+    Returns:
+        Id of each object that is never learnt -> its mean residual in predicted deviations; None: there is no map.
+    """
+    course = proxy.course(data.objects, data.values) if isinstance(proxy, MappingProxy) else None
+    if course is None:
+        return None
+    found = dataset_map(course)
+    columns = {"mean": found.mean.round(6), "deviation": found.deviation.round(6), "never_learnt": found.never}
+    table = pd.DataFrame({"id": data.ids, **columns})
+    table.to_csv(folder / MAP, index=False)
+    never = table[table["never_learnt"]]
+    owners = [key.partition(REPEAT)[0] for key in never["id"]]
+    return {str(key): float(value) for key, value in never["mean"].groupby(owners).mean().items()}
 
 
 @dataclass(frozen=True)
@@ -481,4 +508,5 @@ def _use(
     write_json(folder / "training.json", training)
     parts = ("heldout", "heldout_raw", "random")
     told = {"reused": float(reused), "purchases": float(len(bought)), "purchase_factor": factor}
+    told |= never_metrics(training[NEVER]) if NEVER in training else {}
     return told | {f"{what}_{name}": v for what in parts for name, v in training[what].items()}

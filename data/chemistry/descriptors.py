@@ -98,6 +98,30 @@ NAMES: tuple[str, ...] = (
 """Names of the descriptors in the order of the columns; they are those of `rdkit.Chem.Descriptors`."""
 
 
+def _family(name: str) -> str:
+    if name.startswith("fr_"):
+        return "functional groups"
+    if name in _RINGS:
+        return "rings"
+    if name in _STEREO:
+        return "stereocentres"
+    if name in ("MolWt", "HeavyAtomMolWt", "ExactMolWt", "LabuteASA", "HeavyAtomCount", "MolMR"):
+        return "size"
+    if name.startswith(("HallKier", "Kappa", "FractionCSP3", "FpDensity")):
+        return "shape"
+    if name in ("NOCount", "NHOHCount", "NumHeteroatoms", "NumHAcceptors", "NumHDonors", "NumAmideBonds"):
+        return "heteroatoms"
+    if "PartialCharge" in name or name.startswith("PEOE"):
+        return "charges"
+    if "EState" in name:
+        return "E-states"
+    return "lipophilicity" if name == "MolLogP" or name.startswith("SlogP") else name.rstrip("0123456789")
+
+
+FAMILIES: tuple[str, ...] = tuple(map(_family, NAMES))
+"""What each descriptor tells of, in a chemist's words; several of one family mean little one by one."""
+
+
 @cache
 def _sought(nitrogen: int, oxygen: int, sulphur: int, halogen: int) -> list[tuple[int, Chem.Mol]]:
     """Return the patterns that a molecule with so many atoms may have, each with its place among the fragments."""

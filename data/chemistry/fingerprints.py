@@ -25,13 +25,31 @@ Fingerprint = Callable[[Chem.Mol], Counts]
 
 _morgan = generators.GetMorganGenerator(radius=2, fpSize=FINGERPRINT_BITS)
 # Columns beside those of the elements, which are their atomic numbers.
-_RINGS, _AROMATIC_RINGS = 200, 201
+RINGS, AROMATIC_RINGS = 200, 201
 _pairs = generators.GetAtomPairGenerator(fpSize=FINGERPRINT_BITS, countSimulation=False)
 
 
 def _columns(counts: dict[int, int]) -> Counts:
     columns = sorted(counts)
     return np.array(columns, np.uint16), np.array([counts[column] for column in columns], np.uint16)
+
+
+def morgan_bits(mol: Chem.Mol, invariants: list[int] | None = None) -> dict[int, tuple[tuple[int, int], ...]]:
+    """Return column -> central atom and radius of each environment that is counted in it."""
+    output = generators.AdditionalOutput()
+    output.AllocateBitInfoMap()
+    _morgan.GetCountFingerprint(mol, customAtomInvariants=invariants or [], additionalOutput=output)
+    bits: dict[int, tuple[tuple[int, int], ...]] = output.GetBitInfoMap()
+    return bits
+
+
+def pair_bits(mol: Chem.Mol) -> dict[int, tuple[tuple[int, int], ...]]:
+    """Return column -> the pairs of atoms that are counted in it."""
+    output = generators.AdditionalOutput()
+    output.AllocateBitInfoMap()
+    _pairs.GetCountFingerprint(mol, additionalOutput=output)
+    bits: dict[int, tuple[tuple[int, int], ...]] = output.GetBitInfoMap()
+    return bits
 
 
 def _of_atoms(mol: Chem.Mol) -> Counts:
@@ -51,8 +69,8 @@ def _of_pairs(mol: Chem.Mol) -> Counts:
 def _of_composition(mol: Chem.Mol) -> Counts:
     counts = Counter(atom.GetAtomicNum() for atom in mol.GetAtoms())
     counts[1] += sum(atom.GetTotalNumHs() for atom in mol.GetAtoms())
-    counts[_RINGS] = rdMolDescriptors.CalcNumRings(mol)
-    counts[_AROMATIC_RINGS] = rdMolDescriptors.CalcNumAromaticRings(mol)
+    counts[RINGS] = rdMolDescriptors.CalcNumRings(mol)
+    counts[AROMATIC_RINGS] = rdMolDescriptors.CalcNumAromaticRings(mol)
     return _columns({column: count for column, count in counts.items() if count})
 
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from data.goals import Goal, Goals, read_as
 from data.ledger.campaigns import StageRow
 from data.ledger.summary import COUNTED
+from data.never_learnt import NEVER, never_told
 from data.records import Arm, CallState, CandidateRow
 
 FEWEST = 8
@@ -44,8 +45,9 @@ class Finding:
 
     round: int
     kind: str
-    """`calibration` (of held-out predictions), `calibration_drift` (of predictions that were then measured), or
-    `idle_source` (of a generator that nothing was bought of)."""
+    """`calibration` (of held-out predictions), `calibration_drift` (of predictions that were then measured),
+    `never_learnt` (of measured values that the others contradict), or `idle_source` (of a generator that nothing was
+    bought of)."""
     level: Level
     message: str
     """What happened and, where something is wrong, what to do. Complete sentences."""
@@ -106,7 +108,13 @@ def _of_objective(
         else ""
     )
     found = Finding(drift.round, drift.kind, drift.level, drift.message + more, drift.figures)
-    return [*_held_out(stage.round, promised), found]
+    return [*_held_out(stage.round, promised), *_never_learnt(stage, prefix.removesuffix("heldout_")), found]
+
+
+def _never_learnt(stage: StageRow, prefix: str) -> list[Finding]:
+    own = {key.removeprefix(prefix): value for key, value in stage.metrics.items() if key.startswith(prefix)}
+    told = never_told(own, stage.round)
+    return [Finding(stage.round, NEVER, Level.WARNING, told, {"n": own[NEVER]})] if told else []
 
 
 def _named(finding: Finding, name: str) -> Finding:

@@ -50,6 +50,14 @@ class Features:
         return Features(self.dense[rows], self.counts[rows], self.widths)
 
 
+@dataclass(frozen=True, slots=True)
+class ColumnNames:
+    """Names of the columns of both blocks, in order; a block without names has none."""
+
+    dense: tuple[str, ...] = ()
+    counts: tuple[str, ...] = ()
+
+
 class Featuriser(Component):
     """Base of featurisers: a pure function of the object, whatever its company."""
 
@@ -66,6 +74,13 @@ class Featuriser(Component):
         Raises:
             ValueError: one of the objects is not of the right sort.
         """
+
+    def names(self) -> ColumnNames:
+        """Return what the columns are called; columns of one name stand for one thing, such as the words of a variable.
+
+        Empty where they have no names that would tell a person anything.
+        """
+        return ColumnNames()
 
     def partly(self, objects: Sequence[Any], *, dense: bool, kinds: Sequence[int]) -> Features:
         """Return some of the features of n objects: the dense block or none, and the kinds of counts at some places.

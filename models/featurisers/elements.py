@@ -9,9 +9,11 @@ import numpy as np
 from pydantic import Field
 
 from data.records import FloatArray
-from models.featurisers.base import Features, Featuriser, no_dense
+from models.featurisers.base import ColumnNames, Features, Featuriser, no_dense
 from models.registry import Component
 from models.spaces.formulas import counts_of, properties
+
+_PROPERTIES = ("atomic number", "group", "period", "atomic mass", "electronegativity")
 
 
 class Elements(Featuriser):
@@ -37,6 +39,11 @@ class Elements(Featuriser):
     def _properties(self) -> FloatArray:
         """Shape `(elements, 5)`."""
         return np.array([properties(symbol) for symbol in self.options.elements])
+
+    def names(self) -> ColumnNames:
+        """Return the elements of the counts, and what means and deviations are of."""
+        means = tuple(f"{told} {name}" for told in ("mean", "deviation of") for name in _PROPERTIES)
+        return ColumnNames(means if self.options.descriptors else (), self.options.elements)
 
     def __call__(self, objects: Sequence[str]) -> Features:
         """Return the features of n formulas.

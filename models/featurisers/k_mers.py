@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from pydantic import Field
 
-from models.featurisers.base import Features, Featuriser, no_dense
+from models.featurisers.base import ColumnNames, Features, Featuriser, no_dense
 from models.featurisers.letters import letter_places
 from models.registry import Component
 
@@ -29,6 +30,11 @@ class KMers(Featuriser):
 
         alphabet: str = Field("ACGT", min_length=2, description="letters, in the order of the columns")
         k: int = Field(3, ge=1, le=8, description="letters of the longest words; there are letters ** k of them")
+
+    def names(self) -> ColumnNames:
+        """Return the words, shortest first."""
+        alphabet, k = self.options.alphabet, self.options.k
+        return ColumnNames(counts=tuple("".join(word) for n in range(1, k + 1) for word in product(alphabet, repeat=n)))
 
     def __call__(self, objects: Sequence[str]) -> Features:
         """Return shape `(n, a + a^2 + ... + a^k)` counts, for a letters of the alphabet.

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from data.objects import unlisted
-from models.featurisers.base import Features, Featuriser, no_dense
+from models.featurisers.base import ColumnNames, Features, Featuriser, no_dense
 from models.registry import Component
 
 
@@ -33,6 +33,10 @@ class Membership(Featuriser):
     @cached_property
     def _places(self) -> dict[str, int]:
         return {name: place for place, name in enumerate(self.options.items)}
+
+    def names(self) -> ColumnNames:
+        """Return the items."""
+        return ColumnNames(counts=self.options.items)
 
     def __call__(self, objects: Sequence[str]) -> Features:
         """Return shape `(n, items)` zeros and ones.

@@ -5,43 +5,55 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from models.featurisers.base import Features, Featuriser
+from data.chemistry.descriptors import NAMES
+from models.featurisers.base import ColumnNames, Features, Featuriser
 from models.featurisers.cache import MORGAN, features
 
 THREE = ("morgan", "feature_morgan", "atom_pairs")
 
 
-class MorganCounts(Featuriser):
+class OfMolecules(Featuriser):
+    """What counts parts of molecules: descriptors or none, and some fingerprints."""
+
+    descriptors: ClassVar[bool] = False
+    fingerprints: ClassVar[tuple[str, ...]] = ()
+
+    def names(self) -> ColumnNames:
+        """Return the names of the descriptors; a folded count has none."""
+        return ColumnNames(dense=NAMES if self.descriptors else ())
+
+
+class MorganCounts(OfMolecules):
     """Counts of circular atom environments (Morgan, radius 2), folded to 2,048 columns: some 0.1 ms a molecule."""
 
     kind = "morgan_counts"
     spaces = ("molecules",)
     cites = ("rogers2010ecfp", "rdkit")
+    fingerprints = MORGAN
 
     def __call__(self, objects: Sequence[str]) -> Features:
         """Return the counts of n canonical SMILES; the dense block has no column."""
         return features(objects, descriptors=False)
 
 
-class Descriptors(Featuriser):
+class Descriptors(OfMolecules):
     """RDKit's cheap two-dimensional descriptors: physical properties, some 0.3 to 1 ms a molecule."""
 
     kind = "descriptors"
     spaces = ("molecules",)
     cites = ("rdkit",)
     reference = "RDKit, Open-source cheminformatics; the list is data.chemistry.descriptors.NAMES"
+    descriptors = True
 
     def __call__(self, objects: Sequence[str]) -> Features:
         """Return the descriptors of n canonical SMILES; the block of counts has no column."""
         return features(objects, fingerprints=())
 
 
-class _Parts(Featuriser):
+class _Parts(OfMolecules):
     """Descriptors or none, and some fingerprints: what is not asked for is not calculated."""
 
     spaces = ("molecules",)
-    descriptors: ClassVar[bool]
-    fingerprints: ClassVar[tuple[str, ...]]
 
     def __call__(self, objects: Sequence[str]) -> Features:
         """Return all parts of n canonical SMILES."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from models.featurisers.base import Features, Featuriser, no_counts, no_dense
+from models.featurisers.base import ColumnNames, Features, Featuriser, no_counts, no_dense
 from models.featurisers.letters import letter_places
 from models.registry import Component
 
@@ -30,6 +30,11 @@ class OneHot(Featuriser):
         counted: bool = Field(
             False, description="whether the columns are counts: nearness is the share of equal places"
         )
+
+    def names(self) -> ColumnNames:
+        """Return the place that each column belongs to, from 1."""
+        places = tuple(f"place {place + 1}" for place in range(self.options.length) for _ in self.options.alphabet)
+        return ColumnNames(counts=places) if self.options.counted else ColumnNames(dense=places)
 
     def __call__(self, objects: Sequence[str]) -> Features:
         """Return shape `(n, length * letters)` zeros and ones.

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from models.featurisers.base import Features, Featuriser, no_counts
+from models.featurisers.base import ColumnNames, Features, Featuriser, no_counts
 from models.registry import Component
 from models.spaces.table import Table
 
@@ -30,6 +30,10 @@ class Rows(Featuriser):
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)
         self._space = Table.from_config(self.options.space)
+
+    def names(self) -> ColumnNames:
+        """Return the column of the table that each column belongs to."""
+        return ColumnNames(dense=self._space.rows.feature_names)
 
     def __call__(self, objects: Sequence[str]) -> Features:
         """Return the features of n rows.

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from models.featurisers.base import Features, Featuriser, no_counts
+from models.featurisers.base import ColumnNames, Features, Featuriser, no_counts
 from models.registry import Component
 from models.spaces.vectors import Vectors
 
@@ -32,6 +32,10 @@ class Variables(Featuriser):
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)
         self._space = Vectors.from_config(self.options.space)
+
+    def names(self) -> ColumnNames:
+        """Return the variable of each column."""
+        return ColumnNames(dense=self._space.table_names())
 
     def __call__(self, objects: Sequence[str]) -> Features:
         """Return the features of n vectors.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 from typing_extensions import TypeVar
@@ -34,6 +34,8 @@ class BaseProxy(Component[ProxyOptionsT]):
     """Base of proxies: objects become numbers through a featuriser that the option `features` names."""
 
     group = "proxy"
+    reads_features: ClassVar[bool] = True
+    """Whether it predicts from the features alone, not from the objects themselves."""
 
     class Options(ProxyOptions):
         """Options of every proxy."""

@@ -16,6 +16,7 @@ from data.records import FloatArray, Prediction
 from models.featurisers.base import Features
 from models.proxies.base import BaseProxy
 from models.proxies.checks import canonical_order, checked_labels, checked_state, digests
+from models.proxies.dataset_map import Course
 from models.proxies.design import DataDistance
 from models.proxies.out_of_bag import SPREADS, Uncertainty, fit_uncertainty, out_of_bag, poisson_weights
 from models.proxies.target import Target
@@ -230,6 +231,27 @@ class EnsembleProxy(BaseProxy):
         covariance[np.diag_indices_from(covariance)] += 1e-9
         location, scale = float(fitted.target.location[0]), float(fitted.target.scale[0])
         return location + scale * guesses.mean(0).round(_DECIMALS), scale**2 * 0.5 * (covariance + covariance.T)
+
+    def course(self, objects: Sequence[str], values: FloatArray) -> Course | None:
+        """Return the residuals of the n objects of `fit` from each member that did not see them; of several targets
+        the first.
+
+        Raises:
+            RuntimeError: the proxy was not trained.
+        """
+        fitted, values = self._ready(), checked_labels(self.kind, objects, values)
+        column = np.full((len(values), len(fitted.target.location)), np.nan)
+        column[:, 0] = values
+        with one_blas_thread():
+            data, order = self._labelled(objects, column, fitted.target, fitted.seed)
+            apart = fitted.distance.left_out(fitted.distance.project(data.features))
+            guesses = fitted.members.predict(data.objects, data.features)[:, :, 0]
+        mean, spread = self._out_of_bag(guesses, data.weights)
+        deviation = np.sqrt(fitted.uncertainty[0].variance(spread, apart))
+        residuals, last = np.empty(guesses.shape), np.empty(len(values))
+        residuals[:, order] = np.where(data.weights == 0, data.z[:, 0] - guesses, np.nan) / deviation
+        last[order] = (data.z[:, 0] - mean) / deviation
+        return Course(residuals, last)
 
     def state(self) -> dict[str, Any]:
         """Return the fitted state: tensors only, loadable with `torch.load(weights_only=True)`."""

@@ -19,6 +19,7 @@ from models.featurisers.base import Features, no_counts
 from models.featurisers.nearness import Counted
 from models.proxies.base import BaseProxy
 from models.proxies.checks import FEWEST_LABELS, canonical_order, checked_labels, checked_state
+from models.proxies.dataset_map import Course
 from models.proxies.design import CLIP, Standardiser
 from models.proxies.inducing import (
     InducingPosterior,
@@ -34,8 +35,10 @@ from models.proxies.kriging import (
     Posterior,
     cholesky,
     conditioned,
+    covariance,
     fit_hyperparameters,
     noisy_covariance,
+    ridge_path,
 )
 from models.proxies.packing import dense_counts, sparse_counts, square, triangle
 from models.proxies.relevance import FEWEST_STARTS, MOST_POINTS, fit_length_scales
@@ -48,6 +51,10 @@ logger = logging.getLogger(__name__)
 
 _DECIMALS = 7
 _CHUNK = 1024
+_MAPPED = 2000
+"""Most objects of which there is a map."""
+_STEPS = 12
+"""Of the ridge path."""
 
 
 Counts = tuple[NDArray[np.int32], ...]
@@ -392,6 +399,25 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
             variance = variance * factor
         std[order] = fitted.scale * np.sqrt(variance).round(_DECIMALS).clip(10.0**-_DECIMALS)
         return Prediction(mean, std, None if fitted.scaling is None else freedom)
+
+    def course(self, objects: Sequence[str], values: FloatArray) -> Course | None:
+        """Return the residuals of the n objects of `fit`, each predicted without it, along the ridge path.
+
+        None for more than 2,000 objects, of which the decomposition would take longer than the training.
+
+        Raises:
+            RuntimeError: the proxy was not trained.
+        """
+        fitted, values = self._ready(), checked_labels(self.kind, objects, values)
+        h = fitted.posterior.h
+        if len(values) > _MAPPED:
+            return None
+        with one_blas_thread():
+            found = self._part(fitted, objects)
+            z = fitted.standardiser(found.dense)
+            k = covariance(self._pairs(z, found.kinds, z, found.kinds), h)
+            path = ridge_path(k, (values - fitted.location) / fitted.scale, h.noise_variance, _STEPS)
+        return Course(path, path[-1])
 
     def state(self) -> dict[str, Any]:
         """Return the fitted state: tensors only, loadable with `torch.load(weights_only=True)`.

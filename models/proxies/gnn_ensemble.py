@@ -106,6 +106,8 @@ class GnnEnsemble(NetworkEnsemble):
     collection: Callable[[Sequence[str], torch.dtype], Any] = Graphs
     """What the networks read."""
 
+    reads_features = False
+
     class Options(NetworkEnsemble.Options):
         """Options of the graph networks."""
 

@@ -18,7 +18,7 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, lapack, solve_triangular
+from scipy.linalg import cho_solve, eigh, lapack, solve_triangular
 from scipy.optimize import minimize
 
 from data.records import FloatArray
@@ -365,6 +365,33 @@ class Posterior:
             root = solve_triangular(factor, np.eye(len(rows)), lower=True, check_finite=False)
             variance[rows] = np.square(root).sum(0)
         return error, np.maximum(variance, self.h.noise_variance)
+
+
+def ridge_path(k: FloatArray, values: FloatArray, noise: float, steps: int) -> FloatArray:
+    """Return the standardised residuals of n values along the ridge path, shape `(steps, n)`.
+
+    With `P` of `left_out` at a noise variance the residual of a value, predicted without it, is `(P y)_i / P_ii` with
+    variance `1 / P_ii`; the noise falls from the mean of the covariance's diagonal to the one given, evenly in its
+    logarithm. One decomposition serves all steps.
+
+    Args:
+        k: covariance of the noise-free values, shape `(n, n)`.
+        values: shape `(n,)`.
+        noise: variance at the end of the path, > 0.
+        steps: at least 2.
+    """
+    roots, vectors = eigh(k)
+    most = max(float(k.diagonal().mean()), 2.0 * noise)
+    y, ones = vectors.T @ values, vectors.T @ np.ones(len(values))
+    squares = np.square(vectors)
+    out = np.empty((steps, len(values)))
+    for step, variance in enumerate(np.geomspace(most, noise, steps)):
+        scale = 1.0 / (roots.clip(min=0.0) + variance)
+        at_ones, total = vectors @ (scale * ones), float(scale @ np.square(ones))
+        diagonal = squares @ scale - np.square(at_ones) / total
+        residual = vectors @ (scale * y) - at_ones * float(scale @ (ones * y)) / total
+        out[step] = residual / np.sqrt(diagonal.clip(min=1e-12 * scale.max()))
+    return out
 
 
 def noisy_covariance(pairs: Pairs, h: Hyperparameters) -> FloatArray:

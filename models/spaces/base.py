@@ -261,6 +261,10 @@ class BaseSpace(Component[OptionsT]):
         """Return an inline SVG of an object; None: its text says all."""
         return None
 
+    def part_places(self, obj: str) -> Sequence[tuple[float, float]]:
+        """Return where the atoms of an object are in its drawing, x and y; empty: it has none."""
+        return ()
+
     def core_places(self, obj: str, other: str) -> Sequence[tuple[float, float]]:
         """Return where, in the drawing of another object, what both have in common is: x and y; empty: not known."""
         return ()

@@ -15,7 +15,7 @@ from data.chemistry.accessibility import synthetic_accessibility
 from data.chemistry.bounds import outside, strained
 from data.chemistry.compounds import inchikey, letters
 from data.chemistry.cores import core_places
-from data.chemistry.depiction import depict
+from data.chemistry.depiction import atom_places, depict
 from data.chemistry.elements import SYMBOLS
 from data.chemistry.files.readers import FORMATS
 from data.chemistry.groups import GROUPS, groups_in
@@ -267,6 +267,10 @@ class Molecules(BaseSpace["Molecules.Options"]):
     def draw(self, obj: str) -> str | None:
         """Return the structural formula as an inline SVG."""
         return None if shared(obj) is None else depict(obj)
+
+    def part_places(self, obj: str) -> tuple[tuple[float, float], ...]:
+        """Return where the atoms are in the structural formula, in their order in the SMILES."""
+        return atom_places(obj)
 
     def core_places(self, obj: str, other: str) -> tuple[tuple[float, float], ...]:
         """Return where the atoms of the largest common part are in the structural formula of another molecule."""

@@ -62,6 +62,17 @@ class Rows:
 
         A missing number counts as the column's mean, a missing word as none of the words.
         """
+        return np.hstack(self._blocks)
+
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:
+        """The described column that each of the p features was made of."""
+        parts = zip(self.columns, self._blocks, strict=True)
+        return tuple(name for name, block in parts for _ in range(block.shape[1]))
+
+    @cached_property
+    def _blocks(self) -> list[FloatArray]:
+        """The features of each described column."""
         blocks = []
         for i, numeric in enumerate(self.numeric):
             cells = [row[i] for row in self.cells]
@@ -70,13 +81,12 @@ class Rows:
                 values = np.array([np.nan if cell is None else float(cell) for cell in cells])
                 mean, spread = np.nanmean(values), np.nanstd(values)
                 level = np.where(gaps, 0.0, (values - mean) / (spread if spread > 1e-12 * max(1.0, abs(mean)) else 1.0))
-                blocks.append(level[:, None])
+                block = level[:, None]
             else:
                 words = sorted({str(cell) for cell in cells if cell is not None})
-                blocks.append(np.array([[float(cell == word) for word in words] for cell in cells]))
-            if gaps.any():
-                blocks.append(gaps[:, None].astype(np.float64))
-        return np.hstack(blocks)
+                block = np.array([[float(cell == word) for word in words] for cell in cells])
+            blocks.append(np.hstack([block, gaps[:, None].astype(np.float64)]) if gaps.any() else block)
+        return blocks
 
     @cached_property
     def tree(self) -> Any:

@@ -263,6 +263,11 @@ class Vectors(BaseSpace["Vectors.Options"]):
         width = sum(one.width for one in self.variables) + (0 if self.mixture is None else len(self.mixture.names))
         return np.array(rows, dtype=np.float64).reshape(len(rows), width)
 
+    def table_names(self) -> tuple[str, ...]:
+        """Return the variable or fraction that each column of `table` belongs to."""
+        variables = tuple(one.name for one in self.variables for _ in range(one.width))
+        return variables if self.mixture is None else (*variables, *self.mixture.names)
+
     def _split(self, text: str) -> list[str]:
         """Return the cells of the variables and fractions, in inner order."""
         parts = text.split(", ")

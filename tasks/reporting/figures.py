@@ -17,15 +17,20 @@ from data.ledger.health import predicted_and_measured
 from data.ledger.summary import summaries
 from data.records import Arm, CandidateRow, JsonDict
 from models.parts import space_of
+from models.proxies.attribution import NotAttributable
 from models.spaces.base import BaseSpace
+from tasks.explaining import Explainer
 from tasks.reporting import plots
 from tasks.reporting.arms_plot import reached_for_cost
+from tasks.reporting.contributions_plot import contributions_plot
 from tasks.reporting.inline_svg import Point, inline_svg
 from tasks.reporting.objectives import goals_with_units
 from tasks.reporting.page import Plot
 from tasks.stages import CampaignContext
 from tasks.storage import read_json, read_table
 
+FEW_PAIRS = 8
+"""Pairs of orders by which the page's predictions are explained; `discover explain` takes more."""
 LIBRARY_SAMPLE = 500
 """Library objects drawn behind the measured ones."""
 
@@ -41,7 +46,12 @@ class Drawing:
 
 
 def round_figures(
-    context: CampaignContext, rows: Sequence[CandidateRow], round: int, folder: Path, points: Mapping[str, Point]
+    context: CampaignContext,
+    rows: Sequence[CandidateRow],
+    round: int,
+    folder: Path,
+    points: Mapping[str, Point],
+    best: Sequence[tuple[int, CandidateRow]] = (),
 ) -> list[Plot]:
     """Draw a campaign after a round; returns the pictures for the page.
 
@@ -51,9 +61,11 @@ def round_figures(
         round: the last of them.
         folder: takes the files, PNG and SVG.
         points: what the page tells of candidates where they are drawn, by id.
+        best: candidates whose predictions are explained, with their ranks.
     """
     found: list[Plot] = []
-    for stem, drawing in round_drawings(context, rows, round).items():
+    drawings = round_drawings(context, rows, round) | _explained(context, best)
+    for stem, drawing in drawings.items():
         figure = drawing.draw()
         (folder / f"{stem}.png").write_bytes(plots.png(figure))
         (folder / f"{stem}.svg").write_text(plots.svg(figure), encoding="utf-8")
@@ -94,6 +106,27 @@ def round_drawings(context: CampaignContext, rows: Sequence[CandidateRow], round
     if history:
         found["training"] = Drawing(
             f"Training of the generator, round {round}", partial(plots.training, history), "origin"
+        )
+    return found
+
+
+def _explained(context: CampaignContext, best: Sequence[tuple[int, CandidateRow]]) -> dict[str, Drawing]:
+    """Return figures of what the last proxies see in the best candidates, as far as they predict from features."""
+    space, goals = space_of(context.config), goals_with_units(context.config)
+    explainer = Explainer.of(context, goals) if best else None
+    if explainer is None:
+        return {}
+    found = {}
+    for goal in goals:
+        try:
+            told = [(f"#{rank}", explainer.explain(row, goal, pairs=FEW_PAIRS)) for rank, row in best]
+        except NotAttributable:
+            continue
+        found[_stem("contributions", goal, goals)] = Drawing(
+            f"What the predictions of the best rest on{_of(goal, goals)}: what atoms and features add, by the proxy of "
+            f"round {explainer.round}",
+            partial(contributions_plot, told, space),
+            "trust",
         )
     return found
 

@@ -17,6 +17,7 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from data.feature_shifts import shift_told
 from data.goals import Goals
 from data.ledger.by_level import PURCHASES_SAID, LevelFigures, figures_by_level, purchases_told
 from data.ledger.campaigns import Campaign, StageRow
@@ -31,6 +32,7 @@ from data.ledger.summary import (
     screening_told,
     summarise,
 )
+from data.never_learnt import never_of, residual_told
 from data.records import Arm, CandidateRow, JsonDict, RoundSummary, SourceFigures
 from data.short_batches import short_told
 from data.stocks import stock_told
@@ -47,7 +49,7 @@ from tasks.reporting.objectives import cells_of, columns_with, front_of, goals_w
 from tasks.reporting.page import candidates_page, picture_of
 from tasks.reporting.page_cells import Column, first_click, heading
 from tasks.reporting.page_exports import file_parts
-from tasks.reporting.page_lineage import best_lineages, lineage_lists
+from tasks.reporting.page_lineage import best_found, best_lineages, lineage_lists
 from tasks.reporting.page_settings import made_by, settings_text
 from tasks.reporting.page_verdict import verdict_of
 from tasks.reporting.publishing import health_of, of_several, publish_campaign, publish_round, stages_until
@@ -145,7 +147,8 @@ def _write(
     plots = folder / "plots"
     plots.mkdir(exist_ok=True)
     goals, shown = goals_with_units(context.config), SHOWN if drawn else SHOWN_BETWEEN
-    pictures = round_figures(context, rows, round, plots, _points(rows, goals, shown)) if drawn else []
+    best = [] if campaign is None else best_found(rows, goals)
+    pictures = round_figures(context, rows, round, plots, _points(rows, goals, shown), best) if drawn else []
     lineages = [] if campaign is None else best_lineages(context, rows, goals)
     columns = columns_of(_table_columns(context), space_of(context.config))
     told = pd.DataFrame(_exported(context, table, ranked=True), columns=columns)
@@ -162,8 +165,14 @@ def _write(
     booked = [row for row in context.ledger.bought(context.campaign.id) if row["round"] <= round]
     # A round's page is the same whenever it is made: only the campaign's own tells the hour, and only of what is open.
     waiting = {} if campaign is None else waiting_since(context)
+    never = never_of(stages)
     page = candidates_page(
-        [row | ({"since": f"{waiting[row['id']]:{HOUR}}"} if row["id"] in waiting else {}) for row in table[:shown]],
+        [
+            row
+            | ({"since": f"{waiting[row['id']]:{HOUR}}"} if row["id"] in waiting else {})
+            | ({"never_learnt": residual_told(never[row["id"]])} if row["id"] in never else {})
+            for row in table[:shown]
+        ],
         space=space,
         title=context.campaign.slug,
         subtitle=_subtitle(context, len(rows), shown, round) + ("" if drawn else f" {NOT_DRAWN}"),
@@ -187,7 +196,7 @@ def _write(
         said=[
             *_reading(context),
             *_purchases_said(figures),
-            *(told for of in (_stock_told, short_told, screening_told) for told in of(stages)),
+            *(told for of in (_stock_told, short_told, screening_told, shift_told) for told in of(stages)),
         ],
         lineages=lineage_lists(lineages, space, goals, _places(rows[:shown]), partial(picture_of, space=space)),
         levels=_level_columns(context, goals, figures),

@@ -17,6 +17,8 @@ from data.records import Measurement
 from tasks.oracles.undelivered import KeptAnswer
 from tasks.workspace import Workspace
 
+pytestmark = pytest.mark.slow  # whole campaigns: `make test` has to stay under 12 minutes
+
 
 @pytest.fixture
 def done(bench):

@@ -15,6 +15,8 @@ from tasks.initial_design import read_library, source_hashes
 from tasks.library_cache import keep_library, kept_library, reading_key
 from tests.conftest import Bench
 
+pytestmark = pytest.mark.slow  # whole campaigns: `make test` has to stay under 12 minutes
+
 ROWS = ("CCO,1", "OCC,5", "c1cccn1,2", "[2H]CC,4", "CCN,5", "CCC,6", "CCF,7", "CCCC,8", "CCCO,", "CC(=O)[O-].[Na+],3")
 
 

@@ -47,7 +47,7 @@ def discover(warm):
     return run
 
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.slow]  # whole campaigns: `make test` has to stay under 12 minutes
 
 
 @pytest.fixture(scope="module")

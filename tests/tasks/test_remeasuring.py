@@ -5,6 +5,8 @@ import json
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.slow  # whole campaigns: `make test` has to stay under 12 minutes
+
 NOISE = """
 
 def noisy(smiles):

@@ -4,6 +4,8 @@ import csv
 
 import pytest
 
+pytestmark = pytest.mark.slow  # whole campaigns: `make test` has to stay under 12 minutes
+
 DONE, BAD_INPUT, STOPPED = 0, 2, 3
 HOT = {"kind": "laboratory", "outputs": {"hot": "%"}, "protocol": "reactor at 100 C"}
 COLD = {"kind": "laboratory", "outputs": {"cold": "%"}, "protocol": "reactor at 0 C"}

@@ -20,7 +20,9 @@ SYSTEMS: dict[str, type[System]] = {
 SHORT: dict[str, dict[str, Any]] = {
     "bayesian_networks": {"steps": 8, "large_steps": 8, "nodes": 3},
     "biological_sequence_design": {"rounds": 2, "batch_size": 4, "known": 20},
+    "dataset_maps": {"molecules": 40},
     "energy_decomposition": {"steps": 8, "small_steps": 8, "samples": 32},
+    "feature_shift": {"samples": 1, "rows": 16, "features": 5},
     "function_space_laplace": {"steps": 8, "sets": 1},
     "generative_augmented": {"steps": 8},
     "graph_optimisation": {"steps": 2, "er_rounds": 1, "rb_rounds": 1, "train_graphs": 3, "test_graphs": 2},
@@ -28,6 +30,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "guided_training": {"steps": 8, "bag_steps": 8},
     "multi_fidelity": {"effort": 0.01},
     "preference_conditioned": {"effort": 0.001},
+    "shapley_attribution": {"molecules": 20, "explained": 2},
     "student_t_process": {"sets": 1},
     "sub_trajectory_balance": {"steps": 8, "large": 32, "draws": 2},
 }

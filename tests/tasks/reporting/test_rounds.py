@@ -4,6 +4,8 @@ import pytest
 
 from tasks.reporting.report import is_drawn
 
+pytestmark = pytest.mark.slow  # whole campaigns: `make test` has to stay under 12 minutes
+
 
 def test_figures_are_drawn_of_the_first_rounds_of_each_tenth_and_of_the_last(bench, monkeypatch):
     drawn = []

@@ -1,0 +1,70 @@
+"""What predictions of a campaign rest on: its last proxies, asked about one object part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from data.goals import Goal, Goals
+from data.records import CandidateRow
+from models.proxies.attribution import PAIRS, Contributions, contributions
+from tasks.stages import CampaignContext
+from tasks.storage import load_proxy
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What each part of a candidate adds to its prediction by the last proxy of an objective.
+
+    Attributes:
+        candidate: whose it is.
+        goal: the objective, with its unit.
+        round: whose proxy was asked.
+        found: in the unit of the objective.
+    """
+
+    candidate: CandidateRow
+    goal: Goal
+    round: int
+    found: Contributions
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """The last proxies of a campaign.
+
+    Attributes:
+        goals: of the campaign, with units.
+        round: that trained them.
+        folders: of the proxy of each objective, by its name.
+    """
+
+    goals: Goals
+    round: int
+    folders: Mapping[str, Path]
+
+    @classmethod
+    def of(cls, context: CampaignContext, goals: Goals) -> Explainer | None:
+        """Return them; None: the campaign has trained none yet."""
+        stages = context.ledger.stages(context.campaign.id)
+        round = max((stage.round for stage in stages if stage.name == "train_proxy"), default=None)
+        stage = None if round is None else context.finished(round, "train_proxy")
+        if stage is None or round is None:
+            return None
+        single = len(goals) == 1
+        folders = {goal.name: stage.path(context, "" if single else str(k)) for k, goal in enumerate(goals)}
+        return cls(goals, round, folders)
+
+    def explain(self, candidate: CandidateRow, goal: Goal, *, pairs: int = PAIRS) -> Explained:
+        """Return what the prediction of a candidate rests on; `pairs` of orders are drawn.
+
+        Raises:
+            NotAttributable: the proxy does not predict from features.
+        """
+        folder = self.folders[goal.name]
+        measured = pd.read_csv(folder / "heldout.csv")["object"].astype(str).drop_duplicates().tolist()
+        found = contributions(load_proxy(folder), candidate.object, measured, pairs=pairs)
+        return Explained(candidate, goal, self.round, found)
