@@ -567,10 +567,14 @@ def _state(ledger: Ledger, row: Row) -> str:
 
 
 def _drawings(context: CampaignContext) -> dict[str, Drawing]:
-    from tasks.reporting.figures import round_drawings
+    from tasks.reporting.figures import explaining_drawings, round_drawings
+    from tasks.reporting.page_lineage import best_found
 
     rows = context.ledger.candidates(context.campaign.id)
-    return round_drawings(context, rows, max(row.round for row in rows)) if rows else {}
+    if not rows:
+        return {}
+    best = best_found(context.goals.ranked(rows), context.goals)
+    return round_drawings(context, rows, max(row.round for row in rows)) | explaining_drawings(context, best)
 
 
 def _no_figure(campaign: str, name: str, names: list[str]) -> ValueError:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from data.goals import Goal, Goals
 from data.records import CandidateRow
-from models.proxies.attribution import PAIRS, Contributions, contributions
+from models.proxies.attribution import PAIRS, Contributions, attributable, contributions
 from tasks.stages import CampaignContext
 from tasks.storage import load_proxy
 
@@ -57,6 +57,10 @@ class Explainer:
         single = len(goals) == 1
         folders = {goal.name: stage.path(context, "" if single else str(k)) for k, goal in enumerate(goals)}
         return cls(goals, round, folders)
+
+    def explains(self, goal: Goal) -> bool:
+        """Return whether the proxy of an objective predicts from features, so that it can be explained."""
+        return attributable(load_proxy(self.folders[goal.name]))
 
     def explain(self, candidate: CandidateRow, goal: Goal, *, pairs: int = PAIRS) -> Explained:
         """Return what the prediction of a candidate rests on; `pairs` of orders are drawn.

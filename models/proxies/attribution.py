@@ -61,16 +61,19 @@ class Contributions:
     atoms: int
 
 
-class _Prepared(Featuriser):
-    """Features that were made already; an object is the number of its row."""
-
-    kind = "prepared"
+class _Prepared:
+    """A featuriser of features that were made already: an object is the number of its row."""
 
     def __init__(self, features: Features, of: Featuriser) -> None:
-        self._features, self.separate = features, of.separate  # type: ignore[misc]
+        self._features, self.kind, self.separate = features, of.kind, of.separate
 
-    def __call__(self, objects: Sequence[Any]) -> Features:
+    def __call__(self, objects: Sequence[str]) -> Features:
+        """Return the features of n rows."""
         return self._features[np.array([int(one) for one in objects], dtype=np.intp)]
+
+    def partly(self, objects: Sequence[str], *, dense: bool, kinds: Sequence[int]) -> Features:
+        """Return some of the features of n rows, as a featuriser does."""
+        return self(objects).part(dense, kinds)
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def contributions(proxy: Any, obj: str, measured: Sequence[str], *, pairs: int =
         ValueError: the text is no valid object.
     """
     inner = proxy.proxy if isinstance(proxy, Calibrated) else proxy
-    if not isinstance(inner, BaseProxy) or not inner.reads_features:
+    if not isinstance(inner, BaseProxy) or not attributable(proxy):
         kind = getattr(inner, "kind", type(inner).__name__)
         raise NotAttributable(
             f"A proxy of kind {kind!r} does not predict from features of parts, "
@@ -129,6 +132,12 @@ def contributions(proxy: Any, obj: str, measured: Sequence[str], *, pairs: int =
     both = gains.reshape(pairs, 2, players).mean(1)
     errors = both.std(0, ddof=1) / np.sqrt(pairs)
     return Contributions(parts.names, both.mean(0), errors, float(worth[0, -1]), float(worth[0, 0]), parts.atoms)
+
+
+def attributable(proxy: Any) -> bool:
+    """Return whether what a proxy predicts can be told part by part."""
+    inner = proxy.proxy if isinstance(proxy, Calibrated) else proxy
+    return isinstance(inner, BaseProxy) and inner.reads_features
 
 
 def _orders(players: int, pairs: int, seed: int) -> NDArray[np.intp]:

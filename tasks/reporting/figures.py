@@ -17,7 +17,6 @@ from data.ledger.health import predicted_and_measured
 from data.ledger.summary import summaries
 from data.records import Arm, CandidateRow, JsonDict
 from models.parts import space_of
-from models.proxies.attribution import NotAttributable
 from models.spaces.base import BaseSpace
 from tasks.explaining import Explainer
 from tasks.reporting import plots
@@ -64,7 +63,7 @@ def round_figures(
         best: candidates whose predictions are explained, with their ranks.
     """
     found: list[Plot] = []
-    drawings = round_drawings(context, rows, round) | _explained(context, best)
+    drawings = round_drawings(context, rows, round) | explaining_drawings(context, best)
     for stem, drawing in drawings.items():
         figure = drawing.draw()
         (folder / f"{stem}.png").write_bytes(plots.png(figure))
@@ -110,25 +109,34 @@ def round_drawings(context: CampaignContext, rows: Sequence[CandidateRow], round
     return found
 
 
-def _explained(context: CampaignContext, best: Sequence[tuple[int, CandidateRow]]) -> dict[str, Drawing]:
-    """Return figures of what the last proxies see in the best candidates, as far as they predict from features."""
+def explaining_drawings(context: CampaignContext, best: Sequence[tuple[int, CandidateRow]]) -> dict[str, Drawing]:
+    """Return figures of what the last proxies see in the best candidates, as far as they predict from features.
+
+    Args:
+        context: the campaign.
+        best: candidates with their ranks.
+    """
     space, goals = space_of(context.config), goals_with_units(context.config)
     explainer = Explainer.of(context, goals) if best else None
     if explainer is None:
         return {}
-    found = {}
-    for goal in goals:
-        try:
-            told = [(f"#{rank}", explainer.explain(row, goal, pairs=FEW_PAIRS)) for rank, row in best]
-        except NotAttributable:
-            continue
-        found[_stem("contributions", goal, goals)] = Drawing(
+    known = explainer
+
+    def draw(goal: Goal) -> Figure:
+        return contributions_plot(
+            [(f"#{rank}", known.explain(row, goal, pairs=FEW_PAIRS)) for rank, row in best], space
+        )
+
+    return {
+        _stem("contributions", goal, goals): Drawing(
             f"What the predictions of the best rest on{_of(goal, goals)}: what atoms and features add, by the proxy of "
-            f"round {explainer.round}",
-            partial(contributions_plot, told, space),
+            f"round {known.round}",
+            partial(draw, goal),
             "trust",
         )
-    return found
+        for goal in goals
+        if known.explains(goal)
+    }
 
 
 def _best_so_far(bought: Sequence[CandidateRow], goals: Goals) -> dict[str, Drawing]:

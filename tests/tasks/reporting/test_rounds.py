@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow  # whole campaigns: `make test` has to stay under 
 def test_figures_are_drawn_of_the_first_rounds_of_each_tenth_and_of_the_last(bench, monkeypatch):
     drawn = []
 
-    def figures(context, rows, round, folder, points):
+    def figures(context, rows, round, folder, points, best):
         drawn.append(round)
         return []
 
