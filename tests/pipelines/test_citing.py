@@ -22,6 +22,7 @@ EXPECTED = {
     "samplers/tfbind8.yaml": {"barrera2016survey", "shen2023towards"},
     "samplers/dags.yaml": {"deleu2022bayesian"},
     "samplers/sparse_goals.yaml": {"pan2023gafn", "burda2019rnd"},
+    "samplers/torus.yaml": {"lahlou2023continuous", "malkin2022tb"},
     "samplers/tfbind8_guided.yaml": {"barrera2016survey", "shen2023towards"},
     "electron_acceptors.yaml": {"asgeirsson2017ipea1", "tblite", "jensen2019graph", "rdkit", "sterling2015zinc"},
     "acceptors_two_goals.yaml": {"yang2019efficient", "zhang2015nondominated", "bickerton2012qed", "deb2002nsga2"},

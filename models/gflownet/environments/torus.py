@@ -145,8 +145,8 @@ class Torus(Environment[TorusStates]):
     def _moved(self, place: Tensor, actions: Tensor, sign: int) -> Tensor:
         if self.cells is None:
             return wrapped(place + sign * actions)
-        increment = actions[:, None] // self._unit % self.cells
-        return (place + sign * increment) % self.cells
+        increment: Tensor = actions[:, None] // self._unit % self.cells
+        return torch.remainder(place + sign * increment, self.cells)
 
     def undo(self, states: TorusStates, actions: Tensor) -> Tensor:
         """Return the same increments."""

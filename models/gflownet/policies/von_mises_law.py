@@ -44,7 +44,7 @@ class VonMisesLaw:
         """Return the law that numbers (P, angles * width) of any size decide."""
         heads = heads.double().view(len(heads), angles, -1)
         k = (heads.shape[2] - 1) // 3
-        logits, mean, narrow = heads.split([k + 1, k, k], 2)
+        logits, mean, narrow = heads[:, :, : k + 1], heads[:, :, k + 1 : 2 * k + 1], heads[:, :, 2 * k + 1 :]
         low, high = map(math.log, CONCENTRATIONS)
         none = torch.zeros_like(heads[:, :, :1])
         kappa = (low + (high - low) * narrow.sigmoid()).exp()
@@ -59,7 +59,8 @@ class VonMisesLaw:
     def log_density(self, x: Tensor) -> Tensor:
         """Return (P,) float64 of angles (P, m), differentiably in the parameters."""
         parts = self.kappa * ((x[:, :, None] - self.mean).cos() - 1.0) - torch.special.i0e(self.kappa).log() - _LOG_TURN
-        return (self.logits.log_softmax(2) + parts).logsumexp(2).sum(1)
+        out: Tensor = (self.logits.log_softmax(2) + parts).logsumexp(2).sum(1)
+        return out
 
     def explored(self, exploration: Exploration) -> VonMisesLaw:
         """Return the sampling law.

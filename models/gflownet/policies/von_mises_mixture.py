@@ -18,6 +18,11 @@ from models.gflownet.policies.recipes import PolicyRecipe
 from models.gflownet.policies.von_mises_law import CONCENTRATIONS, VonMisesLaw
 from models.registry import Component
 
+_FIRST = 4.0
+"""Concentration of the components of an untrained policy: a standard deviation of half a radian."""
+_SPREAD = 0.5
+"""Radians from 0 to the means of the outer components of an untrained policy, about."""
+
 
 class VonMisesMixture(Policy[TorusStates]):
     """ReLU network; for each angle K von Mises laws of its increment and the uniform law, forward and backward.
@@ -60,12 +65,17 @@ class VonMisesMixture(Policy[TorusStates]):
             self._dense[-1].bias[:-1] = self._start().repeat(2 * env.angles)
 
     def _start(self) -> Tensor:
-        """Return the first biases of an angle's head: equal weights, means side by side, as wide as they are apart."""
+        """Return the first biases of an angle's head: a walk of steps about as wide as `_FIRST` says.
+
+        Uniform increments would be a saddle: where the target has nearly uniform marginals, no angle of a step gains
+        by a change of its own, and training does not start (seen on the reward of the environment).
+        """
         k = self.components
-        means = ((torch.arange(k) + 0.5) / k * 2.0 - 1.0) * math.pi
+        means = ((torch.arange(k) + 0.5) / k * 2.0 - 1.0) * _SPREAD
         low, high = map(math.log, CONCENTRATIONS)
-        width = (math.log(max(1.0, (k / math.pi) ** 2)) - low) / (high - low)
-        return torch.cat([torch.zeros(k + 1), means, torch.full((k,), math.log(width / (1.0 - width)))])
+        width = (math.log(_FIRST) - low) / (high - low)
+        narrow = torch.full((k,), math.log(width / (1.0 - width)))
+        return torch.cat([torch.full((1,), -1.0), torch.zeros(k), means, narrow])
 
     def heads(self, states: TorusStates, condition: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return what decides the forward law (S, H) and the backward law (S, H), and log-flows (S,)."""

@@ -1,4 +1,4 @@
-"""Objectives on the torus, where both directions have densities: zero where the policy is the target, resumed bit for bit."""
+"""Objectives on the torus, where both directions have densities: zero at the target, resumed bit for bit."""
 
 from __future__ import annotations
 
