@@ -91,7 +91,7 @@ class ContinuousTorusClaim(System["ContinuousTorusClaim.Options"]):
                 "final_rate": 0.02,
                 "epsilon": {"shape": "linear", "start": 0.1, "end": 0.0, "share": 0.5},
                 "replay_share": 0,
-                "evaluate_every": max(1, steps // 4),
+                "evaluate_every": max(4, steps // 4),
             },
             "evaluation": {"samples": 2000, "held_out": 32, "mode_reward": 1000, "mode_distance": 0.5},
         }

@@ -36,6 +36,7 @@ EXPECTED = {
     "peptides/campaign.yaml": {"leslie2002spectrum"},
     "process/campaign.yaml": {"jones1998ego", "hvarfner2024vanilla"},
     "process/constrained.yaml": {"gardner2014inequality"},
+    "process/imitation.yaml": {"xie2024reflected", "tong2024improving"},
     "process/two_goals.yaml": {"yang2019efficient"},
     "rows/campaign.yaml": {"kennard1969computer"},
     "subset/campaign.yaml": {"jaccard1901etude", "brandes2002graphml"},

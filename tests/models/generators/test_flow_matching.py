@@ -115,7 +115,7 @@ def space(**options):
 def context(of=None, n=40, **changes):
     of = of or space()
     known = of.random(n, 0)
-    near = sorted(known, key=lambda obj: abs(of.value(obj)["x"] - 0.8))
+    near = sorted(known, key=lambda obj: abs(of.value(obj).get("x", 0) - 0.8))
     given = {"known": tuple(near), "known_log_reward": -np.arange(n, dtype=float), "seed": 3}
     return GenerationContext(space=of, log_reward=lambda objects: np.zeros(len(objects)), **{**given, **changes})
 

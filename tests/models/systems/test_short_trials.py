@@ -19,6 +19,7 @@ SYSTEMS: dict[str, type[System]] = {
 SHORT: dict[str, dict[str, Any]] = {
     "bayesian_networks": {"steps": 8, "large_steps": 8, "nodes": 3},
     "continuous_torus": {"steps": 4},
+    "flow_matching": {"steps": 2, "draws": 50},
     "generative_augmented": {"steps": 8},
     "guided_training": {"steps": 8, "bag_steps": 8},
     "preference_conditioned": {"effort": 0.001},
