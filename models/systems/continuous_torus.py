@@ -54,7 +54,7 @@ class ContinuousTorusClaim(System["ContinuousTorusClaim.Options"]):
     class Options(Component.Options):
         """How long the trial takes."""
 
-        steps: int = Field(2500, ge=4, description="steps of each training")
+        steps: int = Field(2000, ge=4, description="steps of each training")
 
     def run(self, seed: int, bench: Bench) -> dict[str, Any]:
         """Train with each way back; return errors of log Z, distances and their course."""
@@ -91,7 +91,7 @@ class ContinuousTorusClaim(System["ContinuousTorusClaim.Options"]):
                 "final_rate": 0.02,
                 "epsilon": {"shape": "linear", "start": 0.1, "end": 0.0, "share": 0.5},
                 "replay_share": 0,
-                "evaluate_every": max(4, steps // 4),
+                "evaluate_every": max(4, steps // 2),
             },
-            "evaluation": {"samples": 2000, "held_out": 32, "mode_reward": 1000, "mode_distance": 0.5},
+            "evaluation": {"samples": 2000, "held_out": 32},
         }

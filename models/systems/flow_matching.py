@@ -44,8 +44,8 @@ class FlowMatchingClaim(System["FlowMatchingClaim.Options"]):
     )
     protocol: ClassVar[str] = (
         "Two coordinates. On the torus the sum of three products of von Mises laws of concentration 4; in the box a "
-        "mixture of Beta(1, 6) and of Beta(6, 1) in both, with all its mass near two corners. 20,000 data; network 64 x "
-        "64 x 64, 2,000 steps, batch 256, pairs matched or as drawn. Of 20,000 draws the total variation of the "
+        "mixture of Beta(1, 6) and of Beta(6, 1) in both, with all its mass near two corners. 20,000 data; network "
+        "64 x 64 x 64, 2,000 steps, batch 256, pairs matched or as drawn. Of 20,000 draws the total variation of the "
         "histogram in 12 x 12 cells from the exact probabilities (up to 0.034 on average for a perfect law), by 50 "
         "steps of Euler's rule and by 4; the mean energy of the paths; and, in the box, the share of ends outside, "
         "with reflection and without."
