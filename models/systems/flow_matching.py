@@ -157,7 +157,7 @@ def _torus_cells() -> FloatArray:
     density = np.exp(CONCENTRATION * np.cos(x[:, None] - Torus(angles=2).centres.numpy().T[:, None, :]))
     mass = density.reshape(2, _SIDE, 60, 3).sum(2)
     joint = np.einsum("ik,jk->ij", mass[0] / mass[0].sum(0), mass[1] / mass[1].sum(0)) / 3.0
-    return joint.ravel()
+    return np.asarray(joint.ravel(), dtype=np.float64)
 
 
 def _box_cells() -> FloatArray:
@@ -169,6 +169,6 @@ def _box_cells() -> FloatArray:
 
 def _distance(points: Tensor, exact: FloatArray, low: float, high: float) -> float:
     """Return the total variation of the histogram of points (n, 2); what lies outside is mass that misses."""
-    edges = [np.linspace(low, high, _SIDE + 1)] * 2
-    found = np.histogram2d(*points.double().numpy().T, bins=edges)[0].ravel() / len(points)
+    edges, (x, y) = np.linspace(low, high, _SIDE + 1), points.double().numpy().T
+    found = np.histogram2d(x, y, bins=(edges, edges))[0].ravel() / len(points)
     return 0.5 * (float(np.abs(found - exact).sum()) + 1.0 - float(found.sum()))
