@@ -47,8 +47,8 @@ class EvaluationConfig(_Strict):
     mode_distance: float | None = Field(default=None, ge=0)
     """Modes are further apart than this. None: every object with the reward is a mode."""
     distance: Literal["auto", "tanimoto", "hamming", "overlap"] = "auto"
-    """auto: tanimoto of molecules, Euclidean of real numbers, hamming of strings and tuples of one length, else
-    overlap."""
+    """auto: tanimoto of molecules, Euclidean of real numbers, 1 - cos of angles, hamming of strings and tuples of one
+    length, else overlap."""
     conditions: tuple[float | tuple[float, ...], ...] | None = Field(default=None, min_length=1)
     """Conditions at which a conditional sampler is judged. None: beta = 1, the middle of the range and its end."""
 

@@ -4,8 +4,9 @@ The states of an environment form a directed acyclic graph from one source to th
 Where an object may end at several points of a trajectory, an action of its own ("stop") leads to its terminal state;
 where all objects have one length, the last building action may do so itself. S is the number of states of a batch.
 
-Actions are integers (S,) int64; in an environment that is `continuous` they are numbers (S,) float64, the values that
-variables get, and what a policy says of them are densities. Backward actions are integers always.
+Actions are integers (S,) int64; in an environment that is `continuous` they are numbers (S,) float64, or rows of m
+numbers (S, m), and what a policy says of them are densities. Backward actions are integers, but where the environment
+says that they are numbers too.
 """
 
 from __future__ import annotations
@@ -71,10 +72,14 @@ class Environment(Component, Generic[S]):
     """Whether `stop` is legal in every state that is not terminal."""
     n_features: int = 0
     """Values of `k_hot`; 0 where the environment has no such features."""
-    distance: ClassVar[Literal["tanimoto", "hamming", "overlap"]] = "hamming"
-    """How far apart its objects are: of molecules, by place, or by what they have in common, whatever its order."""
+    distance: ClassVar[Literal["tanimoto", "hamming", "overlap", "angular"]] = "hamming"
+    """How far apart its objects are: of molecules, by place, by what they have in common, whatever its order, or of
+    angles."""
     continuous: bool = False
     """Whether actions are float64 numbers with densities: there is no forward mask, and nothing can be enumerated."""
+    continuous_backward: bool = False
+    """Whether backward actions are numbers with densities too: a backward policy then has a law of them, not logits,
+    and there is no backward mask."""
     log_partition: float | None = None
     """Log of the sum or integral of the environment's own reward, where it is known."""
     small: ClassVar[Mapping[str, Any]] = {}
@@ -131,6 +136,11 @@ class Environment(Component, Generic[S]):
             ValueError: it does not build one of them.
         """
         raise NotProvided(f"The environment {self.kind!r} cannot say how an object is built.")
+
+    def grid(self, cells: int) -> S | None:
+        """Return terminal states at the midpoints of up to `cells` equal cells of the space; None: there is no grid."""
+        del cells
+        return None
 
     def codes(self, states: S) -> Tensor:
         """Return (S,) int64 that are equal exactly where `keys` are equal, within this call."""

@@ -160,7 +160,7 @@ def _log_ratio(
         before, after, row = paths.before[end], paths.after[end], paths.row[end]
         condition = None if paths.condition is None else paths.condition[row]
         log_pf = policy.score(before, paths.forward[end], None, condition).log_pf.double()
-        log_pb = walk.log_probs(after, condition).double().gather(1, paths.backward[end][:, None])[:, 0]
+        log_pb = walk.chosen(after, paths.backward[end], condition).double()
         log_pb = log_pb + env.log_correction(before, paths.forward[end], after).double()
         balance.index_add_(0, row, sign * (log_pb - log_pf))
     return balance

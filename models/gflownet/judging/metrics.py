@@ -176,7 +176,7 @@ def _log_ratio(
     """Return (n,) log P_F - log P_B of one backward trajectory per state, float64."""
     paths = sample_backward(env, walk, terminal, generator, condition=condition)
     log_pf = policy.score(paths.before, paths.forward, None, paths.conditions).log_pf.double()
-    log_pb = walk.log_probs(paths.after, paths.conditions).double().gather(1, paths.backward[:, None])[:, 0]
+    log_pb = walk.chosen(paths.after, paths.backward, paths.conditions).double()
     log_pb = log_pb + env.log_correction(paths.before, paths.forward, paths.after).double()
     return log_pf.new_zeros(len(terminal)).index_add_(0, paths.row, log_pf - log_pb)
 
@@ -190,6 +190,12 @@ def euclidean_distance(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]
     """Return the distances (n, m) of rows of numbers, all of one length."""
     x, y = (np.array(items, dtype=np.float64) for items in (a, b))
     return np.stack([np.sqrt(((row - y) ** 2).sum(1)) for row in x])
+
+
+def angular_distance(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> FloatArray:
+    """Return the mean of 1 - cos of the differences (n, m) of rows of angles, all of one length; 0 to 2."""
+    x, y = (np.array(items, dtype=np.float64) for items in (a, b))
+    return np.stack([(1.0 - np.cos(row - y)).mean(1) for row in x])
 
 
 def hamming_distance(a: Sequence[Sequence[Any]], b: Sequence[Sequence[Any]]) -> FloatArray:

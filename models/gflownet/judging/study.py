@@ -125,7 +125,8 @@ class Study:
     def judged_by(self) -> str:
         """Return in words how a policy is judged."""
         if self.base.continuous:
-            return "from samples and exact densities: the space has real variables"
+            exact = "estimated" if self.base.continuous_backward else "exact"
+            return f"from samples and {exact} densities: the space has real variables"
         if self.graph is None:
             return (
                 f"from samples: the space has more than {self.evaluation.max_states:,} states"
@@ -341,9 +342,11 @@ def _unlikeness(bound: Bound[Any]) -> metrics.Distance:
 
 
 def _distance(name: str, env: Environment[Any]) -> metrics.Distance:
+    chosen = env.distance if name == "auto" else name
+    if chosen == "angular":
+        return metrics.angular_distance
     if name == "auto" and env.continuous:
         return metrics.euclidean_distance
-    chosen = env.distance if name == "auto" else name
     if chosen == "tanimoto":
         return metrics.tanimoto_distance
     if chosen == "overlap":

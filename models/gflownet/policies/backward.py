@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from models.gflownet.environments.base import Environment, States
+from models.gflownet.environments.base import Environment, NotProvided, States
 from models.gflownet.policies.base import Policy, draw
+from models.gflownet.policies.von_mises_law import WayBack
 from models.registry import Component
 
 
@@ -35,6 +36,29 @@ class BackwardPolicy(Component):
             logits: (S, n_backward), or None if the policy does not need them.
         """
 
+    def law(self, env: Environment[Any], states: Any, logits: Tensor | None) -> WayBack:
+        """Return the law of backward actions that are numbers.
+
+        Args:
+            env: an environment with `continuous_backward`.
+            states: S states of it.
+            logits: (S, H) what a network says of the law, or None if the policy does not need it.
+
+        Raises:
+            NotProvided: the backward policy knows of no densities.
+        """
+        del states, logits
+        raise NotProvided(
+            f"The backward policy {self.kind!r} counts the parents of a state, and those of {env.kind!r} are not "
+            "countable here. Use uniform, tied or learned."
+        )
+
+    def chosen(self, env: Environment[Any], states: Any, actions: Tensor, logits: Tensor | None) -> Tensor:
+        """Return (S,): the log-probability, or log-density, of a backward action of each state."""
+        if env.continuous_backward:
+            return self.law(env, states, logits).log_density(actions)
+        return self.log_prob(env, states, logits).gather(1, actions[:, None])[:, 0]
+
 
 class UniformBackward(BackwardPolicy):
     """One over the true number of parents."""
@@ -49,10 +73,20 @@ class UniformBackward(BackwardPolicy):
         count = mask.sum(1, keepdim=True).clamp(min=1).double().log()
         return torch.where(mask, -count, -torch.inf)
 
+    def law(self, env: Environment[Any], states: Any, logits: Tensor | None) -> WayBack:
+        """Return the uniform law of increments."""
+        del logits
+        return WayBack.of(env, states, None)  # type: ignore[arg-type]
 
-def _softmax(env: Environment[Any], states: Any, logits: Tensor | None, kind: str) -> Tensor:
+
+def _given(logits: Tensor | None, kind: str) -> Tensor:
     if logits is None:
         raise ValueError(f"The backward policy {kind!r} needs the logits of a policy network; got None.")
+    return logits
+
+
+def _softmax(env: Environment[Any], states: Any, logits: Tensor | None, kind: str) -> Tensor:
+    logits = _given(logits, kind)
     mask = env.backward_mask(states)
     # Rows without a parent (the source) keep finite values, so that no gradient becomes NaN.
     safe = logits.masked_fill(mask.any(1, keepdim=True) & ~mask, -torch.inf)
@@ -70,6 +104,10 @@ class TiedBackward(BackwardPolicy):
         """Return the masked log-softmax."""
         return _softmax(env, states, logits, self.kind)
 
+    def law(self, env: Environment[Any], states: Any, logits: Tensor | None) -> WayBack:
+        """Return the mixtures that the network says."""
+        return WayBack.of(env, states, _given(logits, self.kind))  # type: ignore[arg-type]
+
 
 class LearnedBackward(BackwardPolicy):
     """Softmax over the logits of a network of its own, trained beside the forward policy."""
@@ -81,6 +119,10 @@ class LearnedBackward(BackwardPolicy):
     def log_prob(self, env: Environment[Any], states: Any, logits: Tensor | None) -> Tensor:
         """Return the masked log-softmax."""
         return _softmax(env, states, logits, self.kind)
+
+    def law(self, env: Environment[Any], states: Any, logits: Tensor | None) -> WayBack:
+        """Return the mixtures that the network says."""
+        return WayBack.of(env, states, _given(logits, self.kind))  # type: ignore[arg-type]
 
 
 class MaximumEntropyBackward(BackwardPolicy):
@@ -119,9 +161,17 @@ class BackwardWalk(Generic[S]):
 
     def log_probs(self, states: S, condition: Tensor | None = None) -> Tensor:
         """Return (S, n_backward) log-probabilities."""
-        logits = self._policy.backward_logits(states, condition) if self._backward.needs_logits else None
-        return self._backward.log_prob(self._env, states, logits)
+        return self._backward.log_prob(self._env, states, self._logits(states, condition))
+
+    def chosen(self, states: S, actions: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return (S,): the log-probability, or log-density, of a backward action of each state."""
+        return self._backward.chosen(self._env, states, actions, self._logits(states, condition))
 
     def sample(self, states: S, generator: torch.Generator, condition: Tensor | None = None) -> Tensor:
-        """Return legal backward actions (S,)."""
+        """Return legal backward actions (S,), or rows of numbers (S, m)."""
+        if self._env.continuous_backward:
+            return self._backward.law(self._env, states, self._logits(states, condition)).draw(generator)
         return draw(self.log_probs(states, condition), generator)
+
+    def _logits(self, states: S, condition: Tensor | None) -> Tensor | None:
+        return self._policy.backward_logits(states, condition) if self._backward.needs_logits else None

@@ -30,7 +30,8 @@ class Answer:
     Attributes:
         log_pf: (P,) log-probability of the forward actions.
         log_flow: (P,) log-flow of the states before them.
-        backward_logits: (P, n_backward) of the states after them, or None if they were not asked for.
+        backward_logits: (P, n_backward) of the states after them, or (P, H) numbers that decide the law of backward
+            actions that are numbers; None if they were not asked for.
     """
 
     log_pf: Tensor
@@ -118,7 +119,10 @@ class Policy(nn.Module, Generic[S]):
 
     @abstractmethod
     def backward_logits(self, states: S, condition: Tensor | None = None) -> Tensor:
-        """Return (S, n_backward) logits of the backward actions; illegal ones are masked by the backward policy."""
+        """Return (S, n_backward) logits of the backward actions; illegal ones are masked by the backward policy.
+
+        Where backward actions are numbers: (S, H), what decides their law.
+        """
 
     def state_values(self, states: S, condition: Tensor | None = None) -> Tensor:
         """Return (S,) a number of each state, terminal ones too, differentiably: the log-flow that `score` tells.

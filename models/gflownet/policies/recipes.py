@@ -140,5 +140,6 @@ class VertexRecipe(PolicyRecipe):
 
 
 def _misfit(kind: str, made_for: str, env: Environment[Any]) -> str:
-    fitting = {"atoms": "graph", "fragments": "fragment_transformer", "vectors": "beta_mixture"}.get(env.kind, "mlp")
+    own = {"atoms": "graph", "fragments": "fragment_transformer", "vectors": "beta_mixture"}
+    fitting = {**own, "torus": "von_mises_mixture" if env.continuous else "mlp"}.get(env.kind, "mlp")
     return f"The policy {kind!r} is made for environments {made_for}; got {env.kind!r}. Use the policy {fitting!r}."

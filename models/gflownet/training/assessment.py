@@ -91,7 +91,7 @@ class Assessor(Generic[S]):
         """Return (P,) log P_B, corrections included; `logits` (P, n_backward) are for a tied policy."""
         if self.backward.network == "own":
             logits = self.backward_network.backward_logits(paths.after, paths.conditions)
-        log_pb = self.backward.log_prob(self.env, paths.after, logits).gather(1, paths.backward[:, None])[:, 0]
+        log_pb = self.backward.chosen(self.env, paths.after, paths.backward, logits)
         return log_pb + self.env.log_correction(paths.before, paths.forward, paths.after)
 
     def _log_stop(self, paths: Paths[S]) -> Tensor:

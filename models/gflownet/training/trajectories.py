@@ -96,7 +96,7 @@ class Paths(Generic[S]):
 
     Attributes:
         before, after: P states each.
-        forward, backward: (P,) int64 actions between them.
+        forward, backward: (P,) int64 actions between them; (P,) or (P, m) float64 where they are numbers.
         time, row: (P,) int64, place of the transition in its trajectory, and the trajectory, 0 .. B - 1.
         terminal: B terminal states.
         log_behaviour: (B,) log-probability of each trajectory when it was drawn; NaN where not known.

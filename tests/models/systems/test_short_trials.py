@@ -20,9 +20,11 @@ SYSTEMS: dict[str, type[System]] = {
 SHORT: dict[str, dict[str, Any]] = {
     "bayesian_networks": {"steps": 8, "large_steps": 8, "nodes": 3},
     "biological_sequence_design": {"rounds": 2, "batch_size": 4, "known": 20},
+    "continuous_torus": {"steps": 4},
     "dataset_maps": {"molecules": 40},
     "energy_decomposition": {"steps": 8, "small_steps": 8, "samples": 32},
     "feature_shift": {"samples": 1, "rows": 16, "features": 5},
+    "flow_matching": {"steps": 2, "draws": 50},
     "function_space_laplace": {"steps": 8, "sets": 1},
     "generative_augmented": {"steps": 8},
     "graph_optimisation": {"steps": 2, "er_rounds": 1, "rb_rounds": 1, "train_graphs": 3, "test_graphs": 2},
