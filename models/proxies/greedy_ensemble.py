@@ -49,6 +49,7 @@ class GreedyEnsemble(BaseProxy["GreedyEnsemble.Options"]):
     """
 
     kind = "greedy_ensemble"
+    reads_features = False  # each member has features of its own
     cites = ("caruana2004selection",)
 
     class Options(BaseProxy.Options):
