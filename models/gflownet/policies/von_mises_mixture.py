@@ -110,6 +110,10 @@ class VonMisesMixture(Policy[TorusStates]):
         actions = law.draw(generator)
         return actions, law.log_density(actions)
 
+    def state_values(self, states: TorusStates, condition: Tensor | None = None) -> Tensor:
+        """Return the log-flow (S,), of terminal states too, float64."""
+        return self.heads(states, condition)[2].double()
+
     def backward_logits(self, states: TorusStates, condition: Tensor | None = None) -> Tensor:
         """Return (S, H): what decides the backward law."""
         return self.heads(states, condition)[1]

@@ -46,6 +46,8 @@ def exact_losses(env, policy):
     for kind, cls in kinds("objective").items():
         if cls().refusal(env) is not None or not cls.zero_at_optimum or cls.forward_looking or cls().relative:
             continue
+        if cls.learns_potentials:  # the flows are not the policy's alone
+            continue
         trainer = trainer_of(env, policy, objective=kind)
         trainer.partition.initialise(env.log_partition)
         found[kind] = trainer.objective.loss(trainer.assessor.assess(paths, env.log_reward(paths.terminal))).item()
@@ -160,7 +162,7 @@ def test_three_peaks_on_one_circle_are_learnt(objective):
     env = Torus(angles=1, steps=4)
     course = {"shape": "linear", "start": 0.2, "end": 0.0, "share": 0.5}
     trainer = trainer_of(
-        env, objective=objective, backward="tied", steps=600, batch_size=64, learning_rate=3e-3,
+        env, objective=objective, backward="tied", steps=1000, batch_size=64, learning_rate=3e-3,
         replay_share=0.0, epsilon=course,
     )  # fmt: skip
     trainer.train()
