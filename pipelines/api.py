@@ -267,9 +267,8 @@ class Campaign:
             candidate: its id or an unambiguous beginning, its text in any spelling, or its rank, such as `1` or `#1`.
 
         Returns:
-            A row per atom and feature, objective by objective. `part`, string. `contribution` and `standard_error`,
-            float64, in the unit of `unit`; the contributions add up to the prediction less that of a typical object.
-            `objective` and `unit`, string.
+            A row per atom and feature, objective by objective. `part`, `objective` and `unit`, string; `contribution` and
+            `standard_error`, float64; contributions add up to the prediction less that of a typical object.
 
         Raises:
             BadInput: there is no such candidate, there are several, or no proxy was trained yet.

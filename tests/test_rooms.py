@@ -22,6 +22,7 @@ HELPERS = {
     "models/gflownet/environments/fragments.py": "molecules of fragments",
     "models/gflownet/policies/transformer.py": "how a policy reads fragments",
     "models/oracles/conformer.py": "geometries for xtb",
+    "models/systems/shapley_attribution.py": "a claim that is tried on molecules",
     "models/pmo/classifiers.py": "tasks of pmo",
     "models/pmo/pharmacophores.py": "tasks of pmo",
     "models/pmo/quantities.py": "tasks of pmo",

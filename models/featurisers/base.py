@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -58,6 +58,21 @@ class ColumnNames:
     counts: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of an object, each of which may be there or not.
+
+    Attributes:
+        names: P texts, those of atoms first.
+        atoms: how many of them are atoms.
+        features: makes the features of k coalitions, shape `(k, P)` bool: which parts are there.
+    """
+
+    names: tuple[str, ...]
+    atoms: int
+    features: Callable[[NDArray[np.bool_]], Features]
+
+
 class Featuriser(Component):
     """Base of featurisers: a pure function of the object, whatever its company."""
 
@@ -81,6 +96,32 @@ class Featuriser(Component):
         Empty where they have no names that would tell a person anything.
         """
         return ColumnNames()
+
+    def parts(self, obj: Any, typical: FloatArray) -> Parts:
+        """Return the parts of an object: what it has otherwise than a typical one, columns of one name together.
+
+        A dense feature that is not there is as in `typical`, shape `(p,)`, a count is nought.
+
+        Raises:
+            ValueError: the object is not of the right sort.
+        """
+        own, names = self([obj]), self.names()
+        width = own.dense.shape[1]
+        dense = names.dense or tuple(f"feature {column + 1}" for column in range(width))
+        counts = names.counts or tuple(f"count {column + 1}" for column in range(own.counts.shape[1]))
+        owner: dict[str, list[int]] = {}
+        for column in np.flatnonzero(np.concatenate([own.dense[0] != typical, own.counts[0] != 0])).tolist():
+            owner.setdefault((*dense, *counts)[column], []).append(column)
+        part = np.full(width + own.counts.shape[1], -1, dtype=np.intp)
+        for place, columns in enumerate(owner.values()):
+            part[columns] = place
+
+        def features(present: NDArray[np.bool_]) -> Features:
+            there = present[:, part] & (part >= 0) if owner else np.zeros((len(present), len(part)), dtype=bool)
+            table = np.where(there[:, :width], own.dense, typical)
+            return Features(table, (there[:, width:] * own.counts).astype(np.int32), own.widths)
+
+        return Parts(tuple(owner), 0, features)
 
     def partly(self, objects: Sequence[Any], *, dense: bool, kinds: Sequence[int]) -> Features:
         """Return some of the features of n objects: the dense block or none, and the kinds of counts at some places.

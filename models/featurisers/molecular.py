@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from data.chemistry.descriptors import NAMES
-from models.featurisers.base import ColumnNames, Features, Featuriser
+import numpy as np
+from numpy.typing import NDArray
+
+from data.chemistry.descriptors import FAMILIES, NAMES
+from data.chemistry.fingerprint_atoms import COUNTED
+from data.chemistry.molecules import FINGERPRINT_BITS, shared
+from data.records import FloatArray
+from models.featurisers.base import ColumnNames, Features, Featuriser, Parts, no_dense
 from models.featurisers.cache import MORGAN, features
 
 THREE = ("morgan", "feature_morgan", "atom_pairs")
@@ -21,6 +27,33 @@ class OfMolecules(Featuriser):
     def names(self) -> ColumnNames:
         """Return the names of the descriptors; a folded count has none."""
         return ColumnNames(dense=NAMES if self.descriptors else ())
+
+    def parts(self, obj: str, typical: FloatArray) -> Parts:
+        """Return the atoms, with each of which go the counts that it takes part in, and families of descriptors."""
+        own, mol = self([obj]), shared(obj)
+        assert mol is not None  # it was featurised
+        labels = [f"{atom.GetSymbol()}{atom.GetIdx() + 1}" for atom in mol.GetAtoms()] if self.fingerprints else []
+        counted = [
+            (column + place * FINGERPRINT_BITS, list(among))
+            for place, name in enumerate(self.fingerprints)
+            for column, among in COUNTED[name](mol)
+        ]
+        needs = np.zeros((len(labels), len(counted)), dtype=np.int32)
+        for row, (_, among) in enumerate(counted):
+            needs[among, row] = 1
+        columns = np.array([column for column, _ in counted], dtype=np.intp)
+        families = dict.fromkeys(np.array(FAMILIES)[own.dense[0] != typical].tolist() if self.descriptors else ())
+        part = np.array([len(labels) + list(families).index(one) if one in families else -1 for one in FAMILIES])
+
+        def features(present: NDArray[np.bool_]) -> Features:
+            counts = np.zeros((len(present), own.counts.shape[1]), dtype=np.int32)
+            rows, whole = np.nonzero(present[:, : len(labels)].astype(np.int32) @ needs == needs.sum(0))
+            np.add.at(counts, (rows, columns[whole]), 1)
+            if not self.descriptors:
+                return Features(no_dense(len(present)), counts, own.widths)
+            return Features(np.where(present[:, part] & (part >= 0), own.dense, typical), counts, own.widths)
+
+        return Parts((*labels, *families), len(labels), features)
 
 
 class MorganCounts(OfMolecules):

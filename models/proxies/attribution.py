@@ -15,19 +15,15 @@ with its reverse.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.chemistry.descriptors import FAMILIES
-from data.chemistry.fingerprint_atoms import COUNTED
-from data.chemistry.molecules import FINGERPRINT_BITS, shared
 from data.records import FloatArray
 from models.featurisers.base import Features, Featuriser
-from models.featurisers.molecular import OfMolecules
 from models.proxies.base import BaseProxy
 from models.proxies.calibration import Calibrated
 
@@ -76,21 +72,6 @@ class _Prepared:
         return self(objects).part(dense, kinds)
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """The parts of an object.
-
-    Attributes:
-        names: P texts.
-        atoms: how many of them are atoms.
-        features: makes the features of k coalitions, shape `(k, P)` bool: who is present.
-    """
-
-    names: tuple[str, ...]
-    atoms: int
-    features: Callable[[NDArray[np.bool_]], Features]
-
-
 def contributions(proxy: Any, obj: str, measured: Sequence[str], *, pairs: int = PAIRS, seed: int = 0) -> Contributions:
     """Return what each part of an object adds to its prediction.
 
@@ -112,7 +93,7 @@ def contributions(proxy: Any, obj: str, measured: Sequence[str], *, pairs: int =
             f"A proxy of kind {kind!r} does not predict from features of parts, "
             "so what a prediction rests on cannot be told. Use gaussian_process, random_forest or mlp_ensemble."
         )
-    parts = _parts_of(inner.featuriser, obj, measured)
+    parts = inner.featuriser.parts(obj, inner.featuriser(measured).dense.mean(0))
     players = len(parts.names)
     orders = _orders(players, pairs, seed)
     # Row t of an order has the parts that came before its t-th; the last row has all.
@@ -145,60 +126,3 @@ def _orders(players: int, pairs: int, seed: int) -> NDArray[np.intp]:
     rng = np.random.default_rng(seed)
     drawn = np.stack([rng.permutation(players) for _ in range(pairs)])
     return np.stack([drawn, drawn[:, ::-1]], axis=1).reshape(2 * pairs, players)
-
-
-def _parts_of(featuriser: Featuriser, obj: str, measured: Sequence[str]) -> _Parts:
-    own = featuriser([obj])
-    typical = featuriser(measured).dense.mean(0)
-    if isinstance(featuriser, OfMolecules):
-        return _molecule(obj, own, typical, featuriser.fingerprints)
-    return _features(featuriser, own, typical)
-
-
-def _molecule(smiles: str, own: Features, typical: FloatArray, fingerprints: Sequence[str]) -> _Parts:
-    mol = shared(smiles)
-    assert mol is not None  # it was featurised
-    labels = [f"{atom.GetSymbol()}{atom.GetIdx() + 1}" for atom in mol.GetAtoms()] if fingerprints else []
-    counted = [
-        (column + place * FINGERPRINT_BITS, list(among))
-        for place, name in enumerate(fingerprints)
-        for column, among in COUNTED[name](mol)
-    ]
-    needs = np.zeros((len(labels), len(counted)), dtype=np.int32)
-    for row, (_, among) in enumerate(counted):
-        needs[among, row] = 1
-    columns = np.array([column for column, _ in counted], dtype=np.intp)
-    families = dict.fromkeys(np.array(FAMILIES)[own.dense[0] != typical].tolist() if own.dense.shape[1] else ())
-    part = np.array([len(labels) + list(families).index(one) if one in families else -1 for one in FAMILIES])
-
-    def features(present: NDArray[np.bool_]) -> Features:
-        counts = np.zeros((len(present), own.counts.shape[1]), dtype=np.int32)
-        rows, whole = np.nonzero(present[:, : len(labels)].astype(np.int32) @ needs == needs.sum(0))
-        np.add.at(counts, (rows, columns[whole]), 1)
-        if not own.dense.shape[1]:
-            return Features(np.zeros((len(present), 0)), counts, own.widths)
-        return Features(np.where(present[:, part] & (part >= 0), own.dense, typical), counts, own.widths)
-
-    return _Parts((*labels, *families), len(labels), features)
-
-
-def _features(featuriser: Featuriser, own: Features, typical: FloatArray) -> _Parts:
-    """Return what the object has otherwise than the reference, columns of one name together."""
-    names = featuriser.names()
-    width = own.dense.shape[1]
-    dense = names.dense or tuple(f"feature {column + 1}" for column in range(width))
-    counts = names.counts or tuple(f"count {column + 1}" for column in range(own.counts.shape[1]))
-    differs = np.concatenate([own.dense[0] != typical, own.counts[0] != 0])
-    owner: dict[str, list[int]] = {}
-    for column in np.flatnonzero(differs).tolist():
-        owner.setdefault((*dense, *counts)[column], []).append(column)
-    part = np.full(len(differs), -1, dtype=np.intp)
-    for place, columns in enumerate(owner.values()):
-        part[columns] = place
-
-    def features(present: NDArray[np.bool_]) -> Features:
-        there = np.where(part >= 0, present[:, part], False)
-        table = np.where(there[:, :width], own.dense, typical)
-        return Features(table, (there[:, width:] * own.counts).astype(np.int32), own.widths)
-
-    return _Parts(tuple(owner), 0, features)

@@ -30,6 +30,7 @@ class FeatureShiftClaim(System["FeatureShiftClaim.Options"]):
         "of samples a seed, 1,000 permutations, level 0.05 for all features together. Beside it the p-value that 500 "
         "resamples can have at best for one feature, times their number."
     )
+    parts: ClassVar[tuple[tuple[str, str], ...]] = (("proxy", "gaussian_process"),)
     settings: ClassVar[tuple[str, ...]] = ("nothing: proposals of each round are compared; told on the page",)
     example: ClassVar[str] = "campaigns/own_data/campaign.yaml"
     checks: ClassVar[tuple[Check, ...]] = (
