@@ -267,7 +267,7 @@ class Campaign:
             candidate: its id or an unambiguous beginning, its text in any spelling, or its rank, such as `1` or `#1`.
 
         Returns:
-            A row per atom and feature, objective by objective. `part`, `objective` and `unit`, string; `contribution` and
+            A row per atom and feature, objective by objective. `part`, `objective`, `unit`, string; `contribution`,
             `standard_error`, float64; contributions add up to the prediction less that of a typical object.
 
         Raises:

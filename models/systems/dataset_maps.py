@@ -30,7 +30,6 @@ class DatasetMapsClaim(System["DatasetMapsClaim.Options"]):
         "molecules with and without the marked rows. Rows are marked by residuals of what is held out, not over epochs."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (("proxy", "gaussian_process"),)
-    settings: ClassVar[tuple[str, ...]] = ("nothing: every campaign has it; told by `discover status` and on the page",)
     example: ClassVar[str] = "campaigns/own_data/campaign.yaml"
     checks: ClassVar[tuple[Check, ...]] = (
         Check("most wrong values are marked (share)", "recall", at_least=0.8),

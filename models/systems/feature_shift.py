@@ -31,7 +31,6 @@ class FeatureShiftClaim(System["FeatureShiftClaim.Options"]):
         "resamples can have at best for one feature, times their number."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (("proxy", "gaussian_process"),)
-    settings: ClassVar[tuple[str, ...]] = ("nothing: proposals of each round are compared; told on the page",)
     example: ClassVar[str] = "campaigns/own_data/campaign.yaml"
     checks: ClassVar[tuple[Check, ...]] = (
         Check("the feature that moved is found (share of samples)", "power", at_least=0.9),

@@ -32,7 +32,6 @@ class ShapleyAttributionClaim(System["ShapleyAttributionClaim.Options"]):
         "hydrogens among them, by their correlation within each molecule."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (("proxy", "gaussian_process"),)
-    settings: ClassVar[tuple[str, ...]] = ("nothing: `discover explain NAME CANDIDATE`, and on the page",)
     example: ClassVar[str] = "campaigns/own_data/campaign.yaml"
     checks: ClassVar[tuple[Check, ...]] = (
         Check("contributions follow the true ones (correlation within molecules)", "correlation", at_least=0.7),
