@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
 
 from data.wording import figure as shown_figure
 from data.wording import shown_unit
@@ -25,6 +23,8 @@ BARS = 10
 """Parts of which there is a bar."""
 _WIDTH, _HEIGHT = 7.6, 2.7
 """Inches of a candidate's row."""
+_LEAST = 0.005
+"""Share of the largest contribution below which an atom has no spot."""
 _RADIUS = 13.0
 """Of the spot behind an atom, in units of the drawing."""
 
@@ -63,20 +63,22 @@ def _picture(axes: Axes, drawn: str, one: Explained, space: BaseSpace[Any]) -> N
     drawing = Drawing(drawn)
     axes.set(xlim=(0, drawing.width), ylim=(drawing.height, 0), aspect="equal")
     axes.set_axis_off()
+    points = POINTS_PER_INCH * axes.get_position().width * _WIDTH / drawing.width
     values = one.found.values[: one.found.atoms]
     most = float(np.abs(one.found.values).max(initial=0.0))
     places = space.part_places(one.candidate.object)
     if len(places) == len(values) and most > 0:
-        spots = [Circle(place, _RADIUS) for place in places]
-        colours = [(*_rgb(MORE if value > 0 else LESS), 0.75 * abs(float(value)) / most) for value in values]
-        axes.add_collection(PatchCollection(spots, facecolors=colours, edgecolors="none", zorder=2, clip_on=False))
+        shown = [atom for atom in range(len(values)) if abs(values[atom]) > _LEAST * most]
+        colours = [(*_rgb(MORE if values[at] > 0 else LESS), 0.75 * abs(float(values[at])) / most) for at in shown]
+        x, y = (np.array([places[atom][side] for atom in shown]) for side in (0, 1))
+        size = (2 * _RADIUS * points) ** 2
+        axes.scatter(x, y, s=size, c=colours or None, linewidths=0, zorder=2, clip_on=False)
         for atom in _largest(one)[::-1]:
-            if atom < len(places):  # what a bar calls C7 is found by its number
-                x, y = places[atom]
-                axes.text(x + 0.62 * _RADIUS, y - 0.62 * _RADIUS, str(atom + 1), fontsize=0.55 * STYLE["font"],
+            if atom in shown:  # what a bar calls C7 is found by its number
+                right, down = places[atom]
+                axes.text(right + 0.62 * _RADIUS, down - 0.62 * _RADIUS, str(atom + 1), fontsize=0.55 * STYLE["font"],
                           color=STYLE["soft"], ha="center", va="center", zorder=5)  # fmt: skip
-    width = axes.get_position().width * _WIDTH
-    drawing.put(axes, 0.0, 0.0, 1.0, POINTS_PER_INCH * width / drawing.width)
+    drawing.put(axes, 0.0, 0.0, 1.0, points)
 
 
 def _bars(axes: Axes, one: Explained) -> None:
