@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from data.records import FloatArray
 from models.component import FolderPath
-from models.gflownet.environments.base import Environment, States
+from models.gflownet.environments.base import Environment, NotProvided, States
 from models.gflownet.rewards.dag_scores import SCORES, NodeScores, reference_data
 from models.registry import Component
 
@@ -42,6 +42,7 @@ class DagEnvironment(Environment[DagStates]):
 
     Any edge can be taken back, so a graph of k edges has k parents, and k! trajectories lead to it. The reward is the
     marginal likelihood of data under the graph, with a uniform prior over graphs: the law to learn is the posterior.
+    With the score `none` the reward comes from outside.
     """
 
     kind: ClassVar[str] = "dag"
@@ -52,24 +53,43 @@ class DagEnvironment(Environment[DagStates]):
     class Options(Component.Options):
         """Of which data."""
 
-        nodes: int = Field(5, ge=2, le=32, description="Nodes, where there is no file of data; at most 8 then.")
+        nodes: int = Field(5, ge=2, le=32, description="Nodes, where there is no file of data; at most 8 with a score.")
         data: FolderPath | None = Field(None, description="CSV with a column per node and a row per observation.")
-        score: Literal["bge", "bde"] = Field("bge", description="Of numbers (linear Gaussian), or of states by number.")
+        score: Literal["bge", "bde", "none"] = Field(
+            "bge", description="Of numbers (linear Gaussian), of states by number, or none: the reward is told."
+        )
+        max_parents: int | None = Field(None, ge=1, description="Most edges that lead to a node; null: any number.")
 
     def __init__(self, options: DagEnvironment.Options | None = None, /, **values: Any) -> None:
         super().__init__(options, **values)
         self.names, data = self._read()
-        self.scores: NodeScores = SCORES[self.options.score](data)
         n = self.nodes = len(self.names)
+        self._scores = None if data is None else SCORES[self.options.score](data)
+        self.max_parents = n - 1 if self.options.max_parents is None else min(self.options.max_parents, n - 1)
         self.stop = n * n
         self.n_actions = self.n_backward = n * n + 1
         self.n_features = n * n
         self._powers = 1 << torch.arange(n)
         self._most = n * (n - 1) // 2
-        self._table = torch.from_numpy(self.scores.table) if n <= 10 else None
+        self._table = None if self._scores is None or n > 10 else torch.from_numpy(self._scores.table)
 
-    def _read(self) -> tuple[tuple[str, ...], FloatArray]:
+    @property
+    def scores(self) -> NodeScores:
+        """The scores of the data.
+
+        Raises:
+            NotProvided: there is no score.
+        """
+        if self._scores is None:
+            raise NotProvided("The environment 'dag' has no reward with the score 'none'; give the trainer one.")
+        return self._scores
+
+    def _read(self) -> tuple[tuple[str, ...], FloatArray | None]:
         options = self.options
+        if options.score == "none":
+            if options.data is not None:
+                return _table_of(Path(options.data))[0], None
+            return tuple(f"X{i}" for i in range(options.nodes)), None
         if options.data is None:
             if options.nodes > 8:
                 raise ValueError(f"Without `data` there are at most 8 nodes; got {options.nodes}. Name a CSV file.")
@@ -83,7 +103,8 @@ class DagEnvironment(Environment[DagStates]):
 
     def forward_mask(self, states: DagStates) -> Tensor:
         """Return (S, n^2 + 1) bool: edges that are not there and close no circle, and the stop."""
-        free = ~(states.edges | states.reached.transpose(1, 2)).flatten(1)
+        free = ~(states.edges | states.reached.transpose(1, 2))
+        free = (free & (states.edges.sum(1) < self.max_parents)[:, None, :]).flatten(1)
         stop = torch.ones((len(states), 1), dtype=torch.bool)
         return torch.cat([free, stop], 1) & ~states.done[:, None]
 
@@ -130,6 +151,27 @@ class DagEnvironment(Environment[DagStates]):
     def decode(self, states: DagStates) -> list[tuple[int, ...]]:
         """Return the matrix of edges, row by row, as 0 and 1."""
         return [tuple(row) for row in states.edges.flatten(1).long().tolist()]
+
+    def states_of(self, objects: Sequence[Sequence[int]], generator: torch.Generator) -> DagStates:
+        """Return the terminal states of matrices of edges, row by row; nothing is drawn.
+
+        Raises:
+            ValueError: one is no matrix of this many nodes, has a circle, or too many edges that lead to a node.
+        """
+        del generator
+        n = self.nodes
+        edges = torch.zeros((len(objects), n, n), dtype=torch.bool)
+        for row, item in enumerate(objects):
+            if len(item) != n * n:
+                raise ValueError(f"A graph of {n} nodes is a matrix of {n * n} entries; got {len(item)}. Leave it out.")
+            edges[row] = torch.tensor(item, dtype=torch.bool).view(n, n)
+        reached = _closure(edges)
+        circles = (reached & edges.transpose(1, 2)).flatten(1).any(1)
+        if bool(circles.any()):
+            raise ValueError(f"The graph {list(objects[int(circles.int().argmax())])} has a circle. Leave it out.")
+        if len(objects) and int(edges.sum(1).max()) > self.max_parents:
+            raise ValueError(f"More than {self.max_parents} edges lead to a node. Leave such graphs out.")
+        return DagStates(torch.ones(len(objects), dtype=torch.bool), edges, reached)
 
     def k_hot(self, states: DagStates) -> Tensor:
         """Return (S, n (n - 1) / 2) int64: the numbers of the edges, `n_features` where there are fewer."""
