@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
@@ -43,10 +44,13 @@ class DagEnvironment(Environment[DagStates]):
     Any edge can be taken back, so a graph of k edges has k parents, and k! trajectories lead to it. The reward is the
     marginal likelihood of data under the graph, with a uniform prior over graphs: the law to learn is the posterior.
     With the score `none` the reward comes from outside.
+
+    Rows of interventions, in which an experimenter set a variable, say nothing about what that variable depends on and
+    are left out of its term (Cooper and Yoo, 1999): they tell graphs apart that observations never can.
     """
 
     kind: ClassVar[str] = "dag"
-    cites: ClassVar[tuple[str, ...]] = ("deleu2022bayesian",)
+    cites: ClassVar[tuple[str, ...]] = ("deleu2022bayesian", "cooper1999causal")
     small: ClassVar[Mapping[str, Any]] = {"nodes": 3}
     every_state_stops = True
 
@@ -55,6 +59,9 @@ class DagEnvironment(Environment[DagStates]):
 
         nodes: int = Field(5, ge=2, le=32, description="Nodes, where there is no file of data; at most 8 with a score.")
         data: FolderPath | None = Field(None, description="CSV with a column per node and a row per observation.")
+        intervened: str | None = Field(
+            None, description="Column of `data` that names the variables set in a row, apart by `;`; empty: none."
+        )
         score: Literal["bge", "bde", "none"] = Field(
             "bge", description="Of numbers (linear Gaussian), of states by number, or none: the reward is told."
         )
@@ -62,9 +69,9 @@ class DagEnvironment(Environment[DagStates]):
 
     def __init__(self, options: DagEnvironment.Options | None = None, /, **values: Any) -> None:
         super().__init__(options, **values)
-        self.names, data = self._read()
+        self.names, data, intervened = self._read()
         n = self.nodes = len(self.names)
-        self._scores = None if data is None else SCORES[self.options.score](data)
+        self._scores = None if data is None else SCORES[self.options.score](data, intervened)
         self.max_parents = n - 1 if self.options.max_parents is None else min(self.options.max_parents, n - 1)
         self.stop = n * n
         self.n_actions = self.n_backward = n * n + 1
@@ -84,17 +91,19 @@ class DagEnvironment(Environment[DagStates]):
             raise NotProvided("The environment 'dag' has no reward with the score 'none'; give the trainer one.")
         return self._scores
 
-    def _read(self) -> tuple[tuple[str, ...], FloatArray | None]:
+    def _read(self) -> tuple[tuple[str, ...], FloatArray | None, NDArray[np.bool_] | None]:
         options = self.options
+        if options.data is not None:
+            names, data, intervened = _table_of(Path(options.data), options.intervened)
+            return names, None if options.score == "none" else data, intervened
+        if options.intervened is not None:
+            raise ValueError(f"The column {options.intervened!r} of interventions is one of `data`. Name a CSV file.")
+        names = tuple(f"X{i}" for i in range(options.nodes))
         if options.score == "none":
-            if options.data is not None:
-                return _table_of(Path(options.data))[0], None
-            return tuple(f"X{i}" for i in range(options.nodes)), None
-        if options.data is None:
-            if options.nodes > 8:
-                raise ValueError(f"Without `data` there are at most 8 nodes; got {options.nodes}. Name a CSV file.")
-            return tuple(f"X{i}" for i in range(options.nodes)), reference_data(options.nodes)
-        return _table_of(Path(options.data))
+            return names, None, None
+        if options.nodes > 8:
+            raise ValueError(f"Without `data` there are at most 8 nodes; got {options.nodes}. Name a CSV file.")
+        return names, reference_data(options.nodes), None
 
     def source(self, n: int) -> DagStates:
         """Return n copies of the graph without edges."""
@@ -206,16 +215,17 @@ def _closure(edges: Tensor) -> Tensor:
     return reached
 
 
-def _table_of(path: Path) -> tuple[tuple[str, ...], FloatArray]:
-    """Return the names and the values (N, n) of a CSV file.
+def _table_of(path: Path, column: str | None) -> tuple[tuple[str, ...], FloatArray, NDArray[np.bool_] | None]:
+    """Return the names and the values (N, n) of a CSV file, and which were set (N, n) where a column tells it.
 
     Raises:
-        ValueError: it cannot be read, has no header with names, or a cell is no finite number.
+        ValueError: it cannot be read, has no header with names, a cell is no finite number, or a variable is unknown.
     """
     try:
         rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"The data {str(path)!r} cannot be read ({error}). Name a CSV file in UTF-8.") from error
+    set_, rows = _told_apart(path, rows, column)
     if len(rows) < 3 or len(rows[0]) < 2:
         raise ValueError(
             f"The data {path.name} have {max(len(rows) - 1, 0)} rows under a header of {len(rows[0]) if rows else 0} "
@@ -235,4 +245,30 @@ def _table_of(path: Path) -> tuple[tuple[str, ...], FloatArray]:
             ) from error
     if not np.isfinite(values).all():
         raise ValueError(f"The data {path.name} have a value that is not finite. Leave such lines out.")
-    return names, values
+    return names, values, None if set_ is None else _marked(path, set_, names)
+
+
+def _told_apart(path: Path, rows: list[list[str]], column: str | None) -> tuple[list[str] | None, list[list[str]]]:
+    """Return the cells of a column below the header, and the rows without it."""
+    if column is None:
+        return None, rows
+    header = [name.strip() for name in rows[0]] if rows else []
+    if column not in header:
+        raise ValueError(f"The data {path.name} have no column {column!r}; they have {', '.join(header)}.")
+    place = header.index(column)
+    cells = [row[place] if place < len(row) else "" for row in rows[1:]]
+    return cells, [row[:place] + row[place + 1 :] for row in rows]
+
+
+def _marked(path: Path, cells: list[str], names: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Return (N, n) bool: which variables each cell names."""
+    marked = np.zeros((len(cells), len(names)), dtype=bool)
+    for number, cell in enumerate(cells):
+        for name in filter(None, (one.strip() for one in cell.split(";"))):
+            if name not in names:
+                raise ValueError(
+                    f"Line {number + 2} of {path.name} has an intervention on {name!r}; expected one of "
+                    f"{', '.join(names)}, several with ; between them, or nothing."
+                )
+            marked[number, names.index(name)] = True
+    return marked

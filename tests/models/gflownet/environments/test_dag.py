@@ -94,3 +94,20 @@ def test_states_of_matrices_are_the_ones_that_are_built() -> None:
 def test_a_matrix_that_is_no_acyclic_graph_is_refused(matrix: tuple[int, ...], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         DagEnvironment(nodes=2, score="none").states_of([matrix], torch.Generator())
+
+
+def test_a_column_names_the_variables_that_were_set(tmp_path: Path) -> None:
+    (tmp_path / "gauges.csv").write_text("rain,set by us,wet,slip\n1,,2,3\n2,wet,1,1\n0,wet; slip,4,2\n5,,4,2\n")
+    spec = {"kind": "dag", "data": "gauges.csv", "intervened": "set by us"}
+    env = build("environment", spec, base=tmp_path)
+    assert env.names == ("rain", "wet", "slip")
+    assert env.scores.kept.tolist() == [[True, True, True], [True, False, True], [True, False, False], [True] * 3]
+    with pytest.raises(
+        (ValueError, ComponentError), match="have no column 'set'; they have rain, set by us, wet, slip"
+    ):
+        build("environment", spec | {"intervened": "set"}, base=tmp_path)
+    (tmp_path / "gauges.csv").write_text("rain,set by us,wet,slip\n1,,2,3\n2,wat,1,1\n")
+    with pytest.raises((ValueError, ComponentError), match=r"Line 3 of gauges\.csv has an intervention on 'wat'"):
+        build("environment", spec, base=tmp_path)
+    with pytest.raises((ValueError, ComponentError), match="Name a CSV file"):
+        DagEnvironment(intervened="set")
