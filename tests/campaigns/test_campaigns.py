@@ -51,6 +51,7 @@ SMALLER = {
     "process/campaign.yaml": ["rounds=2"],
     "peptides/campaign.yaml": ["rounds=1"],
     "subset/campaign.yaml": ["rounds=1"],
+    "wiring/campaign.yaml": ["rounds=1", "generator.steps=20", "generator.proposals=40"],
     "rows/campaign.yaml": ["rounds=2"],
     "tfbind8.yaml": ["rounds=1", "batch_size=8", "data.sample=80", "generator.steps=30", "generator.proposals=60"],
 }

@@ -21,7 +21,7 @@ EXPECTED = {
     "samplers/set.yaml": {"pan2023forwardlooking", "kim2024logits"},
     "samplers/tfbind8.yaml": {"barrera2016survey", "shen2023towards"},
     "samplers/independent_sets.yaml": {"zhang2023combopt", "xu2019gin", "pan2023forwardlooking"},
-    "samplers/dags.yaml": {"deleu2022bayesian"},
+    "samplers/dags.yaml": {"deleu2022bayesian", "cooper1999causal"},
     "samplers/sparse_goals.yaml": {"pan2023gafn", "burda2019rnd"},
     "samplers/tfbind8_guided.yaml": {"barrera2016survey", "shen2023towards"},
     "electron_acceptors.yaml": {"asgeirsson2017ipea1", "tblite", "jensen2019graph", "rdkit", "sterling2015zinc"},
@@ -38,6 +38,7 @@ EXPECTED = {
     "process/constrained.yaml": {"gardner2014inequality"},
     "process/two_goals.yaml": {"yang2019efficient"},
     "rows/campaign.yaml": {"kennard1969computer"},
+    "wiring/campaign.yaml": {"deleu2022bayesian", "tsamardinos2006maxmin", "gansner2000graphviz"},
     "subset/campaign.yaml": {"jaccard1901etude", "brandes2002graphml"},
 }
 """Shipped file -> some of what it rests on, named there or not."""
