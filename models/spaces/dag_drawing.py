@@ -26,7 +26,7 @@ def drawn(names: Sequence[str], edges: Edges, text: str) -> str:
     at = np.stack([_WIDE / 2 + _ACROSS * np.sin(turn), _HIGH / 2 - _DOWN * np.cos(turn)], 1)
     arrows = "".join(_arrow(at[origin], at[target]) for origin, target in np.argwhere(edges))
     nodes = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in at)
-    words = "".join(_word(name, *at[place], float(turn[place])) for place, name in enumerate(names))
+    words = "".join(_word(name, at[place], float(turn[place])) for place, name in enumerate(names))
     return (
         f'<svg class="mol" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDE} {_HIGH}" role="img" '
         f'aria-label="{escape(text)}"><g stroke="currentColor" fill="currentColor">{arrows}</g>'
@@ -44,9 +44,9 @@ def _arrow(start: np.ndarray, end: np.ndarray) -> str:
     return f'{line}<polygon points="{points}" stroke="none"/>'
 
 
-def _word(name: str, x: float, y: float, turn: float) -> str:
+def _word(name: str, at: np.ndarray, turn: float) -> str:
     short = name if len(name) <= 9 else f"{name[:8]}…"
     side = np.sin(turn)
     anchor = "middle" if abs(side) < 0.3 else "start" if side > 0 else "end"
-    x, y = x + 7 * side, y - 9 * np.cos(turn) + 3
+    x, y = at[0] + 7 * side, at[1] - 9 * np.cos(turn) + 3
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(short)}</text>'

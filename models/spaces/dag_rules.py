@@ -104,7 +104,7 @@ class DagRules:
         """Return a graph with one edge added, dropped or turned round; None: there is no other graph."""
         moves = [self._added, self._dropped, self._turned]
         for place in rng.permutation(len(moves)):
-            made = moves[place](edges, rng)
+            made: Edges | None = moves[place](edges, rng)
             if made is not None:
                 return made
         return None
