@@ -7,7 +7,7 @@ it, and the less the more there is of what represses it; the reporter is read wi
 import math
 
 REPRESSES = {"repressor"}
-STRENGTH = {"signal": 0.5, "amplifier": 1.2, "helper": 0.7}
+STRENGTH = {"signal": 0.2, "amplifier": 1.5, "helper": 0.8}
 """With which one acts on another."""
 PRICE = 0.1
 """Of an edge, in doublings: every promoter has to be built."""
