@@ -53,6 +53,7 @@ SMALLER = {
     "peptides/greedy.yaml": ["rounds=1", "proxy.picks=5", "proxy.folds=2"],
     "sequential_screening.yaml": ["rounds=2"],
     "subset/campaign.yaml": ["rounds=1"],
+    "wiring/campaign.yaml": ["rounds=1", "generator.steps=20", "generator.proposals=40"],
     "rows/campaign.yaml": ["rounds=2"],
     "tfbind8.yaml": ["rounds=1", "batch_size=8", "data.sample=80", "generator.steps=30", "generator.proposals=60"],
 }

@@ -62,6 +62,7 @@ REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
     **{("source", kind): {"path": "molecules"} for kind in ("csv", "parquet", "sdf", "smiles", "fasta")},
     ("space", "sequences"): {"alphabet": "dna", "length": 8},
     ("space", "subsets"): {"n": 5},
+    ("space", "dags"): {"n": 4},
     ("space", "vectors"): {"variables": {"temperature": [20, 120]}},
     ("space", "compositions"): {"elements": ["Fe", "O"]},
     ("space", "table"): {"path": "rows.csv", "columns": ["size"]},

@@ -22,7 +22,7 @@ EXPECTED = {
     "samplers/set_decomposed.yaml": {"jang2024led", "pan2023forwardlooking"},
     "samplers/tfbind8.yaml": {"barrera2016survey", "shen2023towards"},
     "samplers/independent_sets.yaml": {"zhang2023combopt", "xu2019gin", "pan2023forwardlooking"},
-    "samplers/dags.yaml": {"deleu2022bayesian"},
+    "samplers/dags.yaml": {"deleu2022bayesian", "cooper1999causal"},
     "samplers/sparse_goals.yaml": {"pan2023gafn", "burda2019rnd"},
     "samplers/torus.yaml": {"lahlou2023continuous", "malkin2022tb"},
     "samplers/tfbind8_guided.yaml": {"barrera2016survey", "shen2023towards"},
@@ -44,6 +44,7 @@ EXPECTED = {
     "process/imitation.yaml": {"xie2024reflected", "tong2024improving"},
     "process/two_goals.yaml": {"yang2019efficient"},
     "rows/campaign.yaml": {"kennard1969computer"},
+    "wiring/campaign.yaml": {"deleu2022bayesian", "tsamardinos2006maxmin", "gansner2000graphviz"},
     "subset/campaign.yaml": {"jaccard1901etude", "brandes2002graphml"},
 }
 """Shipped file -> some of what it rests on, named there or not."""

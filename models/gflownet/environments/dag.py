@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
 from data.records import FloatArray
 from models.component import FolderPath
-from models.gflownet.environments.base import Environment, States
+from models.gflownet.environments.base import Environment, NotProvided, States
 from models.gflownet.rewards.dag_scores import SCORES, NodeScores, reference_data
 from models.registry import Component
 
@@ -42,39 +43,67 @@ class DagEnvironment(Environment[DagStates]):
 
     Any edge can be taken back, so a graph of k edges has k parents, and k! trajectories lead to it. The reward is the
     marginal likelihood of data under the graph, with a uniform prior over graphs: the law to learn is the posterior.
+    With the score `none` the reward comes from outside.
+
+    Rows of interventions, in which an experimenter set a variable, say nothing about what that variable depends on and
+    are left out of its term (Cooper and Yoo, 1999): they tell graphs apart that observations never can.
     """
 
     kind: ClassVar[str] = "dag"
-    cites: ClassVar[tuple[str, ...]] = ("deleu2022bayesian",)
+    cites: ClassVar[tuple[str, ...]] = ("deleu2022bayesian", "cooper1999causal")
     small: ClassVar[Mapping[str, Any]] = {"nodes": 3}
     every_state_stops = True
 
     class Options(Component.Options):
         """Of which data."""
 
-        nodes: int = Field(5, ge=2, le=32, description="Nodes, where there is no file of data; at most 8 then.")
+        nodes: int = Field(5, ge=2, le=32, description="Nodes, where there is no file of data; at most 8 with a score.")
         data: FolderPath | None = Field(None, description="CSV with a column per node and a row per observation.")
-        score: Literal["bge", "bde"] = Field("bge", description="Of numbers (linear Gaussian), or of states by number.")
+        intervened: str | None = Field(
+            None, description="Column of `data` that names the variables set in a row, apart by `;`; empty: none."
+        )
+        score: Literal["bge", "bde", "none"] = Field(
+            "bge", description="Of numbers (linear Gaussian), of states by number, or none: the reward is told."
+        )
+        max_parents: int | None = Field(None, ge=1, description="Most edges that lead to a node; null: any number.")
 
     def __init__(self, options: DagEnvironment.Options | None = None, /, **values: Any) -> None:
         super().__init__(options, **values)
-        self.names, data = self._read()
-        self.scores: NodeScores = SCORES[self.options.score](data)
+        self.names, data, intervened = self._read()
         n = self.nodes = len(self.names)
+        self._scores = None if data is None else SCORES[self.options.score](data, intervened)
+        self.max_parents = n - 1 if self.options.max_parents is None else min(self.options.max_parents, n - 1)
         self.stop = n * n
         self.n_actions = self.n_backward = n * n + 1
         self.n_features = n * n
         self._powers = 1 << torch.arange(n)
         self._most = n * (n - 1) // 2
-        self._table = torch.from_numpy(self.scores.table) if n <= 10 else None
+        self._table = None if self._scores is None or n > 10 else torch.from_numpy(self._scores.table)
 
-    def _read(self) -> tuple[tuple[str, ...], FloatArray]:
+    @property
+    def scores(self) -> NodeScores:
+        """The scores of the data.
+
+        Raises:
+            NotProvided: there is no score.
+        """
+        if self._scores is None:
+            raise NotProvided("The environment 'dag' has no reward with the score 'none'; give the trainer one.")
+        return self._scores
+
+    def _read(self) -> tuple[tuple[str, ...], FloatArray | None, NDArray[np.bool_] | None]:
         options = self.options
-        if options.data is None:
-            if options.nodes > 8:
-                raise ValueError(f"Without `data` there are at most 8 nodes; got {options.nodes}. Name a CSV file.")
-            return tuple(f"X{i}" for i in range(options.nodes)), reference_data(options.nodes)
-        return _table_of(Path(options.data))
+        if options.data is not None:
+            names, data, intervened = _table_of(Path(options.data), options.intervened)
+            return names, None if options.score == "none" else data, intervened
+        if options.intervened is not None:
+            raise ValueError(f"The column {options.intervened!r} of interventions is one of `data`. Name a CSV file.")
+        names = tuple(f"X{i}" for i in range(options.nodes))
+        if options.score == "none":
+            return names, None, None
+        if options.nodes > 8:
+            raise ValueError(f"Without `data` there are at most 8 nodes; got {options.nodes}. Name a CSV file.")
+        return names, reference_data(options.nodes), None
 
     def source(self, n: int) -> DagStates:
         """Return n copies of the graph without edges."""
@@ -83,7 +112,8 @@ class DagEnvironment(Environment[DagStates]):
 
     def forward_mask(self, states: DagStates) -> Tensor:
         """Return (S, n^2 + 1) bool: edges that are not there and close no circle, and the stop."""
-        free = ~(states.edges | states.reached.transpose(1, 2)).flatten(1)
+        free = ~(states.edges | states.reached.transpose(1, 2))
+        free = (free & (states.edges.sum(1) < self.max_parents)[:, None, :]).flatten(1)
         stop = torch.ones((len(states), 1), dtype=torch.bool)
         return torch.cat([free, stop], 1) & ~states.done[:, None]
 
@@ -131,6 +161,27 @@ class DagEnvironment(Environment[DagStates]):
         """Return the matrix of edges, row by row, as 0 and 1."""
         return [tuple(row) for row in states.edges.flatten(1).long().tolist()]
 
+    def states_of(self, objects: Sequence[Sequence[int]], generator: torch.Generator) -> DagStates:
+        """Return the terminal states of matrices of edges, row by row; nothing is drawn.
+
+        Raises:
+            ValueError: one is no matrix of this many nodes, has a circle, or too many edges that lead to a node.
+        """
+        del generator
+        n = self.nodes
+        edges = torch.zeros((len(objects), n, n), dtype=torch.bool)
+        for row, item in enumerate(objects):
+            if len(item) != n * n:
+                raise ValueError(f"A graph of {n} nodes is a matrix of {n * n} entries; got {len(item)}. Leave it out.")
+            edges[row] = torch.tensor(item, dtype=torch.bool).view(n, n)
+        reached = _closure(edges)
+        circles = (reached & edges.transpose(1, 2)).flatten(1).any(1)
+        if bool(circles.any()):
+            raise ValueError(f"The graph {list(objects[int(circles.int().argmax())])} has a circle. Leave it out.")
+        if len(objects) and int(edges.sum(1).max()) > self.max_parents:
+            raise ValueError(f"More than {self.max_parents} edges lead to a node. Leave such graphs out.")
+        return DagStates(torch.ones(len(objects), dtype=torch.bool), edges, reached)
+
     def k_hot(self, states: DagStates) -> Tensor:
         """Return (S, n (n - 1) / 2) int64: the numbers of the edges, `n_features` where there are fewer."""
         flat = states.edges.flatten(1)
@@ -164,16 +215,17 @@ def _closure(edges: Tensor) -> Tensor:
     return reached
 
 
-def _table_of(path: Path) -> tuple[tuple[str, ...], FloatArray]:
-    """Return the names and the values (N, n) of a CSV file.
+def _table_of(path: Path, column: str | None) -> tuple[tuple[str, ...], FloatArray, NDArray[np.bool_] | None]:
+    """Return the names and the values (N, n) of a CSV file, and which were set (N, n) where a column tells it.
 
     Raises:
-        ValueError: it cannot be read, has no header with names, or a cell is no finite number.
+        ValueError: it cannot be read, has no header with names, a cell is no finite number, or a variable is unknown.
     """
     try:
         rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"The data {str(path)!r} cannot be read ({error}). Name a CSV file in UTF-8.") from error
+    set_, rows = _told_apart(path, rows, column)
     if len(rows) < 3 or len(rows[0]) < 2:
         raise ValueError(
             f"The data {path.name} have {max(len(rows) - 1, 0)} rows under a header of {len(rows[0]) if rows else 0} "
@@ -193,4 +245,30 @@ def _table_of(path: Path) -> tuple[tuple[str, ...], FloatArray]:
             ) from error
     if not np.isfinite(values).all():
         raise ValueError(f"The data {path.name} have a value that is not finite. Leave such lines out.")
-    return names, values
+    return names, values, None if set_ is None else _marked(path, set_, names)
+
+
+def _told_apart(path: Path, rows: list[list[str]], column: str | None) -> tuple[list[str] | None, list[list[str]]]:
+    """Return the cells of a column below the header, and the rows without it."""
+    if column is None:
+        return None, rows
+    header = [name.strip() for name in rows[0]] if rows else []
+    if column not in header:
+        raise ValueError(f"The data {path.name} have no column {column!r}; they have {', '.join(header)}.")
+    place = header.index(column)
+    cells = [row[place] if place < len(row) else "" for row in rows[1:]]
+    return cells, [row[:place] + row[place + 1 :] for row in rows]
+
+
+def _marked(path: Path, cells: list[str], names: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Return (N, n) bool: which variables each cell names."""
+    marked = np.zeros((len(cells), len(names)), dtype=bool)
+    for number, cell in enumerate(cells):
+        for name in filter(None, (one.strip() for one in cell.split(";"))):
+            if name not in names:
+                raise ValueError(
+                    f"Line {number + 2} of {path.name} has an intervention on {name!r}; expected one of "
+                    f"{', '.join(names)}, several with ; between them, or nothing."
+                )
+            marked[number, names.index(name)] = True
+    return marked

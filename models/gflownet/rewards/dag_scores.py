@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.records import FloatArray
 
@@ -17,13 +18,21 @@ TABLED = 12
 class NodeScores(ABC):
     """log P(data | graph) = sum over nodes j of local(j, parents of j); parent sets are numbers, bit i for node i.
 
+    A variable that an experimenter sets says nothing about what it depends on otherwise: rows in which j was set are
+    left out of the term of j, and stay in those of all others.
+
     Args:
         data: (N, n), a row per observation.
+        intervened: (N, n) bool, which variables were set; None: none was.
+
+    Reference: Cooper and Yoo, Causal discovery from a mixture of experimental and observational data, UAI 1999.
     """
 
-    def __init__(self, data: FloatArray) -> None:
+    def __init__(self, data: FloatArray, intervened: NDArray[np.bool_] | None = None) -> None:
         self.data = data
         self.n = data.shape[1]
+        self.kept: NDArray[np.bool_] = np.ones(data.shape, dtype=bool) if intervened is None else ~intervened
+        """(N, n) bool, the rows that count in the term of each node."""
         self._known: dict[tuple[int, int], float] = {}
 
     @abstractmethod
@@ -62,19 +71,28 @@ class GaussianScores(NodeScores):
     Ann. Statist. 42, 1689 (2014).
     """
 
-    def __init__(self, data: FloatArray) -> None:
-        super().__init__(data)
-        n_rows, n = data.shape
-        self._rows, self._mu, self._w = n_rows, 1.0, n + 2.0
-        mean, centred = data.mean(0), data - data.mean(0)
+    def __init__(self, data: FloatArray, intervened: NDArray[np.bool_] | None = None) -> None:
+        super().__init__(data, intervened)
+        n = self.n
+        self._mu, self._w = 1.0, n + 2.0
         self._t = self._mu * (self._w - n - 1.0) / (self._mu + 1.0)
-        shift = n_rows * self._mu / (n_rows + self._mu)
-        self._r = self._t * np.eye(n) + centred.T @ centred + shift * np.outer(mean, mean)
-        self._dets: dict[int, float] = {0: 0.0}
+        kept, self._own = np.unique(self.kept, axis=1, return_inverse=True)
+        self._own = self._own.ravel()
+        self._rows = kept.sum(0).tolist()
+        self._r = [self._scatter(data[rows]) for rows in kept.T]
+        self._dets: dict[tuple[int, int], float] = {}
+
+    def _scatter(self, data: FloatArray) -> FloatArray:
+        n_rows, n = data.shape
+        mean = data.sum(0) / max(n_rows, 1)
+        centred, shift = data - mean, n_rows * self._mu / (n_rows + self._mu)
+        scatter: FloatArray = self._t * np.eye(n) + centred.T @ centred + shift * np.outer(mean, mean)
+        return scatter
 
     def local(self, node: int, parents: int) -> float:
         """Return the score of a node with a set of parents."""
-        n_rows, n, w, p = self._rows, self.n, self._w, parents.bit_count()
+        own = int(self._own[node])
+        n_rows, n, w, p = self._rows[own], self.n, self._w, parents.bit_count()
         constant = (
             0.5 * (math.log(self._mu) - math.log(n_rows + self._mu))
             + math.lgamma((n_rows + w - n + p + 1) / 2)
@@ -82,15 +100,16 @@ class GaussianScores(NodeScores):
             - n_rows / 2 * math.log(math.pi)
             + (w - n + 2 * p + 1) / 2 * math.log(self._t)
         )
-        alone, joined = self._log_det(parents), self._log_det(parents | 1 << node)
+        alone, joined = self._log_det(own, parents), self._log_det(own, parents | 1 << node)
         score: float = constant + (n_rows + w - n + p) / 2 * alone - (n_rows + w - n + p + 1) / 2 * joined
         return score
 
-    def _log_det(self, subset: int) -> float:
-        known = self._dets.get(subset)
+    def _log_det(self, own: int, subset: int) -> float:
+        known = self._dets.get((own, subset))
         if known is None:
             rows = [i for i in range(self.n) if subset >> i & 1]
-            known = self._dets[subset] = float(np.linalg.slogdet(self._r[np.ix_(rows, rows)])[1])
+            block = self._r[own][np.ix_(rows, rows)]
+            known = self._dets[own, subset] = float(np.linalg.slogdet(block)[1]) if rows else 0.0
         return known
 
 
@@ -99,6 +118,7 @@ class DiscreteScores(NodeScores):
 
     Args:
         data: (N, n), whole numbers: which state a variable has.
+        intervened: as of every score.
 
     Raises:
         ValueError: a value is no whole number.
@@ -106,8 +126,8 @@ class DiscreteScores(NodeScores):
     Reference: Heckerman, Geiger and Chickering, Learning Bayesian networks, Machine Learning 20, 197 (1995).
     """
 
-    def __init__(self, data: FloatArray) -> None:
-        super().__init__(data)
+    def __init__(self, data: FloatArray, intervened: NDArray[np.bool_] | None = None) -> None:
+        super().__init__(data, intervened)
         if (data != np.round(data)).any():
             row, column = np.argwhere(data != np.round(data))[0]
             raise ValueError(
@@ -125,8 +145,9 @@ class DiscreteScores(NodeScores):
             if parents >> i & 1:
                 place, q = place * self._states[i] + self._codes[i], q * self._states[i]
         a, b = 1.0 / q, 1.0 / (q * r)
-        together = np.unique(place * r + self._codes[node], return_counts=True)[1]
-        above = np.unique(place, return_counts=True)[1]
+        kept = self.kept[:, node]
+        together = np.unique((place * r + self._codes[node])[kept], return_counts=True)[1]
+        above = np.unique(place[kept], return_counts=True)[1]
         # Configurations that were never seen add nothing: their terms cancel.
         return math.fsum(math.lgamma(c + b) - math.lgamma(b) for c in together.tolist()) - math.fsum(
             math.lgamma(c + a) - math.lgamma(a) for c in above.tolist()

@@ -36,6 +36,15 @@ EXAMPLES = {
         "nothing": ["", "h", "a, a", "a,,b", "a b", "e,f", '"e,f'],
         "texts": st.lists(st.sampled_from(["a", "b", '"c d"', '"e,f"', '"{}"', '"=g"']), unique=True).map(", ".join),
     },
+    "dags": {
+        "space": {"variables": ["a", "b", "c d", "=e"], "max_parents": 2},
+        "inside": ["a>b", "{}", "a>b, a>c d", "a>c d,a > b", "b>a", "=e>a, a>b, b>c d", "c d>=e, a>=e", "=e>a, =e>b"],
+        "outside": ["a>b, b>a", "a>b, b>c d, c d>a", "a>=e, b>=e, c d>=e"],
+        "nothing": ["", "a", "a>a", "a>f", "a>b, a>b", "a>b>c d", "a>b,", "a->b", ">", "a b"],
+        "texts": st.lists(
+            st.sampled_from(["a>b", "b>a", "a>c d", "c d>=e", "=e>b", "b>c d"]), min_size=1, unique=True
+        ).map(", ".join),
+    },
     "vectors": {
         "space": {
             "variables": {

@@ -15,6 +15,7 @@ SPACES = {
     "sequences": {"kind": "sequences", "alphabet": "dna", "min_length": 2, "max_length": 5},
     "patterned": {"kind": "sequences", "alphabet": "dna", "length": 5, "pattern": "[ACGT]*GC[ACGT]*"},
     "subsets": {"kind": "subsets", "items": ["ant", "bee", "cat", "dog"], "min_size": 1, "max_size": 3},
+    "dags": {"kind": "dags", "variables": ["ant", "bee", "cat", "dog"], "max_parents": 2},
     "vectors": {
         "kind": "vectors",
         "variables": {
@@ -88,9 +89,11 @@ def test_unfinished_objects_have_a_reward_where_they_are_objects(space, bound):
     state = bound.env.step(state, torch.tensor([1]))
     state = bound.env.step(state, torch.tensor([2]))
     (text,) = bound.decode(state)
-    assert text in {"CG", "bee, cat"}
+    assert text in {"CG", "bee, cat", "ant>bee, ant>cat"}
     assert partial(state).tolist() == [float(len(text))]
-    assert partial(bound.env.source(1)).tolist() == [0.0]
+    (nothing,) = bound.decode(bound.env.source(1))
+    assert nothing == ("{}" if space.kind == "dags" else None)
+    assert partial(bound.env.source(1)).tolist() == [0.0 if nothing is None else 2.0]
 
 
 def test_a_gflownet_learns_where_good_vectors_lie():

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from models.component import ComponentError
+from models.gflownet.environments.base import NotProvided
 from models.gflownet.environments.dag import DagEnvironment
 from models.gflownet.judging.exact import enumerate_graph
 from models.registry import build
@@ -61,3 +62,52 @@ def test_a_file_that_is_no_table_of_numbers_is_refused_with_its_line(tmp_path: P
 def test_more_nodes_than_the_formula_has_need_a_file() -> None:
     with pytest.raises((ValueError, ComponentError), match="Name a CSV file"):
         DagEnvironment(nodes=9)
+
+
+def test_without_a_score_there_are_many_nodes_and_no_reward_of_its_own() -> None:
+    env = DagEnvironment(nodes=20, score="none")
+    assert env.n_actions == 401
+    with pytest.raises(NotProvided, match="give the trainer one"):
+        env.log_reward(env.source(1))
+
+
+@pytest.mark.parametrize(("limit", "graphs"), [(1, 16), (2, 25)])
+def test_no_node_has_more_parents_than_allowed(limit: int, graphs: int) -> None:
+    graph = enumerate_graph(DagEnvironment(nodes=3, max_parents=limit), limit=5000)
+    assert len(set(graph.objects)) == graphs
+    assert max(max(sum(row[j::3]) for j in range(3)) for row in graph.objects) == limit
+
+
+def test_states_of_matrices_are_the_ones_that_are_built() -> None:
+    env = DagEnvironment(nodes=3)
+    graph = enumerate_graph(env, limit=500)
+    terminal = graph.states[graph.terminal]
+    found = env.states_of(env.decode(terminal), torch.Generator())
+    assert env.keys(found) == env.keys(terminal)
+    assert torch.equal(found.reached, terminal.reached)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "told"),
+    [((0, 1, 1, 0), "has a circle"), ((1, 0, 0, 0), "has a circle"), ((0, 1), "matrix of 4 entries; got 2")],
+)
+def test_a_matrix_that_is_no_acyclic_graph_is_refused(matrix: tuple[int, ...], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        DagEnvironment(nodes=2, score="none").states_of([matrix], torch.Generator())
+
+
+def test_a_column_names_the_variables_that_were_set(tmp_path: Path) -> None:
+    (tmp_path / "gauges.csv").write_text("rain,set by us,wet,slip\n1,,2,3\n2,wet,1,1\n0,wet; slip,4,2\n5,,4,2\n")
+    spec = {"kind": "dag", "data": "gauges.csv", "intervened": "set by us"}
+    env = build("environment", spec, base=tmp_path)
+    assert env.names == ("rain", "wet", "slip")
+    assert env.scores.kept.tolist() == [[True, True, True], [True, False, True], [True, False, False], [True] * 3]
+    with pytest.raises(
+        (ValueError, ComponentError), match="have no column 'set'; they have rain, set by us, wet, slip"
+    ):
+        build("environment", spec | {"intervened": "set"}, base=tmp_path)
+    (tmp_path / "gauges.csv").write_text("rain,set by us,wet,slip\n1,,2,3\n2,wat,1,1\n")
+    with pytest.raises((ValueError, ComponentError), match=r"Line 3 of gauges\.csv has an intervention on 'wat'"):
+        build("environment", spec, base=tmp_path)
+    with pytest.raises((ValueError, ComponentError), match="Name a CSV file"):
+        DagEnvironment(intervened="set")

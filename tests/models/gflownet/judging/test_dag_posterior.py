@@ -11,7 +11,7 @@ import pytest
 from models.gflownet.environments.dag import DagEnvironment
 from models.gflownet.judging.dag_posterior import edge_marginals, log_partition
 from models.gflownet.judging.exact import enumerate_graph
-from models.gflownet.rewards.dag_scores import DiscreteScores, GaussianScores, reference_data
+from models.gflownet.rewards.dag_scores import DiscreteScores, GaussianScores, NodeScores, reference_data
 
 EXACT = {
     3: (-182.812027349, -218.743112, 2.167621),
@@ -100,3 +100,52 @@ def test_scores_of_many_nodes_are_worked_out_when_they_are_asked_for() -> None:
     score = GaussianScores(data)
     nodes, parents = np.array([0, 3, 3]), np.array([0b10, 0b111, 0b111])
     assert score.of(nodes, parents).tolist() == [score.local(0, 2), score.local(3, 7), score.local(3, 7)]
+
+
+def simulated(seed: int, rows: int, target: int | None) -> np.ndarray:
+    """Observations of a -> b, or experiments in which one of them was set."""
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=rows)
+    b = 1.5 * a + 0.5 * rng.normal(size=rows)
+    if target is not None:
+        (a if target == 0 else b)[:] = rng.normal(size=rows)
+    if target == 0:
+        b = 1.5 * a + 0.5 * rng.normal(size=rows)
+    return np.stack([a, b], axis=1)
+
+
+@pytest.mark.parametrize("kind", ["bge", "bde"])
+def test_experiments_tell_directions_apart_that_observations_cannot(kind: str) -> None:
+    data = np.vstack([simulated(0, 60, None), simulated(1, 10, 0), simulated(2, 10, 1)])
+    intervened = np.zeros(data.shape, dtype=bool)
+    intervened[60:70, 0] = intervened[70:, 1] = True
+    if kind == "bde":
+        data = (data > 0).astype(float)
+    made = GaussianScores if kind == "bge" else DiscreteScores
+    seen = edge_marginals(made(data[:60]).table)
+    assert seen[0, 1] == pytest.approx(seen[1, 0], abs=1e-9)
+    assert seen[0, 1] > 0.49
+    known = edge_marginals(made(data, intervened).table)
+    assert known[0, 1] > 0.97
+    assert known[0, 1] + known[1, 0] <= 1.0 + 1e-9
+
+
+@pytest.mark.parametrize("made", [GaussianScores, DiscreteScores])
+def test_a_term_is_that_of_the_rows_in_which_its_variable_was_not_set(made: type[NodeScores]) -> None:
+    data = (reference_data(3) > 0).astype(float)
+    intervened = np.zeros(data.shape, dtype=bool)
+    intervened[:20, 1] = True
+    score, rest, whole = made(data, intervened), made(data[20:]), made(data)
+    for parents in (0b000, 0b001, 0b101):
+        assert score.local(1, parents) == pytest.approx(rest.local(1, parents), abs=1e-9)
+    for node, parents in ((0, 0b010), (2, 0b011)):
+        assert score.local(node, parents) == pytest.approx(whole.local(node, parents), abs=1e-9)
+
+
+@pytest.mark.parametrize("made", [GaussianScores, DiscreteScores])
+def test_a_variable_that_was_always_set_has_no_say(made: type[NodeScores]) -> None:
+    data = (reference_data(3) > 0).astype(float)
+    intervened = np.zeros(data.shape, dtype=bool)
+    intervened[:, 2] = True
+    score = made(data, intervened)
+    assert [score.local(2, parents) for parents in range(4)] == pytest.approx([0.0] * 4, abs=1e-9)
