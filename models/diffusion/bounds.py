@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.diffusion.chain import Chain, Drift
 from models.diffusion.targets import Target
+from models.threads import single_thread
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,9 @@ def log_weights(chain: Chain, drift: Drift, target: Target, places: Tensor) -> T
 @torch.no_grad()
 def bounds(chain: Chain, drift: Drift, target: Target, n: int, generator: torch.Generator) -> Bounds:
     """Return the bounds of n chains forwards, and of n backwards from exact draws."""
-    drawn = log_weights(chain, drift, target, chain.forward(drift, n, generator))
-    back = log_weights(chain, drift, target, chain.backward(target.sample(n, generator), generator))
+    with single_thread():
+        drawn = log_weights(chain, drift, target, chain.forward(drift, n, generator))
+        back = log_weights(chain, drift, target, chain.backward(target.sample(n, generator), generator))
     return Bounds(
         lower=float(drawn.mean()),
         weighted=float(drawn.logsumexp(0)) - math.log(n),

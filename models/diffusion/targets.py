@@ -67,6 +67,12 @@ class GaussianMixture(Target):
         distance = (x[..., None, :] - self.means).square().sum(-1)
         return (distance / (-2.0 * self.variance)).logsumexp(-1) + self._constant
 
+    def gradient(self, x: Tensor) -> Tensor:
+        """Return the gradient (..., d) at positions (..., d): towards the means, by their shares of the density."""
+        distance = (x[..., None, :] - self.means.to(x.dtype)).square().sum(-1)
+        share = (distance / (-2.0 * self.variance)).softmax(-1)
+        return (share @ self.means.to(x.dtype) - x) / self.variance
+
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return (n, d) exact draws."""
         part = torch.randint(len(self.means), (n,), generator=generator)
