@@ -99,7 +99,9 @@ class DiffusionTrainer:
         self.objective: Objective = build("objective", options.objective)
         _require_usable(self.objective)
         if options.langevin and gradient is None:
-            raise ValueError("Langevin drifts need the gradient of log R, and there is none here. Leave `langevin` out.")
+            raise ValueError(
+                "Langevin drifts need the gradient of log R, and there is none here. Leave `langevin` out."
+            )
         self.options, self.generator = options, generator
         self.log_reward, self.gradient = log_reward, gradient
         self.chain = Chain(dimensions, options.length, options.variance)

@@ -56,7 +56,8 @@ class DiffusionSamplersClaim(System["DiffusionSamplersClaim.Options"]):
         "end, of 2,000 chains and of 2,000 bridges to exact draws: errors of the lower bound of log Z and of the "
         "weighted estimate, the gap between both bounds, and modes of the mixture that are met."
     )
-    settings: ClassVar[tuple[str, ...]] = ("generator: {kind: diffusion}",)
+    parts: ClassVar[tuple[tuple[str, str], ...]] = (("generator", "diffusion"),)
+    example: ClassVar[str] = "campaigns/process/diffusion.yaml"
     axes: ClassVar[tuple[str, str]] = ("Steps", "Loss on the mixture (log)")
     checks: ClassVar[tuple[Check, ...]] = (
         Check("mixture: plain trajectory balance misses modes", "mixture_plain_modes", at_most=24.5),

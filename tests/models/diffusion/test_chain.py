@@ -26,7 +26,12 @@ def still(x, t):
 
 @pytest.mark.parametrize(
     ("steps", "n", "mean", "deviation"),
-    [(5, 200_000, 0.1266, 0.575), (20, 100_000, 0.0309, 0.249), (100, 50_000, 0.0047, 0.107), (400, 20_000, 0.0009, 0.053)],
+    [
+        (5, 200_000, 0.1266, 0.575),
+        (20, 100_000, 0.0309, 0.249),
+        (100, 50_000, 0.0047, 0.107),
+        (400, 20_000, 0.0009, 0.053),
+    ],
 )
 def test_with_the_known_drift_only_the_steps_are_left_of_the_residual(steps, n, mean, deviation):
     generator = torch.Generator().manual_seed(steps)
@@ -43,7 +48,10 @@ def test_without_a_drift_the_chain_is_its_bridge(variance):
     """Brownian motion ends at N(0, v): the residual of that target is zero for every chain, whatever the steps."""
     chain, target = Chain(3, 7, variance), GaussianMixture(torch.zeros((1, 3)), variance)
     generator = torch.Generator().manual_seed(1)
-    for places in (chain.forward(still, 50, generator, exploration=2.0), chain.backward(torch.randn((50, 3)), generator)):
+    for places in (
+        chain.forward(still, 50, generator, exploration=2.0),
+        chain.backward(torch.randn((50, 3)), generator),
+    ):
         assert log_weights(chain, still, target, places).abs().max() < 1e-4
 
 

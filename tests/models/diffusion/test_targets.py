@@ -39,7 +39,9 @@ def test_the_funnel_integrates_to_one():
     density = Funnel(2).log_reward(torch.stack([neck, wide], 2)).exp()
     width = 0.025 * 0.1 * 0.5 * line.exp().sqrt()[:, None]
     assert float((density * width).sum()) == pytest.approx(1.0, abs=1e-4)
-    assert Funnel().log_reward(torch.zeros(10)).item() == pytest.approx(-5 * math.log(2 * math.pi) - math.log(3), abs=1e-5)
+    assert Funnel().log_reward(torch.zeros(10)).item() == pytest.approx(
+        -5 * math.log(2 * math.pi) - math.log(3), abs=1e-5
+    )
 
 
 def test_the_many_well_is_a_sum_over_pairs():
