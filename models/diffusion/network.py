@@ -44,12 +44,13 @@ class DriftNetwork(nn.Module):
         self.time = nn.Sequential(nn.Linear(2 * _WAVES, hidden), nn.GELU(), nn.Linear(hidden, hidden))
         self.trunk = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(2))
         self.head = nn.Linear(hidden, dimensions + 1)
-        self.steepness = nn.Sequential(nn.Linear(2 * _WAVES, hidden), nn.GELU(), nn.Linear(hidden, 1))
+        last = nn.Linear(hidden, 1)
+        self.steepness = nn.Sequential(nn.Linear(2 * _WAVES, hidden), nn.GELU(), last)
         initialise(self, generator)
         with torch.no_grad():
             self.head.weight.zero_()
-            self.steepness[-1].weight.zero_()
-            self.steepness[-1].bias.fill_(_FIRST_SCALE)
+            last.weight.zero_()
+            last.bias.fill_(_FIRST_SCALE)
 
     def forward(self, places: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
         """Return drifts (S, n, d) and log-flows (S, n) at positions (S, n, d) and times (S,), differentiably."""

@@ -249,7 +249,7 @@ def _require_usable(objective: Objective) -> None:
     """
     if objective.needs or objective.on_policy:
         raise ValueError(
-            f"The objective {objective.kind!r} cannot train a diffusion sampler: it needs states that may stop, parents "
-            "that can be listed, a prior, or chains that are the sampler's own. Use trajectory_balance, "
+            f"The objective {objective.kind!r} cannot train a diffusion sampler: it needs states that may stop, "
+            "parents that can be listed, a prior, or chains that are the sampler's own. Use trajectory_balance, "
             "log_partition_variance, detailed_balance or sub_trajectory_balance."
         )
