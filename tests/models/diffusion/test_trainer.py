@@ -42,19 +42,13 @@ def judged(trained, target=PAIR, n=4000):
     ids=["plain", "vargrad", "explored", "langevin", "searched", "dgfs"],
 )
 def test_training_brings_the_bounds_together(options):
-    start, trained = judged(trainer(**options)), trainer(steps=150, **options)
+    start, trained = judged(trainer(**options)), trainer(steps=100, **options)
     trained.train()
     end = judged(trained)
     assert end.gap < 0.5 * start.gap
     assert end.lower < 0.05
     assert end.upper > -0.05
     assert end.weighted == pytest.approx(0.0, abs=0.15)
-
-
-def test_the_learnt_log_z_is_near_the_bounds():
-    trained = trainer(steps=200)
-    trained.train()
-    assert trained.log_z.item() == pytest.approx(judged(trained).lower, abs=0.15)
 
 
 def test_the_same_seed_trains_the_same():

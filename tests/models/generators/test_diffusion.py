@@ -53,7 +53,8 @@ def test_log_z_is_that_of_the_mean_reward_over_the_box(trained):
 def test_the_seed_decides_and_a_restored_generator_samples_the_same(trained):
     again = build("generator", {"kind": "diffusion", **SHORT})
     again.load_state(trained.state(), GenerationContext(SPACE, hot, seed=0))
-    assert again.sample(20, seed=1) == trained.sample(20, seed=1) == fitted().sample(20, seed=1)
+    assert again.sample(20, seed=1) == trained.sample(20, seed=1)
+    assert fitted(steps=5).sample(20, seed=1) == fitted(steps=5).sample(20, seed=1)
     assert trained.sample(20, seed=1) != trained.sample(20, seed=2)
     assert again.history() == trained.history()
 
@@ -64,7 +65,7 @@ def test_choices_and_whole_numbers_are_stretches_of_their_range():
     def worth(objects):
         return np.array([np.log(6.0) if "ethanol" in obj else 0.0 for obj in objects])
 
-    trained = fitted(space, worth, steps=250)
+    trained = fitted(space, worth, steps=120)
     texts = [one.object for one in trained.sample(100, seed=0)]
     assert len(texts) == 6
     assert trained.history()[-1]["log_z"] == pytest.approx(np.log(8 / 3), abs=0.2)
