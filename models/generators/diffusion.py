@@ -46,7 +46,7 @@ class DiffusionGenerator(Component["DiffusionGenerator.Options"]):
     group: ClassVar[str] = "generator"
     kind: ClassVar[str] = "diffusion"
     origin: ClassVar[str] = str(Making.BUILT)
-    cites: ClassVar[tuple[str, ...]] = ("sendera2024improved", "lahlou2023continuous", "malkin2022tb")
+    cites: ClassVar[tuple[str, ...]] = ("sendera2024improved", "lahlou2023continuous")
     spaces: ClassVar[tuple[str, ...]] = ("vectors",)
 
     class Options(DiffusionOptions):

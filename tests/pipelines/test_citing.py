@@ -36,6 +36,7 @@ EXPECTED = {
     "peptides/campaign.yaml": {"leslie2002spectrum"},
     "process/campaign.yaml": {"jones1998ego", "hvarfner2024vanilla"},
     "process/constrained.yaml": {"gardner2014inequality"},
+    "process/diffusion.yaml": {"sendera2024improved", "malkin2022tb", "srinivas2010bandit"},
     "process/two_goals.yaml": {"yang2019efficient"},
     "rows/campaign.yaml": {"kennard1969computer"},
     "subset/campaign.yaml": {"jaccard1901etude", "brandes2002graphml"},
