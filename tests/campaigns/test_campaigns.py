@@ -24,6 +24,7 @@ SMALLER = {
         "generator.members.1.generator.generations=3",
     ],
     "process/constrained.yaml": ["rounds=3", "batch_size=4"],
+    "process/diffusion.yaml": ["rounds=1", "generator.steps=30", "generator.proposals=60"],
     "process/two_goals.yaml": ["rounds=2"],
     "electron_acceptors.yaml": [
         "data.initial=12",

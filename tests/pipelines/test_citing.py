@@ -42,6 +42,7 @@ EXPECTED = {
     "process/campaign.yaml": {"jones1998ego", "hvarfner2024vanilla"},
     "process/constrained.yaml": {"gardner2014inequality"},
     "process/imitation.yaml": {"xie2024reflected", "tong2024improving"},
+    "process/diffusion.yaml": {"sendera2024improved", "malkin2022tb", "srinivas2010bandit"},
     "process/two_goals.yaml": {"yang2019efficient"},
     "rows/campaign.yaml": {"kennard1969computer"},
     "wiring/campaign.yaml": {"deleu2022bayesian", "tsamardinos2006maxmin", "gansner2000graphviz"},

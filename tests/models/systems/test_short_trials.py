@@ -22,6 +22,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "biological_sequence_design": {"rounds": 2, "batch_size": 4, "known": 20},
     "continuous_torus": {"steps": 4},
     "dataset_maps": {"molecules": 40},
+    "diffusion_samplers": {"effort": 0.002, "draws": 50},
     "energy_decomposition": {"steps": 8, "small_steps": 8, "samples": 32},
     "feature_shift": {"samples": 1, "rows": 16, "features": 5},
     "flow_matching": {"steps": 2, "draws": 50},
