@@ -38,6 +38,9 @@ EXPECTED = {
     "process/constrained.yaml": {"gardner2014inequality"},
     "process/two_goals.yaml": {"yang2019efficient"},
     "rows/campaign.yaml": {"kennard1969computer"},
+    "composed/binding.yaml": {"malkin2022tb", "shen2023towards", "srinivas2010bandit"},
+    "composed/stability.yaml": {"malkin2022tb", "shen2023towards", "srinivas2010bandit"},
+    "composed/campaign.yaml": {"garipov2023sculpting", "bengio2021flow"},
     "subset/campaign.yaml": {"jaccard1901etude", "brandes2002graphml"},
 }
 """Shipped file -> some of what it rests on, named there or not."""

@@ -76,8 +76,7 @@ def test_drawing_whole_trajectories_of_members_has_the_same_law(grid):
     members = [fixed_point(graph, own, uneven(graph, seed)) for seed, own in enumerate(values)]
     shares = np.array([w * np.exp(member.log_z) for w, member in zip(WEIGHTS, members, strict=True)])
     mixture = sum(
-        share * terminal_law(graph, member.log_pf)
-        for share, member in zip(shares / shares.sum(), members, strict=True)
+        share * terminal_law(graph, member.log_pf) for share, member in zip(shares / shares.sum(), members, strict=True)
     )
     assert total_variation(mixture, terminal_law(graph, composed(graph, members, WEIGHTS).log_pf)) <= 1e-12
 
