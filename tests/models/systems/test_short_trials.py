@@ -20,6 +20,7 @@ SYSTEMS: dict[str, type[System]] = {
 SHORT: dict[str, dict[str, Any]] = {
     "biological_sequence_design": {"rounds": 2, "batch_size": 4, "known": 20},
     "bayesian_networks": {"steps": 8, "large_steps": 8, "nodes": 3},
+    "composed_samplers": {"steps": 8},
     "generative_augmented": {"steps": 8},
     "graph_optimisation": {"steps": 2, "er_rounds": 1, "rb_rounds": 1, "train_graphs": 3, "test_graphs": 2},
     "guided_training": {"steps": 8, "bag_steps": 8},
