@@ -228,7 +228,7 @@ def build_study(config: SamplerConfig, *, home: Path, base: Path) -> Study:
         else:
             own, recipe, trained_on = subject.own, subject.recipe, subject.details
             reward = reward.of(subject.bound)
-        conditioning = None if config.conditioning is None else build("conditioning", config.conditioning)
+        conditioning = None if config.conditioning is None else build("conditioning", config.conditioning).of(own)
         objective, backward = build("objective", config.objective), build("backward_policy", config.backward_policy)
         options = validated(TrainerOptions, config.training, source="training", what="training")
         _check_conditioning(conditioning, recipe, objective)
@@ -252,6 +252,8 @@ def build_study(config: SamplerConfig, *, home: Path, base: Path) -> Study:
         else:
             env, graph = subject.bound.env, subject.graph
         asked = reward.build(env, home=home, base=base)
+        if conditioning is not None:
+            asked = conditioning.values(env) or asked
         if subject is not None and not isinstance(asked, ObjectReward):
             asked = SpaceReward(asked, subject.bound)
         return Study(

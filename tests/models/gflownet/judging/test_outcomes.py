@@ -23,7 +23,7 @@ SMALL = [
     {"kind": "sequence", "alphabet": "ACGT", "max_length": 4},
     {"kind": "sequence", "alphabet": "AC", "max_length": 4, "mode": "prepend_append"},
     {"kind": "set", "elements": 6, "chosen": 3},
-    {"kind": "bit_sequence", "bits": 6, "word": 2, "modes": 3},
+    {"kind": "bit_sequence", "bits": 8, "word": 2, "modes": 3},
 ]
 
 
