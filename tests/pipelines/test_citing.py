@@ -22,6 +22,7 @@ EXPECTED = {
     "samplers/tfbind8.yaml": {"barrera2016survey", "shen2023towards"},
     "samplers/independent_sets.yaml": {"zhang2023combopt", "xu2019gin", "pan2023forwardlooking"},
     "samplers/dags.yaml": {"deleu2022bayesian"},
+    "samplers/outcomes.yaml": {"pan2024pretraining", "madan2023subtb"},
     "samplers/sparse_goals.yaml": {"pan2023gafn", "burda2019rnd"},
     "samplers/tfbind8_guided.yaml": {"barrera2016survey", "shen2023towards"},
     "electron_acceptors.yaml": {"asgeirsson2017ipea1", "tblite", "jensen2019graph", "rdkit", "sterling2015zinc"},

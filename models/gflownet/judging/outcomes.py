@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from data.records import FloatArray
+from models.gflownet.conditioning.outcome import Outcome
 from models.gflownet.judging.exact import FixedPoint, StateGraph
+from models.gflownet.policies.base import Policy
 
 
 def outcome_flows(graph: StateGraph[Any], log_pb: Tensor) -> Tensor:
@@ -39,6 +41,25 @@ def outcome_policy(graph: StateGraph[Any], flow: Tensor, log_pb: Tensor) -> Tens
     """Return P(s' | s, y), (E, X): of the edges, towards each terminal state; 0 where y cannot be reached from s."""
     edge = flow[graph.target] * log_pb.exp()[:, None]
     return torch.where(edge > 0, edge / flow[graph.origin], 0.0)
+
+
+@torch.no_grad()
+def learnt_flows(graph: StateGraph[Any], policy: Policy[Any], conditioning: Outcome) -> tuple[Tensor, Tensor]:
+    """Return F(s | y) (V, X) and P(s' | s, y) (E, X) as a network conditioned on outcomes has them.
+
+    The flow of a terminal state is 1[x = y].
+    """
+    flow = torch.zeros((len(graph.states), len(graph.terminal)), dtype=torch.float64)
+    edge = torch.zeros((len(graph.origin), len(graph.terminal)), dtype=torch.float64)
+    conditions = conditioning.encode(conditioning.numbers(graph.objects))
+    before = graph.states[graph.origin]
+    with policy.frozen():
+        for y in range(len(graph.terminal)):
+            answer = policy.score(before, graph.action, None, conditions[y].expand(len(graph.origin), -1))
+            flow[graph.origin, y] = answer.log_flow.double().exp()
+            edge[:, y] = answer.log_pf.double().exp()
+    flow[graph.terminal, torch.arange(len(graph.terminal))] = 1.0
+    return flow, edge
 
 
 def converted(graph: StateGraph[Any], flow: Tensor, policy: Tensor, log_reward: FloatArray) -> FixedPoint:

@@ -236,7 +236,13 @@ def build_study(config: SamplerConfig, *, home: Path, base: Path) -> Study:
         if reason := objective.refusal(own):
             raise ConfigError(reason)
         recipe.build(own, torch.Generator(), 0 if conditioning is None else conditioning.width)
-        if subject is None:
+        rewarded = conditioning is None or not conditioning.of_objects
+        if not rewarded and "reward" in config.model_fields_set:
+            raise ConfigError(
+                f"The conditioning {config.conditioning} is trained without a reward, and the file has `reward`. Leave "
+                "one of them out."
+            )
+        if subject is None and rewarded:
             reward.build(own, home=home, base=base)
         details = {
             **trained_on,
@@ -251,9 +257,8 @@ def build_study(config: SamplerConfig, *, home: Path, base: Path) -> Study:
             env, graph = _space(own, details["environment"], recipe, config.evaluation.max_states)
         else:
             env, graph = subject.bound.env, subject.graph
-        asked = reward.build(env, home=home, base=base)
-        if conditioning is not None:
-            asked = conditioning.values(env) or asked
+        asked = None if conditioning is None else conditioning.values(env)
+        asked = asked or reward.build(env, home=home, base=base)
         if subject is not None and not isinstance(asked, ObjectReward):
             asked = SpaceReward(asked, subject.bound)
         return Study(
