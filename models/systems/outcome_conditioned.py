@@ -14,7 +14,7 @@ from torch import Tensor
 
 from data.records import FloatArray
 from data.sampler_config import parse_sampler
-from models.gflownet.conditioning.outcome import Outcome
+from models.gflownet.judging.evaluation import ExactEvaluator
 from models.gflownet.judging.exact import (
     StateGraph,
     backward_log_probs,
@@ -34,7 +34,6 @@ from models.systems.training import on_policy
 from models.threads import single_thread
 
 GRID = {"kind": "hypergrid", "dimensions": 2, "height": 8}
-LETTERS = {"kind": "sequence", "alphabet": "ACGT", "min_length": 4, "max_length": 4, "mode": "prepend_append"}
 TASKS = 3
 EVERY = 20
 """Steps between two evaluations of a training from scratch."""
@@ -77,7 +76,8 @@ class OutcomeConditionedClaim(System["OutcomeConditionedClaim.Options"]):
         """How long the trial takes."""
 
         grid_steps: int = Field(1000, ge=8, description="steps of the pre-training on the grid")
-        steps: int = Field(4000, ge=8, description="steps of the pre-training on sequences")
+        steps: int = Field(3000, ge=8, description="steps of the pre-training on sequences")
+        length: int = Field(4, ge=1, le=5, description="letters of a sequence")
         scratch_steps: int = Field(3000, ge=EVERY, description="most steps of a training from scratch")
 
     def run(self, seed: int, bench: Bench) -> dict[str, Any]:
@@ -87,10 +87,11 @@ class OutcomeConditionedClaim(System["OutcomeConditionedClaim.Options"]):
         def told(part: int) -> Callable[[int, int, Mapping[str, float]], None]:
             return lambda done, of, row: bench.progress(min(total, 100 * part + 1 + 99 * done // of), total, row)
 
+        letters = _letters(options.length)
         grid, _ = _pretrained(GRID, options.grid_steps, seed, bench, told(0))
-        session, seconds = _pretrained(LETTERS, options.steps, seed, bench, told(1))
-        graph, log_pb, conditioning = _exact(session)
-        flow, policy = learnt_flows(graph, session.trainer.policy, conditioning)
+        session, seconds = _pretrained(letters, options.steps, seed, bench, told(1))
+        graph, log_pb = _exact(session)
+        flow, policy = learnt_flows(graph, session.trainer)
         known = outcome_flows(graph, log_pb)
         rng = np.random.default_rng(seed)
         found: dict[str, list[float]] = {name: [] for name in ("error", "tv", "closed", "scratch", "needed")}
@@ -103,7 +104,7 @@ class OutcomeConditionedClaim(System["OutcomeConditionedClaim.Options"]):
             found["tv"].append(total_variation(law, target))
             exact = converted(graph, known, outcome_policy(graph, known, log_pb), log_reward)
             found["closed"].append(total_variation(terminal_law(graph, exact.log_pf), target))
-            curve = _scratch(log_reward, seconds / TASKS, options.scratch_steps, seed, bench, told(2 + task))
+            curve = _scratch(letters, log_reward, seconds / TASKS, options.scratch_steps, seed, bench, told(2 + task))
             found["scratch"].append(curve[-1][1])
             found["needed"].append(next((spent for spent, tv in curve if tv <= found["tv"][-1]), curve[-1][0]))
         return {
@@ -115,6 +116,12 @@ class OutcomeConditionedClaim(System["OutcomeConditionedClaim.Options"]):
             "break_even": seconds / float(np.mean(found["needed"])),
             "pretraining_seconds": seconds,
         }
+
+
+def _letters(length: int) -> dict[str, Any]:
+    """Return the environment of DNA of so many letters, put on either end."""
+    how = {"min_length": length, "max_length": length, "mode": "prepend_append"}
+    return {"kind": "sequence", "alphabet": "ACGT", **how}
 
 
 def _study(environment: Mapping[str, Any], bench: Bench, **more: Any) -> Study:
@@ -149,20 +156,21 @@ def _pretrained(
     return session, time.process_time() - began
 
 
-def _exact(session: Session) -> tuple[StateGraph[Any], Tensor, Outcome]:
-    graph, conditioning = session.evaluator.graph, session.trainer.conditioning  # type: ignore[union-attr]
-    assert isinstance(conditioning, Outcome)
-    return graph, backward_log_probs(session.trainer.env, graph, UniformBackward()), conditioning
+def _exact(session: Session) -> tuple[StateGraph[Any], Tensor]:
+    assert isinstance(session.evaluator, ExactEvaluator)  # both spaces are enumerated
+    graph = session.evaluator.graph
+    return graph, backward_log_probs(session.trainer.env, graph, UniformBackward())
 
 
 def _reached(session: Session) -> FloatArray:
     """Return the probability that each object is reached when it is asked for, (X,)."""
-    graph, _, conditioning = _exact(session)
-    _, policy = learnt_flows(graph, session.trainer.policy, conditioning)
+    graph, _ = _exact(session)
+    _, policy = learnt_flows(graph, session.trainer)
     return np.array([terminal_law(graph, policy[:, y].log())[y] for y in range(len(graph.terminal))])
 
 
 def _scratch(
+    letters: Mapping[str, Any],
     log_reward: FloatArray,
     limit: float,
     steps: int,
@@ -171,7 +179,7 @@ def _scratch(
     report: Callable[[int, int, Mapping[str, float]], None],
 ) -> list[tuple[float, float]]:
     """Return CPU-seconds of training and total variation of a training from scratch, as it goes; one at least."""
-    study = _study(LETTERS, bench, conditioning={"kind": "outcome"}, training=on_policy(steps, batch_size=64))
+    study = _study(letters, bench, conditioning={"kind": "outcome"}, training=on_policy(steps, batch_size=64))
     numbered, values = study.reward, torch.from_numpy(log_reward)
 
     def reward(states: Any) -> Judged:

@@ -19,7 +19,7 @@ from torch import Tensor
 from data.records import FloatArray
 from models.gflownet.conditioning.outcome import Outcome
 from models.gflownet.judging.exact import FixedPoint, StateGraph
-from models.gflownet.policies.base import Policy
+from models.gflownet.training.trainer import Trainer
 
 
 def outcome_flows(graph: StateGraph[Any], log_pb: Tensor) -> Tensor:
@@ -44,20 +44,31 @@ def outcome_policy(graph: StateGraph[Any], flow: Tensor, log_pb: Tensor) -> Tens
 
 
 @torch.no_grad()
-def learnt_flows(graph: StateGraph[Any], policy: Policy[Any], conditioning: Outcome) -> tuple[Tensor, Tensor]:
-    """Return F(s | y) (V, X) and P(s' | s, y) (E, X) as a network conditioned on outcomes has them.
+def learnt_flows(graph: StateGraph[Any], trainer: Trainer[Any]) -> tuple[Tensor, Tensor]:
+    """Return F(s | y) (V, X) and P(s' | s, y) (E, X) as a trainer conditioned on outcomes has learnt them.
 
-    The flow of a terminal state is 1[x = y].
+    The flow of the source is that of log Z, and of a terminal state 1[x = y].
+
+    Raises:
+        ValueError: the trainer is not conditioned on outcomes.
     """
+    conditioning = trainer.conditioning
+    if not isinstance(conditioning, Outcome):
+        raise ValueError(
+            "Flows towards each object are learnt under the conditioning 'outcome'; this training has "
+            f"{'none' if conditioning is None else repr(conditioning.kind)}. Train with `{{kind: outcome}}`."
+        )
     flow = torch.zeros((len(graph.states), len(graph.terminal)), dtype=torch.float64)
     edge = torch.zeros((len(graph.origin), len(graph.terminal)), dtype=torch.float64)
     conditions = conditioning.encode(conditioning.numbers(graph.objects))
     before = graph.states[graph.origin]
-    with policy.frozen():
+    with trainer.policy.frozen():
         for y in range(len(graph.terminal)):
-            answer = policy.score(before, graph.action, None, conditions[y].expand(len(graph.origin), -1))
+            given = conditions[y].expand(len(graph.origin), -1)
+            answer = trainer.policy.score(before, graph.action, None, given)
             flow[graph.origin, y] = answer.log_flow.double().exp()
             edge[:, y] = answer.log_pf.double().exp()
+    flow[0] = trainer.partition(conditions, len(conditions)).double().exp()
     flow[graph.terminal, torch.arange(len(graph.terminal))] = 1.0
     return flow, edge
 
