@@ -46,7 +46,7 @@ def gather_members(ref: CampaignRef) -> StageRef:
             0,
             STAGE,
             inputs={},
-            settings=context.settings("generator"),
+            settings=context.settings("generator", "control"),
             compute=lambda folder: _gather(context, folder),
         )
 
@@ -71,21 +71,22 @@ def check_members(config: CampaignConfig, base: Path, workspace: Workspace, ledg
     Raises:
         BadInput: one is not there or cannot be used; the message says which and what to do.
     """
-    generator = generator_of(config.generator, base)
-    if not isinstance(generator, Composing):
-        return
-    for origin in generator.origins:
-        try:
-            generator.check_member(_member(origin, config.name, workspace, ledger), space_of(config))
-        except BadInput:
-            raise
-        except ValueError as error:
-            raise BadInput(f"The generator cannot draw from {origin!r}. {error}") from error
+    for generator in _composing(config, base):
+        for origin in generator.origins:
+            member = _member(origin, config.name, workspace, ledger)
+            try:
+                generator.check_member(member, space_of(config))
+            except ValueError as error:
+                raise BadInput(f"The generator cannot draw from {origin!r}. {error}") from error
+
+
+def _composing(config: CampaignConfig, base: Path) -> list[Composing]:
+    generators = [generator_of(part, base) for part in (config.generator, config.control)]
+    return [one for one in generators if isinstance(one, Composing)]
 
 
 def _origins(config: CampaignConfig, base: Path) -> tuple[str, ...]:
-    generator = generator_of(config.generator, base)
-    return generator.origins if isinstance(generator, Composing) else ()
+    return tuple(dict.fromkeys(origin for one in _composing(config, base) for origin in one.origins))
 
 
 def _gather(context: CampaignContext, folder: Path) -> dict[str, float]:
