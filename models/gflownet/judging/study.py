@@ -237,7 +237,7 @@ def build_study(config: SamplerConfig, *, home: Path, base: Path) -> Study:
             raise ConfigError(reason)
         recipe.build(own, torch.Generator(), 0 if conditioning is None else conditioning.width)
         rewarded = conditioning is None or not conditioning.of_objects
-        if not rewarded and "reward" in config.model_fields_set:
+        if not rewarded and config.reward != SamplerConfig.model_fields["reward"].default:
             raise ConfigError(
                 f"The conditioning {config.conditioning} is trained without a reward, and the file has `reward`. Leave "
                 "one of them out."

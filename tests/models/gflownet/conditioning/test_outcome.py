@@ -70,7 +70,7 @@ def test_a_space_with_too_many_objects_is_refused():
 
 def test_a_reward_beside_it_is_refused():
     with pytest.raises(ConfigError, match="trained without a reward"):
-        study({"kind": "hypergrid"}, reward={"kind": "environment"})
+        study({"kind": "hypergrid"}, reward={"kind": "python", "function": "math:sqrt"})
 
 
 def test_an_environment_needs_no_reward_of_its_own():
