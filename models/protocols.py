@@ -352,6 +352,8 @@ class GenerationContext:
     """Final state of the same generator from the round before, None in the first round."""
     hints: tuple[str, ...] = ()
     """Objects that other generators met and that promise most, best first: to start from, not to propose as its own."""
+    members: Mapping[str, Path] = field(default_factory=dict)
+    """Files of the trained generators that `Composing.origins` names, by these names."""
     cache: Path | None = None
     """Folder of the workspace for what is costly to make and the same in every round; None: nothing is kept."""
     progress: Progress = lambda done, total, metrics: None
@@ -461,6 +463,26 @@ class FromLibraries(Protocol):
 
         Returns:
             How many there are, how many are not in the campaign yet, and how many are in it without a value.
+        """
+
+
+@runtime_checkable
+class Composing(Protocol):
+    """A generator that draws from what earlier campaigns trained: looked up before anything is bought."""
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Names of the campaigns, or of the files that their generators were kept in."""
+
+    def check_member(self, member: Mapping[str, Any], space: BaseSpace[Any]) -> None:
+        """Look whether what a campaign trained can be drawn from.
+
+        Args:
+            member: where it is from (`campaign`, `round`), how its `generator` is built, its `space`, its `state`.
+            space: of the campaign that is to draw from it.
+
+        Raises:
+            ValueError: it cannot; a complete sentence says what to change.
         """
 
 

@@ -28,6 +28,7 @@ from pipelines.calling import Call, as_function, as_task
 from pipelines.following import remembering_the_end
 from pipelines.validation import check_source, checked_config
 from pipelines.zombies import bury_zombies
+from tasks.gather_members import check_members, gather_members, has_members
 from tasks.measure import measure
 from tasks.oracles.booking import books_in_use
 from tasks.oracles.lasting import dismiss
@@ -137,6 +138,7 @@ def run_checked(
         _refuse_past_deadline(config)
         with suppress(CampaignStopped):  # which is how a campaign ends, not a mistake
             check_source(config, base, workspace.cache)
+        check_members(config, base, workspace, ledger)
     begun = ledger.begin_campaign(config, base, fresh=fresh, oracles=parts_of_oracles(config, base))
     ref = CampaignRef(str(workspace.home), begun.id)
     with CampaignContext(workspace, ledger, begun) as context, campaign_lock(ledger, begun):
@@ -205,6 +207,8 @@ def run_rounds(ref: CampaignRef, rounds: int, call: Call) -> None:
         CampaignStopped: a named limit was reached.
     """
     library = call(prepare_data, ref)
+    if has_members(ref):
+        call(gather_members, ref)
     if has_tables(ref):
         call(read_tables, ref)
     dataset = call(measure, ref, 0, library)

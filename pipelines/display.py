@@ -78,7 +78,7 @@ class RunDisplay:
 
     def _on_event(self, event: Event) -> None:
         before, self.event = self.event, event
-        if not self.has_told_reading and event.stage not in ("start", "prepare_data", "read_tables"):
+        if not self.has_told_reading and event.stage not in ("start", "prepare_data", "gather_members", "read_tables"):
             self.has_told_reading = True  # before anything is bought: what is wrong with the file can still be mended
             self._tell_reading()
         now, seconds = time.monotonic(), time.monotonic() - self.started

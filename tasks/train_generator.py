@@ -16,6 +16,7 @@ from models.acquisition.log_reward import AcquisitionReward
 from models.parts import generator_of, reward_of, space_of, through_goal
 from models.protocols import GenerationContext, Progress
 from models.proxies.pending import believing_pending
+from tasks.gather_members import gathered, member_files
 from tasks.progress import stage_progress
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.storage import load_proxies, measured_values, pending_of, read_table, save_state
@@ -35,6 +36,8 @@ def train_generator(
         inputs: dict[str, StageRef | str] = {"library": library, "dataset": dataset, "proxy": proxy}
         if previous is not None:
             inputs["previous"] = previous
+        if (members := gathered(context)) is not None:
+            inputs["members"] = members
         stage = run_stage(
             context,
             round,
@@ -118,6 +121,7 @@ def generation_context(
         library=tuple(read_table(library.path(context, "library.parquet"), ["object"])["object"]),
         checkpoint=checkpoint,
         warm_start=warm_start,
+        members=member_files(context),
         cache=context.workspace.cache,
         progress=progress,
     )

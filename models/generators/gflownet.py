@@ -381,7 +381,12 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         text = json.dumps([self.config(), context.space.config(), context.seed, bound.digest()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _fitted(self) -> tuple[Trainer[Any], Bound[Any]]:
+    def trained(self) -> tuple[Trainer[Any], Bound[Any]]:
+        """Return the trainer with the trained policy, and the construction.
+
+        Raises:
+            RuntimeError: it is not trained yet.
+        """
         if self._trainer is None or self._bound is None:
             raise RuntimeError("The GFlowNet is not trained yet; call `fit` or `load_state` first.")
         return self._trainer, self._bound
@@ -392,7 +397,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         Under a conditioning on trade-offs as many are drawn under each of an even grid, in turn, and a log-probability
         is that under the trade-off it was drawn under.
         """
-        trainer, bound = self._fitted()
+        trainer, bound = self.trained()
         generator = torch.Generator().manual_seed(seed)
         condition = conditions_of(trainer.conditioning, self.options.sample_beta, n)
         with single_thread():
@@ -423,7 +428,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
 
     def state(self) -> dict[str, Any]:
         """Return the networks, those of potentials included, log Z, a hash of the building blocks, and the history."""
-        trainer, bound = self._fitted()
+        trainer, bound = self.trained()
         own = trainer.backward.network == "own"
         return {
             "policy": trainer.policy.state_dict(),

@@ -29,6 +29,11 @@ def conditioning_of(
         ValueError: the parts do not go together.
     """
     conditioning = None if spec is None else build("conditioning", spec)
+    if conditioning is not None and conditioning.of_objects:
+        raise ValueError(
+            f"The conditioning {conditioning.kind!r} is trained without a reward, and a campaign has one. Use it in a "
+            "sampler file (`discover sampler`), or leave `conditioning` out."
+        )
     law = _law(conditioning)
     if sample_beta is not None and law is None:
         raise ValueError(

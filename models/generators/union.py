@@ -17,6 +17,7 @@ from models.generators.origins import KEY, Origins, Told, from_state, joined, to
 from models.generators.shares import adapted_shares
 from models.protocols import (
     Checked,
+    Composing,
     FromLibraries,
     GenerationContext,
     Generator,
@@ -122,6 +123,23 @@ class Union(Component["Union.Options"]):
     def libraries(self) -> tuple[str, ...]:
         """Names of the members' libraries."""
         return tuple(name for member in self._members if isinstance(member, FromLibraries) for name in member.libraries)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Campaigns and files whose trained generators the members draw from, each once."""
+        return tuple(
+            dict.fromkeys(name for member in self._members if isinstance(member, Composing) for name in member.origins)
+        )
+
+    def check_member(self, member: Mapping[str, Any], space: BaseSpace[Any]) -> None:
+        """Refuse what a campaign trained if one of the members that draw from such cannot use it.
+
+        Raises:
+            ValueError: it cannot be used.
+        """
+        for one in self._members:
+            if isinstance(one, Composing):
+                one.check_member(member, space)
 
     def tallies(self, space: BaseSpace[Any], cache: Path | None, largest: int | None = None) -> list[Tally]:
         """Return what became of the rows of the members' libraries; arguments as `FromLibraries.tallies`.

@@ -1,6 +1,6 @@
 """Every campaign file that is shipped runs, most of them smaller than they are.
 
-Samplers are in test_samplers.py, the search of a library in test_virtual_screening.py.
+Samplers are in test_samplers.py, those that draw from earlier campaigns in test_composed.py, the search of a library in test_virtual_screening.py.
 """
 
 import itertools
@@ -66,6 +66,7 @@ ELSEWHERE = [
     *CAMPAIGNS.glob("samplers/*.yaml"),
     CAMPAIGNS / "virtual_screening.yaml",
     CAMPAIGNS / "laboratory" / "campaign.yaml",
+    *CAMPAIGNS.glob("composed/*.yaml"),
 ]
 FILES = [path for path in sorted(CAMPAIGNS.rglob("*.yaml")) if path not in ELSEWHERE]
 

@@ -73,6 +73,7 @@ REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
     ("environment", "selection"): {"items": 4},
     ("environment", "vertex_sets"): {"named": "petersen"},
     ("environment", "vectors"): {"variables": [{"kind": "real"}]},
+    ("generator", "composed"): {"members": [{"from": "earlier"}]},
     ("generator", "union"): {"members": [{"share": 1.0, "generator": {"kind": "random"}}]},
 }
 """Options without which a kind cannot be built."""

@@ -23,6 +23,7 @@ EXPECTED = {
     "samplers/tfbind8.yaml": {"barrera2016survey", "shen2023towards"},
     "samplers/independent_sets.yaml": {"zhang2023combopt", "xu2019gin", "pan2023forwardlooking"},
     "samplers/dags.yaml": {"deleu2022bayesian", "cooper1999causal"},
+    "samplers/outcomes.yaml": {"pan2024pretraining", "madan2023subtb"},
     "samplers/sparse_goals.yaml": {"pan2023gafn", "burda2019rnd"},
     "samplers/torus.yaml": {"lahlou2023continuous", "malkin2022tb"},
     "samplers/tfbind8_guided.yaml": {"barrera2016survey", "shen2023towards"},
@@ -46,6 +47,9 @@ EXPECTED = {
     "process/two_goals.yaml": {"yang2019efficient"},
     "rows/campaign.yaml": {"kennard1969computer"},
     "wiring/campaign.yaml": {"deleu2022bayesian", "tsamardinos2006maxmin", "gansner2000graphviz"},
+    "composed/binding.yaml": {"malkin2022tb", "shen2023towards", "srinivas2010bandit"},
+    "composed/stability.yaml": {"malkin2022tb", "shen2023towards", "srinivas2010bandit"},
+    "composed/campaign.yaml": {"garipov2023sculpting", "bengio2021flow"},
     "subset/campaign.yaml": {"jaccard1901etude", "brandes2002graphml"},
 }
 """Shipped file -> some of what it rests on, named there or not."""

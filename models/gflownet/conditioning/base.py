@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from models.gflownet.environments.base import Environment
+from models.gflownet.rewards.base import Judged
 from models.registry import Component
 
 
@@ -17,6 +20,18 @@ class Conditioning(Component):
     group: ClassVar[str] = "conditioning"
     width: int
     """Numbers in the encoded condition, C."""
+    of_objects: ClassVar[bool] = False
+    """Whether conditions are objects of the environment: then it has no other reward, and `of` comes first."""
+
+    def of(self, env: Environment[Any]) -> Conditioning:
+        """Return the conditioning for an environment."""
+        del env
+        return self
+
+    def values(self, env: Environment[Any]) -> Callable[[Any], Judged] | None:
+        """Return what is asked in place of the reward, None where the reward is."""
+        del env
+        return None
 
     @abstractmethod
     def draw(self, n: int, generator: torch.Generator) -> Tensor:

@@ -230,7 +230,7 @@ def build_study(config: SamplerConfig, *, home: Path, base: Path) -> Study:
         else:
             own, recipe, trained_on = subject.own, subject.recipe, subject.details
             reward = reward.of(subject.bound)
-        conditioning = None if config.conditioning is None else build("conditioning", config.conditioning)
+        conditioning = None if config.conditioning is None else build("conditioning", config.conditioning).of(own)
         objective, backward = build("objective", config.objective), build("backward_policy", config.backward_policy)
         options = validated(TrainerOptions, config.training, source="training", what="training")
         _check_conditioning(conditioning, recipe, objective)
@@ -238,7 +238,13 @@ def build_study(config: SamplerConfig, *, home: Path, base: Path) -> Study:
         if reason := objective.refusal(own):
             raise ConfigError(reason)
         recipe.build(own, torch.Generator(), 0 if conditioning is None else conditioning.width)
-        if subject is None:
+        rewarded = conditioning is None or not conditioning.of_objects
+        if not rewarded and config.reward != SamplerConfig.model_fields["reward"].default:
+            raise ConfigError(
+                f"The conditioning {config.conditioning} is trained without a reward, and the file has `reward`. Leave "
+                "one of them out."
+            )
+        if subject is None and rewarded:
             reward.build(own, home=home, base=base)
         details = {
             **trained_on,
@@ -253,7 +259,8 @@ def build_study(config: SamplerConfig, *, home: Path, base: Path) -> Study:
             env, graph = _space(own, details["environment"], recipe, config.evaluation.max_states)
         else:
             env, graph = subject.bound.env, subject.graph
-        asked = reward.build(env, home=home, base=base)
+        asked = None if conditioning is None else conditioning.values(env)
+        asked = asked or reward.build(env, home=home, base=base)
         if subject is not None and not isinstance(asked, ObjectReward):
             asked = SpaceReward(asked, subject.bound)
         return Study(

@@ -90,7 +90,7 @@ def test_as_many_candidates_are_drawn_under_each_trade_off_in_turn():
     seen = []
     generator = generator_of({**CHEBYSHEV, "proposed": 4}, steps=1)
     generator.fit(context_of())
-    (trainer, _) = generator._fitted()
+    (trainer, _) = generator.trained()
     encode = trainer.conditioning.encode
     trainer.conditioning.encode = lambda raw: (seen.append(raw), encode(raw))[1]
     assert len(generator.sample(8, seed=0)) == 8

@@ -20,6 +20,7 @@ SYSTEMS: dict[str, type[System]] = {
 SHORT: dict[str, dict[str, Any]] = {
     "bayesian_networks": {"steps": 8, "large_steps": 8, "nodes": 3},
     "biological_sequence_design": {"rounds": 2, "batch_size": 4, "known": 20},
+    "composed_samplers": {"steps": 8},
     "continuous_torus": {"steps": 4},
     "dataset_maps": {"molecules": 40},
     "diffusion_samplers": {"effort": 0.002, "draws": 50},
@@ -32,6 +33,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "greedy_ensembles": {"steps": 8, "sets": 1},
     "guided_training": {"steps": 8, "bag_steps": 8},
     "multi_fidelity": {"effort": 0.01},
+    "outcome_conditioned": {"grid_steps": 8, "steps": 8, "scratch_steps": 20, "length": 2},
     "preference_conditioned": {"effort": 0.001},
     "shapley_attribution": {"molecules": 20, "explained": 2},
     "student_t_process": {"sets": 1},

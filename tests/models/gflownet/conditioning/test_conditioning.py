@@ -14,7 +14,7 @@ from scipy.stats import dirichlet, kstest
 from models.gflownet.conditioning.thermometer import thermometer
 from models.registry import ComponentError, build, kinds
 
-KINDS = sorted(kinds("conditioning"))
+KINDS = sorted(kind for kind, cls in kinds("conditioning").items() if not cls.of_objects)
 LAWS = {
     "uniform": lambda b: (b - 1.0) / 7.0,
     "log_uniform": lambda b: np.log(b) / math.log(8.0),
