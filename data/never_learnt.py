@@ -8,14 +8,14 @@ from data.ledger.campaigns import StageRow
 
 NEVER = "never_learnt"
 """Metric of the stage `train_proxy`: rows that are never learnt; left out where there is no map. Behind a slash the id
-of one, whose value is its mean residual in predicted deviations."""
+of one, whose value is its last residual in predicted deviations."""
 
 KEPT, NAMED = 50, 5
 """Rows whose ids are kept, and those of them that are named, the farthest first."""
 
 
 def never_metrics(residuals: Mapping[str, float]) -> dict[str, float]:
-    """Return the metrics of rows that are never learnt, id -> mean residual: all counted, the farthest kept."""
+    """Return the metrics of rows that are never learnt, id -> last residual: all counted, the farthest kept."""
     farthest = sorted(residuals.items(), key=lambda item: (-abs(item[1]), item[0]))[:KEPT]
     return {NEVER: float(len(residuals)), **{f"{NEVER}/{key}": value for key, value in farthest}}
 
@@ -31,9 +31,9 @@ def never_told(metrics: Mapping[str, float], round: int) -> str:
     more = f" and {count - len(parts)} more" if count > len(parts) else ""
     what = "1 measured value is" if count == 1 else f"{count} measured values are"
     return (
-        f"Round {round}: {what} far from what all others predict, and never learnt: {', '.join(parts)}{more}. Look "
-        "for a slip, another unit or another compound, and measure again (`remeasure`, or one more row for `discover "
-        "tell`). Nothing was left out; acquisition is drawn to such values."
+        f"Round {round}: {what} far from what the others alone predict, and never learnt: {', '.join(parts)}{more}. "
+        "Look for a slip, another unit or another compound, and measure again (`remeasure`, or one more row for "
+        "`discover tell`). Nothing was left out; acquisition is drawn to such values."
     )
 
 
@@ -43,7 +43,7 @@ def residual_told(residual: float) -> str:
 
 
 def never_of(stages: Iterable[StageRow]) -> dict[str, float]:
-    """Return what the last proxies of a campaign never learnt, of any objective: id -> mean residual.
+    """Return what the last proxies of a campaign never learnt, of any objective: id -> last residual.
 
     Args:
         stages: the campaign's finished ones.

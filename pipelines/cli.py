@@ -134,7 +134,7 @@ def lineage(name: str, candidate: str, *, out: Path | None = None, wide: bool = 
 
 @app.command
 def explain(name: str, candidate: str, *, out: Path | None = None, wide: bool = False) -> int:
-    """Show what the prediction of a candidate rests on: which atoms and features move it from a typical one.
+    """Show what the prediction of a candidate rests on: which atoms, features or variables move it from a typical one.
 
     Args:
         name: of the campaign; NAME~2 is the second of a name that was begun anew.

@@ -212,7 +212,11 @@ def show_candidates(
     lines = []
     for rank, row in enumerate(rows, start=1):
         figures = [cell for one in _objectives(goals) for cell in one.cells(row)]
-        odd = f"never learnt: {residual_told(never[row['id']])} what all others predict" if row["id"] in never else ""
+        odd = (
+            f"never learnt: {residual_told(never[row['id']])} what the others alone predict"
+            if row["id"] in never
+            else ""
+        )
         note = "; ".join(filter(None, (_reason(row, goals), _limits(row, goals), _same_compound(row, ranks), odd)))
         text = row[space.column]
         lines.append(

@@ -12,7 +12,7 @@ from data.goals import Goal, Goals
 from data.records import CandidateRow
 from models.proxies.attribution import PAIRS, Contributions, attributable, contributions
 from tasks.stages import CampaignContext
-from tasks.storage import load_proxy
+from tasks.storage import load_proxy, with_objects
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,6 @@ class Explainer:
             NotAttributable: the proxy does not predict from features.
         """
         folder = self.folders[goal.name]
-        measured = pd.read_csv(folder / "heldout.csv")["object"].astype(str).drop_duplicates().tolist()
+        measured = with_objects(pd.read_csv(folder / "heldout.csv"))["object"].astype(str).drop_duplicates().tolist()
         found = contributions(load_proxy(folder), candidate.object, measured, pairs=pairs)
         return Explained(candidate, goal, self.round, found)

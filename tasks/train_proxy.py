@@ -66,8 +66,8 @@ ONE_FIT = 200
 fewer labels choose with the held-out ones among them would flatter the proxy."""
 
 MAP = "map.csv"
-"""File of where the training data are on the data map: mean and deviation of each row's residuals, in predicted
-deviations, and whether it is never learnt."""
+"""File of where the training data are on the data map: each row's last residual, mean and deviation of all of them, in
+predicted deviations, and whether it is never learnt."""
 
 MODELS = "models.pt"
 """File of what a network goes on from in the next round."""
@@ -374,18 +374,19 @@ def _map(proxy: Proxy, data: TrainingData, folder: Path) -> dict[str, float] | N
     """Write where the rows are on the data map, `map.csv`.
 
     Returns:
-        Id of each object that is never learnt -> its mean residual in predicted deviations; None: there is no map.
+        Id of each object that is never learnt -> its last residual in predicted deviations; None: there is no map.
     """
     course = proxy.course(data.objects, data.values) if isinstance(proxy, MappingProxy) else None
     if course is None:
         return None
     found = dataset_map(course)
-    columns = {"mean": found.mean.round(6), "deviation": found.deviation.round(6), "never_learnt": found.never}
+    columns = {name: getattr(found, name).round(6) for name in ("last", "mean", "deviation")}
+    columns["never_learnt"] = found.never
     table = pd.DataFrame({"id": data.ids, **columns})
     table.to_csv(folder / MAP, index=False)
     never = table[table["never_learnt"]]
     owners = [key.partition(REPEAT)[0] for key in never["id"]]
-    return {str(key): float(value) for key, value in never["mean"].groupby(owners).mean().items()}
+    return {str(key): float(value) for key, value in never["last"].groupby(owners).mean().items()}
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ from data.records import FloatArray
 CITES = ("swayamdipta2020cartography", "karamcheti2021outliers")
 LIMIT = 4.0
 """Robust deviations of all last residuals beyond which a row's is never learnt: of normal ones 6 in 100,000 are."""
+LEAST = 3.0
+"""Predicted deviations that it must be beyond too: where a proxy predicts nearly everything, small misses stand out."""
 FEWEST = 20
 """Rows below which nothing is called never learnt: their robust deviation says little."""
 _MAD = 1.4826022185056018
@@ -65,11 +67,13 @@ class DatasetMap:
     """Where n rows are on the map, in predicted deviations.
 
     Attributes:
-        mean: of a row's residuals, shape `(n,)`; above nought the row is larger than predicted.
+        last: residual of a row as the proxy itself has it, shape `(n,)`; above nought the row is larger than predicted.
+        mean: of a row's residuals, shape `(n,)`.
         deviation: of the same, shape `(n,)`.
         never: whether the row is never learnt, shape `(n,)`.
     """
 
+    last: FloatArray
     mean: FloatArray
     deviation: FloatArray
     never: NDArray[np.bool_]
@@ -78,8 +82,8 @@ class DatasetMap:
 def dataset_map(course: Course) -> DatasetMap:
     """Return the map of n rows.
 
-    A row is never learnt if the proxy misses it by more than `LIMIT` robust deviations of all rows' last residuals, and
-    if its residuals lie on that side of nought by more than they scatter.
+    A row is never learnt if the proxy misses it by more than `LIMIT` robust deviations of all rows' last residuals and
+    by more than `LEAST` predicted ones, and if its residuals lie on that side of nought by more than they scatter.
     """
     last = course.last
     with warnings.catch_warnings():
@@ -89,6 +93,6 @@ def dataset_map(course: Course) -> DatasetMap:
     if len(last) >= FEWEST:
         middle = float(np.median(last))
         spread = _MAD * float(np.median(np.abs(last - middle)))
-        far = np.abs(last - middle) > LIMIT * spread
+        far = np.abs(last - middle) > np.maximum(LIMIT * spread, LEAST)
         never = far & (np.sign(last) == np.sign(mean)) & (np.abs(mean) > deviation)
-    return DatasetMap(mean, deviation, never)
+    return DatasetMap(last, mean, deviation, never)

@@ -31,6 +31,7 @@ class DatasetMapsClaim(System["DatasetMapsClaim.Options"]):
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (("proxy", "gaussian_process"),)
     example: ClassVar[str] = "campaigns/own_data/campaign.yaml"
+    version: ClassVar[int] = 2
     checks: ClassVar[tuple[Check, ...]] = (
         Check("most wrong values are marked (share)", "recall", at_least=0.8),
         Check("what is marked is wrong (share)", "precision", at_least=0.8),

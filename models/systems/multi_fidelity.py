@@ -51,7 +51,7 @@ class MultiFidelityClaim(System["MultiFidelityClaim.Options"]):
     """What is bought, and at which level, is what says most about the best true value for its cost."""
 
     kind: ClassVar[str] = "multi_fidelity"
-    cites: ClassVar[tuple[str, ...]] = ("hernandezgarcia2024multifidelity", "kandasamy2017multifidelity")
+    cites: ClassVar[tuple[str, ...]] = ("hernandez2024multifidelity", "kandasamy2017multifidelity")
     title: ClassVar[str] = "Multi-fidelity active learning"
     claim: ClassVar[str] = (
         "Where a measurement can be made at several levels from cheap to true, buying objects and levels by their "

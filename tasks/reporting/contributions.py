@@ -25,7 +25,7 @@ def explained_told(explained: Explained, space: BaseSpace[Any]) -> list[str]:
     told = [
         f"{goal.name}: predicted {figure(found.prediction)} {unit}".rstrip()
         + f" by the proxy of round {explained.round}, {_signed(moved)} beside {figure(found.reference)} of a typical "
-        f"{space.nouns[0]} (the mean of what was measured)."
+        f"{space.nouns[0]} (one with the mean features of what was measured)."
     ]
     for heading, places in (("Atoms", range(found.atoms)), ("Features", range(found.atoms, len(found.names)))):
         ranked = sorted(places, key=lambda place: -abs(found.values[place]))
@@ -34,9 +34,12 @@ def explained_told(explained: Explained, space: BaseSpace[Any]) -> list[str]:
         if not named:
             continue
         rest = sum(float(found.values[place]) for place in ranked if place not in named)
-        more = f"; the other {len(ranked) - len(named)} add {_signed(rest)}" if len(ranked) > len(named) else ""
+        others = len(ranked) - len(named)
+        more = f"; the other{f' {others} add' if others > 1 else ' adds'} {_signed(rest)}" if others else ""
         parts = ", ".join(f"{found.names[place]} {_signed(float(found.values[place]))}" for place in named)
         told.append(f"{heading}: {parts}{more}.")
+    if len(told) == 1:
+        told.append("No part moves the prediction: all that was measured is predicted alike.")
     return told
 
 

@@ -129,7 +129,7 @@ def explaining_drawings(context: CampaignContext, best: Sequence[tuple[int, Cand
 
     return {
         _stem("contributions", goal, goals): Drawing(
-            f"What the predictions of the best rest on{_of(goal, goals)}: what atoms and features add, by the proxy of "
+            f"What the predictions of the best rest on{_of(goal, goals)}: what their parts add, by the proxy of "
             f"round {known.round}",
             partial(draw, goal),
             "trust",

@@ -350,7 +350,9 @@ def _identity(row: JsonDict, space: BaseSpace[Any]) -> Markup:
     if space.compound_column and row.get("compound") and row["compound"] != row.get("id"):
         parts += Markup("<code>{}</code>").format(row["compound"])
     if row.get("never_learnt"):
-        parts += Markup('<span class="odd">Never learnt: {} what all others predict</span>').format(row["never_learnt"])
+        parts += Markup('<span class="odd">Never learnt: {} what the others alone predict</span>').format(
+            row["never_learnt"]
+        )
     if row.get("same_compound"):
         parts += Markup('<span class="same">Same {} as {}</span>').format(space.compound_name, row["same_compound"])
     return parts

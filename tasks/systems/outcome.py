@@ -52,7 +52,8 @@ def checked(one: Judged) -> list[str]:
         found = f"{' against '.join(figure(centre, 3) for centre in one.centres)}: {found}"
     if one.check.medians:
         found = f"medians {found}" if one.check.than else f"median {found}"
-    holds = "-" if not one.check.promises else "yes" if one.holds else "no"
+    judged = one.check.promises and (len(one.values) > 1 or not one.check.than)  # one seed has no interval
+    holds = "-" if not judged else "yes" if one.holds else "no"
     return [holds, one.check.told, found, one.check.wanted]
 
 

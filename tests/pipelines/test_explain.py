@@ -46,7 +46,7 @@ def looked_at(slipped, tracking, monkeypatch):
 def test_a_slip_is_named_with_what_to_do_in_status_among_candidates_and_on_the_page(looked_at):
     key = identity(SLIP)
     status = looked_at.discover("status", "slipped").message
-    assert f"far from what all others predict, and never learnt: {key} (" in status
+    assert f"far from what the others alone predict, and never learnt: {key} (" in status
     assert "deviations above). Look for a slip, another unit or another compound, and measure again" in status
     table = looked_at.discover("candidates", "slipped", "--wide").out
     marked = [line for line in table.splitlines() if "never learnt" in line]
