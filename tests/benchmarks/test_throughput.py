@@ -174,6 +174,7 @@ def test_workers_run_with_one_thread_and_no_foreign_modules(tmp_path, monkeypatc
     assert "PYTHONPATH" not in variables
 
 
+@pytest.mark.slow
 def test_our_worker_trains_and_tells_its_figures(tmp_path):
     ours = contenders()[0]
     task = Task(2, 8, batch=8, iterations=4, seed=1, evaluate_every=2)

@@ -40,6 +40,7 @@ def test_the_page_names_what_there_is():
         assert (ROOT / "docs" / link).is_file()
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_as_a_script_in_a_fresh_workspace(tmp_path, tracking):
     folder = tmp_path / "notebooks"
     shutil.copytree(NOTEBOOKS, folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))

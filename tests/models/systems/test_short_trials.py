@@ -67,7 +67,11 @@ def test_every_system_has_a_short_trial() -> None:
     assert set(SYSTEMS) == set(SHORT)
 
 
-@pytest.mark.parametrize("kind", SHORT)
+LONG = {"guided_training", "graph_optimisation"}
+"""Systems whose shortest trial takes ten seconds and more."""
+
+
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind in LONG)) for kind in SHORT])
 def test_a_short_trial_gives_every_figure_that_is_checked(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for place in ("models.gflownet.rewards.recipes", "models.systems.biological_sequence_design"):
         monkeypatch.setattr(f"{place}.load_tfbind8", lambda _: np.random.default_rng(0).random(4**8))
