@@ -8,6 +8,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import pytest
+
 from pipelines import api
 
 ROOT = Path(__file__).resolve().parents[2]
