@@ -465,13 +465,13 @@ def test_it_works_inside_a_sandboxed_frame(browser: Browser, page: Path, tmp_pat
     assert frame.url.startswith("blob:")
     frame.click("th.value button")
     frame.click("th.value button")
-    assert frame.wait_for("document.querySelector('tbody td.smiles code').textContent") == "c1ccccc1"
+    assert frame.wait_for("document.querySelector('tbody td.smiles code').textContent === 'c1ccccc1'")
     frame.click("button[data-file=csv]")  # downloads are blocked here: the text is to be copied
     assert frame.wait_for("document.querySelector('#text').value").startswith("id,smiles,value,")
     assert frame.evaluate("document.querySelector('#download').offsetParent === null")
     assert frame.evaluate("getSelection().toString()").startswith("id,smiles,value,")
     frame.click("#copy")
-    assert frame.wait_for("document.querySelector('#copy').textContent") == "Copied"
+    assert frame.wait_for("document.querySelector('#copy').textContent === 'Copied'")
     frame.click("nav a[href='#control']")
     assert frame.evaluate("document.querySelector('#control').open")
     assert not [request for request in browser.requests if request.leaves_the_machine]
