@@ -101,7 +101,7 @@ def test_the_law_of_the_data_comes_out_by_straighter_paths_under_optimal_transpo
     """
     fresh, energy = cells(data(10_000, seed=9), low, high), {}
     for optimal in (True, False):
-        field = flow(geometry, data(10_000), optimal=optimal, steps=2000, batch_size=256)
+        field = flow(geometry, data(10_000), optimal=optimal, steps=3000, batch_size=256)
         ends, spent = follow(field, geometry.base(10_000, 2, torch.Generator().manual_seed(1)))
         assert 0.5 * np.abs(cells(ends, low, high) - fresh).sum() < 0.1
         energy[optimal] = float(spent.mean())
