@@ -69,6 +69,12 @@ class Explainer:
             NotAttributable: the proxy does not predict from features.
         """
         folder = self.folders[goal.name]
-        measured = with_objects(pd.read_csv(folder / "heldout.csv"))["object"].astype(str).drop_duplicates().tolist()
-        found = contributions(load_proxy(folder), candidate.object, measured, pairs=pairs)
+        found = contributions(load_proxy(folder), candidate.object, measured_by(folder), pairs=pairs)
         return Explained(candidate, goal, self.round, found)
+
+
+def measured_by(folder: Path) -> list[str]:
+    """Return the texts of the objects that a proxy was trained on, each once, of the folder that it is kept in."""
+    # As texts: a peptide NA is no missing value, and a sequence 0011 no number.
+    table = pd.read_csv(folder / "heldout.csv", dtype=str, keep_default_na=False)
+    return list(dict.fromkeys(with_objects(table)["object"]))

@@ -11,6 +11,7 @@ from data.feature_shifts import shift_metrics, shift_told
 from data.ledger.campaigns import StageRow
 from data.never_learnt import never_metrics, never_of, never_told
 from pipelines.api import Campaign
+from tasks.explaining import measured_by
 from tests.conftest import Bench, use
 
 SLIP = "CCCCO"
@@ -113,3 +114,8 @@ def test_features_that_shifted_are_told_of_the_last_round_the_largest_first():
     assert "TPSA −1.3, MolLogP +0.4" in told
     assert shift_told([first, stage("propose", 3, {"proposals": 4.0})]) == []
     assert shift_told([]) == []
+
+
+def test_texts_that_look_like_numbers_or_gaps_are_what_was_measured(tmp_path):
+    (tmp_path / "heldout.csv").write_text("id,object,value\na,NA,1.0\nb,0011,2.0\nb#2,0011,2.1\nc,null,3.0\n")
+    assert measured_by(tmp_path) == ["NA", "0011", "null"]
