@@ -57,12 +57,20 @@ class EvaluationConfig(_Strict):
         return None if self.conditions is None else [_row(value) for value in self.conditions]
 
 
+_OF_GFLOWNETS = ("policy", "reward", "backward_policy", "conditioning")
+
+
 class SamplerConfig(_Strict):
-    """Training of a GFlowNet on an environment, or on the objects of a space, once per seed."""
+    """Training of a GFlowNet on an environment or on the objects of a space, or of a diffusion sampler on a density.
+
+    Each seed is a training of its own.
+    """
 
     environment: Spec | None = None
     space: Spec | None = None
     """As in a campaign file; instead of `environment`."""
+    density: Spec | None = None
+    """A density over real vectors, which a diffusion sampler learns; instead of `environment`."""
     construction: Spec | None = None
     """How the objects of `space` are built, its network included. None: as the space says."""
     reward: Spec = {"kind": "environment"}
@@ -78,12 +86,27 @@ class SamplerConfig(_Strict):
 
     @model_validator(mode="after")
     def _one_subject(self) -> Self:
-        if (self.environment is None) == (self.space is None):
-            raise ValueError("what is trained on is told by `environment`, or by `space` as in a campaign; give one")
+        subjects = [name for name in ("environment", "space", "density") if getattr(self, name) is not None]
+        if len(subjects) != 1:
+            raise ValueError(
+                "what is trained on is told by `environment`, by `space` as in a campaign, or by `density`; give one; "
+                f"got {' and '.join(subjects) or 'none'}"
+            )
         if self.space is not None and self.policy is not None:
             raise ValueError("the network of a space belongs to its `construction`; leave `policy` out")
         if self.space is None and self.construction is not None:
             raise ValueError("`construction` says how the objects of a `space` are built; give `space` too")
+        return self
+
+    @model_validator(mode="after")
+    def _chains_have_no_other_parts(self) -> Self:
+        fields = type(self).model_fields
+        other = [name for name in _OF_GFLOWNETS if getattr(self, name) != fields[name].default]
+        if self.density is not None and other:
+            raise ValueError(
+                f"the chain of a `density` has a network, a backward law and a reward of its own; leave "
+                f"{' and '.join(f'`{name}`' for name in other)} out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -57,6 +57,7 @@ GROUPS: Mapping[str, str] = {
     "conditioning": "models.gflownet.conditioning",
     "policy": "models.gflownet.policies",
     "reward": "models.gflownet.rewards",
+    "density": "models.diffusion",
     "source": "models.sources",
     "space": "models.spaces",
     "system": "models.systems",

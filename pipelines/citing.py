@@ -176,6 +176,9 @@ def _of_sampler(config: SamplerConfig, folder: Path) -> Iterator[Used]:
     from models.gflownet.training.trainer import TrainerOptions
 
     named: list[tuple[str, str, Any]] = []
+    if config.density is not None:
+        yield from _of_chain(config, folder)
+        return
     if config.space is not None:
         space = build("space", config.space, base=folder)
         named += [
@@ -193,6 +196,15 @@ def _of_sampler(config: SamplerConfig, folder: Path) -> Iterator[Used]:
     training = validated(TrainerOptions, config.training, source="training", what="training")
     yield Used("training", training.cited())
     yield from _of_options("training", "", training, folder)
+
+
+def _of_chain(config: SamplerConfig, folder: Path) -> Iterator[Used]:
+    from models.diffusion.trainer import CITES, DiffusionOptions
+
+    for part in ("density", "objective"):
+        yield from _of_component(part, part, build(part, getattr(config, part), base=folder), folder)
+    training = validated(DiffusionOptions, config.training, source="training", what="training")
+    yield Used("training", (*CITES, *training.cited()))
 
 
 def _of_component(part: str, group: str, component: Any, folder: Path, space: Any = None) -> Iterator[Used]:

@@ -15,12 +15,11 @@ from prefect.runtime import flow_run
 
 from data.config import ConfigError
 from data.sampler_config import load_sampler
-from models.gflownet.judging.study import build_study
 from pipelines.calling import Call, as_function, as_task
 from pipelines.catalogue import tell_plugin_problems
 from pipelines.zombies import bury_zombies
 from tasks.samplers.summary import Summary, summarise
-from tasks.samplers.train import SamplerRef, train_sampler
+from tasks.samplers.train import SamplerRef, study_of, train_sampler
 from tasks.workspace import Workspace, quiet_environment
 
 quiet_environment()
@@ -72,7 +71,7 @@ def checked_sampler(path: Path, overrides: tuple[str, ...], workspace: Workspace
     config = load_sampler(path, overrides)
     base = path.absolute().parent
     tell_plugin_problems()
-    study = build_study(config, home=workspace.home, base=base)
+    study = study_of(config, home=workspace.home, base=base)
     study.try_out()
     return SamplerRef(str(workspace.home), path.stem, study.identity, config.to_json(), str(base), config.seeds)
 

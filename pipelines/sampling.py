@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tasks.samplers.summary import Spread, Summary
 
 SHOWN = ("tv", "modes", "loss")
-SHOWN_OF_SAMPLES = ("spearman", "modes", "mean_reward", "loss")
+SHOWN_OF_SAMPLES = ("spearman", "modes", "mean_reward", "log_z_lower", "loss")
 """Figures that are told while it trains, as far as there are any."""
 LINES = 10
 """Lines per seed where the output is no terminal."""

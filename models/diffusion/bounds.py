@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models.diffusion.chain import Chain, Drift
-from models.diffusion.targets import Target
+from models.diffusion.targets import KnownTarget, Target
 from models.threads import single_thread
 
 
@@ -43,7 +43,7 @@ def log_weights(chain: Chain, drift: Drift, target: Target, places: Tensor) -> T
 
 
 @torch.no_grad()
-def bounds(chain: Chain, drift: Drift, target: Target, n: int, generator: torch.Generator) -> Bounds:
+def bounds(chain: Chain, drift: Drift, target: KnownTarget, n: int, generator: torch.Generator) -> Bounds:
     """Return the bounds of n chains forwards, and of n backwards from exact draws."""
     with single_thread():
         drawn = log_weights(chain, drift, target, chain.forward(drift, n, generator))

@@ -1,4 +1,4 @@
-"""Laws over real vectors whose integral is known and which can be drawn from: what diffusion samplers are judged on."""
+"""Densities over real vectors, among them those that diffusion samplers are judged on."""
 
 from __future__ import annotations
 
@@ -18,19 +18,13 @@ class Target(ABC):
 
     Attributes:
         dimensions: d.
-        log_partition: log of its integral.
     """
 
     dimensions: int
-    log_partition: float
 
     @abstractmethod
     def log_reward(self, x: Tensor) -> Tensor:
         """Return the log-density (...) at positions (..., d), differentiably."""
-
-    @abstractmethod
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return (n, d) exact draws."""
 
     def gradient(self, x: Tensor) -> Tensor:
         """Return the gradient (..., d) of the log-density at positions (..., d); no graph is kept."""
@@ -40,7 +34,21 @@ class Target(ABC):
         return out
 
 
-class GaussianMixture(Target):
+class KnownTarget(Target):
+    """A density whose integral is known, and which can be drawn from.
+
+    Attributes:
+        log_partition: log of its integral.
+    """
+
+    log_partition: float
+
+    @abstractmethod
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return (n, d) exact draws."""
+
+
+class GaussianMixture(KnownTarget):
     """Equal weights, one variance in all directions; normalised, so log Z = 0.
 
     Args:
@@ -85,7 +93,7 @@ class GaussianMixture(Target):
         return len(part[distance <= 4.0 * math.sqrt(self.variance)].unique())
 
 
-class Funnel(Target):
+class Funnel(KnownTarget):
     """x_0 ~ N(0, s^2), each other x_i ~ N(0, e^x_0); normalised, so log Z = 0.
 
     Neal, Slice sampling, Annals of Statistics 31, 2003, with ten dimensions and s = 3.
@@ -110,7 +118,7 @@ class Funnel(Target):
         return torch.cat([neck, (0.5 * neck).exp() * noise[:, 1:]], 1)
 
 
-class ManyWell(Target):
+class ManyWell(KnownTarget):
     """d / 2 pairs, each a double well in its first number and Gaussian in its second: 2^(d / 2) modes.
 
     log R = sum over pairs (x, y) of -x^4 + 6 x^2 + x / 2 - y^2 / 2. Of the paper d = 32, log Z = 164.69568.

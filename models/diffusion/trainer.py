@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,11 +16,14 @@ from models.diffusion.chain import Chain
 from models.diffusion.moves import langevin_moves
 from models.diffusion.network import DriftNetwork
 from models.gflownet.objectives.base import Objective
-from models.gflownet.training.trainer import TrainingError
+from models.gflownet.training.trainer import Report, TrainingError, checkpoint_of
 from models.gflownet.training.trajectories import Trajectories
 from models.registry import Component, Options, build
+from models.sealed import write_sealed
 from models.threads import single_thread
 
+CITES = ("sendera2024improved", "lahlou2023continuous")
+"""Keys of `data/resources/references.bib` that every training rests on."""
 _LEAST_RATE = 0.02
 """The learning rate ends at this share of the first one."""
 
@@ -64,6 +68,14 @@ class DiffusionOptions(Component.Options):
     local_search: LocalMoves | None = Field(
         None, description="{every, chains, moves, burn_in}: Langevin moves from what is replayed; null: none."
     )
+
+    evaluate_every: PositiveInt = Field(50, description="Steps between evaluations, where there is one.")
+    checkpoint_every: PositiveInt = Field(50, description="Steps between checkpoints, where there are any.")
+
+    def cited(self) -> tuple[str, ...]:
+        """Return the papers of Langevin drifts and of what is replayed."""
+        langevin = ("zhang2022path",) * self.langevin
+        return langevin + ("tripp2020weighted",) * (self.replay or self.local_search is not None)
 
 
 class DiffusionTrainer:
@@ -121,18 +133,69 @@ class DiffusionTrainer:
         )
         self.done = 0
         self.history: list[dict[str, float]] = []
+        self.evaluate: Callable[[], Mapping[str, float]] | None = None
 
-    def train(self, report: Callable[[int, int, dict[str, float]], None] | None = None) -> None:
-        """Train to the last step; `report` is called after each.
+    @property
+    def ended(self) -> bool:
+        """Whether the last step was taken."""
+        return self.done >= self.options.steps
+
+    def train(self, report: Report | None = None, *, checkpoint: Path | None = None, fingerprint: str = "") -> None:
+        """Train to the last step, going on from the checkpoint if there is one.
+
+        Args:
+            report: called after every step.
+            checkpoint: file to go on from and to write to, atomically; None: none.
+            fingerprint: names what is trained; a checkpoint of something else is refused.
 
         Raises:
             TrainingError: a reward, the loss or a gradient is not finite.
+            ValueError: the checkpoint belongs to another training.
         """
+        if checkpoint is not None and checkpoint.is_file():
+            self.restore(checkpoint, fingerprint)
+        options = self.options
         with single_thread():
-            while self.done < self.options.steps:
+            while not self.ended:
                 metrics = self.step()
+                if self.evaluate is not None and (self.done % options.evaluate_every == 0 or self.ended):
+                    metrics.update(self.evaluate())
                 if report is not None:
-                    report(self.done, self.options.steps, metrics)
+                    report(self.done, options.steps, metrics)
+                if checkpoint is not None and (self.done % options.checkpoint_every == 0 or self.ended):
+                    self.save(checkpoint, fingerprint)
+
+    def save(self, path: Path, fingerprint: str) -> None:
+        """Write the checkpoint atomically: a reader sees the old one or the new one."""
+        state = {
+            "fingerprint": fingerprint,
+            "done": self.done,
+            "network": self.network.state_dict(),
+            "log_z": self.log_z.detach(),
+            "optimizer": self.optimizer.state_dict(),
+            "met": self.met.state(),
+            "found": self.found.state(),
+            "generator": self.generator.get_state(),
+            "history": self.history,
+        }
+        write_sealed(state, path)
+
+    def restore(self, path: Path, fingerprint: str) -> None:
+        """Go back to a checkpoint.
+
+        Raises:
+            DamagedCheckpoint: it is not what was written.
+            ValueError: it belongs to another training.
+        """
+        state = checkpoint_of(path, fingerprint)
+        self.network.load_state_dict(state["network"])
+        with torch.no_grad():
+            self.log_z.copy_(state["log_z"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.met.load_state(state["met"])
+        self.found.load_state(state["found"])
+        self.generator.set_state(state["generator"])
+        self.done, self.history = state["done"], list(state["history"])
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return (n, d) ends of chains of the sampler."""

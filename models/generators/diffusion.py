@@ -13,7 +13,7 @@ from torch import Tensor
 
 from data.objects import NotStandardError
 from data.records import Candidate, Making
-from models.diffusion.trainer import DiffusionOptions, DiffusionTrainer
+from models.diffusion.trainer import CITES, DiffusionOptions, DiffusionTrainer
 from models.gflownet.training.trainer import TrainingError
 from models.protocols import GenerationContext
 from models.registry import Component, ComponentError
@@ -46,7 +46,7 @@ class DiffusionGenerator(Component["DiffusionGenerator.Options"]):
     group: ClassVar[str] = "generator"
     kind: ClassVar[str] = "diffusion"
     origin: ClassVar[str] = str(Making.BUILT)
-    cites: ClassVar[tuple[str, ...]] = ("sendera2024improved", "lahlou2023continuous")
+    cites: ClassVar[tuple[str, ...]] = CITES
     spaces: ClassVar[tuple[str, ...]] = ("vectors",)
 
     class Options(DiffusionOptions):

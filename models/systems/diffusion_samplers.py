@@ -10,12 +10,12 @@ from pydantic import Field
 
 from data.config import derive_seed
 from models.diffusion.bounds import bounds
-from models.diffusion.targets import Funnel, GaussianMixture, ManyWell, Target
+from models.diffusion.targets import Funnel, GaussianMixture, KnownTarget, ManyWell
 from models.diffusion.trainer import DGFS, DiffusionOptions, DiffusionTrainer
 from models.registry import Component
 from models.systems.base import Bench, Check, System
 
-_TARGETS: dict[str, tuple[Target, int, dict[str, Any], float]] = {
+_TARGETS: dict[str, tuple[KnownTarget, int, dict[str, Any], float]] = {
     "mixture": (GaussianMixture.grid(), 1200, {"variance": 5.0}, 3.0),
     "funnel": (Funnel(), 500, {}, 1.0),
     "wells": (ManyWell(8), 700, {}, 1.0),

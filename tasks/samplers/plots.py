@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,10 +13,14 @@ from data.records import FloatArray
 from models.gflownet.judging.evaluation import Law
 from tasks.reporting.plots import STYLE, dress, legend, series, settled
 
-NAMES = {"tv": "Total variation", "spearman": "Spearman correlation"}
+NAMES = {"tv": "Total variation", "spearman": "Spearman correlation", "effective_share": "Effective share"}
+"""What is drawn above the loss, by its name in a row: the first that there is."""
 COLOURS = STYLE["rounds"]
 WINDOW = 25
 """The running median of the loss is over two parts in so many."""
+
+CELLS = 200
+"""Of the picture of a density, in each direction."""
 
 Row = Mapping[str, float]
 
@@ -25,14 +29,15 @@ def learning(histories: Mapping[str, Sequence[Row]]) -> Figure:
     """Draw the distance from the target above the loss, by training step.
 
     Args:
-        histories: rows with `step`, `loss` and, at some steps, `tv` or else `spearman`, by the name of the training.
+        histories: rows with `step`, `loss` and, at some steps, one of `NAMES`, by the name of the training.
             Colours tell conditions apart, if there are several, else trainings.
     """
     figure = Figure(figsize=STYLE["size"], layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     keys = sorted({key for rows in histories.values() for row in rows for key in row})
-    measure = "tv" if any(key.split("/")[0] == "tv" for key in keys) else "spearman"
+    stems = {key.split("/")[0] for key in keys}
+    measure = next((name for name in NAMES if name in stems), "spearman")
     shown = [key for key in keys if key.split("/")[0] == measure]
     dress(upper, "", NAMES[measure])
     dress(lower, "Training step", "Loss")
@@ -103,6 +108,35 @@ def plane(law: Law) -> Figure:
     bar.set_label("Probability", fontsize=STYLE["font"], color=STYLE["soft"])
     bar.ax.tick_params(labelsize=0.9 * STYLE["font"], colors=STYLE["soft"], length=0)
     bar.outline.set_visible(False)
+    return settled(figure)
+
+
+def cloud(draws: FloatArray, log_density: Callable[[FloatArray], FloatArray] | None) -> Figure:
+    """Draw the first two numbers of what a sampler gives, of two numbers beside the density itself.
+
+    Args:
+        draws: (n, d).
+        log_density: (m, 2) -> (m,); None: it is of more numbers.
+    """
+    panels = 1 if log_density is None else 2
+    figure = Figure(figsize=((0.5 + 0.5 * panels) * STYLE["size"][0], STYLE["size"][1]), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, panels, sharex=True, sharey=True, squeeze=False)[0]
+    axes[0].scatter(draws[:, 0], draws[:, 1], s=4, linewidths=0, alpha=0.5, color=COLOURS[0])
+    low, high = np.quantile(draws[:, :2], 0.002, axis=0), np.quantile(draws[:, :2], 0.998, axis=0)
+    margin = 0.15 * (high - low) + 1e-6
+    low, high = low - margin, high + margin
+    for place, one in enumerate(axes):
+        dress(one, "x0", "x1" if place == 0 else "")
+        one.set_title("Drawn" if place == 0 else "Density", fontsize=STYLE["font"], color=STYLE["soft"])
+    axes[0].set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    if log_density is not None:
+        lines = [np.linspace(a, b, CELLS) for a, b in zip(low, high, strict=True)]
+        points = np.stack(np.meshgrid(*lines, indexing="ij"), -1).reshape(-1, 2)
+        values = log_density(points).reshape(CELLS, CELLS)
+        axes[1].grid(visible=False)
+        axes[1].imshow(np.exp(values - values.max()).T, origin="lower", extent=(low[0], high[0], low[1], high[1]),
+                       aspect="auto", cmap=STYLE["values"])  # fmt: skip
     return settled(figure)
 
 

@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.config import ConfigError
 from data.objects import listed
-from data.sampler_config import parse_sampler
+from data.records import FloatArray
+from data.sampler_config import SamplerConfig, parse_sampler
+from models.diffusion.study import ChainSession, ChainStudy, build_chain_study
 from models.gflownet.judging.evaluation import Seen
 from models.gflownet.judging.study import Session, Study, build_study
 from models.gflownet.training.trainer import TrainingError, write_atomically
@@ -75,13 +78,31 @@ class SamplerRef:
         """Folder of one seed."""
         return self.folder / f"seed-{seed}"
 
-    def study(self) -> Study:
+    def study(self) -> Study | ChainStudy:
         """Build what is trained."""
-        return build_study(parse_sampler(self.config), home=Path(self.home), base=Path(self.base))
+        return study_of(parse_sampler(self.config), home=Path(self.home), base=Path(self.base))
 
     def tracker(self) -> SamplerTracker:
         """Return the runs of this configuration in MLflow."""
         return SamplerTracker(self.workspace, self.name, self.identity, self.seeds)
+
+
+def study_of(config: SamplerConfig, *, home: Path, base: Path) -> Study | ChainStudy:
+    """Build everything that a sampler file names.
+
+    Args:
+        config: the file.
+        home: folder of the workspace, which has the public tables.
+        base: folder of the file, where its relative paths and modules start.
+
+    Raises:
+        ConfigError: parts do not go together.
+        ComponentError: a component or an option is unknown.
+        ObtainError: a public table is not in the workspace.
+    """
+    if config.density is not None:
+        return build_chain_study(config, base=base)
+    return build_study(config, home=home, base=base)
 
 
 @task(name="train sampler", cache_policy=NO_CACHE, persist_result=False)
@@ -89,7 +110,8 @@ def train_sampler(ref: SamplerRef, seed: int, number: int = 0) -> JsonDict:
     """Train one seed, or go on, or return what it gave if it has ended.
 
     Results: `result.json` (figures at the end), `history.csv` (by step), `sampler.pt` (weights), `plots/`, and
-    `best.csv` (the best objects that were met), unless the space is judged exactly and modes are not counted.
+    `best.csv` (the best objects that were met), unless the space is judged exactly and modes are not counted. Of a
+    density `draws.csv` instead: vectors that the sampler gives, with their log-densities and weights.
 
     Args:
         ref: the sampler.
@@ -236,7 +258,7 @@ class View:
             steps = int(result["details"]["training"]["steps"])
             tracker.metrics(self.run, thinned(history_of(folder), steps))
             tracker.metrics(self.run, [{"step": result["steps"], **figures_of(result)}])
-            for name in ("plots", "sampler.pt", "history.csv", "best.csv"):
+            for name in ("plots", "sampler.pt", "history.csv", "best.csv", "draws.csv"):
                 path = folder / name
                 if not path.exists():
                     continue
@@ -281,7 +303,8 @@ def _train(ref: SamplerRef, seed: int, number: int, view: View) -> None:
     checkpoint, fingerprint = folder / "checkpoint.pt", study.fingerprint(seed)
     view.begin(study.details)
     clock = Clock()
-    journal = Journal(folder / "journal.jsonl", clock, session.seen)
+    seen = None if isinstance(session, ChainSession) else session.seen
+    journal = Journal(folder / "journal.jsonl", clock, seen)
     if checkpoint.is_file():
         trainer.restore(checkpoint, fingerprint)
     journal.restore(trainer.done)
@@ -307,22 +330,18 @@ def _train(ref: SamplerRef, seed: int, number: int, view: View) -> None:
     journal.path.unlink(missing_ok=True)
 
 
-def _write(study: Study, session: Session, folder: Path, cpu_seconds: float) -> None:
+def _write(study: Study | ChainStudy, session: Session | ChainSession, folder: Path, cpu_seconds: float) -> None:
     """Write the results; `result.json` is the last, and says that the others are complete."""
     trainer = session.trainer
     write_atomically({"details": json.dumps(study.details), **session.state()}, folder / "sampler.pt")
     pd.DataFrame(trainer.history).to_csv(folder / "history.csv", index=False)
-    if session.seen is not None:
-        best = session.seen.best(study.evaluation.top_k)
-        rows = [(_text(obj), value) for obj, value in best.items()]
-        pd.DataFrame(rows, columns=["object", "log_reward"]).to_csv(folder / "best.csv", index=False)
     drawn = folder / "plots"
     drawn.mkdir(exist_ok=True)
     (drawn / "learning.png").write_bytes(png(plots.learning({"": trainer.history})))
-    for law in session.laws():
-        if plots.is_plane(law):
-            name = f"law{law.case.replace('/', '_')}.png"
-            (drawn / name).write_bytes(png(plots.plane(law)))
+    if isinstance(session, ChainSession):
+        _write_draws(session, folder, drawn)
+    else:
+        _write_objects(session, folder, drawn, study.evaluation.top_k)
     last = trainer.history[-1]
     training = {"step", "loss", "log_reward", "unique", "length", "cpu_seconds"}
     losses = [row["loss"] for row in trainer.history[-WINDOW:]]
@@ -343,6 +362,29 @@ def _write(study: Study, session: Session, folder: Path, cpu_seconds: float) -> 
     partial = folder / f"result.{os.getpid()}.tmp"
     write_json(partial, result)
     os.replace(partial, folder / "result.json")
+
+
+def _write_objects(session: Session, folder: Path, drawn: Path, top_k: int) -> None:
+    if session.seen is not None:
+        rows = [(_text(obj), value) for obj, value in session.seen.best(top_k).items()]
+        pd.DataFrame(rows, columns=["object", "log_reward"]).to_csv(folder / "best.csv", index=False)
+    for law in session.laws():
+        if plots.is_plane(law):
+            name = f"law{law.case.replace('/', '_')}.png"
+            (drawn / name).write_bytes(png(plots.plane(law)))
+
+
+def _write_draws(session: ChainSession, folder: Path, drawn: Path) -> None:
+    x, log_density, weight = (values.double().numpy() for values in session.draws())
+    table = pd.DataFrame(x, columns=[f"x{number}" for number in range(x.shape[1])])
+    table.assign(log_density=log_density, weight=weight).to_csv(folder / "draws.csv", index=False)
+
+    def density(points: FloatArray) -> FloatArray:
+        values: FloatArray = session.target.log_reward(torch.from_numpy(points).float()).double().numpy()
+        return values
+
+    if x.shape[1] > 1:
+        (drawn / "draws.png").write_bytes(png(plots.cloud(x, density if x.shape[1] == 2 else None)))
 
 
 def _text(obj: Hashable) -> str:

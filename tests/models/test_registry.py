@@ -56,6 +56,7 @@ REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
     ("screen", "property_range"): {"descriptor": "MolLogP", "max": 5},
     ("screen", "filter_catalog"): {"catalogs": ["BRENK"]},
     ("reward", "python"): {"function": "math:sqrt"},
+    ("density", "python"): {"function": "math:sqrt", "dimensions": 2},
     ("oracle", "table"): {"source": "electron_affinities"},
     ("oracle", "command"): {"command": ["python", "measure.py"]},
     ("generator", "pool"): {"source": "electron_affinities"},

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import importlib.util
-import sys
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
@@ -21,7 +16,8 @@ from models.gflownet.environments.base import Environment
 from models.gflownet.environments.sequence import SequenceEnvironment
 from models.gflownet.environments.tabulated import Tabulated
 from models.gflownet.rewards.base import EnvironmentReward, Judged, TableReward, object_reward
-from models.registry import Component, nearest
+from models.gflownet.rewards.user_function import UserFunction, function_name
+from models.registry import Component
 
 
 class RewardRecipe(Component):
@@ -132,10 +128,7 @@ class PythonRewardRecipe(RewardRecipe):
         @field_validator("function")
         @classmethod
         def _module_and_function(cls, text: str) -> str:
-            module, colon, function = text.partition(":")
-            if not (colon and function.isidentifier() and all(part.isidentifier() for part in module.split("."))):
-                raise ValueError("expected `module:function`, for example `my_reward:reward`")
-            return text
+            return function_name(text, "my_reward:reward")
 
     def of(self, bound: Bound[Any]) -> Self:
         """Return the reward of a space's objects."""
@@ -150,15 +143,7 @@ class PythonRewardRecipe(RewardRecipe):
             ValueError: there is no such module or function.
         """
         del home
-        name = self.options.function.partition(":")[2]
-        module = self._module(base)
-        function = getattr(module, name, None)
-        if not callable(function):
-            known = [item for item, value in vars(module).items() if callable(value) and not item.startswith("_")]
-            raise ValueError(
-                f"The module {module.__file__} has no function {name!r}; it has {', '.join(known) or 'none'}."
-                + nearest(name, known)
-            )
+        function = UserFunction(self.options.function, base, "reward").load()
         asked, bound = self._guarded(function), self._bound
         how = {"log": self.options.log, "floor": self.options.floor}
         if bound is None:
@@ -181,29 +166,4 @@ class PythonRewardRecipe(RewardRecipe):
 
     def version(self, base: Path) -> str:
         """Return the sha256 of the module's source: a reward that was changed is another reward."""
-        file = self._module(base).__file__
-        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
-
-    def _module(self, base: Path) -> ModuleType:
-        name = self.options.function.partition(":")[0]
-        file = base / f"{name.replace('.', '/')}.py"
-        sys.path.insert(0, str(base))
-        try:
-            if not file.is_file():
-                return importlib.import_module(name)
-            # By its path: another module of this name may be imported already.
-            spec = importlib.util.spec_from_file_location(f"discover_reward_{name}", file)
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            return module
-        except ModuleNotFoundError as error:
-            if error.name != name.partition(".")[0]:
-                raise
-            raise ValueError(
-                f"There is no module {name!r} for the reward function {self.options.function!r}. Put "
-                f"{name.replace('.', '/')}.py beside the sampler file, or install the package that has it."
-            ) from error
-        finally:
-            sys.path.remove(str(base))
+        return UserFunction(self.options.function, base, "reward").sha256()

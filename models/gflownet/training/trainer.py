@@ -499,12 +499,7 @@ class Trainer(Generic[S]):
             DamagedCheckpoint: it is not what was written.
             ValueError: it belongs to another training.
         """
-        state = read_sealed(path)
-        if state["fingerprint"] != fingerprint:
-            raise ValueError(
-                f"The checkpoint {path} belongs to another training: got {state['fingerprint']!r}, expected "
-                f"{fingerprint!r}. Remove it, or train with the options it was made with."
-            )
+        state = checkpoint_of(path, fingerprint)
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.partition.load_state_dict(state["partition"])
@@ -538,3 +533,19 @@ def write_atomically(state: Mapping[str, Any], path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def checkpoint_of(path: Path, fingerprint: str) -> dict[str, Any]:
+    """Return what a checkpoint holds.
+
+    Raises:
+        DamagedCheckpoint: it is not what was written.
+        ValueError: it belongs to another training.
+    """
+    state = read_sealed(path)
+    if state["fingerprint"] != fingerprint:
+        raise ValueError(
+            f"The checkpoint {path} belongs to another training: got {state['fingerprint']!r}, expected "
+            f"{fingerprint!r}. Remove it, or train with the options it was made with."
+        )
+    return state
