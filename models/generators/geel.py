@@ -202,8 +202,8 @@ class Geel(Component["Geel.Options"]):
                 if len(found) == n:
                     break
         logger.info(
-            "geel wrote %d molecules for %d candidates: %d were none, %d outside the space, %d in the campaign already, "
-            "%d repeated.",
+            "geel wrote %d molecules for %d candidates: %d were none, %d outside the space, %d in the campaign, %d met "
+            "before.",
             *(counts["drawn"], len(found), counts["invalid"], counts["outside"], counts["known"], counts["repeated"]),
         )
         return list(found.values())

@@ -1,8 +1,8 @@
 """The network of `geel`: an LSTM that says which word follows, its training on a library and under a reward.
 
-Reference: Jang, Lee and Ahn, A simple and scalable representation for graph generation, ICLR 2024. Each word is embedded
-with the number of its node, as theirs is; the bonds that are left, of the node and of the next, are ours: the network
-then learns valences in a hundredth of their epochs. The fine-tuning is relative trajectory balance, here
+Reference: Jang, Lee and Ahn, A simple and scalable representation for graph generation, ICLR 2024. Each word is
+embedded with the number of its node, as theirs is; the bonds that are left, and those that the next node has, are ours:
+the network then learns valences in some hundred steps. The fine-tuning is relative trajectory balance, here
 log P(sentence) = log P_library(sentence) + log R(molecule) - log Z.
 """
 
@@ -82,7 +82,8 @@ class WordNetwork(nn.Module):
         """Return the logits (B, T, words) of what follows words (B, T), and the memory after them.
 
         Args:
-            words, counts: the words so far, and what there is up to each, (B, T, 3).
+            words: so far.
+            counts: what there is up to each, (B, T, 3).
             memory: after earlier words.
             kept: (B, T, width) factors of the embeddings, for dropout.
         """
@@ -119,8 +120,7 @@ def imitate(
 ) -> None:
     """Fit a network to a library by maximum likelihood, in place; the learning rate falls to zero by half a cosine.
 
-    Args:
-        report: called after every step with its number and the mean negative log-likelihood of a word, in nats.
+    `report` is called after every step with its number and the mean negative log-likelihood of a word, in nats.
     """
     n, optimizer = len(library.sentences), torch.optim.Adam(network.parameters(), lr=learning_rate)
     for step in range(1, steps + 1):
