@@ -277,7 +277,7 @@ class Geel(Component["Geel.Options"]):
 
     def _prior(self, learnt: Taught, context: GenerationContext, tuning: int) -> WordNetwork:
         options, network = self.options, self._untrained(learnt.grammar)
-        how = {
+        how: dict[str, Any] = {
             "steps": options.pretrain_steps,
             "batch_size": options.batch_size,
             "learning_rate": options.learning_rate,

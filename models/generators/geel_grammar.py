@@ -23,7 +23,7 @@ from torch import Tensor
 
 from data.chemistry.labelled_graphs import ORDERS, LabelledGraph
 from data.config import digest
-from data.edge_lists import SPECIAL, bandwidth, cuthill_mckee, edges_of, gaps_of, neighbours_of
+from data.edge_lists import SPECIAL, Gap, bandwidth, cuthill_mckee, edges_of, gaps_of, neighbours_of
 
 PAD, BEGIN, END = range(SPECIAL)
 _LABEL, _FIRST, _ORDER, _NEXT, _END, _OVER = range(6)
@@ -146,7 +146,7 @@ class Grammar:
 
     def decode(self, sentence: Sequence[int]) -> Numbered:
         """Return the molecule of a sentence."""
-        labels, gaps, orders = [], [], []
+        labels, gaps, orders = list[str](), list[Gap](), list[int]()
         for word in sentence:
             if word < SPECIAL:
                 continue
