@@ -55,10 +55,10 @@ class GraphEdgeListsClaim(System["GraphEdgeListsClaim.Options"]):
         "held out. An LSTM of 128, one layer, 1,500 steps of 64 molecules; besides the words it sees how many bonds "
         "are left, which the paper's does not. 1,000 molecules are drawn with valences as part of the grammar, and "
         "1,000 where the network alone counts bonds; none is corrected. Distance: Frechet distance of 14 descriptors, "
-        "in units of the held-out standard deviations, to the held-out molecules without stereochemistry; "
-        "bridgeheads and spiro atoms are so rare among these (deviation below 0.1) that few molecules decide it. Beside it "
-        "1,000 molecules of the sampler of fragments, uniform over its steps, and 1,000 crossovers of random pairs of "
-        "the library; and 1,000 of the library itself, which is as near as can be."
+        "in units of the held-out standard deviations, to the held-out molecules without stereochemistry; bridgeheads "
+        "and spiro atoms are so rare among these (deviation below 0.1) that few molecules decide it. Beside it 1,000 "
+        "molecules of the sampler of fragments, uniform over its steps, and 1,000 crossovers of random pairs of the "
+        "library; and 1,000 of the library itself, which is as near as can be."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (("generator", "geel"),)
     settings: ClassVar[tuple[str, ...]] = ("generator: {kind: geel, bandwidth: 5}",)
