@@ -42,6 +42,7 @@ SMALLER = {
         "generator.generations=2",
     ],
     "own_data/campaign.yaml": ["rounds=1"],
+    "own_library/learnt.yaml": ["rounds=1", "generator.pretrain_steps=60", "generator.fine_tune=3"],
     "pmo.yaml": [
         "rounds=1",
         "batch_size=25",

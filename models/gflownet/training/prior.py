@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +43,28 @@ def prior_weights(
     policy = bound.policy(conditions=conditions, generator=generator, env=trainer.env)
     if not members or not steps:
         return policy.state_dict()
-    file = None if cache is None else cache / "priors" / f"{_key(trainer, bound, members, steps, policy)}.pt"
-    kept = None if file is None else _kept(file)
-    if kept is not None:
-        return kept
-    imitate(trainer, bound, members, steps, generator, policy=policy)
-    weights = policy.state_dict()
-    if file is not None:
-        keep_file(file, lambda partial: write_sealed(weights, partial), _WHAT)
+
+    def make() -> dict[str, Tensor]:
+        imitate(trainer, bound, members, steps, generator, policy=policy)
+        return policy.state_dict()
+
+    return kept_weights(cache, _key(trainer, bound, members, steps, policy), make)
+
+
+def kept_weights(cache: Path | None, key: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return what was made under a key, making it once.
+
+    Args:
+        cache: folder of the workspace; None: nothing is kept. Where nothing can be written it is said and left out.
+        key: a hash of all that decides the weights.
+        make: makes them.
+    """
+    file = None if cache is None else cache / "priors" / f"{key}.pt"
+    weights = None if file is None else _kept(file)
+    if weights is None:
+        made = weights = make()
+        if file is not None:
+            keep_file(file, lambda partial: write_sealed(made, partial), _WHAT)
     return weights
 
 

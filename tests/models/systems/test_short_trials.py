@@ -29,6 +29,8 @@ SHORT: dict[str, dict[str, Any]] = {
     "flow_matching": {"steps": 2, "draws": 50},
     "function_space_laplace": {"steps": 8, "sets": 1},
     "generative_augmented": {"steps": 8},
+    "generative_marginalization": {"steps": 4, "large_steps": 4},
+    "graph_edge_lists": {"steps": 4, "learnt": 60, "draws": 20},
     "graph_optimisation": {"steps": 2, "er_rounds": 1, "rb_rounds": 1, "train_graphs": 3, "test_graphs": 2},
     "greedy_ensembles": {"steps": 8, "sets": 1},
     "guided_training": {"steps": 8, "bag_steps": 8},
