@@ -161,6 +161,8 @@ def acquisition_of(config: CampaignConfig) -> Acquisition:
     """
     goals, spec = config.goals, config.acquisition
     wanted = len(goals.improved)
+    if goals.observed and _is_default(spec):
+        spec = {"kind": OF_NONE}
     if wanted > 1 and _is_default(spec):
         spec = {"kind": OF_SEVERAL if takes(find("acquisition", OF_SEVERAL), wanted) else OF_MANY}
     improved = Goals(goals[k] for k in goals.improved)
@@ -172,6 +174,9 @@ def acquisition_of(config: CampaignConfig) -> Acquisition:
         return built({"kind": "constrained", "inner": spec}, improved)
     return acquisition
 
+
+OF_NONE = "expected_information_gain"
+"""Acquisition where nothing is to be improved and the file names none."""
 
 OF_SEVERAL = "expected_hypervolume_improvement"
 """Acquisition of several objectives where the file names none."""
@@ -204,6 +209,12 @@ def _of_another_number(spec: Mapping[str, Any], acquisition: Acquisition, wanted
             f"The acquisition {spec['kind']!r} takes {most} objectives to improve at most, as its time grows "
             f"manyfold with each; this campaign has {wanted}. Use one of {', '.join(fitting)}, or give some objectives "
             "limits in place of a goal (goal: satisfy)."
+        )
+    if most == 0 or not wanted:
+        one = "looks for what an answer tells" if most == 0 else "looks for better values"
+        return (
+            f"The acquisition {spec['kind']!r} {one}; this campaign has {wanted} objectives to improve. Use one of "
+            f"{', '.join(fitting)}, or give {'all objectives the goal observe' if most == 0 else 'an objective a goal'}."
         )
     what = f"weighs at least {fewest} objectives against each other" if fewest > 1 else "looks at one objective only"
     return (

@@ -11,7 +11,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from data.ledger.campaigns import CampaignState
 from data.never_learnt import NEVER, never_metrics
 from data.records import Arm, FloatArray, JsonDict, Prediction, measured_column, predicted_columns
 from models.parts import proxy_spec, space_of
-from models.protocols import LevelProxy, Proxy, SelfTestingProxy
+from models.protocols import LevelProxy, Proxy, RowProxy, SelfTestingProxy
+from models.causal.belief import BelievingProxy
 from models.proxies.calibration import (
     Calibration,
     Purchases,
@@ -36,6 +37,7 @@ from models.proxies.calibration import (
     purchase_factor,
     widened,
 )
+from models.proxies.beside import Beside
 from models.proxies.cheaper import CheaperLevels
 from models.proxies.checks import MINIMUM_LABELS
 from models.proxies.dataset_map import MappingProxy, dataset_map
@@ -44,6 +46,7 @@ from models.proxies.warm_start import REPEAT, Fitter, refits
 from models.registry import build
 from models.spaces.base import BaseSpace
 from tasks.levels import cheaper_of
+from tasks.beliefs import write_belief
 from tasks.shared_files import share
 from tasks.stages import (
     CODE_VERSION,
@@ -55,7 +58,7 @@ from tasks.stages import (
     folder_sha256,
     run_stage,
 )
-from tasks.storage import CALIBRATION, REPEATS, load_state, read_json, read_table, save_state, write_json
+from tasks.storage import CALIBRATION, REPEATS, load_proxy, load_state, read_json, read_table, save_state, write_json
 from tasks.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -86,6 +89,8 @@ class TrainingData:
     space: BaseSpace[Any]
     cheaper: CheaperLevels | None = None
     """What is known below the truth, for a proxy of several levels; None: nothing, or the proxy has one level."""
+    beside: Beside | None = None
+    """All values of the objects, for a proxy that learns them together; None: the proxy learns one objective."""
 
     @classmethod
     def of(
@@ -113,7 +118,7 @@ class TrainingData:
 
     def sha256(self) -> str:
         """Return a digest of ids, objects and values."""
-        below = [] if self.cheaper is None else [self.cheaper.told()]
+        below = [one.told() for one in (self.cheaper, self.beside) if one is not None]
         return digest([list(self.ids), list(self.objects), [value.hex() for value in self.values.tolist()], *below])
 
     def groups(self) -> list[str]:
@@ -134,6 +139,7 @@ class TrainingData:
             self.values[chosen],
             self.space,
             self.cheaper,
+            self.beside,
         )
 
     def __len__(self) -> int:
@@ -191,7 +197,9 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
         space = space_of(context.config)
         frame = read_table(dataset.path(context, "dataset.parquet"))
         repeats = repeats_of(dataset.path(context, REPEATS))
-        learns = isinstance(build("proxy", proxy_spec(context.config.proxy, space)), LevelProxy)
+        kind = build("proxy", proxy_spec(context.config.proxy, space))
+        learns = isinstance(kind, LevelProxy)
+        together = isinstance(kind, RowProxy)
         levels = dataset.path(context, "")
 
         def cheaper(goal: Goal) -> CheaperLevels | None:
@@ -216,13 +224,14 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
             for place, goal in enumerate(context.goals):
                 column = measured_column(goal.name)
                 data = TrainingData.of(frame, space, column, repeats.get(goal.name), cheaper(goal))
+                data = replace(data, beside=_beside(frame, context.goals, goal) if together else None)
                 _refuse_too_few(goal, data, len(frame))
                 own = folder / str(place)
                 own.mkdir()
                 bought = purchases_of(frame, (column, *predicted_columns(goal.name)))
                 found = _use(context, goal, data, bought, own, None if before is None else before / str(place))
                 told |= {f"{goal.name}/{name}": value for name, value in found.items()}
-            return told
+            return told | _believed(folder)
 
         return run_stage(
             context, round, "train_proxy", inputs=inputs, settings=context.settings("proxy"), compute=compute
@@ -237,6 +246,19 @@ def repeats_of(file: Path) -> dict[str, dict[str, list[float]]]:
         for objective, key, value in pd.read_parquet(file)[columns].itertuples(index=False, name=None):
             found.setdefault(objective, {}).setdefault(key, []).append(value)
     return found
+
+
+def _beside(frame: pd.DataFrame, goals: Sequence[Goal], goal: Goal) -> Beside:
+    """Return all values of the objects of a data set, for the proxy of one goal."""
+    names = tuple(one.name for one in goals)
+    rows = frame[["id", *map(measured_column, names)]].itertuples(index=False, name=None)
+    return Beside(names, goal.name, {str(key): tuple(map(float, values)) for key, *values in rows})
+
+
+def _believed(folder: Path) -> dict[str, float]:
+    """Write what a round's first proxy believes of a graph, where it has one; return figures of it."""
+    proxy = load_proxy(folder / "0").proxy
+    return write_belief(proxy, folder) if isinstance(proxy, BelievingProxy) else {}
 
 
 def _refuse_too_few(goal: Goal, data: TrainingData, measured: int) -> None:
@@ -330,7 +352,7 @@ def _train(
         return proxy
 
     before = None if previous is None else load_state(previous / MODELS)
-    fitter = Fitter(make, seed=seed, previous=before, cheaper=data.cheaper, owners=data.owners)
+    fitter = Fitter(make, seed=seed, previous=before, cheaper=data.cheaper, owners=data.owners, beside=data.beside)
     alone = {data.space.nouns[0]: data.owners}
     split = _split(data, seed, {data.space.family_name: data.groups(), **alone}, stable=refits(make()))
     whole = fitter.fit("all", data.ids, data.objects, data.values)

@@ -117,6 +117,7 @@ def part_of(pool: Pool, members: Indices, *, fingerprints: bool = True, features
         fingerprints=pool.fingerprints[members] if fingerprints and pool.fingerprints is not None else None,
         features=pool.features[members] if features and pool.features is not None else None,
         joints=tuple(_joint_of(joint, members) for joint in pool.joints),
+        objects=tuple(pool.objects[i] for i in members) if pool.objects else (),
         rescore=None if pool.rescore is None else _rescore_of(pool.rescore, members),
     )
 

@@ -89,6 +89,12 @@ class GaussianScores(NodeScores):
         scatter: FloatArray = self._t * np.eye(n) + centred.T @ centred + shift * np.outer(mean, mean)
         return scatter
 
+    def moments(self, node: int) -> tuple[int, FloatArray, FloatArray]:
+        """Return of the rows that count for a node their number, their mean (n,), and prior and scatter R (n, n)."""
+        rows = self.data[self.kept[:, node]]
+        mean: FloatArray = rows.sum(0) / max(len(rows), 1)
+        return len(rows), mean, self._r[int(self._own[node])]
+
     def local(self, node: int, parents: int) -> float:
         """Return the score of a node with a set of parents."""
         own = int(self._own[node])
