@@ -213,12 +213,14 @@ class Goals(tuple[Goal, ...]):
         return _in_order(eligible, vectors, undominated(vectors), self.reference(rows))
 
     def ranked(self, rows: Sequence[CandidateRow]) -> list[CandidateRow]:
-        """Return candidates best first.
+        """Return candidates best first; where nothing is to be improved, in the order of their purchase.
 
         What is measured and keeps to the limits comes first: by its value where one objective is to be improved, else
         front by front and in a front by the share of the hypervolume that is lost without a row. Then what breaks a
         limit by the value of the main objective, what is not measured by what was predicted, and what failed.
         """
+        if self.observed:
+            return sorted(rows, key=lambda row: (row.round, row.position, row.id))
         if not self.several:
             return sorted(rows, key=self._place)
         groups: tuple[list[CandidateRow], ...] = ([], [], [], [])

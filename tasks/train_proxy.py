@@ -27,7 +27,6 @@ from data.never_learnt import NEVER, never_metrics
 from data.records import Arm, FloatArray, JsonDict, Prediction, measured_column, predicted_columns
 from models.parts import proxy_spec, space_of
 from models.protocols import LevelProxy, Proxy, RowProxy, SelfTestingProxy
-from models.causal.belief import BelievingProxy
 from models.proxies.calibration import (
     Calibration,
     Purchases,
@@ -46,7 +45,6 @@ from models.proxies.warm_start import REPEAT, Fitter, refits
 from models.registry import build
 from models.spaces.base import BaseSpace
 from tasks.levels import cheaper_of
-from tasks.beliefs import write_belief
 from tasks.shared_files import share
 from tasks.stages import (
     CODE_VERSION,
@@ -58,7 +56,7 @@ from tasks.stages import (
     folder_sha256,
     run_stage,
 )
-from tasks.storage import CALIBRATION, REPEATS, load_proxy, load_state, read_json, read_table, save_state, write_json
+from tasks.storage import CALIBRATION, REPEATS, load_state, read_json, read_table, save_state, write_json
 from tasks.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -231,7 +229,7 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
                 bought = purchases_of(frame, (column, *predicted_columns(goal.name)))
                 found = _use(context, goal, data, bought, own, None if before is None else before / str(place))
                 told |= {f"{goal.name}/{name}": value for name, value in found.items()}
-            return told | _believed(folder)
+            return told
 
         return run_stage(
             context, round, "train_proxy", inputs=inputs, settings=context.settings("proxy"), compute=compute
@@ -253,12 +251,6 @@ def _beside(frame: pd.DataFrame, goals: Sequence[Goal], goal: Goal) -> Beside:
     names = tuple(one.name for one in goals)
     rows = frame[["id", *map(measured_column, names)]].itertuples(index=False, name=None)
     return Beside(names, goal.name, {str(key): tuple(map(float, values)) for key, *values in rows})
-
-
-def _believed(folder: Path) -> dict[str, float]:
-    """Write what a round's first proxy believes of a graph, where it has one; return figures of it."""
-    proxy = load_proxy(folder / "0").proxy
-    return write_belief(proxy, folder) if isinstance(proxy, BelievingProxy) else {}
 
 
 def _refuse_too_few(goal: Goal, data: TrainingData, measured: int) -> None:
