@@ -125,8 +125,8 @@ class ObjectiveConfig(_Strict):
 
     name: str = Field(min_length=1)
     goal: Literal["maximise", "minimise", "satisfy", "target", "observe"] = "maximise"
-    """`satisfy`: only the limits count; `target`: as close to `target` as can be; `observe`: no value is better, what it
-    tells counts, of all `outputs` of the oracle where no `output` is named."""
+    """`satisfy`: only the limits count; `target`: as close to `target` as can be; `observe`: no value is better, what
+    it tells counts, of all `outputs` of the oracle where no `output` is named."""
     oracle: Spec
     """Who measures it; of a list from cheap to true the last, which gives the value."""
     levels: tuple[Spec, ...] = Field(default=(), exclude=True)

@@ -12,8 +12,8 @@ OBSERVE = "observe"
 def each_output(raw: Any) -> Any:
     """Return a campaign as it is written with one objective for each output of an oracle that is to be observed.
 
-    An objective with the goal `observe` that names no `output` stands for all `outputs` of its oracle, and each is named
-    as the output is.
+    An objective with the goal `observe` that names no `output` stands for all `outputs` of its oracle, and each is
+    named as the output is.
     """
     if not isinstance(raw, Mapping) or not isinstance(raw.get("objectives"), list | tuple):
         return raw

@@ -214,7 +214,7 @@ def _of_another_number(spec: Mapping[str, Any], acquisition: Acquisition, wanted
         one = "looks for what an answer tells" if most == 0 else "looks for better values"
         return (
             f"The acquisition {spec['kind']!r} {one}; this campaign has {wanted} objectives to improve. Use one of "
-            f"{', '.join(fitting)}, or give {'all objectives the goal observe' if most == 0 else 'an objective a goal'}."
+            f"{', '.join(fitting)}, or give {'all objectives the goal observe' if most == 0 else 'one a goal'}."
         )
     what = f"weighs at least {fewest} objectives against each other" if fewest > 1 else "looks at one objective only"
     return (

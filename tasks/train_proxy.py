@@ -27,6 +27,7 @@ from data.never_learnt import NEVER, never_metrics
 from data.records import Arm, FloatArray, JsonDict, Prediction, measured_column, predicted_columns
 from models.parts import proxy_spec, space_of
 from models.protocols import LevelProxy, Proxy, RowProxy, SelfTestingProxy
+from models.proxies.beside import Beside
 from models.proxies.calibration import (
     Calibration,
     Purchases,
@@ -36,7 +37,6 @@ from models.proxies.calibration import (
     purchase_factor,
     widened,
 )
-from models.proxies.beside import Beside
 from models.proxies.cheaper import CheaperLevels
 from models.proxies.checks import MINIMUM_LABELS
 from models.proxies.dataset_map import MappingProxy, dataset_map

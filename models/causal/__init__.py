@@ -1,1 +1,1 @@
-"""Which variable acts on which: exact draws of graphs, what rows a graph predicts, and what an experiment would tell."""
+"""Which variable acts on which: draws of graphs, what rows a graph predicts, and what an experiment would tell."""

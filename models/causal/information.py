@@ -1,4 +1,4 @@
-"""What an experiment is expected to tell about a graph: how far its answer is foreseen by graphs, and not by their mix."""
+"""What an experiment is expected to tell about a graph: how far graphs foresee its answer, and their mix does not."""
 
 from __future__ import annotations
 

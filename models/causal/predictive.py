@@ -59,8 +59,8 @@ class _Law:
 class Predictive:
     """New rows under graphs, given data: the law of the normal-Wishart prior that the BGe score is of.
 
-    The density of a row under a graph is exp of what it would add to the graph's score: of each node but the one that is
-    set, Student's t given its parents, from the rows in which the node was not set.
+    The density of a row under a graph is exp of what it would add to the graph's score: of each node but the one that
+    is set, Student's t given its parents, from the rows in which the node was not set.
 
     Reference: Geiger and Heckerman, Learning Gaussian networks, UAI 1994, theorem 3.
     """
@@ -88,7 +88,7 @@ class Predictive:
             nothing = np.zeros(0)
             return _Law((), freedom, float(middle[node]), nothing, float(wide[node, node]), nothing, np.zeros((0, 0)))
         inverse = np.linalg.inv(wide[np.ix_(own, own)])
-        slopes = inverse @ wide[list(own), node]
+        slopes: FloatArray = inverse @ wide[list(own), node]
         left = float(wide[node, node] - wide[node, list(own)] @ slopes)
         centre = middle[list(own)]
         return _Law(

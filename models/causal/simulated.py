@@ -27,7 +27,9 @@ class LinearSystem:
     deviation: float
 
     @classmethod
-    def drawn(cls, n: int, edges: float, rng: np.random.Generator, *, deviation: float = 1.0, normal: bool = False) -> LinearSystem:
+    def drawn(
+        cls, n: int, edges: float, rng: np.random.Generator, *, deviation: float = 1.0, normal: bool = False
+    ) -> LinearSystem:
         """Return a system on an Erdos-Renyi graph with so many edges on average.
 
         Args:
@@ -46,9 +48,7 @@ class LinearSystem:
             sizes = rng.standard_normal((n, n))
         return cls(order, there, np.where(there, sizes, 0.0), deviation)
 
-    def rows(
-        self, count: int, rng: np.random.Generator, *, node: int | None = None, value: float = 0.0
-    ) -> FloatArray:
+    def rows(self, count: int, rng: np.random.Generator, *, node: int | None = None, value: float = 0.0) -> FloatArray:
         """Return rows (count, n), a node being set to a value if one is named."""
         found = np.zeros((count, len(self.order)))
         for j in self.order.tolist():

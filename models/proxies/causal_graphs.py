@@ -29,7 +29,7 @@ _SET = 0.01
 
 
 class CausalGraphs(BaseProxy["CausalGraphs.Options"]):
-    """Linear Gaussian networks of all acyclic graphs, weighed by their posterior (BGe score, uniform prior over graphs).
+    """Linear Gaussian networks of all acyclic graphs, weighed by their posterior: BGe score, uniform prior over graphs.
 
     It learns all variables of an experiment's row together, from what was observed before and from what is measured; a
     row in which a variable was set says nothing about what acts on that variable. Graphs are drawn exactly from the

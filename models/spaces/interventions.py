@@ -57,7 +57,7 @@ class Observed:
 
 
 class Interventions(BaseSpace["Interventions.Options"]):
-    """Experiments that set one variable of a system, and one that sets none: each is answered by a row of all variables.
+    """Experiments that set one variable of a system, and one that sets none: the answer is a row of all variables.
 
     The text is `gene=0`, or `watch` where nothing is set; the second run of it is `gene=0, run=2`. Measured again, an
     experiment tells something new, so each run is an object of its own.
@@ -95,6 +95,9 @@ class Interventions(BaseSpace["Interventions.Options"]):
         self.settings = self._settings()
         """Variable -> values it can be set to."""
 
+    def __hash__(self) -> int:
+        return hash((type(self), self.key()))
+
     def _settings(self) -> dict[str, tuple[float, ...]]:
         told = self.options.settings
         if told is None:
@@ -107,8 +110,9 @@ class Interventions(BaseSpace["Interventions.Options"]):
         if unknown is not None or not all(told.values()):
             what = shown(unknown) if unknown is not None else "a variable without values"
             raise ComponentError(
-                f"Option 'settings' of space 'interventions' has {what}; expected variables of {self.options.data.name} "
-                f"({', '.join(self.variables)}), each with a list of values, such as {{{self.variables[0]}: [0]}}."
+                f"Option 'settings' of space 'interventions' has {what}; expected variables of "
+                f"{self.options.data.name}, each with a list of values, such as {{{self.variables[0]}: [0]}}. It has "
+                f"{', '.join(self.variables)}."
             )
         return {name: tuple(dict.fromkeys(told[name])) for name in self.variables if name in told}
 
@@ -155,7 +159,7 @@ class Interventions(BaseSpace["Interventions.Options"]):
             raise NotStandardError(f"{len(cells)} variables set at once; expected one, or {WATCH}")
         ((name, cell),) = cells.items()
         if name not in self.variables:
-            raise NotStandardError(f"{shown(name)} is none of the variables {', '.join(self.variables)}")
+            raise NotStandardError(f"{name} is none of the variables {', '.join(self.variables)}")
         return name, read_number(name, cell), run
 
     def _run(self, cell: str) -> int:
@@ -208,12 +212,15 @@ class Interventions(BaseSpace["Interventions.Options"]):
         every = [(name, value) for name, values in self.settings.items() for value in values]
         whole: list[tuple[str | None, float]] = [*every, *([(None, 0.0)] if self.options.watch else [])]
         runs = range(1, min(self.options.runs, n // len(whole) + 1) + 1)
-        return [self._written(*whole[at], run) for run in runs for at in rng.permutation(len(whole))][:n]
+        drawn = [(*whole[at], run) for run in runs for at in rng.permutation(len(whole))]
+        return [self._written(name, value, run) for name, value, run in drawn[:n]]
 
     def design(self, n: int, seed: int) -> Sequence[str]:
         """Return up to n experiments: first one for each variable, with a random value, then the others."""
         rng = np.random.default_rng(seed)
-        first = [self._written(name, values[int(rng.integers(len(values)))], 1) for name, values in self.settings.items()]
+        first = [
+            self._written(name, values[int(rng.integers(len(values)))], 1) for name, values in self.settings.items()
+        ]
         shuffled = [first[at] for at in rng.permutation(len(first))]
         return list(dict.fromkeys([*shuffled, *self.random(n + len(first), seed)]))[:n]
 
@@ -254,8 +261,8 @@ def _read(path: Path, column: str | None) -> Observed:
     reserved = next((name for name in found.names if name in (WATCH, _RUN) or not name or set(name) & set('=,"')), None)
     if reserved is not None:
         raise ComponentError(
-            f"The variable {shown(reserved)} of {file.name} cannot stand in the text of an experiment, `gene=0, run=2`. "
-            f"Take a name without =, comma and quotation mark that is not {WATCH} or {_RUN}."
+            f"The variable {shown(reserved)} of {file.name} cannot stand in the text of an experiment, `gene=0, "
+            f"run=2`. Take a name without =, comma and quotation mark that is not {WATCH} or {_RUN}."
         )
     return found
 

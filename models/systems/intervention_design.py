@@ -35,13 +35,14 @@ class InterventionDesignClaim(System["InterventionDesignClaim.Options"]):
         "experiments than interventions at random, and both with fewer than observations."
     )
     protocol: ClassVar[str] = (
-        "12 linear Gaussian systems of 6 variables a seed: Erdos-Renyi graphs of 6 edges on average, weights of size 0.5 "
-        "to 2, unit noise. 30 observed rows, then 12 experiments one by one, each a single row: one of the variables "
-        "set two standard deviations below or above its mean, or none. After each the exact posterior over graphs (BGe, "
-        "uniform prior; a row says nothing about the variable that was set in it). Measured: expected structural "
-        "Hamming distance of 300 exact draws to the true graph, a turned edge counting once, and AUROC of the exact "
-        "probabilities of edges. The arms share systems, observations and the number of rows: expected information (300 "
-        "graphs, 600 rows an experiment), one of the 12 interventions at random, and rows in which nothing is set."
+        "12 linear Gaussian systems of 6 variables a seed: Erdos-Renyi graphs of 6 edges on average, weights of "
+        "size 0.5 to 2, unit noise. 30 observed rows, then 12 experiments one by one, each a single row: one of "
+        "the variables set two standard deviations below or above its mean, or none. After each the exact "
+        "posterior over graphs (BGe, uniform prior; a row says nothing about the variable that was set in it). "
+        "Measured: expected structural Hamming distance of 300 exact draws to the true graph, a turned edge "
+        "counting once, and AUROC of the exact probabilities of edges. The arms share systems, observations and "
+        "the number of rows: expected information (300 graphs, 600 rows an experiment), one of the 12 "
+        "interventions at random, and rows in which nothing is set."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (
         ("space", "interventions"),

@@ -1,4 +1,4 @@
-"""What a campaign that observes has learnt of the graph of its system: edges, the consensus, and what is left unknown."""
+"""What a campaign that observes has learnt of the graph of its system: edges, consensus, what is left unknown."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LISTED = 20
 
 
 def belief_after(context: CampaignContext, round: int) -> GraphBelief | None:
-    """Return what the campaign's proxy believes with all that was measured by the end of a round; None: it has no graphs.
+    """Return what the proxy believes with all that was measured by the end of a round; None: it has no graphs.
 
     The proxy of a round is trained before the round's purchases, so this one is trained anew.
     """

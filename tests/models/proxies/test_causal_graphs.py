@@ -80,7 +80,9 @@ def test_the_acquisition_asks_the_proxy_within_what_wraps_it() -> None:
     assert isinstance(proxy, RowProxy)
     assert isinstance(proxy, InformingProxy)
     acquisition = built({"kind": "expected_information_gain"})
-    about = about_round(acquisition, (calibrated(proxy),), EXPERIMENTS, answers(EXPERIMENTS)[:, :1], seed=0, space=SPACE)
+    about = about_round(
+        acquisition, (calibrated(proxy),), EXPERIMENTS, answers(EXPERIMENTS)[:, :1], seed=0, space=SPACE
+    )
     scores = acquisition.score((proxy.predict(EXPERIMENTS),), about)
     np.testing.assert_array_equal(scores, proxy.information(EXPERIMENTS))
     forest = build("proxy", {"kind": "random_forest", "features": SPACE.features})
@@ -93,13 +95,15 @@ def test_the_acquisition_asks_the_proxy_within_what_wraps_it() -> None:
 def test_what_it_cannot_learn_is_refused_with_the_next_step(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="goal observe"):
         fitted().fit(EXPERIMENTS, np.zeros(24), seed=0)
-    with pytest.raises(ValueError, match="to be the variables of observed.csv"):
+    with pytest.raises(ValueError, match=r"to be the variables of observed\.csv"):
         fitted().fit_rows(EXPERIMENTS, np.zeros((24, 2)), ["feed", "flow"], "feed", seed=0)
     with pytest.raises(ComponentError, match="learns of experiments on a system"):
         CausalGraphs().fit_rows(EXPERIMENTS, np.zeros((24, 2)), ["feed", "flow"], "feed", seed=0)
     wide = tmp_path / "wide.csv"
     chance = random.Random(0)
-    wide.write_text("\n".join([",".join("abcdefghij"), *(",".join(str(chance.random()) for _ in range(10)) for _ in "12")]))
+    wide.write_text(
+        "\n".join([",".join("abcdefghij"), *(",".join(str(chance.random()) for _ in range(10)) for _ in "12")])
+    )
     many = Interventions(data=wide)
-    with pytest.raises(ComponentError, match="up to 9 variables; wide.csv has 10"):
+    with pytest.raises(ComponentError, match=r"up to 9 variables; wide\.csv has 10"):
         build("proxy", {"kind": "causal_graphs", "features": many.features}).check_space(many)
