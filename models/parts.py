@@ -12,7 +12,15 @@ import numpy as np
 from data.config import CampaignConfig, ControlConfig, GeneratorConfig, ProxyConfig, nearest_spelling
 from data.goals import Goals
 from data.records import FloatArray
-from models.acquisition.base import about_round, built, fewest_objectives, heeds_limits, most_objectives, takes
+from models.acquisition.base import (
+    about_round,
+    built,
+    fewest_objectives,
+    heeds_limits,
+    most_objectives,
+    takes,
+    wants_information,
+)
 from models.acquisition.log_reward import AcquisitionReward, require_rewarding
 from models.buying.base import Buying
 from models.oracles.base import bound, oracle_parts
@@ -20,10 +28,12 @@ from models.protocols import (
     Acquisition,
     EmbeddingProxy,
     Generator,
+    InformingProxy,
     JointProxy,
     LevelProxy,
     Oracle,
     Proxy,
+    RowProxy,
     Screen,
     Selector,
 )
@@ -268,6 +278,27 @@ def selector_of(config: CampaignConfig) -> Selector:
             f"{config.proxy.kind!r} is no network and has none. Use features: fingerprints or descriptors."
         )
     return selector
+
+
+def check_observing(config: CampaignConfig) -> None:
+    """Refuse a proxy that does not know what the campaign's acquisition or selector wants to know.
+
+    Raises:
+        ComponentError: it is so, or the proxy learns whole rows, and not of these objectives.
+    """
+    proxy = build("proxy", proxy_spec(config.proxy, space_of(config)))
+    if isinstance(proxy, RowProxy):
+        proxy.check_names([one.name for one in config.objectives])
+    acquisition, selector = acquisition_of(config), selector_of(config)
+    if not isinstance(proxy, InformingProxy):
+        for group, part in (("acquisition", acquisition), ("selector", selector)):
+            wants = wants_information(acquisition) if part is acquisition else getattr(part, "wants_information", False)
+            if wants:
+                raise ComponentError(
+                    f"The {group} {part.kind!r} needs a proxy that knows what an answer would tell; "  # type: ignore[attr-defined]  # every component has a kind
+                    f"{config.proxy.kind!r} does not. Use proxy: {{kind: causal_graphs}} with space: {{kind: "
+                    "interventions}, or improve something."
+                )
 
 
 def buying_of(config: CampaignConfig) -> Buying[Any]:

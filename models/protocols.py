@@ -127,6 +127,13 @@ class RowProxy(Protocol):
     ) -> None:
         """Train from nothing on rows `(n, K)`, nan where an output was not measured, whose columns have names."""
 
+    def check_names(self, names: Sequence[str]) -> None:
+        """Refuse columns that it cannot learn.
+
+        Raises:
+            ComponentError: it is so; a sentence says what to change.
+        """
+
 
 @runtime_checkable
 class InformingProxy(Protocol):

@@ -113,14 +113,10 @@ class CausalGraphs(BaseProxy["CausalGraphs.Options"]):
             seed: of all draws.
 
         Raises:
-            ValueError: the columns are not the variables of the system.
+            ComponentError: the columns are not the variables of the system.
         """
+        self.check_names(names)
         space, known = self.space, self.space.observed
-        if sorted(names) != sorted(space.variables):
-            raise ValueError(
-                f"The objectives are to be the variables of {space.options.data.name}, {', '.join(space.variables)}; "
-                f"got {', '.join(names)}. Name the oracle's `outputs` as its columns are named."
-            )
         table = np.asarray(rows, dtype=np.float64)[:, [list(names).index(name) for name in space.variables]]
         whole = ~np.isnan(table).any(1)
         setting = space.table(objects)[:, : len(space.variables)] > 0
@@ -132,6 +128,19 @@ class CausalGraphs(BaseProxy["CausalGraphs.Options"]):
             "target": torch.tensor(space.variables.index(target)),
             "seed": torch.tensor(seed),
         }
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Refuse columns that are not the variables of the system.
+
+        Raises:
+            ComponentError: it is so.
+        """
+        space = self.space
+        if sorted(names) != sorted(space.variables):
+            raise ComponentError(
+                f"The objectives are to be the variables of {space.options.data.name}, {', '.join(space.variables)}; "
+                f"got {', '.join(names)}. Name the oracle's `outputs` as its columns are named."
+            )
 
     @property
     def _learnt(self) -> _Learnt:

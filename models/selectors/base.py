@@ -56,6 +56,11 @@ class BatchSelector(Component):
         return False
 
     @property
+    def wants_information(self) -> bool:
+        """Whether a proxy must know what an answer would tell."""
+        return False
+
+    @property
     def of_one_objective(self) -> bool:
         """Whether it looks at one objective to improve, and makes no sense for several."""
         return False

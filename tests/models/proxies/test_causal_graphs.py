@@ -95,7 +95,7 @@ def test_the_acquisition_asks_the_proxy_within_what_wraps_it() -> None:
 def test_what_it_cannot_learn_is_refused_with_the_next_step(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="goal observe"):
         fitted().fit(EXPERIMENTS, np.zeros(24), seed=0)
-    with pytest.raises(ValueError, match=r"to be the variables of observed\.csv"):
+    with pytest.raises(ComponentError, match=r"to be the variables of observed\.csv"):
         fitted().fit_rows(EXPERIMENTS, np.zeros((24, 2)), ["feed", "flow"], "feed", seed=0)
     with pytest.raises(ComponentError, match="learns of experiments on a system"):
         CausalGraphs().fit_rows(EXPERIMENTS, np.zeros((24, 2)), ["feed", "flow"], "feed", seed=0)
