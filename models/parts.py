@@ -289,16 +289,18 @@ def check_observing(config: CampaignConfig) -> None:
     proxy = build("proxy", proxy_spec(config.proxy, space_of(config)))
     if isinstance(proxy, RowProxy):
         proxy.check_names([one.name for one in config.objectives])
-    acquisition, selector = acquisition_of(config), selector_of(config)
-    if not isinstance(proxy, InformingProxy):
-        for group, part in (("acquisition", acquisition), ("selector", selector)):
-            wants = wants_information(acquisition) if part is acquisition else getattr(part, "wants_information", False)
-            if wants:
-                raise ComponentError(
-                    f"The {group} {part.kind!r} needs a proxy that knows what an answer would tell; "  # type: ignore[attr-defined]  # every component has a kind
-                    f"{config.proxy.kind!r} does not. Use proxy: {{kind: causal_graphs}} with space: {{kind: "
-                    "interventions}, or improve something."
-                )
+    if isinstance(proxy, InformingProxy):
+        return
+    wanting = [
+        *(["acquisition"] if wants_information(acquisition_of(config)) else []),
+        *(["selector"] if getattr(selector_of(config), "wants_information", False) else []),
+    ]
+    if wanting:
+        raise ComponentError(
+            f"The {' and the '.join(wanting)} of this campaign {'need' if len(wanting) > 1 else 'needs'} a proxy that "
+            f"knows what an answer would tell; {config.proxy.kind!r} does not. Use proxy: {{kind: causal_graphs}} with "
+            "space: {kind: interventions}, or give an objective a goal other than observe."
+        )
 
 
 def buying_of(config: CampaignConfig) -> Buying[Any]:

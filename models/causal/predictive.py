@@ -87,7 +87,7 @@ class Predictive:
         if not own:
             nothing = np.zeros(0)
             return _Law((), freedom, float(middle[node]), nothing, float(wide[node, node]), nothing, np.zeros((0, 0)))
-        inverse = np.linalg.inv(wide[np.ix_(own, own)])
+        inverse: FloatArray = np.asarray(np.linalg.inv(wide[np.ix_(own, own)]), dtype=np.float64)
         slopes: FloatArray = inverse @ wide[list(own), node]
         left = float(wide[node, node] - wide[node, list(own)] @ slopes)
         centre = middle[list(own)]

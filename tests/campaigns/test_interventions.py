@@ -40,7 +40,7 @@ def plant(bench: Bench) -> Bench:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"proxy": {"kind": "gaussian_process"}}, "needs a proxy that knows what an answer would tell"),
+        ({"proxy": {"kind": "gaussian_process"}}, "a proxy that knows what an answer would tell"),
         ({"acquisition": {"kind": "expected_improvement"}}, "Use one of expected_information_gain"),
         (
             {"objectives": [{"name": "p", "goal": "observe", "oracle": {**LABORATORY, "outputs": {"feed": ""}}}]},
