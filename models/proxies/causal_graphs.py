@@ -15,6 +15,7 @@ from models.causal.belief import GraphBelief
 from models.causal.graph_draws import MOST, GraphLaw, Graphs, edges_of
 from models.causal.information import ExpectedInformation
 from models.causal.predictive import Predictive, Setting
+from models.featurisers.base import featuriser_of
 from models.featurisers.settings import Settings
 from models.gflownet.judging.dag_posterior import edge_marginals
 from models.gflownet.rewards.dag_scores import GaussianScores
@@ -43,6 +44,7 @@ class CausalGraphs(BaseProxy["CausalGraphs.Options"]):
     kind = "causal_graphs"
     cites = ("geiger1994learning", "kuipers2014addendum", "cooper1999causal", "kuipers2015uniform")
     spaces = ("interventions",)
+    reads_features = False
 
     class Options(ProxyOptions):
         """Options of the posterior over graphs."""
@@ -54,6 +56,8 @@ class CausalGraphs(BaseProxy["CausalGraphs.Options"]):
 
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super(BaseProxy, self).__init__(options, **values)
+        if self.options.features is not None:
+            self.featuriser = featuriser_of(self.options.features)
         self._state: dict[str, torch.Tensor] = {}
 
     @cached_property
@@ -63,11 +67,7 @@ class CausalGraphs(BaseProxy["CausalGraphs.Options"]):
         Raises:
             ComponentError: no featuriser `settings` tells them, or the system has too many variables.
         """
-        found: Any = None
-        if self.options.features is not None:
-            from models.featurisers.base import featuriser_of
-
-            found = featuriser_of(self.options.features)
+        found: Any = getattr(self, "featuriser", None)
         if not isinstance(found, Settings):
             raise ComponentError(
                 "The proxy 'causal_graphs' learns of experiments on a system; got features "
