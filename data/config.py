@@ -30,6 +30,7 @@ from pydantic import (
 from data.config_keys import keys_of, place_of, section_at
 from data.goals import SIGNS, Goal, Goals
 from data.levels import from_cheap_to_true, refuse_levels
+from data.observing import OBSERVE, each_output, refuse_mixed
 from data.readings import Readings
 from data.yaml_text import DEEPEST, YamlError, parse_yaml, read_yaml, shown
 
@@ -123,8 +124,9 @@ class ObjectiveConfig(_Strict):
     """What to improve, or to keep within limits, and who measures it."""
 
     name: str = Field(min_length=1)
-    goal: Literal["maximise", "minimise", "satisfy", "target"] = "maximise"
-    """`satisfy`: only the limits count; `target`: as close to `target` as can be."""
+    goal: Literal["maximise", "minimise", "satisfy", "target", "observe"] = "maximise"
+    """`satisfy`: only the limits count; `target`: as close to `target` as can be; `observe`: no value is better, what
+    it tells counts, of all `outputs` of the oracle where no `output` is named."""
     oracle: Spec
     """Who measures it; of a list from cheap to true the last, which gives the value."""
     levels: tuple[Spec, ...] = Field(default=(), exclude=True)
@@ -162,6 +164,8 @@ class ObjectiveConfig(_Strict):
         limits = [name for name in ("at_least", "at_most") if getattr(self, name) is not None]
         if self.goal == "satisfy" and not limits:
             raise ValueError("the goal 'satisfy' needs a limit; give at_least, at_most or both")
+        if self.goal == OBSERVE and limits:
+            raise ValueError(f"the goal 'observe' has no limits; leave out {' and '.join(limits)}")
         if self.goal == "target" and self.target is None:
             raise ValueError("the goal 'target' needs the value to come close to; give `target`")
         if self.goal != "target" and self.target is not None:
@@ -339,6 +343,11 @@ class CampaignConfig(_Strict):
         placed._folder = folder
         return placed
 
+    @model_validator(mode="before")
+    @classmethod
+    def _observed_apart(cls, raw: Any) -> Any:
+        return each_output(raw)
+
     @model_validator(mode="after")
     def _objectives_apart(self) -> Self:
         names = [one.name for one in self.objectives]
@@ -354,6 +363,7 @@ class CampaignConfig(_Strict):
                 "often for each, so give all the same number"
             )
         refuse_levels(self.objectives, self.buying)
+        refuse_mixed([(one.name, one.goal) for one in self.objectives])
         self._refuse_remeasuring()
         if all(one.goal == "satisfy" for one in self.objectives):
             raise ValueError(

@@ -30,7 +30,8 @@ class Goal:
 
     name: str
     sign: Sign = 1
-    """+1: large values are better; -1: small ones; 0: only the limits count, and values are signed as they are."""
+    """+1: large values are better; -1: small ones; 0: only the limits count, or what a value tells where there is none,
+    and values are signed as they are."""
     at_least: float | None = None
     """Least allowed value, in the objective's own unit; None: any."""
     at_most: float | None = None
@@ -79,7 +80,7 @@ class Goal:
         if self.target is not None:
             return f"{self.name} close to {self.target:g}{unit}"
         if not self.sign:
-            return f"{self.name} {bounds}".rstrip()
+            return f"{self.name} {bounds}" if bounds else f"observe {self.name}"
         wanted = f"{'maximise' if self.sign > 0 else 'minimise'} {self.name}"
         return f"{wanted}, {bounds}" if bounds else wanted
 
@@ -92,7 +93,7 @@ class Goal:
         )
 
 
-SIGNS: Mapping[str, Sign] = {"maximise": 1, "minimise": -1, "satisfy": 0, "target": 1}
+SIGNS: Mapping[str, Sign] = {"maximise": 1, "minimise": -1, "satisfy": 0, "target": 1, "observe": 0}
 """Of the goals as campaign files name them."""
 
 
@@ -158,6 +159,11 @@ class Goals(tuple[Goal, ...]):
         return any(goal.limited for goal in self)
 
     @property
+    def observed(self) -> bool:
+        """Whether nothing is to be improved: measurements count for what they tell, and none is a best one."""
+        return not self.improved
+
+    @property
     def several(self) -> bool:
         """Whether more than one objective is to be improved: the best are a front then."""
         return len(self.improved) > 1
@@ -180,6 +186,8 @@ class Goals(tuple[Goal, ...]):
 
     def eligible(self, row: CandidateRow) -> bool:
         """Return whether a row may be called a best one: it is measured and keeps to all limits."""
+        if self.observed:
+            return False
         return self.measured(row) and (not self.limited or self.feasible(self.values(row)))
 
     def vector(self, row: CandidateRow) -> Vector:
@@ -205,12 +213,14 @@ class Goals(tuple[Goal, ...]):
         return _in_order(eligible, vectors, undominated(vectors), self.reference(rows))
 
     def ranked(self, rows: Sequence[CandidateRow]) -> list[CandidateRow]:
-        """Return candidates best first.
+        """Return candidates best first; where nothing is to be improved, in the order of their purchase.
 
         What is measured and keeps to the limits comes first: by its value where one objective is to be improved, else
         front by front and in a front by the share of the hypervolume that is lost without a row. Then what breaks a
         limit by the value of the main objective, what is not measured by what was predicted, and what failed.
         """
+        if self.observed:
+            return sorted(rows, key=lambda row: (row.round, row.position, row.id))
         if not self.several:
             return sorted(rows, key=self._place)
         groups: tuple[list[CandidateRow], ...] = ([], [], [], [])

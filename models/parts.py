@@ -12,7 +12,15 @@ import numpy as np
 from data.config import CampaignConfig, ControlConfig, GeneratorConfig, ProxyConfig, nearest_spelling
 from data.goals import Goals
 from data.records import FloatArray
-from models.acquisition.base import about_round, built, fewest_objectives, heeds_limits, most_objectives, takes
+from models.acquisition.base import (
+    about_round,
+    built,
+    fewest_objectives,
+    heeds_limits,
+    most_objectives,
+    takes,
+    wants_information,
+)
 from models.acquisition.log_reward import AcquisitionReward, require_rewarding
 from models.buying.base import Buying
 from models.oracles.base import bound, oracle_parts
@@ -20,10 +28,12 @@ from models.protocols import (
     Acquisition,
     EmbeddingProxy,
     Generator,
+    InformingProxy,
     JointProxy,
     LevelProxy,
     Oracle,
     Proxy,
+    RowProxy,
     Screen,
     Selector,
 )
@@ -161,6 +171,8 @@ def acquisition_of(config: CampaignConfig) -> Acquisition:
     """
     goals, spec = config.goals, config.acquisition
     wanted = len(goals.improved)
+    if goals.observed and _is_default(spec):
+        spec = {"kind": OF_NONE}
     if wanted > 1 and _is_default(spec):
         spec = {"kind": OF_SEVERAL if takes(find("acquisition", OF_SEVERAL), wanted) else OF_MANY}
     improved = Goals(goals[k] for k in goals.improved)
@@ -172,6 +184,9 @@ def acquisition_of(config: CampaignConfig) -> Acquisition:
         return built({"kind": "constrained", "inner": spec}, improved)
     return acquisition
 
+
+OF_NONE = "expected_information_gain"
+"""Acquisition where nothing is to be improved and the file names none."""
 
 OF_SEVERAL = "expected_hypervolume_improvement"
 """Acquisition of several objectives where the file names none."""
@@ -204,6 +219,12 @@ def _of_another_number(spec: Mapping[str, Any], acquisition: Acquisition, wanted
             f"The acquisition {spec['kind']!r} takes {most} objectives to improve at most, as its time grows "
             f"manyfold with each; this campaign has {wanted}. Use one of {', '.join(fitting)}, or give some objectives "
             "limits in place of a goal (goal: satisfy)."
+        )
+    if most == 0 or not wanted:
+        one = "looks for what an answer tells" if most == 0 else "looks for better values"
+        return (
+            f"The acquisition {spec['kind']!r} {one}; this campaign has {wanted} objectives to improve. Use one of "
+            f"{', '.join(fitting)}, or give {'all objectives the goal observe' if most == 0 else 'one a goal'}."
         )
     what = f"weighs at least {fewest} objectives against each other" if fewest > 1 else "looks at one objective only"
     return (
@@ -257,6 +278,29 @@ def selector_of(config: CampaignConfig) -> Selector:
             f"{config.proxy.kind!r} is no network and has none. Use features: fingerprints or descriptors."
         )
     return selector
+
+
+def check_observing(config: CampaignConfig) -> None:
+    """Refuse a proxy that does not know what the campaign's acquisition or selector wants to know.
+
+    Raises:
+        ComponentError: it is so, or the proxy learns whole rows, and not of these objectives.
+    """
+    proxy = build("proxy", proxy_spec(config.proxy, space_of(config)))
+    if isinstance(proxy, RowProxy):
+        proxy.check_names([one.name for one in config.objectives])
+    if isinstance(proxy, InformingProxy):
+        return
+    wanting = [
+        *(["acquisition"] if wants_information(acquisition_of(config)) else []),
+        *(["selector"] if getattr(selector_of(config), "wants_information", False) else []),
+    ]
+    if wanting:
+        raise ComponentError(
+            f"The {' and the '.join(wanting)} of this campaign {'need' if len(wanting) > 1 else 'needs'} a proxy that "
+            f"knows what an answer would tell; {config.proxy.kind!r} does not. Use proxy: {{kind: causal_graphs}} with "
+            "space: {kind: interventions}, or give an objective a goal other than observe."
+        )
 
 
 def buying_of(config: CampaignConfig) -> Buying[Any]:

@@ -118,6 +118,34 @@ class EmbeddingProxy(Protocol):
         """
 
 
+@runtime_checkable
+class RowProxy(Protocol):
+    """A proxy that learns all values of an answer together. As a plain `Proxy` it stands for one of them."""
+
+    def fit_rows(
+        self, objects: Sequence[str], rows: FloatArray, names: Sequence[str], target: str, *, seed: int
+    ) -> None:
+        """Train from nothing on rows `(n, K)`, nan where an output was not measured, whose columns have names."""
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Refuse columns that it cannot learn.
+
+        Raises:
+            ComponentError: it is so; a sentence says what to change.
+        """
+
+
+@runtime_checkable
+class InformingProxy(Protocol):
+    """A proxy that knows what an answer would tell about what it does not know."""
+
+    def information(self, objects: Sequence[str]) -> FloatArray:
+        """Return the expected information of the answers about n objects, in nats, shape `(n,)`."""
+
+    def most_informative(self, objects: Sequence[str], n: int) -> list[int]:
+        """Return the places of n of the objects, each the one that adds most to those before it; ties by place."""
+
+
 @dataclass(frozen=True, slots=True)
 class Drawn:
     """What the functions may truly be at the measured objects, drawn together from the proxies' posteriors.
@@ -161,6 +189,8 @@ class Scoring:
     """Cost of measuring each object, shape `(n,)`, > 0."""
     space: BaseSpace[Any] | None = None
     """Of the objects; None: molecules."""
+    informing: InformingProxy | None = None
+    """What knows what an answer would tell, where that is wanted and a proxy knows."""
 
     @property
     def main(self) -> int:
@@ -241,6 +271,7 @@ class Pool:
         rescore: scores of members under other predictions.
         log_scores: the scores are logarithms of a positive quantity.
         seed: of selectors that draw.
+        objects: the m candidates.
     """
 
     scores: FloatArray
@@ -253,6 +284,7 @@ class Pool:
     rescore: Rescore | None = None
     log_scores: bool = False
     seed: int = 0
+    objects: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         m = len(self.scores)

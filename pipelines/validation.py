@@ -13,6 +13,7 @@ from models.parts import (
     acquisition_of,
     buying_of,
     check_levels,
+    check_observing,
     check_readings,
     generator_of,
     initial_levels,
@@ -71,6 +72,7 @@ def built_once(config: CampaignConfig, base: Path) -> CampaignConfig:
     proxy = build("proxy", proxy_spec(config.proxy, space))
     for component in (*screens_of(config), proxy, acquisition_of(config), selector_of(config)):
         require_space(component, space)
+    check_observing(config)
     for part, oracle in oracles.items():
         _check_function(config, base, oracle, part)
     _check_generators(config, base, space)

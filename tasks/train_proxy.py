@@ -11,7 +11,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from data.ledger.campaigns import CampaignState
 from data.never_learnt import NEVER, never_metrics
 from data.records import Arm, FloatArray, JsonDict, Prediction, measured_column, predicted_columns
 from models.parts import proxy_spec, space_of
-from models.protocols import LevelProxy, Proxy, SelfTestingProxy
+from models.protocols import LevelProxy, Proxy, RowProxy, SelfTestingProxy
+from models.proxies.beside import Beside
 from models.proxies.calibration import (
     Calibration,
     Purchases,
@@ -86,6 +87,8 @@ class TrainingData:
     space: BaseSpace[Any]
     cheaper: CheaperLevels | None = None
     """What is known below the truth, for a proxy of several levels; None: nothing, or the proxy has one level."""
+    beside: Beside | None = None
+    """All values of the objects, for a proxy that learns them together; None: the proxy learns one objective."""
 
     @classmethod
     def of(
@@ -113,7 +116,7 @@ class TrainingData:
 
     def sha256(self) -> str:
         """Return a digest of ids, objects and values."""
-        below = [] if self.cheaper is None else [self.cheaper.told()]
+        below = [one.told() for one in (self.cheaper, self.beside) if one is not None]
         return digest([list(self.ids), list(self.objects), [value.hex() for value in self.values.tolist()], *below])
 
     def groups(self) -> list[str]:
@@ -134,6 +137,7 @@ class TrainingData:
             self.values[chosen],
             self.space,
             self.cheaper,
+            self.beside,
         )
 
     def __len__(self) -> int:
@@ -191,7 +195,9 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
         space = space_of(context.config)
         frame = read_table(dataset.path(context, "dataset.parquet"))
         repeats = repeats_of(dataset.path(context, REPEATS))
-        learns = isinstance(build("proxy", proxy_spec(context.config.proxy, space)), LevelProxy)
+        kind = build("proxy", proxy_spec(context.config.proxy, space))
+        learns = isinstance(kind, LevelProxy)
+        together = isinstance(kind, RowProxy)
         levels = dataset.path(context, "")
 
         def cheaper(goal: Goal) -> CheaperLevels | None:
@@ -216,6 +222,7 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
             for place, goal in enumerate(context.goals):
                 column = measured_column(goal.name)
                 data = TrainingData.of(frame, space, column, repeats.get(goal.name), cheaper(goal))
+                data = replace(data, beside=_beside(frame, context.goals, goal) if together else None)
                 _refuse_too_few(goal, data, len(frame))
                 own = folder / str(place)
                 own.mkdir()
@@ -237,6 +244,13 @@ def repeats_of(file: Path) -> dict[str, dict[str, list[float]]]:
         for objective, key, value in pd.read_parquet(file)[columns].itertuples(index=False, name=None):
             found.setdefault(objective, {}).setdefault(key, []).append(value)
     return found
+
+
+def _beside(frame: pd.DataFrame, goals: Sequence[Goal], goal: Goal) -> Beside:
+    """Return all values of the objects of a data set, for the proxy of one goal."""
+    names = tuple(one.name for one in goals)
+    rows = frame[["id", *map(measured_column, names)]].itertuples(index=False, name=None)
+    return Beside(names, goal.name, {str(key): tuple(map(float, values)) for key, *values in rows})
 
 
 def _refuse_too_few(goal: Goal, data: TrainingData, measured: int) -> None:
@@ -330,7 +344,7 @@ def _train(
         return proxy
 
     before = None if previous is None else load_state(previous / MODELS)
-    fitter = Fitter(make, seed=seed, previous=before, cheaper=data.cheaper, owners=data.owners)
+    fitter = Fitter(make, seed=seed, previous=before, cheaper=data.cheaper, owners=data.owners, beside=data.beside)
     alone = {data.space.nouns[0]: data.owners}
     split = _split(data, seed, {data.space.family_name: data.groups(), **alone}, stable=refits(make()))
     whole = fitter.fit("all", data.ids, data.objects, data.values)

@@ -13,7 +13,7 @@ import numpy as np
 
 from data.goals import Goals
 from data.records import FloatArray, Prediction
-from models.protocols import Acquisition, Drawn, JointProxy, Proxy, Scoring
+from models.protocols import Acquisition, Drawn, InformingProxy, JointProxy, Proxy, Scoring
 from models.registry import Component, ComponentError, OptionsT, build
 from models.spaces.base import BaseSpace
 from models.spaces.usual import usual_space
@@ -62,6 +62,11 @@ class BaseAcquisition(Component[OptionsT]):
     @property
     def uses_draws(self) -> bool:
         """Whether draws of what the functions may truly be at the measured objects are wanted."""
+        return False
+
+    @property
+    def uses_information(self) -> bool:
+        """Whether it is wanted what an answer would tell."""
         return False
 
     def score(self, predicted: tuple[Prediction, ...], about: Scoring) -> FloatArray:
@@ -129,6 +134,11 @@ class Wrapper(BaseAcquisition):
     def uses_draws(self) -> bool:
         """Whether the wrapped one does."""
         return wants_draws(self.inner)
+
+    @property
+    def uses_information(self) -> bool:
+        """Whether the wrapped one does."""
+        return wants_information(self.inner)
 
     def towards(self, goals: Goals) -> Self:
         """Return the same acquisition, its own options and those of the wrapped one being read by the goals."""
@@ -214,6 +224,11 @@ def wants_draws(acquisition: Acquisition) -> bool:
     return bool(getattr(acquisition, "uses_draws", False))
 
 
+def wants_information(acquisition: Acquisition) -> bool:
+    """Return whether the acquisition, or the one that it wraps, looks at what an answer would tell."""
+    return bool(getattr(acquisition, "uses_information", False))
+
+
 def heeds_limits(acquisition: Acquisition) -> bool:
     """Return whether the acquisition, or the one that it wraps, heeds the limits of objectives itself."""
     return bool(getattr(acquisition, "heeds_limits", False))
@@ -270,6 +285,8 @@ def about_round(
         improved=goals.improved if 0 in goals.signs else (),
         space=space,
     )
+    if wants_information(acquisition):
+        about = replace(about, informing=_informing(proxies))
     if wants_draws(acquisition):
         about = replace(about, drawn=_drawn(proxies, objects, about.measured, seed))
     if not wants_predicted_best(acquisition):
@@ -278,6 +295,17 @@ def about_round(
     believed = main.predict(objects).mean[about.feasible & ~np.isnan(about.measured[:, about.main])]
     best = float(believed.max()) if len(believed) else None
     return replace(about, predicted_best=best, noise=noise_of(main, objects))
+
+
+def _informing(proxies: tuple[Proxy, ...]) -> InformingProxy | None:
+    """Return the first proxy that knows what an answer would tell, whatever wraps it."""
+    for proxy in proxies:
+        within: Any = proxy
+        while within is not None:
+            if isinstance(within, InformingProxy):
+                return within
+            within = getattr(within, "proxy", None)
+    return None
 
 
 DRAWS = 32

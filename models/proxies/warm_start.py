@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from data.records import FloatArray
-from models.protocols import LevelProxy, Proxy, RefittableProxy
+from models.protocols import LevelProxy, Proxy, RefittableProxy, RowProxy
+from models.proxies.beside import Beside
 from models.proxies.cheaper import CheaperLevels
 
 
@@ -31,6 +32,7 @@ class Fitter:
         previous: what `state` returned in the last round; None: there is none, or the proxy does not refit.
         cheaper: what is known below the truth, for a proxy of several levels; None: nothing.
         owners: ids of all objects that a model may be trained on; those that it is not are held out at every level.
+        beside: what else was measured, for a proxy that learns whole rows; None: nothing.
     """
 
     def __init__(
@@ -41,9 +43,10 @@ class Fitter:
         previous: Mapping[str, Any] | None = None,
         cheaper: CheaperLevels | None = None,
         owners: Collection[str] = (),
+        beside: Beside | None = None,
     ) -> None:
         self._make, self._seed = make, seed
-        self._cheaper, self._owners = cheaper, frozenset(owners)
+        self._cheaper, self._owners, self._beside = cheaper, frozenset(owners), beside
         self._before: Mapping[str, Any] = previous["models"] if previous else {}
         self._models: dict[str, dict[str, Any]] = {}
 
@@ -58,7 +61,10 @@ class Fitter:
             values: shape `(n,)`, finite.
         """
         proxy, before = self._make(), self._before.get(name) if name else None
-        if self._cheaper is not None and isinstance(proxy, LevelProxy):
+        if self._beside is not None and isinstance(proxy, RowProxy):
+            names, rows = self._beside.names, self._beside.of([key.partition(REPEAT)[0] for key in ids])
+            proxy.fit_rows(objects, rows, names, self._beside.target, seed=self._seed)
+        elif self._cheaper is not None and isinstance(proxy, LevelProxy):
             below = self._cheaper.without(self._owners - {key.partition(REPEAT)[0] for key in ids}).levels
             proxy.fit_levels(
                 [*(one.objects for one in below), objects], [*(one.values for one in below), values], seed=self._seed

@@ -56,6 +56,11 @@ class BatchSelector(Component):
         return False
 
     @property
+    def wants_information(self) -> bool:
+        """Whether a proxy must know what an answer would tell."""
+        return False
+
+    @property
     def of_one_objective(self) -> bool:
         """Whether it looks at one objective to improve, and makes no sense for several."""
         return False
@@ -117,6 +122,7 @@ def part_of(pool: Pool, members: Indices, *, fingerprints: bool = True, features
         fingerprints=pool.fingerprints[members] if fingerprints and pool.fingerprints is not None else None,
         features=pool.features[members] if features and pool.features is not None else None,
         joints=tuple(_joint_of(joint, members) for joint in pool.joints),
+        objects=tuple(pool.objects[i] for i in members) if pool.objects else (),
         rescore=None if pool.rescore is None else _rescore_of(pool.rescore, members),
     )
 

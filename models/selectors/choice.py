@@ -80,6 +80,7 @@ def choose(
         rescore=_rescore(acquisition, about, names),
         log_scores=is_logarithm(acquisition),
         seed=seed,
+        objects=tuple(names),
     )
     return [int(members[i]) for i in selector.select(pool, n)]
 

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from data.config import derive_seed
 from data.records import FloatArray
+from models.causal.accuracy import area
 from models.gflownet.environments.dag import DagEnvironment
 from models.gflownet.environments.tabulated import Tabulated
 from models.gflownet.judging.dag_posterior import edge_marginals
@@ -120,7 +121,7 @@ def edges_against_exact(training: Training, seed: int) -> tuple[float, float]:
     sampled = sampled_edges(trainer, env, seed)
     exact = edge_marginals(env.scores.table)
     apart = ~np.eye(env.nodes, dtype=bool)
-    return float(np.abs(sampled - exact)[apart].mean()), _area(sampled[apart], exact[apart] > 0.5)
+    return float(np.abs(sampled - exact)[apart].mean()), area(sampled[apart], exact[apart] > 0.5)
 
 
 def sampled_edges(trainer: Trainer[Any], env: DagEnvironment, seed: int, n: int = GRAPHS) -> FloatArray:
@@ -131,11 +132,3 @@ def sampled_edges(trainer: Trainer[Any], env: DagEnvironment, seed: int, n: int 
         states = trainer.env.states(terminal) if isinstance(trainer.env, Tabulated) else terminal
         counts, drawn = counts + states.edges.sum(0).numpy(), drawn + 1000
     return np.asarray(counts / drawn)
-
-
-def _area(scores: FloatArray, positive: np.ndarray) -> float:
-    """Return the share of pairs of a positive and a negative that the scores put in order; ties count half."""
-    if positive.all() or not positive.any():
-        return 1.0
-    above = scores[positive][:, None] - scores[~positive]
-    return float(((above > 0) + 0.5 * (above == 0)).mean())

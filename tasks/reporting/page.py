@@ -47,6 +47,7 @@ _FILTERS = {"round": "Round", "arm": "Arm", "source": "Source", "state": "State"
 _ALSO = {"front": "Front", "limits": "Limits"}
 
 QUESTIONS = {
+    "graph": "What acts on what?",
     "control": "Did it beat the control?",
     "trust": "Can the predictions be trusted?",
     "origin": "Where do candidates come from?",
@@ -189,7 +190,7 @@ def _asked(
     drawn: dict[str, list[dict[str, Any]]] = {key: [] for key in QUESTIONS}
     for plot in plots:
         drawn[plot.question].append({"caption": plot.caption, "html": _picture(plot)})
-    there = {"control": False, "trust": bool(findings), "origin": bool(origins)}
+    there = {"graph": False, "control": False, "trust": bool(findings), "origin": bool(origins)}
     return [
         {"key": key, "text": text, "plots": drawn[key]}
         for key, text in QUESTIONS.items()

@@ -33,8 +33,14 @@ _SHARES = {
     "acquisition_feasible": "Within the limits, acquisition arm, all rounds",
     "control_feasible": "Within the limits, control arm, all rounds",
 }
+_GRAPH = {
+    "graph_entropy": "Entropy of the graph, nats",
+    "expected_edges": "Expected number of edges",
+    "likely_edges": "Edges more probable than not",
+    "drawn_edges_error": "Error of the drawn graphs' edges, mean",
+}
 _ARMS = frozenset(str(arm) for arm in Arm)
-_LABELS = _FIGURES | _OF_SEVERAL | _SHARES
+_LABELS = _FIGURES | _OF_SEVERAL | _SHARES | _GRAPH
 _OF_MAIN = frozenset({"best", "top10_mean", "initial_best"})
 """Figures of the main objective that say little where several are to be improved."""
 _VALUES = frozenset({"best", "top10_mean", "initial_best", "acquisition_mean", "control_mean"})
@@ -62,7 +68,7 @@ class Tile:
 
 
 def tiles(summary: Mapping[str, Any], goals: Goals) -> dict[str, list[Tile]]:
-    """Return the figures of a campaign by where they stand: `first`, `control`, `trust` and `origin`.
+    """Return the figures of a campaign by where they stand: `first`, `graph`, `control`, `trust` and `origin`.
 
     Args:
         summary: figures by name, as `tasks.reporting.page.candidates_page` takes them.
@@ -77,7 +83,7 @@ def tiles(summary: Mapping[str, Any], goals: Goals) -> dict[str, list[Tile]]:
     if few is not None and few < RoundSummary.TOP:
         named["top10_mean"] = f"Mean of the {few} best there are"
     found: dict[str, list[Tile]] = {"first": _best_of(summary.get("best_of") or {}, goals)}
-    found |= {place: [] for place in ("control", "trust", "origin")}
+    found |= {place: [] for place in ("graph", "control", "trust", "origin")}
     for name, value in summary.items():
         arm, _, what = name.rpartition("_")
         if (
@@ -112,6 +118,8 @@ def tiles(summary: Mapping[str, Any], goals: Goals) -> dict[str, list[Tile]]:
 
 
 def _place(name: str) -> str:
+    if name in _GRAPH:
+        return "graph"
     if name in _FIRST or name in _ORIGIN:
         return "first" if name in _FIRST else "origin"
     return "control" if name in _LABELS else "trust"

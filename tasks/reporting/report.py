@@ -42,6 +42,7 @@ from data.wording import figure, shown_unit
 from models.parts import space_of
 from models.spaces.columns import COMPOUND, TEXT, columns_of, exported, with_compounds
 from tasks.oracles.asking import waiting_since
+from tasks.reporting.beliefs import belief_after, belief_metrics, belief_pictures
 from tasks.reporting.figures import round_figures
 from tasks.reporting.inline_svg import Point
 from tasks.reporting.nearest import nearest_known
@@ -149,6 +150,9 @@ def _write(
     goals, shown = goals_with_units(context.config), SHOWN if drawn else SHOWN_BETWEEN
     best = [] if campaign is None else best_found(rows, goals)
     pictures = round_figures(context, rows, round, plots, _points(rows, goals, shown), best) if drawn else []
+    belief = belief_after(context, round)
+    if belief is not None:
+        pictures = [*belief_pictures(context, belief, round, folder), *pictures]
     lineages = [] if campaign is None else best_lineages(context, rows, goals)
     columns = columns_of(_table_columns(context), space_of(context.config))
     told = pd.DataFrame(_exported(context, table, ranked=True), columns=columns)
@@ -158,7 +162,7 @@ def _write(
     stages = stages_until(context, round)
     sources = by_source(rows, stages, goals, family=family)
     health = health_of(context, rows, round)
-    figures |= _by_level(context, round)
+    figures |= _by_level(context, round) | belief_metrics(belief)
     figures |= {"health": [_finding_told(finding) for finding in health]}
     write_json(folder / "summary.json", figures | {"by_source": [asdict(one) for one in sources]})
     space = space_of(context.config)

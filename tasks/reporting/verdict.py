@@ -190,6 +190,9 @@ def _gallery(drawn: Sequence[CandidateRow], goals: Goals, pictures: Mapping[str,
 
 def nothing(rows: Sequence[CandidateRow], goals: Goals) -> str:
     """Return what is said where nothing may be called a best one."""
+    measured = sum(map(goals.measured, rows))
+    if goals.observed and measured:
+        return f"{counted(measured, 'answer')} observed."
     return "Nothing keeps to the limits." if any(map(goals.measured, rows)) else "Nothing was measured."
 
 

@@ -171,3 +171,17 @@ def test_the_goals_of_a_campaign_are_signs_limits_and_targets() -> None:
     assert config.goals.feasible({"a": -4, "b": 0.3, "c": 0})
     assert not config.goals.feasible({"a": -4.1, "b": 0.3, "c": 7.4})
     assert not config.goals.feasible({"a": -4, "c": 7.4})
+
+
+def test_to_observe_an_oracle_is_to_observe_each_of_its_outputs():
+    oracle = {"kind": "laboratory", "outputs": {"feed": "kg/h", "rate": ""}}
+    config = parse_config({"name": "x", "objectives": [{"name": "plant", "goal": "observe", "oracle": oracle}]})
+    assert [(one.name, one.output, one.goal) for one in config.objectives] == [
+        ("feed", "feed", "observe"),
+        ("rate", "rate", "observe"),
+    ]
+    assert parse_config(config.sparse()).identity() == config.identity()
+    with pytest.raises(ConfigError, match="the goal 'observe' has no limits; leave out at_most"):
+        parse_config(
+            {"name": "x", "objectives": [{"name": "plant", "goal": "observe", "oracle": oracle, "at_most": 3}]}
+        )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from data.config import CampaignConfig
 from data.goals import Goal, Goals
+from data.records import CandidateRow
 
 values = st.floats(-1e100, 1e100)
 limits = st.none() | values
@@ -105,3 +106,17 @@ def test_a_campaign_has_the_goals_of_its_objectives(goal, sign):
 def test_goals_are_read_without_numpy():
     told = "import sys, data.goals; sys.exit('numpy' in sys.modules)"
     subprocess.run([sys.executable, "-c", told], check=True)
+
+
+def test_where_nothing_is_to_be_improved_no_row_is_a_best_one_and_rows_stand_in_the_order_of_their_purchase():
+    goals = Goals([Goal("feed", 0), Goal("rate", 0)])
+    rows = [
+        CandidateRow("b", value=3.0, round=1, position=0, values={"feed": 3.0, "rate": 1.0}),
+        CandidateRow("a", value=9.0, round=0, position=1, values={"feed": 9.0, "rate": 1.0}),
+        CandidateRow("c", value=1.0, round=0, position=0, values={"feed": 1.0, "rate": 1.0}),
+    ]
+    assert goals.observed
+    assert goals[0].told == "observe feed"
+    assert [row.id for row in goals.ranked(rows)] == ["c", "a", "b"]
+    assert not any(map(goals.eligible, rows))
+    assert all(map(goals.measured, rows))

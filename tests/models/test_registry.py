@@ -47,6 +47,7 @@ class Weighed(Component):
 
 
 ROWS = Path(__file__).parent / "featurisers" / "rows.csv"
+PLANT = Path(__file__).parent.parent.parent / "campaigns" / "interventions" / "observed.csv"
 EVERY_KIND = [
     (group, kind) for group in GROUPS for kind, cls in kinds(group).items() if cls.__module__.startswith("models.")
 ]
@@ -66,6 +67,8 @@ REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
     ("space", "dags"): {"n": 4},
     ("space", "vectors"): {"variables": {"temperature": [20, 120]}},
     ("space", "compositions"): {"elements": ["Fe", "O"]},
+    ("space", "interventions"): {"data": str(PLANT)},
+    ("featuriser", "settings"): {"space": {"data": str(PLANT)}},
     ("space", "table"): {"path": "rows.csv", "columns": ["size"]},
     ("featuriser", "elements"): {"elements": ["Fe", "O"]},
     ("featuriser", "variables"): {"space": {"variables": {"temperature": [20, 120]}}},

@@ -40,6 +40,7 @@ EXPECTED = {
     "sequential_screening.yaml": {"scannell2024function", "ginsbourger2010kriging", "sterling2015zinc"},
     "tfbind8.yaml": {"barrera2016survey", "bengio2021flow", "malkin2022tb", "shen2023towards"},
     "virtual_screening.yaml": {"asgeirsson2017ipea1", "sterling2015zinc", "kool2019beams", "srinivas2010bandit"},
+    "interventions/campaign.yaml": {"murphy2001active", "kuipers2014addendum", "krause2005nearoptimal"},
     "laboratory/campaign.yaml": {"jones1998ego", "owen1998scrambling", "hvarfner2024vanilla", "gardner2014inequality"},
     "own_data/campaign.yaml": {"baell2010pains", "brenk2008lessons", "bengio2021flow", "degen2008brics"},
     "own_library/campaign.yaml": {"rogers2010ecfp", "ginsbourger2010kriging"},

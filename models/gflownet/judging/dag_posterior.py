@@ -49,7 +49,7 @@ def edge_marginals(scores: FloatArray) -> FloatArray:
             if parent != child:
                 kept = np.where(sets >> parent & 1, np.exp(scores[child] - top[child]), 0.0)
                 changed = sums.copy()
-                changed[child] = _subset_sums(kept)
+                changed[child] = subset_sums(kept)
                 found[parent, child] = _total(changed) / whole
     return found
 
@@ -60,10 +60,10 @@ def _sums(scores: FloatArray) -> tuple[FloatArray, FloatArray]:
     if n > MOST:
         raise ValueError(f"The exact posterior takes 3^n steps: got {n} nodes, expected at most {MOST}.")
     top = scores.max(1)
-    return top, np.stack([_subset_sums(np.exp(row - most)) for row, most in zip(scores, top, strict=True)])
+    return top, np.stack([subset_sums(np.exp(row - most)) for row, most in zip(scores, top, strict=True)])
 
 
-def _subset_sums(values: FloatArray) -> FloatArray:
+def subset_sums(values: FloatArray) -> FloatArray:
     """Return, for each set, the sum of the values of its subsets (the zeta transform)."""
     sums = values.copy()
     for bit in range(len(values).bit_length() - 1):

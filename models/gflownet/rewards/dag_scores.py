@@ -33,7 +33,7 @@ class NodeScores(ABC):
         self.n = data.shape[1]
         self.kept: NDArray[np.bool_] = np.ones(data.shape, dtype=bool) if intervened is None else ~intervened
         """(N, n) bool, the rows that count in the term of each node."""
-        self._known: dict[tuple[int, int], float] = {}
+        self._known: dict[int, float] = {}
 
     @abstractmethod
     def local(self, node: int, parents: int) -> float:
@@ -44,12 +44,17 @@ class NodeScores(ABC):
         if self.n <= TABLED:
             values: FloatArray = self.table[nodes, parents]
             return values
-        known = self._known
-        pairs = list(zip(nodes.tolist(), parents.tolist(), strict=True))
-        for pair in pairs:
-            if pair not in known:
-                known[pair] = self.local(*pair)
-        return np.array([known[pair] for pair in pairs])
+        # Of a batch of graphs most nodes have few different sets of parents: each is looked up once.
+        keys, which = np.unique(parents * self.n + nodes, return_inverse=True)
+        known, asked = self._known, keys.tolist()
+        new = np.array([key for key in asked if key not in known], dtype=np.int64)
+        if len(new):
+            known.update(zip(new.tolist(), self.locals(new % self.n, new // self.n).tolist(), strict=True))
+        return np.array([known[key] for key in asked])[which.ravel()]
+
+    def locals(self, nodes: np.ndarray, parents: np.ndarray) -> FloatArray:
+        """Return the same of m pairs, each worked out."""
+        return np.array([self.local(*pair) for pair in zip(nodes.tolist(), parents.tolist(), strict=True)])
 
     @cached_property
     def table(self) -> FloatArray:
@@ -89,20 +94,49 @@ class GaussianScores(NodeScores):
         scatter: FloatArray = self._t * np.eye(n) + centred.T @ centred + shift * np.outer(mean, mean)
         return scatter
 
+    def moments(self, node: int) -> tuple[int, FloatArray, FloatArray]:
+        """Return of the rows that count for a node their number, their mean (n,), and prior and scatter R (n, n)."""
+        rows = self.data[self.kept[:, node]]
+        mean: FloatArray = rows.sum(0) / max(len(rows), 1)
+        return len(rows), mean, self._r[int(self._own[node])]
+
     def local(self, node: int, parents: int) -> float:
         """Return the score of a node with a set of parents."""
         own = int(self._own[node])
         n_rows, n, w, p = self._rows[own], self.n, self._w, parents.bit_count()
-        constant = (
+        alone, joined = self._log_det(own, parents), self._log_det(own, parents | 1 << node)
+        score: float = (
+            self._constant(n_rows, p) + (n_rows + w - n + p) / 2 * alone - (n_rows + w - n + p + 1) / 2 * joined
+        )
+        return score
+
+    def _constant(self, n_rows: int, p: int) -> float:
+        """Return what depends on the numbers of rows and parents alone."""
+        w, n = self._w, self.n
+        found: float = (
             0.5 * (math.log(self._mu) - math.log(n_rows + self._mu))
             + math.lgamma((n_rows + w - n + p + 1) / 2)
             - math.lgamma((w - n + p + 1) / 2)
             - n_rows / 2 * math.log(math.pi)
             + (w - n + 2 * p + 1) / 2 * math.log(self._t)
         )
-        alone, joined = self._log_det(own, parents), self._log_det(own, parents | 1 << node)
-        score: float = constant + (n_rows + w - n + p) / 2 * alone - (n_rows + w - n + p + 1) / 2 * joined
-        return score
+        return found
+
+    def locals(self, nodes: np.ndarray, parents: np.ndarray) -> FloatArray:
+        """Return the scores of m pairs, determinants of one size together."""
+        found = np.empty(len(nodes))
+        members = (parents[:, None] >> np.arange(self.n) & 1).astype(bool)
+        sizes, owns = members.sum(1), self._own[nodes]
+        for own, p in {*zip(owns.tolist(), sizes.tolist(), strict=True)}:
+            here = np.flatnonzero((owns == own) & (sizes == p))
+            places = np.nonzero(members[here])[1].reshape(len(here), p)
+            joined = np.concatenate([places, nodes[here, None]], axis=1)
+            r = self._r[own]
+            both = np.linalg.slogdet(r[joined[:, :, None], joined[:, None, :]])[1]
+            alone = np.linalg.slogdet(r[places[:, :, None], places[:, None, :]])[1] if p else 0.0
+            half = (self._rows[own] + self._w - self.n + p) / 2
+            found[here] = self._constant(self._rows[own], p) + half * alone - (half + 0.5) * both
+        return found
 
     def _log_det(self, own: int, subset: int) -> float:
         known = self._dets.get((own, subset))

@@ -182,7 +182,7 @@ def test_what_the_round_knows_is_given_with_the_molecules_asked_for() -> None:
 )
 def test_every_acquisition_of_one_target_rewards_or_is_refused(kind: str) -> None:
     acquisition = build("acquisition", {"kind": kind})
-    if fewest_objectives(acquisition) > 1:
+    if fewest_objectives(acquisition) != 1:
         return
     about = about_round(acquisition, (ByLength(),), CHAINS[:4], MEASURED[:, None], seed=0)
     found = reward({"kind": kind}, about=about)(CHAINS)

@@ -28,6 +28,7 @@ OBJECTS: dict[str, Any] = {
     "compositions": ["Fe2O3", "FeO", "TiO2", "O2", "Fe"],
     "vectors": ["t=20, s=water", "t=120, s=water", "t=20, s=dmf", "t=55.5, s=dmf"],
     "rows": ["a", "b", "c", "d"],
+    "experiments": ["watch", "x=0", "x=1", "y=1"],
 }
 NONSENSE: dict[str, tuple[Any, str]] = {
     "molecules": (["CCO", "not a molecule"], "'not a molecule' is no valid SMILES"),
@@ -38,11 +39,14 @@ NONSENSE: dict[str, tuple[Any, str]] = {
     "compositions": (["FeO", "Na2O"], "Na"),
     "vectors": (["t=20, s=water", "t=200, s=water"], "t=200 is outside 20 to 120"),
     "rows": (["a", "z"], "z"),
+    "experiments": (["watch", "z=1"], "z is none of the variables x, y"),
 }
 TABLE = Path(__file__).with_name("rows.csv")
+OBSERVED = Path(__file__).with_name("observed.csv")
 OPTIONS: dict[str, dict[str, Any]] = {
     "elements": {"elements": ["Fe", "Ti", "O"]},
     "variables": {"space": {"variables": {"t": [20, 120], "s": ["water", "dmf"]}}},
+    "settings": {"space": {"data": str(OBSERVED), "settings": {"x": [0, 1], "y": [1]}}},
     "rows": {"space": {"path": str(TABLE), "key": "name", "columns": ["size", "colour"]}},
 }
 every = pytest.mark.parametrize("kind", list(KINDS))

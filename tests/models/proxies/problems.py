@@ -42,7 +42,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "gnn_ensemble": {"steps": 120, "members": 3, "width": 24, "layers": 2, "batch": 32},
 }
 """Options that make a training take a second; everything else is the default."""
-KINDS = list(kinds("proxy"))
+KINDS = [kind for kind, cls in kinds("proxy").items() if not hasattr(cls, "fit_rows")]
+"""Those that learn one target of any object; what learns whole rows of a system is for no others."""
 
 
 def made(kind: str, **options: Any) -> Any:

@@ -22,6 +22,19 @@ def from_matrix(mean, covariance):
     return lambda rows: (mean[list(rows)], covariance[np.ix_(list(rows), list(rows))])
 
 
+class Telling:
+    """Knows what answers would tell: each for itself."""
+
+    def __init__(self, known):
+        self.known = known
+
+    def information(self, objects):
+        return np.array([self.known[obj] for obj in objects])
+
+    def most_informative(self, objects, n):
+        return np.argsort(-self.information(objects), kind="stable")[:n].tolist()
+
+
 def complete(seed, m, measured=4, *, features="fingerprints", ties=False, best=0.5):
     """Return a random pool with all its parts; distances are in `features`, the scores an upper bound and
     something of each molecule's own.
@@ -44,16 +57,18 @@ def complete(seed, m, measured=4, *, features="fingerprints", ties=False, best=0
     prediction = Prediction(mean, np.sqrt(covariance.diagonal() + 0.1))
     extra = rng.integers(0, 2, m) if ties else rng.normal(size=m)
     known = fingerprints[m:] if features == "fingerprints" else x[m:]
+    scores, objects = prediction.mean + prediction.std + 0.3 * extra, tuple(map(str, range(m)))
     return Pool(
-        scores=prediction.mean + prediction.std + 0.3 * extra,
+        scores=scores,
         predictions=(prediction,),
-        about=Scoring(predicted_best=best),
+        about=Scoring(predicted_best=best, informing=Telling(dict(zip(objects, scores, strict=True)))),
         fingerprints=fingerprints[:m],
         features=x[:m],
         train_features=known if measured else None,
         joints=(from_matrix(mean, covariance),),
         rescore=lambda rows, some, believed: some[0].mean + some[0].std + 0.3 * extra[list(rows)],
         seed=seed,
+        objects=objects,
     )
 
 
@@ -78,6 +93,7 @@ def permuted(pool, order):
         features=pool.features[order],
         joints=tuple(moved_joint(joint) for joint in pool.joints),
         rescore=lambda members, predictions, believed: pool.rescore(there(members), predictions, believed),
+        objects=tuple(pool.objects[i] for i in order),
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.records import Prediction
-from models.protocols import Pool, Scoring, Selector
+from models.protocols import Pool, Selector
 from models.registry import ComponentError, build, kinds
 from tests.models.selectors.pools import complete, from_matrix, permuted, with_another
 
@@ -47,7 +47,9 @@ def several(pool, seed):
     pool = with_another(with_another(pool, seed), seed + 1)
     measured = np.random.default_rng(seed).normal(size=(2, 3))
     limits = ((-np.inf, np.inf), (-np.inf, np.inf), (-0.5, 1.0))
-    return replace(pool, about=Scoring(measured=measured, limits=limits, improved=(0, 1)))
+    return replace(
+        pool, about=replace(pool.about, predicted_best=None, measured=measured, limits=limits, improved=(0, 1))
+    )
 
 
 def select(config, pool, n):

@@ -84,6 +84,23 @@ EXAMPLES = {
         "outside": ["A000", "a001"],
         "nothing": ["", "A201"],
     },
+    "interventions": {
+        "space": {
+            "data": str(CAMPAIGNS / "interventions" / "observed.csv"),
+            "settings": {"feed": [10, 14], "rate": [2.5]},
+        },
+        "inside": [
+            "feed=10",
+            " feed = 10.0",
+            "feed=14, run=2",
+            "rate=2.50",
+            "watch",
+            "watch, run=3",
+            "rate=2.5,run=01",
+        ],
+        "outside": ["feed=11", "purity=96", "rate=2.5, run=21", "watch, run=50"],
+        "nothing": ["", "flow=1", "feed", "feed=10, rate=2.5", "feed=hot", "watch, feed=10", "feed=10, run=0", "run=2"],
+    },
     "compositions": {
         "space": {"elements": ["Fe", "Ca", "Ti", "H", "O", "S"], "max_count": 6},
         "inside": ["Fe2O3", "O6Fe4", "Ca(OH)2", "CaTiO3", "Fe3O4", "FeS", "TiO2", "CaO"],

@@ -34,6 +34,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "graph_optimisation": {"steps": 2, "er_rounds": 1, "rb_rounds": 1, "train_graphs": 3, "test_graphs": 2},
     "greedy_ensembles": {"steps": 8, "sets": 1},
     "guided_training": {"steps": 8, "bag_steps": 8},
+    "intervention_design": {"systems": 1, "nodes": 3, "experiments": 2},
     "multi_fidelity": {"effort": 0.01},
     "outcome_conditioned": {"grid_steps": 8, "steps": 8, "scratch_steps": 20, "length": 2},
     "preference_conditioned": {"effort": 0.001},

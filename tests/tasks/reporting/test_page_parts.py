@@ -174,9 +174,11 @@ def test_levels_are_written_with_their_calls_and_answers_that_are_open_with_thei
 
 
 def test_figures_stand_where_their_question_is() -> None:
-    found = tiles({"best": 1.0, "control_mean": 0.5, "held-out RMSE": 0.1, "failed": 2, "rounds": 3}, AFFINITY)
+    figures = {"best": 1.0, "control_mean": 0.5, "held-out RMSE": 0.1, "failed": 2, "rounds": 3, "graph_entropy": 0.7}
+    found = tiles(figures, AFFINITY)
     assert {place: [tile.label for tile in one] for place, one in found.items()} == {
         "first": ["Best so far"],
+        "graph": ["Entropy of the graph, nats"],
         "control": ["Mean, control arm, all rounds"],
         "trust": ["Held-out RMSE"],
         "origin": ["Failed calls, all rounds", "Rounds"],

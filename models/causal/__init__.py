@@ -1,0 +1,1 @@
+"""Which variable acts on which: draws of graphs, what rows a graph predicts, and what an experiment would tell."""

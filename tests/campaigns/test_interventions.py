@@ -1,0 +1,98 @@
+"""A campaign that chooses experiments by what they tell, answered by a function and by people."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Bench
+
+FOLDER = Path(__file__).resolve().parents[2] / "campaigns" / "interventions"
+NAMES = ("feed", "coolant", "temperature", "pressure", "rate", "purity")
+LABORATORY = {"kind": "laboratory", "outputs": dict.fromkeys(NAMES, "")}
+
+
+@pytest.fixture
+def plant(bench: Bench) -> Bench:
+    for name in ("observed.csv", "simulated_plant.py"):
+        shutil.copy(FOLDER / name, bench.folder)
+    bench.write_config(
+        name="plant",
+        space={"kind": "interventions", "data": "observed.csv", "settings": {"feed": [10, 14], "rate": [1.5, 2.5]}},
+        objectives=[{"name": "plant", "goal": "observe", "oracle": LABORATORY}],
+        data={"kind": "random", "initial": 6, "size": 12},
+        screens=[],
+        proxy={"kind": "causal_graphs", "calibration": "none", "draws": 50},
+        acquisition={"kind": "expected_information_gain"},
+        selector={"kind": "most_informative"},
+        generator={"kind": "random", "proposals": 12},
+        control={"kind": "random", "fraction": 0},
+        rounds=1,
+        batch_size=2,
+    )
+    return bench
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"proxy": {"kind": "gaussian_process"}}, "a proxy that knows what an answer would tell"),
+        ({"acquisition": {"kind": "expected_improvement"}}, "Use one of expected_information_gain"),
+        (
+            {"objectives": [{"name": "p", "goal": "observe", "oracle": {**LABORATORY, "outputs": {"feed": ""}}}]},
+            "The objectives are to be the variables of observed.csv",
+        ),
+        (
+            {
+                "objectives": [
+                    {"name": "p", "goal": "observe", "oracle": LABORATORY},
+                    {"name": "yield", "oracle": LABORATORY, "output": "feed"},
+                ]
+            },
+            "give all the goal observe, or none",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_anything_is_spent(
+    plant: Bench, changes: dict[str, object], told: str
+) -> None:
+    plant.write_config(**changes)
+    checked = plant.discover("validate", str(plant.file))
+    assert checked.exit != 0
+    assert told in " ".join(checked.message.split())
+
+
+@pytest.mark.slow
+def test_people_answer_with_rows_and_the_report_says_what_acts_on_what(plant: Bench, tmp_path: Path) -> None:
+    """Rows of people are told back in two rounds; the edges are in the report, and running again changes nothing."""
+    for round in range(2):
+        file = tmp_path / f"asked_{round}.csv"
+        assert plant.run().exit == 3
+        asked = plant.discover("ask", "plant", "--out", str(file))
+        assert asked.exit == 0, asked.message
+        _answer(file)
+        told = plant.discover("tell", "plant", str(file))
+        assert told.exit == 0, told.message
+    done = plant.run()
+    assert done.exit == 0, done.message
+    (report,) = plant.folder.rglob("campaigns/plant/report")
+    edges = list(csv.DictReader((report / "edges.csv").read_text().splitlines()))
+    assert len(edges) == 30
+    assert {edge["from"] for edge in edges[:3]} <= set(NAMES)
+    assert "What acts on what?" in (report / "candidates.html").read_text()
+    assert json.loads((report / "summary.json").read_text())["graph_entropy"] > 0
+    assert plant.run().exit == 0
+
+
+def _answer(file: Path) -> None:
+    rows = list(csv.DictReader(file.read_text().splitlines()))
+    with file.open("w", newline="") as out:
+        writer = csv.DictWriter(out, list(rows[0]))
+        writer.writeheader()
+        for number, row in enumerate(rows):
+            row |= {name: f"{10 + place + 0.1 * number:.2f}" for place, name in enumerate(NAMES)}
+            writer.writerow(row)
