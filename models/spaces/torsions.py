@@ -14,6 +14,8 @@ from pydantic import Field, field_validator, model_validator
 from rdkit import Chem
 
 from data.chemistry.structures import structure
+from data.chemistry.torsions import PROTOCOL as ENERGIES
+from data.chemistry.torsions import GeometryError as GeometryError
 from data.chemistry.torsions import Quadruple, Relaxed, Rotor, open_centres, rotor, torsion_about, turning
 from data.config import digest
 from data.objects import NotStandardError, joined, split

@@ -123,6 +123,41 @@ class VonMisesMixture(Policy[TorusStates]):
         return self.heads(states, condition)[1]
 
 
+class UniformTorus(Policy[TorusStates]):
+    """Increments are uniform, forward and backward: every point of the torus has one density."""
+
+    def __init__(self, env: Torus) -> None:
+        super().__init__()
+        self._env = env
+
+    def score(
+        self, before: TorusStates, actions: Tensor, after: TorusStates | None, condition: Tensor | None = None
+    ) -> Answer:
+        """Return log-densities of increments (P, m); flows and what a network would say are zero."""
+        del condition
+        log_pf = VonMisesLaw.uniform(len(before), self._env.angles).log_density(actions)
+        logits = None if after is None else self.backward_logits(after)
+        return Answer(log_pf, torch.zeros_like(log_pf), logits)
+
+    def sample(
+        self,
+        states: TorusStates,
+        generator: torch.Generator,
+        exploration: Exploration,
+        condition: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Draw increments (S, m) with their log-densities; exploration and condition make no difference."""
+        del exploration, condition
+        law = VonMisesLaw.uniform(len(states), self._env.angles)
+        actions = law.draw(generator)
+        return actions, law.log_density(actions)
+
+    def backward_logits(self, states: TorusStates, condition: Tensor | None = None) -> Tensor:
+        """Return (S, H) zeros: a law of nothing but the uniform component."""
+        del condition
+        return torch.zeros((len(states), VonMisesLaw.width(0, self._env.angles)))
+
+
 class VonMisesMixtureRecipe(PolicyRecipe):
     """Mixtures of products of von Mises laws for the increments of real angles."""
 
