@@ -20,7 +20,7 @@ def test_a_shipped_sampler_trains(path, bench, monkeypatch):
     told = bench.discover("sampler", str(path), "--plain", *(part for change in few for part in ("--set", change)))
     assert told.exit == 0, told.message
     figures = told.out[told.out.index("at the end") :]
-    sampled = {"atoms", "box", "independent_sets", "set_decomposed", "torus"}
+    sampled = {"atoms", "box", "conformers", "independent_sets", "set_decomposed", "torus"}
     assert ("\ntv" in figures) == ("exactly" in told.out) == (path.stem not in sampled)
     assert "nan" not in figures
 

@@ -37,7 +37,7 @@ class BoltzmannRecipe(RewardRecipe):
     """
 
     kind: ClassVar[str] = "boltzmann"
-    cites: ClassVar[tuple[str, ...]] = ("lahlou2023continuous", "halgren1996mmff94")
+    cites: ClassVar[tuple[str, ...]] = ("halgren1996mmff94", "wang2020etkdg")
     _space: Torsions | None = None
 
     class Options(Component.Options):
