@@ -15,7 +15,7 @@ from models.registry import Component
 
 
 class Angles(Featuriser):
-    """The cosine and the sine of each angle: angles a turn apart have the same features, and opposite ones distance 2."""
+    """The cosine and the sine of each angle: a turn makes no difference, and opposite angles have the distance 2."""
 
     kind = "angles"
     objects = "conformers"

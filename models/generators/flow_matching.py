@@ -273,8 +273,8 @@ def coordinates_of(space: BaseSpace[Any]) -> Places:
         return Angles(space)
     if not isinstance(space, Vectors):
         raise ComponentError(
-            f"The generator 'flow_matching' is for vectors and conformers; this campaign's space is {space.kind!r}. Use 'random' or "
-            "'gflownet'."
+            f"The generator 'flow_matching' is for vectors and conformers; this campaign's space is {space.kind!r}. "
+            "Use 'random' or 'gflownet'."
         )
     if space.mixture is not None:
         raise ComponentError(

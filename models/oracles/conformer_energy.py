@@ -10,7 +10,7 @@ from pydantic import Field
 from models.oracles.base import MeasurementFailure, ObjectOracle, OracleOptions
 from models.registry import ComponentError
 from models.spaces.base import BaseSpace
-from models.spaces.torsions import ENERGIES, GeometryError, Torsions
+from models.spaces.torsions import GeometryError, Torsions
 
 
 class ConformerEnergy(ObjectOracle["ConformerEnergy.Options"]):
@@ -40,7 +40,7 @@ class ConformerEnergy(ObjectOracle["ConformerEnergy.Options"]):
 
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)
-        self.version = f"{ENERGIES}/rdkit-{version('rdkit')}"
+        self.version = f"{Torsions.energies}/rdkit-{version('rdkit')}"
 
     @property
     def label(self) -> str:

@@ -25,9 +25,7 @@ def drawn(smiles: str, degrees: Mapping[str, float], text: str) -> str:
     formula = depict(smiles, width=_WIDE, height=_FORMULA)
     placed = formula.replace("<svg ", f'<svg width="{_WIDE}" height="{_FORMULA}" ', 1)
     shown = list(degrees.items())[:MOST]
-    dials = "".join(
-        _dial(name, angle, _WIDE * (place + 0.5) / len(shown)) for place, (name, angle) in enumerate(shown)
-    )
+    dials = "".join(_dial(name, angle, _WIDE * (place + 0.5) / len(shown)) for place, (name, angle) in enumerate(shown))
     return (
         f'<svg class="mol" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDE} {_HIGH}" role="img" '
         f'aria-label="{escape(text)}">{placed}<g font-family="sans-serif" font-size="7" fill="currentColor" '

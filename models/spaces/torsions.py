@@ -7,21 +7,31 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 from rdkit import Chem
 
 from data.chemistry.structures import structure
-from data.chemistry.torsions import PROTOCOL as ENERGIES
-from data.chemistry.torsions import GeometryError as GeometryError
-from data.chemistry.torsions import Quadruple, Relaxed, Rotor, open_centres, rotor, torsion_about, turning
+from data.chemistry.torsions import (
+    PROTOCOL,
+    GeometryError,
+    Quadruple,
+    Relaxed,
+    Rotor,
+    open_centres,
+    rotor,
+    torsion_about,
+    turning,
+)
 from data.config import digest
 from data.objects import NotStandardError, joined, split
 from data.yaml_text import shown
 from models.registry import Component
 from models.spaces.base import BaseSpace, Exporter
+
+__all__ = ["GeometryError", "Torsions"]
 
 TURN = 360
 _ENUMERATED = 4096
@@ -54,11 +64,13 @@ class Torsions(BaseSpace["Torsions.Options"]):
     (-180, 180]; 190 and -170 are one angle. Every text with a number for each angle is inside the space. Conformers
     that a symmetry of the molecule takes into each other are different objects.
 
-    Without `bonds`, those of RDKit's definition turn: single, in no ring, heavy atoms behind both ends, beside no triple
-    bond; amides only with `amides`. They are called t1, t2, ... in the order of the atoms.
+    Without `bonds`, those of RDKit's definition turn: single, in no ring, heavy atoms behind both ends, beside no
+    triple bond; amides only with `amides`. They are called t1, t2, ... in the order of the atoms.
     """
 
     kind = "torsions"
+    energies: ClassVar[str] = PROTOCOL
+    """Name of what decides the energies of `relaxed`, beside the library's version."""
     cites = ("owen1998scrambling", "rdkit")
     construction = {"kind": "increments"}
     nouns = ("conformer", "conformers")
@@ -111,7 +123,9 @@ class Torsions(BaseSpace["Torsions.Options"]):
                     )
                 return tuple(Turn(f"t{place + 1}", atoms) for place, atoms in enumerate(found))
             turns = tuple(Turn(name, _torsion(mol, name, atoms)) for name, atoms in self.bonds)
-            for kind, said in (("name", [one.name for one in turns]), ("bond", [{*one.atoms[1:3]} for one in turns])):
+            names = [one.name for one in turns]
+            middles = ["-".join(map(str, sorted(one.atoms[1:3]))) for one in turns]
+            for kind, said in (("name", names), ("bond", middles)):
                 twice = next((one for one in said if said.count(one) > 1), None)
                 if twice is not None:
                     raise ValueError(f"the {kind} {twice} stands twice in `bonds`; leave one out")

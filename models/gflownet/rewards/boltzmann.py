@@ -76,8 +76,8 @@ class BoltzmannRecipe(RewardRecipe):
         del home, base
         if self._space is None or not isinstance(env, Torus):
             raise ValueError(
-                f"The reward {self.kind!r} is for conformers. Give the file `space: {{kind: torsions, smiles: ...}}` in "
-                "place of an environment."
+                f"The reward {self.kind!r} is for conformers. Give the file `space: {{kind: torsions, smiles: ...}}` "
+                "in place of an environment."
             )
         return BoltzmannReward(env, self._space, self.options)
 
