@@ -44,7 +44,8 @@ class ConformersClaim(System["ConformersClaim.Options"]):
         "Alanine dipeptide in vacuum, phi and psi, exp(-E / RT) at 298.15 K with MMFF94 energies, the angles held and "
         "all else relaxed, capped at 12 kcal/mol, of all 72 x 72 midpoints of cells of 5 degrees, linear between them. "
         "Trajectory balance with a learned way back, five steps of all angles, batch 128, half of it "
-        "drawn back from the 10,000 best conformers so far, uniform increments from 0.1 to 0. Against the grid: total variation, the log Z that was learnt and that of 2,000 trajectories, and of the "
+        "drawn back from the 10,000 best conformers so far, uniform increments from 0.1 to 0. Against the grid: total "
+        "variation, the log Z that was learnt and that of 2,000 trajectories, and of the "
         "basins (cells from which steepest descent ends in one minimum) with at least 0.01 of the law the share that "
         "10,000 draws give between half and twice as often as the law."
     )

@@ -20,8 +20,9 @@ from models.spaces.torsions import Torsions
 class Increments(Construction["Increments.Options"]):
     """Conformers by steps that turn all angles at once; at the end each angle is rounded to the step of the space.
 
-    Densities are those of the angles before rounding. With the backward policy `tied` or `learned` the walk comes
-    nearer to its target than with `uniform`, which the generator has where it is not told another.
+    Densities are those of the angles before rounding. The backward policy should be `tied` or `learned`, with a replay:
+    with `uniform`, which the generator has where it is not told another, increments stay uniform in training, and
+    without walks back from good conformers a learned way back hides them.
     """
 
     kind = "increments"
