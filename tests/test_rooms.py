@@ -51,14 +51,14 @@ def modules():
 
 
 def for_molecules():
-    """Modules that define a component which says that it is for molecules."""
+    """Modules that define a component which says that it is for molecules, or for conformers of one."""
     for group in GROUPS:
         kinds(group)
     found, open_classes = set(), [Component]
     while open_classes:
         cls = open_classes.pop()
         open_classes += cls.__subclasses__()
-        if cls.spaces == ("molecules",) and isinstance(cls.spaces, tuple):
+        if cls.spaces in (("molecules",), ("torsions",)) and isinstance(cls.spaces, tuple):
             found.add(cls.__module__.replace(".", "/") + ".py")
     return found
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from pydantic import Field, PositiveInt
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from models.generators.flow_paths import Geometry, VelocityField
+    from models.spaces.torsions import Torsions
 
 _ROUNDS = 20
 """Sets of draws until no more candidates are expected."""
@@ -32,7 +34,8 @@ class FlowMatching(Component["FlowMatching.Options"]):
     """Fit a flow to the best measured objects by conditional flow matching, and propose where it leads from noise.
 
     Vectors are points of a box: reals by their place in the range, whole numbers and choices as uniform within their
-    share of it. Paths are straight and reflected at the walls. The fit sees measured values by the choice of what is
+    share of it. Paths are straight and reflected at the walls. Conformers are points of a torus; paths go the shorter
+    way around. The fit sees measured values by the choice of what is
     imitated only, so that it is a prior and no search: it goes into a `union` beside one.
 
     `fit` is a pure function of its context, so it needs no checkpoint.
@@ -41,7 +44,7 @@ class FlowMatching(Component["FlowMatching.Options"]):
     group = "generator"
     kind = "flow_matching"
     cites = ("lipman2023flow", "xie2024reflected", "chen2024riemannian")
-    spaces = ("vectors",)
+    spaces = ("vectors", "torsions")
     origin: ClassVar[str] = str(Making.BUILT)
 
     class Options(Component.Options):
@@ -168,21 +171,62 @@ class FlowMatching(Component["FlowMatching.Options"]):
         """Return the loss of each step."""
         return [dict(row) for row in self._history]
 
-    def _prepare(self, context: GenerationContext) -> Box:
+    def _prepare(self, context: GenerationContext) -> Places:
         self._space = context.space
         self._known = frozenset(map(context.space.identity, context.known))
         return coordinates_of(context.space)
 
-    def _untrained(self, places: Box, generator: torch.Generator) -> VelocityField:
+    def _untrained(self, places: Places, generator: torch.Generator) -> VelocityField:
         from models.generators.flow_paths import VelocityField
 
         return VelocityField(places.geometry(), places.width, self.options.hidden, generator)
 
 
+class Places(Protocol):
+    """Objects as points."""
+
+    range: float
+    width: int
+
+    def geometry(self) -> Geometry:
+        """Return how points move."""
+
+    def row(self, obj: str, rng: np.random.Generator, /) -> list[float]:
+        """Return a point (d,) of an object."""
+
+    def text(self, row: Sequence[float], /) -> str:
+        """Return the object at a point (d,)."""
+
+
+class Angles:
+    """Conformers as points of a torus, in radians."""
+
+    range = 2.0 * math.pi
+
+    def __init__(self, space: Torsions) -> None:
+        self._space = space
+        self.width = len(space.names)
+
+    def geometry(self) -> Geometry:
+        """Return how points move."""
+        from models.generators.flow_torus import FlatTorus
+
+        return FlatTorus()
+
+    def row(self, obj: str, rng: np.random.Generator) -> list[float]:
+        """Return the angles (d,) of a conformer, in [-pi, pi)."""
+        del rng
+        return [math.remainder(math.radians(angle), self.range) for angle in self._space.degrees(obj)]
+
+    def text(self, row: Sequence[float]) -> str:
+        """Return the conformer with the angles (d,)."""
+        return self._space.written([math.degrees(angle) for angle in row])
+
+
 class Box:
     """Vectors as points of the unit box."""
 
-    range: ClassVar[float] = 1.0
+    range = 1.0
     """Length of a side."""
 
     def __init__(self, space: Vectors) -> None:
@@ -216,16 +260,21 @@ def _place(variable: Any, value: Value, rng: np.random.Generator) -> float:
     return min(max(float(variable.unit(value)), 0.0), 1.0)
 
 
-def coordinates_of(space: BaseSpace[Any]) -> Box:
+def coordinates_of(space: BaseSpace[Any]) -> Places:
     """Return the objects of a space as points.
 
     Raises:
         ComponentError: they are none, or have fractions that sum to one.
     """
+    if space.kind == "torsions":
+        from models.spaces.torsions import Torsions  # it knows molecules, which vectors need not
+
+        assert isinstance(space, Torsions)
+        return Angles(space)
     if not isinstance(space, Vectors):
         raise ComponentError(
-            f"The generator 'flow_matching' is for vectors; this campaign's space is {space.kind!r}. Use 'random' or "
-            "'gflownet'."
+            f"The generator 'flow_matching' is for vectors and conformers; this campaign's space is {space.kind!r}. "
+            "Use 'random' or 'gflownet'."
         )
     if space.mixture is not None:
         raise ComponentError(

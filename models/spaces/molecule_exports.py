@@ -28,12 +28,12 @@ def as_sdf(rows: Sequence[JsonDict]) -> str:
         text.write(_molblock(row["smiles"], row["id"]))
         for key, value in row.items():
             if value is not None and value != "":
-                text.write(f">  <{_field_name(key)}>\n{sdf_text(value)}\n\n")
+                text.write(f">  <{field_name(key)}>\n{sdf_text(value)}\n\n")
         text.write("$$$$\n")
     return text.getvalue()
 
 
-def _field_name(key: str) -> str:
+def field_name(key: str) -> str:
     """Return a key as a reader of SD files finds it in its brackets: names of objectives are people's texts."""
     return "".join(letter if letter.isprintable() and letter not in "<>" else "_" for letter in key)
 

@@ -29,8 +29,8 @@ class ContinuousTorusClaim(System["ContinuousTorusClaim.Options"]):
         "increments samples several modes of a density on a torus in proportion, and log Z comes out."
     )
     protocol: ClassVar[str] = (
-        "Two angles, five steps from a fixed point, increments by mixtures of five von Mises laws and the uniform one "
-        "for each angle. The target is a sum of three products of exp(4 cos(angle - centre)), whose log Z is 9.624312. "
+        "Two angles, five steps from a fixed point, increments by mixtures of ten products of von Mises laws and the "
+        "uniform law. The target is a sum of three products of exp(4 cos(angle - centre)), whose log Z is 9.624312. "
         "Trajectory balance, batch 128, a share of uniform increments that falls from 0.1 to 0 over half of the "
         "training, with a way back that is learned or uniform. At the end the error of the log Z that was learnt, that "
         "of the mean of R P_B / P_F over 2,000 trajectories, and the total variation over 72 x 72 cells, whose "
@@ -41,6 +41,7 @@ class ContinuousTorusClaim(System["ContinuousTorusClaim.Options"]):
         ("policy", "von_mises_mixture"),
         ("objective", "trajectory_balance"),
     )
+    version: ClassVar[int] = 2
     settings: ClassVar[tuple[str, ...]] = ("backward_policy: {kind: tied}",)
     example: ClassVar[str] = "campaigns/samplers/torus.yaml"
     axes: ClassVar[tuple[str, str]] = ("Trajectories", "Total variation (log)")
@@ -79,7 +80,7 @@ class ContinuousTorusClaim(System["ContinuousTorusClaim.Options"]):
         steps = self.options.steps
         return {
             "environment": {"kind": "torus", "angles": 2, "steps": 5},
-            "policy": {"kind": "von_mises_mixture", "hidden": [128, 128], "components": 5},
+            "policy": {"kind": "von_mises_mixture", "hidden": [128, 128], "components": 10},
             "objective": {"kind": objective},
             "backward_policy": {"kind": backward},
             "training": {

@@ -48,11 +48,30 @@ def test_rows_of_a_table_are_bought_once_each(shipped):
     assert "density" not in page
 
 
+@pytest.mark.slow
+def test_conformers_are_proposed_measured_and_exported_with_their_geometries(shipped):
+    conformers = shipped("conformers")
+    few = ["rounds=1", "batch_size=3", "data.initial=6", "generator.steps=10", "generator.proposals=20"]
+    told = conformers.run(*(part for change in few for part in ("--set", change)))
+    assert told.exit == 0, told.message
+    rows = conformers.candidates()
+    assert len(rows) == 9
+    assert {row["unit"] for row in rows} == {"kcal/mol"}
+    assert all(-180 < row["phi"] <= 180 and row["phi"] % 5 == 0 for row in rows)
+    page = (conformers.home / "campaigns" / "conformers" / "report" / "candidates.html").read_text()
+    assert rows[0]["conformer"] in page
+    exported = conformers.discover("candidates", "conformers", "--format", "sdf")
+    assert exported.out.count("$$$$") == 9
+    assert "RDKit          3D" in exported.out
+
+
 @pytest.mark.parametrize(
     ("name", "change", "told"),
     [
         ("process", "space.variables.temperature=[120, 20]", "the range of 'temperature' goes from 120 to 20"),
         ("process", "proxy={kind: gaussian_process, features: morgan_counts}", "The featuriser 'morgan_counts' is for"),
+        ("conformers", "space.smiles=CC(=O)NC(C)C(=O)NC", "leaves open atom 4"),
+        ("conformers", "space={kind: torsions, smiles: CCB(C)CC}", "needs MMFF94 parameters"),
         ("rows", "space.columns=[Si, silver]", "has no column 'silver'"),
         ("rows", "space.key=ageing_h", "the column 'ageing_h' is named twice"),
         ("rows", "space.path=none.csv", "There is no file"),

@@ -11,7 +11,13 @@ SAMPLERS = Path(__file__).resolve().parent.parent.parent / "campaigns" / "sample
 FILES = sorted(SAMPLERS.glob("*.yaml"))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+LONG = {"conformers"}
+"""Files whose reward takes ten seconds to calculate first."""
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=[pytest.mark.slow] * (path.stem in LONG), id=path.stem) for path in FILES]
+)
 def test_a_shipped_sampler_trains(path, bench, monkeypatch):
     monkeypatch.setattr("models.gflownet.rewards.recipes.load_tfbind8", lambda _: np.random.default_rng(0).random(4**8))
     assert path.read_text().startswith("#")
@@ -23,6 +29,7 @@ def test_a_shipped_sampler_trains(path, bench, monkeypatch):
     sampled = {
         "atoms",
         "box",
+        "conformers",
         "independent_sets",
         "set_decomposed",
         "torus",

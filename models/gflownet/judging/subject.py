@@ -56,11 +56,11 @@ class SpaceReward:
     """
 
     def __init__(self, reward: Callable[[Any], Judged], bound: Bound[Any]) -> None:
-        self._reward, self._bound = reward, bound
+        self.inner, self._bound = reward, bound
 
     def __call__(self, states: Any) -> Judged:
         """Judge terminal states."""
-        values, _ = self._reward(states)
+        values, _ = self.inner(states)
         objects = self._bound.decode(states)
         outside = torch.tensor([obj is None for obj in objects], dtype=torch.bool, device=values.device)
         return torch.where(outside, values.clamp(max=math.log(LEAST)), values), objects

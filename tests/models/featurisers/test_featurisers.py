@@ -26,6 +26,7 @@ OBJECTS: dict[str, Any] = {
     "dags": ["{}", "0>1", "1>0", "0>1, 1>2", "2>3, 0>4", "4>0"],
     "arrays": np.random.default_rng(0).normal(size=(7, 3)),
     "compositions": ["Fe2O3", "FeO", "TiO2", "O2", "Fe"],
+    "conformers": ["phi=0, psi=0", "phi=180, psi=0", "phi=-90, psi=7", "psi=-7, phi=90"],
     "vectors": ["t=20, s=water", "t=120, s=water", "t=20, s=dmf", "t=55.5, s=dmf"],
     "rows": ["a", "b", "c", "d"],
     "experiments": ["watch", "x=0", "x=1", "y=1"],
@@ -37,6 +38,7 @@ NONSENSE: dict[str, tuple[Any, str]] = {
     "dags": (["0>1", "0>1, a>1"], "got 'a>1' in '0>1, a>1'"),
     "arrays": ([[0.0, 1.0], [np.nan, 1.0]], "the first is row 1"),
     "compositions": (["FeO", "Na2O"], "Na"),
+    "conformers": (["phi=0, psi=0", "phi=0, psi=x"], "'phi=0, psi=x' is no conformer"),
     "vectors": (["t=20, s=water", "t=200, s=water"], "t=200 is outside 20 to 120"),
     "rows": (["a", "z"], "z"),
     "experiments": (["watch", "z=1"], "z is none of the variables x, y"),
@@ -44,6 +46,7 @@ NONSENSE: dict[str, tuple[Any, str]] = {
 TABLE = Path(__file__).with_name("rows.csv")
 OBSERVED = Path(__file__).with_name("observed.csv")
 OPTIONS: dict[str, dict[str, Any]] = {
+    "angles": {"names": ["phi", "psi"]},
     "elements": {"elements": ["Fe", "Ti", "O"]},
     "variables": {"space": {"variables": {"t": [20, 120], "s": ["water", "dmf"]}}},
     "settings": {"space": {"data": str(OBSERVED), "settings": {"x": [0, 1], "y": [1]}}},

@@ -160,6 +160,17 @@ def test_a_library_is_imitated_where_nothing_was_measured_and_nothing_is_refused
         generator.fit(context(of, known=(), known_log_reward=np.zeros(0)))
 
 
+def test_conformers_are_imitated_around_the_circle():
+    space = build("space", {"kind": "torsions", "smiles": "CCCCC"})
+    known = [f"t1={a}, t2={b}" for a in (170, 175, 180, -175, -170) for b in (60, 65)]
+    generator = build("generator", {**SMALL, "best": 1.0})
+    generator.fit(context(space, known=tuple(known), known_log_reward=np.zeros(len(known))))
+    drawn = [space.degrees(one.object) for one in generator.sample(60, seed=0)]
+    away = np.array([[(a - 180 + 180) % 360 - 180, (b - 62 + 180) % 360 - 180] for a, b in drawn])
+    assert len(drawn) == 60
+    assert (np.median(np.abs(away), 0) < 45).all()
+
+
 def test_a_space_of_few_objects_gives_those_that_are_left():
     few = build("space", {"kind": "vectors", "variables": {"n": {"integer": [1, 4]}, "s": ["a", "b"]}})
     generator = build("generator", SMALL)
@@ -170,7 +181,7 @@ def test_a_space_of_few_objects_gives_those_that_are_left():
 def test_spaces_that_are_no_box_are_refused_in_a_sentence():
     with pytest.raises(ComponentError, match="knows no fractions"):
         build("generator", SMALL).check(space(fractions={"a": [0, 1], "b": [0, 1]}))
-    with pytest.raises(ComponentError, match="is for vectors; this campaign's space is 'sequences'"):
+    with pytest.raises(ComponentError, match="is for vectors and conformers; this campaign's space is 'sequences'"):
         build("generator", SMALL).check(build("space", {"kind": "sequences", "alphabet": "dna", "length": 4}))
     with pytest.raises(ValueError, match="has no flow yet"):
         build("generator", SMALL).sample(3, seed=0)

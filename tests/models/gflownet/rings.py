@@ -34,7 +34,7 @@ class ThreePeaks(Policy):
             peak = torch.randint(3, (len(last),), generator=generator)
             kappa = torch.full((len(last), self.env.angles, 1), 4.0, dtype=torch.float64)
             mean = self.env.centres[peak][:, :, None]
-            actions[last] = VonMisesLaw(torch.zeros_like(kappa), mean, kappa).draw(generator) - states.place[last]
+            actions[last] = VonMisesLaw(torch.zeros_like(kappa[:, 0]), mean, kappa).draw(generator) - states.place[last]
         return actions, self.score(states, actions, None).log_pf
 
     def backward_logits(self, states, condition=None):

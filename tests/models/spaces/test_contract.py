@@ -74,6 +74,13 @@ EXAMPLES = {
             "temperature=80, cycles=3",
         ],
     },
+    "torsions": {
+        "space": {"smiles": "CC(=O)N[C@@H](C)C(=O)NC", "bonds": {"phi": [1, 3, 4, 6], "psi": [3, 4, 6, 8]}, "step": 5},
+        "inside": ["phi=-75, psi=60", "psi = 60, phi=285", "phi=180, psi=-180", "phi=1e3, psi=-2.4", "phi=0, psi=119"],
+        "outside": [],
+        "nothing": ["", "60", "phi=60", "phi=60, psi=up", "phi=60, psi=nan", "phi=60, psi=0, chi=3", "phi=1, phi=2"],
+        "texts": st.tuples(st.integers(-400, 400), st.integers(-400, 400)).map("phi={0[0]}, psi={0[1]}".format),
+    },
     "table": {
         "space": {
             "path": str(CAMPAIGNS / "rows" / "alloys.csv"),

@@ -21,6 +21,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "bayesian_networks": {"steps": 8, "large_steps": 8, "nodes": 3},
     "biological_sequence_design": {"rounds": 2, "batch_size": 4, "known": 20},
     "composed_samplers": {"steps": 8},
+    "conformers": {"steps": 4, "cells": 8},
     "continuous_torus": {"steps": 4},
     "dataset_maps": {"molecules": 40},
     "diffusion_samplers": {"effort": 0.002, "draws": 50},

@@ -22,7 +22,7 @@ ALL = [ON_POLICY, Exploration(epsilon=0.3), Exploration(temperature=2.0), Explor
 
 def law(n=1):
     rows = [torch.tensor(x, dtype=torch.float64).expand(n, 1, 3) for x in (WEIGHTS, MEANS, KAPPAS)]
-    return VonMisesLaw(rows[0].log(), *rows[1:])
+    return VonMisesLaw(rows[0][:, 0].log(), *rows[1:])
 
 
 def expected(x, how):
@@ -63,6 +63,19 @@ def test_the_law_of_several_angles_integrates_to_one():
     states = env.step(env.source(1), torch.tensor([[1.0, -2.0]], dtype=torch.float64))
     density = policy.score(states[torch.zeros(len(grid), dtype=torch.int64)], grid.place, None).log_pf.exp()
     assert float(density.detach().mean()) * (2 * math.pi) ** 2 == pytest.approx(1.0, abs=1e-3)
+
+
+def test_the_angles_of_a_step_belong_together():
+    mean = torch.tensor([[[0.0, 1.0, -1.0], [0.0, -1.0, 1.0]]], dtype=torch.float64)
+    kappa = torch.tensor([0.0, 50.0, 50.0], dtype=torch.float64).expand(1, 2, 3)
+    two = VonMisesLaw(torch.tensor([[-math.inf, 0.0, 0.0]], dtype=torch.float64), mean, kappa)
+    there, between = (two.log_density(torch.tensor([x], dtype=torch.float64)) for x in ([1.0, -1.0], [1.0, 1.0]))
+    assert float(there.exp()) == pytest.approx(0.5 * stats.vonmises(50).pdf(0.0) ** 2)
+    assert float(between - there) < -50.0
+    x = VonMisesLaw(*(part.expand(500, *part.shape[1:]) for part in (two.logits, mean, kappa)))
+    drawn = x.draw(torch.Generator().manual_seed(0))
+    assert bool((drawn[:, 0] * drawn[:, 1] < 0).all())
+    assert 200 < int((drawn[:, 0] > 0).sum()) < 300
 
 
 def test_the_greatest_concentration_has_a_finite_density_and_gradient():
