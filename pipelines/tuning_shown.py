@@ -86,9 +86,9 @@ def _method(text: str | None) -> dict[str, Any] | None:
 
 def show_tuned(ref: TuningRef, tuned: Tuned, workspace: Workspace, console: Terminal) -> None:
     """Print the members with their scores over time, the options beside those of the file, and the verdict."""
-    from tasks.tuning.outcome import UNNAMED, told_score
+    from tasks.tuning.outcome import UNITS, told_score
 
-    found, unit = tuned.found, UNNAMED[ref.what]
+    found, unit = tuned.found, UNITS[ref.what]
     members: dict[int, list[dict[str, Any]]] = {}
     for row in found["rows"]:
         members.setdefault(row["member"], []).append(row)

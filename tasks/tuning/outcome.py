@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill, indent
 from typing import Any
 
 import yaml
@@ -17,7 +18,8 @@ from tasks.storage import write_json
 from tasks.tracking import attempt
 from tasks.tuning.reference import JsonDict, TuningRef
 
-UNNAMED = {"sampler": "steps", "proxy": "folds"}
+WIDTH = 98
+UNITS = {"sampler": "steps", "proxy": "folds"}
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def write_settings(ref: TuningRef, found: JsonDict, proof: JsonDict, as_it_is: J
         chosen = {**found["settings"], **({"training.steps": proof["units"]} if ref.what == "sampler" else {})}
         changed = with_settings(ref.config, chosen)
     body = yaml.safe_dump(changed, sort_keys=False, allow_unicode=True, width=100)
-    text = masked(f"# {ref.name}, tuned by {ref.method['kind']} with seed {ref.seed}.\n# {verdict}\n\n{body}")
+    remarks = indent(fill(f"{ref.name}, tuned by {ref.method['kind']}, seed {ref.seed}. {verdict}", WIDTH), "# ")
+    text = masked(f"{remarks}\n\n{body}")
     ref.folder.mkdir(parents=True, exist_ok=True)
     (ref.folder / "tuned.yaml").write_text(text, encoding="utf-8")
     told = {"better": better, "verdict": verdict, "settings": found["settings"], "before": found["before"],

@@ -41,7 +41,7 @@ def search_settings(ref: TuningRef) -> JsonDict:
 
     Returns:
         `settings` and `before`, `score` of the member that had them, `rows`, `cpu_seconds` of all members, `units` that
-        they were trained for, `unit_seconds` that one of them costs, `measure` and its `sign`.
+        they were trained for, `measure` and its `sign`.
 
     Raises:
         ConfigError: what was given cannot be tuned, or not with so little CPU time.
@@ -63,8 +63,12 @@ def prove_settings(ref: TuningRef, found: JsonDict) -> JsonDict:
         if ref.units is not None:
             units = ref.units - found["units"]
         else:
-            units = math.floor(((ref.cpu_seconds or 0.0) - found["cpu_seconds"]) / found["unit_seconds"])
-        return _trained(ref, found["settings"], max(1, units))
+            since = time.thread_time()
+            each, _ = _costs(ref, found["settings"])  # a replay may cost more than the file's own settings
+            pilot = time.thread_time() - since
+            units = math.floor(((ref.cpu_seconds or 0.0) - found["cpu_seconds"] - pilot) / each)
+        trained = _trained(ref, found["settings"], max(1, units))
+        return trained | {"cpu_seconds": trained["cpu_seconds"] + (0.0 if ref.units is not None else pilot)}
 
     return _kept(ref, "proof", compute)
 
@@ -79,7 +83,8 @@ def train_as_it_is(ref: TuningRef, found: JsonDict, proof: JsonDict) -> JsonDict
         if ref.units is not None:
             units = found["units"] + proof["units"]
         else:
-            units = round((found["cpu_seconds"] + proof["cpu_seconds"]) * proof["units"] / proof["cpu_seconds"])
+            each, _ = _costs(ref, found["before"])
+            units = round((found["cpu_seconds"] + proof["cpu_seconds"]) / each)
         return _trained(ref, found["before"], max(1, units))
 
     return _kept(ref, "as-it-is", compute)
@@ -100,11 +105,11 @@ def _sampler_search(ref: TuningRef) -> JsonDict:
     subject.study.try_out()
     with single_thread():
         if ref.units is not None:
-            each, seconds = math.floor(SHARE * ref.units / ref.population), 0.0
+            each = math.floor(SHARE * ref.units / ref.population)
             budget = Budget(units=SHARE * ref.units)
         else:
             budget = Budget(cpu_seconds=SHARE * (ref.cpu_seconds or 0.0))
-            seconds, judgement = _costs(ref)
+            seconds, judgement = _costs(ref, subject.settings)
             left = budget.cpu_seconds - budget.spent - JUDGEMENTS * ref.population * judgement
             each = math.floor(left / (ref.population * seconds))
         if each < JUDGEMENTS:
@@ -113,7 +118,7 @@ def _sampler_search(ref: TuningRef) -> JsonDict:
                 f"{JUDGEMENTS} at least. Give more CPU time, or fewer members."
             )
         subject = ref.sampler(each)
-        return _searched(ref, subject, budget) | {"unit_seconds": seconds}
+        return _searched(ref, subject, budget)
 
 
 def _refuse_fixed(ref: TuningRef, subject: SamplerSubject) -> None:
@@ -124,13 +129,13 @@ def _refuse_fixed(ref: TuningRef, subject: SamplerSubject) -> None:
         )
 
 
-def _costs(ref: TuningRef) -> tuple[float, float]:
-    """Return the CPU seconds of a step, and of a judgement, of the file as it is."""
-    subject = ref.sampler(2 * PILOT)
-    member = subject.member(subject.settings, ref.seed)
+def _costs(ref: TuningRef, settings: JsonDict) -> tuple[float, float]:
+    """Return the CPU seconds of a step, and of a judgement, with some settings."""
+    member = ref.sampler(2 * PILOT).member(settings, ref.seed)
     member.train(PILOT // 4)
     since = time.thread_time()
-    member.train(PILOT)
+    with single_thread():
+        member.train(PILOT)
     trained = time.thread_time()
     member.score()
     return max(trained - since, 1e-6) / PILOT, time.thread_time() - trained
@@ -144,7 +149,7 @@ def _proxy_search(ref: TuningRef) -> JsonDict:
         )
     subject, _, _ = ref.proxy()
     budget = Budget(units=math.inf if ref.units is None else ref.units, cpu_seconds=ref.cpu_seconds or math.inf)
-    return _searched(ref, subject, budget) | {"unit_seconds": 0.0}
+    return _searched(ref, subject, budget)
 
 
 def _searched(ref: TuningRef, subject: Any, budget: Budget) -> JsonDict:
