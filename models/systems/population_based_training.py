@@ -109,11 +109,11 @@ class PopulationBasedTrainingClaim(System["PopulationBasedTrainingClaim.Options"
     )
     protocol: ClassVar[str] = (
         "Toy: two members see one coordinate each of a hill that is 1.2 high, 200 steps, an exploit every 4. Sampler: "
-        "grid 16 x 16 with reward 1 on three goals and 1e-6 elsewhere, trajectory balance as in the papers (batch 16, no "
-        "exploration). Half of the "
-        "steps go into a population of four over learning rates and epsilon, the other half into one training with "
-        "what it found; the file's own settings get all steps and a quarter more, for the judgements of the search. "
-        "Exact total variation at the end, and CPU time of search and training over that of the own settings."
+        "grid 16 x 16 with reward 1 on three goals and 1e-6 elsewhere, trajectory balance as in the papers (batch 16, "
+        "no exploration). Half of the steps go into a population of four over learning rates and epsilon, the other "
+        "half into one training with what it found; the file's own settings get all steps and a quarter more, for the "
+        "judgements of the search. Exact total variation at the end, and CPU time of search and training over that of "
+        "the own settings."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (("tuner", "population"),)
     settings: ClassVar[tuple[str, ...]] = ("discover tune FILE --method population",)
