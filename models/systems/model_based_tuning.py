@@ -50,7 +50,7 @@ class Course:
         rate, momentum, decay = math.log10(settings["rate"]), settings["momentum"], math.log10(settings["decay"])
         reached = 0.15 * (rate + 2.5) ** 2 + 0.6 * (momentum - 0.7) ** 2 + 0.03 * (decay + 4.0) ** 2
         slowness = 1.0 + 0.5 * (rate + 2.0) ** 2
-        return reached + 0.5 * slowness / (units + 1.0)
+        return float(reached + 0.5 * slowness / (units + 1.0))
 
 
 @dataclass(frozen=True)

@@ -54,17 +54,19 @@ class Evolving(Member, Protocol):
 
 
 class Subject(Protocol):
-    """What is tuned.
+    """What is tuned."""
 
-    Attributes:
-        space: what may be chosen.
-        settings: those it has without tuning.
-        units: that a member is trained for in full.
-    """
+    @property
+    def space(self) -> SearchSpace:
+        """What may be chosen."""
 
-    space: SearchSpace
-    settings: Settings
-    units: int
+    @property
+    def settings(self) -> Settings:
+        """Those it has without tuning."""
+
+    @property
+    def units(self) -> int:
+        """That a member is trained for in full."""
 
     def member(self, settings: Settings, seed: int) -> Any:
         """Return a member before its first unit."""

@@ -127,7 +127,8 @@ class ModelBased(Tuner["ModelBased.Options"]):
         enough = [rung for rung, number in enumerate(reached) if number >= points.shape[1]] or [int(np.argmax(reached))]
         rung = enough[-1]
         if pending:
-            process = believing_pending(process, [at(*one) for one in pending])
+            rows: list[Any] = [at(*one) for one in pending]
+            process = believing_pending(process, rows)
         best = max((row for row, own in finite if own == rung), key=lambda row: row.score)
         near = [subject.space.explored(best.settings, rng, (0.8, 1.0, 1.25), 0.1) for _ in range(CANDIDATES // 2)]
         candidates = [*near, *(subject.space.draw(rng) for _ in range(CANDIDATES - len(near)))]

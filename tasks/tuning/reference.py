@@ -10,6 +10,7 @@ import numpy as np
 
 from data.config import ConfigError, digest, parse_config
 from data.ledger.campaigns import LedgerError
+from data.tables.datasets import Library
 from models.parts import proxy_spec, space_of
 from models.registry import build
 from models.tuning.base import Tuner
@@ -116,7 +117,7 @@ class TuningRef:
                 data = all_measurements(context)
         if data is None or len(data) < FEWEST:
             library = read_library(config, Path(self.base), source_hashes(config, Path(self.base)))
-            frame = library.frame if hasattr(library, "frame") else library.start
+            frame = library.frame if isinstance(library, Library) else library.start
             data = TrainingData.of(frame, space_of(config))
         if len(data) < FEWEST:
             raise ConfigError(

@@ -41,7 +41,7 @@ def test_in_a_tournament_nobody_takes_the_weights_of_a_worse_one() -> None:
             [3.0, 1.0, 2.0, -np.inf][source] > score
             for source, score in zip(sources, [3.0, 1.0, 2.0, -np.inf], strict=True)
             if source is not None
-        )  # noqa: E501
+        )
 
 
 def test_a_spent_budget_ends_the_search_after_the_round() -> None:
