@@ -89,7 +89,7 @@ class ModelBasedTuningClaim(System["ModelBasedTuningClaim.Options"]):
     protocol: ClassVar[str] = (
         "Known courses of training over three settings, 27 units in full, rungs at 3, 9 and 27, three members at one "
         "time, 270 units in all: error of the settings that were chosen, were they trained in full, mean over repeats. "
-        "Then a sampler: grid 16 x 16, four options, the same rungs, 4,000 steps in all: exact total variation of the "
+        "Then a sampler: grid 16 x 16, four options, the same rungs, 3,000 steps in all: exact total variation of the "
         "best. Arms: model and rungs; rungs alone; trainings in full with random settings."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (("tuner", "model_based"),)
@@ -116,9 +116,9 @@ class ModelBasedTuningClaim(System["ModelBasedTuningClaim.Options"]):
     class Options(Component.Options):
         """How long the trial takes."""
 
-        repeats: int = Field(6, ge=1, description="searches on the known courses")
+        repeats: int = Field(3, ge=1, description="searches on the known courses")
         units: int = Field(10 * FULL, ge=2, description="units of training of each of them")
-        steps: int = Field(4000, ge=2, description="steps of all trainings of a sampler")
+        steps: int = Field(3000, ge=2, description="steps of all trainings of a sampler")
 
     def run(self, seed: int, bench: Bench) -> dict[str, Any]:
         """Search on known courses and for a sampler, in each arm; return errors and distances."""
