@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -124,6 +125,15 @@ class Budget:
     def charge(self, units: int) -> None:
         """Count units of training."""
         self.used += units
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count what a block takes: it only tells others how far the search is."""
+        since = self.clock()
+        try:
+            yield
+        finally:
+            self._since += self.clock() - since
 
     @property
     def over(self) -> bool:

@@ -160,8 +160,9 @@ def _searched(ref: TuningRef, subject: Any, budget: Budget) -> JsonDict:
         told.append(_plain(row))
         part = budget.used / budget.units if math.isfinite(budget.units) else budget.spent / budget.cpu_seconds
         figures = {subject.measure.replace(" ", "_"): subject.sign * row.score} if math.isfinite(row.score) else {}
-        emit(Event(row.member, "search", min(round(100 * part), 100), 100, figures))
-        view.show(row)
+        with budget.paused():
+            emit(Event(row.member, "search", min(round(100 * part), 100), 100, figures))
+            view.show(row)
 
     found = ref.tuner.search(subject, ref.population, budget, seed=derive_seed(ref.seed, "tuning"), tell=tell)
     if not math.isfinite(found.score):

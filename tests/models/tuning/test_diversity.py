@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
 from models.generators.diverse_shares import DiverseShares
+from models.protocols import GenerationContext
+from models.registry import ComponentError, build
 from models.spaces.sequences import Sequences
 from models.tuning.diversity import WINDOW, WeightBandit, added_volume, joint_objective, log_volume
 
@@ -66,3 +72,31 @@ def test_the_next_round_goes_on_with_what_was_learnt() -> None:
         made.shares(np.full(3, 1 / 3), ("one", "two", "far"), KNOWN, SOURCES, best, SPACE, 0)
         made = DiverseShares(made.state())
     assert [better for _, better in made.bandit.outcomes] == [True]
+
+
+def test_a_union_moves_its_shares_and_its_state_goes_on(tmp_path: Path) -> None:
+    members = [{"generator": {"kind": "random"}}, {"generator": {"kind": "genetic", "offspring": 8, "generations": 1}}]
+    union = build("generator", {"kind": "union", "members": members, "diversity": True})
+    context = GenerationContext(
+        space=SPACE,
+        log_reward=lambda objects: np.zeros(len(objects)),
+        seed=0,
+        known=tuple(KNOWN),
+        known_log_reward=np.linspace(1.0, 0.0, len(KNOWN)),
+        sources=("random", "genetic") * 4,
+        library=tuple(KNOWN),
+    )
+    union.fit(context)
+    state = union.state()
+    assert state["diversity"]["best"] == 1.0
+    torch.save(state, tmp_path / "state.pt")
+    later = build("generator", union.config())
+    later.fit(replace(context, warm_start=tmp_path / "state.pt", known_log_reward=np.linspace(2.0, 0.0, len(KNOWN))))
+    assert later.state()["diversity"]["outcomes"] == [[state["diversity"]["arm"], 1]]
+    assert "parkerholder2020effective" in union.cited()
+
+
+def test_shares_that_are_held_cannot_follow_diversity() -> None:
+    members = [{"generator": {"kind": "random"}}]
+    with pytest.raises(ComponentError, match="adapt"):
+        build("generator", {"kind": "union", "members": members, "diversity": True, "adapt": False})
