@@ -90,10 +90,10 @@ def test_settings_that_are_no_better_leave_the_file_as_it_was(tmp_path: Path) ->
 
 
 def test_cpu_minutes_are_those_of_all_members_and_end_the_search(bench: Any, file: Path) -> None:
-    told = bench.discover("tune", str(file), "--cpu-minutes", "0.02", "--population", "2", "--plain", *RATES)
+    told = bench.discover("tune", str(file), "--cpu-minutes", "0.01", "--population", "2", "--plain", *RATES)
     assert told.exit == 0, told.message
     found = json.loads((folder_of(bench) / "search.json").read_text())
-    assert found["cpu_seconds"] < 1.2
+    assert found["cpu_seconds"] < 0.6
     assert found["rows"][-1]["cpu_seconds"] <= found["cpu_seconds"]
 
 
@@ -102,6 +102,11 @@ def test_what_cannot_change_in_the_course_is_left_to_the_model(bench: Any, file:
     refused = bench.discover("tune", str(file), *UNITS, *over)
     assert refused.exit == EXIT_BAD_INPUT
     assert "--method model_based" in refused.err
+
+
+@pytest.mark.slow
+def test_the_model_chooses_among_losses_too(bench: Any, file: Path) -> None:
+    over = ("--over", "objective.kind=[trajectory_balance, detailed_balance]")
     told = bench.discover("tune", str(file), *UNITS, *over, "--method", "{kind: model_based, rungs: 2}")
     assert told.exit == 0, told.message
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from models.systems.model_based_tuning import Course, Courses
 from models.tuning.base import Budget
@@ -35,6 +36,7 @@ def test_places_that_are_in_training_are_not_proposed_twice() -> None:
     assert len(set(tried.values())) == len(tried)
 
 
+@pytest.mark.slow
 def test_the_model_chooses_better_settings_than_chance_on_known_courses() -> None:
     errors = {
         model: np.mean(
