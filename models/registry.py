@@ -61,6 +61,7 @@ GROUPS: Mapping[str, str] = {
     "source": "models.sources",
     "space": "models.spaces",
     "system": "models.systems",
+    "tuner": "models.tuning",
 }
 """Group of components -> package that holds its modules."""
 

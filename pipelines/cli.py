@@ -41,6 +41,7 @@ app.register_install_completion_command(
 )
 Values = Annotated[tuple[str, ...], Parameter(name="--value", negative=(), consume_multiple=False)]
 Wheres = Annotated[tuple[str, ...], Parameter(name="--where", negative=(), consume_multiple=False)]
+Overs = Annotated[tuple[str, ...], Parameter(name="--over", negative=(), consume_multiple=False)]
 Sets = Annotated[tuple[str, ...], Parameter(name="--set", negative=(), consume_multiple=False)]
 
 
@@ -360,6 +361,42 @@ def reproduce(
         list_systems(Workspace.open(), console, name)
         return 0
     return reproduce_in_terminal(name, seeds, set, out, plain=plain, console=console)
+
+
+@app.command
+def tune(
+    config: Path,
+    *,
+    what: Literal["sampler", "proxy"] = "sampler",
+    population: int = 6,
+    cpu_minutes: float | None = None,
+    units: int | None = None,
+    method: str | None = None,
+    over: Overs = (),
+    seed: int = 0,
+    out: Path | None = None,
+    set: Sets = (),
+    plain: bool = False,
+) -> int:
+    """Search better options for a sampler or a proxy, compare with the file's own at equal cost, and write the file.
+
+    Args:
+        config: sampler file (YAML), or campaign file for its proxy.
+        what: is tuned.
+        population: members of the search at one time.
+        cpu_minutes: of all members and of the proof together; the comparison takes as many again.
+        units: instead, steps of samplers or folds of proxies: the outcome is then the same on every machine.
+        method: name, or '{kind: NAME, option: value}', as `discover components tuner` lists them.
+        over: what an option may be, such as 'learning_rate=[0.0001, 0.01]'; may be given often.
+        seed: of everything that is random.
+        out: file to write; without it NAME.tuned.yaml beside the file.
+        set: change a value of the file; may be given often.
+        plain: without Prefect, as plain function calls.
+    """
+    from pipelines.tuning_shown import tune_in_terminal
+
+    budget = {"population": population, "cpu_minutes": cpu_minutes, "units": units, "seed": seed}
+    return tune_in_terminal(config, set, what, method, over, out, plain=plain, console=console, **budget)
 
 
 @app.command

@@ -385,14 +385,22 @@ def _word(text: str) -> str:
 class SamplerTracker(Runs):
     """Runs of one sampler file in MLflow: one for the configuration with its seeds, and one in it for each seed.
 
-    Published systems that are tried have the same runs, in experiments `systems/...` of their own.
+    Published systems that are tried have the same runs, in experiments `systems/...` of their own; so have tunings, in
+    `tuning/...`, with a run for each member of the search.
     """
 
     def __init__(
-        self, workspace: Workspace, name: str, identity: str, seeds: Sequence[int], *, family: str = "samplers"
+        self,
+        workspace: Workspace,
+        name: str,
+        identity: str,
+        seeds: Sequence[int],
+        *,
+        family: str = "samplers",
+        child: str = "seed",
     ) -> None:
         super().__init__(workspace, f"{family}/{name}")
-        self.name, self.identity, self.seeds = name, identity, seeds
+        self.name, self.identity, self.seeds, self.child = name, identity, seeds, child
         self._stamps: dict[str, int] = {}
 
     def stamp(self, run_id: str) -> int:
@@ -414,7 +422,7 @@ class SamplerTracker(Runs):
         if seed is None:
             return run or self.made(tags, f"{self.name} {self.identity[:8]}")
         if run is None:
-            return self.made(tags, f"seed {seed}", self.run())
+            return self.made(tags, f"{self.child} {seed}", self.run())
         self.client.set_tag(run, "mlflow.parentRunId", self.run())
         return run
 

@@ -46,7 +46,7 @@ def test_git_ignores_no_source():
     assert ignored.stdout == ""
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["status"], ["candidates", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["status"], ["candidates", "--help"], ["tune", "--help"]])
 def test_what_must_answer_at_once_imports_nothing_heavy(arguments, tmp_path):
     code = (
         "import sys; from pipelines.cli import guarded; guarded(sys.argv[1:]);"

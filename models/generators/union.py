@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from data.records import Candidate, Origin
+from data.records import Candidate, FloatArray, Origin
 from data.tables.tally import Tally
+from models.generators.diverse_shares import DiverseShares
 from models.generators.origins import KEY, Origins, Told, from_state, joined, to_state
 from models.generators.shares import adapted_shares
 from models.protocols import (
@@ -28,6 +29,10 @@ from models.protocols import (
 )
 from models.registry import Component, ComponentError, build, located
 from models.spaces.base import BaseSpace, require_space
+from models.tuning.diversity import CITES
+
+DIVERSITY = "diversity"
+"""Key of what a union's state keeps for the next round where shares follow diversity."""
 
 
 class Member(BaseModel):
@@ -54,7 +59,8 @@ class Union(Component["Union.Options"]):
     Members are fitted one after the other on the same log-reward, each with a seed, a checkpoint and a warm start of
     its own. They teach each other: the best that a member met are hints for those after it, and for those before it in
     the next round. Half of a share is fixed; the rest moves, with the work that a member does, to those whose proposals
-    were bought and are among the best measured (`models.generators.shares`). What a member cannot deliver, the others
+    were bought and are among the best measured (`models.generators.shares`), or, with `diversity`, to those that find
+    most and differ most from the others (`models.generators.diverse_shares`). What a member cannot deliver, the others
     do. A candidate that several propose counts for the first.
     """
 
@@ -67,6 +73,9 @@ class Union(Component["Union.Options"]):
         members: tuple[Member, ...] = Field(min_length=1, description="generators and their shares")
         adapt: bool = Field(default=True, description="whether shares follow what is bought and found")
         hints: int = Field(default=100, ge=0, description="best objects of a member that others start from; 0: none")
+        diversity: bool = Field(
+            default=False, description="whether shares also follow how different the members' proposals are"
+        )
 
         @field_validator("members")
         @classmethod
@@ -76,11 +85,22 @@ class Union(Component["Union.Options"]):
                     raise ValueError("a union cannot be a member of a union; list its members here instead")
             return members
 
+        @model_validator(mode="after")
+        def _diverse_shares_move(self) -> Self:
+            if self.diversity and not self.adapt:
+                raise ValueError("diversity moves the shares, and `adapt: false` holds them; leave one of them out")
+            return self
+
+        def cited(self) -> tuple[str, ...]:
+            """Return the paper on diversity, where shares follow it."""
+            return CITES if self.diversity else ()
+
     def __init__(self, options: Any = None, /, **values: Any) -> None:
         super().__init__(options, **values)
         self._members: list[Generator] = [build("generator", member.generator) for member in self.options.members]
         shares = np.array([member.share for member in self.options.members])
         self._shares = self._set = shares / shares.sum()
+        self._diverse = DiverseShares()
         self._best: list[dict[str, float]] = [{} for _ in self._members]
         self._starts: frozenset[str] = frozenset()
         """Measured objects and those of the library."""
@@ -165,13 +185,31 @@ class Union(Component["Union.Options"]):
             ValueError: the warm start comes from a union of other members.
         """
         if self.options.adapt and context.sources:
-            self._shares = adapted_shares(self._set, self.sources, context.sources)
+            self._shares = self._adapted(context)
         self._starts = frozenset((*context.known, *context.library))
         with tempfile.TemporaryDirectory() as folder:
             warm_starts, self._best = self._split(context.warm_start, Path(folder))
             for index, (member, warm_start) in enumerate(zip(self._members, warm_starts, strict=True)):
                 member.fit(replace(self._own(context, index), warm_start=warm_start))
                 self._best[index] = member.best(self.options.hints) if isinstance(member, Sharing) else {}
+
+    def _adapted(self, context: GenerationContext) -> FloatArray:
+        if not self.options.diversity:
+            return adapted_shares(self._set, self.sources, context.sources)
+        self._diverse = DiverseShares(self._diversity_before(context.warm_start))
+        best = float(np.max(context.known_log_reward)) if len(context.known_log_reward) else -np.inf
+        return self._diverse.shares(
+            self._set, self.sources, context.known, context.sources, best, context.space, context.seed
+        )
+
+    @staticmethod
+    def _diversity_before(warm_start: Path | None) -> Mapping[str, Any] | None:
+        if warm_start is None:
+            return None
+        import torch  # only where a state must be read
+
+        state: Mapping[str, Any] | None = torch.load(warm_start, weights_only=True).get(DIVERSITY)
+        return state
 
     def lineage(self, objects: Sequence[str]) -> dict[str, Origin]:
         """Return how objects and their ancestors were made, through all members: one starts from what another met."""
@@ -207,6 +245,7 @@ class Union(Component["Union.Options"]):
             "best": [dict(met) for met in self._best],
             KEY: to_state(self._hinted),
             "shares": self._shares.tolist(),
+            **({DIVERSITY: self._diverse.state()} if self.options.diversity else {}),
         }
 
     def load_state(self, state: Mapping[str, Any], context: GenerationContext) -> None:
@@ -220,6 +259,7 @@ class Union(Component["Union.Options"]):
         self._hinted = from_state(state.get(KEY))
         self._starts = frozenset((*context.known, *context.library))
         self._shares = np.array(state.get("shares", self._set.tolist()))
+        self._diverse = DiverseShares(state.get(DIVERSITY))
         for index, (member, own) in enumerate(zip(self._members, state["members"], strict=True)):
             member.load_state(own, self._own(context, index))
 

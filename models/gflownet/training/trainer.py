@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from models.gflownet.policies.base import Exploration, Policy, PolicyDiverged
 from models.gflownet.training.assessment import Assessor
 from models.gflownet.training.decomposition import Decomposition
 from models.gflownet.training.guide import Guide
+from models.gflownet.training.plateau import Plateau
 from models.gflownet.training.recorded import Recorder
 from models.gflownet.training.trajectories import Paths, Scores, Trajectories, sample_backward, sample_forward
 from models.registry import Options, build
@@ -98,29 +98,13 @@ class _Batch(Generic[S]):
     scores: Scores | None
 
 
-class _Plateau:
-    """Tells when the mean loss of the last steps has not fallen for long enough."""
+@dataclass(frozen=True)
+class Fresh(Generic[S]):
+    """Trajectories just drawn, with their log-rewards (B,); so many of the objects are distinct."""
 
-    window = 50
-
-    def __init__(self, patience: int | None, losses: Sequence[float]) -> None:
-        self._patience, self._sum, self._recent = patience, 0.0, deque[float]()
-        self._best, self._since = float("inf"), 0
-        for loss in losses if patience else ():
-            self.reached(loss)
-
-    def reached(self, loss: float) -> bool:
-        """Take in the loss of a step; return whether it is time to end."""
-        if self._patience is None:
-            return False
-        self._recent.append(loss)
-        if len(self._recent) > self.window:
-            self._recent.popleft()
-        mean = sum(self._recent) / len(self._recent)
-        better = len(self._recent) == self.window and mean < self._best
-        self._best = mean if better else self._best
-        self._since = 0 if better or len(self._recent) < self.window else self._since + 1
-        return self._since >= self._patience
+    paths: Paths[S]
+    log_reward: Tensor
+    distinct: int
 
 
 class Trainer(Generic[S]):
@@ -266,7 +250,7 @@ class Trainer(Generic[S]):
         """
         if checkpoint is not None and checkpoint.is_file():
             self.restore(checkpoint, fingerprint)
-        plateau = _Plateau(self.options.patience, [row["loss"] for row in self.history])
+        plateau = Plateau(self.options.patience, [row["loss"] for row in self.history])
         with one_blas_thread():
             while not self.ended:
                 metrics = self.step()
@@ -280,10 +264,40 @@ class Trainer(Generic[S]):
 
     def step(self) -> dict[str, float]:
         """Take one step of gradient descent and return its metrics."""
+        return self._learn(self._drawn(self.options.batch_size))
+
+    def draw(self, n: int) -> Fresh[S]:
+        """Draw n trajectories, ask for their rewards, and remember the objects, for `learn` of this or other trainers.
+
+        Raises:
+            TrainingError: a probability or a reward is not finite.
+        """
+        batch = self._drawn(n, replaying=False)
+        return Fresh(batch.paths, batch.log_reward, batch.distinct)
+
+    def learn(self, fresh: Sequence[Fresh[S]], replayed: int = 0) -> dict[str, float]:
+        """Take one step of gradient descent on trajectories that others may have drawn, and return its metrics.
+
+        Args:
+            fresh: trajectories with their rewards, drawn without conditioning.
+            replayed: trajectories to objects of the replay that join them, as far as there are any.
+        """
+        paths, rewards = [one.paths for one in fresh], [one.log_reward for one in fresh]
+        n = sum(map(len, paths))
+        if replayed and len(self.replay):
+            terminal, old = self.replay.sample(replayed, self.generator)
+            paths.append(sample_backward(self.env, self.walk, terminal, self.generator))
+            rewards.append(old)
+        log_reward = torch.cat([one.to(rewards[0].dtype) for one in rewards])
+        return self._learn(_Batch(Paths.cat(paths), log_reward, n, sum(one.distinct for one in fresh), None))
+
+    def _drawn(self, n: int, *, replaying: bool = True) -> _Batch[S]:
         try:
-            batch = self._draw()
+            return self._draw(n, replaying)
         except PolicyDiverged as error:
             raise TrainingError(f"Step {self.done}: {error}") from error
+
+    def _learn(self, batch: _Batch[S]) -> dict[str, float]:
         if self.guide is not None:
             self.guide.add(batch.paths.terminal, batch.log_reward)
         told: dict[str, float] = {}
@@ -316,11 +330,11 @@ class Trainer(Generic[S]):
         self.history.append(metrics)
         return metrics
 
-    def _draw(self) -> _Batch[S]:
+    def _draw(self, n: int, replaying: bool) -> _Batch[S]:
         options = self.options
-        replayed = int(options.batch_size * options.replay_share) if len(self.replay) else 0
-        fresh = options.batch_size - replayed
-        raw, condition = self._conditions(options.batch_size)
+        replayed = int(n * options.replay_share) if replaying and len(self.replay) else 0
+        fresh = n - replayed
+        raw, condition = self._conditions(n)
         paths, scores = self._sample(fresh, None if condition is None else condition[:fresh])
         values, keys = self._valued(paths.terminal)
         log_reward = self._conditioned(values, raw, slice(0, fresh))
@@ -473,8 +487,11 @@ class Trainer(Generic[S]):
 
     def save(self, path: Path, fingerprint: str) -> None:
         """Write the checkpoint atomically: a reader sees the old one or the new one."""
-        state = {
-            "fingerprint": fingerprint,
+        write_sealed({"fingerprint": fingerprint, **self.state()}, path)
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that training goes on from; tensors are the trainer's own, not copies."""
+        return {
             "done": self.done,
             "ended": self.ended,
             "policy": self.policy.state_dict(),
@@ -490,7 +507,6 @@ class Trainer(Generic[S]):
             "generator": self.generator.get_state(),
             "history": self.history,
         }
-        write_sealed(state, path)
 
     def restore(self, path: Path, fingerprint: str) -> None:
         """Go back to a checkpoint.
@@ -500,6 +516,27 @@ class Trainer(Generic[S]):
             ValueError: it belongs to another training.
         """
         state = checkpoint_of(path, fingerprint)
+        self._load(state)
+        self.replay.load_state(state["replay"])
+        self.generator.set_state(state["generator"])
+
+    def adopt(self, state: Mapping[str, Any]) -> None:
+        """Go on from where another training of the same parts was; the options and the source of randomness stay.
+
+        Args:
+            state: what `state` of the other one returned, copied; without `replay` the objects met stay too.
+        """
+        self._load(state)
+        if "replay" in state:
+            self.replay.load_state(state["replay"])
+
+    def disturb(self, deviation: float) -> None:
+        """Multiply every weight of the policy by 1 plus a normal number of this standard deviation."""
+        with torch.no_grad():
+            for weight in self._parameters:
+                weight.mul_(1.0 + deviation * torch.randn(weight.shape, generator=self.generator, dtype=weight.dtype))
+
+    def _load(self, state: Mapping[str, Any]) -> None:
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.partition.load_state_dict(state["partition"])
@@ -515,8 +552,6 @@ class Trainer(Generic[S]):
             self.decomposition.load_state(state["decomposition"])
         if self._intrinsic is not None:
             self._intrinsic.load_state(state["intrinsic"])
-        self.replay.load_state(state["replay"])
-        self.generator.set_state(state["generator"])
         self.done, self.ended, self.history = state["done"], state["ended"], list(state["history"])
 
     def _backward_state(self) -> dict[str, Tensor] | None:
