@@ -12,6 +12,8 @@ from models.spaces.dag_rules import Edges
 MOST = 24
 """Most nodes that can be told from each other."""
 _WIDE, _HIGH = 180, 150
+_MARGIN = 28
+"""Left and right, for the longest name."""
 _ACROSS, _DOWN = 62, 56
 _GAP = 6.0
 """Between the middle of a node and an arrow."""
@@ -28,8 +30,8 @@ def drawn(names: Sequence[str], edges: Edges, text: str) -> str:
     nodes = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in at)
     words = "".join(_word(name, at[place], float(turn[place])) for place, name in enumerate(names))
     return (
-        f'<svg class="mol" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDE} {_HIGH}" role="img" '
-        f'aria-label="{escape(text)}"><g stroke="currentColor" fill="currentColor">{arrows}</g>'
+        f'<svg class="mol" xmlns="http://www.w3.org/2000/svg" viewBox="{-_MARGIN} 0 {_WIDE + 2 * _MARGIN} {_HIGH}" '
+        f'role="img" aria-label="{escape(text)}"><g stroke="currentColor" fill="currentColor">{arrows}</g>'
         f'<g fill="#2f6fdb">{nodes}</g><g fill="currentColor" font-family="sans-serif" font-size="9">{words}</g></svg>'
     )
 

@@ -63,7 +63,8 @@ def belief_pictures(context: CampaignContext, belief: GraphBelief, round: int, f
     if len(belief.names) <= MOST:
         picture = drawn(belief.names, belief.consensus, told)
         (folder / "graph.svg").write_text(picture, encoding="utf-8")
-        found.insert(0, Plot(f"Consensus, {told}", Markup(picture), "graph"))
+        large = picture.replace('class="mol"', 'width="100%"', 1)  # not as small as in a row of the table
+        found.insert(0, Plot(f"Consensus, {told}", Markup(large), "graph"))
     entropies = _entropies(context, belief, round)
     if len(entropies) > 1:
         found.append(Plot("What is left unknown of the graph, after each round", svg(_course(entropies)), "graph"))

@@ -107,6 +107,8 @@ def tiles(summary: Mapping[str, Any], goals: Goals) -> dict[str, list[Tile]]:
         elif name == "calls" and summary.get("budget"):
             budget = summary["budget"]
             about = f"of {budget:,}"
+        elif name == "likely_edges":
+            text = f"{value:.0f}"
         elif name in _SHARES:
             text, about = f"{100 * value:.0f}", "%"
         elif name in _OF_SEVERAL and arm in _ARMS:
