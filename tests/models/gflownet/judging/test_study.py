@@ -22,9 +22,14 @@ from models.registry import ComponentError, find, kinds
 GRID = {"kind": "hypergrid", "dimensions": 2, "height": 6}
 QUICK = {"steps": 300, "batch_size": 32, "learning_rate": 5e-3, "replay_share": 0.0, "evaluate_every": 100}
 SMALL_MLP = {"kind": "mlp", "hidden": [32, 32]}
+OTHERS = {"masked": "total"}
+"""Rewards of objects that all have one length."""
 LENGTH = """
 def length(objects):
     return [1.0 + len(item) for item in objects]
+
+def total(objects):
+    return [1.0 + sum(item) for item in objects]
 
 def shout(objects):
     raise RuntimeError("no idea")
@@ -83,7 +88,9 @@ def test_every_registered_environment_can_be_trained_and_judged(built, kind, exa
     study = built(
         environment={"kind": kind, **{k: list(v) if isinstance(v, tuple) else v for k, v in cls.small.items()}},
         policy={"fragments": {"kind": "fragment_transformer", "dim": 16, "layers": 1, "heads": 2}}.get(kind, SMALL_MLP),
-        reward={"kind": "environment"} if own else {"kind": "python", "function": "my_reward:length"},
+        reward={"kind": "environment"}
+        if own
+        else {"kind": "python", "function": f"my_reward:{OTHERS.get(kind, 'length')}"},
         training={"steps": 2, "batch_size": 8, "evaluate_every": 1},
         evaluation={"max_states": 50_000 if exact else 0, "held_out": 8, "draws": 2, "samples": 16},
     )
@@ -210,7 +217,7 @@ def test_what_is_outside_a_space_has_the_least_reward(built):
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
-        ({}, "by `environment`, or by `space`"),
+        ({}, "by `environment`, by `space` .* or by `density`"),
         ({"space": {"kind": "subsets", "n": 3}, "environment": GRID}, "give one"),
         ({"space": {"kind": "subsets", "n": 3}, "policy": SMALL_MLP}, "belongs to its `construction`"),
         ({"environment": GRID, "construction": {"kind": "plain"}}, "give `space` too"),
