@@ -85,8 +85,13 @@ class Alphabet:
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
         """Return the alphabet that `to_state` told."""
-        of_nodes = (tuple(state[name]) for name in ("labels", "valences", "node_counts", "edge_counts"))
-        return cls(*of_nodes, dict(zip(state["sizes"], state["size_counts"], strict=True)))
+        return cls(
+            tuple(state["labels"]),
+            tuple(state["valences"]),
+            tuple(state["node_counts"]),
+            tuple(state["edge_counts"]),
+            dict(zip(state["sizes"], state["size_counts"], strict=True)),
+        )
 
 
 @dataclass(frozen=True)

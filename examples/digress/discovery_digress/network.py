@@ -89,6 +89,8 @@ class GraphNetwork(nn.Module):
         generator: source of the initial weights.
     """
 
+    valences: Tensor
+
     def __init__(
         self, valences: tuple[int, ...], width: int, layers: int, heads: int, generator: torch.Generator
     ) -> None:

@@ -6,14 +6,14 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
+
+from data.chemistry.labelled_graphs import LabelledGraph, labelled_graph, molecule
+from data.tables.shipped import labelled_library
 from discovery_digress.diffusion import Diffusion
 from discovery_digress.generator import drawn_from
 from discovery_digress.graphs import Alphabet, Graphs, told
 from discovery_digress.network import GraphNetwork, cycles
 from discovery_digress.noise import Noise, draw
-
-from data.chemistry.labelled_graphs import LabelledGraph, labelled_graph, molecule
-from data.tables.shipped import labelled_library
 from models.protocols import GenerationContext
 from models.registry import ComponentError, build, find
 from models.spaces.molecules import Molecules
