@@ -37,7 +37,9 @@ TAIL = """
 
 [examples/digress](../examples/digress/README.md) is a package of its own that adds a generator and a system by the
 entry point for plug-ins: DiGress, which draws molecular graphs out of noise. `pip install ./examples/digress`, and
-`discover reproduce digress` tries it beside the edge lists of `geel`; its README has the figures and what they cost.
+`discover reproduce digress --seeds 3` tries it beside the edge lists of `geel`. Its verdict is *shown in part*: after
+about 30 CPU seconds of training each, 0.52 of its draws are molecules without correction, and 0.96 of the edge lists;
+500 draws cost 10 CPU seconds, and 0.1.
 
 ## Not built
 
