@@ -167,12 +167,12 @@ def _recombined(library: Sequence[str], space: Molecules, n: int, seed: int) -> 
     return found
 
 
-def frechet(molecules: Sequence[str], target: Sequence[str]) -> float:
+def frechet(molecules: Sequence[str], target: Sequence[str], *, without: Sequence[str] = ()) -> float:
     """Return the squared Frechet distance of normal laws with the descriptors' means and covariances.
 
-    Both are in units of the standard deviations of the target's descriptors.
+    Both are in units of the standard deviations of the target's descriptors; those of `without` are left out.
     """
-    columns = [NAMES.index(name) for name in _PROPERTIES]
+    columns = [NAMES.index(name) for name in _PROPERTIES if name not in without]
     x, y = (descriptors(some)[:, columns] for some in (molecules, target))
     deviation = y.std(0)
     scale = np.where(deviation > 0, deviation, 1.0)

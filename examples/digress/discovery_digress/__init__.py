@@ -1,0 +1,1 @@
+"""Denoising diffusion of molecular graphs, a plug-in of discovery-flows."""
