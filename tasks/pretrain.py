@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from data.config import CampaignConfig
 from data.ledger.campaigns import LedgerError
 from data.ledger.ledger import Ledger
+from data.pretraining import MADE_BEFORE, STAGE
 from models.parts import generator_of, space_of
 from models.protocols import Pretraining
 from tasks.progress import stage_progress
@@ -25,12 +25,7 @@ from tasks.storage import load_state, save_state
 from tasks.tracking import Tracker, attempt
 from tasks.workspace import Workspace
 
-log = logging.getLogger("discover.pretrain")
-
-STAGE = "pretrain"
 FILE = "pretrained.pt"
-MADE_BEFORE = "made_before"
-"""Metric of the stage: 1 where nothing was trained, as an equal pre-training was there."""
 
 
 def pretrains(ref: CampaignRef) -> bool:
@@ -102,7 +97,6 @@ def _pretrain(context: CampaignContext, folder: Path) -> dict[str, float]:
     if generator.pretrained_from is not None:
         state: Mapping[str, Any] = _of_campaign(generator, context.config, context.workspace, context.ledger)
         again = True
-        log.info("The pre-training of the campaign %r is used; nothing is trained.", generator.pretrained_from)
     else:
         checkpoint = _checkpoint(context)
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -112,8 +106,6 @@ def _pretrain(context: CampaignContext, folder: Path) -> dict[str, float]:
             checkpoint=checkpoint,
             progress=stage_progress(0, STAGE),
         )
-        if again:
-            log.info("An equal pre-training is in the workspace; it is used again, and nothing is trained.")
     save_state(folder / FILE, state)
     history = pd.DataFrame(state["history"])
     history.to_csv(folder / "history.csv", index=False)

@@ -256,9 +256,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             )
         return {"kind": kind, **{name: value for name, value in former.items() if name in known}}
 
-    def _assemble(
-        self, context: GenerationContext, options: GFlowNetGenerator.Options, *, asked: bool = True
-    ) -> Parts:
+    def _assemble(self, context: GenerationContext, options: GFlowNetGenerator.Options, *, asked: bool = True) -> Parts:
         """Return the parts; the reward of a table is asked for every object at once, unless it will not be asked."""
         construction = construction_of(self._construction(), context.space)
         bound, graph = tabulated(construction.bind(context.space), options.max_states)

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from data.config import digest
+from data.pretraining import MADE_BEFORE
 from tasks.reporting.round_metrics import shown_curves
 from tasks.stages import CampaignContext, StageRef
 from tasks.tracking import Tracker
@@ -31,8 +32,8 @@ def publish_pretraining(context: CampaignContext, tracker: Tracker, stage: Stage
     history = pd.read_csv(stage.path(context, "history.csv"))
     curves = shown_curves(history)
     tracker.metrics(run, [{str(k): v for k, v in row.items()} for row in curves.to_dict("records")])
-    tracker.metrics(run, [{"seconds": stage.seconds, "made_before": stage.metrics.get("made_before", 0.0)}])
-    again = bool(stage.metrics.get("made_before"))
+    again = stage.metrics[MADE_BEFORE]
+    tracker.metrics(run, [{"seconds": stage.seconds, MADE_BEFORE: again}])
     note = "Nothing was trained: an equal pre-training was there." if again else f"{len(history)} steps, no reward."
     tracker.tags(run, {"mlflow.note.content": f"**Pre-training.** {note}"})
     tracker.artifacts(run, stage.path(context, ""), "pretrained")

@@ -26,7 +26,8 @@ class DrawnOutcome(Conditioning):
     space may be of any size. Objects of equal features are one. Of random ways (uniform over what is legal) some
     objects are the ends more often than others.
 
-    A replay draws by rewards, which these numbers are not: use `{kind: uniform}`.
+    The generator 'outcome_conditioned' pre-trains with it. What stands for rewards are no numbers by which a sampler file
+    could judge, or a replay prefer: that must be `{kind: uniform}`.
 
     Reference: Pan et al., Pre-training and fine-tuning generative flow networks, ICLR 2024, arXiv:2310.03419.
     """
@@ -34,6 +35,7 @@ class DrawnOutcome(Conditioning):
     kind: ClassVar[str] = "drawn_outcome"
     cites: ClassVar[tuple[str, ...]] = ("pan2024pretraining",)
     of_objects: ClassVar[bool] = True
+    of_files: ClassVar[bool] = False
     _env: Environment[Any] | None = None
 
     class Options(Component.Options):
@@ -71,9 +73,9 @@ class DrawnOutcome(Conditioning):
         """Return what stands for the reward: B terminal states -> their features' places (B, H) and their objects.
 
         Args:
-            env: the environment.
+            env: the environment, or a table of it.
         """
-        return lambda states: (self.raw(states), env.decode(states))
+        return lambda states: (env.k_hot(states).double(), env.decode(states))
 
     def raw(self, states: Any) -> Tensor:
         """Return the raw conditions (n, H), float64, that ask for the objects of n terminal states."""

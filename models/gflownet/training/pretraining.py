@@ -49,7 +49,7 @@ class PretrainingOptions(Options):
     )
     steps: int = Field(3000, ge=1, description="Steps of the pre-training.")
     batch_size: int = Field(64, ge=2, description="Trajectories per step, half of them in hindsight.")
-    learning_rate: float = Field(2e-3, gt=0, description="At first; it falls to a hundredth as a cosine.")
+    learning_rate: float = Field(5e-3, gt=0, description="At first; it falls to a hundredth as a cosine.")
     missed: float = Field(
         0.01, gt=0, lt=1, description="Reward of all that was not asked for, together; of what was, it is 1."
     )
