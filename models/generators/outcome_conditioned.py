@@ -40,8 +40,9 @@ class OutcomeConditionedGFlowNet(GFlowNetGenerator):
         P(s' | s) = sum_y r(y) F(s | y) P(s' | s, y) / sum_y r(y) F(s | y)
 
     with the sum over the `outcomes` best objects y of what is known, the library, random members and the best of the
-    round before. `draws` objects of it are imitated, for `warm_up_steps` by maximum likelihood, by a policy that goes on
-    from the round before and is then trained by the `objective` on the acquisition for `steps`: few, as it begins near.
+    round before. `draws` objects of it are imitated, for `warm_up_steps` by maximum likelihood, by a policy that goes
+    on from the round before and is then trained by the `objective` on the acquisition for `steps`: few, as it begins
+    near.
 
     What this adds: under a fixed uniform backward policy the flows have a closed form, F(s | y) = the probability that
     the backward chain from y passes s, and with it the sum draws exactly those y again, in proportion to r, and nothing

@@ -36,11 +36,11 @@ from models.threads import single_thread
 
 GRID = {"kind": "hypergrid", "dimensions": 2, "height": 8}
 TASKS = 3
-ARMS = "pretrained", "scratch", "closed"
+ARMS = "closed", "pretrained", "scratch"
 BEST = 50
 """Sequences by which a campaign is judged: the best that it bought."""
 RATE = 1e-2
-"""Learning rate of a pre-training on sequences: the flows, which decide the conversion, are learnt slowly by a small one."""
+"""Learning rate of a pre-training on sequences: under a smaller one the flows, which decide the conversion, lag."""
 EVERY = 20
 """Steps between two evaluations of a training from scratch."""
 

@@ -26,8 +26,8 @@ class DrawnOutcome(Conditioning):
     space may be of any size. Objects of equal features are one. Of random ways (uniform over what is legal) some
     objects are the ends more often than others.
 
-    The generator 'outcome_conditioned' pre-trains with it. What stands for rewards are no numbers by which a sampler file
-    could judge, or a replay prefer: that must be `{kind: uniform}`.
+    The generator 'outcome_conditioned' pre-trains with it. What stands for rewards are no numbers by which a sampler
+    file could judge, or a replay prefer: that must be `{kind: uniform}`.
 
     Reference: Pan et al., Pre-training and fine-tuning generative flow networks, ICLR 2024, arXiv:2310.03419.
     """

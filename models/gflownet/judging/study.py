@@ -295,8 +295,8 @@ def _check_conditioning(conditioning: Conditioning | None, recipe: PolicyRecipe,
         return
     if not conditioning.of_files:
         raise ConfigError(
-            f"The conditioning {conditioning.kind!r} is for generators of campaigns, and a sampler file cannot judge what "
-            "it trains. Use {kind: outcome}, which lists the objects."
+            f"The conditioning {conditioning.kind!r} is for generators of campaigns, and a sampler file cannot judge "
+            "what it trains. Use {kind: outcome}, which lists the objects."
         )
     try:
         conditioning.log_reward(torch.zeros(1), conditioning.draw(1, torch.Generator().manual_seed(0)))

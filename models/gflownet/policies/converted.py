@@ -17,7 +17,7 @@ _ROWS = 20_000
 
 
 class ConvertedPolicy(FlatPolicy[S], Generic[S]):
-    """The policy of a reward r over K objects y, made of flows towards each of them:
+    """The policy of a reward r over K objects y, made of flows towards each of them.
 
         P(s' | s) = sum_y r(y) F(s | y) P(s' | s, y) / sum_y r(y) F(s | y),    F(source | y) = 1.
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.gflownet.training.pretraining import objects_of
-from models.protocols import Generator, GenerationContext, Pretraining
+from models.protocols import GenerationContext, Generator, Pretraining
 from models.registry import ComponentError, build
 from models.spaces.molecules import Molecules
 from models.spaces.sequences import Sequences

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
+from data.config import ConfigError
+from data.sampler_config import parse_sampler
 from models.gflownet.environments.sequence import SequenceEnvironment
+from models.gflownet.judging.study import build_study
 from models.registry import build
 
 ENV = SequenceEnvironment(alphabet="ACGT", min_length=3, max_length=40)
@@ -35,6 +39,12 @@ def test_only_what_was_asked_for_is_rewarded_and_hindsight_asks_for_what_came():
     assert conditioning.log_reward(values, asked).tolist() == [0.0, missed, missed]
     shown = conditioning.in_hindsight(values, asked, torch.Generator())
     assert conditioning.log_reward(values, shown).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_a_sampler_file_is_told_to_list_its_objects():
+    config = {"environment": {"kind": "sequence", "max_length": 3}, "conditioning": {"kind": "drawn_outcome"}}
+    with pytest.raises(ConfigError, match="which lists the objects"):
+        build_study(parse_sampler(config), home=Path(), base=Path())
 
 
 def test_before_it_has_an_environment_it_draws_nothing():
