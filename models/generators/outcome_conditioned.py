@@ -87,6 +87,7 @@ class OutcomeConditionedGFlowNet(GFlowNetGenerator):
                 )
             return self
 
+    options: OutcomeConditionedGFlowNet.Options
     _earlier: tuple[str, ...] = ()
     """Best objects that the last training met."""
 
