@@ -386,6 +386,8 @@ class GenerationContext:
     """Objects that other generators met and that promise most, best first: to start from, not to propose as its own."""
     members: Mapping[str, Path] = field(default_factory=dict)
     """Files of the trained generators that `Composing.origins` names, by these names."""
+    pretrained: Path | None = None
+    """File of what `Pretraining.pretraining` returned; None: there was none in this campaign."""
     cache: Path | None = None
     """Folder of the workspace for what is costly to make and the same in every round; None: nothing is kept."""
     progress: Progress = lambda done, total, metrics: None
@@ -512,6 +514,46 @@ class Composing(Protocol):
         Args:
             member: where it is from (`campaign`, `round`), how its `generator` is built, its `space`, its `state`.
             space: of the campaign that is to draw from it.
+
+        Raises:
+            ValueError: it cannot; a complete sentence says what to change.
+        """
+
+
+@runtime_checkable
+class Pretraining(Protocol):
+    """A generator that may train something once, without a reward, before the first round."""
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether it does."""
+
+    @property
+    def pretrained_from(self) -> str | None:
+        """Name of the campaign whose pre-training it uses; None: it makes one, or finds an equal one."""
+
+    def pretraining(
+        self, space: BaseSpace[Any], *, cache: Path | None, checkpoint: Path | None, progress: Progress
+    ) -> tuple[dict[str, Any], bool]:
+        """Return what is to be kept, as `Generator.state`, with its `history`; and whether it had been made before.
+
+        Args:
+            space: of the campaign.
+            cache: folder of the workspace where others find it; None: nothing is kept.
+            checkpoint: file that a training goes on from after a kill; None: there is none.
+            progress: called after every step.
+
+        Raises:
+            ValueError: it cannot be made; a complete sentence says what to change.
+        """
+
+    def check_pretrained(self, state: Mapping[str, Any], space: BaseSpace[Any], name: str) -> None:
+        """Look whether what another campaign kept can be used.
+
+        Args:
+            state: what it kept.
+            space: of the campaign that is to use it.
+            name: of where it is from, to begin the message with.
 
         Raises:
             ValueError: it cannot; a complete sentence says what to change.

@@ -33,6 +33,7 @@ from tasks.measure import measure
 from tasks.oracles.booking import books_in_use
 from tasks.oracles.lasting import dismiss
 from tasks.prepare_data import prepare_data
+from tasks.pretrain import check_pretraining, pretrain, pretrains
 from tasks.propose import propose
 from tasks.read_tables import has_tables, read_tables
 from tasks.reporting.live import LiveView
@@ -139,6 +140,7 @@ def run_checked(
         with suppress(CampaignStopped):  # which is how a campaign ends, not a mistake
             check_source(config, base, workspace.cache)
         check_members(config, base, workspace, ledger)
+        check_pretraining(config, base, workspace, ledger)
     begun = ledger.begin_campaign(config, base, fresh=fresh, oracles=parts_of_oracles(config, base))
     ref = CampaignRef(str(workspace.home), begun.id)
     with CampaignContext(workspace, ledger, begun) as context, campaign_lock(ledger, begun):
@@ -209,6 +211,8 @@ def run_rounds(ref: CampaignRef, rounds: int, call: Call) -> None:
     library = call(prepare_data, ref)
     if has_members(ref):
         call(gather_members, ref)
+    if pretrains(ref):
+        call(pretrain, ref)
     if has_tables(ref):
         call(read_tables, ref)
     dataset = call(measure, ref, 0, library)

@@ -29,6 +29,8 @@ from tasks.workspace import Workspace
 REFRESH_SECONDS = 1.0
 TELL_SECONDS = 30.0
 """Between two lines on one stage, where the output is no terminal."""
+FIRST_STAGES = ("start", "prepare_data", "gather_members", "pretrain", "read_tables")
+"""What comes before the first purchase."""
 
 
 def time_left(elapsed: float, done: int, total: int) -> str:
@@ -78,7 +80,7 @@ class RunDisplay:
 
     def _on_event(self, event: Event) -> None:
         before, self.event = self.event, event
-        if not self.has_told_reading and event.stage not in ("start", "prepare_data", "gather_members", "read_tables"):
+        if not self.has_told_reading and event.stage not in FIRST_STAGES:
             self.has_told_reading = True  # before anything is bought: what is wrong with the file can still be mended
             self._tell_reading()
         now, seconds = time.monotonic(), time.monotonic() - self.started

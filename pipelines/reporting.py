@@ -31,6 +31,7 @@ from data.ledger.summary import (
     volumes_told,
 )
 from data.masking import masked
+from data.pretraining import pretraining_told
 from data.records import CandidateRow, JsonDict, RoundSummary
 from data.tables.remarks import MERGED, REFUSED, reading_told
 from data.tables.spreadsheets import safe_text, write_csv
@@ -284,7 +285,7 @@ def _said(
     found += ["Levels: " + "; ".join(one.told() for one in levels) + "."] if levels else []
     found += purchases_told(stages, context.workspace.home) if levels or context.config.remeasure else []
     found += [repeated_told(one, goals) for one in repeated(rows, goals)]
-    found += screening_told(stages)
+    found += [*screening_told(stages), *pretraining_told(stages)]
     data = context.finished(0, "prepare_data")
     return found + ([] if data is None else reading_told(context.workspace.home / data.uri, REFUSED))
 

@@ -22,6 +22,7 @@ from data.ledger.summary import (
     volumes_told,
 )
 from data.ledger.view import LedgerView, refuse_outdated
+from data.pretraining import pretraining_told
 from data.records import CallState, CandidateRow, JsonDict, RoundSummary, SourceFigures, Standing
 from data.short_batches import short_told
 from data.stocks import stock_told
@@ -180,13 +181,15 @@ def _wanted(goal: Goal) -> str:
 
 
 def show_reading(workspace: Workspace, stages: list[StageRow], console: Terminal) -> None:
-    """Print what became of the rows of the data, of libraries and of tables of values: kept, merged, refused."""
+    """Print what became of the rows of the data, of libraries and of tables of values, and of a pre-training."""
     for stage in stages:
         if stage.name == "prepare_data":
             for sentence in reading_told(workspace.home / stage.uri):
                 console.say(f"data  {sentence}")
         elif stage.name == "read_tables":
             show_tables(tables_told(workspace.home / stage.uri), console)
+    for sentence in pretraining_told(stages):
+        console.say(sentence)
 
 
 def show_tables(told: Iterable[tuple[str, str, bool]], console: Terminal) -> None:

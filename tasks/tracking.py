@@ -263,6 +263,11 @@ class Tracker(Runs):
             return self.made(self._tags(None), self.campaign.slug)
         return self.made(self._tags(round), "initial design" if round == 0 else f"round {round}", self.run())
 
+    def stage_run(self, name: str) -> str:
+        """Return the id of the run of a stage that belongs to no round, nested in the campaign's; made if need be."""
+        tags = {CAMPAIGN_TAG: self.identity, ROUND_TAG: name}
+        return self.found(tags) or self.made(tags, name, self.run())
+
     def _tags(self, round: int | None) -> dict[str, str]:
         return {CAMPAIGN_TAG: self.identity, ROUND_TAG: "campaign" if round is None else str(round)}
 

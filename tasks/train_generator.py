@@ -17,6 +17,7 @@ from models.parts import generator_of, reward_of, space_of, through_goal
 from models.protocols import GenerationContext, Progress
 from models.proxies.pending import believing_pending
 from tasks.gather_members import gathered, member_files
+from tasks.pretrain import pretrained, pretrained_file
 from tasks.progress import stage_progress
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.storage import load_proxies, measured_values, pending_of, read_table, save_state
@@ -38,6 +39,8 @@ def train_generator(
             inputs["previous"] = previous
         if (members := gathered(context)) is not None:
             inputs["members"] = members
+        if (before := pretrained(context)) is not None:
+            inputs["pretrained"] = before
         stage = run_stage(
             context,
             round,
@@ -122,6 +125,7 @@ def generation_context(
         checkpoint=checkpoint,
         warm_start=warm_start,
         members=member_files(context),
+        pretrained=pretrained_file(context),
         cache=context.workspace.cache,
         progress=progress,
     )

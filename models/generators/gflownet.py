@@ -57,7 +57,7 @@ _SHARED = 1000
 
 
 @dataclass(frozen=True)
-class _Parts:
+class Parts:
     """What is trained, and what it is trained on."""
 
     bound: Bound[Any]
@@ -69,6 +69,13 @@ class _Parts:
     known: list[Member]
     random: dict[str, Any]
     """Random members of the space: text -> one terminal state."""
+
+    def remember(self, members: list[Member]) -> None:
+        """Put objects into the replay, with their rewards."""
+        terminal = self.bound.states(members, self.trainer.generator)
+        values, names = self.reward(terminal)
+        inside = torch.tensor([name is not None for name in names])
+        self.trainer.replay.add(terminal[inside], values[inside], [name for name in names if name is not None])
 
 
 _FORMER = "Former place of the option `{}` of the construction ({})."
@@ -249,9 +256,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             )
         return {"kind": kind, **{name: value for name, value in former.items() if name in known}}
 
-    def _assemble(
-        self, context: GenerationContext, options: GFlowNetGenerator.Options, *, asked: bool = True
-    ) -> _Parts:
+    def _assemble(self, context: GenerationContext, options: GFlowNetGenerator.Options, *, asked: bool = True) -> Parts:
         """Return the parts; the reward of a table is asked for every object at once, unless it will not be asked."""
         construction = construction_of(self._construction(), context.space)
         bound, graph = tabulated(construction.bind(context.space), options.max_states)
@@ -304,7 +309,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
             partial=partial,
             conditioning=conditioning,
         )
-        return _Parts(bound, graph, trainer, reward, seen, known, random)
+        return Parts(bound, graph, trainer, reward, seen, known, random)
 
     def check_objectives(self, k: int) -> None:
         """Look whether the conditioning goes with k objectives to improve.
@@ -315,7 +320,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         spec = self.options.conditioning
         require_objectives(None if spec is None else build("conditioning", spec), k)
 
-    def _prepare(self, context: GenerationContext, parts: _Parts, library: list[Member]) -> None:
+    def _prepare(self, context: GenerationContext, parts: Parts, library: list[Member]) -> None:
         """Start the policy from the round before or from the library, and the replay from known and hinted objects."""
         bound, trainer = parts.bound, parts.trainer
         if trainer.prior is not None:
@@ -329,12 +334,9 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         hinted = bound.members(context.hints)
         seeds = {member.object: member for member in [*parts.known, *hinted, *library]}
         if seeds:
-            terminal = bound.states(list(seeds.values()), trainer.generator)
-            values, names = parts.reward(terminal)
-            inside = torch.tensor([name is not None for name in names])
-            trainer.replay.add(terminal[inside], values[inside], [name for name in names if name is not None])
+            parts.remember(list(seeds.values()))
 
-    def _prior(self, context: GenerationContext, parts: _Parts) -> dict[str, torch.Tensor]:
+    def _prior(self, context: GenerationContext, parts: Parts) -> dict[str, torch.Tensor]:
         """Return the weights of the prior: those of all campaigns with this library, whatever their seed."""
         order = np.random.default_rng(0).permutation(len(context.library)).tolist()
         ordered = sorted(context.library)
@@ -342,7 +344,7 @@ class GFlowNetGenerator(Component["GFlowNetGenerator.Options"]):
         return prior_weights(parts.trainer, parts.bound, members, self.options.prior_steps, context.cache)
 
     def _evaluation(
-        self, context: GenerationContext, parts: _Parts, library: list[Member], rest: list[str]
+        self, context: GenerationContext, parts: Parts, library: list[Member], rest: list[str]
     ) -> ExactEvaluator | SampledEvaluator:
         """Return the exact evaluation, or one on objects not learnt from: of the library's rest, then random ones."""
         trainer, reward = parts.trainer, parts.reward

@@ -69,6 +69,7 @@ ELSEWHERE = [
     CAMPAIGNS / "virtual_screening.yaml",
     CAMPAIGNS / "laboratory" / "campaign.yaml",
     *CAMPAIGNS.glob("composed/*.yaml"),
+    *CAMPAIGNS.glob("pretrained/*.yaml"),
 ]
 FILES = [path for path in sorted(CAMPAIGNS.rglob("*.yaml")) if path not in ELSEWHERE]
 

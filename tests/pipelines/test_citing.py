@@ -59,6 +59,8 @@ EXPECTED = {
     "composed/binding.yaml": {"malkin2022tb", "shen2023towards", "srinivas2010bandit"},
     "composed/stability.yaml": {"malkin2022tb", "shen2023towards", "srinivas2010bandit"},
     "composed/campaign.yaml": {"garipov2023sculpting", "bengio2021flow"},
+    "pretrained/campaign.yaml": {"pan2024pretraining", "malkin2022tb", "shen2023towards"},
+    "pretrained/second.yaml": {"pan2024pretraining", "malkin2022tb", "shen2023towards"},
     "subset/campaign.yaml": {"jaccard1901etude", "brandes2002graphml"},
 }
 """Shipped file -> some of what it rests on, named there or not."""

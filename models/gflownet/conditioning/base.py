@@ -22,6 +22,8 @@ class Conditioning(Component):
     """Numbers in the encoded condition, C."""
     of_objects: ClassVar[bool] = False
     """Whether conditions are objects of the environment: then it has no other reward, and `of` comes first."""
+    of_files: ClassVar[bool] = True
+    """Whether a sampler file may name it; one that may not is made by a generator."""
 
     def of(self, env: Environment[Any]) -> Conditioning:
         """Return the conditioning for an environment."""

@@ -293,6 +293,11 @@ def refusing() -> Iterator[None]:
 def _check_conditioning(conditioning: Conditioning | None, recipe: PolicyRecipe, objective: Objective) -> None:
     if conditioning is None:
         return
+    if not conditioning.of_files:
+        raise ConfigError(
+            f"The conditioning {conditioning.kind!r} is for generators of campaigns, and a sampler file cannot judge "
+            "what it trains. Use {kind: outcome}, which lists the objects."
+        )
     try:
         conditioning.log_reward(torch.zeros(1), conditioning.draw(1, torch.Generator().manual_seed(0)))
     except ValueError as error:
