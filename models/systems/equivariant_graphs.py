@@ -45,7 +45,9 @@ class EquivariantGraphsClaim(System["EquivariantGraphsClaim.Options"]):
     parts: ClassVar[tuple[tuple[str, str], ...]] = (("proxy", "egnn"),)
     example: ClassVar[str] = "campaigns/conformers.yaml"
     checks: ClassVar[tuple[Check, ...]] = (
-        Check("turned and shifted molecules are the same (largest change, standard deviations)", "turned", at_most=1e-5),
+        Check(
+            "turned and shifted molecules are the same (largest change, standard deviations)", "turned", at_most=1e-5
+        ),
         Check("mirrored molecules are the same: it is blind to their hand", "mirrored", at_most=1e-5),
         Check("the order of atoms does not matter", "renumbered", at_most=1e-5),
         Check("positions turn with the molecule (largest deviation, angstrom)", "positions", at_most=1e-5),
