@@ -53,8 +53,8 @@ class PriorFitted(BaseProxy["PriorFitted.Options"]):
 
     Nothing is trained from the labels. The network (`models.proxies.prior_fitted_network`) has learnt from draws of
     Gaussian processes of 1 to 20 variables, kernels and noise drawn too, what is likely beside 5 to 120 labels; it
-    ships with this package, made by `benchmarks/prior_fitted.py`. Of more labels it reads 120, drawn at random. Mean and
-    deviation are those of the density that it gives, which need not be normal: `log_density` tells it.
+    ships with this package, made by `benchmarks/prior_fitted.py`. Of more labels it reads 120, drawn at random. Mean
+    and deviation are those of the density that it gives, which need not be normal: `log_density` tells it.
 
     Meant for few descriptors, such as conditions of a process: features of more than 20 columns are refused, unless
     `components` of them are to stand for all. It knows nothing of how the errors of two predictions go together: batch

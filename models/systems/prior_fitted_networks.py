@@ -72,7 +72,7 @@ class PriorFittedNetworksClaim(System["PriorFittedNetworksClaim.Options"]):
         """How long the trial takes."""
 
         steps: int = Field(1500, ge=1, description="draws that the network of the exact test learns from")
-        sets: int = Field(20, ge=1, description="functions of each number of labels")
+        sets: int = Field(10, ge=1, description="functions of each number of labels")
 
     def run(self, seed: int, bench: Bench) -> dict[str, Any]:
         """Train a network of known hyperparameters, and compare the shipped one with the default proxy."""
