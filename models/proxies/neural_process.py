@@ -25,7 +25,9 @@ _LEAST = 0.05
 class Tasks(Protocol):
     """What is known of other tasks."""
 
-    features: int
+    @property
+    def features(self) -> int:
+        """Numbers of an object."""
 
     def draw(self, sets: int, generator: torch.Generator) -> Draw:
         """Draw labels and questions of as many tasks, all of one size."""

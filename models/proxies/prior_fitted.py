@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
@@ -170,7 +171,7 @@ class PriorFitted(BaseProxy["PriorFitted.Options"]):
     def state(self) -> dict[str, Any]:
         """Return what is read: tensors only, loadable with `torch.load(weights_only=True)`."""
         fitted = self._ready()
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "target": np.stack([fitted.target.location, fitted.target.scale]),
             "axes": fitted.axes,
             "rows": fitted.rows,

@@ -43,7 +43,9 @@ class Draw:
 class Prior(Protocol):
     """What is believed of functions before anything is measured."""
 
-    features: int
+    @property
+    def features(self) -> int:
+        """Numbers of an object."""
 
     def draw(self, sets: int, generator: torch.Generator) -> Draw:
         """Draw sets of one size."""

@@ -146,7 +146,7 @@ def both_strands(sequences: Sequence[str]) -> FloatArray:
     """Return sequences of one length and their reverse complements, a column per place and letter, `(2, n, 4 l)`."""
     strands = [list(sequences), ["".join(COMPLEMENT[letter] for letter in reversed(one)) for one in sequences]]
     places = np.array([[[LETTERS.index(letter) for letter in one] for one in strand] for strand in strands])
-    return np.eye(len(LETTERS))[places].reshape(2, len(sequences), -1)
+    return np.asarray(np.eye(len(LETTERS))[places].reshape(2, len(sequences), -1))
 
 
 def _predicted(network: NeuralProcess, x: torch.Tensor, labels: Any, values: FloatArray, new: Any) -> Prediction:

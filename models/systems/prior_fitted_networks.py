@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 
 from data.records import FloatArray
+from models.protocols import Proxy
 from models.proxies.evaluation import metrics
 from models.proxies.gaussian_process import GaussianProcess
 from models.proxies.prior_fitted import PriorFitted
@@ -109,11 +110,12 @@ def _of_set(rng: np.random.Generator, n: int, seed: int) -> dict[str, float]:
     frequency, phase = rng.normal(0.0, 2.5, (30, 2)), rng.uniform(0.0, 2.0 * np.pi, 30)
     x: FloatArray = rng.random((n + TESTED, 2))
     y = np.sqrt(2.0 / 30.0) * np.cos(x @ frequency.T + phase).sum(1) + NOISE * rng.standard_normal(len(x))
-    network, default = PriorFitted(features="identity"), GaussianProcess(features="identity")
+    network = PriorFitted(features="identity")
+    arms: dict[str, Proxy] = {"network": network, "default": GaussianProcess(features="identity")}
     told: dict[str, float] = {}
-    for arm, proxy in (("network", network), ("default", default)):
-        proxy.fit(x[:n], y[:n], seed=seed)  # type: ignore[attr-defined]  # rows of numbers are objects of `identity`
-        found = metrics(proxy.predict(x[n:]), y[n:])  # type: ignore[attr-defined]
+    for arm, proxy in arms.items():
+        proxy.fit(x[:n], y[:n], seed=seed)  # type: ignore[arg-type]  # rows of numbers are objects of `identity`
+        found = metrics(proxy.predict(x[n:]), y[n:])  # type: ignore[arg-type]
         told |= {f"{arm}_{name}": found[key] for name, key in (("rmse", "rmse"), ("nll", "nll"))}
         told[f"{arm}_coverage"] = found["coverage_90"]
     told["network_bars"] = -float(network.log_density(x[n:], y[n:]).mean())  # type: ignore[arg-type]
