@@ -100,7 +100,8 @@ class NeuralProcess(nn.Module):
         """Return the log density of each value that was not shown, shape `(B, N - n)`."""
         n = draw.shown
         mean, std = self(draw.x[:, :n], draw.y[:, :n], draw.x[:, n:])
-        return -0.5 * (((draw.y[:, n:] - mean) / std).square() + math.log(2.0 * math.pi)) - torch.log(std)
+        away: Tensor = ((draw.y[:, n:] - mean) / std).square()
+        return -0.5 * (away + math.log(2.0 * math.pi)) - torch.log(std)
 
 
 def trained_process(

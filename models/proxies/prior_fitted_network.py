@@ -90,7 +90,8 @@ class OneProcess:
         cross = torch.linalg.solve_triangular(factor, self.covariance(known, new), upper=False)
         mean = (cross * torch.linalg.solve_triangular(factor, y[:, :n, None], upper=False)).sum(1)
         variance = self.variance + self.noise - cross.square().sum(1)
-        return -0.5 * ((y[:, n:] - mean).square() / variance + torch.log(2.0 * math.pi * variance))
+        density: Tensor = -0.5 * ((y[:, n:] - mean).square() / variance + torch.log(2.0 * math.pi * variance))
+        return density
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +151,8 @@ def _values(kernel: Tensor, noise: Tensor, generator: torch.Generator) -> Tensor
     sets, n, _ = kernel.shape
     jitter = 1e-8 * kernel.diagonal(dim1=1, dim2=2).mean(1)[:, None] + noise
     factor = torch.linalg.cholesky(kernel + torch.diag_embed(jitter.expand(-1, n)))
-    drawn = torch.randn(sets, n, 1, generator=generator, dtype=torch.float64)
-    return (factor @ drawn)[:, :, 0]
+    drawn: Tensor = factor @ torch.randn(sets, n, 1, generator=generator, dtype=torch.float64)
+    return drawn[:, :, 0]
 
 
 class Bars(nn.Module):
