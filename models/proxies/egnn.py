@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.featurisers.geometries import Geometries
+from data.records import FloatArray
+from models.featurisers.geometries import Geometries, Geometry
 from models.featurisers.graphs import ATOM_FEATURES, BOND_FEATURES
 from models.proxies.gnn_ensemble import GnnEnsemble
 from models.proxies.networks import BatchedLinear, BatchedMlp
+from models.threads import single_thread
 
 _SQUARE = 10.0
 """Squared distances are in units of so many square angstrom: those of second neighbours are then about 1."""
@@ -148,3 +152,15 @@ class Egnn(GnnEnsemble):
     def _network(self, outputs: int, atoms: float, generator: torch.Generator) -> Any:
         options = self.options
         return BatchedEgnn(options.members, options.width, options.layers, outputs, options.moving, atoms, generator)
+
+    def of_geometries(self, geometries: Sequence[Geometry]) -> FloatArray:
+        """Return what each member predicts of n geometries, in the unit of the target, shape `(M, n)`.
+
+        Raises:
+            RuntimeError: the proxy was not trained.
+        """
+        fitted = self._ready()
+        members: Any = fitted.members
+        with single_thread(), torch.no_grad():
+            z = members.head(members.head_input(Geometries.of(geometries, torch.float64)))[:, :, 0].numpy()
+        return np.asarray(fitted.target.location[0] + fitted.target.scale[0] * z)

@@ -23,8 +23,10 @@ SMALLER = {
         "generator.members.0.generator.parents=10",
         "generator.members.1.generator.generations=3",
     ],
+    "read_geometries.yaml": ["rounds=1", "data.initial=20", "batch_size=5", "generator.proposals=20", "proxy.steps=20"],
     "process/constrained.yaml": ["rounds=3", "batch_size=4"],
     "process/diffusion.yaml": ["rounds=1", "generator.steps=30", "generator.proposals=60"],
+    "process/prior_fitted.yaml": ["rounds=2"],
     "process/two_goals.yaml": ["rounds=2"],
     "electron_acceptors.yaml": [
         "data.initial=12",

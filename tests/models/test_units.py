@@ -24,6 +24,7 @@ SHAPES = {
     "mlp_ensemble": {"kind": "mlp_ensemble", "steps": 30, "members": 2, "width": 8},
     "egnn": {"kind": "egnn", "steps": 3, "members": 2, "width": 4, "layers": 1},
     "function_space_laplace": {"kind": "function_space_laplace", "steps": 20, "width": 8},
+    "prior_fitted": {"kind": "prior_fitted", "components": 6},
     "greedy_ensemble": {
         "kind": "greedy_ensemble",
         "pool": [{"kind": "gaussian_process"}, {"kind": "random_forest", "members": 10}],

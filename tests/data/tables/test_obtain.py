@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.tables.obtain import ObtainError, load_freesolv, load_tfbind8, obtain, pip_download, table
+from data.tables.obtain import ObtainError, load_factors, load_freesolv, load_tfbind8, obtain, pip_download, table
 from data.tables.public_tables import TABLES
 from models.sources.base import read_source
 from models.spaces.molecules import Molecules
@@ -315,6 +315,39 @@ def test_tfbind8_has_every_sequence_of_both_strands_at_its_number_in_base_4(tmp_
     for sequence in ("AAAAAAAA", "AAAAAAAC", "ACGTACGT", "CAAAAAAA"):
         index = int(sequence.translate(str.maketrans("ACGT", "0123")), 4)
         assert values[index] == pytest.approx((expected[sequence] - low) / (high - low), abs=1e-12)
+
+
+def factors(patch, folder, second=None):
+    """A wheel of two factors and two pairs of strands; `second` is shipped in place of the second."""
+    head = "8-mer\t8-mer\tE-score\tMedian\tZ-score\n"
+    one, two = (f"{head}TT\tAA\t{a}\t1\t2\nAC\tGT\t{b}\t1\t2\n".encode() for a, b in ((0.5, -0.1), (0.25, 0.0)))
+    spec = TABLES["transcription_factors"]
+    spec = replace(
+        spec,
+        member_sha256=sha256(one),
+        more=(("second.txt", sha256(two)),),
+        columns=spec.columns[:3],
+        wheel_sha256=None,
+    )
+    wheel = make_wheel(folder, spec, one)
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr("second.txt", two if second is None else second)
+    patch.setitem(TABLES, "transcription_factors", replace(spec, table_sha256=sha256(spec.to_csv(one, two))))
+    return FakePip(wheel)
+
+
+def test_factors_are_columns_and_one_strand_of_each_pair_is_a_row(tmp_path, home, monkeypatch):
+    obtain("transcription_factors", home, download=factors(monkeypatch, tmp_path / "index"))
+    names, sequences, values = load_factors(home)
+    assert names == ["ARX", "BCL6"]
+    assert sequences == ["AA", "AC"]
+    assert values.tolist() == [[0.5, 0.25], [-0.1, 0.0]]
+
+
+def test_a_factor_that_is_not_the_expected_one_is_refused(tmp_path, home, monkeypatch):
+    pip = factors(monkeypatch, tmp_path / "index", b"other")
+    with pytest.raises(ObtainError, match=r"second\.txt in .* is not the expected table"):
+        obtain("transcription_factors", home, download=pip)
 
 
 @pytest.mark.slow

@@ -32,6 +32,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "multi_task": {"steps": 150, "members": 5, "width": 32},
     "egnn": {"steps": 60, "members": 2, "width": 16, "layers": 2},
     "function_space_laplace": {"steps": 60, "width": 32},
+    "prior_fitted": {"components": 10},
     "greedy_ensemble": {
         "pool": [
             {"kind": "random_forest", "members": 30},

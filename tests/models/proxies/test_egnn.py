@@ -11,6 +11,7 @@ import torch
 from models.featurisers.geometries import Geometries, Geometry, geometry
 from models.proxies.egnn import BatchedEgnn
 from models.registry import build
+from models.systems.equivariant_graphs import anisotropy
 
 MOLECULES = ["CC(=O)Oc1ccccc1C(=O)O", "C[C@H](N)C(=O)O", "C", "CCO"]
 TURNED = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64))[0]
@@ -96,6 +97,31 @@ def test_what_has_no_conformer_lies_flat_and_this_is_told(caplog: pytest.LogCapt
         flat = geometry("[Na+].[Cl-]")
     assert "has no conformer" in caplog.text
     np.testing.assert_array_equal(flat.positions[:, 2], 0.0)
+
+
+def test_geometries_are_predicted_as_their_molecules_are() -> None:
+    proxy = build("proxy", {"kind": "egnn", "steps": 5, "members": 2, "width": 8, "layers": 2})
+    proxy.fit(["CO", "CC", "CCN", *MOLECULES], np.arange(7.0), seed=0)
+    told = proxy.of_geometries([geometry(one) for one in MOLECULES])
+    np.testing.assert_allclose(told.mean(0), proxy.predict(MOLECULES).mean, atol=1e-5)
+    there = proxy.of_geometries([moved(geometry(one), TURNED @ MIRROR, 5.0) for one in MOLECULES])
+    np.testing.assert_allclose(there, told, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("positions", "expected"),
+    [
+        ([[0, 0, 0], [1, 1, 1], [3, 3, 3]], 1.0),
+        ([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], 0.0),
+        ([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]], 0.25),
+        ([[2, 0, 0]], 0.0),
+    ],
+    ids=["line", "octahedron", "square", "atom"],
+)
+def test_anisotropy_is_that_of_the_body(positions: list[list[float]], expected: float) -> None:
+    empty = torch.zeros(0)
+    one = Geometry(empty, torch.tensor(positions, dtype=torch.float64), empty, empty)
+    assert anisotropy(one) == pytest.approx(expected, abs=1e-12)
 
 
 def test_it_reads_molecules_only() -> None:

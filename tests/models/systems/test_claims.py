@@ -98,9 +98,13 @@ def test_every_system_tells_its_paper_its_claim_and_its_protocol(kind: str) -> N
     assert (ROOT / system.example).is_file()
 
 
+STUDIES = {"neural_processes"}
+"""Systems that no campaign can name yet: they need many tables of other tasks."""
+
+
 @pytest.mark.parametrize("kind", SYSTEMS)
 def test_the_parts_of_every_system_are_there_to_be_chosen(kind: str) -> None:
-    assert SYSTEMS[kind].parts
+    assert SYSTEMS[kind].parts or kind in STUDIES
     for group, part in SYSTEMS[kind].parts:
         find(group, part)
 

