@@ -52,6 +52,7 @@ SMALLER = {
     ],
     "process/campaign.yaml": ["rounds=2"],
     "peptides/campaign.yaml": ["rounds=1"],
+    "peptides/imitation.yaml": ["rounds=1"],
     "peptides/greedy.yaml": ["rounds=1", "proxy.picks=5", "proxy.folds=2"],
     "sequential_screening.yaml": ["rounds=2"],
     "subset/campaign.yaml": ["rounds=1"],

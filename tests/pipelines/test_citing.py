@@ -46,6 +46,7 @@ EXPECTED = {
     "own_library/learnt.yaml": {"jang2024graph", "cuthill1969reducing", "diamant2023bandwidth", "venkatraman2024rtb"},
     "peptides/campaign.yaml": {"leslie2002spectrum"},
     "peptides/greedy.yaml": {"tiulpin2022greedy", "caruana2004selection", "leslie2002spectrum"},
+    "peptides/imitation.yaml": {"gat2024discrete", "campbell2024discrete", "leslie2002spectrum"},
     "process/campaign.yaml": {"jones1998ego", "hvarfner2024vanilla"},
     "process/constrained.yaml": {"gardner2014inequality"},
     "process/imitation.yaml": {"xie2024reflected", "tong2024improving"},

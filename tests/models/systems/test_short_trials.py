@@ -24,6 +24,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "continuous_torus": {"steps": 4},
     "dataset_maps": {"molecules": 40},
     "diffusion_samplers": {"effort": 0.002, "draws": 50},
+    "discrete_flow_matching": {"steps": 2, "product_steps": 2, "draws": 50, "imitation_steps": 1},
     "energy_decomposition": {"steps": 8, "small_steps": 8, "samples": 32},
     "feature_shift": {"samples": 1, "rows": 16, "features": 5},
     "flow_matching": {"steps": 2, "draws": 50},
@@ -75,8 +76,8 @@ LONG = {"guided_training", "graph_optimisation"}
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind in LONG)) for kind in SHORT])
 def test_a_short_trial_gives_every_figure_that_is_checked(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for place in ("models.gflownet.rewards.recipes", "models.systems.biological_sequence_design"):
-        monkeypatch.setattr(f"{place}.load_tfbind8", lambda _: np.random.default_rng(0).random(4**8))
+    for place in ("gflownet.rewards.recipes", "systems.biological_sequence_design", "systems.discrete_flow_matching"):
+        monkeypatch.setattr(f"models.{place}.load_tfbind8", lambda _: np.random.default_rng(0).random(4**8))
     monkeypatch.setattr("models.systems.biological_sequence_design.table", lambda name, home: home / f"{name}.csv")
     claim, bench = SYSTEMS[kind](**SHORT[kind]), Bench()
     figures = claim.run(0, bench)
