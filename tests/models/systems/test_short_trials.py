@@ -38,6 +38,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "multi_fidelity": {"effort": 0.01},
     "outcome_conditioned": {"grid_steps": 8, "steps": 8, "scratch_steps": 20, "length": 2},
     "preference_conditioned": {"effort": 0.001},
+    "random_decomposition": {"pairs": 2, "first": 5, "rounds": 1, "batch_size": 2, "generations": 1},
     "shapley_attribution": {"molecules": 20, "explained": 2},
     "student_t_process": {"sets": 1},
     "sub_trajectory_balance": {"steps": 8, "large": 32, "draws": 2},
