@@ -45,8 +45,9 @@ def page() -> str:
         parts += [f"**{system.title}: {state}.** {system.reference}.\n", f"*Claim.* {system.claim}\n"]
         parts += [f"*Protocol.* {system.protocol}\n"]
         settings = [*(f"{group}: {{kind: {part}}}" for group, part in system.parts), *system.settings]
-        parts += [f"*In a file.* {', '.join(f'`{one}`' for one in settings)}, as in "
-                  f"[{system.example}](../{system.example}).\n"]  # fmt: skip
+        if system.example:
+            parts += [f"*In a file.* {', '.join(f'`{one}`' for one in settings)}, as in "
+                      f"[{system.example}](../{system.example}).\n"]  # fmt: skip
         if found is not None:
             parts += ["| holds | what | found | wanted |", "|---|---|---|---|"]
             for one in found["checks"]:

@@ -31,6 +31,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "function_space_laplace": {"steps": 8, "sets": 1},
     "generative_augmented": {"steps": 8},
     "generative_marginalization": {"steps": 4, "large_steps": 4},
+    "gflownet_em": {"points": 40, "starts": 1, "iterations": 2, "first_steps": 2, "steps": 1},
     "graph_edge_lists": {"steps": 4, "learnt": 60, "draws": 20},
     "graph_optimisation": {"steps": 2, "er_rounds": 1, "rb_rounds": 1, "train_graphs": 3, "test_graphs": 2},
     "greedy_ensembles": {"steps": 8, "sets": 1},
