@@ -110,6 +110,6 @@ def fit_letters(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * 0.5 * (1.0 + math.cos(math.pi * step / steps))
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         report(step + 1, loss.item())

@@ -208,7 +208,7 @@ class PosteriorSampler(nn.Module):
         # Beyond some nats the square is continued by a line: at first log-rewards are hundreds apart.
         loss = nn.functional.huber_loss(residual, torch.zeros_like(residual), delta=5.0)
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
 
     def learn(self, a: FloatArray, b: FloatArray, steps: int) -> None:
