@@ -25,6 +25,7 @@ SMALLER = {
     ],
     "process/constrained.yaml": ["rounds=3", "batch_size=4"],
     "process/diffusion.yaml": ["rounds=1", "generator.steps=30", "generator.proposals=60"],
+    "process/many_variables.yaml": ["rounds=2"],
     "process/two_goals.yaml": ["rounds=2"],
     "electron_acceptors.yaml": [
         "data.initial=12",
