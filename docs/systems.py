@@ -75,10 +75,10 @@ def page() -> str:
         parts += [f"**{system.title}: {state}.** {system.reference}.\n", f"*Claim.* {system.claim}\n"]
         parts += [f"*Protocol.* {system.protocol}\n"]
         settings = [*(f"{group}: {{kind: {part}}}" for group, part in system.parts), *system.settings]
-        if settings:
+        if system.parts:
             parts += [f"*In a file.* {', '.join(f'`{one}`' for one in settings)}, as in "
                       f"[{system.example}](../{system.example}).\n"]  # fmt: skip
-        else:
+        elif system.example:
             parts += [
                 f"*A study.* No campaign or sampler names it; the code is [{system.example}](../{system.example}).\n"
             ]

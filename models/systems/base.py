@@ -172,11 +172,11 @@ class System(Component[OptionsT]):
     protocol: ClassVar[str] = ""
     """What is done here, and what is the measure."""
     parts: ClassVar[tuple[tuple[str, str], ...]] = ()
-    """(group, kind) of what a user would choose; none of what is a study only."""
+    """(group, kind) of what a user would choose; empty of a study that no file can use, as its claim then says."""
     settings: ClassVar[tuple[str, ...]] = ()
     """What a file says besides, such as `training: {intrinsic: {place: joint}}`."""
     example: ClassVar[str] = ""
-    """File of a campaign or a sampler that uses it, from the root of the repository; of a study the code."""
+    """File of a campaign or a sampler that uses it, from the root of the repository; of a study empty, or its code."""
     checks: ClassVar[tuple[Check, ...]] = ()
     axes: ClassVar[tuple[str, str]] = ("", "")
     """Labels of the curves, where a seed gives curves; the second axis is logarithmic if its label ends in `(log)`."""

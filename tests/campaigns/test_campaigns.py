@@ -27,6 +27,7 @@ SMALLER = {
     "process/constrained.yaml": ["rounds=3", "batch_size=4"],
     "process/diffusion.yaml": ["rounds=1", "generator.steps=30", "generator.proposals=60"],
     "process/prior_fitted.yaml": ["rounds=2"],
+    "process/many_variables.yaml": ["rounds=2"],
     "process/two_goals.yaml": ["rounds=2"],
     "electron_acceptors.yaml": [
         "data.initial=12",
@@ -55,6 +56,7 @@ SMALLER = {
     ],
     "process/campaign.yaml": ["rounds=2"],
     "peptides/campaign.yaml": ["rounds=1"],
+    "peptides/imitation.yaml": ["rounds=1"],
     "peptides/greedy.yaml": ["rounds=1", "proxy.picks=5", "proxy.folds=2"],
     "sequential_screening.yaml": ["rounds=2"],
     "subset/campaign.yaml": ["rounds=1"],

@@ -32,6 +32,7 @@ SHAPES = {
     },
     "gnn_ensemble": {"kind": "gnn_ensemble", "steps": 3, "members": 2, "width": 8},
     "autoregressive": {"kind": "autoregressive"},
+    "random_decomposition": {"kind": "random_decomposition", "restarts": 1},
 }
 """Small proxies of every kind that learns one target."""
 

@@ -50,6 +50,8 @@ EXPECTED = {
     "conformers/campaign.yaml": {"halgren1996mmff94", "wang2020etkdg", "lahlou2023continuous", "jones1998ego", "rdkit"},
     "peptides/campaign.yaml": {"leslie2002spectrum"},
     "peptides/greedy.yaml": {"tiulpin2022greedy", "caruana2004selection", "leslie2002spectrum"},
+    "peptides/imitation.yaml": {"gat2024discrete", "campbell2024discrete", "leslie2002spectrum"},
+    "process/many_variables.yaml": {"ziomek2023random", "srinivas2010bandit"},
     "process/campaign.yaml": {"jones1998ego", "hvarfner2024vanilla"},
     "process/constrained.yaml": {"gardner2014inequality"},
     "process/imitation.yaml": {"xie2024reflected", "tong2024improving"},

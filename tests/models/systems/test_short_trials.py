@@ -25,6 +25,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "continuous_torus": {"steps": 4},
     "dataset_maps": {"molecules": 40},
     "diffusion_samplers": {"effort": 0.002, "draws": 50},
+    "discrete_flow_matching": {"steps": 2, "product_steps": 2, "draws": 50, "imitation_steps": 1},
     "diverse_population": {"iterations": 10, "repeats": 1},
     "energy_decomposition": {"steps": 8, "small_steps": 8, "samples": 32},
     "equivariant_graphs": {"molecules": 20, "steps": 2},
@@ -33,6 +34,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "function_space_laplace": {"steps": 8, "sets": 1},
     "generative_augmented": {"steps": 8},
     "generative_marginalization": {"steps": 4, "large_steps": 4},
+    "gflownet_em": {"points": 40, "starts": 1, "iterations": 2, "first_steps": 2, "steps": 1},
     "graph_edge_lists": {"steps": 4, "learnt": 60, "draws": 20},
     "graph_optimisation": {"steps": 2, "er_rounds": 1, "rb_rounds": 1, "train_graphs": 3, "test_graphs": 2},
     "greedy_ensembles": {"steps": 8, "sets": 1},
@@ -45,6 +47,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "population_based_training": {"steps": 80},
     "preference_conditioned": {"effort": 0.001},
     "prior_fitted_networks": {"steps": 2, "sets": 1},
+    "random_decomposition": {"pairs": 2, "first": 5, "rounds": 1, "batch_size": 2, "generations": 1},
     "shapley_attribution": {"molecules": 20, "explained": 2},
     "shared_replay": {"steps": 4, "rounds": 2},
     "student_t_process": {"sets": 1},
@@ -84,8 +87,8 @@ LONG = {"guided_training", "graph_optimisation"}
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind in LONG)) for kind in SHORT])
 def test_a_short_trial_gives_every_figure_that_is_checked(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for place in ("models.gflownet.rewards.recipes", "models.systems.biological_sequence_design"):
-        monkeypatch.setattr(f"{place}.load_tfbind8", lambda _: np.random.default_rng(0).random(4**8))
+    for place in ("gflownet.rewards.recipes", "systems.biological_sequence_design", "systems.discrete_flow_matching"):
+        monkeypatch.setattr(f"models.{place}.load_tfbind8", lambda _: np.random.default_rng(0).random(4**8))
     sequences = ["".join(one) for one in np.random.default_rng(0).choice(list("ACGT"), (60, 8))]
     factors = [str(number) for number in range(10)], sequences, np.random.default_rng(0).normal(0.0, 0.2, (60, 10))
     monkeypatch.setattr("models.systems.neural_processes.load_factors", lambda _: factors)
