@@ -105,7 +105,7 @@ def tell_results(
         rounds = [row["round"] for row in sorting.calls.values()]
         tell(books, sorting.answers, round=max(rounds, default=0), by=by or getpass.getuser())
         receipt = sorting.receipt
-        receipt.empty, receipt.notes = read.empty, [*read.notes, *remarks_on(read.rows, columns, sorting.calls)]
+        receipt.empty, receipt.notes = read.empty, [*read.notes, *remarks_on(read.rows, columns, sorting.calls, space)]
         receipt.open = len(open_calls(context))
         for round in {row["round"] for row in sorting.calls.values()}:
             if tables_of(context, round).exist:

@@ -69,7 +69,14 @@ def checked_tuning(
         ConfigError, ComponentError, ObtainError: what was given cannot be used; nothing was begun.
     """
     config = read_mapping(path, overrides, what="sampler" if what == "sampler" else "campaign")
-    (parse_sampler if what == "sampler" else parse_config)(config, source=path.name)
+    if what == "sampler":
+        if parse_sampler(config, source=path.name).density is not None:
+            raise ConfigError(
+                f"{path.name} has a `density`, whose diffusion samplers are not tuned. Tune a file with an "
+                "`environment` or a `space`, or a campaign's proxy with --what proxy."
+            )
+    else:
+        parse_config(config, source=path.name)
     tell_plugin_problems()
     if population < 2:
         raise ConfigError(f"A search needs two members at least; got --population {population}.")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tasks.tuning.outcome import Tuned
     from tasks.tuning.reference import TuningRef
 
+MARK = ", tuned by "
+"""In the first line of every file that is written here."""
 COURSE = 6
 """Scores of a member that are told, the first and the last among them."""
 
@@ -42,6 +44,8 @@ def tune_in_terminal(
         raise ConfigError(f"--out {out} cannot be written. Name a file in a folder that exists and can be written.")
     if out.exists() and out.samefile(path):
         raise ConfigError(f"--out {out} is the file that is tuned, whose comments would be lost. Name another file.")
+    if out.exists() and MARK not in out.read_text(encoding="utf-8", errors="replace")[:500]:
+        raise ConfigError(f"{out} is there already, and `discover tune` did not write it. Name another file by --out.")
     ranges = None if not over else dict(_pair(one) for one in over)
     workspace = Workspace.open()
     with terminating(), served(workspace, plain=plain, console=console):

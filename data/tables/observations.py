@@ -22,6 +22,11 @@ def observations(path: Path, column: str | None) -> tuple[tuple[str, ...], Float
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"The data {str(path)!r} cannot be read ({error}). Name a CSV file in UTF-8.") from error
     set_, rows = _told_apart(path, rows, column)
+    if rows and len(rows[0]) == 1 and ";" in rows[0][0]:
+        raise ValueError(
+            f"The data {path.name} are separated by semicolons; expected commas, and points in numbers. Save the table "
+            "as CSV in that form."
+        )
     if len(rows) < 3 or len(rows[0]) < 2:
         raise ValueError(
             f"The data {path.name} have {max(len(rows) - 1, 0)} rows under a header of {len(rows[0]) if rows else 0} "

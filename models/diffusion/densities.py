@@ -161,4 +161,13 @@ class UserDensity(Target):
                 f"The density {self._name} returned {got} for {len(flat)} positions; expected a tensor ({len(flat)},) "
                 "of log-densities."
             )
+        wrong = (~answer.isfinite()).nonzero()
+        if len(wrong):
+            place = ", ".join(f"{number:.4g}" for number in flat[wrong[0, 0]].tolist()[:5])
+            more = ", ..." if self.dimensions > 5 else ""
+            raise ValueError(
+                f"The density {self._name} returned {answer[wrong[0, 0]].item()} at ({place}{more}); expected a finite "
+                "log-density at every position. Beyond a bound let it fall steeply instead, such as by -1000 times the "
+                "squared distance."
+            )
         return answer.float().reshape(x.shape[:-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ CODE_VERSION = 1
 """Raised when a training's meaning changes, so that results of old code are not taken for new ones."""
 DRAWS = 2000
 """Vectors that are written at the end."""
+FEW = 0.01
+"""Effective share below which nothing is relied on."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,15 @@ class ChainSession:
     evaluator: ChainEvaluator
     target: Target
     seed: int
+
+    def remark(self, figures: Mapping[str, float]) -> str:
+        """Return what to do where nearly none of the draws count, as the end of a sentence; else nothing."""
+        if figures["effective_share"] >= FEW:
+            return ""
+        return (
+            f"; less than {100 * FEW:g} % of the draws count, so neither these nor log Z can be relied on: train "
+            "longer, take more steps (`training.length`), or scale the numbers so that they are about 0, give or take 1"
+        )
 
     def state(self) -> dict[str, Any]:
         """Return the weights, and log Z."""

@@ -202,6 +202,17 @@ class BaseSpace(Component[OptionsT]):
         """Return what objects share that must not stand on both sides of a split; empty: the object stands alone."""
         return ""
 
+    def contradiction(self, obj: str, name: str, answer: float) -> str:
+        """Return why an answer about an object cannot be as it is told, the end of a sentence; empty: it can.
+
+        Args:
+            obj: the object.
+            name: of the value.
+            answer: the value.
+        """
+        del obj, name, answer
+        return ""
+
     def value(self, obj: str) -> Any:
         """Return what a user's function gets for an object, JSON-able: the text, or numbers by name, or members."""
         return obj

@@ -26,6 +26,10 @@ from models.spaces.variables import read_number, written
 WATCH = "watch"
 """Stands for the experiment in which nothing is set."""
 _RUN = "run"
+_ALIKE = 1.0 - 1e-9
+"""Correlation from which on two variables are one."""
+_READ_OFF = 0.25
+"""Standard deviations that a set variable may be read off without a remark."""
 _AWAY = 2.0
 """Standard deviations from the mean that variables are set to where nobody says to what."""
 
@@ -193,6 +197,17 @@ class Interventions(BaseSpace["Interventions.Options"]):
         name, value, run = self.parts(obj)
         return {**({} if name is None else {name: value}), _RUN: run}
 
+    def contradiction(self, obj: str, name: str, answer: float) -> str:
+        """Return why the answer about a variable does not go with what was set, the end of a sentence; empty: it does.
+
+        A set variable may be read a quarter of its standard deviation off.
+        """
+        variable, value, _ = self.parts(obj)
+        if variable != name:
+            return ""
+        reach = _READ_OFF * float(self.observed.spread[self.variables.index(name)])
+        return "" if abs(answer - value) <= reach else f"is not what was set, {written(value)}"
+
     def text(self, value: Any) -> str:
         """Return the experiment of what `value` returned.
 
@@ -258,6 +273,7 @@ def _read(path: Path, column: str | None) -> Observed:
         found = _kept(file, file.stat().st_mtime_ns, column)
     except (SourceError, OSError, ValueError) as error:
         raise ComponentError(str(error)) from error
+    _require_telling(found, file.name)
     reserved = next((name for name in found.names if name in (WATCH, _RUN) or not name or set(name) & set('=,"')), None)
     if reserved is not None:
         raise ComponentError(
@@ -265,6 +281,29 @@ def _read(path: Path, column: str | None) -> Observed:
             f"run=2`. Take a name without =, comma and quotation mark that is not {WATCH} or {_RUN}."
         )
     return found
+
+
+def _require_telling(observed: Observed, file: str) -> None:
+    """Refuse variables that never vary, and pairs of which each is the other in another unit.
+
+    Raises:
+        ComponentError: there are such.
+    """
+    names, values = observed.names, observed.values
+    constant = [name for name, column in zip(names, values.T, strict=True) if np.ptp(column) == 0]
+    if constant:
+        raise ComponentError(
+            f"{', '.join(constant)} of {file} never vary, so nothing is known of what acts on them. Leave these "
+            "columns out, or add rows in which they vary."
+        )
+    if len(values) > 2:
+        alike = np.abs(np.corrcoef(values.T)) > _ALIKE
+        pair = next(((i, j) for i, j in np.argwhere(np.triu(alike, 1)).tolist()), None)
+        if pair is not None:
+            raise ComponentError(
+                f"{names[pair[0]]} and {names[pair[1]]} of {file} are the same quantity in two units, as far as the "
+                f"{len(values)} rows tell: which acts on what cannot be told apart. Leave one of them out."
+            )
 
 
 @lru_cache(maxsize=8)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from statistics import median
+from typing import Any
 
+from data.objects import NotStandardError
 from data.records import CallState, JsonDict
 from data.tables.results import Result
 from data.wording import figure
+from models.spaces.base import BaseSpace
 from tasks.oracles.asking import Column
 from tasks.oracles.sorting import outputs_of
 
@@ -24,7 +28,10 @@ _ANSWERED = (CallState.DONE, CallState.SUBMITTED)
 
 
 def remarks_on(
-    results: Sequence[Result], columns: Sequence[Column], calls: Mapping[tuple[str, str, int], JsonDict]
+    results: Sequence[Result],
+    columns: Sequence[Column],
+    calls: Mapping[tuple[str, str, int], JsonDict],
+    space: BaseSpace[Any] | None = None,
 ) -> list[str]:
     """Return sentences on told values that look wrong, each with its line.
 
@@ -32,8 +39,10 @@ def remarks_on(
         results: what was told.
         columns: of the values, as the results number them.
         calls: of the campaign before these were told, by oracle, object and replicate.
+        space: of the objects.
     """
     found: list[tuple[int, str]] = []
+    texts = {object_id: str(call.get("object", "")) for (_, object_id, _), call in calls.items()}
     for place, column in enumerate(columns):
         told = [(row, value) for row in results if (value := row.values.get(place)) is not None]
         objects = {row.id for row, _ in told}
@@ -47,6 +56,10 @@ def remarks_on(
             others = known + [other for k, (_, other) in enumerate(told) if k != number]
             why = _percent(value, others) if column.unit == PERCENT else ""
             why = why or _far(value, others)
+            text = texts.get(row.id) or row.text
+            if space is not None and text:
+                with suppress(NotStandardError):  # what was not asked for may be written in any way
+                    why = space.contradiction(text, column.output, value) or why
             if why:
                 found.append((row.line, f"{column.name} {figure(value)} {column.unit}".rstrip() + f" {why}"))
     return [

@@ -224,6 +224,8 @@ def gain_text(rows: Sequence[CandidateRow], goals: Goals) -> str:
         rounds = summaries(rows, goals)
         volumes = rounds[-1].volumes if rounds else None
         return _not_compared(rows) if volumes is None else volumes_told(volumes)
+    if goals.observed:
+        return "Arms are not compared: no answer is better than another."
     gain = gain_over_control(rows, goals)
     if gain is None:
         return _not_compared(rows)

@@ -349,7 +349,7 @@ def _write(study: Study | ChainStudy, session: Session | ChainSession, folder: P
     result = {
         "identity": study.identity,
         "details": study.details,
-        "judged": study.judged_by(),
+        "judged": study.judged_by() + (session.remark(last) if isinstance(session, ChainSession) else ""),
         "metrics": {
             **{key: value for key, value in last.items() if key not in training},
             "mean_loss": sum(losses) / len(losses),

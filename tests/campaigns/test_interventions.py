@@ -6,9 +6,11 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from models.spaces.interventions import Interventions
 from tests.conftest import Bench
 
 FOLDER = Path(__file__).resolve().parents[2] / "campaigns" / "interventions"
@@ -66,6 +68,37 @@ def test_what_does_not_go_together_is_refused_before_anything_is_spent(
     assert told in " ".join(checked.message.split())
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda rows: [[*row, "7"] for row in rows], "extra of mine.csv never vary"),
+        (lambda rows: [[*row, repr(2 * float(row[0]))] for row in rows], "are the same quantity in two units"),
+    ],
+    ids=["constant", "copied"],
+)
+def test_columns_that_tell_nothing_are_refused(plant: Bench, change: Any, told: str) -> None:
+    head, *rows = csv.reader((FOLDER / "observed.csv").read_text().splitlines())
+    lines = [[*head, "extra"], *change(rows)]
+    (plant.folder / "mine.csv").write_text("\n".join(",".join(line) for line in lines) + "\n")
+    plant.write_config(space={"kind": "interventions", "data": "mine.csv"})
+    assert told in " ".join(plant.discover("validate", str(plant.file)).message.split())
+
+
+def test_a_table_with_semicolons_is_refused_by_its_semicolons(plant: Bench) -> None:
+    text = (FOLDER / "observed.csv").read_text()
+    (plant.folder / "mine.csv").write_text(text.replace(",", ";"))
+    plant.write_config(space={"kind": "interventions", "data": "mine.csv"})
+    assert "separated by semicolons" in plant.discover("validate", str(plant.file)).message
+
+
+def test_an_answer_that_is_not_what_was_set_is_remarked_on() -> None:
+    space = Interventions(data=FOLDER / "observed.csv", settings={"feed": [10.0, 14.0]})
+    assert "not what was set, 10" in space.contradiction("feed=10, run=2", "feed", 12.0)
+    assert not space.contradiction("feed=10", "feed", 10.01)
+    assert not space.contradiction("feed=10", "rate", 12.0)
+    assert not space.contradiction("watch", "feed", 12.0)
+
+
 @pytest.mark.slow
 def test_people_answer_with_rows_and_the_report_says_what_acts_on_what(plant: Bench, tmp_path: Path) -> None:
     """Rows of people are told back in two rounds; the edges are in the report, and running again changes nothing."""
@@ -77,6 +110,7 @@ def test_people_answer_with_rows_and_the_report_says_what_acts_on_what(plant: Be
         _answer(file)
         told = plant.discover("tell", "plant", str(file))
         assert told.exit == 0, told.message
+        assert "is not what was set" in " ".join(told.message.split()), "the answers are made up"
     done = plant.run()
     assert done.exit == 0, done.message
     (report,) = plant.folder.rglob("campaigns/plant/report")

@@ -23,6 +23,12 @@ import torch
 def log_density(x):
     return -0.5 * ((x - 1.0) / 0.5).square().sum(1)
 
+def bounded(x):
+    return torch.where(x.sum(1) > 0.0, 0.0, -torch.inf)
+
+def far(x):
+    return -0.5 * ((x - 50.0) / 0.1).square().sum(1)
+
 def of_lists(x):
     return [0.0] * len(x)
 """
@@ -74,6 +80,12 @@ def test_weighted_draws_have_the_mean_and_spread_of_a_density_of_ones_own(sample
     assert np.average((draws["x0"] - mean) ** 2, weights=draws["weight"]) == pytest.approx(0.25, abs=0.1)
 
 
+def test_draws_of_which_nearly_none_count_are_not_to_be_relied_on(sampler):
+    told = sampler(density={"kind": "python", "function": "own_density:far", "dimensions": 1})
+    assert told.exit == 0, told.message
+    assert "less than 1 % of the draws count" in told.message
+
+
 def test_an_interrupted_training_ends_as_if_nothing_had_happened(sampler, monkeypatch, tmp_path):
     def interrupt(event):
         if event.done == 37:
@@ -102,6 +114,10 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(sampler, monkey
         ({"objective": {"kind": "flow_matching"}}, "cannot train a diffusion sampler"),
         ({"density": {"kind": "python", "function": "own_density:log_dens", "dimensions": 2}}, "has no function"),
         ({"density": {"kind": "python", "function": "own_density:of_lists", "dimensions": 2}}, "returned a list for 2"),
+        (
+            {"density": {"kind": "python", "function": "own_density:bounded", "dimensions": 2}},
+            "returned -inf at (0, 0)",
+        ),
         ({"density": {"kind": "python", "function": "own_density", "dimensions": 2}}, "expected `module:function`"),
     ],
 )

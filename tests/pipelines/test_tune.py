@@ -131,6 +131,23 @@ def test_what_cannot_be_tuned_is_refused_in_words(
     assert message in " ".join(told.err.split())
 
 
+def test_a_file_that_tune_did_not_write_is_not_written_over(bench: Any, file: Path) -> None:
+    mine = bench.folder / "grid.tuned.yaml"
+    mine.write_text("# my own notes\n")
+    told = bench.discover("tune", str(file), *UNITS)
+    assert told.exit == EXIT_BAD_INPUT
+    assert "did not write it" in " ".join(told.err.split())
+    assert mine.read_text() == "# my own notes\n"
+
+
+def test_a_file_with_a_density_is_not_tuned(bench: Any) -> None:
+    path = bench.folder / "wells.yaml"
+    path.write_text(yaml.safe_dump({"density": {"kind": "funnel"}}))
+    told = bench.discover("tune", str(path), *UNITS)
+    assert told.exit == EXIT_BAD_INPUT
+    assert "whose diffusion samplers are not tuned" in " ".join(told.err.split())
+
+
 def test_a_proxy_is_tuned_on_what_is_measured_and_proven_on_what_the_search_never_saw(bench: Any) -> None:
     rng = np.random.default_rng(0)
     rows = ["sequence,value"] + [
