@@ -219,7 +219,10 @@ class DagEnvironment(Environment[DagStates]):
         return torch.lgamma(states.edges.flatten(1).sum(1).double() + 1.0)
 
     def log_reward(self, states: DagStates) -> Tensor:
-        """Return (S,) float64: the log marginal likelihood of the data, and the log of the prior but for a constant; of a graph that has not stopped too."""
+        """Return (S,) float64: the log marginal likelihood of the data plus the log-prior but for a constant.
+
+        Of a graph that has not stopped too.
+        """
         parents = self._parents(states)
         nodes = torch.arange(self.nodes).expand_as(parents)
         if self._table is not None:
