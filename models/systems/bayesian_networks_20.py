@@ -38,10 +38,11 @@ class LargeBayesianNetworksClaim(System["LargeBayesianNetworksClaim.Options"]):
     )
     protocol: ClassVar[str] = (
         "A seed draws a linear Gaussian system: Erdos-Renyi graph with 20 edges expected, standard normal weights, "
-        "noise of deviation 0.1, 100 observations, here scaled to unit variance. BGe score; the prior expects 20 edges, "
-        "for all arms. Modified detailed balance with the policy `edge_gains`; 1,000 graphs are drawn. Beside it a "
-        "graph by greedy search, 100 of bootstrapped greedy search, 1,000 of a Metropolis chain (a step adds, takes away or "
-        "turns an edge), and no edges at all. The chain has as many steps as take about the CPU time of the training."
+        "noise of deviation 0.1, 100 observations, here scaled to unit variance. BGe score; for all arms the prior "
+        "expects 20 edges. Modified detailed balance with the policy `edge_gains`; 1,000 graphs are drawn. Beside it "
+        "a graph by greedy search, 100 of bootstrapped greedy search, 1,000 of a Metropolis chain (a step adds, takes "
+        "away or turns an edge), and no edges at all. The chain has as many steps as take about the CPU time of the "
+        "training."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (
         ("environment", "dag"),
@@ -49,7 +50,7 @@ class LargeBayesianNetworksClaim(System["LargeBayesianNetworksClaim.Options"]):
         ("policy", "edge_gains"),
     )
     settings: ClassVar[tuple[str, ...]] = ("environment: {expected_edges: 20}",)
-    example: ClassVar[str] = "campaigns/samplers/dags.yaml"
+    example: ClassVar[str] = "campaigns/samplers/dags_sparse.yaml"
     axes: ClassVar[tuple[str, str]] = ("Trajectories", "Loss (log)")
     checks: ClassVar[tuple[Check, ...]] = (
         Check("Sampled graphs are nearer to the true one than those of bootstrapped greedy search (E-SHD)",

@@ -120,8 +120,8 @@ class DagEnvironment(Environment[DagStates]):
             return 0.0
         if self._scores is None or expected >= self._most:
             raise ValueError(
-                f"`expected_edges` is the prior of a score, and below n (n - 1) / 2 = {self._most}; got {expected:g} with "
-                f"the score {self.options.score!r}. Choose fewer, or leave it out for a uniform prior."
+                f"`expected_edges` is the prior of a score, and below n (n - 1) / 2 = {self._most}; got {expected:g} "
+                f"with the score {self.options.score!r}. Choose fewer, or leave it out for a uniform prior."
             )
         return math.log(expected / (self._most - expected))
 
