@@ -71,7 +71,7 @@ class LargeBayesianNetworksClaim(System["LargeBayesianNetworksClaim.Options"]):
     class Options(Component.Options):
         """How long the trial takes."""
 
-        steps: int = Field(200, ge=2, description="steps of the training")
+        steps: int = Field(100, ge=2, description="steps of the training")
         chain_steps: int = Field(20_000_000, ge=1000, description="steps of the Markov chain")
         nodes: int = Field(20, ge=4, le=32, description="variables")
         resamplings: int = Field(100, ge=2, description="graphs of bootstrapped greedy search")
