@@ -89,7 +89,7 @@ class Assessor(Generic[S]):
             condition=log_reward.new_zeros((len(log_reward), 0)) if paths.condition is None else paths.condition,
             log_behaviour=paths.log_behaviour.to(log_flow.dtype),
             **{} if pad is None else {name: pad(getattr(self, f"_{name}")(paths)) for name in needs - made.keys()},
-            **made,  # type: ignore[arg-type]
+            **made,
         )
 
     def _score_and_stop(self, paths: Paths[S]) -> tuple[Scores, Tensor]:
