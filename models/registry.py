@@ -206,7 +206,8 @@ def build(group: str, config: Mapping[str, Any], *, base: Path | None = None) ->
     """
     if "kind" not in config:
         raise ComponentError(
-            f"{'An' if group[0] in 'aeiou' else 'A'} {group} needs a `kind`; got {dict(config)!r}. `discover components {group}` lists them."
+            f"{'An' if group[0] in 'aeiou' else 'A'} {group} needs a `kind`; got {dict(config)!r}. "
+            f"`discover components {group}` lists them."
         )
     cls = find(group, str(config["kind"]))
     try:

@@ -30,6 +30,7 @@ def test_a_shipped_sampler_trains(path, bench, monkeypatch):
         "atoms",
         "box",
         "conformers",
+        "dags_sparse",
         "independent_sets",
         "set_decomposed",
         "torus",

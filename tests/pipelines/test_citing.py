@@ -25,6 +25,7 @@ EXPECTED = {
     "samplers/ising.yaml": {"liu2024marginalization", "bengio2023foundations"},
     "samplers/conformers.yaml": {"lahlou2023continuous", "malkin2022tb", "halgren1996mmff94", "wang2020etkdg", "rdkit"},
     "samplers/dags.yaml": {"deleu2022bayesian", "cooper1999causal"},
+    "samplers/dags_sparse.yaml": {"deleu2022bayesian"},
     "samplers/outcomes.yaml": {"pan2024pretraining", "madan2023subtb"},
     "samplers/sparse_goals.yaml": {"pan2023gafn", "burda2019rnd"},
     "samplers/mixture.yaml": {"sendera2024improved", "tripp2020weighted"},

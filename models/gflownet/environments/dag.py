@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +43,9 @@ class DagEnvironment(Environment[DagStates]):
     """Graphs of n nodes; action i n + j adds the edge from i to j where that closes no circle, action n^2 stops.
 
     Any edge can be taken back, so a graph of k edges has k parents, and k! trajectories lead to it. The reward is the
-    marginal likelihood of data under the graph, with a uniform prior over graphs: the law to learn is the posterior.
-    With the score `none` the reward comes from outside.
+    marginal likelihood of data under the graph, times the prior: uniform over graphs, or with `expected_edges` m
+    proportional to (p / (1 - p))^k for k edges, p = 2 m / (n (n - 1)). The law to learn is the posterior. With the
+    score `none` the reward comes from outside.
 
     Rows of interventions, in which an experimenter set a variable, say nothing about what that variable depends on and
     are left out of its term (Cooper and Yoo, 1999): they tell graphs apart that observations never can.
@@ -65,6 +67,9 @@ class DagEnvironment(Environment[DagStates]):
         score: Literal["bge", "bde", "none"] = Field(
             "bge", description="Of numbers (linear Gaussian), of states by number, or none: the reward is told."
         )
+        expected_edges: float | None = Field(
+            None, gt=0, description="Edges that are expected before any data (Erdos-Renyi prior); null: uniform prior."
+        )
         max_parents: int | None = Field(None, ge=1, description="Most edges that lead to a node; null: any number.")
 
     def __init__(self, options: DagEnvironment.Options | None = None, /, **values: Any) -> None:
@@ -78,6 +83,9 @@ class DagEnvironment(Environment[DagStates]):
         self.n_features = n * n
         self._powers = 1 << torch.arange(n)
         self._most = n * (n - 1) // 2
+        self.log_odds = self._log_odds()
+        self._gain_places: dict[int, int] = {}
+        self._gain_rows = torch.zeros((64, n))
         self._table = None if self._scores is None or n > 10 else torch.from_numpy(self._scores.table)
 
     @property
@@ -104,6 +112,24 @@ class DagEnvironment(Environment[DagStates]):
         if options.nodes > 8:
             raise ValueError(f"Without `data` there are at most 8 nodes; got {options.nodes}. Name a CSV file.")
         return names, reference_data(options.nodes), None
+
+    def _log_odds(self) -> float:
+        """Return what each edge adds to the log of the prior."""
+        expected = self.options.expected_edges
+        if expected is None:
+            return 0.0
+        if self._scores is None or expected >= self._most:
+            raise ValueError(
+                f"`expected_edges` is the prior of a score, and below n (n - 1) / 2 = {self._most}; got {expected:g} "
+                f"with the score {self.options.score!r}. Choose fewer, or leave it out for a uniform prior."
+            )
+        return math.log(expected / (self._most - expected))
+
+    @property
+    def log_weights(self) -> FloatArray:
+        """(n, 2^n) what each node with each set of parents adds to the log-reward; at most 12 nodes."""
+        sizes = np.array([places.bit_count() for places in range(1 << self.nodes)])
+        return np.asarray(self.scores.table + self.log_odds * sizes)
 
     def source(self, n: int) -> DagStates:
         """Return n copies of the graph without edges."""
@@ -193,13 +219,45 @@ class DagEnvironment(Environment[DagStates]):
         return torch.lgamma(states.edges.flatten(1).sum(1).double() + 1.0)
 
     def log_reward(self, states: DagStates) -> Tensor:
-        """Return (S,) float64: the log marginal likelihood of the data; of a graph that has not stopped too."""
-        parents = (states.edges.long() * self._powers[:, None]).sum(1)  # (S, n), a number for each node
+        """Return (S,) float64: the log marginal likelihood of the data plus the log-prior but for a constant.
+
+        Of a graph that has not stopped too.
+        """
+        parents = self._parents(states)
         nodes = torch.arange(self.nodes).expand_as(parents)
         if self._table is not None:
-            return self._table[nodes, parents].sum(1)
-        values = self.scores.of(nodes.flatten().numpy(), parents.flatten().numpy())
-        return torch.from_numpy(values).view_as(parents).sum(1)
+            values = self._table[nodes, parents].sum(1)
+        else:
+            told = self.scores.of(nodes.flatten().numpy(), parents.flatten().numpy())
+            values = torch.from_numpy(told).view_as(parents).sum(1)
+        return values + self.log_odds * states.edges.flatten(1).sum(1) if self.log_odds else values
+
+    def _parents(self, states: DagStates) -> Tensor:
+        """Return (S, n) int64: the parents of each node as a number."""
+        return (states.edges.long() * self._powers[:, None]).sum(1)
+
+    def gains(self, states: DagStates) -> Tensor:
+        """Return (S, n, n) float32: what an edge from row to column would add to the log-reward, 0 where it is there.
+
+        Edges that close a circle are not left out.
+        """
+        parents = self._parents(states)
+        keys, which = torch.unique(parents * self.nodes + torch.arange(self.nodes), return_inverse=True)
+        return self._gained(keys.numpy())[which].transpose(1, 2)
+
+    def _gained(self, keys: NDArray[np.int64]) -> Tensor:
+        """Return (K, n) the gains of pairs of a parent set and a node, each worked out once."""
+        places, asked = self._gain_places, keys.tolist()
+        new = [key for key in asked if key not in places]
+        if new:
+            pairs, first = np.array(new, dtype=np.int64), len(places)
+            found = self.scores.gains(pairs % self.nodes, pairs // self.nodes)
+            found = np.where(found == 0.0, 0.0, found + self.log_odds)
+            while len(self._gain_rows) < first + len(new):
+                self._gain_rows = torch.cat([self._gain_rows, torch.zeros_like(self._gain_rows)])
+            self._gain_rows[first : first + len(new)] = torch.from_numpy(found)
+            places.update({key: first + place for place, key in enumerate(new)})
+        return self._gain_rows[torch.tensor([places[key] for key in asked], dtype=torch.int64)]
 
     def log_partial(self, states: DagStates) -> Tensor:
         """Return (S,) float64: the log-reward of stopping here."""

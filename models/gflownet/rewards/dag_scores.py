@@ -56,6 +56,20 @@ class NodeScores(ABC):
         """Return the same of m pairs, each worked out."""
         return np.array([self.local(*pair) for pair in zip(nodes.tolist(), parents.tolist(), strict=True)])
 
+    def gains(self, nodes: NDArray[np.int64], parents: NDArray[np.int64]) -> FloatArray:
+        """Return (m, n) what each variable would add to the score of a node as one more parent, 0 where it is one.
+
+        Args:
+            nodes: m nodes.
+            parents: (m,), their parents.
+        """
+        n = self.n
+        more = parents[:, None] | 1 << np.arange(n)
+        new = (more != parents[:, None]) & (nodes[:, None] != np.arange(n))
+        found = np.zeros((len(nodes), n))
+        found[new] = self.of(np.repeat(nodes, n)[new.ravel()], more[new])
+        return np.where(new, found - self.of(nodes, parents)[:, None], 0.0)
+
     @cached_property
     def table(self) -> FloatArray:
         """All scores, `(n, 2^n)`; minus infinity where a node would be its own parent."""
@@ -136,6 +150,32 @@ class GaussianScores(NodeScores):
             alone = np.linalg.slogdet(r[places[:, :, None], places[:, None, :]])[1] if p else 0.0
             half = (self._rows[own] + self._w - self.n + p) / 2
             found[here] = self._constant(self._rows[own], p) + half * alone - (half + 0.5) * both
+        return found
+
+    def gains(self, nodes: NDArray[np.int64], parents: NDArray[np.int64]) -> FloatArray:
+        """Return (m, n) what each variable would add, by the scatter that the parents leave unexplained."""
+        members = (parents[:, None] >> np.arange(self.n) & 1).astype(bool)
+        found, sizes, owns = np.zeros((len(nodes), self.n)), members.sum(1), self._own[nodes]
+        for own, p in sorted({(int(a), int(b)) for a, b in zip(owns, sizes, strict=True)}):
+            here = np.flatnonzero((owns == own) & (sizes == p))
+            r, node, rows = self._r[own], nodes[here], self._rows[own]
+            diagonal = np.broadcast_to(np.diag(r), (len(here), self.n))
+            beside = r[node]
+            if p:
+                places = np.nonzero(members[here])[1].reshape(len(here), p)
+                across = r[places]  # (m, p, n)
+                explained = np.linalg.solve(r[places[:, :, None], places[:, None, :]], across)
+                diagonal = diagonal - (across * explained).sum(1)
+                beside = beside - (across[np.arange(len(here)), :, node][:, :, None] * explained).sum(1)
+            own_left = diagonal[np.arange(len(here)), node][:, None]
+            new = ~members[here]
+            new[np.arange(len(here)), node] = False
+            share = np.where(new, beside**2 / (own_left * np.where(new, diagonal, 1.0)), 0.0)
+            # With u the scatter of one more parent and v that of the node, |R| of both is u v (1 - share).
+            step = self._constant(rows, p + 1) - self._constant(rows, p)
+            scatter = 0.5 * np.log(own_left * np.where(new, diagonal, 1.0))
+            told = ((rows + self._w - self.n + p) / 2 + 1.0) * np.log1p(-np.minimum(share, 1.0 - 1e-15))
+            found[here] = np.where(new, step - scatter - told, 0.0)
         return found
 
     def _log_det(self, own: int, subset: int) -> float:

@@ -69,8 +69,12 @@ class Assessor(Generic[S]):
             log_reward: (B,).
             scores: what the policies say of them, if they have been asked already.
         """
+        needs = self.objective.needs
+        made: dict[str, Tensor] = {}
+        if scores is None and "log_stop" in needs and self.backward.network != "tied":
+            scores, made["log_stop"] = self._score_and_stop(paths)
         scores = self.score(paths) if scores is None else scores
-        needs, log_flow = self.objective.needs, scores.log_flow
+        log_flow = scores.log_flow
         pad = Padding(paths) if needs or self.objective.forward_looking else None
         if pad is not None and self.objective.forward_looking:
             log_flow = log_flow + pad(self.partial(paths.before).to(log_flow.dtype))
@@ -84,8 +88,20 @@ class Assessor(Generic[S]):
             log_reward=log_reward,
             condition=log_reward.new_zeros((len(log_reward), 0)) if paths.condition is None else paths.condition,
             log_behaviour=paths.log_behaviour.to(log_flow.dtype),
-            **{} if pad is None else {name: pad(getattr(self, f"_{name}")(paths)) for name in needs},
+            **{} if pad is None else {name: pad(getattr(self, f"_{name}")(paths)) for name in needs - made.keys()},
+            **made,
         )
+
+    def _score_and_stop(self, paths: Paths[S]) -> tuple[Scores, Tensor]:
+        """Return scores and log-probabilities of stopping (T, B), each state being judged once for both."""
+        n, pad = len(paths.forward), Padding(paths)
+        stop = torch.full_like(paths.forward, self.env.stop or 0)
+        twice = type(paths.before).cat([paths.before, paths.before])
+        given = None if paths.conditions is None else torch.cat([paths.conditions, paths.conditions])
+        answer = self.policy.score(twice, torch.cat([paths.forward, stop]), None, given)
+        log_pb = self.log_pb(paths, None).to(answer.log_pf.dtype)
+        scores = Scores(pad(answer.log_pf[:n]), pad(log_pb), pad(answer.log_flow[:n]), pad.alive)
+        return scores, pad(answer.log_pf[n:])
 
     def log_pb(self, paths: Paths[S], logits: Tensor | None) -> Tensor:
         """Return (P,) log P_B, corrections included; `logits` (P, n_backward) are for a tied policy."""

@@ -19,6 +19,7 @@ SYSTEMS: dict[str, type[System]] = {
 }  # type: ignore[assignment]
 SHORT: dict[str, dict[str, Any]] = {
     "bayesian_networks": {"steps": 8, "large_steps": 8, "nodes": 3},
+    "bayesian_networks_20": {"steps": 4, "nodes": 6, "chain_steps": 2000, "resamplings": 3},
     "biological_sequence_design": {"rounds": 2, "batch_size": 4, "known": 20},
     "composed_samplers": {"steps": 8},
     "conformers": {"steps": 4, "cells": 8},

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from models.component import ComponentError
 from models.gflownet.environments.base import NotProvided
 from models.gflownet.environments.dag import DagEnvironment
+from models.gflownet.judging.dag_posterior import edge_marginals
 from models.gflownet.judging.exact import enumerate_graph
 from models.registry import build
 
@@ -111,3 +115,32 @@ def test_a_column_names_the_variables_that_were_set(tmp_path: Path) -> None:
         build("environment", spec, base=tmp_path)
     with pytest.raises((ValueError, ComponentError), match="Name a CSV file"):
         DagEnvironment(intervened="set")
+
+
+@pytest.mark.parametrize("options", [{"score": "bge"}, {"score": "bge", "expected_edges": 3.0}, {"score": "bde"}])
+def test_a_gain_is_the_difference_that_an_edge_makes_to_the_log_reward(tmp_path: Path, options: dict[str, Any]) -> None:
+    values = np.random.default_rng(0).integers(0, 3, (30, 13))
+    np.savetxt(tmp_path / "rows.csv", values, "%d", ",", header=",".join("abcdefghijklm"), comments="")
+    env, generator = DagEnvironment(data=tmp_path / "rows.csv", **options), torch.Generator().manual_seed(0)
+    states = env.source(40)
+    for _ in range(9):
+        states = env.step(
+            states, torch.multinomial(env.forward_mask(states)[:, :-1].double(), 1, generator=generator)[:, 0]
+        )
+    edge = torch.multinomial(env.forward_mask(states)[:, :-1].double(), 1, generator=generator)[:, 0]
+    gained = env.gains(states).flatten(1).double()[torch.arange(40), edge]
+    assert torch.allclose(gained, env.log_reward(env.step(states, edge)) - env.log_reward(states), atol=1e-4)
+    assert bool((env.gains(states)[states.edges] == 0).all())
+
+
+def test_expected_edges_are_a_prior_of_independent_edges() -> None:
+    plain, sparse = DagEnvironment(nodes=4), DagEnvironment(nodes=4, expected_edges=1.5)
+    states = enumerate_graph(plain, limit=5000).states
+    apart = sparse.log_reward(states) - plain.log_reward(states)
+    assert torch.allclose(apart, math.log(0.25 / 0.75) * states.edges.flatten(1).sum(1).double())
+    assert edge_marginals(sparse.log_weights).sum() < edge_marginals(plain.log_weights).sum()
+
+
+def test_more_edges_than_there_is_room_for_are_not_expected() -> None:
+    with pytest.raises(ValueError, match="below n"):
+        DagEnvironment(nodes=4, expected_edges=6)
