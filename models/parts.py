@@ -28,17 +28,16 @@ from models.protocols import (
     Acquisition,
     EmbeddingProxy,
     Generator,
-    InformingProxy,
     JointProxy,
     LevelProxy,
     Oracle,
     Proxy,
-    RowProxy,
     Screen,
     Selector,
 )
 from models.proxies.oriented import oriented
 from models.registry import ComponentError, build, find, kinds, located
+from models.row_protocols import InformingProxy, RowProxy
 from models.screens.domain import ApplicabilityDomain
 from models.screens.space import InSpace
 from models.spaces.base import BaseSpace

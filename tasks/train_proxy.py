@@ -26,7 +26,7 @@ from data.ledger.campaigns import CampaignState
 from data.never_learnt import NEVER, never_metrics
 from data.records import Arm, FloatArray, JsonDict, Prediction, measured_column, predicted_columns
 from models.parts import proxy_spec, space_of
-from models.protocols import LevelProxy, Proxy, RowProxy, SelfTestingProxy
+from models.protocols import LevelProxy, Proxy, SelfTestingProxy
 from models.proxies.beside import Beside
 from models.proxies.calibration import (
     Calibration,
@@ -43,6 +43,7 @@ from models.proxies.dataset_map import MappingProxy, dataset_map
 from models.proxies.evaluation import group_folds, metrics, out_of_fold, stable_folds
 from models.proxies.warm_start import REPEAT, Fitter, refits
 from models.registry import build
+from models.row_protocols import RowProxy
 from models.spaces.base import BaseSpace
 from tasks.levels import cheaper_of
 from tasks.shared_files import share

@@ -13,8 +13,9 @@ import numpy as np
 
 from data.goals import Goals
 from data.records import FloatArray, Prediction
-from models.protocols import Acquisition, Drawn, InformingProxy, JointProxy, Proxy, Scoring
+from models.protocols import Acquisition, Drawn, JointProxy, Proxy, Scoring
 from models.registry import Component, ComponentError, OptionsT, build
+from models.row_protocols import InformingProxy
 from models.spaces.base import BaseSpace
 from models.spaces.usual import usual_space
 

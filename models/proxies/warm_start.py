@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from data.records import FloatArray
-from models.protocols import LevelProxy, Proxy, RefittableProxy, RowProxy
+from models.protocols import LevelProxy, Proxy, RefittableProxy
 from models.proxies.beside import Beside
 from models.proxies.cheaper import CheaperLevels
+from models.row_protocols import RowProxy
 
 
 def refits(proxy: Proxy) -> bool:

@@ -51,15 +51,16 @@ class DiscreteFlowMatchingClaim(System["DiscreteFlowMatchingClaim.Options"]):
         "batch 256, 100 steps of the path. Total variation from the exact law: by masks of the sampler's own law, all "
         "625 states with masks gone through; by Dirichlet laws of a histogram of 60,000 draws, which of a perfect law "
         "is off by 0.02. Worst error of the conditional velocity of 2, 4 and 20 letters: where it carries the "
-        "quantiles of its coordinate from t = 0 to 8, against those of the Beta law. Last, TFBind8: of 1,000 sequences "
-        "of the lower half the best tenth is imitated by the generator; 300 new sequences of each path, beside as many "
-        "of the imitated with two letters changed and as many at random: mean measured score, and letters to the "
-        "nearest known sequence. The imitated are the middle of the table, below its mean to begin with. This is no "
-        "search: nothing is measured in between."
+        "quantiles of its coordinate from t = 0 to 8, against those of the Beta law. Last, TFBind8: of 1,000 random "
+        "sequences the best tenth is imitated by the generator; 300 new sequences of each path, beside as many of the "
+        "imitated with two letters changed and as many at random: mean measured score, and letters to the nearest "
+        "known sequence. This is no search: nothing is measured in between. (Version 1 took the 1,000 from the lower "
+        "half of the table, whose best tenth is below the mean of all: neither path was better than chance there.)"
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (("generator", "discrete_flow_matching"),)
     settings: ClassVar[tuple[str, ...]] = ("generator: {kind: discrete_flow_matching, path: dirichlet}",)
     example: ClassVar[str] = "campaigns/peptides/imitation.yaml"
+    version: ClassVar[int] = 2
     axes: ClassVar[tuple[str, str]] = ("Steps of training", "Loss of a letter, nats")
     checks: ClassVar[tuple[Check, ...]] = (
         Check("mask: the law of the table comes out", "mask_table_tv", at_most=0.05),
@@ -87,7 +88,7 @@ class DiscreteFlowMatchingClaim(System["DiscreteFlowMatchingClaim.Options"]):
         imitation_steps: int = Field(600, ge=1, description="steps of the generator's training")
 
     def run(self, seed: int, bench: Bench) -> dict[str, Any]:
-        """Fit both paths to both laws, and both generators to weak binders."""
+        """Fit both paths to both laws, and both generators to binders."""
         options, figures, curves = self.options, dict[str, Any](), dict[str, list[list[float]]]()
         rng = np.random.default_rng(derive_seed(seed, "laws"))
         table = _softmax(rng.normal(size=_LETTERS**_PLACES))
@@ -151,8 +152,7 @@ class DiscreteFlowMatchingClaim(System["DiscreteFlowMatchingClaim.Options"]):
         texts = ["".join(space.letters[digit] for digit in row) for row in digits.tolist()]
         value = dict(zip(texts, scores.tolist(), strict=True))
         rng = np.random.default_rng(derive_seed(seed, "imitation"))
-        lower = np.flatnonzero(scores <= np.median(scores))
-        known = sorted((texts[at] for at in rng.choice(lower, 1000, replace=False)), key=lambda text: -value[text])
+        known = sorted((texts[at] for at in rng.choice(len(texts), 1000, replace=False)), key=lambda text: -value[text])
         imitated, n = known[: round(_HELD * len(known))], 300
         arms: dict[str, Sequence[str]] = {"imitated": imitated}
         context = GenerationContext(

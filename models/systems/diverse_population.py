@@ -39,7 +39,7 @@ class DiversePopulationClaim(System["DiversePopulationClaim.Options"]):
     """A population moved by rewards and by the volume of its behaviours, against one moved by rewards alone."""
 
     kind: ClassVar[str] = "diverse_population"
-    cites: ClassVar[tuple[str, ...]] = ("parkerholder2020effective",)
+    cites: ClassVar[tuple[str, ...]] = ("parker2020effective",)
     title: ClassVar[str] = "DvD, diversity via determinants"
     claim: ClassVar[str] = (
         "Members that are moved together, by their rewards and by the determinant of a kernel between their "

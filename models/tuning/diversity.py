@@ -9,7 +9,7 @@ import numpy as np
 
 from data.records import FloatArray
 
-CITES = ("parkerholder2020effective",)
+CITES = ("parker2020effective",)
 WEIGHTS = (0.0, 0.5)
 """Of the volume, between which the bandit chooses."""
 WINDOW = 50

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from models.causal.belief import LIKELY, BelievingProxy, GraphBelief
 from models.parts import proxy_spec, space_of
-from models.protocols import RowProxy
 from models.registry import build
+from models.row_protocols import RowProxy
 from models.spaces.dag_drawing import MOST, drawn
 from tasks.reporting.page import Plot
 from tasks.reporting.plots import STYLE, _figure, count_by, settled, svg

@@ -11,8 +11,8 @@ SAMPLERS = Path(__file__).resolve().parent.parent.parent / "campaigns" / "sample
 FILES = sorted(SAMPLERS.glob("*.yaml"))
 
 
-LONG = {"conformers"}
-"""Files whose reward takes ten seconds to calculate first."""
+LONG = {"conformers", "dags", "dags_sparse", "independent_sets", "mixture_dgfs", "rates", "torus", "wells"}
+"""Files that take five seconds or more, or that try what another one tries."""
 
 
 @pytest.mark.parametrize(

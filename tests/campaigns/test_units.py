@@ -31,6 +31,7 @@ def course(tmp_path, tracking, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("changes", "units"), [({}, list(UNITS)), (FOREST, ["tiny"])], ids=["gaussian process", "random forest"]

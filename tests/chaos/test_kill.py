@@ -12,7 +12,7 @@ KILLED_AT = (3, 4, 5, 8)
 """Most stages have three moments: renamed, before and after they are recorded. The stage train_proxy has seven, and
 killed earlier it begins anew: only a run that lives as long gets beyond it."""
 
-pytestmark = pytest.mark.timeout(900)  # each test is several whole campaigns
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # each test is several whole campaigns
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ WHOLE = {
     "incollection": {"author", "title", "booktitle", "publisher", "year"},
     "book": {"author", "title", "publisher", "year"},
     "misc": {"author", "title", "year", "eprint"},
+    "techreport": {"author", "title", "institution", "year"},
     "software": {"title"},
 }
 CODES = {"doi", "eprint", "url", "archiveprefix"}

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import Bench, use
 
-pytestmark = pytest.mark.timeout(400)  # each test is several whole campaigns in processes
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]  # each test is several whole campaigns in processes
 
 ORACLE = """
 import os, time

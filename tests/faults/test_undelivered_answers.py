@@ -16,7 +16,7 @@ from data.ledger.lock import release_lock
 from tasks.oracles.undelivered import UndeliveredAnswers
 from tasks.workspace import Workspace
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 HOLD = """
 

@@ -383,6 +383,7 @@ def test_a_campaign_begun_anew_buys_nothing_twice(bench):
 # -- Ctrl-C ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_ctrl_c_in_the_middle_of_a_measurement_leaves_a_campaign_that_goes_on(bench, finished_bench):
     bench.write_config(rounds=2)
@@ -429,6 +430,7 @@ def _candidates(other, bench):
         return other.candidates()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_run_in_the_background_ignores_the_shells_ctrl_c_and_is_interrupted_by_sigterm(bench):
     """A shell without job control starts `discover run &` with SIGINT ignored: Ctrl-C is for what runs in front."""

@@ -344,7 +344,7 @@ def test_it_is_restored_from_configuration_and_state(kind: str, calibration: Cal
     assert wrapped.config() == standard(kind).config() == again.config()
 
 
-@every
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if isinstance(made(kind), JointProxy)])
 @pytest.mark.parametrize("calibration", [NOTHING, ONE, BENT], ids=["none", "one factor", "map"])
 def test_the_joint_covariance_is_scaled_as_the_deviations_are(kind: str, calibration: Calibration) -> None:
     wrapped: Any = calibrated(standard(kind), calibration)

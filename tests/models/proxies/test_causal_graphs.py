@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from models.acquisition.base import about_round, built
-from models.protocols import InformingProxy, RowProxy
 from models.proxies.calibration import calibrated
 from models.proxies.causal_graphs import CausalGraphs
 from models.registry import ComponentError, build
+from models.row_protocols import InformingProxy, RowProxy
 from models.spaces.interventions import Interventions
 
 FOLDER = Path(__file__).resolve().parents[3] / "campaigns" / "interventions"

@@ -93,7 +93,7 @@ def test_a_union_moves_its_shares_and_its_state_goes_on(tmp_path: Path) -> None:
     later = build("generator", union.config())
     later.fit(replace(context, warm_start=tmp_path / "state.pt", known_log_reward=np.linspace(2.0, 0.0, len(KNOWN))))
     assert later.state()["diversity"]["outcomes"] == [[state["diversity"]["arm"], 1]]
-    assert "parkerholder2020effective" in union.cited()
+    assert "parker2020effective" in union.cited()
 
 
 def test_shares_that_are_held_cannot_follow_diversity() -> None:

@@ -78,6 +78,7 @@ def test_a_process_that_died_while_it_waited_is_replaced() -> None:
 
 def test_code_of_the_user_and_programs_never_wait() -> None:
     assert {kind for kind in kinds("oracle") if getattr(find("oracle", kind), "lasting", False)} == {
+        "conformer_energy",
         "pmo",
         "rdkit",
         "table",

@@ -53,7 +53,7 @@ def test_data_of_a_file_name_the_nodes(tmp_path: Path) -> None:
         ("a,b\n1,2\n3,4,5\n", "expected 2 numbers"),
         ("a,b\n1,nan\n3,4\n", "not finite"),
         ("a,a\n1,2\n3,4\n", "different names"),
-        ("a;b\n1;2\n3;4\n", "separated by commas"),
+        ("a;b\n1;2\n3;4\n", "separated by semicolons"),
         ("a,b\n", "expected two or more"),
     ],
 )
