@@ -54,8 +54,8 @@ class DiscreteFlowMatchingClaim(System["DiscreteFlowMatchingClaim.Options"]):
         "quantiles of its coordinate from t = 0 to 8, against those of the Beta law. Last, TFBind8: of 1,000 random "
         "sequences the best tenth is imitated by the generator; 300 new sequences of each path, beside as many of the "
         "imitated with two letters changed and as many at random: mean measured score, and letters to the nearest "
-        "known sequence. This is no search: nothing is measured in between. (Version 1 took the 1,000 from the lower "
-        "half of the table, whose best tenth is below the mean of all: neither path was better than chance there.)"
+        "known sequence. This is no search: nothing is measured in between. Version 1 took the 1,000 from the lower "
+        "half of the table, whose best tenth is below the mean of all: neither path was better than chance there."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (("generator", "discrete_flow_matching"),)
     settings: ClassVar[tuple[str, ...]] = ("generator: {kind: discrete_flow_matching, path: dirichlet}",)

@@ -18,6 +18,8 @@ from tasks.reporting.page_lineage import lineage_lists
 from tasks.reporting.plots import png
 from tests.conftest import Bench, use
 
+pytestmark = pytest.mark.slow  # whole campaigns: `make test` has to stay under 12 minutes
+
 BEGUN = {Making.INITIAL, Making.DATA, Making.DRAWN, Making.BUILT}
 MADE = {Making.MUTATION, Making.CROSSOVER, Making.BOTH, Making.STEP}
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(1)>"

@@ -9,6 +9,8 @@ from data.ledger.campaigns import parsed_config
 from models.generators.genetic import Genetic
 from tests.conftest import Bench
 
+pytestmark = pytest.mark.slow  # whole campaigns: `make test` has to stay under 12 minutes
+
 
 def with_key(model, name="invented", default=0.5):
     """The model with one more key, under the same name."""

@@ -16,6 +16,8 @@ from data.ledger.book import OracleBook
 from data.records import Measurement
 from tasks.workspace import Workspace
 
+pytestmark = pytest.mark.slow  # whole campaigns: `make test` has to stay under 12 minutes
+
 HOSTILE = r'$\frac$</style><script>alert(1)</script>"><img src=x onerror=alert(1)>'
 
 

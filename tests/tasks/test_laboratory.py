@@ -10,6 +10,8 @@ import pytest
 
 from pipelines import asking
 
+pytestmark = pytest.mark.slow  # whole campaigns: `make test` has to stay under 12 minutes
+
 DONE, BAD_INPUT, STOPPED = 0, 2, 3
 OBJECTIVES = [{"name": "yield", "oracle": {"kind": "laboratory", "outputs": {"yield": "%"}, "cost": 120}}]
 

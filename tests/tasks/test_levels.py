@@ -6,6 +6,8 @@ from collections import Counter
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.slow  # whole campaigns: `make test` has to stay under 12 minutes
+
 DONE, BAD_INPUT, STOPPED = 0, 2, 3
 
 FUNCTIONS = """

@@ -10,6 +10,8 @@ from tasks.storage import read_table
 from tasks.train_generator import train_generator
 from tests.tasks.several_goals import OUTPUTS, Round, point
 
+pytestmark = pytest.mark.slow  # whole campaigns: `make test` has to stay under 12 minutes
+
 LEFT, RIGHT = {"name": "near_left", "goal": "minimise"}, {"name": "near_right", "goal": "minimise"}
 PEAKS = {"name": "peak_left"}, {"name": "peak_right"}
 LOW = {"name": "height", "goal": "satisfy", "at_most": 0.4}
