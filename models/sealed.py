@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from data.kept_files import kept_bytes
+
+logger = logging.getLogger(__name__)
 
 
 class DamagedCheckpoint(ValueError):
@@ -52,3 +57,20 @@ def unsealed(sealed: bytes, path: Path) -> dict[str, Any]:
         )
     state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)
     return state
+
+
+def kept_sealed(path: Path, what: str) -> dict[str, Any] | None:
+    """Return what is kept in a file that can be made anew; None: it is not there, or is damaged, which is said.
+
+    Args:
+        path: of the file, as `write_sealed` wrote it.
+        what: it is, for the message.
+    """
+    content = kept_bytes(path, what)
+    if content is None:
+        return None
+    try:
+        return unsealed(content, path)
+    except DamagedCheckpoint:
+        logger.warning("%s in %s is damaged; it is made anew.", what, path)
+        return None

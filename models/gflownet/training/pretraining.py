@@ -14,7 +14,7 @@ import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor
 
-from data.kept_files import keep_file, kept_bytes
+from data.kept_files import keep_file
 from models.gflownet.conditioning.drawn_outcome import DrawnOutcome
 from models.gflownet.conditioning.outcome import Outcome
 from models.gflownet.construction.base import Bound
@@ -26,13 +26,13 @@ from models.gflownet.policies.flat import FlatPolicy
 from models.gflownet.training.trainer import Trainer, TrainerOptions
 from models.gflownet.training.trajectories import sample_forward
 from models.registry import Options, build
-from models.sealed import DamagedCheckpoint, unsealed, write_sealed
+from models.sealed import kept_sealed, write_sealed
 from models.threads import single_thread
-
-logger = logging.getLogger(__name__)
 
 VERSION = 1
 """Raised when the same options come to train another policy."""
+logger = logging.getLogger(__name__)
+
 _WHAT = "A pre-training"
 _NARROW = 2
 _LEAST = 1e-12
@@ -207,7 +207,7 @@ def pretrained(
     require_outcomes(bound, options)
     name = fingerprint(bound, options)
     file = None if cache is None else cache / "pretrained" / f"{name}.pt"
-    kept = None if file is None else _kept(file)
+    kept = None if file is None else kept_sealed(file, _WHAT)
     if kept is not None:
         logger.info("The pre-training %s was made before in this workspace; it is used again.", name[:12])
         return kept, True
@@ -224,17 +224,6 @@ def pretrained(
     if file is not None:
         keep_file(file, lambda partial: write_sealed(state, partial), _WHAT)
     return state, False
-
-
-def _kept(file: Path) -> dict[str, Any] | None:
-    content = kept_bytes(file, _WHAT)
-    if content is None:
-        return None
-    try:
-        return unsealed(content, file)
-    except DamagedCheckpoint:
-        logger.warning("The kept pre-training %s is damaged; it is made anew.", file)
-        return None
 
 
 def restored(bound: Bound[Any], state: Mapping[str, Any], name: str) -> Pretrained:

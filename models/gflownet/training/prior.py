@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.kept_files import keep_file, kept_bytes
+from data.kept_files import keep_file
 from models.gflownet.construction.base import Bound, Member
 from models.gflownet.training.trainer import Trainer
 from models.gflownet.training.warm_up import imitate
-from models.sealed import DamagedCheckpoint, unsealed, write_sealed
-
-logger = logging.getLogger(__name__)
+from models.sealed import kept_sealed, write_sealed
 
 _WHAT = "The prior of a library"
 
@@ -60,7 +57,7 @@ def kept_weights(cache: Path | None, key: str, make: Callable[[], dict[str, Tens
         make: makes them.
     """
     file = None if cache is None else cache / "priors" / f"{key}.pt"
-    weights = None if file is None else _kept(file)
+    weights = None if file is None else kept_sealed(file, _WHAT)
     if weights is None:
         made = weights = make()
         if file is not None:
@@ -74,14 +71,3 @@ def _key(trainer: Trainer[Any], bound: Bound[Any], members: Sequence[Member], st
     options = trainer.options.model_dump(mode="json", include={"batch_size", "learning_rate", "clip_norm"})
     told = [bound.digest(), bound.space.config(), shapes, conditioning, options, steps, [m.object for m in members]]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-
-
-def _kept(file: Path) -> dict[str, Tensor] | None:
-    content = kept_bytes(file, _WHAT)
-    if content is None:
-        return None
-    try:
-        return unsealed(content, file)
-    except DamagedCheckpoint:
-        logger.warning("The kept prior %s is damaged; it is made anew.", file)
-        return None
