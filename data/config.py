@@ -301,6 +301,8 @@ class BudgetConfig(_Strict):
     """In the unit of the oracle's `cost`."""
     wall_time: float | None = Field(default=None, gt=0)
     """Seconds of running time, summed over restarts."""
+    stalled: int | None = Field(default=None, ge=1)
+    """Rounds in a row without anything better after which the campaign ends."""
 
 
 class CampaignConfig(_Strict):
@@ -364,6 +366,11 @@ class CampaignConfig(_Strict):
             )
         refuse_levels(self.objectives, self.buying)
         refuse_mixed([(one.name, one.goal) for one in self.objectives])
+        if self.budget.stalled is not None and self.goals.observed:
+            raise ValueError(
+                "budget.stalled beside the goal observe: no answer is better than another, so nothing can stall; leave "
+                "it out"
+            )
         self._refuse_remeasuring()
         if all(one.goal == "satisfy" for one in self.objectives):
             raise ValueError(

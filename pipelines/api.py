@@ -288,16 +288,16 @@ class Campaign:
         """Return what is to be said of the proxies and generators of each round that trained some.
 
         Returns:
-            `round`, int64; `kind`, string: `calibration`, `calibration_drift`, `never_learnt` or `idle_source`;
-            `level`, string: `good`, `unknown` or `warning`; `objective`, string, where there are several; `message`,
-            string: what happened and what to do.
+            `round`, int64; `kind`, string, as `data.ledger.health.Finding` lists them; `level`, string: `good`,
+            `unknown` or `warning`; `objective`, string, where there are several; `message`, string: what to do.
         """
-        from data.ledger.health import findings
+        from data.ledger.course_health import Plan, campaign_findings
         from pipelines.frames import findings_frame
 
         with _reading(self.workspace) as ledger:
-            goals = ledger.campaign_by_id(self.id).goals
-            return findings_frame(findings(ledger.course(self.id), ledger.stages(self.id), goals))
+            campaign = ledger.campaign_by_id(self.id)
+            seen = ledger.course(self.id), ledger.stages(self.id), campaign.goals, Plan.of(campaign)
+            return findings_frame(campaign_findings(*seen, bought=ledger.bought(self.id)))
 
     def figures(self) -> dict[str, str]:
         """Return the names of the figures that there are, each with its caption; empty while nothing is chosen."""

@@ -20,15 +20,19 @@ from prefect.states import Completed
 
 from data.config import CampaignConfig, ConfigError, due, load_config
 from data.ledger.campaigns import Campaign, CampaignState, LedgerError
+from data.ledger.course_health import rounds_without_gain
 from data.ledger.ledger import Ledger
 from data.ledger.lock import LockLost, campaign_lock, has_lost, refuse_if_running
+from data.ledger.requests import HELD, CampaignPaused, refuse_if_paused, requested
 from data.masking import masked
+from data.wording import figure
 from models.parts import parts_of_oracles
 from pipelines.calling import Call, as_function, as_task
 from pipelines.following import remembering_the_end
 from pipelines.validation import check_source, checked_config
 from pipelines.zombies import bury_zombies
 from tasks.gather_members import check_members, gather_members, has_members
+from tasks.heeding import Heeding
 from tasks.measure import measure
 from tasks.oracles.booking import books_in_use
 from tasks.oracles.lasting import dismiss
@@ -79,14 +83,17 @@ def campaign(
         retry_failed: buy failed calls of an unfinished round again.
     """
     with remembering_the_end():
-        outcome = run_campaign(
-            Path(config),
-            overrides,
-            fresh=fresh,
-            retry_failed=retry_failed,
-            call=as_task,
-            on_start=lambda campaign: bury_zombies(campaign.slug),
-        )
+        try:
+            outcome = run_campaign(
+                Path(config),
+                overrides,
+                fresh=fresh,
+                retry_failed=retry_failed,
+                call=as_task,
+                on_start=lambda campaign: bury_zombies(campaign.slug),
+            )
+        except CampaignPaused as paused:  # a schedule that waits for a person has not failed
+            return Completed(name="Paused", message=str(paused))
     name = "Completed" if outcome.state is CampaignState.DONE else outcome.state.value.title().replace("_", "")
     return Completed(name=name, message=outcome.message)
 
@@ -135,6 +142,8 @@ def run_checked(
     workspace = workspace or Workspace.open()
     ledger = workspace.ledger()
     refuse_if_running(ledger, config.name)
+    if not fresh:
+        refuse_if_paused(ledger, config.name)
     if fresh or not _is_prepared(ledger, config.name):
         _refuse_past_deadline(config)
         with suppress(CampaignStopped):  # which is how a campaign ends, not a mistake
@@ -149,7 +158,7 @@ def run_checked(
         if retry_failed:
             _retry_failed(context)
         try:
-            with LiveView(ref):
+            with LiveView(ref), Heeding(ref):
                 run_rounds(ref, config.rounds, call)
         except CampaignStopped as stopped:
             outcome = Outcome(begun, stopped.state, stopped.message)
@@ -198,8 +207,12 @@ def _was_finished(context: CampaignContext) -> bool:
 def _record_end(context: CampaignContext, state: CampaignState, message: str) -> None:
     """Record why a campaign ended early, unless it is another process's now or the ledger itself is the reason."""
     with suppress(LedgerError):
-        if not has_lost(context.ledger, context.campaign.id):
-            context.ledger.set_state(context.campaign.id, state, message)
+        if has_lost(context.ledger, context.campaign.id):
+            return
+        asked, told = requested(context.ledger, context.campaign.id)
+        if asked in HELD:  # it stays so: whoever ended the process did not let the campaign go on
+            state, message = CampaignState.PAUSED, told
+        context.ledger.set_state(context.campaign.id, state, message)
 
 
 def run_rounds(ref: CampaignRef, rounds: int, call: Call) -> None:
@@ -220,6 +233,7 @@ def run_rounds(ref: CampaignRef, rounds: int, call: Call) -> None:
     proxy = generator = None
     for round in range(1, rounds + 1):
         _check_time(ref, round)
+        _check_gain(ref, round)
         proxy = call(train_proxy, ref, round, dataset, proxy)
         generator = call(train_generator, ref, round, library, dataset, proxy, generator)
         _check_time(ref, round)
@@ -238,6 +252,23 @@ def _check_time(ref: CampaignRef, round: int) -> None:
                 CampaignState.WALL_TIME_EXHAUSTED,
                 f"Round {round}: {spent:.0f} s of running time are spent, budget.wall_time is {limit:.0f} s. Raise it "
                 "and give the same command again to go on.",
+            )
+
+
+def _check_gain(ref: CampaignRef, round: int) -> None:
+    """End a campaign that is to end once so many rounds have brought nothing better."""
+    with ref.open() as context:
+        wanted = context.config.budget.stalled
+        if wanted is None or context.finished(round, "measure") is not None:
+            return
+        rows = context.ledger.course(context.campaign.id)
+        without, since, best = rounds_without_gain(rows, context.goals, round - 1)
+        if without >= wanted:
+            raise CampaignStopped(
+                CampaignState.STALLED,
+                f"Rounds {round - without} to {round - 1} brought nothing better than the "
+                f"{'hypervolume' if context.goals.several else 'value'} {figure(best)} of round {since}, and "
+                f"budget.stalled is {wanted}. Raise it, or leave it out, and give the same command again to go on.",
             )
 
 

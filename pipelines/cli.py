@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from data.masking import MaskingFilter, masked
 from data.version import version
+from pipelines.cli_operator import register as register_operator
 from pipelines.terminal import PROSE, Terminal, close_streams, forgive_encodings, hush
 from tasks.private_files import keep_private
 from tasks.workspace import Workspace, WorkspaceError, quiet_environment
@@ -62,21 +63,18 @@ def run(config: Path, *, set: Sets = (), fresh: bool = False, retry_failed: bool
 
 
 @app.command
-def status(name: str | None = None, *, wide: bool = False) -> int:
+def status(name: str | None = None, *, wide: bool = False, watch: bool = False) -> int:
     """Show where campaigns stand: of one, its rounds.
 
     Args:
         name: of a campaign; without it all are listed. NAME~2 is the second of a name that was begun anew.
         wide: lines as long as they are, as into a pipe.
+        watch: show it again every two seconds, until interrupted.
     """
     console.wide = wide
-    from pipelines.status import show_campaign, show_campaigns
+    from pipelines.status import show
 
-    if name is None:
-        show_campaigns(Workspace.open(), console)
-    else:
-        show_campaign(Workspace.open(), name, console)
-    return 0
+    return show(Workspace.open(), name, console, watch=watch)
 
 
 @app.command
@@ -261,20 +259,6 @@ def settle(
     from pipelines.inspection import settle_call
 
     settle_call(Workspace.open(), name, candidate, value, abandon, console, objective=objective, level=level)
-    return 0
-
-
-@app.command
-def unlock(name: str, *, yes: bool = False) -> int:
-    """Remove the lock of a campaign whose process on another host is known to be dead.
-
-    Args:
-        name: of the campaign.
-        yes: do not ask; for scripts. The lock of a process that lives on this host stays all the same.
-    """
-    from pipelines.unlocking import remove_lock
-
-    remove_lock(Workspace.open(), name, console, yes=yes)
     return 0
 
 
@@ -516,12 +500,7 @@ def ui(*, host: str = "127.0.0.1", port: int | None = None, prefect_port: int | 
     return serve_pages(Workspace.open(), console, host, port, prefect_port)
 
 
-@app.command
-def doctor() -> int:
-    """Check the installation and the workspace; says what to mend."""
-    from pipelines.doctor import examine
-
-    return examine(console)
+register_operator(app, console)
 
 
 def main() -> None:

@@ -122,7 +122,7 @@ def _write(context: CampaignContext, folder: Path) -> list[str]:
     settings = _settings(context, folder)
     versions = _versions()
     write_json(folder / "versions.json", dict(versions))
-    findings = latest_findings(rows, stages, goals)
+    findings = latest_findings(campaign, rows, stages, goals, context.ledger.bought(campaign.id))
     write_json(folder / "health.json", [asdict(finding) for finding in findings])
     first, worth = verdict(campaign, rows, goals, spent=context.ledger.spent(campaign.id), health=findings)
     index = Index(

@@ -14,6 +14,7 @@ from types import FrameType
 
 from data.config import CampaignConfig, load_config
 from data.ledger.campaigns import Campaign, CampaignState
+from data.ledger.requests import refuse_if_paused
 from data.wording import figure
 from models.parts import oracle_of, replaced_acquisition_told, space_of
 from pipelines.display import RunDisplay
@@ -36,6 +37,8 @@ def run_in_terminal(
     """Run a campaign with a progress display; returns the exit code."""
     config = load_config(path, overrides)  # a broken file is refused before anything is started
     workspace = Workspace.open()
+    if not fresh:
+        refuse_if_paused(workspace.ledger(), config.name)
     console.say(f"Campaign    {config.name}: loading ...")
     with terminating(), served(workspace, plain=plain, console=console):
         from pipelines.campaign import campaign, run_campaign

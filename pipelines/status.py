@@ -11,7 +11,8 @@ from typing import Protocol
 from data.goals import Goal, Goals
 from data.ledger.by_level import PURCHASES_SAID, LevelFigures, figures_by_level, purchases_told
 from data.ledger.campaigns import Campaign, CampaignState, Spent, StageRow, shown_names
-from data.ledger.health import Finding, Level, findings
+from data.ledger.course_health import Plan, campaign_findings
+from data.ledger.health import Finding, Level
 from data.ledger.summary import (
     arm_text,
     by_source,
@@ -75,6 +76,23 @@ def reader(workspace: Workspace) -> Reader:
     return workspace.ledger(migrating=False) if view is None else view
 
 
+def show(workspace: Workspace, name: str | None, console: Terminal, *, watch: bool) -> int:
+    """Print where one or all campaigns stand, once or until interrupted; returns the exit code."""
+
+    def once(terminal: Terminal) -> None:
+        if name is None:
+            show_campaigns(workspace, terminal)
+        else:
+            show_campaign(workspace, name, terminal)
+
+    if watch:
+        from pipelines.watching import watch as watching
+
+        return watching(once, console)
+    once(console)
+    return 0
+
+
 def show_campaigns(workspace: Workspace, console: Terminal) -> None:
     """Print a line per campaign."""
     ledger = reader(workspace)
@@ -127,7 +145,8 @@ def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
     show_rounds(rows, goals, console)
     show_unmade(rows, ledger.owner(campaign.id) is not None, console)
     stages = ledger.stages(campaign.id)
-    show_levels(figures_by_level(ledger.bought(campaign.id), campaign.readings), stages, workspace, console)
+    booked = ledger.bought(campaign.id)
+    show_levels(figures_by_level(booked, campaign.readings), stages, workspace, console)
     show_sources(by_source(rows, stages, goals), goals, console)
     for one in repeated(rows, goals):
         console.say(repeated_told(one, goals))
@@ -136,7 +155,7 @@ def show_campaign(workspace: Workspace, name: str, console: Terminal) -> None:
     show_stock(stages, console)
     for sentence in screening_told(stages):
         console.say(sentence)
-    show_health(latest_findings(rows, stages, goals), console)
+    show_health(latest_findings(campaign, rows, stages, goals, booked), console)
 
 
 def show_unmade(rows: Sequence[CandidateRow], running: bool, console: Terminal) -> None:
@@ -313,11 +332,15 @@ def _count(number: int | None) -> str:
     return "-" if number is None else str(number)
 
 
-def latest_findings(rows: list[CandidateRow], stages: list[StageRow], goals: Goals) -> list[Finding]:
+def latest_findings(
+    campaign: Campaign, rows: list[CandidateRow], stages: list[StageRow], goals: Goals, booked: list[JsonDict]
+) -> list[Finding]:
     """Return the findings of the latest round that bought by a proxy."""
     bought = {row.round for row in rows if row.value is not None}
     latest = max((s.round for s in stages if s.name == "train_proxy" and s.round in bought), default=None)
-    return [] if latest is None else findings(rows, stages, goals, only=latest)
+    if latest is None:
+        return []
+    return campaign_findings(rows, stages, goals, Plan.of(campaign), bought=booked, only=latest)
 
 
 def show_health(found: list[Finding], console: Terminal) -> None:
@@ -329,7 +352,11 @@ def show_health(found: list[Finding], console: Terminal) -> None:
 
 def state_text(ledger: Reader, campaign: Campaign) -> str:
     """Return the state as Python has it too, such as `oracle_failing`, and what became of a process that died."""
-    if campaign.state is CampaignState.RUNNING:
+    if campaign.state in (CampaignState.RUNNING, CampaignState.PAUSING, CampaignState.PAUSED, CampaignState.STOPPING):
         owner = ledger.owner(campaign.id)
-        return f"running: {owner}" if owner else "killed; the same command goes on"
+        if owner:
+            return f"{campaign.state.value}: {owner}"
+        if campaign.state in (CampaignState.RUNNING, CampaignState.STOPPING):
+            return "killed; the same command goes on"
+        return CampaignState.PAUSED.value
     return campaign.state.value

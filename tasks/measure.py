@@ -27,6 +27,7 @@ from data.tables.spreadsheets import write_csv
 from models.parts import oracle_of, oracle_spec, parts_of_oracle, space_of, units_of
 from models.protocols import Oracle
 from models.proxies.checks import MINIMUM_LABELS
+from tasks.heeding import HoldAsked, wait_while_paused
 from tasks.levels import purchases_of, write_levels
 from tasks.oracles.asking import changed_told, standing_of, write_asked
 from tasks.oracles.booking import book_of, books_of
@@ -220,7 +221,11 @@ def _buy(context: CampaignContext, asked: _Asked, round: int) -> None:
     book = asked.book
     while True:
         elsewhere = book.claim(round)
-        _call(context, asked, round)
+        try:
+            _call(context, asked, round)
+        except HoldAsked:
+            wait_while_paused(context, round)
+            continue
         if not elsewhere:
             return
         doubtful = [call for call in elsewhere if call.in_doubt]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.config import CampaignConfig
+from data.ledger.course_health import FAMILIES, FAMILY, POOL, SCORES
 from data.records import Arm, FloatArray, Prediction
 from data.short_batches import SHORT
 from models.acquisition.base import about_round, rounded
@@ -23,6 +25,7 @@ from models.parts import acquisition_of, buying_of, level_costs, selector_of, sp
 from models.protocols import Acquisition, Proxy, Scoring
 from models.proxies.pending import believing_pending
 from models.selectors.choice import believing, choose
+from models.spaces.base import BaseSpace
 from tasks.levels import offer_of, write_purchases
 from tasks.levels import standing_of as level_standing
 from tasks.remeasuring import choose_again, write_again
@@ -143,8 +146,16 @@ def _select(
         "control": len(control),
         **({SHORT: lacking} if lacking > 0 else {}),
         **({} if acquired.empty and told else _means(acquired)),
+        **_breadth(scored, acquired, space),
         **told,
     }
+
+
+def _breadth(scored: pd.DataFrame, acquired: pd.DataFrame, space: BaseSpace[Any]) -> dict[str, float]:
+    """Return how many scores are told apart among the candidates, and how the chosen ones share families."""
+    families = Counter(filter(None, map(space.family, acquired["object"])))
+    found: dict[str, float] = {POOL: len(scored), SCORES: int(scored["score"].nunique())}
+    return found | ({FAMILIES: len(families), FAMILY: max(families.values())} if families else {})
 
 
 def _means(acquired: pd.DataFrame) -> dict[str, float]:

@@ -46,8 +46,9 @@ class Finding:
     round: int
     kind: str
     """`calibration` (of held-out predictions), `calibration_drift` (of predictions that were then measured),
-    `never_learnt` (of measured values that the others contradict), or `idle_source` (of a generator that nothing was
-    bought of)."""
+    `never_learnt` (of measured values that the others contradict), `idle_source` (of a generator that nothing was
+    bought of), and those of `data.ledger.course_health`: `proxy_worse_than_mean`, `acquisition_flat`, `narrow_batch`,
+    `oracle_failing`, `oracle_slowing`, `control_winning`, `stalled`, `budget_nearly_spent`."""
     level: Level
     message: str
     """What happened and, where something is wrong, what to do. Complete sentences."""

@@ -18,7 +18,8 @@ import pandas as pd
 from data.config import digest
 from data.goals import Goals
 from data.ledger.campaigns import Campaign, CampaignState, StageRow
-from data.ledger.health import Finding, findings, worst
+from data.ledger.course_health import Plan, campaign_findings
+from data.ledger.health import Finding, worst
 from data.ledger.summary import IMPORTED, arm_figures, by_round, by_source, gain_over_control, is_call, summaries
 from data.records import Arm, CandidateRow, RoundSummary
 from models.parts import space_of
@@ -50,7 +51,14 @@ COLUMNS = ("round", "best", "top10_mean", "gain", "calls", "cost")
 
 def health_of(context: CampaignContext, rows: list[CandidateRow], round: int) -> list[Finding]:
     """Return the findings of a round."""
-    return findings(rows, stages_until(context, round), context.goals, only=round)
+    return campaign_findings(
+        [row for row in rows if row.round <= round],
+        stages_until(context, round),
+        context.goals,
+        Plan.of(context.campaign),
+        bought=context.ledger.bought(context.campaign.id),
+        only=round,
+    )
 
 
 def stages_until(context: CampaignContext, round: int) -> list[StageRow]:

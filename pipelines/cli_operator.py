@@ -1,0 +1,68 @@
+"""Commands of whoever keeps campaigns running: pause, resume, stop, unlock, doctor."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+from pipelines.terminal import Terminal
+from tasks.workspace import Workspace
+
+
+def register(app: App, console: Terminal) -> None:
+    """Add the commands to the command line."""
+
+    @app.command
+    def pause(name: str) -> int:
+        """Hold a campaign: the calls in flight are answered, then nothing more is bought until it is resumed.
+
+        Its process stays and holds. A campaign that nobody runs is kept from being run, by schedules too.
+
+        Args:
+            name: of the campaign.
+        """
+        from pipelines import operating
+
+        return operating.pause(Workspace.open(), name, console)
+
+    @app.command
+    def resume(name: str) -> int:
+        """Let a paused campaign go on.
+
+        Args:
+            name: of the campaign.
+        """
+        from pipelines import operating
+
+        return operating.resume(Workspace.open(), name, console)
+
+    @app.command
+    def stop(name: str, *, wait: bool = True) -> int:
+        """End the process that runs a campaign, on whatever machine, after the calls in flight; `run` goes on later.
+
+        Args:
+            name: of the campaign.
+            wait: until it has ended.
+        """
+        from pipelines import operating
+
+        return operating.stop(Workspace.open(), name, console, wait=wait)
+
+    @app.command
+    def unlock(name: str, *, yes: bool = False) -> int:
+        """Remove the lock of a campaign whose process on another host is known to be dead.
+
+        Args:
+            name: of the campaign.
+            yes: do not ask; for scripts. The lock of a process that lives on this host stays all the same.
+        """
+        from pipelines.unlocking import remove_lock
+
+        remove_lock(Workspace.open(), name, console, yes=yes)
+        return 0
+
+    @app.command
+    def doctor() -> int:
+        """Check the installation and the workspace; says what to mend."""
+        from pipelines.doctor import examine
+
+        return examine(console)
