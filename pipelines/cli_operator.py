@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from cyclopts import App
 
 from pipelines.terminal import Terminal
@@ -46,6 +48,29 @@ def register(app: App, console: Terminal) -> None:
         from pipelines import operating
 
         return operating.stop(Workspace.open(), name, console, wait=wait)
+
+    @app.command
+    def notify(url: str, *, on: Literal["warning", "end", "all"] = "all") -> int:
+        """Post warnings and ends of this workspace's campaigns to a webhook, by an automation of Prefect.
+
+        Args:
+            url: of the receiver; it gets JSON.
+            on: warning (of a campaign's health), end (of a campaign, for whatever reason), or all.
+        """
+        from pipelines import notifying
+
+        return notifying.notify(Workspace.open(), url, on, console)
+
+    @app.command
+    def notifications(*, remove: str | None = None) -> int:
+        """List the webhooks that are told of campaigns.
+
+        Args:
+            remove: name of one that is told no more.
+        """
+        from pipelines import notifying
+
+        return notifying.notifications(Workspace.open(), remove, console)
 
     @app.command
     def unlock(name: str, *, yes: bool = False) -> int:

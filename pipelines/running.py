@@ -14,6 +14,7 @@ from types import FrameType
 
 from data.config import CampaignConfig, load_config
 from data.ledger.campaigns import Campaign, CampaignState
+from data.ledger.health import Finding, Level
 from data.ledger.requests import refuse_if_paused
 from data.wording import figure
 from models.parts import oracle_of, replaced_acquisition_told, space_of
@@ -22,7 +23,7 @@ from pipelines.following import following_prefect
 from pipelines.inspection import exported, show_candidates
 from pipelines.pages import mlflow_page, prefect_page, tell_of_mlflow, teller
 from pipelines.services import prefect_server, wait_for_prefect
-from pipelines.status import show_reading, show_stock, show_tables
+from pipelines.status import show_health, show_reading, show_stock, show_tables
 from pipelines.terminal import Terminal, table
 from tasks.reporting.objectives import goals_with_units
 from tasks.stages import CampaignContext
@@ -62,8 +63,10 @@ def _tell(workspace: Workspace, campaign: Campaign, console: Terminal, *, readin
     space = space_of(campaign.config)
     show_candidates(best, console, space, goals_with_units(campaign.config))
     folder = workspace.campaign_folder(campaign)
-    for sentence in _verdict(workspace, campaign):
+    sentences, health = _verdict(workspace, campaign)
+    for sentence in sentences:
         console.say(sentence)
+    show_health([finding for finding in health if finding.level is Level.WARNING], console)
     stages = workspace.ledger().stages(campaign.id)
     if reading:
         show_reading(workspace, stages, console)
@@ -79,13 +82,14 @@ def _tell(workspace: Workspace, campaign: Campaign, console: Terminal, *, readin
         console.say((f"Campaign {campaign.name} waits for results.", "yellow"))
         console.say(campaign.message)
         return 3
-    console.say((f"Campaign {campaign.name} stopped: {campaign.state.value.replace('_', ' ')}.", "yellow"))
+    why = "" if campaign.state is CampaignState.STOPPED else f": {campaign.state.value.replace('_', ' ')}"
+    console.say((f"Campaign {campaign.name} stopped{why}.", "yellow"))
     console.say(campaign.message)
     return 3
 
 
-def _verdict(workspace: Workspace, campaign: Campaign) -> tuple[str, str]:
-    """Return what became of a campaign, as the description of its run in MLflow begins."""
+def _verdict(workspace: Workspace, campaign: Campaign) -> tuple[tuple[str, str], list[Finding]]:
+    """Return what became of a campaign, as the description of its run in MLflow begins, and its last findings."""
     from tasks.reporting.publishing import health_of
     from tasks.reporting.verdict import verdict
 
@@ -93,7 +97,8 @@ def _verdict(workspace: Workspace, campaign: Campaign) -> tuple[str, str]:
         rows = context.goals.ranked(context.ledger.course(campaign.id))
         last = max((row.round for row in rows), default=0)
         goals, spent = goals_with_units(context.config), context.ledger.spent(campaign.id)
-        return verdict(campaign, rows, goals, spent=spent, health=health_of(context, rows, last))
+        health = health_of(context, rows, last)
+        return verdict(campaign, rows, goals, spent=spent, health=health), health
 
 
 def _tell_of_acquisition(config: CampaignConfig, console: Terminal) -> None:

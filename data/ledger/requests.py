@@ -72,6 +72,8 @@ def ask_to_hold(ledger: Ledger, campaign: Campaign, message: str) -> bool:
             )
         if running and state in ENDING:
             raise LedgerError(f"Campaign {campaign.name!r} is being stopped. Wait for it, then pause it.")
+        if not running:
+            message = f"{message} Before that: {str(state).replace('_', ' ')}. {campaign.message}".rstrip()
         _set(connection, campaign.id, CampaignState.PAUSING if running else CampaignState.PAUSED, message)
     return running
 

@@ -42,6 +42,7 @@ from data.wording import figure, shown_unit
 from models.parts import space_of
 from models.spaces.columns import COMPOUND, TEXT, columns_of, exported, with_compounds
 from tasks.oracles.asking import waiting_since
+from tasks.reporting.announcing import announce, announce_end
 from tasks.reporting.beliefs import belief_after, belief_metrics, belief_pictures
 from tasks.reporting.figures import round_figures
 from tasks.reporting.inline_svg import Point
@@ -54,6 +55,7 @@ from tasks.reporting.page_lineage import best_found, best_lineages, lineage_list
 from tasks.reporting.page_settings import made_by, settings_text
 from tasks.reporting.page_verdict import verdict_of
 from tasks.reporting.publishing import health_of, of_several, publish_campaign, publish_round, stages_until
+from tasks.reporting.verdict import best_text, nothing
 from tasks.stages import CampaignContext, CampaignRef, StageRef, run_stage
 from tasks.storage import write_json
 from tasks.tracking import Tracker, attempt
@@ -94,6 +96,8 @@ def report(
             attempt(
                 f"publishing round {round}", lambda: publish_round(context, tracker, stage, dataset, proxy, generator)
             )
+        page = stage.path(context, "candidates.html").as_uri()
+        announce(context, round, health_of(context, _rows(context, round), round), page)
         return stage
 
 
@@ -106,6 +110,9 @@ def final_report(ref: CampaignRef) -> str:
         tracker = attempt("connecting", lambda: Tracker(context.workspace, context.campaign))
         if tracker is not None:
             attempt("publishing the campaign", lambda: publish_campaign(context, tracker, folder, read))
+        best = [row for row in read if context.goals.eligible(row)]
+        goals = goals_with_units(context.config)
+        announce_end(context, best_text(best, goals) if best else nothing(read, goals))
         return str(folder)
 
 

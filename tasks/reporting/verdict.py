@@ -170,7 +170,8 @@ def state_text(campaign: Campaign, rows: Sequence[CandidateRow]) -> str:
         return f"Done after {last} round{'' if last == 1 else 's'}."
     if campaign.state in (CampaignState.RUNNING, CampaignState.WAITING):
         return f"{campaign.state.value.capitalize()}, {rounds}."
-    return f"Stopped in {rounds}: {campaign.state.value.replace('_', ' ')}."
+    why = "" if campaign.state is CampaignState.STOPPED else f": {campaign.state.value.replace('_', ' ')}"
+    return f"Stopped in {rounds}{why}."
 
 
 def _health_word(health: Sequence[Finding]) -> str:
