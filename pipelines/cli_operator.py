@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from cyclopts import App
@@ -50,6 +51,17 @@ def register(app: App, console: Terminal) -> None:
         return operating.stop(Workspace.open(), name, console, wait=wait)
 
     @app.command
+    def metrics(*, out: Path | None = None) -> int:
+        """Print figures of all campaigns as Prometheus reads them: states, rounds, calls, cost, best values, warnings.
+
+        Args:
+            out: file to write instead, never half written, such as one that the node exporter collects.
+        """
+        from pipelines.metrics import show_metrics
+
+        return show_metrics(Workspace.open(), out, console)
+
+    @app.command
     def notify(url: str, *, on: Literal["warning", "end", "all"] = "all") -> int:
         """Post warnings and ends of this workspace's campaigns to a webhook, by an automation of Prefect.
 
@@ -86,8 +98,13 @@ def register(app: App, console: Terminal) -> None:
         return 0
 
     @app.command
-    def doctor() -> int:
-        """Check the installation and the workspace; says what to mend."""
+    def doctor(*, repair: bool = False) -> int:
+        """Check the installation and the workspace; says what to mend.
+
+        Args:
+            repair: mend what can be mended without anything measured being touched: rights, locks and runs of
+                processes that have ended.
+        """
         from pipelines.doctor import examine
 
-        return examine(console)
+        return examine(console, repair=repair)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from data.kept_files import unwritable_folder
+from pipelines.repairs import Repairable, check_permissions, check_room, check_runs, check_versions
 from pipelines.terminal import Terminal
 from tasks.workspace import Workspace
 
@@ -22,25 +26,40 @@ class Notice(Exception):
     """Something that a person should know, and that keeps nothing from running."""
 
 
-def examine(console: Terminal) -> int:
-    """Run every check and print its result; returns 0 if all passed, else 2."""
+def examine(console: Terminal, *, repair: bool = False) -> int:
+    """Run every check and print its result; returns 0 if all passed, else 2.
+
+    Args:
+        console: where.
+        repair: mend what can be mended; nothing measured is touched.
+    """
     checks: list[tuple[str, Callable[[], str]]] = [
         ("python", lambda: sys.version.split()[0]),
         ("packages", lambda: ", ".join(f"{name} {version(name)}" for name in PACKAGES)),
+        ("versions", check_versions),
         ("names", _own_packages),
         ("components", _components),
         ("workspace", _workspace),
+        ("permissions", lambda: check_permissions(Workspace.open())),
+        ("room", lambda: check_room(Workspace.open())),
         ("cache", _cache),
         ("ledger", _ledger),
+        ("runs", lambda: check_runs(Workspace.open())),
         ("values", _values),
         ("answers", _answers),
         ("oracle", _oracle),
         ("prefect", _prefect),
+        ("mlflow", _mlflow),
     ]
-    failed = 0
+    failed = offered = 0
     for name, check in checks:
         try:
             told, mark = check(), ("ok  ", "green")
+        except Repairable as found:
+            told, mark = f"{found}.", ("look", "yellow")
+            if repair:
+                told, mark = f"{told} Mended: {found.repair()}.", ("ok  ", "green")
+            offered += not repair
         except Notice as notice:
             told, mark = str(notice), ("look", "yellow")
         except Exception as error:
@@ -48,6 +67,8 @@ def examine(console: Terminal) -> int:
             mark = ("fail", "red")
             failed += 1
         console.say(mark, f" {name:<12}{told}")
+    if offered:
+        console.say("`discover doctor --repair` mends what can be mended; nothing measured is touched.")
     return 2 if failed else 0
 
 
@@ -144,3 +165,22 @@ def _prefect() -> str:
 
     address = remembered_address(Workspace.open(), "prefect")
     return f"server at {address}" if address else "no server is running; `discover run` starts one for its duration"
+
+
+def _mlflow() -> str:
+    from pipelines.services import remembered_address
+
+    workspace = Workspace.open()
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        return "yours, at MLFLOW_TRACKING_URI"
+    if not workspace.mlflow_file.exists():
+        return "no database yet; `discover run` makes it"
+    with closing(sqlite3.connect(f"{workspace.mlflow_file.as_uri()}?mode=ro", uri=True)) as connection:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise Notice(
+            f"{workspace.mlflow_file} is damaged ({found}). It only shows what the ledger knows: move it away, and "
+            "the next `discover run` makes it anew."
+        )
+    address = remembered_address(workspace, "mlflow")
+    return f"server at {address}" if address else "its database is sound; `discover ui` serves it"

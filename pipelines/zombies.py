@@ -23,6 +23,18 @@ def campaign_tag(slug: str) -> str:
     return f"campaign:{slug}"
 
 
+def bury_every_zombie() -> int:
+    """Mark every run that Prefect shows as running as crashed, and return how many; for a server that nobody used."""
+    with get_client(sync_client=True) as client:
+        running = client.read_flow_runs(flow_run_filter=_RUNNING)
+        for run in running:
+            client.set_flow_run_state(run.id, Crashed(message="Its process was killed."), force=True)
+    return len(running)
+
+
+_RUNNING = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])))
+
+
 def bury_zombies(slug: str) -> None:
     """Mark earlier runs of a campaign as crashed and tag this one; call it in its flow, holding its lock.
 
