@@ -1,7 +1,7 @@
 """A running campaign heeds what a person asks of it: `discover pause`, `resume` and `stop`.
 
-It looks at the ledger once a second at most, wherever a stage tells of its progress. Calls that are in flight are
-answered first: they are paid for.
+It looks at the ledger before each call, and once a second at most wherever another stage tells of its progress. Calls
+that are in flight are answered first: they are paid for.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from tasks.progress import Event, emit, listening
 from tasks.stages import CampaignContext, CampaignRef, CampaignStopped
 
 LOOK_SECONDS = 1.0
-_MEASURING = "measure"
+MEASURING = "measure"
+"""The stage that heeds by itself, between two calls."""
 PAUSED = "paused"
 """The stage that is told of while a campaign is held."""
 
@@ -47,17 +48,35 @@ class Heeding:
         self._listening.__exit__(kind, error, trace)
 
     def _on_event(self, event: Event) -> None:
-        if time.monotonic() - self._looked < LOOK_SECONDS or event.stage == PAUSED:
+        if time.monotonic() - self._looked < LOOK_SECONDS or event.stage in (MEASURING, PAUSED):
             return
         self._looked = time.monotonic()
         with self._ref.open() as context:
-            state, message = requested(context.ledger, context.campaign.id)
-            if state in ENDING:
-                raise CampaignStopped(CampaignState.STOPPED, f"{message} The same command goes on.")
-            if state in HELD:
-                if event.stage == _MEASURING and event.done < event.total:
-                    raise HoldAsked
+            if asked_to_hold(context):
                 wait_while_paused(context, event.round)
+
+
+def refuse_further_calls(context: CampaignContext) -> None:
+    """Send no further call of an oracle where a person asked for it.
+
+    Raises:
+        HoldAsked: for a pause.
+        CampaignStopped: the campaign is to end.
+    """
+    if asked_to_hold(context):
+        raise HoldAsked
+
+
+def asked_to_hold(context: CampaignContext) -> bool:
+    """Return whether a campaign is to hold.
+
+    Raises:
+        CampaignStopped: it is to end.
+    """
+    state, message = requested(context.ledger, context.campaign.id)
+    if state in ENDING:
+        raise CampaignStopped(CampaignState.STOPPED, f"{message} The same command goes on.")
+    return state in HELD
 
 
 def wait_while_paused(context: CampaignContext, round: int) -> None:
@@ -67,12 +86,12 @@ def wait_while_paused(context: CampaignContext, round: int) -> None:
         CampaignStopped: it is to end instead.
     """
     ledger, id, began = context.ledger, context.campaign.id, time.monotonic()
-    if requested(ledger, id)[0] not in HELD:
+    if not asked_to_hold(context):
         return
     hold(ledger, id)
     emit(Event(round, PAUSED))
-    while (state := requested(ledger, id)[0]) in HELD:
-        time.sleep(LOOK_SECONDS / 2)
-    ledger.add_seconds(id, began - time.monotonic())
-    if state in ENDING:
-        raise CampaignStopped(CampaignState.STOPPED, f"{requested(ledger, id)[1]} The same command goes on.")
+    try:
+        while asked_to_hold(context):
+            time.sleep(LOOK_SECONDS / 2)
+    finally:
+        ledger.add_seconds(id, began - time.monotonic())

@@ -27,7 +27,7 @@ from data.tables.spreadsheets import write_csv
 from models.parts import oracle_of, oracle_spec, parts_of_oracle, space_of, units_of
 from models.protocols import Oracle
 from models.proxies.checks import MINIMUM_LABELS
-from tasks.heeding import HoldAsked, wait_while_paused
+from tasks.heeding import HoldAsked, refuse_further_calls, wait_while_paused
 from tasks.levels import purchases_of, write_levels
 from tasks.oracles.asking import changed_told, standing_of, write_asked
 from tasks.oracles.booking import book_of, books_of
@@ -294,6 +294,7 @@ def _call(context: CampaignContext, asked: _Asked, round: int) -> None:
     spec, space = oracle_spec(context.config, context.campaign.base, book.part), space_of(context.config)
 
     def on_submit(keys: list[str]) -> None:
+        refuse_further_calls(context)
         _refuse_changed_oracle(context, book)
         book.submit(keys)
 
