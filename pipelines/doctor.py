@@ -175,8 +175,11 @@ def _mlflow() -> str:
         return "yours, at MLFLOW_TRACKING_URI"
     if not workspace.mlflow_file.exists():
         return "no database yet; `discover run` makes it"
-    with closing(sqlite3.connect(f"{workspace.mlflow_file.as_uri()}?mode=ro", uri=True)) as connection:
-        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    try:
+        with closing(sqlite3.connect(f"{workspace.mlflow_file.as_uri()}?mode=ro", uri=True)) as connection:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        found = str(error)
     if found != "ok":
         raise Notice(
             f"{workspace.mlflow_file} is damaged ({found}). It only shows what the ledger knows: move it away, and "
