@@ -167,7 +167,7 @@ class _Rounds:
         return _warning(
             round,
             "narrow_batch",
-            f"Round {round}: {largest:.0f} of the {selected:.0f} chosen are of one family (scaffold, system), of "
+            f"Round {round}: {largest:.0f} of the {selected:.0f} chosen are of one family, of "
             f"{chosen.get(FAMILIES, 1.0):.0f} in the batch: their answers tell much the same. For breadth choose a "
             "`selector` that looks at the batch as a whole, such as kriging_believer or one with diversity, or raise "
             "the diversity of the `generator`.",

@@ -21,7 +21,9 @@ def test_an_unknown_key_is_refused_with_the_nearest_spelling():
 
 
 def test_an_unknown_key_inside_a_section_is_refused_with_the_keys_of_that_section():
-    with pytest.raises(ConfigError, match=r"unknown key 'budget.cals'; expected one of calls, cost, wall_time"):
+    with pytest.raises(
+        ConfigError, match=r"unknown key 'budget.cals'; expected one of calls, cost, stalled, wall_time"
+    ):
         parse_config(MINIMAL | {"budget": {"cals": 3}})
 
 
@@ -64,7 +66,7 @@ def test_an_override_that_is_no_yaml_is_plain_text(tmp_path, text):
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("budget=", "budget: expected a section with keys among calls, cost, wall_time (got None)."),
+        ("budget=", "budget: expected a section with keys among calls, cost, stalled, wall_time (got None)."),
         (
             "space=3",
             "space: expected a section with keys among kind and options of that kind (got 3)",
