@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -237,6 +237,18 @@ def proxy_spec(config: ProxyConfig, space: BaseSpace[Any]) -> dict[str, Any]:
     return _with_features(config.component(), space)
 
 
+def proxy_beside(config: CampaignConfig) -> ProxyConfig:
+    """Return what the campaign says of its proxy, relative paths among the options from the campaign file's folder."""
+    told = config.proxy
+    if config.folder is None or not any(
+        Path in (field.annotation, *get_args(field.annotation))
+        for field in find("proxy", told.kind).Options.model_fields.values()
+    ):
+        return told
+    spec = located("proxy", told.component(), config.folder)
+    return told.model_copy(update={name: value for name, value in spec.items() if name != "kind"})
+
+
 def _with_features(spec: dict[str, Any], space: BaseSpace[Any]) -> dict[str, Any]:
     proxy = find("proxy", spec["kind"])
     inner = proxy.Options.model_fields.get("inner")
@@ -264,7 +276,7 @@ def selector_of(config: CampaignConfig) -> Selector:
             f"The selector {config.selector['kind']!r} looks at one objective to improve; this campaign has {several}. "
             "Use kriging_believer, thompson, pareto_diverse or another selector."
         )
-    proxy = build("proxy", proxy_spec(config.proxy, space_of(config)))
+    proxy = build("proxy", proxy_spec(proxy_beside(config), space_of(config)))
     if getattr(selector, "wants_joint", False) and not isinstance(proxy, JointProxy):
         raise ComponentError(
             f"The selector {config.selector['kind']!r} needs a proxy with a joint posterior; {config.proxy.kind!r} "
@@ -285,7 +297,7 @@ def check_observing(config: CampaignConfig) -> None:
     Raises:
         ComponentError: it is so, or the proxy learns whole rows, and not of these objectives.
     """
-    proxy = build("proxy", proxy_spec(config.proxy, space_of(config)))
+    proxy = build("proxy", proxy_spec(proxy_beside(config), space_of(config)))
     if isinstance(proxy, RowProxy):
         proxy.check_names([one.name for one in config.objectives])
     if isinstance(proxy, InformingProxy):
@@ -312,7 +324,7 @@ def buying_of(config: CampaignConfig) -> Buying[Any]:
     buying: Buying[Any] = build("buying", spec)
     if not buying.wants_levels:
         return buying
-    proxy = build("proxy", proxy_spec(config.proxy, space_of(config)))
+    proxy = build("proxy", proxy_spec(proxy_beside(config), space_of(config)))
     if not (isinstance(proxy, LevelProxy) and isinstance(proxy, JointProxy)):
         raise ComponentError(
             f"The buying {spec['kind']!r} needs a proxy with a posterior at all levels; {config.proxy.kind!r} has "

@@ -84,6 +84,7 @@ def _of_campaign(config: CampaignConfig, folder: Path) -> Iterator[Used]:
         check_readings,
         generator_of,
         oracle_of,
+        proxy_beside,
         proxy_spec,
         selector_of,
         space_of,
@@ -109,7 +110,7 @@ def _of_campaign(config: CampaignConfig, folder: Path) -> Iterator[Used]:
         yield from _of_component("data" if name not in config.data.parts else f"data.{name}", "source", source, folder)
     for number, spec in enumerate(config.screens):
         yield from _checked(f"screens.{number}", "screen", build("screen", spec), space, folder)
-    proxy = build("proxy", proxy_spec(config.proxy, space))
+    proxy = build("proxy", proxy_spec(proxy_beside(config), space))
     yield from _checked("proxy", "proxy", proxy, space, folder)
     yield Used(f"proxy.calibration: {config.proxy.calibration}", OF_CALIBRATION[config.proxy.calibration])
     if isinstance(proxy, MappingProxy):

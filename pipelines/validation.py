@@ -21,6 +21,7 @@ from models.parts import (
     oracle_of,
     oracle_spec,
     parts_of_oracle,
+    proxy_beside,
     proxy_spec,
     screens_of,
     selector_of,
@@ -69,7 +70,7 @@ def built_once(config: CampaignConfig, base: Path) -> CampaignConfig:
     refuse_confusable_columns(config, base)
     check_levels(config)
     buying_of(config)
-    proxy = build("proxy", proxy_spec(config.proxy, space))
+    proxy = build("proxy", proxy_spec(proxy_beside(config), space))
     for component in (*screens_of(config), proxy, acquisition_of(config), selector_of(config)):
         require_space(component, space)
     check_observing(config)

@@ -15,7 +15,7 @@ from data.ledger.summary import COUNTED
 from data.records import Candidate
 from data.stocks import STOCK
 from models.featurisers.base import Featuriser
-from models.parts import generator_of, proxy_spec, space_of
+from models.parts import generator_of, proxy_beside, proxy_spec, space_of
 from models.protocols import FromLibraries, Generator
 from models.proxies.feature_shift import FEWEST, MOST, feature_shift
 from models.registry import build
@@ -80,7 +80,7 @@ def _shift(
     context: CampaignContext, round: int, known: Sequence[str], proposals: Sequence[Candidate]
 ) -> dict[str, float]:
     """Return which named features of the proposals are not as they are among the measured objects."""
-    proxy = build("proxy", proxy_spec(context.config.proxy, space_of(context.config)))
+    proxy = build("proxy", proxy_spec(proxy_beside(context.config), space_of(context.config)))
     featuriser = getattr(proxy, "featuriser", None)
     if not isinstance(featuriser, Featuriser):
         return {}

@@ -21,7 +21,7 @@ from data.config import digest
 from data.ledger.book import measurements
 from data.ledger.campaigns import now
 from data.records import JsonDict
-from models.parts import oracle_name, space_of
+from models.parts import oracle_name, proxy_beside, space_of
 from models.protocols import Proxy
 from models.proxies.calibration import calibrated, fit_calibration
 from models.proxies.checks import MINIMUM_LABELS
@@ -63,7 +63,7 @@ def train_challenger(ref: CampaignRef) -> str:
                     else "`discover run` the campaign first."
                 )
             )
-        config, seed = context.config.proxy, proxy_seed(context)
+        config, seed = proxy_beside(context.config), proxy_seed(context)
         return trained(context.workspace, config, data, seed, maximise=context.maximise).name
 
 

@@ -25,7 +25,7 @@ from data.goals import Goal
 from data.ledger.campaigns import CampaignState
 from data.never_learnt import NEVER, never_metrics
 from data.records import Arm, FloatArray, JsonDict, Prediction, measured_column, predicted_columns
-from models.parts import proxy_spec, space_of
+from models.parts import proxy_beside, proxy_spec, space_of
 from models.protocols import LevelProxy, Proxy, SelfTestingProxy
 from models.proxies.beside import Beside
 from models.proxies.calibration import (
@@ -196,7 +196,7 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
         space = space_of(context.config)
         frame = read_table(dataset.path(context, "dataset.parquet"))
         repeats = repeats_of(dataset.path(context, REPEATS))
-        kind = build("proxy", proxy_spec(context.config.proxy, space))
+        kind = build("proxy", proxy_spec(proxy_beside(context.config), space))
         learns = isinstance(kind, LevelProxy)
         together = isinstance(kind, RowProxy)
         levels = dataset.path(context, "")
@@ -207,11 +207,14 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
         inputs: dict[str, StageRef | str] = {"dataset": dataset}
         warm = (
             previous
-            if previous is not None and refits(build("proxy", proxy_spec(context.config.proxy, space)))
+            if previous is not None and refits(build("proxy", proxy_spec(proxy_beside(context.config), space)))
             else None
         )
         if warm is not None:
             inputs["previous"] = warm
+        files = files_of(kind)
+        if files:
+            inputs["files"] = kind.content()
         before = None if warm is None else warm.path(context, "")
 
         def compute(folder: Path) -> dict[str, float]:
@@ -233,8 +236,19 @@ def train_proxy(ref: CampaignRef, round: int, dataset: StageRef, previous: Stage
             return told
 
         return run_stage(
-            context, round, "train_proxy", inputs=inputs, settings=context.settings("proxy"), compute=compute
+            context,
+            round,
+            "train_proxy",
+            inputs=inputs,
+            settings=context.settings("proxy"),
+            compute=compute,
+            files=files,
         )
+
+
+def files_of(proxy: Proxy) -> list[Path]:
+    """Return the files of the user's that a proxy reads; it then has `content`, which stands for them in keys."""
+    return [value for _, value in getattr(proxy, "options", ()) if isinstance(value, Path)]
 
 
 def repeats_of(file: Path) -> dict[str, dict[str, list[float]]]:
@@ -331,10 +345,14 @@ def proxy_key(
     config: ProxyConfig, data: TrainingData, seed: int, *, maximise: bool = True, previous: Path | None = None
 ) -> str:
     """Return the key under which a trained proxy is kept: equal keys, equal proxies."""
-    spec = build("proxy", proxy_spec(config, data.space)).sparse()
+    proxy = build("proxy", proxy_spec(config, data.space))
+    # A file among the options counts by its content: wherever it lies, and an edited one is another.
+    files = {str(file) for file in files_of(proxy)}
+    spec = {key: value for key, value in proxy.sparse().items() if value not in files} if files else proxy.sparse()
+    contents = [proxy.content()] if files else []
     before = [] if previous is None else [read_json(previous / "training.json")["key"]]
     what = [data.sha256(), data.space.key()]
-    return digest([CODE_VERSION, spec, config.calibration, maximise, *what, seed, *before])[:32]
+    return digest([CODE_VERSION, spec, config.calibration, maximise, *what, seed, *contents, *before])[:32]
 
 
 def _train(
@@ -507,7 +525,7 @@ def _split(data: TrainingData, seed: int, ways: Mapping[str, list[str]], *, stab
 def _use(
     context: CampaignContext, goal: Goal, data: TrainingData, bought: Purchases, folder: Path, previous: Path | None
 ) -> dict[str, float]:
-    config, seed, maximise = context.config.proxy, proxy_seed(context), goal.sign >= 0
+    config, seed, maximise = proxy_beside(context.config), proxy_seed(context), goal.sign >= 0
     key = proxy_key(config, data, seed, maximise=maximise, previous=previous)
     reused = stored_proxy(context.workspace, key) is not None
     kept = trained(context.workspace, config, data, seed, maximise=maximise, previous=previous)

@@ -76,7 +76,8 @@ class NeuralProcessesClaim(System["NeuralProcessesClaim.Options"]):
         "in practice. The paper's tasks are functions of one variable, images and bandits; its networks are "
         "larger. That the bottleneck loses nothing is not tried."
     )
-    example: ClassVar[str] = "models/proxies/neural_process.py"
+    parts: ClassVar[tuple[tuple[str, str], ...]] = (("proxy", "neural_process"),)
+    example: ClassVar[str] = "campaigns/earlier_assays/campaign.yaml"
     checks: ClassVar[tuple[Check, ...]] = (
         Check("smaller error than a Gaussian process of letters", "process_rmse", "letters_rmse", at_most=0.0),
         Check("smaller error than a Gaussian process of words", "process_rmse", "words_rmse", at_most=0.0),

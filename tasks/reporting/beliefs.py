@@ -10,7 +10,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from models.causal.belief import LIKELY, BelievingProxy, GraphBelief
-from models.parts import proxy_spec, space_of
+from models.parts import proxy_beside, proxy_spec, space_of
 from models.registry import build
 from models.row_protocols import RowProxy
 from models.spaces.dag_drawing import MOST, drawn
@@ -35,7 +35,7 @@ def belief_after(context: CampaignContext, round: int) -> GraphBelief | None:
     measured = context.finished(round, "measure")
     if not config.goals.observed or measured is None:
         return None
-    proxy = build("proxy", proxy_spec(config.proxy, space_of(config)))
+    proxy = build("proxy", proxy_spec(proxy_beside(config), space_of(config)))
     if not (isinstance(proxy, BelievingProxy) and isinstance(proxy, RowProxy)):
         return None
     table = read_table(measured.path(context, "dataset.parquet")).sort_values("id")

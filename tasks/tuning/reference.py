@@ -11,7 +11,7 @@ import numpy as np
 from data.config import ConfigError, digest, parse_config
 from data.ledger.campaigns import LedgerError
 from data.tables.datasets import Library
-from models.parts import proxy_spec, space_of
+from models.parts import proxy_beside, proxy_spec, space_of
 from models.registry import build
 from models.tuning.base import Tuner
 from models.tuning.proxies import ProxySubject
@@ -87,7 +87,7 @@ class TuningRef:
         """
         data = self.measured()
         config = parse_config(self.config).beside(Path(self.base))
-        spec = proxy_spec(config.proxy, data.space)
+        spec = proxy_spec(proxy_beside(config), data.space)
         held = in_holdout(data)
         if held.sum() < FEWEST // 5:  # few families: objects one by one
             held = np.random.default_rng(0).permutation(len(data)) < len(data) // 5

@@ -59,6 +59,7 @@ SMALLER = {
     "peptides/imitation.yaml": ["rounds=1"],
     "peptides/greedy.yaml": ["rounds=1", "proxy.picks=5", "proxy.folds=2"],
     "sequential_screening.yaml": ["rounds=2"],
+    "earlier_assays/campaign.yaml": ["rounds=1", "proxy.steps=60"],
     "subset/campaign.yaml": ["rounds=1"],
     "wiring/campaign.yaml": ["rounds=1", "generator.steps=20", "generator.proposals=40"],
     "rows/campaign.yaml": ["rounds=2"],

@@ -110,7 +110,7 @@ def negative(kind: str):
 
 
 def test_every_proxy_of_one_target_is_tried():
-    assert set(SHAPES) | {"multi_task", "causal_graphs"} == {
+    assert set(SHAPES) | {"multi_task", "causal_graphs", "neural_process"} == {
         name for name, cls in kinds("proxy").items() if not cls.__module__.startswith("tests")
     }
 

@@ -64,6 +64,7 @@ EXPECTED = {
     "composed/binding.yaml": {"malkin2022tb", "shen2023towards", "srinivas2010bandit"},
     "composed/stability.yaml": {"malkin2022tb", "shen2023towards", "srinivas2010bandit"},
     "composed/campaign.yaml": {"garipov2023sculpting", "bengio2021flow"},
+    "earlier_assays/campaign.yaml": {"feng2023latent", "srinivas2010bandit"},
     "pretrained/campaign.yaml": {"pan2024pretraining", "malkin2022tb", "shen2023towards"},
     "pretrained/second.yaml": {"pan2024pretraining", "malkin2022tb", "shen2023towards"},
     "subset/campaign.yaml": {"jaccard1901etude", "brandes2002graphml"},

@@ -175,3 +175,18 @@ def test_what_purchases_say_of_deviations_is_kept_beside_the_state_that_all_shar
     own, shared = (load_proxy(place).predict(["CCO", "c1ccccc1"]) for place in (folder, stored))
     np.testing.assert_array_equal(own.mean, shared.mean)
     np.testing.assert_allclose(own.std, 3.0 * shared.std, rtol=1e-9)
+
+
+def test_a_proxy_beside_a_table_is_stored_by_the_tables_content_and_an_edited_table_is_noticed(bench):
+    rows = ["molecule,a,b", *(f"{'C' * k}O,{k},{-k}" for k in range(1, 50))]
+    (bench.folder / "earlier.csv").write_text("\n".join(rows) + "\n")
+    small = {"steps": 3, "width": 8, "layers": 1, "latents": 2, "features": "descriptors"}
+    bench.write_config(proxy={"kind": "neural_process", "table": "earlier.csv", "column": "molecule", **small})
+    told = bench.run()
+    assert told.exit == 0, told.message
+    assert len(list(bench.home.glob("proxies/*/proxy.pt"))) == 1
+    (bench.folder / "earlier.csv").write_text("\n".join(rows[:-1]) + "\n")
+    told = bench.run()
+    assert told.exit == 2
+    assert "stage train_proxy, was finished with other inputs" in told.message
+    assert "earlier.csv" in told.message

@@ -43,8 +43,12 @@ QUICK: dict[str, dict[str, Any]] = {
     "gnn_ensemble": {"steps": 120, "members": 3, "width": 24, "layers": 2, "batch": 32},
 }
 """Options that make a training take a second; everything else is the default."""
-KINDS = [kind for kind, cls in kinds("proxy").items() if not hasattr(cls, "fit_rows")]
-"""Those that learn one target of any object; what learns whole rows of a system is for no others."""
+KINDS = [
+    kind
+    for kind, cls in kinds("proxy").items()
+    if not hasattr(cls, "fit_rows") and "table" not in cls.Options.model_fields
+]
+"""Those that learn one target of any object: neither whole rows of a system, nor beside a table of earlier assays."""
 
 
 def made(kind: str, **options: Any) -> Any:

@@ -18,7 +18,7 @@ SYSTEMS: dict[str, type[System]] = {
     for kind, cls in kinds("system").items()
     if cls.__module__.startswith("models.")  # other tests have systems of their own
 }  # type: ignore[assignment]
-STUDIES = {"gflownet_em", "neural_processes"}
+STUDIES = {"gflownet_em"}
 """Systems that no file can use."""
 
 
