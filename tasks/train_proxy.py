@@ -347,8 +347,8 @@ def proxy_key(
     """Return the key under which a trained proxy is kept: equal keys, equal proxies."""
     proxy = build("proxy", proxy_spec(config, data.space))
     # A file among the options counts by its content: wherever it lies, and an edited one is another.
-    files = {str(file) for file in files_of(proxy)}
-    spec = {key: value for key, value in proxy.sparse().items() if value not in files} if files else proxy.sparse()
+    files = [str(file) for file in files_of(proxy)]
+    spec = {key: value for key, value in proxy.sparse().items() if value not in files}
     contents = [proxy.content()] if files else []
     before = [] if previous is None else [read_json(previous / "training.json")["key"]]
     what = [data.sha256(), data.space.key()]

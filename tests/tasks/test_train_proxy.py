@@ -181,6 +181,7 @@ def test_a_proxy_beside_a_table_is_stored_by_the_tables_content_and_an_edited_ta
     rows = ["molecule,a,b", *(f"{'C' * k}O,{k},{-k}" for k in range(1, 50))]
     (bench.folder / "earlier.csv").write_text("\n".join(rows) + "\n")
     small = {"steps": 3, "width": 8, "layers": 1, "latents": 2, "features": "descriptors"}
+    bench.write_config(selector={"kind": "top_k"})
     bench.write_config(proxy={"kind": "neural_process", "table": "earlier.csv", "column": "molecule", **small})
     told = bench.run()
     assert told.exit == 0, told.message
