@@ -86,7 +86,7 @@ def show(workspace: Workspace, name: str | None, console: Terminal, *, watch: bo
             show_campaign(workspace, name, terminal)
 
     if watch:
-        from pipelines.watching import watch as watching
+        from pipelines.repeated_view import watch as watching
 
         return watching(once, console)
     once(console)

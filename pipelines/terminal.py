@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Collection, Sequence
 from typing import Any, TextIO
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleDimensions, JustifyMethod, RenderableType
+from rich.console import Console, ConsoleDimensions, Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -38,9 +39,18 @@ class Terminal(Console):
         widest: columns of what is no terminal.
     """
 
-    def __init__(self, *, stderr: bool = False, widest: int = WIDE) -> None:
-        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
-        self.wide, self.widest = False, widest
+    def __init__(self, *, stderr: bool = False, widest: int = WIDE, like: Terminal | None = None) -> None:
+        """Make a console of a standard stream, or one in memory, as wide and as coloured as another.
+
+        Args:
+            stderr: that of errors.
+            widest: columns of what is no terminal.
+            like: the other one.
+        """
+        more: dict[str, Any] = {} if like is None else {"file": io.StringIO(), "force_terminal": like.is_terminal}
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, **more)
+        self.wide: bool = like is not None and like.wide
+        self.widest: int = widest if like is None else like.widest
 
     @property
     def size(self) -> ConsoleDimensions:
@@ -119,6 +129,11 @@ class Terminal(Console):
         """Go on in silence: a campaign does not end because a reader had seen enough."""
         self.quiet = True
         hush(self.file)
+
+
+def printed_already(text: str, note: str) -> RenderableType:
+    """Return what a `Terminal` has printed elsewhere, its styles included, with a note below."""
+    return Group(Text.from_ansi(text), Text(note, style="dim"))
 
 
 _LONG = 16

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import datetime
 
-from rich.console import Group
 from rich.live import Live
-from rich.text import Text
 
-from pipelines.terminal import Terminal
+from pipelines.terminal import Terminal, printed_already
 
 WATCH_SECONDS = 2.0
 
@@ -28,7 +26,7 @@ def watch(show: Callable[[Terminal], None], console: Terminal) -> int:
                 text = _printed(show, console)
                 if live is not None:
                     at = f"{datetime.now():%H:%M:%S}; Ctrl-C ends this view, not the campaign."
-                    live.update(Group(Text.from_ansi(text), Text(at, style="dim")), refresh=True)
+                    live.update(printed_already(text, at), refresh=True)
                 elif text != before:
                     console.raw(text + "\n")
                 before = text
@@ -38,7 +36,7 @@ def watch(show: Callable[[Terminal], None], console: Terminal) -> int:
 
 
 def _printed(show: Callable[[Terminal], None], console: Terminal) -> str:
-    """Return what would be printed, as wide as the terminal."""
-    with console.capture() as capture:
-        show(console)
-    return capture.get()
+    """Return what would be printed; not through the console itself, which draws the view around whatever it prints."""
+    aside = Terminal(like=console)
+    show(aside)
+    return str(aside.file.getvalue())  # type: ignore[attr-defined]
