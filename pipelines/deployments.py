@@ -151,9 +151,8 @@ def deployed_schedule(
     now = datetime.now(UTC).replace(second=0, microsecond=0)
     schedule = when.schedule(now)
     old = before.schedule if before is not None else None
-    if isinstance(schedule, IntervalSchedule) and isinstance(old, IntervalSchedule):
-        if (old.interval, old.timezone) == (schedule.interval, schedule.timezone):
-            schedule = old  # it keeps its beat: whoever starts it again every hour would else never see it run
+    if isinstance(old, IntervalSchedule) and before is not None and before.when() == when:
+        schedule = old  # it keeps its beat: whoever starts it again every hour would else never see it run
     # A run takes what it needs from the workspace; nothing that is secret is told to Prefect.
     flow: Flow[..., Any] = campaign if what == "campaign" else retrain
     parameters: dict[str, Any] = {"name": campaign_name}
@@ -196,6 +195,7 @@ def deployed_to_pool(workspace: Workspace, config: Path, campaign_name: str, poo
     )
     assert isinstance(deployment, RunnerDeployment)
     deployment_id = deployment.apply()
+    assert isinstance(deployment_id, UUID)
     with get_client(sync_client=True) as client:
         schema = client.read_deployment(deployment_id).parameter_openapi_schema or {}
         for parameter, title in TITLES.items():

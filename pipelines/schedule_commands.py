@@ -42,8 +42,7 @@ def register(app: App, console: Terminal) -> None:
             every: an interval, such as 30min, 6h, 1d or 2w; the first run is at its end.
             when_told: whenever the results that a round waits for have been told.
             timezone: of --cron and --every, such as Europe/Berlin; without it UTC.
-            what: run (continue) the campaign, or retrain the proxy; without it the campaign with --when-told, else
-                retrain.
+            what: campaign runs or continues it, retrain its proxy; without it retrain, and campaign with --when-told.
             set: change a value of the file, for a campaign; may be given often.
         """
         from pipelines.scheduling import schedule_in_terminal

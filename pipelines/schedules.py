@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.config import ConfigError, load_config
+from pipelines.addresses import known_server
 from pipelines.pages import prefect_page, teller
 from pipelines.scheduling import is_served, missed_told
-from pipelines.services import known_server, prefect_server, wait_for_prefect
+from pipelines.services import Server, prefect_server, wait_for_prefect
 from pipelines.terminal import Terminal
 from pipelines.timing import next_times, shown_times
 from tasks.workspace import Workspace
@@ -175,7 +176,7 @@ def deploy_in_terminal(path: Path, pool: str, console: Terminal) -> int:
         checked_config(path, ())
         wait_for_prefect()
         full, made, kind = deployed_to_pool(workspace, path, config.name, pool)
-        own = known_server(workspace, "prefect", _server_class())
+        own = known_server(workspace, "prefect", Server)
         ours = own is not None and url == f"{own.url}/api"
         console.say(f"Deployment  {full}")
         console.say(f"Pool        {pool} ({kind}){', made now' if made else ''}")
@@ -184,12 +185,6 @@ def deploy_in_terminal(path: Path, pool: str, console: Terminal) -> int:
         console.say(f"Page        {prefect_page(workspace, url, 'deployments')}")
         console.say(_how_to(workspace, url, full, pool, kind, ours=ours))
     return 0
-
-
-def _server_class() -> type:
-    from pipelines.services import Server
-
-    return Server
 
 
 def _how_to(workspace: Workspace, url: str, full: str, pool: str, kind: str, *, ours: bool) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
 
 from data.config import CampaignConfig, ConfigError, load_config
 from data.wording import counted
@@ -21,8 +22,6 @@ from tasks.file_lock import FileLock
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from prefect.deployments.runner import RunnerDeployment
 
     from pipelines.deployments import Remembered
@@ -53,7 +52,7 @@ def schedule_in_terminal(
     _refuse_unheard(config, when, what, overrides)
     workspace = Workspace.open()
     os.environ["DISCOVER_HOME"] = str(workspace.home)  # the runs are processes of their own
-    _prefer_warnings()
+    _keep_tracebacks_away()
     with terminating(), prefect_server(workspace, teller(console)) as url:
         from pipelines.deployments import deployed_schedule, name_of
 
@@ -70,13 +69,12 @@ def schedule_in_terminal(
             _tell_of_next(deployment, before, console)
             console.say(f"Prefect     {prefect_page(workspace, url, 'deployments')}")
             console.say("Ctrl-C ends it; the schedule stays remembered.")
-            try:
-                _serve(deployment, before, workspace, config.name if when.told else None, console)
-            except KeyboardInterrupt:
-                pass
+            with suppress(KeyboardInterrupt):
+                _serve(deployment, before, workspace, config.name, when, console)
+            until = "results that are told start no run" if when.told else "what falls due is missed"
             console.say(
-                f"Ended. Schedule {name} stays remembered, and what falls due is missed until the same command is given "
-                f"again. `discover schedules` shows it, `discover schedules --remove {name}` forgets it."
+                f"Ended. Schedule {name} stays remembered; until the same command is given again, {until}. "
+                f"`discover schedules` shows it, `discover schedules --remove {name}` forgets it."
             )
     return 0
 
@@ -99,9 +97,9 @@ def _refuse_unheard(config: CampaignConfig, when: When, what: str, overrides: tu
         )
 
 
-def _prefer_warnings() -> None:
-    """Have Prefect tell of what goes wrong only: what a user should know of a schedule is told by us."""
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+def _keep_tracebacks_away() -> None:
+    """Keep Prefect's tracebacks to its pages: how each run ends, and whether the server answers, is told by us."""
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 
 
 def _zone(when: When) -> str:
@@ -168,19 +166,29 @@ def _tell_of_next(deployment: RunnerDeployment, before: Remembered | None, conso
 
 
 def _serve(
-    deployment: RunnerDeployment, before: Remembered | None, workspace: Workspace, told: str | None, console: Terminal
+    deployment: RunnerDeployment,
+    before: Remembered | None,
+    workspace: Workspace,
+    campaign: str,
+    when: When,
+    console: Terminal,
 ) -> None:
-    """Serve a deployment until interrupted, and begin its runs when the campaign `told` has its results."""
+    """Serve a deployment until interrupted; where results are told, begin its runs."""
     from prefect.client.orchestration import get_client
     from prefect.runner import Runner
+
+    class Serving(Runner):
+        def handle_sigterm(self, *_: Any, **__: Any) -> None:
+            raise KeyboardInterrupt  # Prefect's own ends the process before its runs, and says nothing
 
     from pipelines.deployments import bury_missed
     from pipelines.reports_of_runs import RunReports
     from pipelines.watching import Watch
 
     # Not paused at its end: Prefect shows the runs that fall due as late, and `discover schedules` counts them.
-    runner = Runner(pause_on_shutdown=False)
-    deployment_id: UUID = runner.add_deployment(deployment)
+    runner = Serving(pause_on_shutdown=False)
+    deployment_id = runner.add_deployment(deployment)
+    assert isinstance(deployment_id, UUID)  # a coroutine only inside a running event loop
     with get_client(sync_client=True) as client:
         if before is not None:
             bury_missed(client, before)
@@ -190,8 +198,8 @@ def _serve(
                 mine.create_flow_run_from_deployment(deployment_id)
 
     tell = teller(console)
-    watch = None if told is None else Watch(workspace, told, start, tell)
-    reports = RunReports(deployment_id, tell)
+    watch = Watch(workspace, campaign, start, tell) if when.told else None
+    reports = RunReports(deployment_id, when.zone, tell)
     reports.begin()
     if watch is not None:
         watch.begin()

@@ -70,7 +70,7 @@ class When:
             return None
         if self.every is None:
             return CronSchedule(cron=self.cron or "", timezone=self.zone)
-        return IntervalSchedule(interval=self.every, anchor_date=anchor, timezone=self.zone)  # type: ignore[arg-type]
+        return IntervalSchedule(interval=self.every, anchor_date=anchor, timezone=self.zone)
 
 
 def when_of(cron: str | None, every: str | None, when_told: bool, zone: str | None) -> When:
@@ -85,11 +85,8 @@ def when_of(cron: str | None, every: str | None, when_told: bool, zone: str | No
     Raises:
         ConfigError: not exactly one of the first three is given, or one cannot be used.
     """
-    named = [
-        name
-        for name, one in (("--cron", cron), ("--every", every), ("--when-told", when_told or None))
-        if one is not None
-    ]
+    given = {"--cron": cron is not None, "--every": every is not None, "--when-told": when_told}
+    named = [name for name, is_given in given.items() if is_given]
     if len(named) != 1:
         raise ConfigError(
             f"A schedule has one of --cron, --every and --when-told; got {' and '.join(named) or 'none of them'}. Give "

@@ -26,7 +26,7 @@ class Sight:
     """What the ledger says of a campaign.
 
     Attributes:
-        told: a sentence on it.
+        told: a sentence on it; empty while it runs.
         ready: whether what its round waits for is there.
         key: what it was looked at by; a look that finds the same again starts nothing.
     """
@@ -45,17 +45,22 @@ def look(workspace: Workspace, ledger: Ledger, name: str) -> Sight:
         name: of the campaign.
     """
     if name not in {one.name for one in ledger.campaigns()}:
-        return Sight(
-            f"Campaign {name} has not begun: `discover run` begins it, and asks for its first batch.", False, ()
-        )
+        told = f"Campaign {name} has not begun: `discover run` begins it, and asks for its first batch."
+        return Sight(told, False, ())
     campaign = ledger.campaign(name)
     key = _key(ledger, campaign)
     if campaign.state is not CampaignState.WAITING:
         state = campaign.state.value.replace("_", " ")
-        return Sight(f"Campaign {name} waits for no results now: it is {state}.", False, key)
+        running = campaign.state is CampaignState.RUNNING  # which is said of the run
+        return Sight("" if running else f"Campaign {name} waits for no results: it is {state}.", False, key)
     with CampaignContext(workspace, ledger, campaign) as context:
         standing = standing_of(context, _last_round(ledger, campaign.id))
-    return Sight(standing.message, standing.enough, key)
+    far = f"{standing.message.partition('. ')[0].removesuffix('.')}."
+    if not standing.enough:
+        far += (
+            f" `discover ask {name}` lists them; once they are told (`discover tell {name} FILE`), a run starts here."
+        )
+    return Sight(far, standing.enough, key)
 
 
 def _key(ledger: Ledger, campaign: Campaign) -> tuple[object, ...]:
@@ -105,10 +110,10 @@ class Watch:
                 with closing(self.workspace.ledger()) as ledger:
                     sight = look(self.workspace, ledger, self.name)
                 if sight.ready and sight.key != started:
-                    self._tell(f"Told        {sight.told.partition(' `discover run`')[0]} A run starts.")
+                    self._tell(f"Told        {sight.told} A run starts.")
                     self._start()
                     started, said = sight.key, sight.told
-                elif sight.told != said:
+                elif sight.told not in (said, ""):
                     self._tell(f"Waiting     {sight.told}")
                     said = sight.told
             except LedgerError as error:  # it is away for a while
