@@ -182,7 +182,8 @@ def deploy_in_terminal(path: Path, pool: str, console: Terminal) -> int:
         console.say(f"Pool        {pool} ({kind}){', made now' if made else ''}")
         if kind != "process":
             console.say(f"            Its workers need {path.absolute()} and {workspace.home} where they run.")
-        console.say(f"Page        {prefect_page(workspace, url, 'deployments')}")
+        page = "`discover ui` opens it" if ours else prefect_page(workspace, url, "deployments")
+        console.say(f"Page        {page}")
         console.say(_how_to(workspace, url, full, pool, kind, ours=ours))
     return 0
 

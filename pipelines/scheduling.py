@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-from uuid import UUID
+from typing import TYPE_CHECKING, Literal
 
 from data.config import CampaignConfig, ConfigError, load_config
 from data.wording import counted
@@ -144,7 +142,7 @@ def _lock_of(workspace: Workspace, name: str) -> Path:
 def _tell_of_missed(before: Remembered | None, console: Terminal) -> None:
     times = [] if before is None else before.missed()
     if times:
-        console.say(("Missed", "bold yellow"), f"      {missed_told(times)} They are not made up for.")
+        console.say(("Missed", "bold yellow"), f"      {missed_told(times)} That is not made up for.")
 
 
 def missed_told(times: list[datetime]) -> str:
@@ -175,37 +173,33 @@ def _serve(
 ) -> None:
     """Serve a deployment until interrupted; where results are told, begin its runs."""
     from prefect.client.orchestration import get_client
-    from prefect.runner import Runner
-
-    class Serving(Runner):
-        def handle_sigterm(self, *_: Any, **__: Any) -> None:
-            raise KeyboardInterrupt  # Prefect's own ends the process before its runs, and says nothing
 
     from pipelines.deployments import bury_missed
     from pipelines.reports_of_runs import RunReports
+    from pipelines.serving import Serving, bury_dead
     from pipelines.watching import Watch
 
-    # Not paused at its end: Prefect shows the runs that fall due as late, and `discover schedules` counts them.
-    runner = Serving(pause_on_shutdown=False)
-    deployment_id = runner.add_deployment(deployment)
-    assert isinstance(deployment_id, UUID)  # a coroutine only inside a running event loop
-    with get_client(sync_client=True) as client:
-        if before is not None:
+    tell = teller(console)
+    runner = Serving(tell)
+    deployment_id = runner.added(deployment)
+    bury_dead(deployment_id)
+    if before is not None:
+        with get_client(sync_client=True) as client:
             bury_missed(client, before)
 
-        def start() -> None:
-            with get_client(sync_client=True) as mine:
-                mine.create_flow_run_from_deployment(deployment_id)
+    def start() -> None:
+        with get_client(sync_client=True) as client:
+            client.create_flow_run_from_deployment(deployment_id)
 
-    tell = teller(console)
     watch = Watch(workspace, campaign, start, tell) if when.told else None
     reports = RunReports(deployment_id, when.zone, tell)
     reports.begin()
     if watch is not None:
         watch.begin()
     try:
-        asyncio.run(runner.start())
+        runner.serve()
     finally:
         if watch is not None:
             watch.end()
+        bury_dead(deployment_id)
         reports.end()
