@@ -104,6 +104,7 @@ def _list(client: SyncPrefectClient, every: list[Remembered], workspace: Workspa
 
 def _last_told(client: SyncPrefectClient, one: Remembered) -> str:
     from pipelines.deployments import last_run
+    from pipelines.serving import BEGUN, runs_at_work
 
     run = last_run(client, one)
     if run is None:
@@ -111,7 +112,8 @@ def _last_told(client: SyncPrefectClient, one: Remembered) -> str:
     began = run.start_time or run.expected_start_time
     zone = None if one.schedule is None else next_times(one.schedule, datetime.now(UTC), 1)[0].tzinfo
     at = "" if began is None else f"{began.astimezone(zone or UTC):%Y-%m-%d %H:%M} "
-    return f"{at}{run.state_name}"
+    gone = run.state is not None and run.state.type in BEGUN and str(run.id) not in runs_at_work()
+    return f"{at}{run.state_name}{', its process has ended' if gone and not one.pool else ''}"
 
 
 def _pause(client: SyncPrefectClient, one: Remembered, _workspace: Workspace, console: Terminal) -> None:

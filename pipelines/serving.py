@@ -29,6 +29,8 @@ HINT = 5.0
 """Seconds in which runs end that heard Ctrl-C too, from the terminal; after them they are asked to end."""
 GRACE = 60.0
 """Seconds in which a run that was asked to end does so; then it is killed, which loses nothing measured."""
+BEGUN = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
+"""Of runs that a process is at work on, or is about to be."""
 _STEP = 0.2
 _OURS = "PREFECT__FLOW_RUN_ID"
 """Variable in the environment of each run's process."""
@@ -102,12 +104,11 @@ def runs_at_work(parent: int | None = None) -> dict[str, psutil.Process]:
 
 def bury_dead(deployment_id: UUID) -> None:
     """Mark the runs of a schedule as crashed whose process is gone; for who alone serves it."""
-    began = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
     at_work = runs_at_work()
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(
             deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id])),
-            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=began))),
+            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(BEGUN)))),
         )
         for run in runs:
             if str(run.id) not in at_work:
