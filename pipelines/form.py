@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -15,8 +15,6 @@ from models.registry import kinds
 from pipelines.campaign import as_flow
 
 AS_IN_FILE = "as in the file"
-GO_ON, ANEW = "go on", "begin anew"
-LEAVE, AGAIN = "leave them", "buy them again"
 
 
 TITLES = {
@@ -37,10 +35,10 @@ def _choices(*names: str) -> Any:
     return Field(json_schema_extra={"enum": list(names)})
 
 
-Begin = Annotated[str, _choices(GO_ON, ANEW)]
+Begin = Literal["go on", "begin anew"]
 Proxy = Annotated[str, _choices(AS_IN_FILE, *sorted(kinds("proxy")))]
 Generator = Annotated[str, _choices(AS_IN_FILE, *sorted(kinds("generator")))]
-FailedCalls = Annotated[str, _choices(LEAVE, AGAIN)]
+FailedCalls = Literal["leave them", "buy them again"]
 Number = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0)]
 
@@ -78,13 +76,13 @@ def _run_name() -> str:
 @flow(name="campaign", flow_run_name=_run_name, persist_result=False)
 def campaign_form(
     config: str,
-    begin: Begin = GO_ON,
+    begin: Begin = "go on",
     rounds: Number | None = None,
     calls: Number | None = None,
     cost: Amount | None = None,
     proxy: Proxy = AS_IN_FILE,
     generator: Generator = AS_IN_FILE,
-    failed_calls: FailedCalls = LEAVE,
+    failed_calls: FailedCalls = "leave them",
     overrides: list[str] = [],  # noqa: B006  # Prefect's form shows the default, and nothing changes it
 ) -> State[Any]:
     """Run or continue the campaign of a file; ends in a state named after the campaign's.
@@ -100,17 +98,5 @@ def campaign_form(
         failed_calls: Of an unfinished round; leave them as they are, or buy them again.
         overrides: Each as after --set on the command line, such as budget.wall_time=3600.
     """
-    _refuse_other("begin", begin, GO_ON, ANEW)
-    _refuse_other("failed_calls", failed_calls, LEAVE, AGAIN)
     changes = overrides_of(rounds, calls, cost, proxy, generator, overrides)
-    return as_flow(Path(config), changes, fresh=begin == ANEW, retry_failed=failed_calls == AGAIN)
-
-
-def _refuse_other(name: str, told: str, *choices: str) -> None:
-    """Refuse what a program gives that does not look at the form's choices.
-
-    Raises:
-        ConfigError: it is none of them.
-    """
-    if told not in choices:
-        raise ConfigError(f"{name} is {told!r}; expected {' or '.join(map(repr, choices))}.")
+    return as_flow(Path(config), changes, fresh=begin == "begin anew", retry_failed=failed_calls == "buy them again")
