@@ -41,8 +41,10 @@ What = Literal["campaign", "retrain"]
 OURS = "discovery-flows"
 TOLD = "when-told"
 MISSED = "Missed"
+_NAME = "name:"
 _WHERE = "workspace:"
 _WHAT = "what:"
+_ZONE = "zone:"
 _LOOKED_THROUGH = 200
 """Runs that one question to Prefect answers with at most."""
 
@@ -58,6 +60,7 @@ class Remembered:
         what: campaign or retrain.
         home: folder of its workspace.
         schedule: when it runs; None: when results are told, or when somebody starts it.
+        zone: of the clocks by which its times are shown.
         told: whether it runs when results are told.
         pool: work pool whose workers run it; empty: a `discover schedule` does.
         paused: whether somebody paused it.
@@ -70,6 +73,7 @@ class Remembered:
     what: str
     home: str
     schedule: CronSchedule | IntervalSchedule | None
+    zone: str
     told: bool
     pool: str
     paused: bool
@@ -78,18 +82,17 @@ class Remembered:
     @classmethod
     def of(cls, found: DeploymentResponse) -> Remembered:
         """Return what a deployment of Prefect's says."""
-        # Prefect's list of tags has no order, and a name of a campaign may be like any other tag but these.
-        tagged = {key: tag.partition(":")[2] for tag in found.tags for key in (_WHERE, _WHAT) if tag.startswith(key)}
-        own = [tag for tag in found.tags if ":" not in tag and tag not in (OURS, TOLD)]
+        tagged = {f"{key}:": told for key, _, told in (tag.partition(":") for tag in found.tags)}
         times = [one.astimezone(UTC) for one in (found.last_polled, found.updated) if one is not None]
         schedule = found.schedules[0].schedule if found.schedules else None
         return cls(
             id=found.id,
             name=found.name,
-            campaign=own[0] if own else found.name,
+            campaign=tagged.get(_NAME, found.name),
             what=tagged.get(_WHAT, ""),
             home=tagged.get(_WHERE, ""),
             schedule=schedule if isinstance(schedule, CronSchedule | IntervalSchedule) else None,
+            zone=tagged.get(_ZONE, "UTC"),
             told=TOLD in found.tags,
             pool=found.work_pool_name or "",
             paused=bool(found.paused) or any(not one.active for one in found.schedules),
@@ -100,16 +103,15 @@ class Remembered:
         """Return when it runs; None: when somebody starts it."""
         if self.schedule is None:
             return When(None, None, True) if self.told else None
-        zone = self.schedule.timezone or "UTC"
         if isinstance(self.schedule, CronSchedule):
-            return When(self.schedule.cron, None, False, zone)
-        return When(None, self.schedule.interval, False, zone)
+            return When(self.schedule.cron, None, False, self.zone)
+        return When(None, self.schedule.interval, False, self.zone)
 
     def missed(self) -> list[datetime]:
         """Return the times at which it was due since it was last served."""
         if self.schedule is None or self.paused or self.pool:
             return []
-        return times_between(self.schedule, self.since, datetime.now(UTC))
+        return times_between(self.schedule, self.zone, self.since, datetime.now(UTC))
 
 
 def name_of(campaign: str, what: str, when: When) -> str:
@@ -166,7 +168,7 @@ def deployed_schedule(
         concurrency_limit=None,  # the second of two runs ends by itself, and says why
         entrypoint_type=EntrypointType.MODULE_PATH,
         description=f"`discover schedule {config.name} {when.options()} --what {what}`",
-        tags=[OURS, campaign_name, _tag_of(workspace), f"{_WHAT}{what}", *([TOLD] if when.told else [])],
+        tags=[*_tags(workspace, campaign_name, what), TOLD if when.told else f"{_ZONE}{when.zone}"],
     )
     assert isinstance(deployment, RunnerDeployment)  # a coroutine only inside a running event loop
     return deployment, before
@@ -191,7 +193,7 @@ def deployed_to_pool(workspace: Workspace, config: Path, campaign_name: str, poo
         job_variables={"env": {"DISCOVER_HOME": str(workspace.home.resolve())}},
         entrypoint_type=EntrypointType.MODULE_PATH,
         description=f"`discover deploy {config.name} --pool {pool}`: runs the campaign, or continues it.",
-        tags=[OURS, campaign_name, _tag_of(workspace), f"{_WHAT}campaign"],
+        tags=_tags(workspace, campaign_name, "campaign"),
     )
     assert isinstance(deployment, RunnerDeployment)
     deployment_id = deployment.apply()
@@ -204,8 +206,8 @@ def deployed_to_pool(workspace: Workspace, config: Path, campaign_name: str, poo
     return deployment.full_name, made, found.type
 
 
-def _tag_of(workspace: Workspace) -> str:
-    return f"{_WHERE}{workspace.home.resolve()}"
+def _tags(workspace: Workspace, campaign_name: str, what: What) -> list[str]:
+    return [OURS, f"{_NAME}{campaign_name}", f"{_WHAT}{what}", f"{_WHERE}{workspace.home.resolve()}"]
 
 
 def _ours(workspace: Workspace, name: str) -> Remembered | None:

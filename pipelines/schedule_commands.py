@@ -39,7 +39,7 @@ def register(app: App, console: Terminal) -> None:
         Args:
             config: campaign file (YAML).
             cron: five fields, for example "0 2 * * *".
-            every: an interval, such as 30min, 6h, 1d or 2w; the first run is at its end.
+            every: hours that pass, such as 30min, 6h, 1d or 2w; the first run is at the end of them.
             when_told: whenever the results that a round waits for have been told.
             timezone: of --cron and --every, such as Europe/Berlin; without it UTC.
             what: campaign runs or continues it, retrain its proxy; without it retrain, and campaign with --when-told.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from data.config import ConfigError, load_config
 from pipelines.addresses import known_server
@@ -79,9 +80,9 @@ def _list(client: SyncPrefectClient, every: list[Remembered], workspace: Workspa
     rows = []
     for one in every:
         when, missed = one.when(), one.missed()
-        upcoming = "" if one.schedule is None or one.paused else shown_times(next_times(one.schedule, now, 1))
+        upcoming = "" if one.schedule is None or one.paused else shown_times(next_times(one.schedule, one.zone, now, 1))
         told = "when somebody starts it" if when is None else when.told_as()
-        zone = "" if one.schedule is None else one.schedule.timezone or "UTC"
+        zone = "" if one.schedule is None else one.zone
         served = f"workers of {one.pool}" if one.pool else "yes" if is_served(workspace, one.name) else "no"
         rows.append(
             [
@@ -110,8 +111,7 @@ def _last_told(client: SyncPrefectClient, one: Remembered) -> str:
     if run is None:
         return "none"
     began = run.start_time or run.expected_start_time
-    zone = None if one.schedule is None else next_times(one.schedule, datetime.now(UTC), 1)[0].tzinfo
-    at = "" if began is None else f"{began.astimezone(zone or UTC):%Y-%m-%d %H:%M} "
+    at = "" if began is None else f"{began.astimezone(ZoneInfo(one.zone)):%Y-%m-%d %H:%M} "
     gone = run.state is not None and run.state.type in BEGUN and str(run.id) not in runs_at_work()
     return f"{at}{run.state_name}{', its process has ended' if gone and not one.pool else ''}"
 
@@ -123,7 +123,8 @@ def _pause(client: SyncPrefectClient, one: Remembered, _workspace: Workspace, co
 
 def _resume(client: SyncPrefectClient, one: Remembered, workspace: Workspace, console: Terminal) -> None:
     client.resume_deployment(one.id)
-    times = "" if one.schedule is None else f" Next: {shown_times(next_times(one.schedule, datetime.now(UTC)))}."
+    upcoming = [] if one.schedule is None else next_times(one.schedule, one.zone, datetime.now(UTC))
+    times = f" Next: {shown_times(upcoming)} ({one.zone})." if upcoming else ""
     nobody = "" if one.pool or is_served(workspace, one.name) else " Nobody serves it now."
     console.say(f"Schedule {one.name} is no longer paused.{times}{nobody}")
 

@@ -62,9 +62,9 @@ def schedule_in_terminal(
         name = name_of(config.name, what, when)
         with serving(workspace, name):
             deployment, before = deployed_schedule(workspace, path, config.name, what, when, overrides)
-            console.say(f"Schedule    {name}: {what} {config.name} {when.told_as()}{_zone(when)}")
+            console.say(f"Schedule    {name}: {what} {config.name} {when.told_as()}")
             _tell_of_missed(before, console)
-            _tell_of_next(deployment, before, console)
+            _tell_of_next(deployment, when, before, console)
             console.say(f"Prefect     {prefect_page(workspace, url, 'deployments')}")
             console.say("Ctrl-C ends it; the schedule stays remembered.")
             with suppress(KeyboardInterrupt):
@@ -98,10 +98,6 @@ def _refuse_unheard(config: CampaignConfig, when: When, what: str, overrides: tu
 def _keep_tracebacks_away() -> None:
     """Keep Prefect's tracebacks to its pages: how each run ends, and whether the server answers, is told by us."""
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-
-
-def _zone(when: When) -> str:
-    return "" if when.told else f" ({when.zone})"
 
 
 @contextmanager
@@ -152,7 +148,7 @@ def missed_told(times: list[datetime]) -> str:
     return f"{number} {was} missed while nobody served: {shown_times(times)} ({times[-1].tzname()})."
 
 
-def _tell_of_next(deployment: RunnerDeployment, before: Remembered | None, console: Terminal) -> None:
+def _tell_of_next(deployment: RunnerDeployment, when: When, before: Remembered | None, console: Terminal) -> None:
     schedule = deployment.schedules[0].schedule if deployment.schedules else None
     if before is not None and before.paused:
         console.say(
@@ -160,7 +156,8 @@ def _tell_of_next(deployment: RunnerDeployment, before: Remembered | None, conso
             f"      nothing runs before `discover schedules --resume {deployment.name}` is given, here or elsewhere.",
         )
     elif schedule is not None:
-        console.say(f"Next        {shown_times(next_times(schedule, datetime.now(UTC)))}")  # type: ignore[arg-type]
+        times = next_times(schedule, when.zone, datetime.now(UTC))  # type: ignore[arg-type]
+        console.say(f"Next        {shown_times(times)} ({when.zone})")
 
 
 def _serve(

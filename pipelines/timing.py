@@ -63,14 +63,18 @@ class When:
         return when if self.zone == "UTC" else f"{when} --timezone {self.zone}"
 
     def schedule(self, anchor: datetime) -> CronSchedule | IntervalSchedule | None:
-        """Return Prefect's schedule, an interval counted from `anchor`; None: runs are started by what is told."""
+        """Return Prefect's schedule, an interval counted from `anchor`; None: runs are started by what is told.
+
+        An interval is of hours that pass: in a zone whose clocks change, Prefect moves one of days by an hour or not,
+        as the moment is at which it counts.
+        """
         from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 
         if self.told:
             return None
         if self.every is None:
             return CronSchedule(cron=self.cron or "", timezone=self.zone)
-        return IntervalSchedule(interval=self.every, anchor_date=anchor, timezone=self.zone)
+        return IntervalSchedule(interval=self.every, anchor_date=anchor, timezone="UTC")
 
 
 def when_of(cron: str | None, every: str | None, when_told: bool, zone: str | None) -> When:
@@ -172,17 +176,21 @@ def checked_cron(cron: str) -> str:
     return cron
 
 
-def next_times(schedule: CronSchedule | IntervalSchedule, start: datetime, number: int = 3) -> list[datetime]:
-    """Return the next times of a schedule from `start` on, in its time zone."""
-    return _times(schedule, start, None, number)
+def next_times(
+    schedule: CronSchedule | IntervalSchedule, zone: str, start: datetime, number: int = 3
+) -> list[datetime]:
+    """Return the next times of a schedule from `start` on, as clocks in a time zone show them."""
+    return _times(schedule, zone, start, None, number)
 
 
-def times_between(schedule: CronSchedule | IntervalSchedule, start: datetime, end: datetime) -> list[datetime]:
+def times_between(
+    schedule: CronSchedule | IntervalSchedule, zone: str, start: datetime, end: datetime
+) -> list[datetime]:
     """Return the times of a schedule after `start` and before `end`, the first `MOST_COUNTED` of them."""
     found: list[datetime] = []
     after = start
     while len(found) < MOST_COUNTED:
-        more = [time for time in _times(schedule, after, end, _AT_ONCE) if after < time < end]
+        more = [time for time in _times(schedule, zone, after, end, _AT_ONCE) if after < time < end]
         if not more:
             break
         found += more
@@ -191,14 +199,13 @@ def times_between(schedule: CronSchedule | IntervalSchedule, start: datetime, en
 
 
 def _times(
-    schedule: CronSchedule | IntervalSchedule, start: datetime, end: datetime | None, number: int
+    schedule: CronSchedule | IntervalSchedule, zone: str, start: datetime, end: datetime | None, number: int
 ) -> list[datetime]:
     from prefect.server.schemas import schedules as counted
 
     kind: type[counted.CronSchedule | counted.IntervalSchedule] = getattr(counted, type(schedule).__name__)
     times = asyncio.run(kind(**schedule.model_dump()).get_dates(number, start=start, end=end))
-    zone = ZoneInfo(schedule.timezone or "UTC")
-    return [datetime.fromtimestamp(time.timestamp(), zone) for time in times]
+    return [datetime.fromtimestamp(time.timestamp(), ZoneInfo(zone)) for time in times]
 
 
 def shown_times(times: Sequence[datetime], most: int = 3) -> str:
