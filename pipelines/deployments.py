@@ -95,7 +95,8 @@ class Remembered:
             zone=tagged.get(_ZONE, "UTC"),
             told=TOLD in found.tags,
             pool=found.work_pool_name or "",
-            paused=bool(found.paused) or any(not one.active for one in found.schedules),
+            # Schedules of before they had a workspace were paused whenever their process ended, by nobody.
+            paused=_WHERE in tagged and (bool(found.paused) or any(not one.active for one in found.schedules)),
             since=max(times, default=datetime.now(UTC)),
         )
 
