@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from uuid import UUID
 
 from data.config import CampaignConfig, ConfigError, load_config
 from data.wording import counted
@@ -184,11 +185,18 @@ def _serve(
         with get_client(sync_client=True) as client:
             bury_missed(client, before)
 
+    started: list[UUID] = []
+
     def start() -> None:
         with get_client(sync_client=True) as client:
-            client.create_flow_run_from_deployment(deployment_id)
+            started.append(client.create_flow_run_from_deployment(deployment_id).id)
 
-    watch = Watch(workspace, campaign, start, tell) if when.told else None
+    def busy() -> bool:
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(started[-1]).state if started else None
+        return state is not None and not state.is_final()
+
+    watch = Watch(workspace, campaign, start, tell, busy) if when.told else None
     reports = RunReports(deployment_id, when.zone, tell)
     reports.begin()
     if watch is not None:

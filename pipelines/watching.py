@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from data.ledger.campaigns import Campaign, CampaignState, LedgerError
+from data.ledger.campaigns import Campaign, CampaignState
 from data.ledger.ledger import Ledger
 from data.ledger.schema import oracle_calls
 from data.ledger.telling import ENDED
+from data.masking import masked
 from tasks.oracles.asking import standing_of
 from tasks.stages import CampaignContext
 from tasks.workspace import Workspace
@@ -48,13 +49,13 @@ def look(workspace: Workspace, ledger: Ledger, name: str) -> Sight:
         told = f"Campaign {name} has not begun: `discover run` begins it, and asks for its first batch."
         return Sight(told, False, ())
     campaign = ledger.campaign(name)
-    key = _key(ledger, campaign)
     if campaign.state is not CampaignState.WAITING:
         state = campaign.state.value.replace("_", " ")
         running = campaign.state is CampaignState.RUNNING  # which is said of the run
-        return Sight("" if running else f"Campaign {name} waits for no results: it is {state}.", False, key)
+        return Sight("" if running else f"Campaign {name} waits for no results: it is {state}.", False, ())
     with CampaignContext(workspace, ledger, campaign) as context:
         standing = standing_of(context, _last_round(ledger, campaign.id))
+    key = _key(ledger, campaign)  # after it: a result that is told in between belongs to the run that starts
     far = f"{standing.message.partition('. ')[0].removesuffix('.')}."
     if not standing.enough:
         far += (
@@ -69,7 +70,7 @@ def _key(ledger: Ledger, campaign: Campaign) -> tuple[object, ...]:
     with ledger.read() as connection:
         asked = connection.scalar(sa.select(sa.func.count()).where(mine))
         ended = connection.scalar(sa.select(sa.func.count()).where(mine, oracle_calls.c.state.in_(ENDED)))
-    return campaign.id, campaign.state, asked, ended
+    return campaign.id, asked, ended
 
 
 def _last_round(ledger: Ledger, campaign_id: int) -> int:
@@ -88,9 +89,25 @@ class Watch:
         name: of the campaign.
     """
 
-    def __init__(self, workspace: Workspace, name: str, start: Callable[[], None], tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        name: str,
+        start: Callable[[], None],
+        tell: Callable[[str], None],
+        busy: Callable[[], bool],
+    ) -> None:
+        """Watch a campaign.
+
+        Args:
+            workspace: whose ledger.
+            name: of the campaign.
+            start: starts a run.
+            tell: prints a sentence.
+            busy: whether the run that was started last has not ended.
+        """
         self.workspace, self.name = workspace, name
-        self._start, self._tell = start, tell
+        self._start, self._tell, self._busy = start, tell, busy
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="told-watch", daemon=True)
 
@@ -109,16 +126,16 @@ class Watch:
             try:
                 with closing(self.workspace.ledger()) as ledger:
                     sight = look(self.workspace, ledger, self.name)
-                if sight.ready and sight.key != started:
+                if sight.ready and sight.key != started and not self._busy():
                     self._tell(f"Told        {sight.told} A run starts.")
                     self._start()
                     started, said = sight.key, sight.told
-                elif sight.told not in (said, ""):
+                elif not sight.ready and sight.told not in (said, ""):
                     self._tell(f"Waiting     {sight.told}")
                     said = sight.told
-            except LedgerError as error:  # it is away for a while
+            except Exception as error:  # the ledger or the server is away for a while: said, and tried again
                 if str(error) != said:
-                    self._tell(str(error))
+                    self._tell(f"{type(error).__name__}: {masked(str(error))}")
                     said = str(error)
             if self._over.wait(POLL):
                 return

@@ -29,9 +29,9 @@ def tell(bench, number):
     assert bench.discover("tell", "lab", str(bench.folder / "results.csv")).exit == 0
 
 
-def test_a_watch_starts_one_run_when_the_share_that_is_waited_for_is_told_and_none_before(lab):
+def test_a_watch_starts_a_run_when_what_is_waited_for_is_told_and_no_second_one_beside_it(lab):
     starts, told = [], []
-    enough = threading.Event()
+    enough, over = threading.Event(), threading.Event()
 
     def start():
         starts.append(1)
@@ -44,7 +44,7 @@ def test_a_watch_starts_one_run_when_the_share_that_is_waited_for_is_told_and_no
             told.append(text)
             heard.notify_all()
 
-    watch = Watch(Workspace.open(), "lab", start, say)
+    watch = Watch(Workspace.open(), "lab", start, say, lambda: len(starts) > 0 and not over.is_set())
     watch.begin()
     try:
         with heard:
@@ -55,11 +55,16 @@ def test_a_watch_starts_one_run_when_the_share_that_is_waited_for_is_told_and_no
         assert not starts
         tell(lab, 1)
         assert enough.wait(20)
+        tell(lab, 1)  # while that run has not ended
+        assert len(starts) == 1
+        over.set()
+        with heard:
+            assert heard.wait_for(lambda: sum("A run starts" in text for text in told) == 2, 20)
     finally:
         watch.end()
-    assert len(starts) == 1
-    assert "4 of 8 results are there (it goes on with 50%)" in told[-1]
-    assert told[-1].endswith("A run starts.")
+    begun = [text for text in told if text.endswith("A run starts.")]
+    assert [text.split()[3] for text in begun] == ["4", "5"]
+    assert "4 of 8 results are there (it goes on with 50%)" in begun[0]
 
 
 def test_nothing_starts_for_a_campaign_that_has_not_begun_or_has_ended(lab):
