@@ -22,13 +22,14 @@ from data.config import CampaignConfig, ConfigError, due, load_config
 from data.ledger.campaigns import Campaign, CampaignState, LedgerError
 from data.ledger.course_health import rounds_without_gain
 from data.ledger.ledger import Ledger
-from data.ledger.lock import LockLost, campaign_lock, has_lost, refuse_if_running
+from data.ledger.lock import CampaignLocked, LockLost, campaign_lock, has_lost, refuse_if_running
 from data.ledger.requests import HELD, CampaignPaused, refuse_if_paused, requested
 from data.masking import masked
 from data.wording import figure
 from models.parts import parts_of_oracles
 from pipelines.calling import Call, as_function, as_task
 from pipelines.following import remembering_the_end
+from pipelines.overlaps import ended_for_another
 from pipelines.validation import check_source, checked_config
 from pipelines.zombies import bury_zombies
 from tasks.gather_members import check_members, gather_members, has_members
@@ -82,10 +83,15 @@ def campaign(
         fresh: begin the name anew instead of continuing.
         retry_failed: buy failed calls of an unfinished round again.
     """
+    return as_flow(Path(config), overrides, fresh=fresh, retry_failed=retry_failed)
+
+
+def as_flow(config: Path, overrides: Sequence[str], *, fresh: bool, retry_failed: bool) -> State[Any]:
+    """Run or continue a campaign inside a flow; returns the flow's state, which is named after the campaign's."""
     with remembering_the_end():
         try:
             outcome = run_campaign(
-                Path(config),
+                config,
                 overrides,
                 fresh=fresh,
                 retry_failed=retry_failed,
@@ -94,6 +100,8 @@ def campaign(
             )
         except CampaignPaused as paused:  # a schedule that waits for a person has not failed
             return Completed(name="Paused", message=str(paused))
+        except CampaignLocked as locked:
+            return ended_for_another(locked)
     name = "Completed" if outcome.state is CampaignState.DONE else outcome.state.value.title().replace("_", "")
     return Completed(name=name, message=outcome.message)
 

@@ -14,6 +14,8 @@ from cyclopts import App, CycloptsError, Parameter
 from data.masking import MaskingFilter, masked
 from data.version import version
 from pipelines.cli_operator import register as register_operator
+from pipelines.schedule_commands import Sets
+from pipelines.schedule_commands import register as register_schedules
 from pipelines.terminal import PROSE, Terminal, close_streams, forgive_encodings, hush
 from tasks.private_files import keep_private
 from tasks.workspace import Workspace, WorkspaceError, quiet_environment
@@ -43,7 +45,7 @@ app.register_install_completion_command(
 Values = Annotated[tuple[str, ...], Parameter(name="--value", negative=(), consume_multiple=False)]
 Wheres = Annotated[tuple[str, ...], Parameter(name="--where", negative=(), consume_multiple=False)]
 Overs = Annotated[tuple[str, ...], Parameter(name="--over", negative=(), consume_multiple=False)]
-Sets = Annotated[tuple[str, ...], Parameter(name="--set", negative=(), consume_multiple=False)]
+register_schedules(app, console)
 
 
 @app.command
@@ -288,21 +290,6 @@ def retrain(name: str, *, plain: bool = False) -> int:
     from pipelines.running import retrain_in_terminal
 
     return retrain_in_terminal(name, plain=plain, console=console)
-
-
-@app.command
-def schedule(config: Path, *, cron: str, what: Literal["campaign", "retrain"] = "retrain", set: Sets = ()) -> int:
-    """Serve a schedule through Prefect until interrupted, one run at a time.
-
-    Args:
-        config: campaign file (YAML).
-        cron: five fields, UTC, for example "0 2 * * *".
-        what: retrain the proxy, or run (continue) the campaign.
-        set: change a value of the file; may be given often.
-    """
-    from pipelines.running import schedule_in_terminal
-
-    return schedule_in_terminal(config, cron, what, set, console=console)
 
 
 @app.command

@@ -1,4 +1,4 @@
-"""The commands that run something: campaign, retraining, schedule, pages."""
+"""The commands that run something: campaign, retraining, validation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
@@ -21,7 +20,7 @@ from models.parts import oracle_of, replaced_acquisition_told, space_of
 from pipelines.display import RunDisplay
 from pipelines.following import following_prefect
 from pipelines.inspection import exported, show_candidates
-from pipelines.pages import mlflow_page, prefect_page, tell_of_mlflow, teller
+from pipelines.pages import mlflow_page, tell_of_mlflow, teller
 from pipelines.services import prefect_server, wait_for_prefect
 from pipelines.status import show_health, show_reading, show_stock, show_tables
 from pipelines.terminal import Terminal, table
@@ -188,47 +187,6 @@ def retrain_in_terminal(campaign_name: str, *, plain: bool, console: Terminal) -
         verdict += f" {numbers} of the campaign's rounds."
     console.say(f"{result['reason']} {verdict}")
     return 0
-
-
-def schedule_in_terminal(path: Path, cron: str, what: str, overrides: tuple[str, ...], *, console: Terminal) -> int:
-    """Serve a schedule until interrupted.
-
-    Raises:
-        ConfigError: the file or the schedule cannot be used; nothing was started.
-    """
-    checked_cron(cron)
-    config = load_config(path, overrides)
-    workspace = Workspace.open()
-    os.environ["DISCOVER_HOME"] = str(workspace.home)  # the runs are processes of their own
-    with terminating(), prefect_server(workspace, teller(console)) as url:
-        from pipelines.deployments import serve_schedule
-
-        wait_for_prefect()
-        console.say(f"Schedule    {what} {config.name} at '{cron}' (UTC), one run at a time; Ctrl-C ends it.")
-        console.say(f"Prefect     {prefect_page(workspace, url, 'deployments')}")
-        serve_schedule(path, cron, "campaign" if what == "campaign" else "retrain", overrides)
-    return 0
-
-
-def checked_cron(cron: str) -> None:
-    """Check a schedule before anything is started for it.
-
-    Raises:
-        ConfigError: it has not five fields, they are out of their ranges, or no day ever has them.
-    """
-    from prefect._vendor.croniter import croniter  # type: ignore[attr-defined]  # Prefect reads it so
-
-    from data.config import ConfigError
-
-    try:
-        if len(cron.split()) != 5 or any(letter in cron.upper().split() for letter in "RH"):
-            raise ValueError("it has not five fields of numbers")
-        croniter(cron, datetime.now(UTC)).get_next(datetime)  # type: ignore[no-untyped-call]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(
-            f"--cron is {cron!r}, which is no schedule ({error}); expected five fields, minute hour day month weekday, "
-            'in UTC: "0 2 * * *" is every night at two.'
-        ) from error
 
 
 def _limit(limit: float | None) -> str:

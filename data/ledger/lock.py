@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -178,8 +179,9 @@ def _refuse_if_deleted(connection: sa.Connection, campaign: Campaign) -> None:
 
 def _held(campaign: Campaign, row: sa.RowMapping) -> str:
     return (
-        f"Campaign {campaign.name!r} is being run by process {row['pid']} on {row['host']} (last heartbeat "
-        f"{row['heartbeat']}); one process runs a campaign at a time. Wait for it, or end it and give the same "
+        f"Campaign {campaign.name!r} is being run by process {row['pid']} on {row['host']} (since "
+        f"{datetime.fromtimestamp(row['started'], UTC):%Y-%m-%d %H:%M} UTC, last heartbeat {row['heartbeat']}); one "
+        f"process runs a campaign at a time. Wait for it, or end it and give the same "
         f"command again. If that host or container is gone for good: `discover unlock {campaign.name}`."
     )
 
