@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from data.masking import MaskingFilter, masked
 from data.version import version
+from pipelines.cli_models import register as register_models
 from pipelines.cli_operator import register as register_operator
 from pipelines.schedule_commands import Sets
 from pipelines.schedule_commands import register as register_schedules
@@ -280,19 +281,6 @@ def delete(name: str, *, yes: bool = False, measurements: bool = False) -> int:
 
 
 @app.command
-def retrain(name: str, *, plain: bool = False) -> int:
-    """Retrain a campaign's proxy on every measurement and promote it if it is better than the champion.
-
-    Args:
-        name: of the campaign.
-        plain: without Prefect, as plain function calls.
-    """
-    from pipelines.running import retrain_in_terminal
-
-    return retrain_in_terminal(name, plain=plain, console=console)
-
-
-@app.command
 def sampler(config: Path, *, set: Sets = (), plain: bool = False) -> int:
     """Train a GFlowNet on any environment and see how far it is from its target; the same command again goes on.
 
@@ -487,6 +475,7 @@ def ui(*, host: str = "127.0.0.1", port: int | None = None, prefect_port: int | 
     return serve_pages(Workspace.open(), console, host, port, prefect_port)
 
 
+register_models(app, console)
 register_operator(app, console)
 
 

@@ -142,7 +142,14 @@ def remembered(workspace: Workspace, name: str | None = None) -> list[Remembered
 
 
 def deployed_schedule(
-    workspace: Workspace, config: Path, campaign_name: str, what: What, when: When, overrides: Sequence[str]
+    workspace: Workspace,
+    config: Path,
+    campaign_name: str,
+    what: What,
+    when: When,
+    overrides: Sequence[str],
+    *,
+    retrain_when: Literal["always", "drift"] = "always",
 ) -> tuple[RunnerDeployment, Remembered | None]:
     """Return the deployment of a schedule, to be served, and what Prefect knew of it before.
 
@@ -158,7 +165,7 @@ def deployed_schedule(
         schedule = old  # it keeps its beat: whoever starts it again every hour would else never see it run
     # A run takes what it needs from the workspace; nothing that is secret is told to Prefect.
     flow: Flow[..., Any] = campaign if what == "campaign" else retrain
-    parameters: dict[str, Any] = {"name": campaign_name}
+    parameters: dict[str, Any] = {"name": campaign_name, "when": retrain_when}
     if what == "campaign":
         parameters = {"config": str(config.absolute()), "overrides": list(overrides)}
     deployment = flow.to_deployment(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any, Literal
 
 from data.config import CampaignConfig, load_config
 from data.ledger.campaigns import Campaign, CampaignState
@@ -156,7 +157,9 @@ _ENDS = (signal.SIGTERM, signal.SIGHUP)
 """Asked to end, and the terminal is gone."""
 
 
-def retrain_in_terminal(campaign_name: str, *, plain: bool, console: Terminal) -> int:
+def retrain_in_terminal(
+    campaign_name: str, *, plain: bool, console: Terminal, when: Literal["always", "drift"] = "always"
+) -> int:
     """Retrain a campaign's proxy and print the comparison; returns the exit code."""
     workspace = Workspace.open()
     workspace.ledger().campaign(campaign_name)  # an unknown name is refused before anything is started
@@ -164,11 +167,18 @@ def retrain_in_terminal(campaign_name: str, *, plain: bool, console: Terminal) -
         from pipelines.calling import as_function
         from pipelines.retraining import retrain, run_retraining
 
+        unneeded = ""
         if plain:
-            run_retraining(campaign_name, call=as_function)
+            outcome = run_retraining(campaign_name, call=as_function, when=when)
+            unneeded = "" if "challenger" in outcome else outcome["reason"]
         else:
             wait_for_prefect()
-            following_prefect(lambda: retrain(campaign_name))
+            states: list[Any] = []
+            following_prefect(lambda: states.append(retrain(campaign_name, when, return_state=True)))
+            unneeded = next((one.message for one in states if one.name == "NotNeeded"), "")
+    if unneeded:
+        console.say(f"The champion stays: {unneeded}")
+        return 0
     import json
 
     campaign = workspace.ledger().campaign(campaign_name)

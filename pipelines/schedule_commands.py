@@ -30,6 +30,7 @@ def register(app: App, console: Terminal) -> None:
         when_told: Annotated[bool, Parameter(negative=())] = False,
         timezone: str | None = None,
         what: Literal["campaign", "retrain"] | None = None,
+        when: Literal["always", "drift"] = "always",
         set: Sets = (),
     ) -> int:
         """Serve a schedule through Prefect until interrupted; overlapping runs end at once, missed ones are said.
@@ -43,12 +44,14 @@ def register(app: App, console: Terminal) -> None:
             when_told: whenever the results that a round waits for have been told.
             timezone: of --cron and --every, such as Europe/Berlin; without it UTC.
             what: campaign runs or continues it, retrain its proxy; without it retrain, and campaign with --when-told.
+            when: it retrains: always, or only if what was measured since the champion drifted.
             set: change a value of the file, for a campaign; may be given often.
         """
         from pipelines.scheduling import schedule_in_terminal
         from pipelines.timing import when_of
 
-        return schedule_in_terminal(config, when_of(cron, every, when_told, timezone), what, set, console=console)
+        times = when_of(cron, every, when_told, timezone)
+        return schedule_in_terminal(config, times, what, set, console=console, retrain_when=when)
 
     @app.command
     def schedules(

@@ -33,6 +33,7 @@ def schedule_in_terminal(
     overrides: tuple[str, ...],
     *,
     console: Terminal,
+    retrain_when: Literal["always", "drift"] = "always",
 ) -> int:
     """Serve a schedule until interrupted.
 
@@ -42,13 +43,14 @@ def schedule_in_terminal(
         what: it runs; None: the campaign where results are told, else the retraining.
         overrides: `key.key=value` for a campaign.
         console: where it is told.
+        retrain_when: a retraining trains: always, or only after a drift.
 
     Raises:
         ConfigError: the file or the schedule cannot be used, or somebody serves it already; nothing was started.
     """
     what = what or ("campaign" if when.told else "retrain")
     config = load_config(path, overrides)
-    _refuse_unheard(config, when, what, overrides)
+    _refuse_unheard(config, when, what, overrides, retrain_when)
     workspace = Workspace.open()
     os.environ["DISCOVER_HOME"] = str(workspace.home)  # the runs are processes of their own
     _keep_tracebacks_away()
@@ -62,7 +64,9 @@ def schedule_in_terminal(
         wait_for_prefect()
         name = name_of(config.name, what, when)
         with serving(workspace, name):
-            deployment, before = deployed_schedule(workspace, path, config.name, what, when, overrides)
+            deployment, before = deployed_schedule(
+                workspace, path, config.name, what, when, overrides, retrain_when=retrain_when
+            )
             console.say(f"Schedule    {name}: {what} {config.name} {when.told_as()}")
             _tell_of_missed(before, console)
             _tell_of_next(deployment, when, before, console)
@@ -78,7 +82,9 @@ def schedule_in_terminal(
     return 0
 
 
-def _refuse_unheard(config: CampaignConfig, when: When, what: str, overrides: tuple[str, ...]) -> None:
+def _refuse_unheard(
+    config: CampaignConfig, when: When, what: str, overrides: tuple[str, ...], retrain_when: str
+) -> None:
     """Refuse what would never have an effect.
 
     Raises:
@@ -88,6 +94,11 @@ def _refuse_unheard(config: CampaignConfig, when: When, what: str, overrides: tu
         raise ConfigError(
             f"--when-told starts a run when a laboratory's results are told, and campaign {config.name!r} asks none: "
             "its oracles answer by themselves. Give --cron or --every, or an oracle `kind: laboratory`."
+        )
+    if what == "campaign" and retrain_when != "always":
+        raise ConfigError(
+            f"--when {retrain_when} says when a retraining trains, and this schedule runs the campaign. Leave it "
+            "out, or give --what retrain."
         )
     if what == "retrain" and overrides:
         raise ConfigError(

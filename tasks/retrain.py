@@ -4,11 +4,13 @@ Two comparisons, both on objects that neither side saw:
 * the fixed hold-out: a fifth of all families, by hash, so that an object never changes sides as data grow;
   both sides are refitted without it;
 * the newest measurements, which the champion was not trained on: the champion as it is, the challenger out of fold.
-The challenger is better if its negative log-likelihood is lower on the hold-out and not higher on the newest.
+What makes a challenger better is said in `models/proxies/gate.py`.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,16 @@ from prefect.cache_policies import NO_CACHE
 from data.config import digest
 from data.ledger.book import measurements
 from data.ledger.campaigns import now
-from data.records import JsonDict
-from models.parts import oracle_name, proxy_beside, space_of
+from data.records import JsonDict, Prediction
+from models.parts import oracle_name, proxy_beside, space_of, units_of
 from models.protocols import Proxy
 from models.proxies.calibration import calibrated, fit_calibration
 from models.proxies.checks import MINIMUM_LABELS
 from models.proxies.evaluation import metrics
+from models.proxies.gate import Compared, compare, decide, figures_of
 from models.registry import build
 from models.spaces.base import BaseSpace
+from tasks.champions import crown, inputs_of, judged, rolled_back
 from tasks.oracles.booking import book_of
 from tasks.reporting.registering import register
 from tasks.stages import BadInput, CampaignContext, CampaignRef
@@ -76,11 +80,15 @@ def compare_with_champion(ref: CampaignRef, challenger: str) -> JsonDict:
         folder = stored_proxy(context.workspace, challenger)
         if folder is None:
             raise BadInput(f"There is no trained proxy {challenger!r} in the workspace; run `discover retrain` again.")
-        base: JsonDict = {"challenger": challenger, "n_challenger": read_json(folder / "training.json")["n"]}
+        base: JsonDict = {
+            "challenger": challenger,
+            "n_challenger": read_json(folder / "training.json")["n"],
+            "inputs": _inputs(context, folder),
+            "gate": {},
+        }
         if champion is None:
-            data = _training_data(folder, space_of(context.config))
-            rows = pd.read_csv(folder / "heldout.csv")
-            heldout = heldout_of(rows)
+            data = stored_data(folder, space_of(context.config))
+            heldout = heldout_of(pd.read_csv(folder / "heldout.csv"))
             base |= {
                 "n_heldout": len(data),
                 "heldout_challenger": metrics(heldout, data.values, maximise=context.maximise),
@@ -89,12 +97,42 @@ def compare_with_champion(ref: CampaignRef, challenger: str) -> JsonDict:
         version, key = champion
         base |= {"champion": key, "champion_version": version}
         if key == challenger:
-            return {**base, "promote": False, "reason": "The champion was trained on the same data: nothing is new."}
+            reason = "The champion was trained on the same data: nothing is new."
+            return {**base, "promote": False, "nothing_new": True, "reason": reason}
         old = stored_proxy(context.workspace, key)
         if old is None:
             reason = f"The champion, version {version}, is not in this workspace any more, so it cannot be compared."
             return {**base, "promote": False, "reason": reason}
-        return {**base, **_compare(context, old, folder)}
+        with required(context.workspace):
+            tracker = Tracker(context.workspace, context.campaign)
+            refused = rolled_back(tracker, challenger)
+            before = inputs_of(tracker, version) or {"features": _inputs(context, old)["features"]}
+        if refused is not None:
+            reason = (
+                f"Version {refused.number}, trained on the same data, was rolled back {refused.rolled_back}; new "
+                "measurements make another one, and `discover rollback` with --to takes this one nevertheless."
+            )
+            return {**base, "promote": False, "nothing_new": True, "reason": reason}
+        differing = [
+            f"{name} {before[name]}, now {value}"
+            for name, value in base["inputs"].items()
+            if name in before and before[name] != value
+        ]
+        return {**base, **_compare(context, old, folder, differing)}
+
+
+def _inputs(context: CampaignContext, folder: Path) -> JsonDict:
+    """Return what two proxies must share for their figures to mean the same, in words."""
+    place = context.goals.index(context.goals.main)
+    reading = context.config.readings[place]
+    spec = read_json(folder / "proxy.json")
+    return {
+        "objective": context.goals.main.name,
+        "unit": units_of(context.config).get(context.goals.main.name, ""),
+        "oracle": f"{oracle_name(context.config, reading.part)} {book_of(context, reading.part).identity[:12]}",
+        "space": f"{context.config.space.kind} {digest(space_of(context.config).key())[:12]}",
+        "features": json.dumps(spec.get("features", ""), sort_keys=True),
+    }
 
 
 @task(name="promote", cache_policy=NO_CACHE, persist_result=False)
@@ -107,7 +145,7 @@ def promote(ref: CampaignRef, comparison: JsonDict) -> JsonDict:
     with ref.open() as context, required(context.workspace):
         tracker = Tracker(context.workspace, context.campaign)
         folder = context.workspace.home / "proxies" / comparison["challenger"]
-        if comparison.get("champion") == comparison["challenger"]:
+        if comparison.get("nothing_new"):
             return _nothing_new(context, tracker, comparison)
         run = tracker.client.create_run(
             tracker.experiment(),
@@ -116,8 +154,9 @@ def promote(ref: CampaignRef, comparison: JsonDict) -> JsonDict:
         ).info.run_id
         place = context.goals.index(context.goals.main)
         version = register(context, tracker, run, folder, place, "on every measurement, by `discover retrain`")
+        judged(tracker, version, comparison["reason"], comparison["gate"], comparison["inputs"])
         if comparison["promote"]:
-            tracker.promote(version)
+            crown(tracker, version, comparison["reason"])
         result = {**comparison, "version": version}
         tracker.tags(run, {"discovery.promoted": str(comparison["promote"]), "discovery.reason": comparison["reason"]})
         tracker.metrics(run, [_flat_metrics(comparison)])
@@ -132,7 +171,7 @@ def promote(ref: CampaignRef, comparison: JsonDict) -> JsonDict:
 def _nothing_new(context: CampaignContext, tracker: Tracker, comparison: JsonDict) -> JsonDict:
     """Leave a line on the campaign's run: a nightly schedule would fill the list with runs that did nothing."""
     run = tracker.run()
-    tracker.tags(run, {"discovery.retrained": f"{now()}: nothing new since version {comparison['champion_version']}"})
+    tracker.tags(run, {"discovery.retrained": f"{now()}: {comparison['reason']}"})
     result = {**comparison, "version": comparison["champion_version"]}
     report = context.folder / "retrain"
     report.mkdir(parents=True, exist_ok=True)
@@ -160,28 +199,41 @@ def in_holdout(data: TrainingData) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.array([int(digest(["holdout", group])[:8], 16) % HOLDOUT_PARTS == 0 for group in data.groups()])
 
 
-def _compare(context: CampaignContext, champion: Path, challenger: Path) -> JsonDict:
+def _compare(context: CampaignContext, champion: Path, challenger: Path, differing: Sequence[str]) -> JsonDict:
     space = space_of(context.config)
-    everything, before = _training_data(challenger, space), _training_data(champion, space)
+    everything, before = stored_data(challenger, space), stored_data(champion, space)
     held = everything.keep(in_holdout(everything))
     seed, maximise = proxy_seed(context), context.maximise
     figures: JsonDict = {}
+    compared: dict[str, Compared] = {}
+
+    def put(where: str, theirs: Prediction, ours: Prediction, data: TrainingData) -> None:
+        for side, prediction in (("champion", theirs), ("challenger", ours)):
+            figures[f"{where}_{side}"] = metrics(prediction, data.values, maximise=maximise)
+        compared[where] = compare(theirs, ours, data.values, data.groups(), seed=seed)
+
     seen_by = {"champion": before.keep(~in_holdout(before)), "challenger": everything.keep(~in_holdout(everything))}
-    if min(len(held), *(len(seen) for seen in seen_by.values())) >= MINIMUM:
-        for side, folder in (("champion", champion), ("challenger", challenger)):
-            proxy = _refitted(folder, seen_by[side], seed)
-            figures[f"holdout_{side}"] = metrics(proxy.predict(held.objects), held.values, maximise=maximise)
+    if not differing and min(len(held), *(len(seen) for seen in seen_by.values())) >= MINIMUM:
+        theirs, ours = (
+            _refitted(folder, seen_by[side], seed).predict(held.objects)
+            for side, folder in (("champion", champion), ("challenger", challenger))
+        )
+        put("holdout", theirs, ours, held)
     is_new = np.array([key not in set(before.ids) for key in everything.ids])
     newest = everything.keep(is_new)
-    if len(newest) >= MINIMUM:
+    if not differing and len(newest) >= MINIMUM:
         out_of_fold = pd.read_csv(challenger / "heldout.csv")[is_new]
-        theirs = load_proxy(champion).predict(newest.objects)
-        ours = heldout_of(out_of_fold)
-        figures |= {
-            "newest_champion": metrics(theirs, newest.values, maximise=maximise),
-            "newest_challenger": metrics(ours, newest.values, maximise=maximise),
-        }
-    return {"n_champion": len(before), "n_holdout": len(held), "n_newest": len(newest), **figures, **decide(figures)}
+        put("newest", load_proxy(champion).predict(newest.objects), heldout_of(out_of_fold), newest)
+    verdict = decide(compared, differing)
+    return {
+        "n_champion": len(before),
+        "n_holdout": len(held),
+        "n_newest": len(newest),
+        **figures,
+        "gate": figures_of(compared),
+        "promote": verdict.promote,
+        "reason": verdict.reason,
+    }
 
 
 def _refitted(folder: Path, seen: TrainingData, seed: int) -> Proxy:
@@ -197,22 +249,8 @@ def _refitted(folder: Path, seen: TrainingData, seed: int) -> Proxy:
     return proxy
 
 
-def decide(figures: JsonDict) -> JsonDict:
-    """Return {promote, reason} from the metrics of both sides on `holdout_*` and `newest_*`, as far as there are."""
-    told, better, worse = [], False, False
-    for where in ("holdout", "newest"):
-        if f"{where}_champion" not in figures:
-            told.append(f"{where}: too few objects")
-            continue
-        old, new = (figures[f"{where}_{side}"]["nll"] for side in ("champion", "challenger"))
-        told.append(f"{where} NLL {new:.3f} against {old:.3f}")
-        better |= new < old
-        worse |= new > old
-    verdict = better and not worse
-    return {"promote": verdict, "reason": ("Better: " if verdict else "Not better: ") + "; ".join(told) + "."}
-
-
-def _training_data(folder: Path, space: BaseSpace[Any]) -> TrainingData:
+def stored_data(folder: Path, space: BaseSpace[Any]) -> TrainingData:
+    """Return what a stored proxy was trained on."""
     frame = with_objects(pd.read_csv(folder / "heldout.csv", dtype="str", keep_default_na=False))  # `NA` is a text too
     # Python's own conversion gives back the bits that were written; that of pandas 2 does not.
     return TrainingData.of(frame.assign(value=frame["value"].map(float)), space)
@@ -221,6 +259,8 @@ def _training_data(folder: Path, space: BaseSpace[Any]) -> TrainingData:
 def _flat_metrics(comparison: JsonDict) -> dict[str, float | None]:
     flat: dict[str, float | None] = {}
     for key, value in comparison.items():
+        if key == "inputs":
+            continue
         if isinstance(value, dict):
             flat |= {f"{key}_{name}": float(figure) for name, figure in value.items()}
         elif isinstance(value, int | float) and not isinstance(value, bool):

@@ -143,15 +143,12 @@ def metrics(prediction: Prediction, values: FloatArray, *, maximise: bool = True
     spread = float(np.square(values - values.mean()).sum())
     levels = np.arange(1, 20) / 20
     sign = 1.0 if maximise else -1.0
-    surprise = 0.5 * np.log(2.0 * np.pi) + np.log(prediction.std) + 0.5 * np.square(z)
-    if prediction.freedom is not None:
-        surprise = np.log(prediction.std) - log_density(z, prediction.freedom)
     return {
         "rmse": float(np.sqrt(np.square(error).mean())),
         "mae": float(np.abs(error).mean()),
         "r2": 1.0 - float(np.square(error).sum()) / spread if spread > 0 else 0.0,
         "spearman": rank_correlation(prediction.mean, values),
-        "nll": float(surprise.mean()),
+        "nll": float(surprises(prediction, values).mean()),
         "mean_z": float(z.mean()),
         "rms_z": float(np.sqrt(np.square(z).mean())),
         "sharpness": float(prediction.std.mean()),
@@ -164,6 +161,14 @@ def metrics(prediction: Prediction, values: FloatArray, *, maximise: bool = True
         },
         "n": float(len(values)),
     }
+
+
+def surprises(prediction: Prediction, values: FloatArray) -> FloatArray:
+    """Return the negative log density of each of n values under its prediction, shape `(n,)`."""
+    z = (np.asarray(values, dtype=np.float64) - prediction.mean) / prediction.std
+    if prediction.freedom is not None:
+        return np.asarray(np.log(prediction.std) - log_density(z, prediction.freedom))
+    return np.asarray(0.5 * np.log(2.0 * np.pi) + np.log(prediction.std) + 0.5 * np.square(z))
 
 
 def reliability(prediction: Prediction, values: FloatArray, levels: Sequence[float] | FloatArray) -> FloatArray:

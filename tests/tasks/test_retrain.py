@@ -13,8 +13,10 @@ from data.chemistry.molecules import canonical, identity
 from data.config import parse_config
 from data.wording import figure
 from models.spaces.molecules import Molecules
+from tasks.champions import history, inputs_of, judged, roll_back, versions
+from tasks.drift import look_for_drift
 from tasks.oracles.booking import book_of
-from tasks.retrain import all_measurements, compare_with_champion, decide, in_holdout, promote, train_challenger
+from tasks.retrain import all_measurements, compare_with_champion, in_holdout, promote, train_challenger
 from tasks.stages import BadInput, CampaignContext, CampaignRef
 from tasks.tracking import Tracker
 from tasks.train_proxy import TrainingData
@@ -136,25 +138,77 @@ def test_a_molecule_never_changes_sides_as_data_grow():
     assert 0.1 < share < 0.3  # a fifth, each acyclic molecule being a group of its own
 
 
-@pytest.mark.parametrize(
-    ("figures", "promoted"),
-    [
-        ({}, False),
-        ({"holdout": (1.0, 0.5)}, True),
-        ({"holdout": (0.5, 1.0)}, False),
-        ({"holdout": (0.5, 0.5)}, False),
-        ({"newest": (1.0, 0.5)}, True),
-        ({"holdout": (1.0, 0.5), "newest": (0.5, 1.0)}, False),
-        ({"holdout": (0.5, 1.0), "newest": (1.0, 0.5)}, False),
-        ({"holdout": (1.0, 0.5), "newest": (1.0, 1.0)}, True),
-    ],
-)
-def test_better_on_one_side_and_worse_on_none_is_promoted(figures, promoted):
-    sides = {}
-    for where, (champion, challenger) in figures.items():
-        sides[f"{where}_champion"] = {"nll": champion}
-        sides[f"{where}_challenger"] = {"nll": challenger}
-    assert decide(sides)["promote"] is promoted
+def test_a_version_that_was_rolled_back_is_not_promoted_again_by_the_same_data(measured):
+    molecules = shuffled(MOLECULES)
+    measured.measure(molecules[:20], logp(molecules[:20]))
+    old = measured.retrain()
+    with measured.ref.open() as context, pytest.raises(BadInput, match="no champion before version"):
+        roll_back(Tracker(context.workspace, context.campaign), None, "me")
+    measured.measure(molecules[20:], logp(molecules[20:]))
+    new = measured.retrain()
+    assert new["promote"]
+    with measured.ref.open() as context:
+        tracker = Tracker(context.workspace, context.campaign)
+        assert roll_back(tracker, None, "me") == (new["version"], old["version"])
+        assert [one["version"] for one in history(tracker)] == [old["version"], new["version"], old["version"]]
+    again = measured.retrain()
+    assert not again["promote"]
+    assert again["reason"].startswith(f"Version {new['version']}, trained on the same data, was rolled back")
+    assert measured.champion()[0] == old["version"]
+    with measured.ref.open() as context:
+        tracker = Tracker(context.workspace, context.campaign)
+        assert roll_back(tracker, new["version"], "me") == (old["version"], new["version"])
+        assert not next(one for one in versions(tracker) if one.champion).rolled_back
+        with pytest.raises(BadInput, match="There is no version '99'"):
+            roll_back(tracker, "99", "me")
+
+
+def test_why_a_challenger_was_refused_stands_in_its_version(measured):
+    molecules = shuffled(MOLECULES)
+    measured.measure(molecules[:70], logp(molecules[:70]))
+    measured.retrain()
+    spoilt = [smiles for smiles, held in zip(*holdout_of(molecules[70:]), strict=True) if not held]
+    measured.measure(spoilt, np.random.default_rng(1).normal(0, 50, len(spoilt)))
+    bad = measured.retrain()
+    with measured.ref.open() as context:
+        tracker = Tracker(context.workspace, context.campaign)
+        refused = next(one for one in versions(tracker) if one.number == bad["version"])
+    assert not refused.champion
+    assert refused.reason == bad["reason"]
+    assert refused.note.endswith(f"Gate: {bad['reason']}")
+    assert refused.gate["newest_nll"] == pytest.approx(bad["newest_challenger"]["nll"] - bad["newest_champion"]["nll"])
+
+
+def test_a_champion_of_other_inputs_is_not_compared(measured):
+    molecules = shuffled(MOLECULES)
+    measured.measure(molecules[:40], logp(molecules[:40]))
+    first = measured.retrain()
+    with measured.ref.open() as context:
+        tracker = Tracker(context.workspace, context.campaign)
+        inputs = inputs_of(tracker, first["version"])
+        judged(tracker, first["version"], "", {}, inputs | {"unit": "furlong"})
+    measured.measure(molecules[40:], logp(molecules[40:]))
+    told = measured.retrain()
+    assert not told["promote"]
+    assert "other inputs than the champion (unit furlong, now" in told["reason"]
+    assert "newest_champion" not in told
+
+
+def test_only_a_drift_asks_for_another_training(measured):
+    ringless = ["C" * n + head for n in range(1, 30) for head in ("O", "N", "F")]
+    molecules = shuffled(MOLECULES)
+    measured.measure(molecules[:60], logp(molecules[:60]))
+    assert look_for_drift.fn(measured.ref) == {"drifted": True, "reason": "There is no champion here to keep."}
+    measured.retrain()
+    assert "below 8 nothing can be told" in look_for_drift.fn(measured.ref)["reason"]
+    measured.measure(molecules[60:], logp(molecules[60:]))
+    same = look_for_drift.fn(measured.ref)
+    assert not same["drifted"], same
+    assert "no feature moved, and the champion errs no more" in same["reason"]
+    measured.measure(ringless, logp(ringless))
+    other = look_for_drift.fn(measured.ref)
+    assert other["drifted"]
+    assert "features moved" in other["reason"] or "its NLL is" in other["reason"]
 
 
 def _challenger(bench):
