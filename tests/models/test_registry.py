@@ -54,6 +54,7 @@ EVERY_KIND = [
 REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
     ("oracle", "python"): {"function": "math:sqrt"},
     ("oracle", "pmo"): {"task": "qed"},
+    ("proxy", "neural_process"): {"table": "/earlier.csv"},
     ("screen", "property_range"): {"descriptor": "MolLogP", "max": 5},
     ("screen", "filter_catalog"): {"catalogs": ["BRENK"]},
     ("reward", "python"): {"function": "math:sqrt"},
