@@ -110,9 +110,7 @@ class Distillation(Generic[S]):
         log_n = self.numerators.edge_values(before, actions)[:, None]
         return log_n + self.posterior(before, actions).gather(1, objects) - wanted
 
-    def train(
-        self, steps: int, *, batch_size: int = 64, objects: int = 8, learning_rate: float = 3e-3
-    ) -> list[float]:
+    def train(self, steps: int, *, batch_size: int = 64, objects: int = 8, learning_rate: float = 3e-3) -> list[float]:
         """Train both networks on transitions that the numerators draw themselves; return the losses.
 
         Args:
