@@ -29,6 +29,7 @@ from models.gflownet.judging.exact import (
 from models.gflownet.judging.outcomes import converted, learnt_flows, outcome_flows, outcome_policy, summed
 from models.gflownet.judging.study import Session, Study, build_study
 from models.gflownet.policies.backward import UniformBackward
+from models.gflownet.policies.flat import FlatPolicy
 from models.gflownet.policies.mlp import MLP
 from models.gflownet.rewards.base import Judged
 from models.gflownet.training.distilling import Distillation, PosteriorNetwork
@@ -180,7 +181,7 @@ class OutcomeConditionedClaim(System["OutcomeConditionedClaim.Options"]):
         options, size = self.options, 4**self.options.factor_length
         letters = _letters(options.factor_length)
         listed = {"kind": "outcome", "floor": _MISSED / size, "most": 2 * size}
-        how = {"rate": 5e-3, "conditioning": listed, "batch_size": 128}
+        how: dict[str, Any] = {"rate": 5e-3, "conditioning": listed, "batch_size": 128}
         session, seconds = _pretrained(letters, options.factor_steps, seed, bench, told(0), **how)
         graph, log_pb = _exact(session)
         conditioning = session.trainer.conditioning
@@ -189,7 +190,7 @@ class OutcomeConditionedClaim(System["OutcomeConditionedClaim.Options"]):
         scores = factor_scores(bench, graph.objects)
         rewards, sharp = rewards_of(scores, EXPONENT), rewards_of(scores, SHARP)
         with single_thread():
-            points = summed(graph, session.trainer.policy, conditions, np.concatenate([rewards, sharp]))
+            points = summed(graph, _policy(session), conditions, np.concatenate([rewards, sharp]))
         laws = [terminal_law(graph, point.log_pf) for point in points]
         even = np.full(size, 1.0 / size)
         found: dict[str, list[float]] = {name: [] for name in ("closed", "scratch", "scratch_error", "needed")}
@@ -252,7 +253,7 @@ def _distilled(
     assert isinstance(conditioning, Outcome)
     numerators: MLP[Any] = MLP(trainer.env, generator=generator)
     distillation = Distillation(
-        trainer.policy,
+        _policy(session),
         conditioning.encode(conditioning.numbers(graph.objects)),
         torch.from_numpy(log_reward),
         numerators=numerators,
@@ -318,6 +319,12 @@ def _exact(session: Session) -> tuple[StateGraph[Any], Tensor]:
     assert isinstance(session.evaluator, ExactEvaluator)  # both spaces are enumerated
     graph = session.evaluator.graph
     return graph, backward_log_probs(session.trainer.env, graph, UniformBackward())
+
+
+def _policy(session: Session) -> FlatPolicy[Any]:
+    policy = session.trainer.policy
+    assert isinstance(policy, FlatPolicy)  # a perceptron
+    return policy
 
 
 def _reached(session: Session) -> FloatArray:

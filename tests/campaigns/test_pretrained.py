@@ -53,3 +53,22 @@ def test_campaigns_share_a_pretraining(bench: Bench, folder: Path) -> None:
     assert equal.read_bytes() == own.read_bytes()
 
     assert run(bench, folder / "second.yaml", "rounds=2", *SHORT[1:]).exit == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "where"),
+    [("generator={kind: union, members: [{generator: %s}]}", "member of a union"), ("control=%s", "control arm")],
+)
+def test_a_member_of_a_union_or_a_control_arm_that_names_a_campaign_is_refused(
+    bench: Bench, folder: Path, key: str, where: str
+) -> None:
+    named = "{kind: outcome_conditioned, construction: {kind: letters}, pretrain: {from: dna-pretrained}}"
+    file = folder / "named.yaml"
+    text = (folder / "campaign.yaml").read_text()
+    begin, end = text.index("generator:"), text.index("selector:")
+    section, value = (key % named).split("=", 1)
+    own = "generator: {kind: random}\n" if section == "control" else ""
+    file.write_text(f"{text[:begin]}{own}{section}: {value}\n\n{text[end:]}")
+    told = run(bench, file)
+    assert told.exit == 2
+    assert f"A {where} is to use the pre-training of the campaign 'dna-pretrained'" in told.message

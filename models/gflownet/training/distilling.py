@@ -23,14 +23,15 @@ from models.gflownet.policies.flat import FlatPolicy
 from models.gflownet.training.trajectories import sample_forward
 
 S = TypeVar("S", bound=States)
+C = TypeVar("C", bound=States, contravariant=True)
 _EPSILON = 0.1
 """Share of actions, and of objects, that is drawn evenly: the paper does not say how either is explored."""
 
 
-class ObjectPosterior(Protocol[S]):
+class ObjectPosterior(Protocol[C]):
     """Q(y | s, s'): which object a transition is on the way to."""
 
-    def __call__(self, before: S, actions: Tensor) -> Tensor:
+    def __call__(self, before: C, actions: Tensor) -> Tensor:
         """Return the log-probabilities (P, K) of K objects, of P transitions."""
 
 
