@@ -300,7 +300,15 @@ def _pretrained(
     conditioning: Mapping[str, Any] = LISTED,
 ) -> tuple[Session, float]:
     """Return a training towards all objects, and its CPU-seconds."""
-    how = {"batch_size": batch_size, "learning_rate": rate, "schedule": "cosine", "epsilon": 0.1, "replay_share": 0.5}
+    how = {
+        "batch_size": batch_size,
+        "learning_rate": rate,
+        "schedule": "cosine",
+        "epsilon": 0.1,
+        "replay_share": 0.5,
+        # Values are the numbers of objects: a replay that prefers large ones would leave most objects out.
+        "replay": {"kind": "uniform", "capacity": 10_000},
+    }
     session = _study(
         environment,
         bench,
