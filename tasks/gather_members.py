@@ -23,6 +23,8 @@ from tasks.workspace import Workspace
 STAGE = "gather_members"
 KEYS = {"campaign", "round", "generator", "space", "state"}
 """Of a member's file: where it is from, how its generator is built, the space it is for, and its networks."""
+_TRAINED = "gflownet", "outcome_conditioned"
+"""Kinds of generators whose trained sampler others draw from: of the second what its last round fine-tuned."""
 
 
 def has_members(ref: CampaignRef) -> bool:
@@ -166,13 +168,14 @@ def _gflownet(spec: dict[str, Any], name: str) -> tuple[dict[str, Any], int | No
     Raises:
         BadInput: there is none, or several.
     """
-    if spec["kind"] == "gflownet":
+    if spec["kind"] in _TRAINED:
         return spec, None
     parts = [part["generator"] for part in spec.get("members", ()) if "generator" in part]
-    found = [(part, number) for number, part in enumerate(parts) if part.get("kind") == "gflownet"]
+    found = [(part, number) for number, part in enumerate(parts) if part.get("kind") in _TRAINED]
     if len(found) != 1:
+        kinds = " or ".join(map(repr, _TRAINED))
         raise BadInput(
             f"The generator draws from the campaign {name!r}, whose generator {spec['kind']!r} has "
-            f"{len(found) or 'no'} trained samplers of the kind 'gflownet'; expected one. Leave it out."
+            f"{len(found) or 'no'} trained samplers of the kind {kinds}; expected one. Leave it out."
         )
     return found[0]

@@ -76,6 +76,17 @@ def check_pretraining(config: CampaignConfig, base: Path, workspace: Workspace, 
     Raises:
         BadInput: it is not there or cannot be used; the message says which and what to do.
     """
+    own, control = (generator_of(part, base) for part in (config.generator, config.control))
+    for where, inner in (
+        *(("member of a union", one) for one in getattr(own, "members", ())),
+        ("control arm", control),
+    ):
+        if isinstance(inner, Pretraining) and inner.pretrained_from is not None:
+            raise BadInput(
+                f"A {where} is to use the pre-training of the campaign {inner.pretrained_from!r}, and only the "
+                "campaign's own generator can. Leave `from` out: an equal pre-training of the workspace is found "
+                "without it, and made within the first round where there is none."
+            )
     generator = _pretraining(config, base)
     if generator is not None and generator.pretrained_from is not None:
         _of_campaign(generator, config, workspace, ledger)

@@ -49,6 +49,9 @@ class OutcomeConditionedGFlowNet(GFlowNetGenerator):
     else. `pretrain: null` takes that, without any training. What pre-training adds is only how far its network
     generalises from them to others.
 
+    As a member of a union, or as control arm, there is no stage: it is pre-trained within the first round and kept in
+    the workspace for the others; `from` is refused there.
+
     Reference: Pan et al., Pre-training and fine-tuning generative flow networks, ICLR 2024, arXiv:2310.03419. There the
     sum is distilled into further networks, and the flows are not of a closed form.
     """
@@ -188,7 +191,9 @@ class OutcomeConditionedGFlowNet(GFlowNetGenerator):
                 f"The generator 'outcome_conditioned' was given no pre-training of {self.pretrained_from}. It is for "
                 "campaigns, which look it up in their workspace; leave `from` out."
             )
-        return self.pretraining(context.space, cache=context.cache)[0]
+        # In a union or as control arm there is no stage: it is made here, once for all rounds if there is a cache.
+        beside = None if context.checkpoint is None else context.checkpoint.with_name(f"pre-{context.checkpoint.name}")
+        return self.pretraining(context.space, cache=context.cache, checkpoint=beside)[0]
 
     def fit(self, context: GenerationContext) -> None:
         """Convert, imitate and fine-tune; goes on from `context.checkpoint`.

@@ -23,6 +23,12 @@ def run(bench: Bench, file: Path, *changes: str) -> Told:
     return bench.discover("run", str(file), "--plain", *(part for change in changes for part in ("--set", change)))
 
 
+def without_generator(folder: Path) -> tuple[str, str]:
+    """Return what stands before and after the generator in the first campaign's file."""
+    text = (folder / "campaign.yaml").read_text()
+    return text[: text.index("generator:")], text[text.index("selector:") :]
+
+
 def test_a_campaign_that_is_not_there_is_refused_before_anything_is_bought(bench: Bench, folder: Path) -> None:
     told = run(bench, folder / "second.yaml", *SHORT)
     assert told.exit == 2
@@ -53,3 +59,26 @@ def test_campaigns_share_a_pretraining(bench: Bench, folder: Path) -> None:
     assert equal.read_bytes() == own.read_bytes()
 
     assert run(bench, folder / "second.yaml", "rounds=2", *SHORT[1:]).exit == 0
+
+    (folder / "bare.yaml").write_text("".join(without_generator(folder)))
+    drawn = "generator={kind: composed, members: [{from: dna-second}], proposals: 60}"
+    composed = run(bench, folder / "bare.yaml", *SHORT[:3], drawn, "name=dna-composed")
+    assert composed.exit == 0, composed.message
+
+
+@pytest.mark.parametrize(
+    ("key", "where"),
+    [("generator={kind: union, members: [{generator: %s}]}", "member of a union"), ("control=%s", "control arm")],
+)
+def test_a_member_of_a_union_or_a_control_arm_that_names_a_campaign_is_refused(
+    bench: Bench, folder: Path, key: str, where: str
+) -> None:
+    named = "{kind: outcome_conditioned, construction: {kind: letters}, pretrain: {from: dna-pretrained}}"
+    file = folder / "named.yaml"
+    begin, end = without_generator(folder)
+    section, value = (key % named).split("=", 1)
+    own = "generator: {kind: random}\n" if section == "control" else ""
+    file.write_text(f"{begin}{own}{section}: {value}\n\n{end}")
+    told = run(bench, file)
+    assert told.exit == 2
+    assert f"A {where} is to use the pre-training of the campaign 'dna-pretrained'" in told.message

@@ -21,9 +21,10 @@ class Outcome(Conditioning):
     """R(x | y) = 1 where x is the object y that was asked for, else `floor`; y is drawn evenly from all objects.
 
     The raw condition (n, 1) is the number of y among the objects of the environment, and the network sees the k-hot
-    features of y. Values of the reward are numbers too: no other reward is asked. A replayed object is shown as the one
-    that was asked for, so that the rest of a batch, which mostly misses, is its contrast. What is trained is turned
-    into a sampler of any reward by `judging.outcomes.converted`.
+    features of y. Values of the reward are numbers too: no other reward is asked. Where there are more objects than a
+    replay holds it must be `{kind: uniform}`, as another one keeps those of the largest numbers. A replayed object is
+    shown as the one that was asked for, so that the rest of a batch, which mostly misses, is its contrast. What is
+    trained is turned into a sampler of any reward by `judging.outcomes.converted`.
 
     Reference: Pan et al., Pre-training and fine-tuning generative flow networks, ICLR 2024, arXiv:2310.03419. Its
     objective puts the reward on every edge ("outcome teleportation"). That holds where nothing but y is ever reached:

@@ -19,7 +19,11 @@ from torch import Tensor
 from data.records import FloatArray
 from models.gflownet.conditioning.outcome import Outcome
 from models.gflownet.judging.exact import FixedPoint, StateGraph
+from models.gflownet.policies.flat import FlatPolicy
 from models.gflownet.training.trainer import Trainer
+
+_PAIRS = 20_000
+"""Pairs of a state and an object that are judged at a time."""
 
 
 def outcome_flows(graph: StateGraph[Any], log_pb: Tensor) -> Tensor:
@@ -90,3 +94,56 @@ def converted(graph: StateGraph[Any], flow: Tensor, policy: Tensor, log_reward: 
     log_edge = ((flow[graph.origin] * policy) @ weights).log()
     log_flow = (flow @ weights).log()
     return FixedPoint(log_flow + top, log_edge - log_flow[graph.origin])
+
+
+def reachable(graph: StateGraph[Any]) -> tuple[Tensor, Tensor]:
+    """Return the pairs of a state and a terminal state y that it can become, as numbers (P,) and places of y (P,).
+
+    These alone have F(s | y) > 0: of large spaces they are few, where V X are too many.
+    """
+    width = len(graph.terminal)
+    state, place = graph.terminal.clone(), torch.arange(width)
+    for a, b in reversed(list(pairwise(graph.edges().tolist()))):
+        order = state.argsort()
+        state, place = state[order], place[order]
+        low = torch.searchsorted(state, graph.target[a:b])
+        count = torch.searchsorted(state, graph.target[a:b], right=True) - low
+        edge = torch.arange(b - a).repeat_interleave(count)
+        at = low[edge] + torch.arange(len(edge)) - (count.cumsum(0) - count)[edge]
+        codes = torch.unique(graph.origin[a:b][edge] * width + place[at])
+        state, place = torch.cat([state, codes // width]), torch.cat([place, codes % width])
+    return state, place
+
+
+@torch.no_grad()
+def summed(
+    graph: StateGraph[Any], policy: FlatPolicy[Any], conditions: Tensor, log_rewards: FloatArray
+) -> list[FixedPoint]:
+    """Return what `converted` does for each of K rewards, of spaces too large for tables of all states and objects.
+
+    A state is summed over the objects that it can become. Towards the others a learnt flow is small, but not 0; it is
+    left out.
+
+    Args:
+        graph: the state graph.
+        policy: towards each object, with flows.
+        conditions: (X, C) encoded, what the policy sees of each object.
+        log_rewards: (K, X) of the objects.
+    """
+    values = torch.as_tensor(log_rewards, dtype=torch.float64)
+    top = values.max(1).values
+    weights = (values - top[:, None]).exp().T
+    state, place = reachable(graph)
+    going = ~graph.states.done[state]
+    state, place = state[going], place[going]
+    total = torch.zeros((len(graph.states), policy.env.n_actions, len(values)), dtype=torch.float64)
+    for a in range(0, len(state), _PAIRS):
+        at, y = state[a : a + _PAIRS], place[a : a + _PAIRS]
+        here = graph.states[at]
+        answer = policy.network(here, conditions[y])
+        log_flow = torch.where(policy.env.is_source(here), 0.0, answer.log_flow.double())
+        term = (policy.log_probs(here, answer.forward).double() + log_flow[:, None]).exp()
+        total.index_add_(0, at, term[:, :, None] * weights[y][:, None])
+    edge, flow = total[graph.origin, graph.action].log(), total.sum(1).log()
+    flow[graph.terminal] = weights.log()
+    return [FixedPoint(flow[:, k] + top[k], edge[:, k] - flow[graph.origin, k]) for k in range(len(values))]

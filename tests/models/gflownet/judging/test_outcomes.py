@@ -14,8 +14,9 @@ from models.gflownet.judging.exact import (
     terminal_law,
     total_variation,
 )
-from models.gflownet.judging.outcomes import converted, outcome_flows, outcome_policy
+from models.gflownet.judging.outcomes import converted, outcome_flows, outcome_policy, reachable, summed
 from models.gflownet.policies.backward import UniformBackward
+from models.gflownet.policies.flat import FlatPolicy, Outputs
 from models.registry import build
 
 SMALL = [
@@ -64,3 +65,34 @@ def test_the_flow_towards_a_sequence_passes_its_beginnings_and_nothing_else():
         passed = {texts[place] for place in flow[:, y].nonzero()[:, 0].tolist()}
         assert passed == {end[:n] for n in range(len(end) + 1)}
         assert set(flow[:, y].tolist()) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("spec", SMALL, ids=lambda spec: f"{spec['kind']}-{spec.get('mode', '')}")
+def test_the_pairs_that_can_be_reached_are_those_with_a_flow(spec):
+    _, graph, log_pb = made(spec)
+    state, place = reachable(graph)
+    pairs = torch.zeros((len(graph.states), len(graph.terminal)), dtype=torch.int64)
+    pairs.index_put_((state, place), torch.ones_like(state), accumulate=True)
+    assert torch.equal(pairs, (outcome_flows(graph, log_pb) > 0).long())
+
+
+@pytest.mark.parametrize("spec", [SMALL[0], SMALL[2]], ids=["grid", "letters"])
+def test_sums_over_what_can_be_reached_are_those_over_all_where_flows_are_exact(spec):
+    env, graph, log_pb = made(spec)
+    flow = outcome_flows(graph, log_pb)
+    exact = outcome_policy(graph, flow, log_pb)
+    place = {code: number for number, code in enumerate(env.codes(graph.states).tolist())}
+    logits = torch.full((len(graph.states), len(graph.terminal), env.n_actions), -1e3, dtype=torch.float64)
+    logits[graph.origin, :, graph.action] = exact.log().clamp(min=-1e3)
+
+    class Tables(FlatPolicy):
+        def network(self, states, condition=None):
+            at, y = torch.tensor([place[code] for code in env.codes(states).tolist()]), condition.argmax(1)
+            return Outputs(logits[at, y], torch.zeros(len(at), env.n_backward), flow.log()[at, y])
+
+    rewards = np.random.default_rng(0).normal(scale=3.0, size=(2, len(graph.terminal)))
+    points = summed(graph, Tables(env), torch.eye(len(graph.terminal)), rewards)
+    for point, log_reward in zip(points, rewards, strict=True):
+        known = fixed_point(graph, log_reward, log_pb)
+        assert torch.allclose(point.log_flow, known.log_flow, atol=1e-9)
+        assert torch.allclose(point.log_pf, known.log_pf, atol=1e-9)
