@@ -107,9 +107,7 @@ def _figures(event: Event) -> str:
     exact = any(key.split("/")[0] == "tv" for key in event.metrics)
     graphs = "held_out_graphs" in event.metrics
     names = SHOWN if exact else SHOWN_OF_GRAPHS if graphs else SHOWN_OF_SAMPLES
-    found = [
-        key for name in names for key in event.metrics if key.split("/")[0] == name
-    ]
+    found = [key for name in names for key in event.metrics if key.split("/")[0] == name]
     return "  ".join(f"{_name(key)} {figure(event.metrics[key])}" for key in found)
 
 

@@ -18,7 +18,8 @@ from tasks.tracking import SamplerTracker, attempt
 COSTS = ("cpu_seconds", "trajectories_per_cpu_second")
 
 ORDER = ("held_out_graphs", "optimum", "gain", "greedy_gain", "random_gain", "one_draw", "gap", "greedy_gap",
-         "random_gap", "tv", "grid_tv", "l1_sum", "jsd", "kl", "spearman", "pearson", "expected_reward", "expected_reward_error",
+         "random_gap",
+         "tv", "grid_tv", "l1_sum", "jsd", "kl", "spearman", "pearson", "expected_reward", "expected_reward_error",
          "mean_reward", "unique_share", "modes", "reward_calls", "top_reward", "top_diversity", "log_z", "log_z_error",
          "log_z_lower", "log_z_sampled", "log_z_upper", "effective_share")  # fmt: skip
 """Figures in the order in which they are told."""

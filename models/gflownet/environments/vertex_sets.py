@@ -87,7 +87,9 @@ class VertexSetEnvironment(GrowingSets[VertexStates]):
         @model_validator(mode="after")
         def _belong_together(self) -> Self:
             if sum(given is not None for given in (self.graph, self.named, self.random, self.folder)) > 1:
-                raise ValueError("the graph is told by one of `graph`, `named`, `random` and `folder`; give one of them")
+                raise ValueError(
+                    "the graph is told by one of `graph`, `named`, `random` and `folder`; give one of them"
+                )
             if self.graph is None and self.nodes is not None:
                 raise ValueError("`nodes` belongs to a `graph`, a file of edges")
             if self.weight_column is not None and (self.nodes is None or self.problem == "cut"):

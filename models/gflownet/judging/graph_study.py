@@ -227,9 +227,9 @@ def build_graph_study(config: SamplerConfig, *, base: Path) -> GraphStudy:
         ConfigError: parts do not go together.
         ComponentError: a component or an option is unknown.
     """
-    assert config.graphs is not None and config.environment is not None
+    assert config.graphs is not None
     with refusing():
-        how, spec = config.graphs, located("environment", config.environment, base)
+        how, spec = config.graphs, located("environment", config.environment or {}, base)
         law: VertexSetEnvironment = build("environment", spec)
         objective = build("objective", config.objective)
         if not isinstance(objective, DetailedBalance):
@@ -249,7 +249,10 @@ def build_graph_study(config: SamplerConfig, *, base: Path) -> GraphStudy:
         env = VertexSetEnvironment(law.options, graphs=train)
         details = {
             "environment": law.config(),
-            "graphs": {**how.model_dump(mode="json"), "contents": _digest([*train, *held_out.values(), *wanted.values()])},
+            "graphs": {
+                **how.model_dump(mode="json"),
+                "contents": _digest([*train, *held_out.values(), *wanted.values()]),
+            },
             "policy": recipe.config(),
             "objective": objective.config(),
             "training": options.model_dump(mode="json"),

@@ -28,7 +28,7 @@ class AmortisedOptions(Options):
 
     steps: int = Field(100, ge=1, description="Rounds of sampling, each followed by its steps of gradient descent.")
     batch_size: int = Field(32, ge=1, description="Trajectories of a round, each on a graph drawn anew.")
-    transitions: int = Field(128, ge=1, description="Transitions of a gradient step; a round has as many as it can fill.")
+    transitions: int = Field(128, ge=1, description="Transitions of a gradient step, of which a round has several.")
     learning_rate: float = Field(3e-3, gt=0)
     final_rate: float = Field(0.1, gt=0, le=1, description="Share of the learning rate that is left at the end.")
     clip_norm: float = Field(10.0, gt=0)
@@ -148,13 +148,13 @@ class AmortisedTrainer:
         self.done, self.history = state["done"], list(state["history"])
 
     @property
-    def log_z(self) -> float:
-        """Log Z of the first graph: the network's flow of its empty set."""
+    def log_z(self) -> Tensor:
+        """Log Z of the first graph: the flow of its empty set, as the network says."""
         source = self.env.source(1)
         with torch.no_grad():
-            flow = self.policy.score(source, torch.zeros(1, dtype=torch.int64), None).log_flow
-        partial = self.env.log_reward(source) if self.objective.forward_looking else 0.0
-        return float(flow.double() + self.coldness * partial)
+            flow = self.policy.score(source, torch.zeros(1, dtype=torch.int64), None).log_flow.double()
+        partial = self.coldness * self.env.log_reward(source)
+        return (flow + partial if self.objective.forward_looking else flow)[0]
 
     @property
     def coldness(self) -> float:
