@@ -99,7 +99,7 @@ def estimated_law(
     ends, walk = env.states_of(objects, generator), BackwardWalk(env, policy, UniformBackward())
     place = torch.arange(len(objects)).repeat_interleave(numbers)
     total = torch.zeros(len(objects), dtype=torch.float64)
-    for part in place.split(CHUNK):
+    for part in torch.split(place, CHUNK):
         paths = sample_backward(env, walk, ends[part], generator)
         with torch.no_grad():
             log_pf = policy.score(paths.before, paths.forward, None).log_pf.double()

@@ -82,7 +82,7 @@ class GraphSession:
         with single_thread():
             gains, sets = best_of(evaluator.env, evaluator.policy, evaluator.how.draws, generator)
         rows = zip(evaluator.names, evaluator.env.graphs, gains.tolist(), evaluator.random, sets, strict=True)
-        optima = evaluator.optima or [None] * len(evaluator.names)
+        optima: Sequence[int | None] = evaluator.optima or [None] * len(evaluator.names)
         return [
             Solution(name, len(graph.items), round(gain), round(random), optimum, chosen)
             for (name, graph, gain, random, chosen), optimum in zip(rows, optima, strict=True)

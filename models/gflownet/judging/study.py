@@ -225,9 +225,9 @@ def build_study(config: SamplerConfig, *, home: Path, base: Path) -> Study:
         if subject is None:
             spec = located("environment", config.environment or {}, base)
             own: Environment[Any] = build("environment", spec)
-            if len(getattr(own, "graphs", ())) > 1:
+            if (number := len(getattr(own, "graphs", ()))) > 1:
                 raise ConfigError(
-                    f"The environment has {len(own.graphs)} graphs, and one law of solutions is of one graph. Add "
+                    f"The environment has {number} graphs, and a law of solutions is of one graph. Add "
                     "`graphs: {test: ...}` for one network that serves all, or name one file as `graph`."
                 )
             recipe: PolicyRecipe = build("policy", config.policy or {"kind": "mlp"})
