@@ -352,7 +352,7 @@ def _write(study: AnyStudy, session: AnySession, folder: Path, cpu_seconds: floa
     else:
         _write_objects(session, folder, drawn, study.evaluation.top_k if isinstance(study, Study) else 0)
     last = trainer.history[-1]
-    training = {"step", "loss", "log_reward", "unique", "length", "cpu_seconds"}
+    training = {"step", "loss", "log_reward", "unique", "length", "cpu_seconds", "sampled_gain"}
     losses = [row["loss"] for row in trainer.history[-WINDOW:]]
     trajectories = trainer.done * trainer.options.batch_size
     result = {

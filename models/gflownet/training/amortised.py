@@ -186,7 +186,7 @@ class AmortisedTrainer:
         metrics = {
             "step": float(self.done),
             "loss": sum(losses) / len(losses),
-            "gain": self.env.gain(paths.terminal).mean().item(),
+            "sampled_gain": self.env.gain(paths.terminal).mean().item(),
         }
         self.history.append(metrics)
         return metrics
