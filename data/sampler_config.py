@@ -57,6 +57,21 @@ class EvaluationConfig(_Strict):
         return None if self.conditions is None else [_row(value) for value in self.conditions]
 
 
+class GraphsConfig(_Strict):
+    """Many graphs of which one network learns: those of the `folder` of the environment, or of its law, `random`."""
+
+    train: int | None = Field(default=None, ge=1)
+    """Graphs that are trained on. None: 200 of a law; of a folder all that are not held out."""
+    test: int = Field(default=50, ge=1)
+    """Graphs that are held out, and judged on."""
+    draws: int = Field(default=20, ge=1)
+    """Solutions of a graph of which the best counts."""
+    exact: int = Field(default=70, ge=0)
+    """Graphs of up to so many vertices are solved exactly too, if the problem is an independent set or a clique."""
+    solve: tuple[Path, ...] = ()
+    """Files of graphs for which solutions are wanted at the end."""
+
+
 _OF_GFLOWNETS = ("policy", "reward", "backward_policy", "conditioning")
 
 
@@ -71,6 +86,8 @@ class SamplerConfig(_Strict):
     """As in a campaign file; instead of `environment`."""
     density: Spec | None = None
     """A density over real vectors, which a diffusion sampler learns; instead of `environment`."""
+    graphs: GraphsConfig | None = None
+    """One network for many graphs: the `environment` is then `vertex_sets` over a `folder` or a `random` law."""
     construction: Spec | None = None
     """How the objects of `space` are built, its network included. None: as the space says."""
     reward: Spec = {"kind": "environment"}
@@ -106,6 +123,28 @@ class SamplerConfig(_Strict):
             raise ValueError(
                 f"the chain of a `density` has a network, a backward law and a reward of its own; leave "
                 f"{' and '.join(f'`{name}`' for name in other)} out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _graphs_have_flows_of_their_own(self) -> Self:
+        if self.graphs is None:
+            return self
+        if self.environment is None or self.environment.get("kind") != "vertex_sets":
+            raise ValueError(
+                "`graphs` are those of an environment of kind 'vertex_sets'; got "
+                f"{self.environment or 'none'}. Give `environment: {{kind: vertex_sets, ...}}`, or leave `graphs` out"
+            )
+        fields = type(self).model_fields
+        other = [
+            name
+            for name in ("reward", "backward_policy", "conditioning", "evaluation")
+            if getattr(self, name) != fields[name].default
+        ]
+        if other:
+            raise ValueError(
+                "on many graphs the reward is the environment's, backward steps are uniform, and what is judged is "
+                f"told under `graphs`; leave {' and '.join(f'`{name}`' for name in other)} out"
             )
         return self
 

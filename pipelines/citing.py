@@ -180,6 +180,9 @@ def _of_sampler(config: SamplerConfig, folder: Path) -> Iterator[Used]:
     if config.density is not None:
         yield from _of_chain(config, folder)
         return
+    if config.graphs is not None:
+        yield from _of_graphs(config, folder)
+        return
     if config.space is not None:
         space = build("space", config.space, base=folder)
         named += [
@@ -206,6 +209,15 @@ def _of_chain(config: SamplerConfig, folder: Path) -> Iterator[Used]:
         yield from _of_component(part, part, build(part, getattr(config, part), base=folder), folder)
     training = validated(DiffusionOptions, config.training, source="training", what="training")
     yield Used("training", (*CITES, *training.cited()))
+
+
+def _of_graphs(config: SamplerConfig, folder: Path) -> Iterator[Used]:
+    from models.gflownet.training.amortised import AmortisedOptions
+
+    specs = {"environment": config.environment or {}, "policy": config.policy or {"kind": "gin"}}
+    for part, spec in {**specs, "objective": config.objective}.items():
+        yield from _of_component(part, part, build(part, spec, base=folder), folder)
+    validated(AmortisedOptions, config.training, source="training", what="training")
 
 
 def _of_component(part: str, group: str, component: Any, folder: Path, space: Any = None) -> Iterator[Used]:

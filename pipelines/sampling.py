@@ -21,6 +21,7 @@ from tasks.workspace import Workspace
 if TYPE_CHECKING:
     from tasks.samplers.summary import Spread, Summary
 
+SHOWN_OF_GRAPHS = ("gain", "random_gain", "gap", "random_gap", "loss")
 SHOWN = ("tv", "modes", "loss")
 SHOWN_OF_SAMPLES = ("spearman", "modes", "mean_reward", "log_z_lower", "loss")
 """Figures that are told while it trains, as far as there are any."""
@@ -104,9 +105,9 @@ class SamplerDisplay:
 
 def _figures(event: Event) -> str:
     exact = any(key.split("/")[0] == "tv" for key in event.metrics)
-    found = [
-        key for name in (SHOWN if exact else SHOWN_OF_SAMPLES) for key in event.metrics if key.split("/")[0] == name
-    ]
+    graphs = "held_out_graphs" in event.metrics
+    names = SHOWN if exact else SHOWN_OF_GRAPHS if graphs else SHOWN_OF_SAMPLES
+    found = [key for name in names for key in event.metrics if key.split("/")[0] == name]
     return "  ".join(f"{_name(key)} {figure(event.metrics[key])}" for key in found)
 
 
@@ -121,6 +122,8 @@ def show_summary(name: str, seeds: int, summary: Summary, workspace: Workspace, 
     headers = ["at the end", f"median of {seeds} seeds" if many else "", *(["least", "greatest"] if many else [])]
     lines = [[_name(key), *_cells(spread, many)] for key, spread in (summary.figures | summary.costs).items()]
     console.records(headers, lines, long=(), numbers=range(1, len(headers)))
+    for note in summary.notes:
+        console.say(note)
     pictures = summary.folder / "seed-*" / "plots"
     server = mlflow_server(workspace)
     page = f"`discover ui`, then {summary.page}" if server is None else server + (summary.page or "")

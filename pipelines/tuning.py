@@ -70,7 +70,12 @@ def checked_tuning(
     """
     config = read_mapping(path, overrides, what="sampler" if what == "sampler" else "campaign")
     if what == "sampler":
-        if parse_sampler(config, source=path.name).density is not None:
+        sampler = parse_sampler(config, source=path.name)
+        if sampler.graphs is not None:
+            raise ConfigError(
+                f"{path.name} has `graphs`, and a network for many graphs is not tuned. Tune a file with one graph."
+            )
+        if sampler.density is not None:
             raise ConfigError(
                 f"{path.name} has a `density`, whose diffusion samplers are not tuned. Tune a file with an "
                 "`environment` or a `space`, or a campaign's proxy with --what proxy."

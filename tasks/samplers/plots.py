@@ -13,7 +13,13 @@ from data.records import FloatArray
 from models.gflownet.judging.evaluation import Law
 from tasks.reporting.plots import STYLE, dress, legend, series, settled
 
-NAMES = {"tv": "Total variation", "spearman": "Spearman correlation", "effective_share": "Effective share"}
+NAMES = {
+    "tv": "Total variation",
+    "spearman": "Spearman correlation",
+    "effective_share": "Effective share",
+    "gap": "Gap to the optimum (%)",
+    "gain": "Mean gain on held-out graphs",
+}
 """What is drawn above the loss, by its name in a row: the first that there is."""
 COLOURS = STYLE["rounds"]
 WINDOW = 25
@@ -65,7 +71,8 @@ def _distances(axes: Axes, histories: Mapping[str, Sequence[Row]], keys: Sequenc
         axes.set_yscale("log")
         axes.set_ylim(0.8 * min(values), 1.1)
     else:
-        axes.set_ylim(min([0.0, *values]), 1.02)
+        # Shares and correlations end at 1; a gap in per cent and a gain do not.
+        axes.set_ylim(min([0.0, *values]), 1.05 * max([0.0, *values]) if max([0.0, *values]) > 1.0 else 1.02)
 
 
 def _losses(axes: Axes, histories: Mapping[str, Sequence[Row]], *, coloured: bool) -> None:

@@ -17,7 +17,9 @@ from tasks.tracking import SamplerTracker, attempt
 
 COSTS = ("cpu_seconds", "trajectories_per_cpu_second")
 
-ORDER = ("tv", "grid_tv", "l1_sum", "jsd", "kl", "spearman", "pearson", "expected_reward", "expected_reward_error",
+ORDER = ("held_out_graphs", "optimum", "gain", "greedy_gain", "random_gain", "one_draw", "gap", "greedy_gap",
+         "random_gap",
+         "tv", "grid_tv", "l1_sum", "jsd", "kl", "spearman", "pearson", "expected_reward", "expected_reward_error",
          "mean_reward", "unique_share", "modes", "reward_calls", "top_reward", "top_diversity", "log_z", "log_z_error",
          "log_z_lower", "log_z_sampled", "log_z_upper", "effective_share")  # fmt: skip
 """Figures in the order in which they are told."""
@@ -47,6 +49,7 @@ class Summary:
         costs: CPU seconds, and trajectories per CPU second.
         page: of the run in MLflow, relative to its address; None if MLflow could not be reached.
         folder: of everything on disk.
+        notes: what the seeds found, to be read by a person.
     """
 
     judged: str
@@ -54,6 +57,7 @@ class Summary:
     costs: dict[str, Spread]
     page: str | None
     folder: Path
+    notes: tuple[str, ...] = ()
 
 
 def summarise(ref: SamplerRef, results: Mapping[int, Mapping[str, Any]]) -> Summary:
@@ -76,7 +80,16 @@ def summarise(ref: SamplerRef, results: Mapping[int, Mapping[str, Any]]) -> Summ
     page = attempt(
         "publishing the seeds", lambda: _publish(ref, results, medians(list(histories.values())), folder), during="run"
     )
-    return Summary(every[0]["judged"], figures, costs, page, ref.folder)
+    return Summary(every[0]["judged"], figures, costs, page, ref.folder, _notes(results))
+
+
+def _notes(results: Mapping[int, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the notes of all seeds; of several, each says whose it is. Results of old code have none."""
+    return tuple(
+        f"seed {seed}, {note}" if len(results) > 1 else note
+        for seed, result in results.items()
+        for note in result.get("notes", ())
+    )
 
 
 def medians(histories: Sequence[Sequence[Mapping[str, float]]]) -> list[dict[str, float]]:

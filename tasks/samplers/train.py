@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from data.records import FloatArray
 from data.sampler_config import SamplerConfig, parse_sampler
 from models.diffusion.study import ChainSession, ChainStudy, build_chain_study
 from models.gflownet.judging.evaluation import Seen
+from models.gflownet.judging.graph_study import GraphSession, GraphStudy, Solution, build_graph_study
 from models.gflownet.judging.study import Session, Study, build_study
 from models.gflownet.training.trainer import TrainingError, write_atomically
 from models.threads import single_thread
@@ -41,6 +42,8 @@ POINTS = 1000
 """Most steps of which a run shows the training figures; steps with an evaluation are always shown."""
 PUBLISH_SECONDS = 5.0
 """Least time between two publications of a training."""
+AnyStudy = Study | ChainStudy | GraphStudy
+AnySession = Session | ChainSession | GraphSession
 WINDOW = 50
 """Steps at the end whose mean loss is told."""
 
@@ -78,7 +81,7 @@ class SamplerRef:
         """Folder of one seed."""
         return self.folder / f"seed-{seed}"
 
-    def study(self) -> Study | ChainStudy:
+    def study(self) -> AnyStudy:
         """Build what is trained."""
         return study_of(parse_sampler(self.config), home=Path(self.home), base=Path(self.base))
 
@@ -87,7 +90,7 @@ class SamplerRef:
         return SamplerTracker(self.workspace, self.name, self.identity, self.seeds)
 
 
-def study_of(config: SamplerConfig, *, home: Path, base: Path) -> Study | ChainStudy:
+def study_of(config: SamplerConfig, *, home: Path, base: Path) -> AnyStudy:
     """Build everything that a sampler file names.
 
     Args:
@@ -102,6 +105,8 @@ def study_of(config: SamplerConfig, *, home: Path, base: Path) -> Study | ChainS
     """
     if config.density is not None:
         return build_chain_study(config, base=base)
+    if config.graphs is not None:
+        return build_graph_study(config, base=base)
     return build_study(config, home=home, base=base)
 
 
@@ -111,7 +116,8 @@ def train_sampler(ref: SamplerRef, seed: int, number: int = 0) -> JsonDict:
 
     Results: `result.json` (figures at the end), `history.csv` (by step), `sampler.pt` (weights), `plots/`, and
     `best.csv` (the best objects that were met), unless the space is judged exactly and modes are not counted. Of a
-    density `draws.csv` instead: vectors that the sampler gives, with their log-densities and weights.
+    density `draws.csv` instead: vectors that the sampler gives, with their log-densities and weights. Of many graphs
+    `solutions.csv`: the best set that was drawn for each graph.
 
     Args:
         ref: the sampler.
@@ -258,7 +264,7 @@ class View:
             steps = int(result["details"]["training"]["steps"])
             tracker.metrics(self.run, thinned(history_of(folder), steps))
             tracker.metrics(self.run, [{"step": result["steps"], **figures_of(result)}])
-            for name in ("plots", "sampler.pt", "history.csv", "best.csv", "draws.csv"):
+            for name in ("plots", "sampler.pt", "history.csv", "best.csv", "draws.csv", "solutions.csv"):
                 path = folder / name
                 if not path.exists():
                     continue
@@ -303,7 +309,7 @@ def _train(ref: SamplerRef, seed: int, number: int, view: View) -> None:
     checkpoint, fingerprint = folder / "checkpoint.pt", study.fingerprint(seed)
     view.begin(study.details)
     clock = Clock()
-    seen = None if isinstance(session, ChainSession) else session.seen
+    seen = session.seen if isinstance(session, Session) else None
     journal = Journal(folder / "journal.jsonl", clock, seen)
     if checkpoint.is_file():
         trainer.restore(checkpoint, fingerprint)
@@ -330,7 +336,7 @@ def _train(ref: SamplerRef, seed: int, number: int, view: View) -> None:
     journal.path.unlink(missing_ok=True)
 
 
-def _write(study: Study | ChainStudy, session: Session | ChainSession, folder: Path, cpu_seconds: float) -> None:
+def _write(study: AnyStudy, session: AnySession, folder: Path, cpu_seconds: float) -> None:
     """Write the results; `result.json` is the last, and says that the others are complete."""
     trainer = session.trainer
     write_atomically({"details": json.dumps(study.details), **session.state()}, folder / "sampler.pt")
@@ -338,12 +344,15 @@ def _write(study: Study | ChainStudy, session: Session | ChainSession, folder: P
     drawn = folder / "plots"
     drawn.mkdir(exist_ok=True)
     (drawn / "learning.png").write_bytes(png(plots.learning({"": trainer.history})))
+    notes: list[str] = []
     if isinstance(session, ChainSession):
         _write_draws(session, folder, drawn)
+    elif isinstance(session, GraphSession):
+        notes = _write_solutions(session.solutions(), folder, told=bool(session.wanted))
     else:
-        _write_objects(session, folder, drawn, study.evaluation.top_k)
+        _write_objects(session, folder, drawn, study.evaluation.top_k if isinstance(study, Study) else 0)
     last = trainer.history[-1]
-    training = {"step", "loss", "log_reward", "unique", "length", "cpu_seconds"}
+    training = {"step", "loss", "log_reward", "unique", "length", "cpu_seconds", "sampled_gain"}
     losses = [row["loss"] for row in trainer.history[-WINDOW:]]
     trajectories = trainer.done * trainer.options.batch_size
     result = {
@@ -354,6 +363,7 @@ def _write(study: Study | ChainStudy, session: Session | ChainSession, folder: P
             **{key: value for key, value in last.items() if key not in training},
             "mean_loss": sum(losses) / len(losses),
         },
+        "notes": notes,
         "steps": trainer.done,
         "cpu_seconds": cpu_seconds,
         "trajectories": trajectories,
@@ -385,6 +395,18 @@ def _write_draws(session: ChainSession, folder: Path, drawn: Path) -> None:
 
     if x.shape[1] > 1:
         (drawn / "draws.png").write_bytes(png(plots.cloud(x, density if x.shape[1] == 2 else None)))
+
+
+def _write_solutions(solutions: Sequence[Solution], folder: Path, *, told: bool) -> list[str]:
+    """Write `solutions.csv`; return the solutions as lines to read, if they are wanted."""
+    rows = [{**asdict(one), "chosen": _text(one.chosen)} for one in solutions]
+    pd.DataFrame(rows).to_csv(folder / "solutions.csv", index=False)
+    return [_solution_text(one) for one in solutions] if told else []
+
+
+def _solution_text(one: Solution) -> str:
+    beside = "" if one.optimum is None else f", the optimum {one.optimum}"
+    return f"{one.graph}: {one.gain}, at random {one.random}{beside}: {_text(one.chosen)}"
 
 
 def _text(obj: Hashable) -> str:

@@ -11,7 +11,17 @@ SAMPLERS = Path(__file__).resolve().parent.parent.parent / "campaigns" / "sample
 FILES = sorted(SAMPLERS.glob("*.yaml"))
 
 
-LONG = {"conformers", "dags", "dags_sparse", "independent_sets", "mixture_dgfs", "rates", "torus", "wells"}
+LONG = {
+    "conformers",
+    "dags",
+    "dags_sparse",
+    "independent_sets",
+    "many_graphs",
+    "mixture_dgfs",
+    "rates",
+    "torus",
+    "wells",
+}
 """Files that take five seconds or more, or that try what another one tries."""
 
 
@@ -32,6 +42,7 @@ def test_a_shipped_sampler_trains(path, bench, monkeypatch):
         "conformers",
         "dags_sparse",
         "independent_sets",
+        "many_graphs",
         "set_decomposed",
         "torus",
         "mixture",

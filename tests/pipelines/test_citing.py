@@ -22,6 +22,7 @@ EXPECTED = {
     "samplers/set_decomposed.yaml": {"jang2024led", "pan2023forwardlooking"},
     "samplers/tfbind8.yaml": {"barrera2016survey", "shen2023towards"},
     "samplers/independent_sets.yaml": {"zhang2023combopt", "xu2019gin", "pan2023forwardlooking"},
+    "samplers/many_graphs.yaml": {"zhang2023combopt", "xu2019gin", "pan2023forwardlooking", "gilbert1959random"},
     "samplers/ising.yaml": {"liu2024marginalization", "bengio2023foundations"},
     "samplers/conformers.yaml": {"lahlou2023continuous", "malkin2022tb", "halgren1996mmff94", "wang2020etkdg", "rdkit"},
     "samplers/dags.yaml": {"deleu2022bayesian", "cooper1999causal"},

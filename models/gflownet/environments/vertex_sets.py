@@ -18,6 +18,7 @@ from models.gflownet.environments.growing import GrowingSets, SelectionStates
 from models.registry import Component
 from models.spaces.graph_file import Graph, read_graph
 
+ENDINGS = (".csv", ".tsv", ".graphml", ".xml")
 Problem = Literal["independent_set", "clique", "dominating_set", "cut"]
 
 
@@ -76,12 +77,19 @@ class VertexSetEnvironment(GrowingSets[VertexStates]):
         node_column: str = Field("name", description="Column of `nodes` that has the names.")
         weight_column: str | None = Field(None, description="Column of `nodes` that has weights; null: all are 1.")
         named: Named | None = Field(None, description="A well-known graph, instead of `graph`.")
-        random: RandomGraphs | None = Field(None, description="The first graph of a law, instead of `graph`.")
+        random: RandomGraphs | None = Field(
+            None, description="The first graph of a law, instead of `graph`; many of them under `graphs` of a sampler."
+        )
+        folder: FolderPath | None = Field(
+            None, description="All graph files in it, instead of `graph`, for `graphs` of a sampler."
+        )
 
         @model_validator(mode="after")
         def _belong_together(self) -> Self:
-            if sum(given is not None for given in (self.graph, self.named, self.random)) > 1:
-                raise ValueError("the graph is told by one of `graph`, `named` and `random`; give one of them")
+            if sum(given is not None for given in (self.graph, self.named, self.random, self.folder)) > 1:
+                raise ValueError(
+                    "the graph is told by one of `graph`, `named`, `random` and `folder`; give one of them"
+                )
             if self.graph is None and self.nodes is not None:
                 raise ValueError("`nodes` belongs to a `graph`, a file of edges")
             if self.weight_column is not None and (self.nodes is None or self.problem == "cut"):
@@ -109,7 +117,7 @@ class VertexSetEnvironment(GrowingSets[VertexStates]):
         super().__init__(options, **values)
         made: VertexSetEnvironment.Options = self.options
         self.problem, self.beta = made.problem, made.beta
-        self.graphs: tuple[Graph, ...] = tuple(graphs) if graphs is not None else (_graph_of(made),)
+        self.graphs: tuple[Graph, ...] = tuple(graphs) if graphs is not None else _graphs_of(made)
         """The graphs."""
         largest = max(len(graph.items) for graph in self.graphs)
         self._begin(largest, maximal=True)
@@ -272,14 +280,33 @@ class VertexSetEnvironment(GrowingSets[VertexStates]):
         return out
 
 
-def _graph_of(options: VertexSetEnvironment.Options) -> Graph:
+def _graphs_of(options: VertexSetEnvironment.Options) -> tuple[Graph, ...]:
     if options.graph is not None:
-        return read_graph(options.graph, options.columns, None, options.nodes, options.node_column)
+        return (read_graph(options.graph, options.columns, None, options.nodes, options.node_column),)
     if options.named is not None:
-        return named_graph(options.named)
+        return (named_graph(options.named),)
     if options.random is not None:
-        return options.random.draw(1)[0]
-    raise ValueError("There is no graph to choose from. Give `graph`, a file of edges, `named`, or `random`.")
+        return (options.random.draw(1)[0],)
+    if options.folder is not None:
+        return tuple(read_graph(path, options.columns, None, None, "name") for path in graph_files(options.folder))
+    raise ValueError(
+        "There is no graph to choose from. Give `graph`, a file of edges, `named`, `random`, or a `folder` of files."
+    )
+
+
+def graph_files(folder: Path) -> list[Path]:
+    """Return the files of graphs in a folder, by name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in ENDINGS) if folder.is_dir() else []
+    if not files:
+        raise ValueError(
+            f"The folder {folder} has no graphs: got no file that ends in {', '.join(ENDINGS)}. Give a folder with one "
+            "file per graph."
+        )
+    return files
 
 
 def _weights_of(options: VertexSetEnvironment.Options, graph: Graph) -> Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from typing import Any
 
 import networkx as nx
@@ -17,6 +15,9 @@ from models.gflownet.policies.backward import BackwardWalk, UniformBackward
 from models.gflownet.policies.base import Policy
 from models.gflownet.training.trajectories import sample_backward
 from models.spaces.graph_file import Graph
+
+CHUNK = 512
+"""Trajectories that are judged at once."""
 
 
 def largest_independent_set(graph: Graph) -> int:
@@ -76,26 +77,33 @@ def _neighbours(graph: Graph) -> list[set[int]]:
 
 def estimated_law(
     env: VertexSetEnvironment, policy: Policy[Any], objects: list[tuple[str, ...]], draws: int,
-    generator: torch.Generator,
+    generator: torch.Generator, *, target: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Return the probabilities (X,) float64 of a policy to end in objects of the first graph.
 
     Of each object some trajectories are drawn backwards, uniformly over parents; the mean of P_F / P_B is an unbiased
     estimate, and exact from one draw where the policy balances that backward policy.
+
+    Args:
+        env: has the graph.
+        policy: to be judged.
+        objects: all, or some.
+        draws: trajectories per object, in the mean.
+        generator: of the draws.
+        target: (X,) probabilities of the objects under a law that the estimate is compared with. As many draws are then
+            spent, but in proportion to it, at least two on each: noise in the likely objects adds most to a distance.
     """
+    numbers = torch.full((len(objects),), draws)
+    if target is not None:
+        numbers = (target / target.sum() * draws * len(objects)).round().long().clamp(min=2)
     ends, walk = env.states_of(objects, generator), BackwardWalk(env, policy, UniformBackward())
-    total = torch.full((len(objects),), -torch.inf, dtype=torch.float64)
-    for many in _repeats(draws):
-        paths = sample_backward(env, walk, type(ends).cat([ends] * many), generator)
+    place = torch.arange(len(objects)).repeat_interleave(numbers)
+    total = torch.zeros(len(objects), dtype=torch.float64)
+    for part in torch.split(place, CHUNK):
+        paths = sample_backward(env, walk, ends[part], generator)
         with torch.no_grad():
             log_pf = policy.score(paths.before, paths.forward, None).log_pf.double()
         log_pb = UniformBackward().log_prob(env, paths.after, None).gather(1, paths.backward[:, None])[:, 0]
-        weight = torch.zeros(len(paths), dtype=torch.float64).index_add(0, paths.row, log_pf - log_pb)
-        total = torch.logaddexp(total, weight.view(many, -1).logsumexp(0))
-    return (total - math.log(draws)).exp()
-
-
-def _repeats(draws: int, most: int = 8) -> Iterator[int]:
-    while draws > 0:
-        yield min(draws, most)
-        draws -= most
+        weight = torch.zeros(len(part), dtype=torch.float64).index_add(0, paths.row, log_pf - log_pb)
+        total.index_add_(0, part, weight.exp())
+    return total / numbers

@@ -225,6 +225,11 @@ def build_study(config: SamplerConfig, *, home: Path, base: Path) -> Study:
         if subject is None:
             spec = located("environment", config.environment or {}, base)
             own: Environment[Any] = build("environment", spec)
+            if (number := len(getattr(own, "graphs", ()))) > 1:
+                raise ConfigError(
+                    f"The environment has {number} graphs, and a law of solutions is of one graph. Add "
+                    "`graphs: {test: ...}` for one network that serves all, or name one file as `graph`."
+                )
             recipe: PolicyRecipe = build("policy", config.policy or {"kind": "mlp"})
             trained_on = {"environment": {**own.config(), **_contents(spec)}, "policy": recipe.config()}
         else:

@@ -40,11 +40,13 @@ def test_greedy_by_degree_avoids_the_middle_of_a_star():
     assert set(random_greedy(star, 60, rng)) == {1, 5}
 
 
-def test_the_estimated_law_is_the_exact_one_on_average():
+@pytest.mark.parametrize("shared", [False, True], ids=["equally", "by a law"])
+def test_the_estimated_law_is_the_exact_one_on_average(shared):
     env = VertexSetEnvironment(graphs=[named_graph("petersen")])
     graph, generator = enumerate_graph(env), torch.Generator().manual_seed(0)
     policy = VertexGIN(env, generator=generator, dim=16, layers=2)
     exact = terminal_law(graph, forward_log_probs(graph, policy))
-    law = estimated_law(env, policy, graph.objects, 300, generator)
+    target = torch.linspace(1.0, 3.0, len(exact), dtype=torch.float64) if shared else None
+    law = estimated_law(env, policy, graph.objects, 300, generator, target=target)
     assert law.sum().item() == pytest.approx(1.0, abs=0.02)
     np.testing.assert_allclose(law.numpy(), exact, rtol=0.15)

@@ -50,7 +50,7 @@ def graphs(number, nodes=7, seed=0):
 
 
 def trainer_of(policy, env, objective, **options):
-    options = {"rounds": 1, "batch_size": 32, "learning_rate": 1e-9, **options}
+    options = {"steps": 1, "batch_size": 32, "learning_rate": 1e-9, **options}
     return AmortisedTrainer(env, policy, objective, AmortisedOptions(**options), torch.Generator().manual_seed(0))
 
 
@@ -62,6 +62,9 @@ def test_the_loss_is_zero_exactly_where_the_flows_of_each_graph_balance(problem,
     how = {"forward_looking": objective.forward_looking}
     right = trainer_of(FixedPoint(env, 2.0, **how), env, objective, coldness=cold)
     assert right.round()["loss"] < 1e-10
+    first = enumerate_graph(VertexSetEnvironment(graphs=env.graphs[:1], problem=problem, beta=0.7))
+    rewards = env.log_reward(first.states)[first.terminal]
+    assert right.log_z.item() == pytest.approx((2.0 * rewards).logsumexp(0).item())
     wrong = trainer_of(FixedPoint(env, 2.0, **how, shift=0.3), env, objective, coldness=cold)
     assert wrong.round()["loss"] > 1e-3
     warmer = trainer_of(FixedPoint(env, 1.0, **how), env, objective, coldness=cold)
@@ -73,7 +76,7 @@ def test_the_same_seed_trains_the_same_policy():
     for _ in range(2):
         env, generator = VertexSetEnvironment(graphs=graphs(4)), torch.Generator().manual_seed(1)
         policy = VertexGIN(env, generator=generator, dim=8, layers=1)
-        AmortisedTrainer.forward_looking(env, policy, AmortisedOptions(rounds=3), generator).train()
+        AmortisedTrainer.forward_looking(env, policy, AmortisedOptions(steps=3), generator).train()
         weights.append(torch.cat([one.detach().flatten() for one in policy.parameters()]))
     assert torch.equal(*weights)
 
@@ -81,9 +84,9 @@ def test_the_same_seed_trains_the_same_policy():
 def test_every_round_is_told():
     env, told = VertexSetEnvironment(graphs=graphs(4)), []
     policy = VertexGIN(env, generator=torch.Generator().manual_seed(0), dim=8, layers=1)
-    trainer = trainer_of(policy, env, ForwardLookingDetailedBalance(), rounds=3)
+    trainer = trainer_of(policy, env, ForwardLookingDetailedBalance(), steps=3)
     trainer.train(lambda done, total, row: told.append((done, total, sorted(row))))
-    assert told == [(done, 3, ["gain", "loss"]) for done in (1, 2, 3)]
+    assert told == [(done, 3, ["loss", "sampled_gain", "step"]) for done in (1, 2, 3)]
 
 
 @pytest.mark.slow
@@ -98,7 +101,7 @@ def test_training_makes_larger_sets_on_graphs_that_it_never_saw():
         return 1.0 - (torch.stack(draws) / best).mean().item()
 
     before = gap()
-    options = AmortisedOptions(rounds=250, learning_rate=0.005, coldness=Schedule(shape="linear", start=1.0, end=10.0))
+    options = AmortisedOptions(steps=250, learning_rate=0.005, coldness=Schedule(shape="linear", start=1.0, end=10.0))
     AmortisedTrainer.forward_looking(env, policy, options, generator).train()
     assert gap() < 0.6 * before
 
