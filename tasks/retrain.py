@@ -171,7 +171,8 @@ def promote(ref: CampaignRef, comparison: JsonDict) -> JsonDict:
 def _nothing_new(context: CampaignContext, tracker: Tracker, comparison: JsonDict) -> JsonDict:
     """Leave a line on the campaign's run: a nightly schedule would fill the list with runs that did nothing."""
     run = tracker.run()
-    tracker.tags(run, {"discovery.retrained": f"{now()}: {comparison['reason']}"})
+    told = f"{now()}: nothing new since version {comparison['champion_version']}. {comparison['reason']}"
+    tracker.tags(run, {"discovery.retrained": told})
     result = {**comparison, "version": comparison["champion_version"]}
     report = context.folder / "retrain"
     report.mkdir(parents=True, exist_ok=True)
