@@ -84,6 +84,7 @@ def test_a_pause_lets_the_call_in_flight_be_answered_and_sends_no_further_one(ga
     assert bought_once(gated)
 
 
+@pytest.mark.slow
 def test_a_stop_ends_the_process_after_the_call_in_flight_and_the_same_command_goes_on(gated, running, warm):
     stop = warm.start(("stop", "tiny"), {"DISCOVER_HOME": str(gated.home)})
     eventually(lambda: gated.state() == "stopping")
@@ -137,6 +138,7 @@ def test_a_held_process_can_be_stopped(gated, running, warm):
     assert running.code == 3
 
 
+@pytest.mark.slow
 def test_a_campaign_that_nobody_runs_is_paused_at_once_and_keeps_why_it_ended(gated):
     gated.write_config(budget={"calls": 10})
     let_through(gated)
@@ -180,6 +182,7 @@ def test_running_time_does_not_grow_while_a_campaign_is_held(gated, running, mon
     assert seconds < lived - 2.5
 
 
+@pytest.mark.slow
 def test_a_campaign_that_nothing_improves_ends_by_itself_if_it_is_to(bench):
     bench.write_oracle("1.0")
     bench.write_config(rounds=4, budget={"calls": 40, "stalled": 2})

@@ -120,6 +120,7 @@ def test_an_address_of_prefect_with_a_password_is_told_without_it(workspace, mon
 
 
 @pytest.mark.parametrize("uri", ["http://me:secret@127.0.0.1:9", "postgresql://me:secret@127.0.0.1:9/x"])
+@pytest.mark.slow
 def test_a_tracker_that_cannot_be_reached_costs_a_campaign_its_pages_only(bench, warm, tmp_path, uri):
     environment = {
         "DISCOVER_HOME": str(bench.home),

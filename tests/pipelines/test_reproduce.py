@@ -172,6 +172,7 @@ def test_a_campaign_of_a_trial_is_in_a_workspace_of_its_own(tmp_path: Path, else
     assert os.environ["DISCOVER_LEDGER"] == f"sqlite:///{elsewhere[0]}"
 
 
+@pytest.mark.slow
 def test_a_campaign_of_a_trial_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
     def tell(round: int) -> None:
         if round == 2:

@@ -14,6 +14,7 @@ def open_to_others(folder):
     return [path for path in folder.rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o077]
 
 
+@pytest.mark.slow
 def test_a_campaign_keeps_its_files_to_their_owner_and_its_oracle_writes_as_the_user_would(bench, warm):
     environment = {"DISCOVER_HOME": str(bench.home), "DISCOVER_WORKERS": "1"}
     environment["MLFLOW_TRACKING_URI"] = None

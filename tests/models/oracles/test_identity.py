@@ -270,6 +270,7 @@ class Offset(MoleculeOracle):
         return len(smiles) + self.options.offset
 
 
+@pytest.mark.slow
 def test_a_plugin_counts_by_its_options_and_its_code():
     plain, moved = Offset(), Offset(offset=1.0)
     assert plain.identity() != moved.identity()
