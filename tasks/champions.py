@@ -12,12 +12,13 @@ from data.records import JsonDict
 from tasks.stages import BadInput
 from tasks.tracking import KEY_TAG, Tracker
 
-HISTORY, GATE, REASON, ROLLED_BACK, INPUTS = (
+HISTORY, GATE, REASON, ROLLED_BACK, INPUTS, AGAINST = (
     "discovery.champions",
     "discovery.gate",
     "discovery.reason",
     "discovery.rolled_back",
     "discovery.inputs",
+    "discovery.against",
 )
 """Tags: of the model the champions in order; of a version its figures, verdict, when it was rolled back, and inputs."""
 
@@ -35,6 +36,7 @@ class Version:
         reason: why it was promoted or refused; empty: nobody compared it (a round's).
         gate: figures of the comparison.
         rolled_back: when and by whom; empty: never.
+        against: version of the champion that it was compared with; empty: none.
         note: description.
     """
 
@@ -46,6 +48,7 @@ class Version:
     reason: str
     gate: Mapping[str, float]
     rolled_back: str
+    against: str
     note: str
 
 
@@ -67,6 +70,7 @@ def _version(one: Any, champion: tuple[str, str] | None) -> Version:
         str(tags.get(REASON, "")),
         json.loads(tags.get(GATE, "{}")),
         str(tags.get(ROLLED_BACK, "")),
+        str(tags.get(AGAINST, "")),
         str(one.description or ""),
     )
 
@@ -85,12 +89,15 @@ def history(tracker: Tracker) -> list[JsonDict]:
     return found
 
 
-def judged(tracker: Tracker, version: str, reason: str, figures: Mapping[str, float], inputs: JsonDict) -> None:
-    """Write beside a version what its comparison came to, whether it was promoted or not."""
+def judged(
+    tracker: Tracker, version: str, reason: str, figures: Mapping[str, float], inputs: JsonDict, against: str = ""
+) -> None:
+    """Write beside a version what its comparison with a champion came to, whether it was promoted or not."""
     client, name = tracker.client, tracker.model_name
     client.set_model_version_tag(name, version, REASON, reason[:4000])
     client.set_model_version_tag(name, version, GATE, json.dumps(dict(figures)))
     client.set_model_version_tag(name, version, INPUTS, json.dumps(inputs))
+    client.set_model_version_tag(name, version, AGAINST, against)
     note = str(client.get_model_version(name, version).description or "").partition("\n\nGate: ")[0]
     client.update_model_version(name, version, f"{note}\n\nGate: {reason}")
 
@@ -104,6 +111,18 @@ def inputs_of(tracker: Tracker, version: str) -> JsonDict | None:
 def rolled_back(tracker: Tracker, key: str) -> Version | None:
     """Return the version of a training that a person rolled back, None if that is not so."""
     return next((one for one in versions(tracker) if one.key == key and one.rolled_back and not one.champion), None)
+
+
+def refusal(tracker: Tracker, key: str, champion: str) -> str:
+    """Return why a training lost against this very champion; empty: they were not compared yet.
+
+    Args:
+        tracker: of the campaign.
+        key: of the training.
+        champion: version.
+    """
+    found = next((one for one in versions(tracker) if one.key == key), None)
+    return found.reason if found is not None and found.against == champion else ""
 
 
 def roll_back(tracker: Tracker, to: str | None, by: str) -> tuple[str, str]:

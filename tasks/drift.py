@@ -16,7 +16,7 @@ from models.proxies.evaluation import surprises
 from models.proxies.feature_shift import FEWEST, MOST, feature_shift
 from models.proxies.gate import paired_interval
 from models.registry import build
-from tasks.retrain import all_measurements, stored_data
+from tasks.retrain import all_measurements, stored_data, unseen
 from tasks.stages import CampaignContext, CampaignRef
 from tasks.storage import load_proxy
 from tasks.tracking import Tracker, required
@@ -40,7 +40,7 @@ def look_for_drift(ref: CampaignRef) -> JsonDict:
         if champion is None or folder is None:
             return {"drifted": True, "reason": "There is no champion here to keep."}
         before, everything = stored_data(folder, space_of(context.config)), all_measurements(context)
-        newest = everything.keep(np.array([key not in set(before.ids) for key in everything.ids], dtype=bool))
+        newest = everything.keep(unseen(everything, before))
         told = f"{len(newest)} measurements since champion version {champion[0]}"
         if len(newest) < FEWEST:
             return {"drifted": False, "reason": f"{told}: below {FEWEST} nothing can be told of drift."}

@@ -31,7 +31,7 @@ from models.proxies.evaluation import metrics
 from models.proxies.gate import Compared, compare, decide, figures_of
 from models.registry import build
 from models.spaces.base import BaseSpace
-from tasks.champions import crown, inputs_of, judged, rolled_back
+from tasks.champions import crown, inputs_of, judged, refusal, rolled_back
 from tasks.oracles.booking import book_of
 from tasks.reporting.registering import register
 from tasks.stages import BadInput, CampaignContext, CampaignRef
@@ -106,6 +106,7 @@ def compare_with_champion(ref: CampaignRef, challenger: str) -> JsonDict:
         with required(context.workspace):
             tracker = Tracker(context.workspace, context.campaign)
             refused = rolled_back(tracker, challenger)
+            known = refusal(tracker, challenger, version)
             before = inputs_of(tracker, version) or {"features": _inputs(context, old)["features"]}
         if refused is not None:
             reason = (
@@ -113,6 +114,8 @@ def compare_with_champion(ref: CampaignRef, challenger: str) -> JsonDict:
                 "measurements make another one, and `discover rollback` with --to takes this one nevertheless."
             )
             return {**base, "promote": False, "nothing_new": True, "reason": reason}
+        if known:
+            return {**base, "promote": False, "nothing_new": True, "reason": f"Nothing is new. {known}"}
         differing = [
             f"{name} {before[name]}, now {value}"
             for name, value in base["inputs"].items()
@@ -130,7 +133,8 @@ def _inputs(context: CampaignContext, folder: Path) -> JsonDict:
         "objective": context.goals.main.name,
         "unit": units_of(context.config).get(context.goals.main.name, ""),
         "oracle": f"{oracle_name(context.config, reading.part)} {book_of(context, reading.part).identity[:12]}",
-        "space": f"{context.config.space.kind} {digest(space_of(context.config).key())[:12]}",
+        # Its options, not its key: that holds versions of libraries, and an update is no other question.
+        "space": f"{context.config.space.kind} {digest(space_of(context.config).config())[:12]}",
         "features": json.dumps(spec.get("features", ""), sort_keys=True),
     }
 
@@ -154,7 +158,8 @@ def promote(ref: CampaignRef, comparison: JsonDict) -> JsonDict:
         ).info.run_id
         place = context.goals.index(context.goals.main)
         version = register(context, tracker, run, folder, place, "on every measurement, by `discover retrain`")
-        judged(tracker, version, comparison["reason"], comparison["gate"], comparison["inputs"])
+        against = "" if comparison["promote"] else str(comparison.get("champion_version", ""))
+        judged(tracker, version, comparison["reason"], comparison["gate"], comparison["inputs"], against)
         if comparison["promote"]:
             crown(tracker, version, comparison["reason"])
         result = {**comparison, "version": version}
@@ -220,7 +225,7 @@ def _compare(context: CampaignContext, champion: Path, challenger: Path, differi
             for side, folder in (("champion", champion), ("challenger", challenger))
         )
         put("holdout", theirs, ours, held)
-    is_new = np.array([key not in set(before.ids) for key in everything.ids])
+    is_new = unseen(everything, before)
     newest = everything.keep(is_new)
     if not differing and len(newest) >= MINIMUM:
         out_of_fold = pd.read_csv(challenger / "heldout.csv")[is_new]
@@ -235,6 +240,12 @@ def _compare(context: CampaignContext, champion: Path, challenger: Path, differi
         "promote": verdict.promote,
         "reason": verdict.reason,
     }
+
+
+def unseen(data: TrainingData, before: TrainingData) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which of n rows are of objects that others had no measurement of; a repetition of one is not new."""
+    known = set(before.owners)
+    return np.array([owner not in known for owner in data.owners], dtype=bool)
 
 
 def _refitted(folder: Path, seen: TrainingData, seed: int) -> Proxy:

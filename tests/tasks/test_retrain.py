@@ -178,6 +178,12 @@ def test_why_a_challenger_was_refused_stands_in_its_version(measured):
         refused = next(one for one in versions(tracker) if one.number == bad["version"])
     assert not refused.champion
     assert refused.reason == bad["reason"]
+    runs = len(tracker.client.search_runs([tracker.experiment()]))
+    again = measured.retrain()
+    assert again["reason"] == f"Nothing is new. {bad['reason']}"
+    assert len(tracker.client.search_runs([tracker.experiment()])) <= runs + 1  # the campaign's own, for the line
+    measured.retrain()
+    assert len(tracker.client.search_runs([tracker.experiment()])) <= runs + 1
     assert refused.note.endswith(f"Gate: {bad['reason']}")
     assert refused.gate["newest_nll"] == pytest.approx(bad["newest_challenger"]["nll"] - bad["newest_champion"]["nll"])
 

@@ -149,8 +149,10 @@ def test_a_gflownet_learns_where_good_graphs_lie() -> None:
     def log_reward(objects: Any) -> np.ndarray:
         return np.array([4.0 * ("a>b" in obj) + 4.0 * ("b>c" in obj) - len(space.value(obj)) for obj in objects])
 
-    made = build("generator", {"kind": "gflownet", "steps": 150, "batch_size": 32, "learning_rate": 0.01})
+    made = build("generator", {"kind": "gflownet", "steps": 250, "batch_size": 32, "learning_rate": 0.01})
     made.fit(GenerationContext(space, log_reward, seed=1, known=("{}",), known_log_reward=np.array([0.0])))
-    drawn = [candidate.smiles for candidate in made.sample(20, seed=0)]
-    # 40 of all 543 graphs have both edges; how many of 20 do differs with the last bits of the machine.
-    assert np.mean(["a>b" in obj and "b>c" in obj for obj in drawn]) > 0.6
+    draws = [[candidate.smiles for candidate in made.sample(20, seed=seed)] for seed in range(20)]
+    # Of 20 different graphs drawn by the exact law .771 have both edges in the mean (2,000 draws), of all 543 .074.
+    assert np.mean([["a>b" in obj and "b>c" in obj for obj in drawn] for drawn in draws]) == pytest.approx(
+        0.771, abs=0.06
+    )
