@@ -3,7 +3,8 @@
 Two comparisons, both on objects that neither side saw:
 * the fixed hold-out: a fifth of all families, by hash, so that an object never changes sides as data grow;
   both sides are refitted without it;
-* the newest measurements, which the champion was not trained on: the champion as it is, the challenger out of fold.
+* the newest measurements, which the champion was not trained on: the champion as it is, the challenger refitted without
+  a fifth of them at a time, families whole. Older members of these families stay in: the champion had them too.
 What makes a challenger better is said in `models/proxies/gate.py`.
 """
 
@@ -27,7 +28,7 @@ from models.parts import oracle_name, proxy_beside, space_of, units_of
 from models.protocols import Proxy
 from models.proxies.calibration import calibrated, fit_calibration
 from models.proxies.checks import MINIMUM_LABELS
-from models.proxies.evaluation import metrics
+from models.proxies.evaluation import group_folds, metrics
 from models.proxies.gate import Compared, compare, decide, figures_of
 from models.registry import build
 from models.spaces.base import BaseSpace
@@ -37,7 +38,7 @@ from tasks.reporting.registering import register
 from tasks.stages import BadInput, CampaignContext, CampaignRef
 from tasks.storage import load_proxy, read_json, with_objects, write_json
 from tasks.tracking import Tracker, required
-from tasks.train_proxy import TrainingData, heldout_of, proxy_seed, stored_proxy, trained
+from tasks.train_proxy import FOLDS, TrainingData, heldout_of, proxy_seed, stored_proxy, trained
 
 HOLDOUT_PARTS = 5
 """One family in this many is held out."""
@@ -225,11 +226,10 @@ def _compare(context: CampaignContext, champion: Path, challenger: Path, differi
             for side, folder in (("champion", champion), ("challenger", challenger))
         )
         put("holdout", theirs, ours, held)
-    is_new = unseen(everything, before)
-    newest = everything.keep(is_new)
+    newest = everything.keep(unseen(everything, before))
     if not differing and len(newest) >= MINIMUM:
-        out_of_fold = pd.read_csv(challenger / "heldout.csv")[is_new]
-        put("newest", load_proxy(champion).predict(newest.objects), heldout_of(out_of_fold), newest)
+        ours = _without_each(challenger, everything, newest, seed)
+        put("newest", load_proxy(champion).predict(newest.objects), ours, newest)
     verdict = decide(compared, differing)
     return {
         "n_champion": len(before),
@@ -246,6 +246,21 @@ def unseen(data: TrainingData, before: TrainingData) -> np.ndarray[Any, np.dtype
     """Return which of n rows are of objects that others had no measurement of; a repetition of one is not new."""
     known = set(before.owners)
     return np.array([owner not in known for owner in data.owners], dtype=bool)
+
+
+def _without_each(folder: Path, everything: TrainingData, newest: TrainingData, seed: int) -> Prediction:
+    """Return predictions of the newest objects by proxies that did not see them, nor the newest of their families."""
+    groups = newest.groups()
+    fold = np.array(group_folds(groups, min(FOLDS, len(set(groups))), seed))
+    mean, std, freedom = (np.empty(len(newest)) for _ in range(3))
+    for k in np.unique(fold).tolist():
+        asked = newest.keep(fold == k)
+        left_out = set(asked.ids)
+        seen = everything.keep(np.array([key not in left_out for key in everything.ids], dtype=bool))
+        prediction = _refitted(folder, seen, seed).predict(asked.objects)
+        mean[fold == k], std[fold == k] = prediction.mean, prediction.std
+        freedom[fold == k] = np.inf if prediction.freedom is None else prediction.freedom
+    return Prediction(mean, std, None if np.isinf(freedom).all() else freedom)
 
 
 def _refitted(folder: Path, seen: TrainingData, seed: int) -> Proxy:

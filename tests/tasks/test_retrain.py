@@ -289,3 +289,14 @@ def test_retraining_without_a_registry_is_refused_and_promotes_nothing(bench, mo
     assert told.exit == 2
     assert "MLflow" in told.message
     assert address in told.message
+
+
+def test_a_challenger_keeps_the_members_of_a_family_that_the_champion_knew(measured):
+    molecules = shuffled(MOLECULES)
+    measured.measure(molecules[:60], logp(molecules[:60]))
+    measured.retrain()
+    measured.measure(molecules[60:], logp(molecules[60:]))
+    second = measured.retrain()
+    champion, challenger = (second[f"newest_{side}"]["rmse"] for side in ("champion", "challenger"))
+    # Without a core's every molecule, which is what whole families left out would mean, it errs more than the champion.
+    assert challenger < champion
