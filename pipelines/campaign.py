@@ -31,6 +31,7 @@ from pipelines.calling import Call, as_function, as_task
 from pipelines.following import remembering_the_end
 from pipelines.validation import check_source, checked_config
 from pipelines.zombies import bury_zombies
+from tasks.engines.opening import check_engine, close_engines
 from tasks.gather_members import check_members, gather_members, has_members
 from tasks.heeding import Heeding
 from tasks.measure import measure
@@ -139,6 +140,7 @@ def run_checked(
     Raises:
         SourceError, BadInput, LedgerError, CampaignLocked, LockLost: as `run_campaign`.
     """
+    check_engine(config)
     workspace = workspace or Workspace.open()
     ledger = workspace.ledger()
     refuse_if_running(ledger, config.name)
@@ -175,6 +177,7 @@ def run_checked(
             outcome = Outcome(begun, CampaignState.DONE, "")
         finally:
             dismiss()
+            close_engines()
         if has_lost(ledger, begun.id):
             raise LockLost(begun.name)
         ledger.set_state(begun.id, outcome.state, outcome.message)
