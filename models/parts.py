@@ -23,7 +23,7 @@ from models.acquisition.base import (
 )
 from models.acquisition.log_reward import AcquisitionReward, require_rewarding
 from models.buying.base import Buying
-from models.oracles.base import bound, oracle_parts
+from models.oracles.base import bound, parts_for_campaign
 from models.protocols import (
     Acquisition,
     EmbeddingProxy,
@@ -97,14 +97,7 @@ def parts_of_oracle(config: CampaignConfig, base: Path, part: str = "") -> dict[
     Raises:
         ValueError: something is not there; a complete sentence says what to change.
     """
-    return parts_of_bound(oracle_of(config, base, part), base, config.name)
-
-
-def parts_of_bound(oracle: Any, base: Path, campaign: str) -> dict[str, str]:
-    """Return the same of an oracle that has been built and given its space, for the campaign of a name."""
-    parts = oracle_parts(oracle, base)
-    # What people measure is known by its protocol; where none is named, nobody can tell whether two are the same.
-    return parts if getattr(oracle, "shared", True) else {**parts, "campaign": campaign}
+    return parts_for_campaign(oracle_of(config, base, part), base, config.name)
 
 
 def parts_of_oracles(config: CampaignConfig, base: Path) -> list[dict[str, str]]:

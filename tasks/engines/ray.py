@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import time
 from contextlib import suppress
 from typing import Any
@@ -18,6 +19,20 @@ from tasks.engines.base import EngineGone, Handle, Lost, Tell, require
 
 LOOK_SECONDS = 1.0
 """Between two looks at how many workers there are."""
+
+
+def _prepare(*, local: bool) -> None:
+    """Set what Ray reads from the environment: nothing is told to anybody, and a cluster of one's own is one's own.
+
+    Ray listens on all interfaces of Linux unless it is told what it is told elsewhere; a token of this run alone keeps
+    other users of the machine out, and is in no file.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if local:
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        if "RAY_AUTH_MODE" not in os.environ and "RAY_AUTH_TOKEN" not in os.environ:
+            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
 
 
 class RayFleet:
@@ -37,8 +52,7 @@ class RayFleet:
 
     def __init__(self, engine: EngineConfig, workers: int, tell: Tell) -> None:
         require("ray", "ray", "The engine ray")
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        _prepare(local=engine.address is None)
         import ray
 
         self._ray = ray

@@ -22,8 +22,7 @@ from typing import Any
 from data.config import digest
 from data.records import Measurement
 from data.version import version
-from models.oracles.base import bound
-from models.parts import parts_of_bound
+from models.oracles.base import bound, parts_for_campaign
 from models.registry import build, located
 from models.spaces.base import BaseSpace
 from tasks.oracles.lasting import dismiss
@@ -76,7 +75,7 @@ def identity_of(spec: Mapping[str, Any], space: BaseSpace[Any], folder: Path, ca
         folder: of the campaign file.
         campaign: name.
     """
-    return digest(parts_of_bound(bound(build("oracle", spec, base=folder), space), folder, campaign))
+    return digest(parts_for_campaign(bound(build("oracle", spec, base=folder), space), folder, campaign))
 
 
 class _CannotStart(Exception):
