@@ -22,12 +22,14 @@ from data.config import ConfigError
 from data.engine_config import EngineConfig
 from tasks.engines import unit
 from tasks.engines.base import EngineGone, Handle, Lost, Tell, require
-from tasks.engines.jobs import COMMANDS, jobs_of, started, units_of
+from tasks.engines.jobs import COMMANDS, ended, jobs_of, started, units_of
 
 BEGUN = json.dumps({"begun by another": True})
 """What a worker answers that finds no ticket."""
 ANSWER_SECONDS = 30.0
 """Within which scheduler and workers answer what takes no time."""
+CONNECT_SECONDS = 10.0
+"""Within which a scheduler is reached."""
 LOOK_SECONDS = 1.0
 """Between two looks at how many workers there are."""
 
@@ -73,7 +75,7 @@ class DaskFleet:
             self._cluster = _cluster(engine, base, workers)
             address = engine.address or self._cluster.scheduler_address
             self.told = f"Dask at {address}"
-            self._client = Client(self._cluster or address, timeout=ANSWER_SECONDS, set_as_default=False)
+            self._client = Client(self._cluster or address, timeout=CONNECT_SECONDS, set_as_default=False)
             tell(self._welcome(engine, workers))
             self._client.wait_for_workers(1, timeout=engine.patience)
         except TimeoutError as error:
@@ -181,10 +183,12 @@ class DaskFleet:
 
     def close(self) -> None:
         """Let go of the workers; a cluster of one's own ends."""
-        for part in (self._client, self._cluster):
-            if part is not None:
-                with suppress(Exception):  # one that is gone cannot be let go of
-                    part.close(timeout=10)
+        with suppress(Exception):  # one that is gone cannot be let go of
+            if self._client is not None:
+                self._client.close(timeout=10)
+        with suppress(Exception):
+            if self._cluster is not None:
+                ended(self._cluster)
 
     def _forget(self, handle: Handle) -> None:
         ticket = self._tickets.pop(handle, None)

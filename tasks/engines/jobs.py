@@ -43,6 +43,16 @@ def started(cluster: ClusterConfig, workers: int, base: Path) -> Any:
     return made
 
 
+def ended(made: Any) -> None:
+    """End the jobs and the scheduler, and remove the certificates that were made for the jobs."""
+    try:
+        made.close(timeout=10)
+    finally:
+        for name, value in vars(made).items():
+            if name.startswith("_job_") and hasattr(value, "close"):  # files that nobody else closes
+                value.close()
+
+
 def units_of(cluster: ClusterConfig) -> int:
     """Return how many units one job does side by side."""
     return cluster.units or cluster.cores
