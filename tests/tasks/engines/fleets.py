@@ -83,8 +83,11 @@ class Cluster:
 
     def _start(self, what: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", f"distributed.cli.dask_{what}", "--host", "127.0.0.1", *arguments]
-            + ["--scheduler-file", str(self.file)],
+            [
+                *(sys.executable, "-m", f"distributed.cli.dask_{what}", "--host", "127.0.0.1"),
+                *("--scheduler-file", str(self.file)),
+                *arguments,
+            ],
             stdout=self.log,
             stderr=self.log,
             cwd=self.file.parent,

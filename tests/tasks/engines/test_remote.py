@@ -98,7 +98,9 @@ def test_a_unit_whose_worker_died_is_sent_again_and_entered_as_sent_once(tmp_pat
 
 
 def test_a_unit_that_ends_every_worker_is_given_up(tmp_path):
-    calls = Calls(tmp_path, Here(loses=lambda n: json.dumps(calls.fleet.orders[n]["jobs"]).count("CCCCCC") > 0), batch=3)
+    calls = Calls(
+        tmp_path, Here(loses=lambda n: json.dumps(calls.fleet.orders[n]["jobs"]).count("CCCCCC") > 0), batch=3
+    )
     calls.run()
     failed = {key for key, found in calls.answers.items() if found.error == "crashed"}
     assert failed == {"key-CCCCCC", "key-CCCCCCC"} | (failed & {"key-CCCC", "key-CCCCC"})
@@ -174,7 +176,7 @@ def test_without_any_worker_it_gives_up_and_takes_back_what_nobody_had_begun(tmp
     def leaves(key, measurement):
         fleet.workers = 0
 
-    with pytest.raises(EngineGone, match="has had no worker for 0.2 s. Start workers"):
+    with pytest.raises(EngineGone, match=r"has had no worker for 0\.2 s\. Start workers"):
         calls.run(leaves)
     assert len(calls.answers) == 1
     assert set(calls.released) == set(calls.submitted) - set(calls.answers)
