@@ -33,8 +33,6 @@ class Fleet(Protocol):
 
     told: str
     """What is used, for people: `dask at tcp://127.0.0.1:8786`."""
-    dashboard: str | None
-    """Address of its pages; None: there are none."""
     sends: int
     """How often a unit that may be repeated is sent to a worker that dies before it is given up."""
 

@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from data.config import ConfigError
 from data.engine_config import EngineConfig
+from data.wording import counted
 from tasks.engines import unit
 from tasks.engines.base import EngineGone, Handle, Lost, Tell, require
 from tasks.engines.jobs import COMMANDS, ended, jobs_of, started, units_of
@@ -88,11 +89,6 @@ class DaskFleet:
         except BaseException:
             self.close()
             raise
-
-    @property
-    def dashboard(self) -> str | None:
-        """Address of the scheduler's pages."""
-        return str(self._client.dashboard_link) or None
 
     def slots(self) -> int:
         """Return how many threads the workers have, as of a second ago."""
@@ -206,9 +202,9 @@ class DaskFleet:
             jobs = "1 job" if count == 1 else f"{count} jobs"
             line += f", {jobs} handed in with {COMMANDS[engine.cluster.kind]}; waiting for the first worker"
         elif engine.address is None:
-            line += f", {workers} workers of this machine"
-        link = self.dashboard
-        if link is None:
+            line += f", {counted(workers, 'worker', 'workers')} on this machine"
+        link = self._client.dashboard_link
+        if not link:
             return line
         if engine.address is None and find_spec("bokeh") is None:
             return f"{line}\nDashboard   none without bokeh: pip install 'discovery-flows[dask]'"

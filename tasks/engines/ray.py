@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from data.engine_config import EngineConfig
+from data.wording import counted
 from tasks.engines import unit
 from tasks.engines.base import EngineGone, Handle, Lost, Tell, require
 
@@ -74,10 +75,12 @@ class RayFleet:
             ) from error
         where = told.address_info.get("gcs_address") or told.address_info.get("address")
         self.told = f"Ray at {where}"
-        self.dashboard: str | None = f"http://{told.dashboard_url}" if told.dashboard_url else None
         self._measure = ray.remote(num_cpus=1, max_retries=0)(unit.measure)
-        line = f"Engine      {self.told}" + ("" if engine.address else f", {workers} workers of this machine")
-        tell(line + (f"\nDashboard   {self.dashboard}" if self.dashboard else ""))
+        own = "" if engine.address else f", {counted(workers, 'worker', 'workers')} on this machine"
+        tell(
+            f"Engine      {self.told}{own}"
+            + (f"\nDashboard   http://{told.dashboard_url}" if told.dashboard_url else "")
+        )
 
     def slots(self) -> int:
         """Return how many processors the cluster has, as of a second ago."""

@@ -24,7 +24,6 @@ class Here:
     """One worker in this process, which can lose units, answer nonsense, or be gone after so many."""
 
     told: str = "A fleet"
-    dashboard: str | None = None
     sends: int = 3
     loses: Callable[[int], bool] = lambda n: False
     says: Callable[[int, str], str] = lambda n, reply: reply
