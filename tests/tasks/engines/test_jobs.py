@@ -1,9 +1,12 @@
 """The scripts of jobs, rendered by dask-jobqueue: no batch system is here."""
 
+import re
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +66,14 @@ def test_the_command_prints_a_script_that_can_be_put_into_a_file(bench, monkeypa
     assert f"#SBATCH -o {bench.folder / 'logs'}/" in told.out
     shown = bench.discover("engine", str(bench.file)).message
     assert "3 jobs of slurm, 4 units at once in each; no TLS" in shown
+
+
+def test_the_script_of_the_page_is_the_one_that_its_campaign_gives():
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "engines.md").read_text()
+    (keys,) = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.S) if "slurm" in block]
+    (script,) = re.findall(r"```text\n(.*?)```", page, re.S)
+    cluster = ClusterConfig(**yaml.safe_load(keys)["engine"]["cluster"])
+    assert job_script(cluster, Path()).strip() == script.strip()
 
 
 def test_so_many_jobs_are_handed_in_as_give_the_wanted_places():
