@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Protocol
+from unittest.mock import patch
 
 from data.config import ConfigError
 
@@ -65,6 +69,24 @@ class Fleet(Protocol):
 
 Tell = Callable[[str], None]
 """Takes a line for the user."""
+
+
+@contextmanager
+def signals_kept() -> Iterator[None]:
+    """Keep libraries from taking Ctrl-C and SIGTERM for themselves: they are the campaign's, which ends in order.
+
+    `dask_jobqueue` sets handlers when it is imported, which fails outside the main thread, and Ray when it starts.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        with patch.object(signal, "signal", lambda *_: None):
+            yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def require(module: str, extra: str, what: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data.engine_config import ClusterConfig
-from tasks.engines.base import require
+from tasks.engines.base import require, signals_kept
 
 COMMANDS = {"slurm": "sbatch", "pbs": "qsub", "lsf": "bsub", "sge": "qsub"}
 """What hands in a job."""
@@ -65,7 +65,8 @@ def jobs_of(cluster: ClusterConfig, workers: int) -> int:
 
 def _class_of(cluster: ClusterConfig) -> Any:
     require("dask_jobqueue", "dask", f"A cluster of the kind {cluster.kind}")
-    import dask_jobqueue
+    with signals_kept():
+        import dask_jobqueue
 
     return getattr(dask_jobqueue, f"{cluster.kind.upper()}Cluster")
 

@@ -17,7 +17,7 @@ from typing import Any
 from data.engine_config import EngineConfig
 from data.wording import counted
 from tasks.engines import unit
-from tasks.engines.base import EngineGone, Handle, Lost, Tell, require
+from tasks.engines.base import EngineGone, Handle, Lost, Tell, require, signals_kept
 
 LOOK_SECONDS = 1.0
 """Between two looks at how many workers there are."""
@@ -65,7 +65,8 @@ class RayFleet:
             place = {"address": "local", "num_cpus": workers, "_node_ip_address": "127.0.0.1"}
             place |= {"dashboard_host": "127.0.0.1", "include_dashboard": False}
         try:
-            told = ray.init(**place, log_to_driver=False, logging_level="CRITICAL", namespace="discover")
+            with signals_kept():
+                told = ray.init(**place, log_to_driver=False, logging_level="CRITICAL", namespace="discover")
         except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             ray.shutdown()
             where = f"at {engine.address}" if engine.address else "on this machine"

@@ -2,7 +2,9 @@
 
 import re
 import shlex
+import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from data.engine_config import ClusterConfig
 from tasks.engines.jobs import job_script, jobs_of
 
-pytest.importorskip("dask_jobqueue")
+pytestmark = pytest.mark.skipif(find_spec("dask_jobqueue") is None, reason="dask-jobqueue is not installed")
 
 QUEUE = {"slurm": "#SBATCH -p long", "pbs": "#PBS -q long", "lsf": "#BSUB -q long", "sge": "#$ -q long"}
 ACCOUNT = {"slurm": "#SBATCH -A p12", "pbs": "#PBS -A p12", "lsf": '#BSUB -P "p12"', "sge": "#$ -P p12"}
@@ -79,3 +81,25 @@ def test_the_script_of_the_page_is_the_one_that_its_campaign_gives():
 def test_so_many_jobs_are_handed_in_as_give_the_wanted_places():
     assert jobs_of(ClusterConfig(kind="slurm", cores=8), 16) == 2
     assert jobs_of(ClusterConfig(kind="slurm", cores=8, units=1), 3) == 3
+
+
+@pytest.mark.parametrize("thread", ["main", "another"])
+def test_ctrl_c_stays_the_campaigns_also_where_jobs_are_handed_in(thread):
+    """dask_jobqueue takes SIGINT when it is imported, which a thread other than the main one cannot do."""
+    code = """
+import signal, sys, threading
+from pathlib import Path
+from data.engine_config import ClusterConfig
+from tasks.engines.jobs import job_script
+render = lambda: made.append(job_script(ClusterConfig(kind="slurm"), Path()))
+made, before = [], signal.getsignal(signal.SIGINT)
+if sys.argv[1] == "main":
+    render()
+else:
+    one = threading.Thread(target=render)
+    one.start()
+    one.join()
+assert made and signal.getsignal(signal.SIGINT) is before
+"""
+    ran = subprocess.run([sys.executable, "-c", code, thread], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
