@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import socket
 import sys
 import time
 from contextlib import suppress
@@ -19,6 +20,8 @@ from data.wording import counted
 from tasks.engines import unit
 from tasks.engines.base import EngineGone, Handle, Lost, Tell, require, signals_kept
 
+CONNECT_SECONDS = 10.0
+"""Within which the head of a cluster is reached."""
 LOOK_SECONDS = 1.0
 """Between two looks at how many workers there are."""
 
@@ -75,6 +78,7 @@ class RayFleet:
                 "`engine.address`."
             ) from error
         where = told.address_info.get("gcs_address") or told.address_info.get("address")
+        self._head = str(where)
         self.told = f"Ray at {where}"
         self._measure = ray.remote(num_cpus=1, max_retries=0)(unit.measure)
         own = "" if engine.address else f", {counted(workers, 'worker', 'workers')} on this machine"
@@ -86,6 +90,7 @@ class RayFleet:
     def slots(self) -> int:
         """Return how many processors the cluster has, as of a second ago."""
         if time.monotonic() - self._looked >= LOOK_SECONDS:
+            self._refuse_dead()
             try:
                 self._slots = int(self._ray.cluster_resources().get("CPU", 0))
             except self._lost() as error:
@@ -150,6 +155,18 @@ class RayFleet:
         """Let go of the workers; a cluster of one's own ends."""
         with suppress(Exception):  # one that is gone cannot be let go of
             self._ray.shutdown()
+
+    def _refuse_dead(self) -> None:
+        """Look whether the head of the cluster is there: Ray itself ends this process when it has missed it for long.
+
+        Raises:
+            EngineGone: it is not.
+        """
+        host, _, port = self._head.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+        except OSError as error:
+            raise self._gone(error) from error
 
     def _lost(self) -> tuple[type[BaseException], ...]:
         return (self._ray.exceptions.RayError, OSError, RuntimeError, TimeoutError)

@@ -1,5 +1,6 @@
 """Campaigns whose oracle is asked by workers of Ray (`make test-ray`)."""
 
+import os
 from contextlib import suppress
 from importlib.util import find_spec
 
@@ -80,3 +81,28 @@ def test_a_worker_of_ray_that_dies_in_an_unsafe_call_leaves_that_call_in_doubt_a
     assert states.pop((bench.folder / "killed.flag").read_text()) == ("in_doubt", 1)
     assert set(states.values()) == {("done", 1)}
     assert len(bench.calls()) == 8
+
+
+def test_when_the_head_of_the_cluster_dies_the_campaign_ends_in_order_and_the_same_command_goes_on(bench, attempts):
+    """Ray itself would end the process a minute later."""
+    (bench.folder / "fatal.py").write_text(
+        "import psutil, signal\n"
+        "from pathlib import Path\n"
+        "FLAG = Path(__file__).with_name('killed.flag')\n"
+        "def at(n, smiles):\n"
+        "    if n == 4 and not FLAG.exists():\n"
+        "        FLAG.write_text(smiles)\n"
+        f"        [head] = [p for p in psutil.Process({os.getpid()}).children() if p.name() == 'gcs_server']\n"
+        "        head.kill()\n"
+        "        signal.pause()\n"
+    )
+    bench.write_oracle("__import__('fatal').at(calls(), smiles) or value(smiles)")
+    bench.config["objectives"][0]["oracle"]["writes"] = ["*.flag", "*.log"]
+    bench.write_config(rounds=0, engine={"kind": "ray", "workers": 2, "batch": 1})
+    told = bench.run()
+    assert told.exit == STOPPED, told.message
+    assert "does not answer any more" in told.message
+    assert bench.state() == "interrupted"
+    told = bench.run("--set", "engine.kind=local")
+    assert told.exit == DONE, told.message
+    assert {state for state, _ in attempts(bench).values()} == {"done"}
