@@ -6,12 +6,13 @@ STAMP := $(VENV)/.installed
 # Two processes, one thread each; tests of a file stay together and share their fixtures, the longest files first.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install demo test fast test-slow sweep lint browser postgres benchmark docs clean
+.PHONY: help install demo test fast test-slow test-ray sweep lint browser postgres benchmark docs clean
 
 help:
 	@echo "make demo       run the quickstart campaign (electron acceptors)"
 	@echo "make test       lint, types, layers, fast tests"
 	@echo "make test-slow  statistical and end-to-end gates"
+	@echo "make test-ray   campaigns on workers of Ray, which it installs (70 MB)"
 	@echo "make sweep      damages every file of a workspace in turn (half an hour or more)"
 	@echo "make benchmark  measure the quickstart: time, memory, cost of the flow"
 	@echo "make docs       build the documentation site into site/"
@@ -37,10 +38,14 @@ test: $(STAMP) browser postgres
 	$(MAKE) --no-print-directory -j2 lint fast
 
 fast: $(STAMP)
-	$(PYTEST) -m "not slow and not sweep"
+	$(PYTEST) -m "not slow and not sweep and not ray"
 
 test-slow: $(STAMP) browser postgres
 	$(PYTEST) -m slow
+
+test-ray: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	$(PYTEST) -m ray
 
 sweep: $(STAMP)
 	$(PYTEST) -m sweep

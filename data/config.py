@@ -28,13 +28,14 @@ from pydantic import (
 )
 
 from data.config_keys import keys_of, place_of, section_at
+from data.engine_config import EngineConfig
 from data.goals import SIGNS, Goal, Goals
 from data.levels import from_cheap_to_true, refuse_levels
 from data.observing import OBSERVE, each_output, refuse_mixed
 from data.readings import Readings
 from data.yaml_text import DEEPEST, YamlError, parse_yaml, read_yaml, shown
 
-EXTENDABLE = ("rounds", "budget", "wait_for", "deadline")
+EXTENDABLE = ("rounds", "budget", "wait_for", "deadline", "engine")
 """Keys that may change between two runs of one campaign; every other change makes it another campaign."""
 
 
@@ -332,6 +333,8 @@ class CampaignConfig(_Strict):
     deadline: Annotated[str, AfterValidator(_deadline)] | None = None
     """When the next round begins with the answers that are there: so long after the batch was asked (`36 h`, `14 d`,
     `2 w`), or a date (`2027-01-31`, `2027-01-31 17:00`, UTC). None: it waits."""
+    engine: EngineConfig | None = None
+    """Where oracles are asked. None: `$DISCOVER_ENGINE`, or processes of this machine."""
     _folder: Path | None = PrivateAttr(default=None)
 
     @property

@@ -23,7 +23,7 @@ from models.acquisition.base import (
 )
 from models.acquisition.log_reward import AcquisitionReward, require_rewarding
 from models.buying.base import Buying
-from models.oracles.base import bound, oracle_parts
+from models.oracles.base import bound, parts_for_campaign
 from models.protocols import (
     Acquisition,
     EmbeddingProxy,
@@ -68,11 +68,12 @@ def oracle_of(config: CampaignConfig, base: Path | None = None, part: str = "") 
         base: the campaign file's folder, needed for the version of an oracle with files.
         part: which oracle, as `config.readings` names them; the first objective's.
     """
-    oracle: Oracle = bound(build("oracle", _written(config, part), base=base), space_of(config))
+    oracle: Oracle = bound(build("oracle", written_oracle(config, part), base=base), space_of(config))
     return oracle
 
 
-def _written(config: CampaignConfig, part: str) -> dict[str, Any]:
+def written_oracle(config: CampaignConfig, part: str = "") -> dict[str, Any]:
+    """Return an oracle's `{kind, option...}` as the campaign file has it."""
     readings = config.readings
     objective, reading = config.objectives[first := readings.first_of(part)], readings[first]
     places = [own for own, _ in reading.levels]
@@ -81,7 +82,7 @@ def _written(config: CampaignConfig, part: str) -> dict[str, Any]:
 
 def oracle_spec(config: CampaignConfig, base: Path, part: str = "") -> dict[str, Any]:
     """Return an oracle's `{kind, option...}` for another process: its paths are absolute."""
-    return located("oracle", _written(config, part), base)
+    return located("oracle", written_oracle(config, part), base)
 
 
 def oracle_name(config: CampaignConfig, part: str = "") -> str:
@@ -96,10 +97,7 @@ def parts_of_oracle(config: CampaignConfig, base: Path, part: str = "") -> dict[
     Raises:
         ValueError: something is not there; a complete sentence says what to change.
     """
-    oracle = oracle_of(config, base, part)
-    parts = oracle_parts(oracle, base)
-    # What people measure is known by its protocol; where none is named, nobody can tell whether two are the same.
-    return parts if getattr(oracle, "shared", True) else {**parts, "campaign": config.name}
+    return parts_for_campaign(oracle_of(config, base, part), base, config.name)
 
 
 def parts_of_oracles(config: CampaignConfig, base: Path) -> list[dict[str, str]]:

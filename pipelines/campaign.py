@@ -32,6 +32,7 @@ from pipelines.following import remembering_the_end
 from pipelines.overlaps import ended_for_another
 from pipelines.validation import check_source, checked_config
 from pipelines.zombies import bury_zombies
+from tasks.engines.opening import check_engine, close_engines
 from tasks.gather_members import check_members, gather_members, has_members
 from tasks.heeding import Heeding
 from tasks.measure import measure
@@ -147,6 +148,7 @@ def run_checked(
     Raises:
         SourceError, BadInput, LedgerError, CampaignLocked, LockLost: as `run_campaign`.
     """
+    check_engine(config)
     workspace = workspace or Workspace.open()
     ledger = workspace.ledger()
     refuse_if_running(ledger, config.name)
@@ -183,6 +185,7 @@ def run_checked(
             outcome = Outcome(begun, CampaignState.DONE, "")
         finally:
             dismiss()
+            close_engines()
         if has_lost(ledger, begun.id):
             raise LockLost(begun.name)
         ledger.set_state(begun.id, outcome.state, outcome.message)

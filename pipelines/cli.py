@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from data.masking import MaskingFilter, masked
 from data.version import version
+from pipelines.cli_engine import register as register_engine
 from pipelines.cli_models import register as register_models
 from pipelines.cli_operator import register as register_operator
 from pipelines.schedule_commands import Sets
@@ -475,6 +476,7 @@ def ui(*, host: str = "127.0.0.1", port: int | None = None, prefect_port: int | 
     return serve_pages(Workspace.open(), console, host, port, prefect_port)
 
 
+register_engine(app, console)
 register_models(app, console)
 register_operator(app, console)
 

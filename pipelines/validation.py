@@ -32,6 +32,7 @@ from models.registry import build
 from models.spaces.base import BaseSpace, require_space
 from pipelines.catalogue import tell_plugin_problems
 from pipelines.refusals import is_refusal
+from tasks.engines.opening import check_engine
 from tasks.initial_design import checked_part, checked_source, sources_of, with_initial_that_is_there
 from tasks.oracles.asking import refuse_confusable_columns
 from tasks.oracles.pool import OraclePool
@@ -59,6 +60,7 @@ def built_once(config: CampaignConfig, base: Path) -> CampaignConfig:
         ConfigError, ComponentError, VocabularyError, OracleStartError, SourceError: as `checked_config`.
     """
     tell_plugin_problems()
+    check_engine(config)
     space = space_of(config)
     check_readings(config)
     oracles = {part: oracle_of(config, base, part) for part in config.readings.parts}

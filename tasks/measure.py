@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,14 +23,14 @@ from data.ledger.telling import ENDED, ask, enter
 from data.readings import LACKING, CallRow, Readings
 from data.records import CallState, CandidateRow, JsonDict, Measurement, measured_column, predicted_columns
 from data.tables.spreadsheets import write_csv
-from models.parts import oracle_of, oracle_spec, parts_of_oracle, space_of, units_of
+from models.parts import oracle_of, parts_of_oracle, space_of, units_of
 from models.protocols import Oracle
 from models.proxies.checks import MINIMUM_LABELS
+from tasks.engines.opening import in_flight, oracle_calls
 from tasks.heeding import HoldAsked, refuse_further_calls, wait_while_paused
 from tasks.levels import purchases_of, write_levels
 from tasks.oracles.asking import changed_told, standing_of, write_asked
 from tasks.oracles.booking import book_of, books_of
-from tasks.oracles.pool import OraclePool
 from tasks.oracles.undelivered import UndeliveredAnswers, enter_kept_answers
 from tasks.progress import Event, emit
 from tasks.remeasuring import again_of
@@ -75,11 +74,6 @@ def _settings(context: CampaignContext) -> JsonDict:
         return {"oracle": identities[0]}
     levels = context.settings("buying") if context.config.levelled else {}
     return {"oracles": identities, **context.settings("objectives"), **levels}
-
-
-def workers() -> int:
-    """Return how many oracle processes run side by side: `$DISCOVER_WORKERS`, else the number of cores."""
-    return max(1, int(os.environ.get("DISCOVER_WORKERS") or os.cpu_count() or 1))
 
 
 @dataclass(frozen=True)
@@ -291,8 +285,6 @@ def _call(context: CampaignContext, asked: _Asked, round: int) -> None:
         if failed > limit:  # the tolerated rate cannot be kept any more: the rest of the batch is not bought
             raise _Enough
 
-    spec, space = oracle_spec(context.config, context.campaign.base, book.part), space_of(context.config)
-
     def on_submit(keys: list[str]) -> None:
         refuse_further_calls(context)
         _refuse_changed_oracle(context, book)
@@ -302,19 +294,12 @@ def _call(context: CampaignContext, asked: _Asked, round: int) -> None:
         if not is_doubtful(measurement):
             answers.hold(key, measurement)
 
-    side_by_side = min(workers(), len(jobs))
     try:
         with (
-            UndeliveredAnswers(context, book, min(side_by_side * oracle.chunk, len(jobs))) as answers,
-            OraclePool(
-                spec,
-                space,
-                workers=side_by_side,
-                search_path=[context.campaign.base],
-                lasting=book.identity if getattr(oracle, "lasting", False) else None,
-            ) as pool,
+            UndeliveredAnswers(context, book, in_flight(context, oracle, len(jobs))) as answers,
+            oracle_calls(context, oracle, book, len(jobs)) as engine,
         ):
-            pool.run(jobs, on_submit=on_submit, on_result=on_result, on_left=on_left)
+            engine.run(jobs, on_submit=on_submit, on_result=on_result, on_left=on_left)
     except _Enough:  # the calls that were in flight have been answered too
         raise _failing(context, asked, round) from None
     _refuse_changed_oracle(context, book)

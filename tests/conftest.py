@@ -93,9 +93,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With `-m slow` or `-m sweep`, pass over the files that do not have the word: importing all takes half a minute."""
+    """With `-m slow`, `-m sweep` or `-m ray`, pass over the files that do not have the word: importing all takes half a minute."""
     marker = config.option.markexpr
-    if marker not in ("slow", "sweep") or not collection_path.match("test_*.py"):
+    if marker not in ("slow", "sweep", "ray") or not collection_path.match("test_*.py"):
         return None
     return True if re.search(rf"\b{marker}\b", collection_path.read_text()) is None else None
 

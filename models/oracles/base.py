@@ -165,6 +165,13 @@ def oracle_parts(oracle: Any, base: Path) -> dict[str, str]:
     return parts | oracle.contents(base)
 
 
+def parts_for_campaign(oracle: Any, base: Path, campaign: str) -> dict[str, str]:
+    """Return the same for the campaign of a name: what people measure may be of one campaign only."""
+    parts = oracle_parts(oracle, base)
+    # What people measure is known by its protocol; where none is named, nobody can tell whether two are the same.
+    return parts if getattr(oracle, "shared", True) else {**parts, "campaign": campaign}
+
+
 def bound(oracle: Any, space: BaseSpace[Any]) -> Any:
     """Return an oracle that has been given its space, also one that is only a `Component` and asks for none."""
     return oracle.bind(space) if isinstance(oracle, BaseOracle) else oracle

@@ -43,9 +43,10 @@ def taken(start: Mapping[str, Any], identity: str) -> list[Child]:
     return found
 
 
-def dismiss() -> None:
-    """End all processes that wait for this thread."""
+def dismiss(thread: int | None = None) -> None:
+    """End all processes that wait for a thread; None: for this one."""
+    owner = threading.get_ident() if thread is None else thread
     with uninterrupted():
-        for key in [key for key in _waiting if key[0] == threading.get_ident()]:
+        for key in [key for key in list(_waiting) if key[0] == owner]:  # other threads add theirs meanwhile
             for child in _waiting.pop(key, []):
                 child.kill()

@@ -49,7 +49,7 @@ def main(parent: int) -> int:
         for measurement in usable_measurements(oracle, call["objects"], call["keys"], space):
             if os.getpid() != own:  # the oracle forked, and this is the copy that came back
                 os._exit(0)
-            send(answers, {"call": call["call"], **_answer(measurement)})
+            send(answers, {"call": call["call"], **answer_of(measurement)})
     return 0
 
 
@@ -111,7 +111,8 @@ def _checked(obj: str, measurement: Any, started: float, space: BaseSpace[Any]) 
     return found if found.error else Measurement(obj, value, seconds=seconds)
 
 
-def _answer(measurement: Measurement) -> dict[str, Any]:
+def answer_of(measurement: Measurement) -> dict[str, Any]:
+    """Return a measurement as processes tell it: all but its object, JSON-able."""
     return {
         "value": measurement.value,
         **({} if measurement.outputs is None else {"outputs": dict(measurement.outputs)}),
