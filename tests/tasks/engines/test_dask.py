@@ -42,7 +42,6 @@ def engine(cluster, **options):
     return {"kind": "dask", "address": cluster.address, "patience": 60, **options}
 
 
-@pytest.mark.slow
 def test_a_cluster_of_its_own_gives_the_bytes_of_this_machines_processes(bench, data_sets):
     assert bench.run().exit == DONE
     local, asked = data_sets(bench), bench.calls()
@@ -67,7 +66,6 @@ def test_a_worker_that_dies_in_mid_batch_costs_no_value_of_a_pure_oracle(bench, 
     assert len(attempts(bench)) == 8
 
 
-@pytest.mark.slow
 def test_a_worker_that_dies_in_an_unsafe_call_leaves_that_call_in_doubt_and_no_other(bench, cluster, attempts):
     bench.config["objectives"][0]["oracle"]["semantics"] = "unsafe"
     fatal(bench, "os.getppid()", 3)
@@ -127,7 +125,6 @@ def test_a_worker_with_another_oracle_is_named_and_nothing_it_says_is_taken(benc
         assert told.exit == DONE, told.message
 
 
-@pytest.mark.slow
 def test_jobs_are_handed_in_by_the_command_of_the_batch_system_and_speak_tls(bench, tmp_path, monkeypatch, data_sets):
     """No batch system is here: `sbatch` runs the script at once, and `scancel` ends it."""
     bin = tmp_path / "bin"
@@ -160,7 +157,6 @@ def test_jobs_are_handed_in_by_the_command_of_the_batch_system_and_speak_tls(ben
         assert not cmdline.exists() or not cmdline.read_bytes()  # gone, or only waits to be buried
 
 
-@pytest.mark.slow
 def test_without_a_scheduler_nothing_is_bought_and_the_sentence_says_how_to_start_one(bench):
     bench.write_config(rounds=0, engine={"kind": "dask", "address": "tcp://127.0.0.1:1", "patience": 2})
     told = bench.run()
