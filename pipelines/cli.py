@@ -14,6 +14,7 @@ from cyclopts import App, CycloptsError, Parameter
 from data.masking import MaskingFilter, masked
 from data.version import version
 from pipelines.cli_operator import register as register_operator
+from pipelines.cli_team import register as register_team
 from pipelines.terminal import PROSE, Terminal, close_streams, forgive_encodings, hush
 from tasks.private_files import keep_private
 from tasks.workspace import Workspace, WorkspaceError, quiet_environment
@@ -501,6 +502,7 @@ def ui(*, host: str = "127.0.0.1", port: int | None = None, prefect_port: int | 
 
 
 register_operator(app, console)
+register_team(app, console)
 
 
 def main() -> None:

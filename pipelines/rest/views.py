@@ -179,7 +179,7 @@ def _asked(call: JsonDict, space: BaseSpace[Any]) -> Asked:
 
 def round_to(value: float, digits: int) -> float | int | None:
     """Return a fact as it is shown; None where it is no number that JSON has."""
-    return _plain(round(value, digits)) if math.isfinite(value) else None  # type: ignore[no-any-return]
+    return _plain(round(value, digits)) if math.isfinite(value) else None
 
 
 def pending(workspace: Workspace, name: str) -> Pending:
