@@ -38,7 +38,9 @@ def _mlflow() -> Application:
     # Clients name artifacts of the server only; a store beside it is reached by the server alone.
     folder = Path(destination.removeprefix("file://")) if destination.startswith("file:") else Path.cwd() / "artifacts"
     keep_artifacts_in(folder, proxied=destination)
-    return guarding(cast(Application, create_app()))
+    made = cast(Application, create_app())
+    Path(os.environ["MLFLOW_AUTH_CONFIG_PATH"]).unlink()  # it has a password, and was read
+    return guarding(made)
 
 
 def _rest() -> Application:

@@ -100,6 +100,9 @@ def serve(path: Path, console: Terminal, *, check: bool = False) -> int:
     environments = {name: environment_of(name, config, found, workspace, places[name]) for name in config.parts}
     _refuse_unreachable(config, found)
     if check:
+        for name, part in config.parts.items():
+            for listener in bound_sockets(places[name], part.port):
+                listener.close()
         console.say(f"{path} can be served: {', '.join(SHOWN[name] for name in config.parts)}.")
         return 0
     alone = FileLock(workspace.services / "team.lock")

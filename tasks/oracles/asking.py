@@ -242,9 +242,12 @@ def standing_of(context: CampaignContext, round: int) -> Standing:
     sentences = [f"Round {round}: {answered} of {len(mine)} results are there{share}; it waits for the others{until}."]
     awaited = sum(row["origin"] == "awaited" and row["state"] == CallState.RESERVED for row in mine)
     if left > awaited:
+        tables = tables_of(context, round)
+        # The campaign may be in another workspace of the ledger: its table is not where this one has it.
+        where = f"are in {tables.current}" if tables.exist else f"are listed by `discover ask {name}`"
         sentences.append(
-            f"The {noun} to measure are in {tables_of(context, round).current}. Fill in the values, give "
-            f"`discover tell {name} FILE`, and then the same `discover run` again."
+            f"The {noun} to measure {where}. Fill in the values, give `discover tell {name} FILE`, and then the same "
+            "`discover run` again."
         )
         sentences += changed_told(context, round)
     sentences += awaited_told(context, awaited)
