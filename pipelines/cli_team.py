@@ -7,6 +7,7 @@ from pathlib import Path
 from cyclopts import App
 
 from pipelines.terminal import Terminal
+from tasks.workspace import Workspace, quiet_environment
 
 
 def register(app: App, console: Terminal) -> None:
@@ -22,7 +23,6 @@ def register(app: App, console: Terminal) -> None:
             check: look whether it can be served: keys, secrets, ports, databases; start nothing.
         """
         from data.config import ConfigError
-        from tasks.workspace import quiet_environment
 
         if example:
             from importlib.resources import files
@@ -37,3 +37,26 @@ def register(app: App, console: Terminal) -> None:
         from pipelines.team.serving import serve as serve_team
 
         return serve_team(config, console, check=check)
+
+    @app.command
+    def backup(*, out: Path) -> int:
+        """Write the workspace into one file, also while campaigns run: ledger, results, models, MLflow's database.
+
+        Args:
+            out: file to write, NAME.tar.gz; it gets mode 600. The servers' token, logs and caches are not in it.
+        """
+        from pipelines.backing_up import back_up
+
+        return back_up(Workspace.open(), out, console)
+
+    @app.command
+    def restore(file: Path, *, to: Path) -> int:
+        """Make a workspace of a backup, once every file in it was checked. With DISCOVER_LEDGER the ledger goes there.
+
+        Args:
+            file: that `backup` wrote.
+            to: folder of the workspace, which must be new or empty.
+        """
+        from pipelines.backing_up import restore as restored
+
+        return restored(file, to, console)
