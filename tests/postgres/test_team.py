@@ -178,3 +178,28 @@ def test_the_servers_end_with_a_command_that_is_killed(team):
     team.wait()
     team.process.kill()
     team.until(lambda: not team.children(), 60)
+
+
+def test_a_ledger_on_postgresql_is_backed_up_and_restored_into_another_database(
+    cluster, bench, url, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("DISCOVER_LEDGER", url)
+    bench.write_config(rounds=2, budget={"calls": 12})
+    assert bench.run().exit in (0, 3)
+    before, calls = bench.candidates(), bench.calls()
+    file = tmp_path / "backup.tar.gz"
+    assert bench.discover("backup", "--out", str(file)).exit == 0
+    told = bench.discover("restore", str(file), "--to", str(tmp_path / "again"))
+    assert (told.exit, "has campaigns; expected an empty database" in told.message) == (2, True)
+    engine = sa.create_engine(cluster.url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("CREATE DATABASE restored_ledger")
+    engine.dispose()
+    monkeypatch.setenv("DISCOVER_LEDGER", cluster.url.replace("/postgres?", "/restored_ledger?"))
+    told = bench.discover("restore", str(file), "--to", str(tmp_path / "again"))
+    assert told.exit == 0, told.message
+    monkeypatch.setenv("DISCOVER_HOME", str(tmp_path / "again"))
+    assert bench.candidates() == before
+    assert bench.run("--set", "budget.calls=20").exit == 0  # new rows have ids of their own
+    assert bench.calls()[: len(calls)] == calls
+    assert len(set(bench.calls())) == len(bench.calls()) == 16
