@@ -90,7 +90,7 @@ class Asked(BaseModel):
     """A measurement that is asked for."""
 
     id: str = Field(description="Names the object in answers.")
-    object: str = Field(description="The object's text, such as SMILES.")
+    object: str = Field(description="The object's text.")
     columns: dict[str, str] = Field(description="The same by columns, as `discover ask` writes it.")
     replicate: int = Field(description="Which repetition, from 1.")
     round: int

@@ -192,7 +192,7 @@ def pending(workspace: Workspace, name: str) -> Pending:
         last = max(asked, default=None)
         standing = None if last is None else standing_of(context, last)
         idle = context.campaign.message or "Nothing was asked yet. `discover run` goes on."
-        told = [idle, *awaited_told(context, awaited)] if standing is None else [standing.message]
+        told = [idle if standing is None else standing.summary, *awaited_told(context, awaited)]
         return Pending(
             campaign=context.campaign.slug,
             state=str(context.campaign.state),

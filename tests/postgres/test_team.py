@@ -49,7 +49,8 @@ class Team:
         self.folder, self.config, self.out = folder, config, folder / "out"
         self.file = folder / "team.yaml"
         self.file.write_text(yaml.safe_dump(config))
-        self.url = {name: f"http://127.0.0.1:{config[name]['port']}" for name in ("mlflow", "prefect", "rest")}
+        served = [name for name in ("mlflow", "prefect", "rest") if name in config]
+        self.url = {name: f"http://127.0.0.1:{config[name]['port']}" for name in served}
         with self.out.open("w") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pipelines", "serve", "--config", str(self.file)],
@@ -178,6 +179,52 @@ def test_the_servers_end_with_a_command_that_is_killed(team):
     team.wait()
     team.process.kill()
     team.until(lambda: not team.children(), 60)
+
+
+@pytest.fixture
+def store(monkeypatch):
+    """A store that speaks S3, with a bucket; in this process."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    url = "http://{}:{}".format(*server.get_host_and_port())
+    keys = {"aws_access_key_id": "k", "aws_secret_access_key": "s", "region_name": "us-east-1"}
+    client = boto3.client("s3", endpoint_url=url, **keys)
+    client.create_bucket(Bucket="models")
+    yield url, client
+    client.close()
+    server.stop()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # moto's
+def test_artifacts_go_through_mlflow_into_an_s3_store(databases, tmp_path, store):
+    url, client = store
+    keys = "AWS_ACCESS_KEY_ID=k\nAWS_SECRET_ACCESS_KEY=s\nAWS_DEFAULT_REGION=us-east-1\n"
+    (tmp_path / "secrets.env").write_text(SECRETS + keys)
+    (tmp_path / "secrets.env").chmod(0o600)
+    mlflow = {"database": databases["mlflow"], "users": databases["users"], "port": free_port()}
+    config = {
+        "folder": str(tmp_path / "served"),
+        "secrets": str(tmp_path / "secrets.env"),
+        "ledger": databases["ledger"],
+        "mlflow": mlflow | {"artifacts": "s3://models/team", "endpoint": url},
+    }
+    team = Team(tmp_path, config)
+    try:
+        team.wait()
+        address = f"{team.url['mlflow']}/api/2.0/mlflow-artifacts/artifacts/1/run/artifacts/note.txt"
+        request = urllib.request.Request(address, b"kept", method="PUT")
+        request.add_header("Authorization", f"Basic {base64.b64encode(f'admin:{ADMIN}'.encode()).decode()}")
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30).close()
+        assert client.get_object(Bucket="models", Key="team/1/run/artifacts/note.txt")["Body"].read() == b"kept"
+        elsewhere = {"name": "stolen", "artifact_location": "s3://another-bucket/x"}
+        told = status(f"{team.url['mlflow']}/api/2.0/mlflow/experiments/create", basic=f"admin:{ADMIN}", body=elsewhere)
+        assert told[0] == 403
+    finally:
+        team.process.terminate()
+        assert team.process.wait(60) == 0
 
 
 def test_a_ledger_on_postgresql_is_backed_up_and_restored_into_another_database(
