@@ -175,7 +175,7 @@ def _add(archive: tarfile.TarFile, name: str, path: Path, written: _Written) -> 
                 source, size = _Summing(io.BytesIO(content)), len(content)
             else:
                 source = _Summing(file)
-            archive.addfile(_entry(name, size), source)  # type: ignore[arg-type]  # it asks for `read` only
+            archive.addfile(_entry(name, size), source)
     except FileNotFoundError:  # such as a report that was replaced, or an answer that the ledger has taken meanwhile
         return
     written.sums[name] = source.sum.hexdigest()
