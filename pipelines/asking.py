@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +12,7 @@ from data.ledger.book import OracleBook
 from data.ledger.campaigns import CampaignState
 from data.ledger.telling import calls_of, tell
 from data.records import CallState, JsonDict
-from data.tables.results import Wanted, read_results
+from data.tables.results import Result, Wanted, read_results
 from data.tables.rows import SourceError
 from models.parts import space_of
 from models.spaces.base import BaseSpace
@@ -49,7 +50,7 @@ def ask(name: str, workspace: Workspace | None = None) -> pd.DataFrame:
         LedgerError: no such campaign.
         BadInput: it asks no laboratory.
     """
-    with _context(name, workspace) as context:
+    with asked_campaign(name, workspace) as context:
         return sheet(context, open_calls(context))
 
 
@@ -81,7 +82,7 @@ def tell_results(
         BadInput: it asks no laboratory, or lines are refused; nothing was taken.
         SourceError: the results are no table of the campaign's values.
     """
-    with _context(name, workspace) as context:
+    with asked_campaign(name, workspace) as context:
         columns, space = columns_of(context), space_of(context.config)
         source = results if isinstance(results, Path | str) else results.to_csv(index=False)
         texts = space.fields or (space.column,)
@@ -93,35 +94,64 @@ def tell_results(
             sorting.take(row)
         refused = sorted([(r.line or 0, r.text, r.reason) for r in read.refused] + sorting.refused)
         if refused:
-            lines = "\n".join(_refusal(*one) for one in refused[:MOST_TOLD])
-            lines += f"\n  and {len(refused) - MOST_TOLD} more." if len(refused) > MOST_TOLD else ""
-            raise BadInput(
-                f"Nothing was taken: {len(refused)} of {len(read.rows) + len(read.refused) + read.empty} lines "
-                f"{'is' if len(refused) == 1 else 'are'} refused. Mend or remove them, and give the same command again."
-                f"\n{lines}"
-            )
-        parts = list(dict.fromkeys(column.part for column in columns))
-        books: dict[str, OracleBook] = {part: book_of(context, part) for part in parts}
-        rounds = [row["round"] for row in sorting.calls.values()]
-        tell(books, sorting.answers, round=max(rounds, default=0), by=by or getpass.getuser())
-        receipt = sorting.receipt
-        receipt.empty, receipt.notes = read.empty, [*read.notes, *remarks_on(read.rows, columns, sorting.calls, space)]
-        receipt.open = len(open_calls(context))
-        for round in {row["round"] for row in sorting.calls.values()}:
-            if tables_of(context, round).exist:
-                write_asked(context, round)
-        if context.campaign.state is CampaignState.WAITING:  # what it says of the results that are there
-            told = standing_of(context, max(rounds, default=0))
-            context.ledger.set_state(context.campaign.id, CampaignState.WAITING, told.message)
-        receipt.notes = [*receipt.notes, *changed_told(context, max(rounds, default=0))]
+            raise AnswersRefused(refused, len(read.rows) + len(read.refused) + read.empty)
+        receipt = enter_sorted(context, sorting, read.rows, by or getpass.getuser())
+        receipt.empty, receipt.notes = read.empty, [*read.notes, *receipt.notes]
         return receipt
+
+
+class AnswersRefused(BadInput):
+    """Some answers are refused, so that none was taken.
+
+    Attributes:
+        refused: line, what it is of, and why, of each that is refused.
+    """
+
+    def __init__(self, refused: Sequence[tuple[int, str, str]], told: int) -> None:
+        self.refused = tuple(refused)
+        lines = "\n".join(_refusal(*one) for one in refused[:MOST_TOLD])
+        lines += f"\n  and {len(refused) - MOST_TOLD} more." if len(refused) > MOST_TOLD else ""
+        super().__init__(
+            f"Nothing was taken: {len(refused)} of {told} lines {'is' if len(refused) == 1 else 'are'} refused. "
+            f"Mend or remove them, and give the same command again.\n{lines}"
+        )
+
+
+def enter_sorted(context: CampaignContext, sorting: Sorting, rows: Sequence[Result], by: str) -> Receipt:
+    """Write sorted answers, of which none is refused, into the ledger, all or none; returns what became of them.
+
+    Args:
+        context: the campaign that asked.
+        sorting: has taken the rows.
+        rows: what was told, for remarks on values that look wrong.
+        by: who tells what does not say itself by whom it is told.
+
+    Raises:
+        LedgerError: somebody has told another answer since; nothing was taken.
+    """
+    columns, space = columns_of(context), space_of(context.config)
+    parts = list(dict.fromkeys(column.part for column in columns))
+    books: dict[str, OracleBook] = {part: book_of(context, part) for part in parts}
+    rounds = [row["round"] for row in sorting.calls.values()]
+    tell(books, sorting.answers, round=max(rounds, default=0), by=by)
+    receipt = sorting.receipt
+    receipt.notes = [*remarks_on(rows, columns, sorting.calls, space)]
+    receipt.open = len(open_calls(context))
+    for round in {row["round"] for row in sorting.calls.values()}:
+        if tables_of(context, round).exist:
+            write_asked(context, round)
+    if context.campaign.state is CampaignState.WAITING:  # what it says of the results that are there
+        told = standing_of(context, max(rounds, default=0))
+        context.ledger.set_state(context.campaign.id, CampaignState.WAITING, told.message)
+    receipt.notes = [*receipt.notes, *changed_told(context, max(rounds, default=0))]
+    return receipt
 
 
 def _refusal(line: int, text: str, reason: str) -> str:
     return f"  line {line}: {text}: {reason}{'' if reason.endswith(('.', '?', '!')) else '.'}"
 
 
-def _context(name: str, workspace: Workspace | None) -> CampaignContext:
+def asked_campaign(name: str, workspace: Workspace | None) -> CampaignContext:
     """Return a campaign that asks a laboratory.
 
     Raises:
@@ -143,7 +173,7 @@ def show_asked(workspace: Workspace, name: str, out: Path | None, console: Termi
     """Print what a campaign asks for, or write it to a file."""
     from pipelines.exports import format_of, written
 
-    with _context(name, workspace) as context:
+    with asked_campaign(name, workspace) as context:
         calls = open_calls(context)
         table, space = sheet(context, calls), space_of(context.config)
         every = calls_of(context.ledger, context.campaign.id)
@@ -193,6 +223,6 @@ def tell_in_terminal(workspace: Workspace, name: str, results: Path, console: Te
     console.say(receipt.told())
     from tasks.reporting.publishing import show_answers
 
-    with _context(name, workspace) as context:
+    with asked_campaign(name, workspace) as context:
         show_answers(context)
     return 0

@@ -16,6 +16,7 @@ from data.version import version
 from pipelines.cli_engine import register as register_engine
 from pipelines.cli_models import register as register_models
 from pipelines.cli_operator import register as register_operator
+from pipelines.cli_team import register as register_team
 from pipelines.schedule_commands import Sets
 from pipelines.schedule_commands import register as register_schedules
 from pipelines.terminal import PROSE, Terminal, close_streams, forgive_encodings, hush
@@ -479,6 +480,7 @@ def ui(*, host: str = "127.0.0.1", port: int | None = None, prefect_port: int | 
 register_engine(app, console)
 register_models(app, console)
 register_operator(app, console)
+register_team(app, console)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
@@ -14,6 +15,7 @@ from mlflow.utils.uri import resolve_uri_if_local
 
 from tasks.locations import local_path
 
+_SERVED = "mlflow-artifacts"
 _KEPT = ("runs", "models")
 """Schemes of artifacts that are resolved to another address, which is judged in its turn."""
 
@@ -56,12 +58,19 @@ class _InnerArtifacts(LocalArtifactRepository):  # type: ignore[misc]
         return dict(super().download_trace_data())
 
 
-def keep_artifacts_in(folder: Path) -> None:
-    """Have MLflow in this process read and write artifacts below one folder only, and name no other (403)."""
+def keep_artifacts_in(folder: Path, *, proxied: str = "") -> None:
+    """Have MLflow in this process read and write artifacts below one folder only, and name no other (403).
+
+    Args:
+        folder: with all artifacts.
+        proxied: the folder or store to which the server itself brings what is sent to it; clients then name artifacts
+            of the server's (`mlflow-artifacts:`). Empty: clients write to the folder.
+    """
     root = folder.resolve()
     _InnerArtifacts.root = root
     repositories = get_registered_artifact_repositories()
-    for scheme in set(repositories) - set(_KEPT):
+    served = {_SERVED, urlsplit(proxied).scheme} if proxied else set()
+    for scheme in set(repositories) - set(_KEPT) - served:
         del repositories[scheme]
     repositories.update({"": _InnerArtifacts, "file": _InnerArtifacts})
     made = SqlAlchemyStore.create_experiment
@@ -69,7 +78,7 @@ def keep_artifacts_in(folder: Path) -> None:
     def create_experiment(
         store: SqlAlchemyStore, name: str, artifact_location: str | None = None, tags: list[object] | None = None
     ) -> str:
-        if artifact_location:
+        if artifact_location and not (proxied and artifact_location.startswith(f"{_SERVED}:/")):
             path = local_path(resolve_uri_if_local(artifact_location))
             if path is None or not path.resolve().is_relative_to(root):
                 raise _refusal(artifact_location, root)

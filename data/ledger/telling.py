@@ -34,6 +34,7 @@ class Told:
         reason: why it failed.
         unasked: whether nobody asked for it.
         seen: the call as it was when the answer was sorted, one of `calls_of`; None: there was none.
+        by: who told it; empty: who tells all of them.
     """
 
     part: str
@@ -45,6 +46,7 @@ class Told:
     reason: str = ""
     unasked: bool = False
     seen: JsonDict | None = None
+    by: str = ""
 
 
 @patient
@@ -136,7 +138,7 @@ def tell(books: Mapping[str, OracleBook], answers: Sequence[Told], *, round: int
     some = next(iter(books.values()))
     with some.ledger.write() as connection:
         for answer in answers:
-            _tell(connection, books[answer.part], answer, round, by, cost)
+            _tell(connection, books[answer.part], answer, round, answer.by or by, cost)
 
 
 def _tell(connection: sa.Connection, book: OracleBook, answer: Told, round: int, by: str, cost: float) -> None:

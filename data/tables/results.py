@@ -240,6 +240,11 @@ def _unit(text: str) -> str:
     return re.sub(r"\s+", "", text).replace("\u00b5", "\u03bc").replace("µ", "\u03bc")
 
 
+def same_unit(given: str, wanted: str) -> bool:
+    """Return whether two units are one, however its letters are coded and blanks are set."""
+    return _unit(given) == _unit(wanted)
+
+
 def _split(head: str) -> tuple[str, str]:
     """Return the name in a heading and the unit behind it, empty where there is none."""
     found = next((match for form in _HEADS if (match := form.fullmatch(head))), None)
@@ -275,7 +280,7 @@ def _places(name: str, heads: Sequence[str], wanted: Sequence[Wanted]) -> dict[i
             continue
         head = heads[fitting[0]]
         unit = "" if _plain(head) == _plain(one.name) or _is_heading(head, one) else _split(head)[1]
-        if unit and _unit(unit) != _unit(one.unit):
+        if unit and not same_unit(unit, one.unit):
             measured = f"is measured in {one.unit}" if one.unit else "has no unit"
             raise SourceError(
                 f"{name} has {head!r} in {unit}; {one.name} {measured}. Convert the values, and name the column "

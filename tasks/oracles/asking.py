@@ -207,11 +207,13 @@ class Standing:
         enough: whether the round may go on.
         open: calls of the round that are not answered.
         message: what is waited for and what to do, sentences.
+        summary: the first of them.
     """
 
     enough: bool
     open: int
     message: str
+    summary: str
 
 
 def standing_of(context: CampaignContext, round: int) -> Standing:
@@ -236,19 +238,23 @@ def standing_of(context: CampaignContext, round: int) -> Standing:
         enough = enough or (answered > 0 and datetime.now(UTC) >= end)  # without any answer nothing was learnt
         until = f", or until {end:%Y-%m-%d %H:%M} UTC"
     if not left:
-        return Standing(enough, left, f"Round {round}: all {answered} results are there. `discover run` goes on.")
+        told = f"Round {round}: all {answered} results are there. `discover run` goes on."
+        return Standing(enough, left, told, told)
     noun, name = space_of(config).nouns[1], context.campaign.name
     share = "" if config.wait_for == 1 else f" (it goes on with {config.wait_for:.0%})"
     sentences = [f"Round {round}: {answered} of {len(mine)} results are there{share}; it waits for the others{until}."]
     awaited = sum(row["origin"] == "awaited" and row["state"] == CallState.RESERVED for row in mine)
     if left > awaited:
+        tables = tables_of(context, round)
+        # The campaign may be in another workspace of the ledger: its table is not where this one has it.
+        where = f"are in {tables.current}" if tables.exist else f"are listed by `discover ask {name}`"
         sentences.append(
-            f"The {noun} to measure are in {tables_of(context, round).current}. Fill in the values, give "
-            f"`discover tell {name} FILE`, and then the same `discover run` again."
+            f"The {noun} to measure {where}. Fill in the values, give `discover tell {name} FILE`, and then the same "
+            "`discover run` again."
         )
         sentences += changed_told(context, round)
     sentences += awaited_told(context, awaited)
-    return Standing(enough, left, " ".join(sentences))
+    return Standing(enough, left, " ".join(sentences), sentences[0])
 
 
 def awaited_told(context: CampaignContext, awaited: int) -> list[str]:

@@ -90,13 +90,21 @@ class Sorting:
             self.withdrawn.setdefault((row["part"], row["object_id"]), []).append(outputs_of(row))
         self.objects = {row["object_id"]: row["object"] for row in calls}
         self._lines: dict[tuple[str, str, int], tuple[int, Any]] = {}
+        self._by = ""
 
-    def take(self, row: Result) -> None:
-        """Sort one line."""
+    def take(self, row: Result, part: str | None = None, by: str = "") -> None:
+        """Sort one line.
+
+        Args:
+            row: the line.
+            part: the campaign's oracle that it is of; None: those whose columns the table has.
+            by: who told it; empty: who tells all of them.
+        """
+        self._by = by
         try:
             object_id, obj = self._object(row)
-            for part in self._answered(row, object_id):
-                self._answer(row, object_id, obj, part)
+            for one in self._answered(row, object_id) if part is None else [part]:
+                self._answer(row, object_id, obj, one)
         except NotStandardError as error:
             self.refused.append((row.line, row.id or row.text, str(error)))
 
@@ -225,6 +233,7 @@ class Sorting:
             reason=row.failed,
             unasked=object_id not in self.objects,
             seen=call,
+            by=self._by,
         )
         withdrawn = self.withdrawn.get((part, object_id), ())
         if (call is None or call["state"] in ENDED) and row.replicate is None and outputs and outputs in withdrawn:

@@ -12,6 +12,8 @@ import pytest
 from tests.packaging.conftest import ROOT
 
 EXAMPLES = ROOT / "examples"
+PACKAGES = [path.parent.name for path in sorted(EXAMPLES.glob("*/pyproject.toml"))]
+"""Folders that are packages; others are programs to be copied."""
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,7 @@ def digress(installation, tmp_path_factory):
         path.rename(folder / path.name)
 
 
-@pytest.mark.parametrize("name", [path.name for path in sorted(EXAMPLES.iterdir()) if path.is_dir()])
+@pytest.mark.parametrize("name", PACKAGES)
 def test_an_example_is_a_package_whose_entry_point_is_there_and_nothing_here_needs_it(name):
     project = tomllib.loads((EXAMPLES / name / "pyproject.toml").read_text())["project"]
     for module in project["entry-points"]["discovery_flows.components"].values():
@@ -42,7 +44,7 @@ def test_an_example_is_a_package_whose_entry_point_is_there_and_nothing_here_nee
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", [path.name for path in sorted(EXAMPLES.iterdir()) if path.is_dir()])
+@pytest.mark.parametrize("name", PACKAGES)
 def test_its_own_tests_pass_where_it_is_not_installed(name):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"examples/{name}/tests"]
     ran = subprocess.run(

@@ -1,0 +1,1 @@
+"""A team's services: MLflow, Prefect and the REST interface, kept running by one command."""
