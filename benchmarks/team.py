@@ -3,8 +3,10 @@
     .venv/bin/python benchmarks/team.py --rounds 30 --kills 10
 
 Starts a PostgreSQL of its own (Debian's) in a temporary folder, `discover serve`, and a campaign of each person with
-the same oracle; asks the REST interface all the while. Prints what happened, and ends with 1 where a campaign did not
-end, a request failed, or more calls were made twice than were in flight at the kills (the oracle is pure).
+the same oracle; asks the REST interface all the while. At the end it compares the ledger with the oracle and with the
+log of its calls, MLflow's runs with the rounds, and looks whether Prefect has flow runs that never ended. Prints what
+happened and the servers' memory, and ends with 1 where a campaign did not end, a request failed, something disagrees,
+or more calls were made twice than were in flight at the kills (the oracle is pure).
 """
 
 from __future__ import annotations
@@ -25,9 +27,14 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
+import psutil
+import sqlalchemy as sa
 import yaml
+from rdkit import Chem
+from rdkit.Chem import Crippen
 
 ROOT = Path(__file__).resolve().parent.parent
 ADMIN, AUTH, TOKEN, OWN = "admin-password-1", "team:prefect-password-1", "t" * 40, "person-password-1"
@@ -197,7 +204,74 @@ def asked(url, ended, seconds, failures):
             except OSError as error:
                 failures.append(f"{path}: {error}")
             seconds.append(time.perf_counter() - began)
-        ended.wait(0.5)
+        ended.wait(2.0)
+
+
+def memory(servers, peaks):
+    """Note the largest resident memory of each server so far, in MB."""
+    for child in servers.children(recursive=True):
+        try:
+            words, size = child.cmdline(), child.memory_info().rss / 1e6
+        except psutil.Error:
+            continue
+        if "pipelines.team.child" in words:
+            name = words[words.index("pipelines.team.child") + 1]
+            peaks[name] = max(peaks.get(name, 0.0), size)
+
+
+def ledger_checked(url, calls):
+    """Return the counts of the ledger, and what is wrong in it."""
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        rows = connection.execute(
+            sa.text("select c.name, o.object, o.state, o.origin, o.attempts, o.value, o.object_id from oracle_calls o "
+                    "join campaigns c on c.id = o.campaign_id")
+        ).all()  # fmt: skip
+        locked = connection.execute(sa.text("select count(*) from locks")).scalar()
+    engine.dispose()
+    wrong = [f"{locked} locks are left"] if locked else []
+    wrong += [f"{row.object} of {row.name} is {row.state}" for row in rows if row.state not in ("done", "failed")]
+    wrong += [
+        f"{row.object} is {row.value!r} in the ledger of {row.name}"
+        for row in rows
+        if row.value is not None and row.value != Crippen.MolLogP(Chem.MolFromSmiles(row.object))
+    ]
+    wrong += [f"{key} is there {n} times" for key, n in Counter((r.name, r.object_id) for r in rows).items() if n > 1]
+    bought = [row for row in rows if row.origin == "called"]
+    wrong += [f"{row.object} was never measured" for row in bought if row.object not in calls]
+    told = {f"{name} {origin}": n for (name, origin), n in sorted(Counter((r.name, r.origin) for r in rows).items())}
+    return told | {"attempts": sum(row.attempts for row in rows)}, wrong
+
+
+def tracking_checked(urls, rounds):
+    """Return the counts of MLflow's and Prefect's runs, and what is wrong in them."""
+    mlflow, admin = f"{urls['mlflow']}/api/2.0/mlflow", basic("admin", ADMIN)
+    experiments = request(f"{mlflow}/experiments/search", {"max_results": 100}, **admin)["experiments"]
+    counts, wrong = {}, []
+    for one in experiments:
+        body = {"experiment_ids": [one["experiment_id"]], "max_results": 1000}
+        runs = request(f"{mlflow}/runs/search", body, **admin).get("runs", [])
+        if not runs:
+            continue
+        tags = [tag for run in runs for tag in run["data"].get("tags", [])]
+        shown = Counter(tag["value"] for tag in tags if tag["key"] == "mlflow.discovery.round")
+        counts[f"mlflow {one['name']}"] = len(runs)
+        wrong += [f"{one['name']}: round {place} has {n} runs" for place, n in shown.items() if n > 1]
+        lacking = [str(k) for k in range(rounds) if str(k) not in shown]
+        wrong += [f"{one['name']}: no run of round {', '.join(lacking)}"] if lacking else []
+        wrong += [
+            f"{one['name']}: run {run['info']['run_name']} is {run['info']['status']}"
+            for run in runs
+            if run["info"]["status"] != "FINISHED"
+        ]
+    states, offset = Counter(), 0
+    while found := request(
+        f"{urls['prefect']}/api/flow_runs/filter", {"limit": 200, "offset": offset}, **basic(*AUTH.split(":", 1))
+    ):
+        states.update(run["state_type"] for run in found)
+        offset += len(found)
+    wrong += [f"{n} flow runs are {state}" for state, n in states.items() if state in ("RUNNING", "PENDING")]
+    return counts | {f"prefect {state.lower()}": n for state, n in sorted(states.items())}, wrong
 
 
 def main():
@@ -212,7 +286,7 @@ def main():
     (folder / "pg").mkdir()
     postgres = Postgres(folder / "pg")
     servers, urls = served(folder, postgres)
-    ended, seconds, failures = threading.Event(), [], []
+    ended, seconds, failures, peaks = threading.Event(), [], [], {}
     try:
         ledger = postgres.url("ledger", "postgresql+psycopg")
         people = [Person(name, folder, urls, ledger, given.rounds, 11 + k) for k, name in enumerate(PEOPLE)]
@@ -232,7 +306,8 @@ def main():
                     people[0].start()
                     kills += 1
                     continue
-            time.sleep(0.2)
+            memory(psutil.Process(servers.pid), peaks)
+            time.sleep(0.5)
         wall = time.monotonic() - began
         ended.set()
         asking.join()
@@ -240,6 +315,8 @@ def main():
         shown = {one["name"]: one for one in request(f"{urls['rest']}/api/v1/campaigns", **token)["campaigns"]}
         calls = (folder / "calls.log").read_text().split()
         seconds.sort()
+        booked, wrong = ledger_checked(ledger, set(calls))
+        shown_runs, wrong_runs = tracking_checked(urls, given.rounds)
         told = {
             "rounds": given.rounds,
             "seed": given.seed,
@@ -254,11 +331,16 @@ def main():
             "rest_median_seconds": round(statistics.median(seconds), 3),
             "rest_p95_seconds": round(seconds[int(0.95 * len(seconds))], 3),
             "rest_longest_seconds": round(seconds[-1], 3),
+            "ledger": booked,
+            "runs": shown_runs,
+            "wrong": (wrong + wrong_runs)[:20],
+            "peak_megabytes": {name: round(size) for name, size in sorted(peaks.items())},
             "exit_codes": [person.process.returncode for person in people],
         }
         print(json.dumps(told, indent=1))
         repeated = len(calls) - len(set(calls))
         sound = set(told["states"].values()) <= {"done", "budget_exhausted"} and len(shown) == len(people)
+        sound = sound and not told["wrong"]
         return 0 if sound and not failures and repeated <= 8 * kills and told["exit_codes"] == [0, 0] else 1
     finally:
         ended.set()
