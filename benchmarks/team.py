@@ -257,7 +257,7 @@ def tracking_checked(urls, rounds):
         shown = Counter(tag["value"] for tag in tags if tag["key"] == "mlflow.discovery.round")
         counts[f"mlflow {one['name']}"] = len(runs)
         wrong += [f"{one['name']}: round {place} has {n} runs" for place, n in shown.items() if n > 1]
-        lacking = [str(k) for k in range(rounds) if str(k) not in shown]
+        lacking = [str(k) for k in range(rounds + 1) if str(k) not in shown]
         wrong += [f"{one['name']}: no run of round {', '.join(lacking)}"] if lacking else []
         wrong += [
             f"{one['name']}: run {run['info']['run_name']} is {run['info']['status']}"
@@ -286,7 +286,7 @@ def main():
     (folder / "pg").mkdir()
     postgres = Postgres(folder / "pg")
     servers, urls = served(folder, postgres)
-    ended, seconds, failures, peaks = threading.Event(), [], [], {}
+    ended, seconds, failures, peaks, people = threading.Event(), [], [], {}, []
     try:
         ledger = postgres.url("ledger", "postgresql+psycopg")
         people = [Person(name, folder, urls, ledger, given.rounds, 11 + k) for k, name in enumerate(PEOPLE)]
@@ -344,6 +344,9 @@ def main():
         return 0 if sound and not failures and repeated <= 8 * kills and told["exit_codes"] == [0, 0] else 1
     finally:
         ended.set()
+        for person in people:
+            if person.process is not None and person.process.poll() is None:
+                person.kill()
         servers.terminate()
         servers.wait(90)
         postgres.call("pg_ctl", "-D", "data", "-w", "-m", "fast", "stop")

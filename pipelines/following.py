@@ -6,9 +6,16 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from pipelines.services import end_prefect, prefect_answers, prefect_has_ended, prefect_is_stopped
+from pipelines.services import (
+    end_prefect,
+    prefect_answers,
+    prefect_has_ended,
+    prefect_is_anothers,
+    prefect_is_stopped,
+)
 
 log = logging.getLogger("discover.prefect")
 
@@ -16,7 +23,10 @@ POLL = 1.0
 """Seconds between two looks at the server: its client tries for seven before it complains, once for each message."""
 HELD = 10
 """Looks in a row at which the server was held by a signal, after which it is ended: nobody can use it."""
+PATIENCE = 2
+"""Looks in a row at which the server of somebody else did not answer, after which nothing is sent to it."""
 GONE = "Prefect: its server does not answer any more; the campaign goes on without it, and its pages stay behind."
+BACK = "Prefect: its server answers again; its pages show the campaign from here on, and not what happened meanwhile."
 
 
 class Following:
@@ -34,6 +44,14 @@ class Following:
             _silence()
         cls.lost = True
 
+    @classmethod
+    def find(cls) -> None:
+        """Say once that it is back."""
+        if cls.lost:
+            log.warning(BACK)
+            _speak()
+        cls.lost = False
+
 
 def following_prefect(flow: Callable[[], Any]) -> None:
     """Run a flow; that its end could not be told to a server which has gone is no failure of the flow.
@@ -47,7 +65,7 @@ def following_prefect(flow: Callable[[], Any]) -> None:
         with _watching():
             flow()
     except Exception as error:
-        if not is_of_prefect(error) or prefect_answers():
+        if not is_of_prefect(error) or (prefect_answers() and not Following.lost):
             raise
         Following.lose()
         if isinstance(Following.reason, Exception):
@@ -68,25 +86,45 @@ def remembering_the_end() -> Iterator[None]:
 
 @contextmanager
 def _watching() -> Iterator[None]:
-    """Notice within seconds that our own server has ended, also while a stage is at work; end one that hangs."""
+    """Notice within seconds that the server has ended, also while a stage is at work; end one of our own that hangs."""
     over = threading.Event()
-
-    def look() -> None:
-        held = 0
-        while not over.wait(POLL):
-            held = held + 1 if prefect_is_stopped() else 0
-            if held >= HELD or prefect_has_ended():
-                Following.lose()
-                end_prefect()
-                return
-
-    watch = threading.Thread(target=look, name="prefect-watch", daemon=True)
+    watch = threading.Thread(
+        target=_watch_anothers if prefect_is_anothers() else _watch_own,
+        args=(over,),
+        name="prefect-watch",
+        daemon=True,
+    )
     watch.start()
     try:
         yield
     finally:
         over.set()
         watch.join()
+
+
+def _watch_own(over: threading.Event) -> None:
+    held = 0
+    while not over.wait(POLL):
+        held = held + 1 if prefect_is_stopped() else 0
+        if held >= HELD or prefect_has_ended():
+            Following.lose()
+            end_prefect()
+            return
+
+
+def _watch_anothers(over: threading.Event) -> None:
+    """Look whether a server answers that others keep running, and may start again."""
+    misses = 0
+    while not over.wait(3 * POLL):
+        misses = 0 if prefect_answers() else misses + 1
+        if misses >= PATIENCE:
+            Following.lose()
+        elif misses == 0:
+            Following.find()
+
+
+_dropped: list[Callable[[], object]] = []
+"""What undoes the silence, in order."""
 
 
 def _silence() -> None:
@@ -96,14 +134,25 @@ def _silence() -> None:
 
     async def dropped(*_: Any) -> None: ...
 
-    EventsWorker._handle = dropped  # type: ignore[method-assign,assignment]
-    APILogWorker._handle_batch = dropped  # type: ignore[method-assign,assignment]
-    logging.raiseExceptions = False  # Prefect heeds it where a message was on its way
-    logging.getLogger("prefect._internal.concurrency").disabled = True
+    concurrency = logging.getLogger("prefect._internal.concurrency")
+    for holder, name, value in (
+        (EventsWorker, "_handle", dropped),
+        (APILogWorker, "_handle_batch", dropped),
+        (logging, "raiseExceptions", False),  # Prefect heeds it where a message was on its way
+        (concurrency, "disabled", True),
+    ):
+        _dropped.append(partial(setattr, holder, name, getattr(holder, name)))
+        setattr(holder, name, value)
     for logger in [logging.root, *logging.Logger.manager.loggerDict.values()]:
         for handler in list(getattr(logger, "handlers", ())):
-            if isinstance(handler, APILogHandler):
-                logger.removeHandler(handler)  # type: ignore[union-attr]  # placeholders have no handlers
+            if isinstance(handler, APILogHandler) and isinstance(logger, logging.Logger):
+                logger.removeHandler(handler)
+                _dropped.append(partial(logger.addHandler, handler))
+
+
+def _speak() -> None:
+    while _dropped:
+        _dropped.pop()()
 
 
 def is_of_prefect(error: BaseException) -> bool:

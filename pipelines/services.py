@@ -348,7 +348,8 @@ def prefect_server(workspace: Workspace, tell: Callable[[str], None] = lambda _:
                 "variable: then a local one is started."
             )
         tell(f"Prefect     your server at {masked(given)} (PREFECT_API_URL)")
-        yield given
+        with server_settings.fewer_retries():
+            yield given
         return
     with own_server(workspace, "prefect") as server:
         _used.append((server, workspace))
@@ -389,6 +390,11 @@ def prefect_answers() -> bool:
         server, workspace = _used[-1]
         return server.alive() and server.answers(workspace)
     return server_settings.healthy(f"{os.environ.get('PREFECT_API_URL', '')}/health", own=False)
+
+
+def prefect_is_anothers() -> bool:
+    """Return whether this process uses a server that it did not start, named by `PREFECT_API_URL`."""
+    return not _used and bool(os.environ.get("PREFECT_API_URL"))
 
 
 def prefect_has_ended() -> bool:

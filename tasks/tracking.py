@@ -442,11 +442,7 @@ def attempt(what: str, action: Callable[[], T], *, during: str = "campaign") -> 
         return action()
     except Exception as error:
         log.warning(
-            "MLflow: %s failed (%s: %s). The %s goes on; the same command publishes it again.",
-            what,
-            type(error).__name__,
-            masked(str(error)),
-            during,
+            "MLflow: %s failed (%s). The %s goes on; the same command publishes it again.", what, _reason(error), during
         )
         return None
 
@@ -532,3 +528,10 @@ def key_of(name: str) -> str:
 
 def _step(value: float | None, position: int) -> int:
     return position if value is None or not math.isfinite(value) else int(value)
+
+
+def _reason(error: Exception) -> str:
+    """Return why something failed; of a server that cannot be reached its address, not the client's whole story."""
+    text = masked(str(error))
+    unreached = re.match(r"API request to (\w+://[^/\s]+)\S* failed with exception .*Max retries exceeded", text)
+    return f"{unreached[1]} does not answer" if unreached else f"{type(error).__name__}: {text}"

@@ -1,5 +1,7 @@
 """How a flow ended is not forgotten because its Prefect server has gone."""
 
+import threading
+
 import pytest
 from prefect.exceptions import PrefectException
 
@@ -55,3 +57,26 @@ def test_a_server_of_ours_that_ends_is_noticed_while_a_stage_is_at_work(gone, mo
         assert Following.lost
 
     following_prefect(work)
+
+
+def test_a_server_of_others_that_starts_again_is_told_again(monkeypatch, caplog):
+    from prefect.events.worker import EventsWorker
+
+    answers = iter([True, False, False, True, True])
+    sends = EventsWorker._handle
+    over = threading.Event()
+    seen = []
+
+    def looked():
+        seen.append((Following.lost, EventsWorker._handle is sends))
+        found = next(answers, None)
+        if found is None:
+            over.set()
+        return found is not False
+
+    monkeypatch.setattr(following, "POLL", 0.001)
+    monkeypatch.setattr(following, "prefect_answers", looked)
+    with caplog.at_level("WARNING", "discover.prefect"):
+        following._watch_anothers(over)
+    assert [record.message for record in caplog.records] == [following.GONE, following.BACK]
+    assert seen == [(False, True), (False, True), (False, True), (True, False), (False, True), (False, True)]

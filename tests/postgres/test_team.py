@@ -16,6 +16,9 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
+from tests.conftest import Bench
+from tests.e2e.test_dead_server import ORACLE, Run
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 ADMIN, AUTH, TOKEN = "admin-password-1", "team:prefect-password-1", "t" * 40
@@ -250,3 +253,63 @@ def test_a_ledger_on_postgresql_is_backed_up_and_restored_into_another_database(
     assert bench.run("--set", "budget.calls=20").exit == 0  # new rows have ids of their own
     assert bench.calls()[: len(calls)] == calls
     assert len(set(bench.calls())) == len(bench.calls()) == 16
+
+
+def stopped_in_its_third_call(folder):
+    """A campaign whose oracle waits in the third call of its first round."""
+    folder.mkdir()
+    bench = Bench(folder)
+    bench.config["objectives"][0]["oracle"]["chunk"] = 1
+    bench.write_config(rounds=2)
+    (bench.folder / "tiny_oracle.py").write_text(ORACLE)
+    (bench.folder / "stop").write_text("11")
+    return bench
+
+
+def test_a_campaign_whose_team_servers_are_killed_goes_on_and_is_shown_whole_once_they_are_back(
+    team, databases, tmp_path, monkeypatch
+):
+    bench = stopped_in_its_third_call(tmp_path / "ann")
+    team.wait()
+    for name, value in (
+        ("DISCOVER_LEDGER", databases["ledger"].replace("postgresql:", "postgresql+psycopg:")),
+        ("MLFLOW_TRACKING_URI", team.url["mlflow"]),
+        ("MLFLOW_TRACKING_USERNAME", "admin"),
+        ("MLFLOW_TRACKING_PASSWORD", ADMIN),
+        ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"),
+        ("PREFECT_API_URL", f"{team.url['prefect']}/api"),
+        ("PREFECT_API_AUTH_STRING", AUTH),
+    ):
+        monkeypatch.setenv(name, value)
+    run = Run(bench)
+    try:
+        run.until("waits")
+        for one in (team.process, *team.children()):
+            one.kill()
+        (bench.folder / "go on").touch()
+        code, printed = run.ended()
+    finally:
+        run.end()
+    told = " ".join(printed.split())
+    assert code == 0, printed
+    assert "Traceback" not in printed
+    assert len(bench.calls()) == len(set(bench.calls())) == 16
+    again = Team(tmp_path, team.config)
+    try:
+        again.wait()
+        assert bench.discover("run", str(bench.file)).exit == 0
+        assert len(bench.calls()) == 16
+        search = f"{team.url['mlflow']}/api/2.0/mlflow/runs/search"
+        number = json.loads(
+            status(
+                f"{team.url['mlflow']}/api/2.0/mlflow/experiments/get-by-name?experiment_name=tiny",
+                basic=f"admin:{ADMIN}",
+            )[1]
+        )["experiment"]["experiment_id"]
+        runs = json.loads(status(search, basic=f"admin:{ADMIN}", body={"experiment_ids": [number]})[1])["runs"]
+        assert {one["info"]["status"] for one in runs} == {"FINISHED"}
+        rounds = [tag["value"] for one in runs for tag in one["data"]["tags"] if tag["key"] == "mlflow.discovery.round"]
+        assert sorted(rounds) == ["0", "1", "2", "campaign"], told
+    finally:
+        again.process.terminate()
+        assert again.process.wait(60) == 0
