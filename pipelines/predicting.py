@@ -102,12 +102,9 @@ def _tell(predictor: Predictor, counts: Counts, out: Path | None, said: Terminal
     where = "" if out is None else f", written to {out}"
     said.say(f"{counted(counts.predicted, 'row')} predicted by version {predictor.version}{where}.")
     if counts.outside:
-        lies = "lies" if counts.outside == 1 else "lie"
-        said.say(f"  {counts.outside} of them {lies} outside the campaign's space; `note` says why.")
+        said.say(f"  {counts.outside} of them outside the campaign's space; `note` says why.")
     if lost := counts.refused.total():
         named = "; ".join(f"{number} {reason}" for reason, number in counts.refused.most_common(REASONS))
         more = len(counts.refused) - REASONS
         named += f"; {counted(more, 'other reason')}" if more > 0 else ""
         said.say(("warning", "bold red"), f"  {counted(lost, 'row')} not predicted; `note` says why: {named}.")
-    if not counts.rows:
-        said.say(("warning", "bold red"), "  The file has no rows.")

@@ -9,7 +9,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from data.config import ConfigError
 from data.objects import NotStandardError
 from data.records import FloatArray
 from data.tables.found_columns import found_columns
-from data.tables.library_file import TABLES, LibraryFile
+from data.tables.library_file import TABLES, LibraryFile, ending, require_file
 from data.tables.rows import Row, SourceError
 from data.tables.spreadsheets import safe_text
 from data.tables.whole_rows import WholeRows, whole_rows
@@ -154,10 +154,19 @@ def asked_file(path: Path, column: str | None, space: BaseSpace[Any]) -> AskedFi
     Raises:
         SourceError: it cannot be read, or has no column of objects.
     """
+    require_file(path, "Check its name.")
+    formats = {**TABLES, **space.files}
+    kind = next((name for name, one in formats.items() if ending(path) in one.endings), None)
+    if kind is None:
+        endings = ", ".join(known for one in formats.values() for known in one.endings)
+        raise SourceError(
+            f"The name of {path} does not tell what it is; expected one of {endings} (also with .gz). Name it so, or "
+            "save the sheet of a spreadsheet program as 'CSV UTF-8'."
+        )
     names = space.fields if space.headers else ()
     file = LibraryFile(path, column, fields=columns_of(space), usual=space.column, names=names, more=space.files)
-    own = file.kind() not in TABLES
-    if own and column is not None and not space.files[file.kind()].named:
+    own = kind not in TABLES
+    if own and column is not None and not space.files[kind].named:
         raise SourceError(f"{path} has no columns of objects, so --column {column} means nothing. Leave it out.")
     found = found_columns(file, lambda text: _read(Row(1, text, ""), space)[0] is not None)
     rows = whole_rows(found.file)
@@ -176,7 +185,7 @@ def predicted(predictor: Predictor, asked: AskedFile, counts: Counts) -> Iterato
         counts: is told what became of the rows.
 
     Raises:
-        SourceError: the file cannot be read to its end.
+        SourceError: the file cannot be read to its end, or has no rows.
         BadInput: it has columns named as those that are added.
     """
     before = [*([] if asked.apart is None else [asked.apart]), *asked.rows.names]
@@ -187,21 +196,22 @@ def predicted(predictor: Predictor, asked: AskedFile, counts: Counts) -> Iterato
             f"{asked.rows.file.path} has columns named {', '.join(clash)}, as those that are added. Rename or remove "
             "them."
         )
-    yield [[*before, *added]]
-    rows = iter(asked.rows)
+    rows, lines = iter(asked.rows), [[*before, *added]]
     while chunk := list(islice(rows, CHUNK)):
         read = [_read(row, predictor.space) for row, _ in chunk]
-        told = _of_objects(predictor, list(dict.fromkeys(obj for obj, _, _ in read if obj is not None)))
-        lines = []
+        told = _told(predictor, read)
         for (row, cells), (obj, note, outside) in zip(chunk, read, strict=True):
-            if obj is None:
+            if obj is None or obj not in told:
                 counts.refused[note] += 1
             else:
                 counts.predicted += 1
                 counts.outside += outside
             own = cells if asked.apart is None else (row.text, *cells)
-            lines.append([*own, *(_NOTHING if obj is None else told[obj]), note])
+            lines.append([*own, *(told.get(obj, _NOTHING) if obj is not None else _NOTHING), note])
         yield lines
+        lines = []
+    if not counts.rows:
+        raise SourceError(f"{asked.rows.file.path} has no rows; expected an object in each.")
 
 
 _NOTHING = ("",) * (len(ADDED) - 1)
@@ -220,6 +230,19 @@ def _read(row: Row, space: BaseSpace[Any]) -> tuple[str | None, str, bool]:
     outside = space.outside(obj)
     said = (space.settled(row.text, obj), f"outside the space: {outside}" if outside else "")
     return obj, "; ".join(filter(None, said)), outside is not None
+
+
+def _told(predictor: Predictor, read: Sequence[tuple[str | None, str, bool]]) -> dict[str, tuple[str, ...]]:
+    """Return what is told of each object; of one outside the space nothing where the proxy cannot take it."""
+    beyond = dict.fromkeys(obj for obj, _, outside in read if obj is not None and outside)
+    inside = dict.fromkeys(obj for obj, _, outside in read if obj is not None and not outside)
+    found = _of_objects(predictor, list(inside))
+    with suppress(ValueError, LookupError):
+        return found | _of_objects(predictor, list(beyond))
+    for obj in beyond:
+        with suppress(ValueError, LookupError):  # such as a solvent that it has no number for
+            found |= _of_objects(predictor, [obj])
+    return found
 
 
 def _of_objects(predictor: Predictor, objects: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -263,12 +286,17 @@ def new_file(path: Path) -> Iterator[IO[str]]:
     try:
         with partial.open("w", encoding="utf-8", newline="") as file:
             yield file
-        try:
-            path.open("x").close()  # another one may have come while this was written
-        except FileExistsError as error:
+        _put(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _put(partial: Path, path: Path) -> None:
+    try:
+        os.link(partial, path)  # one that came while this was written stays
+    except OSError as error:
+        if path.exists():
             raise ConfigError(
                 f"--out is {path}, which exists by now; nothing was written. Name another file."
             ) from error
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        partial.replace(path)  # no links on this file system

@@ -14,7 +14,7 @@ from data.yaml_text import shown
 def fasta_rows(path: Path) -> Iterator[Row]:
     """Yield the sequences: `>name` and a description, then the letters in one line or several.
 
-    Blanks among letters and empty lines are passed over, and so are lines that begin with `;`. Names are no part of a row.
+    Blanks among letters and empty lines are passed over, and so are lines that begin with `;`. Rows have no names.
 
     Reference: Pearson and Lipman, PNAS 1988, 85, 2444.
 

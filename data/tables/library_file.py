@@ -147,8 +147,12 @@ def _sha256(path: Path, size: int, modified: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def require_file(path: Path) -> None:
+def require_file(path: Path, advice: str = "Check the option `path`.") -> None:
     """Refuse a path where no file is.
+
+    Args:
+        path: of the file.
+        advice: where no name in its folder is near.
 
     Raises:
         SourceError: no such file; the message has the nearest name in its folder.
@@ -157,7 +161,7 @@ def require_file(path: Path) -> None:
         return
     names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
-    hint = f" Did you mean {close[0]!r}?" if close else " Check the option `path`."
+    hint = f" Did you mean {close[0]!r}?" if close else f" {advice}"
     raise SourceError(f"There is no file {path}.{hint}")
 
 
