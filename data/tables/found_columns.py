@@ -79,7 +79,9 @@ def _only(file: LibraryFile, is_object: Callable[[str], bool]) -> LibraryFile | 
             f"The first line of {file.path}, {names[0]!r}, is an object and no heading. Write a line {file.usual!r} "
             f"above it, or give --column {names[0]!r} if it is the name of the column."
         )
-    return replace(file, text=names[0])
+    only = replace(file, text=names[0])
+    first = next(iter(only.rows()), None)
+    return only if first is None or first.problem is None else None  # a title above a table is no column
 
 
 def _refused(file: LibraryFile) -> LibraryFile:
@@ -87,6 +89,8 @@ def _refused(file: LibraryFile) -> LibraryFile:
     try:
         next(iter(file.rows()), None)
     except SourceError as error:
+        if not headings(file):
+            raise
         raise SourceError(f"{error} The column of the objects is named with --column.") from error
     return file
 
