@@ -60,8 +60,7 @@ def register(app: App, console: Terminal) -> None:
 
         Args:
             name: of the campaign.
-            file: CSV, TSV, parquet, or the space's own format, such as SMILES and SDF; also .gz. All columns and rows
-                come back.
+            file: CSV, TSV, parquet or a format of the space, such as SMILES and SDF, also .gz; every row comes back.
             column: of the objects; without it as the space has it, such as smiles or its variables, or the only one.
             version: of the proxy instead of the champion.
             out: CSV file to write; without it standard output.
