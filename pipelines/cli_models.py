@@ -56,12 +56,12 @@ def register(app: App, console: Terminal) -> None:
     def predict(
         name: str, file: Path, *, column: str | None = None, version: str | None = None, out: Path | None = None
     ) -> int:
-        """Predict every row of a table by a campaign's champion: value, 90 % interval, how near to what was measured.
+        """Predict every row of a file by a campaign's champion: value, 90 % interval, how near to what was measured.
 
         Args:
             name: of the campaign.
-            file: CSV with a column of objects; all its columns and rows come back.
-            column: of the objects; without it the space's own name, such as smiles, or the only column.
+            file: CSV, TSV, parquet or a format of the space, such as SMILES and SDF, also .gz; every row comes back.
+            column: of the objects; without it as the space has it, such as smiles or its variables, or the only one.
             version: of the proxy instead of the champion.
             out: CSV file to write; without it standard output.
         """

@@ -367,6 +367,30 @@ class Tracker(Runs):
         """Make a version the champion."""
         self.client.set_registered_model_alias(self.model_name, CHAMPION, version)
 
+    def proxy_folder(self, version: str, scratch: Path) -> Path:
+        """Return the folder of a version's proxy: MLflow's own files, or copies in `scratch` where a server has them.
+
+        Raises:
+            TrackingError: the version has no such files.
+        """
+        model = self.client.get_model_version(self.model_name, version)
+        logged = self.client.get_logged_model(str(model.source).rpartition("/")[2])  # `models:/ID`
+        place = self._ours(str(logged.artifact_location))
+        if place is None:
+            copied = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"models:/{logged.model_id}",
+                dst_path=str(scratch),
+                tracking_uri=self.workspace.tracking_uri,
+            )
+            place = Path(copied)
+        found = sorted(place.glob("artifacts/*/proxy.json"))
+        if len(found) != 1:
+            raise TrackingError(
+                f"The files of version {version} of {self.model_name} are not in {masked(str(place))}; expected a "
+                "trained proxy. Restore them, name another version, or make one with `discover retrain`."
+            )
+        return found[0].parent
+
     def model_of(self, objective: str) -> str:
         """Return the name of the registered model of an objective; empty: the campaign's main one."""
         return f"{self.model_name}.{_word(objective)}" if objective else self.model_name
@@ -448,8 +472,12 @@ def attempt(what: str, action: Callable[[], T], *, during: str = "campaign") -> 
 
 
 @contextmanager
-def required(workspace: Workspace) -> Iterator[None]:
+def required(workspace: Workspace, kept: str = "Nothing was promoted.") -> Iterator[None]:
     """Have a block that is nothing without MLflow.
+
+    Args:
+        workspace: whose MLflow it is.
+        kept: what is said to be as it was.
 
     Raises:
         TrackingError: MLflow cannot be reached, or refuses.
@@ -460,7 +488,7 @@ def required(workspace: Workspace) -> Iterator[None]:
         reason = masked(str(error).strip().partition("\n")[0])[:300]
         raise TrackingError(
             f"MLflow at {masked(workspace.tracking_uri)} cannot be used ({type(error).__name__}: {reason}). "
-            "Nothing was promoted. Start its server or mend MLFLOW_TRACKING_URI, then give the same command again."
+            f"{kept} Start its server or mend MLFLOW_TRACKING_URI, then give the same command again."
         ) from error
 
 

@@ -151,7 +151,7 @@ def test_the_part_of_a_page_is_found_and_refuses(tmp_path):
 
 
 def test_the_champion_is_loaded_by_the_lines_of_the_page(bench, tracking):
-    (lines,) = blocks("python", PAGES["docs/how-to/schedule.md"])
+    (lines,) = blocks("python", PAGES["docs/how-to/predict.md"])
     bench.write_config(name="my-campaign")
     told = bench.run()
     assert told.exit == 0, told.message

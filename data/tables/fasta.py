@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from data.tables.library_file import Format, LibraryFile
@@ -14,7 +14,7 @@ from data.yaml_text import shown
 def fasta_rows(path: Path) -> Iterator[Row]:
     """Yield the sequences: `>name` and a description, then the letters in one line or several.
 
-    Blanks among letters and empty lines are passed over, and so are lines that begin with `;`. Names are not kept.
+    Blanks among letters and empty lines are passed over, and so are lines that begin with `;`. Rows have no names.
 
     Reference: Pearson and Lipman, PNAS 1988, 85, 2444.
 
@@ -51,5 +51,12 @@ def _library_rows(file: LibraryFile) -> Iterator[Row]:
     return fasta_rows(file.path)
 
 
-FASTA = Format((".fasta", ".fa", ".fas", ".fna", ".faa"), _library_rows)
+def _names(file: LibraryFile) -> Iterator[Mapping[str, str]]:
+    with opened(file.path) as text:
+        for line in map(str.strip, text):
+            if line.startswith(">"):
+                yield {"name": line[1:].strip()}
+
+
+FASTA = Format((".fasta", ".fa", ".fas", ".fna", ".faa"), _library_rows, _names)
 """FASTA as a library file."""

@@ -20,10 +20,14 @@ class Format:
     Attributes:
         endings: of the files' names, a `.gz` taken off.
         rows: what reads them.
+        items: what else each of these rows has, by name; None: nothing.
+        named: whether one of these items can be named as the text of the object.
     """
 
     endings: tuple[str, ...]
     rows: Callable[[LibraryFile], Iterator[Row]]
+    items: Callable[[LibraryFile], Iterator[Mapping[str, str]]] | None = None
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +116,7 @@ def _table_columns(file: LibraryFile) -> Columns:
 
 
 def _delimited(file: LibraryFile) -> Iterator[Row]:
-    delimiter = file.delimiter or ("\t" if ending(file.path) == ".tsv" else ",")
-    return csv_rows(file.path, _table_columns(file), delimiter)
+    return csv_rows(file.path, _table_columns(file), delimiter_of(file))
 
 
 def _parquet(file: LibraryFile) -> Iterator[Row]:
@@ -125,6 +128,11 @@ TABLES: Mapping[str, Format] = {
     "parquet": Format((".parquet",), _parquet),
 }
 """Formats of library files that hold any objects."""
+
+
+def delimiter_of(file: LibraryFile) -> str:
+    """Return what separates the cells of a table of text."""
+    return file.delimiter or ("\t" if ending(file.path) == ".tsv" else ",")
 
 
 def ending(path: Path) -> str:
@@ -139,8 +147,12 @@ def _sha256(path: Path, size: int, modified: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def require_file(path: Path) -> None:
+def require_file(path: Path, advice: str = "Check the option `path`.") -> None:
     """Refuse a path where no file is.
+
+    Args:
+        path: of the file.
+        advice: where no name in its folder is near.
 
     Raises:
         SourceError: no such file; the message has the nearest name in its folder.
@@ -149,7 +161,7 @@ def require_file(path: Path) -> None:
         return
     names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
-    hint = f" Did you mean {close[0]!r}?" if close else " Check the option `path`."
+    hint = f" Did you mean {close[0]!r}?" if close else f" {advice}"
     raise SourceError(f"There is no file {path}.{hint}")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -20,7 +20,8 @@ from data.tables.rows import Row, SourceError
 from data.tables.spreadsheets import original_text
 from data.tables.values import ValueRules, exact_value, without_percent
 
-_DELIMITERS = (",", ";", "\t", "|")
+DELIMITERS = (",", ";", "\t", "|")
+"""What may separate cells, in the order in which it is tried."""
 _PREAMBLE = 60
 """Lines in which the header is looked for: instruments write who measured, and when, above it."""
 _EMPTY = frozenset({"", "-", "–", "—", "na", "n/a", "nan", "nd", "n.d.", "n. d.", "none", "null"})
@@ -136,7 +137,7 @@ def read_results(
     if absent:
         results.notes.append(f"There is no column for {', '.join(map(repr, absent))}: that is left to be told.")
     mark = decimal or _decimal(rows, places.values(), delimiter, results)
-    commas = len(texts) > 1 and (mark == "," or _have_commas(rows, [at for at in fields if at is not None], delimiter))
+    commas = len(texts) > 1 and (mark == "," or have_commas(rows, [at for at in fields if at is not None], delimiter))
 
     def cell(row: Cells, place: int | None) -> str:
         return "" if place is None else original_text(row.cells[place].strip())
@@ -207,7 +208,7 @@ def _table(
     Raises:
         SourceError: no line has the names of the columns.
     """
-    for delimiter in _DELIMITERS:
+    for delimiter in DELIMITERS:
         rows = list(records(io.StringIO(text, newline=""), delimiter))
         for place, row in enumerate(rows[:_PREAMBLE]):
             names = {_plain(head) for head in row.cells}
@@ -327,10 +328,15 @@ def _decimal(rows: Sequence[Cells], places: Collection[int], delimiter: str, res
     return "."
 
 
-def _have_commas(rows: Sequence[Cells], places: Sequence[int], delimiter: str) -> bool:
+def have_commas(rows: Iterable[Cells], places: Sequence[int], delimiter: str) -> bool:
     """Return whether numbers that tell the objects have decimal commas: some have, and none has a point."""
-    cells = [row.cells[at].strip() for row in rows for at in places if at < len(row.cells)]
-    return delimiter != "," and any(map(_COMMA.fullmatch, cells)) and not any(map(_POINT.fullmatch, cells))
+    found = False
+    for row in rows if delimiter != "," else ():
+        cells = [row.cells[at].strip() for at in places if at < len(row.cells)]
+        if any(map(_POINT.fullmatch, cells)):
+            return False
+        found = found or any(map(_COMMA.fullmatch, cells))
+    return found
 
 
 def _value(text: str, mark: Literal[".", ","], unit: str) -> float:

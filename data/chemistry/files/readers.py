@@ -26,11 +26,16 @@ def smiles_rows(path: Path) -> Iterator[Row]:
     Raises:
         SourceError: the file is not UTF-8.
     """
+    for number, words in _lines(path):
+        yield Row(number, words[0] + _extension(words[1:]), "")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     with opened(path) as file:
         for number, line in enumerate(file, start=1):
             words = line.split(maxsplit=1)
             if words and not words[0].startswith("#"):
-                yield Row(number, words[0] + _extension(words[1:]), "")
+                yield number, words
 
 
 def _extension(rest: Sequence[str]) -> str:
@@ -138,8 +143,20 @@ def _sd_file(file: LibraryFile) -> Iterator[Row]:
     return sdf_rows(file.path, file.columns)
 
 
+def _names(file: LibraryFile) -> Iterator[Mapping[str, str]]:
+    for _, words in _lines(file.path):
+        rest = " ".join(words[1:])
+        yield {"name": rest[len(_extension(words[1:]).strip()) :].strip()}
+
+
+def _properties(file: LibraryFile) -> Iterator[Mapping[str, str]]:
+    with sd_text(file.path) as text:
+        for record in sd_records(text):
+            yield record.items
+
+
 FORMATS: Mapping[str, Format] = {
-    "smiles": Format((".smi", ".smiles", ".ism", ".txt"), _smiles_file),
-    "sdf": Format((".sdf", ".sd"), _sd_file),
+    "smiles": Format((".smi", ".smiles", ".ism", ".txt"), _smiles_file, _names),
+    "sdf": Format((".sdf", ".sd"), _sd_file, _properties, named=True),
 }
 """Formats of library files that hold molecules."""
