@@ -60,9 +60,13 @@ def following_prefect(flow: Callable[[], Any]) -> None:
         Exception: what the flow raised, as long as the server answers or the flow itself failed.
         KeyboardInterrupt: the flow was interrupted.
     """
+    from prefect import tags
+
+    from pipelines.zombies import process_tag
+
     Following.lost, Following.reason = False, None
     try:
-        with _watching():
+        with _watching(), tags(process_tag()):
             flow()
     except Exception as error:
         if not is_of_prefect(error) or (prefect_answers() and not Following.lost):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from typing import Any
 import psutil
 
 _PROC = Path("/proc")
+_MARK = re.compile(r"(?P<pid>[0-9]{1,9})@(?P<host>[^/]*)/(?P<space>[0-9]*)/(?P<started>[0-9]{1,12})")
 _START_TICKS = 22
 """Field of `/proc/PID/stat`, counted from one (proc(5))."""
 
@@ -53,6 +55,18 @@ class ProcessIdentity:
     def row(self) -> dict[str, Any]:
         """Return the columns of a row in `locks`."""
         return asdict(self)
+
+    def mark(self) -> str:
+        """Return it as one word, for views: `1234@lab-3/4026531836/1795867002`."""
+        return f"{self.pid}@{self.host}/{self.namespace.strip('pid:[]')}/{int(self.started)}"
+
+
+def is_dead_by_mark(mark: str) -> bool:
+    """Return whether the process of a mark is provably dead; of what is no mark nothing is known."""
+    found = _MARK.fullmatch(mark)
+    if found is None or found["host"] != platform.node() or found["space"] != _namespace().strip("pid:[]"):
+        return False
+    return _is_gone(int(found["pid"]), None, float(found["started"]))
 
 
 def is_dead(row: Mapping[str, Any]) -> bool:
