@@ -43,7 +43,7 @@ from models.threads import single_thread
 GRID = {"kind": "hypergrid", "dimensions": 2, "height": 8}
 TASKS = 3
 RATE = 1e-2
-"""Learning rate of a pre-training on sequences: under a smaller one the flows, which decide the conversion, lag."""
+"""Learning rate on sequences, at first: under a smaller one the flows, which decide the conversion, lag."""
 EVERY = 20
 """Steps between two evaluations of a training from scratch on few letters."""
 JUDGED = 12
@@ -125,10 +125,10 @@ class OutcomeConditionedClaim(System["OutcomeConditionedClaim.Options"]):
         steps: int = Field(2200, ge=8, description="steps of the pre-training on sequences")
         length: int = Field(4, ge=1, le=5, description="letters of a sequence")
         scratch_steps: int = Field(3000, ge=EVERY, description="most steps of a training from scratch")
-        distilled_steps: int = Field(3000, ge=1, description="steps of the distillation")
-        factor_steps: int = Field(3000, ge=8, description="steps of the pre-training for transcription factors")
+        distilled_steps: int = Field(2000, ge=1, description="steps of the distillation")
+        factor_steps: int = Field(1800, ge=8, description="steps of the pre-training for transcription factors")
         factor_length: int = Field(8, ge=2, le=8, description="letters of a sequence that factors bind")
-        campaign_steps: int = Field(1000, ge=1, description="steps of the pre-training of a campaign")
+        campaign_steps: int = Field(300, ge=1, description="steps of the pre-training of a campaign")
 
     def run(self, seed: int, bench: Bench) -> dict[str, Any]:
         """Pre-train on the grid and on sequences, convert, distil, and let campaigns buy; return errors and times."""
@@ -181,7 +181,7 @@ class OutcomeConditionedClaim(System["OutcomeConditionedClaim.Options"]):
         options, size = self.options, 4**self.options.factor_length
         letters = _letters(options.factor_length)
         listed = {"kind": "outcome", "floor": _MISSED / size, "most": 2 * size}
-        how: dict[str, Any] = {"rate": 5e-3, "conditioning": listed, "batch_size": 128}
+        how: dict[str, Any] = {"rate": RATE, "conditioning": listed, "batch_size": 128}
         session, seconds = _pretrained(letters, options.factor_steps, seed, bench, told(0), **how)
         graph, log_pb = _exact(session)
         conditioning = session.trainer.conditioning
@@ -262,7 +262,7 @@ def _distilled(
     )
     began = time.process_time()
     with single_thread():
-        distillation.train(steps)
+        distillation.train(steps, learning_rate=RATE)
     seconds = time.process_time() - began
     law = terminal_law(graph, forward_log_probs(graph, numerators))
     return {
