@@ -51,7 +51,16 @@ SHORT: dict[str, dict[str, Any]] = {
     "model_based_tuning": {"repeats": 1, "units": 30, "steps": 40},
     "multi_fidelity": {"effort": 0.01},
     "neural_processes": {"steps": 2, "tested": 20},
-    "outcome_conditioned": {"grid_steps": 8, "steps": 8, "scratch_steps": 20, "length": 2},
+    "outcome_conditioned": {
+        "grid_steps": 8,
+        "steps": 8,
+        "scratch_steps": 20,
+        "length": 2,
+        "distilled_steps": 2,
+        "factor_steps": 8,
+        "factor_length": 2,
+        "campaign_steps": 1,
+    },
     "population_based_training": {"steps": 80},
     "preference_conditioned": {"effort": 0.001},
     "prior_fitted_networks": {"steps": 2, "sets": 1},
@@ -98,9 +107,12 @@ def test_a_short_trial_gives_every_figure_that_is_checked(kind: str, monkeypatch
     for place in ("gflownet.rewards.recipes", "systems.biological_sequence_design", "systems.discrete_flow_matching"):
         monkeypatch.setattr(f"models.{place}.load_tfbind8", lambda _: np.random.default_rng(0).random(4**8))
     sequences = ["".join(one) for one in np.random.default_rng(0).choice(list("ACGT"), (60, 8))]
-    factors = [str(number) for number in range(10)], sequences, np.random.default_rng(0).normal(0.0, 0.2, (60, 10))
-    monkeypatch.setattr("models.systems.neural_processes.load_factors", lambda _: factors)
-    monkeypatch.setattr("models.systems.biological_sequence_design.table", lambda name, home: home / f"{name}.csv")
+    names = ["FOXC1", "KLF1", "POU3F4", *map(str, range(7))]
+    factors = names, sequences, np.random.default_rng(0).normal(0.0, 0.2, (60, 10))
+    for place in ("neural_processes", "outcome_factors"):
+        monkeypatch.setattr(f"models.systems.{place}.load_factors", lambda _: factors)
+    for place in ("biological_sequence_design", "outcome_factors"):
+        monkeypatch.setattr(f"models.systems.{place}.table", lambda name, home: home / f"{name}.csv")
     claim, bench = SYSTEMS[kind](**SHORT[kind]), Bench()
     figures = claim.run(0, bench)
     judged = claim.judge([figures, figures])
