@@ -6,13 +6,14 @@ STAMP := $(VENV)/.installed
 # Two processes, one thread each; tests of a file stay together and share their fixtures, the longest files first.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install demo test fast test-slow test-ray sweep lint browser postgres benchmark docs clean
+.PHONY: help install demo test fast test-slow trials test-ray sweep lint browser postgres benchmark docs clean
 
 help:
 	@echo "make demo       run the quickstart campaign (electron acceptors)"
 	@echo "make test       lint, types, layers, fast tests"
 	@echo "make test-slow  statistical and end-to-end gates"
 	@echo "make test-ray   campaigns on workers of Ray, which it installs (70 MB)"
+	@echo "make trials     published claims that \`discover reproduce\` tries too, at their length"
 	@echo "make sweep      damages every file of a workspace in turn (half an hour or more)"
 	@echo "make benchmark  measure the quickstart: time, memory, cost of the flow"
 	@echo "make docs       build the documentation site into site/"
@@ -38,10 +39,13 @@ test: $(STAMP) browser postgres
 	$(MAKE) --no-print-directory -j2 lint fast
 
 fast: $(STAMP)
-	$(PYTEST) -m "not slow and not sweep and not ray"
+	$(PYTEST) -m "not slow and not sweep and not ray and not trial"
 
 test-slow: $(STAMP) browser postgres
 	$(PYTEST) -m slow
+
+trials: $(STAMP)
+	$(PYTEST) -m trial
 
 test-ray: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'

@@ -56,11 +56,18 @@ LIBRARY = (Path(__file__).parent / "chaos" / "library.csv").read_text().splitlin
 
 
 LONGEST_FIRST = (
+    "tests/campaigns/test_campaigns.py",
+    "tests/e2e/test_schedules.py",
+    "tests/postgres/test_team.py",
     "tests/models/gflownet/test_gates.py",
+    "tests/models/gflownet/conditioning/test_trade_offs.py",
+    "tests/tasks/engines/test_dask.py",
+    "tests/models/generators/test_flow_matching.py",
+    "tests/pipelines/rest/test_telling.py",
+    "tests/pipelines/test_backup.py",
     "tests/e2e/test_dead_server.py",
     "tests/e2e/test_flow.py",
     "tests/chaos/test_kill.py",
-    "tests/campaigns/test_campaigns.py",
     "tests/campaigns/test_virtual_screening.py",
     "tests/packaging/test_installed.py",
     "tests/e2e/test_ui.py",
@@ -93,9 +100,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With `-m slow`, `-m sweep` or `-m ray`, pass over the files that do not have the word: importing all takes half a minute."""
+    """With one marker alone, pass over the files that do not have the word: importing all takes half a minute."""
     marker = config.option.markexpr
-    if marker not in ("slow", "sweep", "ray") or not collection_path.match("test_*.py"):
+    if marker not in ("slow", "sweep", "ray", "trial") or not collection_path.match("test_*.py"):
         return None
     return True if re.search(rf"\b{marker}\b", collection_path.read_text()) is None else None
 

@@ -176,7 +176,7 @@ def test_columns_that_teach_nothing_are_left_out_and_said(tmp_path: Path) -> Non
     assert earlier.told == ("a1: fewer than 40 values, or all alike; left out",)
 
 
-@pytest.mark.slow
+@pytest.mark.trial
 def test_where_earlier_assays_are_alike_they_teach_what_few_labels_do_not() -> None:
     """The shipped campaign's: means over eight new proteins of its four families, 24 labels each."""
     folder = Path(__file__).resolve().parents[3] / "campaigns" / "earlier_assays"

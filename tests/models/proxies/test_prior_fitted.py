@@ -94,7 +94,7 @@ def test_draws_are_standardised_by_their_labels_and_fill_few_columns() -> None:
     assert used.float().median() < 10
 
 
-@pytest.mark.slow
+@pytest.mark.trial
 @pytest.mark.timeout(600)
 def test_a_known_process_is_learnt_to_a_twentieth_of_a_nat() -> None:
     prior = OneProcess()

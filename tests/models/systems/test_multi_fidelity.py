@@ -36,7 +36,7 @@ def test_an_arm_stands_at_a_cost_where_it_last_was_within_it() -> None:
     assert [at_cost(steps, cost).spent for cost in (5, 10, 15, 30)] == [6.6, 9.0, 15.0, 15.2]
 
 
-@pytest.mark.slow
+@pytest.mark.trial
 @pytest.mark.timeout(600)
 def test_cheap_values_save_a_quarter_of_the_cost_on_seeds_that_nothing_was_chosen_by() -> None:
     courses = {

@@ -129,7 +129,7 @@ def test_the_same_seed_gives_the_same_figures(kind: str) -> None:
     assert SYSTEMS[kind](**SHORT[kind]).run(3, Bench()) == SYSTEMS[kind](**SHORT[kind]).run(3, Bench())
 
 
-@pytest.mark.slow
+@pytest.mark.trial
 @pytest.mark.timeout(600)
 def test_subtb_learns_a_grid_on_which_trajectory_balance_loses_modes() -> None:
     figures = SYSTEMS["sub_trajectory_balance"](large=64, draws=2).run(7, Bench())
@@ -137,7 +137,7 @@ def test_subtb_learns_a_grid_on_which_trajectory_balance_loses_modes() -> None:
     assert figures["tb_tv"] > 0.2
 
 
-@pytest.mark.slow
+@pytest.mark.trial
 @pytest.mark.timeout(600)
 def test_rewards_of_novelty_keep_all_goals_and_leave_the_law() -> None:
     figures = SYSTEMS["generative_augmented"]().run(7, Bench())

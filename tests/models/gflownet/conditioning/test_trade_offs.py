@@ -71,9 +71,11 @@ def test_a_weighted_sum_has_the_law_of_every_preference_and_never_the_middle_of_
     assert trained.volume() < 0.5
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kind", ["chebyshev", "focus_region"])
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param("chebyshev", marks=pytest.mark.trial), pytest.param("focus_region", marks=pytest.mark.slow)],
+)
 def test_chebyshev_and_focus_regions_reach_the_whole_front(kind):
     trained = Trained.under(CONDITIONS[kind], steps=STEPS[kind])
     assert trained.unseen() <= 0.1
