@@ -30,9 +30,6 @@ from prefect.states import Cancelled
 from prefect.types.entrypoint import EntrypointType
 
 from data.config import ConfigError
-from pipelines.campaign import campaign
-from pipelines.form import TITLES, campaign_form
-from pipelines.retraining import retrain
 from pipelines.timing import When, times_between
 from tasks.workspace import Workspace
 
@@ -156,6 +153,9 @@ def deployed_schedule(
     Raises:
         ConfigError: a schedule of this name is another workspace's.
     """
+    from pipelines.campaign import campaign  # all that campaigns import: a list of schedules does not need it
+    from pipelines.retraining import retrain
+
     name = name_of(campaign_name, what, when)
     before = _ours(workspace, name)
     now = datetime.now(UTC).replace(second=0, microsecond=0)
@@ -191,6 +191,8 @@ def deployed_to_pool(workspace: Workspace, config: Path, campaign_name: str, poo
     Raises:
         ConfigError: a deployment of this name is another workspace's.
     """
+    from pipelines.form import TITLES, campaign_form
+
     name = f"{campaign_name}-on-{pool}"
     _ours(workspace, name)
     made, found = _pool(pool)
