@@ -16,8 +16,8 @@ from data.config import load_config
 CAMPAIGNS = Path(__file__).resolve().parent.parent.parent / "campaigns"
 SMALLER = {
     "acceptors_two_goals.yaml": [
-        "data.initial=16",
-        "batch_size=8",
+        "data.initial=10",
+        "batch_size=5",
         "rounds=1",
         "generator.proposals=120",
         "generator.members.0.generator.parents=10",

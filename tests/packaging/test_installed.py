@@ -129,7 +129,6 @@ def test_the_doctor_finds_nothing_wrong(installation, tmp_path):
 CIRCUMSTANCES = {
     "without a home": ((), {"HOME": None}),
     "a home that does not exist": ((), {"HOME": "/nonexistent/home"}),
-    "optimised": (("-O",), {}),
     "optimised, without docstrings": (("-OO",), {}),
     "safe path": (("-P",), {}),
     "isolated": (("-I",), {}),

@@ -88,12 +88,13 @@ def test_a_point_of_data_is_where_every_path_ends(geometry):
     assert float(geometry.way(ends, point).norm(dim=1).mean()) < 0.15
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("geometry", "data", "low", "high"),
-    [(FlatTorus(), torus_data, -math.pi, math.pi), (ReflectedBox(), box_data, 0.0, 1.0)],
-    ids=["torus", "box"],
+    [
+        pytest.param(FlatTorus(), torus_data, -math.pi, math.pi, id="torus", marks=pytest.mark.slow),
+        pytest.param(ReflectedBox(), box_data, 0.0, 1.0, id="box", marks=pytest.mark.trial),
+    ],
 )
 def test_the_law_of_the_data_comes_out_by_straighter_paths_under_optimal_transport(geometry, data, low, high):
     """The histogram of 10,000 draws in 144 cells is off by up to 1/2 sqrt(2 * 144 * 2 / (pi 10^4)) = 0.07 from another

@@ -59,7 +59,7 @@ def test_the_middle_of_the_front_is_asked_for_by_chebyshev_and_not_by_a_weighted
     assert shares["weighted_sum"] < shares["product"] < shares["chebyshev"]
 
 
-@pytest.mark.slow
+@pytest.mark.trial
 @pytest.mark.timeout(300)
 def test_a_weighted_sum_has_the_law_of_every_preference_and_never_the_middle_of_the_front():
     trained = Trained.under(CONDITIONS["weighted_sum"], steps=STEPS["weighted_sum"])
@@ -71,11 +71,9 @@ def test_a_weighted_sum_has_the_law_of_every_preference_and_never_the_middle_of_
     assert trained.volume() < 0.5
 
 
+@pytest.mark.trial
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    "kind",
-    [pytest.param("chebyshev", marks=pytest.mark.trial), pytest.param("focus_region", marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize("kind", ["chebyshev", "focus_region"])
 def test_chebyshev_and_focus_regions_reach_the_whole_front(kind):
     trained = Trained.under(CONDITIONS[kind], steps=STEPS[kind])
     assert trained.unseen() <= 0.1
