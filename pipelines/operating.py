@@ -5,9 +5,10 @@ from __future__ import annotations
 import getpass
 import platform
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
-from data.ledger.campaigns import CampaignState
+from data.ledger.campaigns import CampaignState, LedgerError
 from data.ledger.requests import ENDING, ask_to_end, ask_to_hold, let_go_on, requested
 from pipelines.terminal import Terminal
 from tasks.workspace import Workspace
@@ -63,14 +64,18 @@ def stop(workspace: Workspace, name: str, console: Terminal, *, wait: bool = Tru
     """
     ledger = workspace.ledger()
     campaign = ledger.campaign(name)
-    ask_to_end(ledger, campaign, f"Stopped by {_who()} at {_hour()}.")
+    why = f"Stopped by {_who()} at {_hour()}."
+    ask_to_end(ledger, campaign, why)
     told = f"Campaign {name} will end after the calls that are in flight, or at the next step of what it trains."
     if not wait:
         console.say(told)
         return 0
     console.say(f"{told} Waiting for it; Ctrl-C ends the waiting, not the request.")
-    while requested(ledger, campaign.id)[0] in ENDING and ledger.owner(campaign.id) is not None:
+    while ledger.owner(campaign.id) is not None:  # it reports after the state has been set
         time.sleep(POLL_SECONDS)
+        if requested(ledger, campaign.id)[0] is CampaignState.RUNNING:  # it was only beginning
+            with suppress(LedgerError):
+                ask_to_end(ledger, campaign, why)
     state, message = requested(ledger, campaign.id)
     if state in ENDING:
         console.say(f"Its process ended without a word: killed. The same `discover run` goes on with {name}.")

@@ -17,6 +17,8 @@ from data.ledger.schema import campaigns, locks
 
 HELD = (CampaignState.PAUSING, CampaignState.PAUSED)
 ENDING = (CampaignState.STOPPING,)
+AT_WORK = (CampaignState.RUNNING, *HELD, *ENDING)
+"""States of a campaign that a process goes on with; in any other one its process is about to begin, or to be gone."""
 
 
 class CampaignPaused(LedgerError):
@@ -70,7 +72,7 @@ def ask_to_hold(ledger: Ledger, campaign: Campaign, message: str) -> bool:
                 f"Campaign {campaign.name!r} is done, so there is nothing to pause. A schedule that would give it more "
                 "rounds is paused with `discover schedules`."
             )
-        if running and state in ENDING:
+        if running and (state in ENDING or state not in AT_WORK):
             raise LedgerError(f"Campaign {campaign.name!r} is being stopped. Wait for it, then pause it.")
         if not running:
             message = f"{message} Before that: {str(state).replace('_', ' ')}. {campaign.message}".rstrip()
@@ -98,7 +100,7 @@ def let_go_on(ledger: Ledger, campaign: Campaign, message: str) -> bool:
 
 @patient
 def ask_to_end(ledger: Ledger, campaign: Campaign, message: str) -> None:
-    """Ask the process that runs a campaign to end it.
+    """Ask the process that runs a campaign to end it; one that is ending already, in whatever state, is left alone.
 
     Raises:
         LedgerError: no process runs it.
@@ -110,7 +112,8 @@ def ask_to_end(ledger: Ledger, campaign: Campaign, message: str) -> None:
                 f"No process runs campaign {campaign.name!r}; its state is {str(state).replace('_', ' ')}. To keep a "
                 f"schedule from going on with it: `discover pause {campaign.name}`."
             )
-        _set(connection, campaign.id, CampaignState.STOPPING, message)
+        if state in AT_WORK and state not in ENDING:
+            _set(connection, campaign.id, CampaignState.STOPPING, message)
 
 
 @patient

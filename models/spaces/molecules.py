@@ -37,6 +37,10 @@ _admissions: dict[str, dict[str, tuple[str | None, str]]] = {}
 """Key of a space -> text -> standard form, or None and the reason; `_MOST` texts of a space."""
 
 
+LONGEST = 2000
+"""Characters of a SMILES: RDKit takes minutes for ten thousand atoms, and crashes at twenty thousand."""
+
+
 def standard_molecule(text: str) -> str:
     """Return the canonical SMILES of a molecule in standard form: counter-ions off, charges settled; any size.
 
@@ -49,6 +53,8 @@ def standard_molecule(text: str) -> str:
 def _read(text: str) -> tuple[Chem.Mol, str]:
     if not text:
         raise NotStandardError("no SMILES in this row")
+    if len(text) > LONGEST:
+        raise NotStandardError(f"{len(text):,} characters, of a SMILES at most {LONGEST:,}")
     return standard_form(text)
 
 

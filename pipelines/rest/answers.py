@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from data.tables.results import Result, same_unit
@@ -10,15 +9,13 @@ from models.parts import space_of
 from pipelines.asking import enter_sorted
 from pipelines.rest.access import Holder
 from pipelines.rest.bodies import AnswerBody, AnswersBody, ReceiptBody
-from pipelines.rest.problems import MOST, Fault, Problem
+from pipelines.rest.problems import MOST, Fault, Problem, worded
 from pipelines.rest.views import asking_context, ledger_of
 from tasks.oracles.asking import Column, columns_of
 from tasks.oracles.sorting import Sorting
 from tasks.workspace import Workspace
 
 NO_REASON = "failed, without a reason"
-_OPTION = re.compile(r"--(correct|replicate|unasked)\b")
-_LINE = re.compile(r"\b([Ll])ine (\d+)")
 
 
 def take_answers(workspace: Workspace, name: str, body: AnswersBody, holder: Holder) -> ReceiptBody:
@@ -47,7 +44,7 @@ def take_answers(workspace: Workspace, name: str, body: AnswersBody, holder: Hol
         _refuse(sorting, body.answers)
         receipt = enter_sorted(context, sorting, rows, _teller(body.told_by, holder))
     counts = {key: getattr(receipt, key) for key in ReceiptBody.model_fields if key not in ("told", "notes")}
-    return ReceiptBody(told=receipt.told(), notes=[_worded(note) for note in receipt.notes], **counts)
+    return ReceiptBody(told=receipt.told(), notes=[worded(note) for note in receipt.notes], **counts)
 
 
 def _teller(told_by: str, holder: Holder) -> str:
@@ -117,7 +114,7 @@ def _refuse(sorting: Sorting, answers: Sequence[AnswerBody]) -> None:
     if not sorting.refused:
         return
     faults = [
-        Fault(where=f"answers[{line - 1}]", message=f"{text}: {_worded(reason).rstrip('.')}.")
+        Fault(where=f"answers[{line - 1}]", message=f"{text}: {worded(reason).rstrip('.')}.")
         for line, text, reason in sorted(sorting.refused)
     ]
     lines = {line for line, *_ in sorting.refused}
@@ -128,9 +125,3 @@ def _refuse(sorting: Sorting, answers: Sequence[AnswerBody]) -> None:
         f"{faults[0].where}: {faults[0].message} Mend or remove what `errors` lists, and send the request again.",
         faults,
     )
-
-
-def _worded(text: str) -> str:
-    """Return a sentence of the command line in the words of this interface."""
-    told = _OPTION.sub(r'`"\1": true`', text)
-    return _LINE.sub(lambda found: f"{'A' if found[1] == 'L' else 'a'}nswer {found[2]}", told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -104,7 +105,7 @@ def problem_of(error: Exception) -> Problem | None:
     if isinstance(error, LedgerUnavailable) or "was waited for" in str(error):
         return Problem(503, "ledger-unavailable", str(error), headers={"retry-after": "30"})
     if isinstance(error, LedgerError | BadInput):
-        return Problem(409, "conflict", str(error))
+        return Problem(409, "conflict", worded(str(error)))
     if isinstance(error, SourceError | ConfigError):
         return Problem(422, "unusable", str(error))
     return None
@@ -174,3 +175,13 @@ def _sentence(one: Mapping[str, Any]) -> str:
         form = one.get("ctx", {}).get("pattern")
         wanted = "a text without control characters" if form == PRINTABLE else f"what {form} describes"
     return f"Got {shown[:SHOWN]}; expected {wanted.removeprefix('Input should be ')}."
+
+
+_OPTION = re.compile(r"--(correct|replicate|unasked)\b")
+_LINE = re.compile(r"\b([Ll])ine (\d+)")
+
+
+def worded(text: str) -> str:
+    """Return a sentence of the command line in the words of this interface."""
+    told = _OPTION.sub(r'`"\1": true`', text)
+    return _LINE.sub(lambda found: f"{'A' if found[1] == 'L' else 'a'}nswer {found[2]}", told)

@@ -18,6 +18,7 @@ from data.ledger.health import Finding, Level
 from data.masking import masked
 from data.records import JsonDict
 from tasks.stages import CampaignContext
+from tasks.storage import read_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ EVENTS = (WARNING, ENDED)
 
 
 def announce(context: CampaignContext, round: int, health: Sequence[Finding], page: str) -> None:
-    """Show the findings of a round as an artifact of the running task, and emit an event for each warning.
+    """Show the findings of a round as an artifact of the running task, and emit an event for each warning, once.
 
     Args:
         context: of the campaign.
@@ -44,9 +45,14 @@ def announce(context: CampaignContext, round: int, health: Sequence[Finding], pa
             markdown=health_told(health, page),
             description=f"Health of campaign {slug} after round {round}",
         )
+        file = context.folder / "announced.json"
+        announced = set(read_json(file)["warnings"]) if file.is_file() else set()
         for finding in health:
-            if finding.level is Level.WARNING:
+            mark = f"{round} {finding.kind}"
+            if finding.level is Level.WARNING and mark not in announced:  # a run that goes on reports its rounds anew
                 _emit(WARNING, slug, {"round": round, "kind": finding.kind, "message": finding.message})
+                announced.add(mark)
+        write_json(file, {"warnings": sorted(announced)})
     except Exception as error:  # whatever a client says of a server that has gone
         log.warning("Prefect was not told of the health of round %d: %s", round, error)
 

@@ -59,6 +59,12 @@ def test_versions_are_listed_with_the_champion_and_what_became_of_them(champion)
     assert champion.discover("models", "nobody").exit == 2
 
 
+def test_a_smiles_of_any_length_gets_a_note_and_ends_nothing(champion):
+    table = predicted(champion, f"SMILES\n{'C' * 20_000}\nCCCO\n")
+    assert table["note"].tolist() == ["20,000 characters, of a SMILES at most 2,000", ""]
+    assert table["mean"].tolist()[0] == ""
+
+
 def test_every_row_of_a_table_comes_back_with_its_columns_and_a_prediction_or_a_reason(champion):
     measured = champion.candidates()[0]["smiles"]
     table = predicted(champion, f"name,SMILES,price\na,{measured},1\nb,nonsense,\nc,,3\nd,OCCC,\ne,CCCO,5\n")
@@ -180,6 +186,7 @@ def test_files_of_molecules_are_predicted_alike_and_keep_what_they_say(champion)
     with gzip.open(folder / "asked.smi.gz", "wt") as file:
         file.write("# a comment\nCCCO propanol, dry\nCCCF\n")
     blocks = [Chem.MolToMolBlock(Chem.MolFromSmiles(smiles)) for smiles in molecules]
+    blocks[0] = f"mol-0\n{blocks[0].partition(chr(10))[2]}"
     records = [f"{blocks[0]}> <vendor>\nA\n\n$$$$\n", f"{blocks[1]}> <vendor>\nB\n\n> <price>\n-7\n\n$$$$\n"]
     (folder / "asked.sdf").write_text("".join(records))
     pd.DataFrame({"Structure": molecules, "n": [1, 2]}).to_parquet(folder / "asked.parquet")
@@ -188,7 +195,7 @@ def test_files_of_molecules_are_predicted_alike_and_keep_what_they_say(champion)
     means = []
     for name, more, kept in (
         ("asked.smi.gz", (), {"smiles": molecules, "name": ["propanol, dry", ""]}),
-        ("asked.sdf", (), {"smiles": molecules, "vendor": ["A", "B"], "price": ["", "-7"]}),
+        ("asked.sdf", (), {"smiles": molecules, "name": ["mol-0", ""], "vendor": ["A", "B"], "price": ["", "-7"]}),
         ("asked.parquet", ("--column", "Structure"), {"Structure": molecules, "n": ["1", "2"]}),
         ("asked.tsv", (), {"Smiles": molecules, "name": ["'=1+1", "-2"]}),
         ("excel.csv", (), {"name": ["T\u00e4st", "b"], "SMILES": molecules, "dose": ["-1,5", "2,5"]}),

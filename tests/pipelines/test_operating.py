@@ -7,6 +7,13 @@ import time
 import psutil
 import pytest
 
+from data.ledger.campaigns import CampaignState
+from data.ledger.health import Finding, Level
+from data.ledger.lock import campaign_lock
+from data.ledger.requests import ask_to_end, requested
+from tasks.reporting import announcing
+from tasks.stages import CampaignRef
+from tasks.workspace import Workspace
 from tests.conftest import use
 
 GATE = """
@@ -167,8 +174,6 @@ def test_what_cannot_be_asked_is_refused_in_a_sentence(finished, tracking, monke
 
 @pytest.mark.slow
 def test_running_time_does_not_grow_while_a_campaign_is_held(gated, running, monkeypatch):
-    from tasks.workspace import Workspace
-
     gated.discover("pause", "tiny")
     let_through(gated)
     eventually(lambda: gated.state() == "paused")
@@ -202,3 +207,32 @@ def test_nothing_stalls_where_no_answer_is_better(bench):
     told = bench.run()
     assert told.exit == 2
     assert "budget.stalled beside the goal observe" in told.message
+
+
+def test_a_second_stop_leaves_a_campaign_stopped_whose_process_still_reports(bench):
+    assert bench.run("--set", "rounds=1").exit == 0
+    ledger = Workspace(bench.home).ledger()
+    campaign = ledger.campaign("tiny")
+    with campaign_lock(ledger, campaign):
+        ledger.set_state(campaign.id, CampaignState.RUNNING)
+        ask_to_end(ledger, campaign, "Stopped by one.")
+        assert requested(ledger, campaign.id) == (CampaignState.STOPPING, "Stopped by one.")
+        ledger.set_state(campaign.id, CampaignState.STOPPED, "Stopped by one.")
+        ask_to_end(ledger, campaign, "Stopped by another.")
+        assert requested(ledger, campaign.id) == (CampaignState.STOPPED, "Stopped by one.")
+    ledger.close()
+
+
+def test_each_warning_of_a_round_is_told_once_however_often_the_campaign_goes_on(bench, monkeypatch):
+    assert bench.run("--set", "rounds=1").exit == 0
+    told = []
+    monkeypatch.setattr(announcing.TaskRunContext, "get", staticmethod(lambda: object()))
+    monkeypatch.setattr(announcing, "create_markdown_artifact", lambda **artifact: None)
+    monkeypatch.setattr(announcing, "emit_event", lambda event, **rest: told.append(rest["payload"]["kind"]))
+    slow = Finding(1, "oracle_slowing", Level.WARNING, "Slow.")
+    flat = Finding(1, "acquisition_flat", Level.WARNING, "Flat.")
+    with CampaignRef(str(bench.home), 1).open() as context:
+        for findings in ([slow], [slow], [slow, flat]):
+            announcing.announce(context, 1, findings, "page")
+        announcing.announce(context, 2, [slow], "page")
+    assert told == ["oracle_slowing", "acquisition_flat", "oracle_slowing"]

@@ -152,7 +152,8 @@ def _names(file: LibraryFile) -> Iterator[Mapping[str, str]]:
 def _properties(file: LibraryFile) -> Iterator[Mapping[str, str]]:
     with sd_text(file.path) as text:
         for record in sd_records(text):
-            yield record.items
+            title = record.block.partition("\n")[0].strip()
+            yield {"name": title, **record.items} if title else record.items  # a property `name` comes first
 
 
 FORMATS: Mapping[str, Format] = {
