@@ -251,10 +251,12 @@ class _Rounds:
             if self._plan.stalled
             else f"Or let a campaign end by itself after so many rounds: `budget.stalled: {wanted}`."
         )
+        first = round - without + 1
+        span = f"Round {round}" if first == round else f"Rounds {first} to {round}"
         return _warning(
             round,
             "stalled",
-            f"Rounds {round - without + 1} to {round}: nothing better than {what} of round {since}. To "
+            f"{span}: nothing better than {what} of round {since}. To "
             "search elsewhere give the deviation more weight in `acquisition`, take another generator or a larger "
             f"space. {ends}",
             {"rounds": float(without), "since": float(since)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from data.tables.results import Result, same_unit
+from data.wording import counted
 from models.parts import space_of
 from pipelines.asking import enter_sorted
 from pipelines.rest.access import Holder
@@ -96,10 +97,11 @@ def _refuse_unknown(answers: Sequence[AnswerBody], columns: Sequence[Column]) ->
             if one in units and not same_unit(unit, units[one])
         ]
     if faults:
+        told = f"{counted(len(faults), 'name or unit', 'names or units')} {'is' if len(faults) == 1 else 'are'}"
         raise Problem(
             422,
             "unknown-values",
-            f"Nothing was taken: {len(faults)} names or units are not those of the campaign. {faults[0].where}: "
+            f"Nothing was taken: {told} not of the campaign. {faults[0].where}: "
             f"{faults[0].message} GET the campaign to see its `outputs`.",
             faults[:MOST],
         )
