@@ -199,7 +199,7 @@ def six6(tmp_path_factory):
     return load_tfbind8(home)
 
 
-@pytest.mark.slow
+@pytest.mark.trial
 @pytest.mark.timeout(900)
 def test_dna_sequences_are_learnt_with_prioritised_replay_in_two_minutes(six6):
     env = Tabulated(

@@ -84,7 +84,7 @@ def test_chebyshev_and_focus_regions_reach_the_whole_front(kind):
     assert reached > 0.7
 
 
-@pytest.mark.slow
+@pytest.mark.trial
 @pytest.mark.timeout(300)
 def test_replayed_objects_are_trained_on_in_hindsight():
     options = {"replay_share": 0.5, "replay": {"kind": "uniform", "capacity": 300}}
