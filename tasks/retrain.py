@@ -21,7 +21,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.config import digest
-from data.ledger.book import measurements
+from data.ledger.book import identities_of, measurements
 from data.ledger.campaigns import now
 from data.records import JsonDict, Prediction
 from models.parts import oracle_name, proxy_beside, space_of, units_of
@@ -57,16 +57,10 @@ def train_challenger(ref: CampaignRef) -> str:
     with ref.open() as context:
         data = all_measurements(context)
         if len(data) < MINIMUM_LABELS:
-            bought = sum(row.value is not None for row in context.ledger.course(context.campaign.id))
             oracle = oracle_name(context.config, _main_part(context))
             raise BadInput(
                 f"The ledger has {len(data)} measurements of {oracle}; a proxy needs at least {MINIMUM_LABELS}. "
-                + (
-                    f"The {bought} of this campaign are of the oracle as it was: its module, an option or a file that "
-                    "it names has changed since. `discover run` says which; restore it, and retrain."
-                    if bought >= MINIMUM_LABELS
-                    else "`discover run` the campaign first."
-                )
+                "`discover run` the campaign first."
             )
         config, seed = proxy_beside(context.config), proxy_seed(context)
         return trained(context.workspace, config, data, seed, maximise=context.maximise).name
@@ -192,9 +186,21 @@ def _main_part(context: CampaignContext) -> str:
 
 
 def all_measurements(context: CampaignContext) -> TrainingData:
-    """Return every measurement of the main objective in the ledger, and the labels that the campaign imported."""
+    """Return every measurement of the main objective in the ledger, and the labels that the campaign imported.
+
+    Raises:
+        BadInput: the campaign's own are of another oracle than the one that stands in its files now.
+    """
     reading = context.config.readings[context.goals.index(context.goals.main)]
-    rows = measurements(context.ledger, book_of(context, reading.part).identity, context.campaign.id, reading.output)
+    identity = book_of(context, reading.part).identity
+    own = identities_of(context.ledger, context.campaign.id, reading.part)
+    if own and identity not in own:
+        raise BadInput(
+            "The measurements of this campaign are of the oracle as it was: its module, an option or a file that it "
+            "names has changed since, and what the ledger has of the changed one is another's. `discover run` says "
+            "which; restore it, and retrain."
+        )
+    rows = measurements(context.ledger, identity, context.campaign.id, reading.output)
     every = pd.DataFrame(rows, columns=["object_id", "object", "value"]).rename(columns={"object_id": "id"})
     frame = every.groupby("id", as_index=False).agg({"object": "first", "value": "mean"})
     repeats = {str(key): own.tolist() for key, own in every.groupby("id")["value"] if len(own) > 1}

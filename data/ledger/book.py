@@ -556,6 +556,23 @@ def _settle(
 
 
 @patient
+def identities_of(ledger: Ledger, campaign_id: int, part: str) -> set[str]:
+    """Return the identities under which a campaign has answers of one of its oracles.
+
+    Args:
+        ledger: open.
+        campaign_id: of the campaign.
+        part: which oracle, as `data.readings` names them.
+    """
+    mine = sa.and_(oracle_calls.c.campaign_id == campaign_id, oracle_calls.c.part == part)
+    with ledger.read() as connection:
+        rows = connection.scalars(
+            sa.select(oracle_calls.c.identity).where(mine, oracle_calls.c.state == CallState.DONE).distinct()
+        )
+        return set(rows)
+
+
+@patient
 def measurements(
     ledger: Ledger, identity: str, campaign_id: int | None = None, output: str | None = None
 ) -> list[JsonDict]:

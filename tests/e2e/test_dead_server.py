@@ -82,17 +82,22 @@ class Run:
             self.process.wait(30)
 
 
-@pytest.fixture
-def stopping(tmp_path, tracking, monkeypatch):
+def stopped_in_its_third_call(folder):
     """A campaign whose oracle waits in the third call of its first round (the initial design has eight)."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking)
-    monkeypatch.delenv("DISCOVER_LEDGER", raising=False)
-    bench = Bench(tmp_path)
+    folder.mkdir(exist_ok=True)
+    bench = Bench(folder)
     bench.config["objectives"][0]["oracle"]["chunk"] = 1
     bench.write_config(rounds=2)
     (bench.folder / "tiny_oracle.py").write_text(ORACLE)
     (bench.folder / "stop").write_text("11")
     return bench
+
+
+@pytest.fixture
+def stopping(tmp_path, tracking, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking)
+    monkeypatch.delenv("DISCOVER_LEDGER", raising=False)
+    return stopped_in_its_third_call(tmp_path)
 
 
 @pytest.fixture

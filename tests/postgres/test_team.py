@@ -16,8 +16,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from tests.conftest import Bench
-from tests.e2e.test_dead_server import ORACLE, Run
+from tests.e2e.test_dead_server import Run, stopped_in_its_third_call
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -253,17 +252,6 @@ def test_a_ledger_on_postgresql_is_backed_up_and_restored_into_another_database(
     assert bench.run("--set", "budget.calls=20").exit == 0  # new rows have ids of their own
     assert bench.calls()[: len(calls)] == calls
     assert len(set(bench.calls())) == len(bench.calls()) == 16
-
-
-def stopped_in_its_third_call(folder):
-    """A campaign whose oracle waits in the third call of its first round."""
-    folder.mkdir()
-    bench = Bench(folder)
-    bench.config["objectives"][0]["oracle"]["chunk"] = 1
-    bench.write_config(rounds=2)
-    (bench.folder / "tiny_oracle.py").write_text(ORACLE)
-    (bench.folder / "stop").write_text("11")
-    return bench
 
 
 def test_a_campaign_whose_team_servers_are_killed_goes_on_and_is_shown_whole_once_they_are_back(

@@ -276,6 +276,11 @@ def test_retraining_after_the_oracle_changed_says_so(bench):
     told = bench.discover("retrain", "changed", "--plain")
     assert told.exit == 2
     assert "of this campaign are of the oracle as it was" in told.message
+    bench.write_config(name="another")  # measures enough with the changed oracle
+    assert bench.run().exit == 0
+    told = bench.discover("retrain", "changed", "--plain")
+    assert told.exit == 2
+    assert "of this campaign are of the oracle as it was" in told.message
     bench.write_oracle()
     assert bench.discover("retrain", "changed", "--plain").exit == 0
 

@@ -4,7 +4,6 @@ import json
 import os
 import stat
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ import pytest
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(300),  # each starts the processes of a cluster
-    pytest.mark.skipif(find_spec("distributed") is None, reason="distributed is not installed"),
 ]
 
 DONE, BAD_INPUT, STOPPED = 0, 2, 3

@@ -4,7 +4,6 @@ import re
 import shlex
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,6 @@ from hypothesis import strategies as st
 
 from data.engine_config import ClusterConfig
 from tasks.engines.jobs import job_script, jobs_of
-
-pytestmark = pytest.mark.skipif(find_spec("dask_jobqueue") is None, reason="dask-jobqueue is not installed")
 
 QUEUE = {"slurm": "#SBATCH -p long", "pbs": "#PBS -q long", "lsf": "#BSUB -q long", "sge": "#$ -q long"}
 ACCOUNT = {"slurm": "#SBATCH -A p12", "pbs": "#PBS -A p12", "lsf": '#BSUB -P "p12"', "sge": "#$ -P p12"}

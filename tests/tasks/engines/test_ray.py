@@ -2,7 +2,6 @@
 
 import os
 from contextlib import suppress
-from importlib.util import find_spec
 
 import psutil
 import pytest
@@ -12,7 +11,6 @@ from tasks.engines.ray import RayFleet
 pytestmark = [
     pytest.mark.ray,
     # Not imported here: a campaign's first engine sets it up before it is.
-    pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: make test-ray"),
     pytest.mark.timeout(300),  # a cluster starts within ten seconds or so
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning"),  # of Ray's own files and plans
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
