@@ -26,7 +26,7 @@ def watch(show: Callable[[Terminal], None], console: Terminal) -> int:
                 text = _printed(show, console)
                 if live is not None:
                     at = f"{datetime.now():%H:%M:%S}; Ctrl-C ends this view, not the campaign."
-                    live.update(printed_already(text, at), refresh=True)
+                    live.update(printed_already(text, at, console), refresh=True)
                 elif text != before:
                     console.raw(text + "\n")
                 before = text

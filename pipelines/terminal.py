@@ -131,9 +131,22 @@ class Terminal(Console):
         hush(self.file)
 
 
-def printed_already(text: str, note: str) -> RenderableType:
-    """Return what a `Terminal` has printed elsewhere, its styles included, with a note below."""
-    return Group(Text.from_ansi(text), Text(note, style="dim"))
+HEAD = 2
+"""Lines that stay at the top of a text which is taller than the terminal."""
+
+
+def printed_already(text: str, note: str, console: Console) -> RenderableType:
+    """Return what a `Terminal` has printed elsewhere, its styles included, with a note below.
+
+    Where it is taller than the terminal its middle is left out, and that is said: findings stand at its end.
+    """
+    lines = list(Text.from_ansi(text).wrap(console, console.width))
+    end = max(1, console.height - HEAD - 3)  # a line for what was left out, the note, and the cursor
+    hidden = len(lines) - HEAD - end
+    if hidden > 1:
+        said = Text(f"... {hidden} lines do not fit into this window ...", style="dim")
+        lines = [*lines[:HEAD], said, *lines[-end:]]
+    return Group(*lines, Text(note, style="dim"))
 
 
 _LONG = 16

@@ -43,6 +43,9 @@ def test_in_a_terminal_one_picture_takes_the_place_of_the_last(finished):
     assert os.waitstatus_to_exitcode(status) == 0
     first, *pictures = read.split(b"Ctrl-C ends this view, not the campaign.")
     assert b"done" in first
+    assert b"lines do not fit into this window" in first  # of 24; the end of the picture, its findings, is there
+    assert b"health" in first
+    assert len(pictures) >= 3
     for picture in pictures[:2]:  # the lines of the one before are wiped first
         assert picture.count(b"\x1b[1A") >= first.count(b"\r\n") - 1
         assert picture.count(b"by source") <= 1
