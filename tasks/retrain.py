@@ -21,8 +21,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.config import digest
-from data.ledger.book import identities_of, measurements
 from data.ledger.campaigns import now
+from data.ledger.measured import identities_of, measurements
 from data.records import JsonDict, Prediction
 from models.parts import oracle_name, proxy_beside, space_of, units_of
 from models.protocols import Proxy

@@ -10,8 +10,9 @@ import pytest
 import sqlalchemy as sa
 from mlflow import MlflowClient
 
-from data.ledger.book import OracleBook, measurements
+from data.ledger.book import OracleBook
 from data.ledger.lock import CampaignLocked, campaign_lock
+from data.ledger.measured import measurements
 from data.ledger.schema import candidates, oracle_calls, stages
 from data.records import Measurement
 from tasks.oracles.undelivered import KeptAnswer

@@ -5,10 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.config import parse_config
-from data.ledger.book import OracleBook, measurements, settle
+from data.ledger.book import OracleBook, settle
 from data.ledger.campaigns import LedgerError
 from data.ledger.ledger import Ledger
 from data.ledger.lock import campaign_lock
+from data.ledger.measured import measurements
 from data.records import CallState, Measurement
 
 MINIMAL = {"name": "x", "objectives": [{"name": "affinity", "oracle": {"kind": "xtb"}}]}
