@@ -25,6 +25,10 @@ PATIENCE_SECONDS = 60.0
 _BUSY_MILLISECONDS = 1000
 """How long SQLite itself waits before it reports that it is busy."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+_WRITING = 0x646973636F766572
+"""The lock that a writing transaction has in a database of PostgreSQL."""
+_LOCK_SECONDS, _IDLE_SECONDS = 10, 60
+"""How long PostgreSQL itself waits for that lock, and for a writer that says nothing, which may be stopped or gone."""
 
 _FULL = ("the disk is full", "Free space on it and give the same command again.")
 _DAMAGED = ("its file is damaged", "Look with `discover doctor`, and restore a copy; keep the damaged file.")
@@ -58,6 +62,8 @@ def ledger_engine(url: str) -> sa.Engine:
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
+    elif engine.dialect.name == "postgresql":
+        sa.event.listen(engine, "begin", _begin_postgresql)
     return engine
 
 
@@ -163,3 +169,13 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     # IMMEDIATE: a transaction that will write must not find the database changed under it half-way.
     read_only = connection.get_execution_options().get("ledger_read")
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(connection: sa.Connection) -> None:
+    # One writer at a time, as in SQLite: what a transaction has read must still be so when it writes.
+    if not connection.get_execution_options().get("ledger_read"):
+        connection.exec_driver_sql(
+            f"SELECT set_config('lock_timeout', '{_LOCK_SECONDS}s', true), "
+            f"set_config('idle_in_transaction_session_timeout', '{_IDLE_SECONDS}s', true), "
+            f"pg_advisory_xact_lock({_WRITING})"
+        )

@@ -40,7 +40,9 @@ def copy_ledger(ledger: Ledger, target: Path) -> None:
         made = Ledger.at(target)
         try:
             with (
-                ledger.engine.connect().execution_options(isolation_level="REPEATABLE READ") as source,
+                ledger.engine.connect().execution_options(
+                    isolation_level="REPEATABLE READ", ledger_read=True
+                ) as source,
                 made.write() as connection,
             ):
                 _copy_rows(source, connection)

@@ -186,9 +186,7 @@ def _refuse_overtaken(row: JsonDict, answer: Told) -> None:
     Raises:
         LedgerError: it has.
     """
-    seen = answer.seen
-    if seen is None:
-        return
+    seen = answer.seen or {"state": None, "value": None, "outputs": None, "message": None}
     if row["state"] not in ENDED and row["outputs"] == seen["outputs"]:
         return
     if all(row[key] == seen[key] for key in ("state", "value", "outputs", "message")):

@@ -2,6 +2,7 @@
 
 import gc
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -15,6 +16,8 @@ from data.ledger.deletion import delete, examine, forget
 from data.ledger.ledger import Ledger
 from data.ledger.lock import CampaignLocked, campaign_lock, release_lock
 from data.ledger.schema import metadata
+from data.ledger.snapshot import copy_ledger
+from data.ledger.telling import Told, ask, calls_of, tell
 from data.records import Measurement
 from tests.data.ledger.test_migration import content, upgrade, with_objects
 
@@ -210,3 +213,37 @@ def test_what_a_deleted_campaign_bought_is_taken_over(ledger, campaign, tmp_path
     with ledger.read() as connection:
         for table in metadata.tables.values():
             assert not connection.execute(sa.select(table)).all(), table.name
+
+
+def test_of_robots_that_tell_different_answers_at_once_one_is_taken_and_all_others_are_refused(url, ledger, campaign):
+    objects = [(f"K{number}", "C" * (number + 1)) for number in range(6)]
+    book = OracleBook(ledger, campaign.id, "o", "1")
+    book.reserve(0, objects, cost=1.0)
+    ask(book, 0)
+    seen = {call["object_id"]: call for call in calls_of(ledger, campaign.id)}
+    robots = [OracleBook(Ledger(url), campaign.id, "o", "1") for _ in range(6)]
+    together = threading.Barrier(len(robots))
+
+    def told(robot: int, key: str, obj: str) -> bool:
+        answer = Told(robots[robot].part, key, obj, 0, {"": float(robot)}, seen=seen[key])
+        together.wait(30)
+        try:
+            tell({answer.part: robots[robot]}, [answer], round=0, by=f"robot {robot}")
+        except LedgerError as error:
+            assert "meanwhile" in str(error)
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(robots)) as pool:
+        for key, obj in objects:
+            taken = list(pool.map(lambda robot, key=key, obj=obj: told(robot, key, obj), range(len(robots))))
+            value = next(row["value"] for row in book.rows() if row["object_id"] == key)
+            assert [robot for robot, was in enumerate(taken) if was] == [int(value)]
+    for one in robots:
+        one.ledger.close()
+
+
+def test_while_one_writes_others_read_and_a_backup_is_made(ledger, campaign, tmp_path):
+    with ledger.write():
+        assert ledger.campaign("x").id == campaign.id
+        copy_ledger(ledger, tmp_path / "copy.db")
