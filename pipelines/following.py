@@ -35,6 +35,8 @@ class Following:
     lost = False
     reason: BaseException | None = None
     """What ended the flow itself: Prefect's error on telling a dead server of it takes its place."""
+    outcome: Any = None
+    """What the flow came to, if it remembered that."""
 
     @classmethod
     def lose(cls) -> None:
@@ -64,7 +66,7 @@ def following_prefect(flow: Callable[[], Any]) -> None:
 
     from pipelines.zombies import process_tag
 
-    Following.lost, Following.reason = False, None
+    Following.lost, Following.reason, Following.outcome = False, None, None
     try:
         with _watching(), tags(process_tag()):
             flow()

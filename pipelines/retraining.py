@@ -11,7 +11,7 @@ from prefect.states import Completed
 from data.ledger.lock import CampaignLocked
 from data.records import JsonDict
 from pipelines.calling import Call, as_task
-from pipelines.following import remembering_the_end
+from pipelines.following import Following, remembering_the_end
 from pipelines.overlaps import ended_for_another, retraining_alone
 from tasks.drift import look_for_drift
 from tasks.retrain import compare_with_champion, promote, train_challenger
@@ -34,6 +34,7 @@ def retrain(name: str, when: When = "always") -> State[Any]:
             result = run_retraining(name, call=as_task, when=when)
         except CampaignLocked as locked:
             return ended_for_another(locked)
+        Following.outcome = result
     state = "NotNeeded" if "challenger" not in result else "Promoted" if result["promote"] else "Refused"
     return Completed(name=state, message=result["reason"])
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Literal
 
 from data.config import CampaignConfig, load_config
 from data.ledger.campaigns import Campaign, CampaignState
@@ -19,14 +19,14 @@ from data.ledger.requests import refuse_if_paused
 from data.wording import figure
 from models.parts import oracle_of, replaced_acquisition_told, space_of
 from pipelines.display import RunDisplay
-from pipelines.following import following_prefect
+from pipelines.following import Following, following_prefect
 from pipelines.inspection import exported, show_candidates
 from pipelines.pages import mlflow_page, tell_of_mlflow, teller
 from pipelines.services import prefect_server, wait_for_prefect
 from pipelines.status import show_health, show_reading, show_stock, show_tables
 from pipelines.terminal import Terminal, table
 from tasks.reporting.objectives import goals_with_units
-from tasks.stages import CampaignContext
+from tasks.stages import BadInput, CampaignContext
 from tasks.workspace import Workspace
 
 BEST_SHOWN = 10
@@ -167,22 +167,24 @@ def retrain_in_terminal(
         from pipelines.calling import as_function
         from pipelines.retraining import retrain, run_retraining
 
-        unneeded = ""
         if plain:
-            outcome = run_retraining(campaign_name, call=as_function, when=when)
-            unneeded = "" if "challenger" in outcome else outcome["reason"]
+            result = run_retraining(campaign_name, call=as_function, when=when)
         else:
             wait_for_prefect()
-            states: list[Any] = []
-            following_prefect(lambda: states.append(retrain(campaign_name, when, return_state=True)))
-            unneeded = next((one.message for one in states if one.name == "NotNeeded"), "")
-    if unneeded:
-        console.say(f"The champion stays: {unneeded}")
-        return 0
-    import json
 
-    campaign = workspace.ledger().campaign(campaign_name)
-    result = json.loads((workspace.campaign_folder(campaign) / "retrain" / "comparison.json").read_text())
+            def retraining() -> None:
+                state = retrain(campaign_name, when, return_state=True)  # whatever became of it, Prefect raises nothing
+                if Following.outcome is None:
+                    raise Following.reason or BadInput(
+                        f"Nothing was retrained: Prefect ended the run ({state.message}). Give the command again, or "
+                        "with --plain."
+                    )
+
+            following_prefect(retraining)
+            result = Following.outcome
+    if "challenger" not in result:
+        console.say(f"The champion stays: {result['reason']}")
+        return 0
     lines = [["trained on", str(result.get("n_champion", "-")), str(result["n_challenger"])]]
     for where in ("heldout", "holdout", "newest"):
         for name in ("nll", "rmse", "spearman", "coverage_90"):
@@ -218,7 +220,7 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
     load_config(path, overrides)  # a broken file is refused before anything heavy is imported
     from models.parts import buying_of, level_costs, space_of
     from pipelines.validation import batch_remarks, check_source, check_tables, checked_config
-    from tasks.stages import BadInput, CampaignStopped
+    from tasks.stages import CampaignStopped
 
     config = checked_config(path, overrides)
     try:

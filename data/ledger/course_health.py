@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from data.goals import Goals
 from data.ledger.campaigns import Campaign, StageRow
 from data.ledger.health import FEWEST, Finding, Level, binomial_tail, findings, of_round
-from data.ledger.summary import Course, by_round, failed_calls, gain_over_control, is_call
+from data.ledger.summary import Course, Gain, by_round, failed_calls, gain_over_control, is_call
 from data.records import Arm, CandidateRow, JsonDict
 from data.wording import counted, figure, shown_unit
 
@@ -134,12 +134,22 @@ class _Rounds:
         if r2 is None or n < FEWEST or r2 > 0.0:
             return None
         whose = f"the proxy of {objective}" if objective else "the proxy"
+        gain = None if objective else self._gain(round)
+        if gain is not None and gain.half is not None and gain.mean > gain.half:
+            advice = (
+                "What it chose is better than the control arm all the same. Rely on its order rather than on its "
+                "numbers, and look again when there are more values."
+            )
+        else:
+            advice = (
+                "What it chooses may be hardly better than chance. Buy a larger initial design, or give the proxy "
+                "other features or another kind, and begin anew with --fresh (measurements are kept)."
+            )
         return _warning(
             round,
             "proxy_worse_than_mean",
             f"Round {round}: of {n:.0f} held-out values {whose} explains nothing (R² {r2:.2f}; their mean would have "
-            "0): what it chose is hardly better than chance. Buy a larger initial design, or give the proxy other "
-            "features or another kind, and begin anew with --fresh (measurements are kept).",
+            f"0). {advice}",
             {"n": n, "r2": r2},
             objective,
         )
@@ -222,10 +232,14 @@ class _Rounds:
     def _called(self, round: int) -> int:
         return sum(row.origin == "called" for row in self._of_round.get(round, []))
 
-    def _control_wins(self, round: int) -> Finding | None:
+    def _gain(self, round: int) -> Gain | None:
+        """Return the gain over the control arm up to a round; None where one value does not tell what is better."""
         if self._goals.observed or self._goals.several:
             return None
-        gain = gain_over_control([row for row in self._rows if row.round <= round], self._goals)
+        return gain_over_control([row for row in self._rows if row.round <= round], self._goals)
+
+    def _control_wins(self, round: int) -> Finding | None:
+        gain = self._gain(round)
         if gain is None or gain.half is None or gain.mean >= -gain.half or gain.mean == 0:
             return None
         unit = shown_unit(self._goals.main.unit)

@@ -24,6 +24,8 @@ _LIMITS = {50: 0.6744897501960817, 80: 1.2815515655446004, 90: 1.644853626951472
 Z90 = _LIMITS[90]
 _RARE = 0.01
 """A coverage is low if chance alone gives one as low less often than this."""
+_CHANCE = 0.05
+"""A generator is idle if chance alone passes over all of its candidates less often than this."""
 _SIGMAS = 3.0
 """A mean or a spread has drifted if it is as many of its standard errors away."""
 
@@ -127,6 +129,8 @@ def _named(finding: Finding, name: str) -> Finding:
 def idle_sources(rows: Sequence[CandidateRow], stages: Iterable[StageRow], round: int) -> list[Finding]:
     """Return a finding for each generator of which nothing was bought in two rounds, although it proposed in both.
 
+    There is none where draws from all that was proposed might well have missed it too.
+
     A campaign with one generator has none: what is bought is bought of it.
 
     Args:
@@ -144,15 +148,22 @@ def idle_sources(rows: Sequence[CandidateRow], stages: Iterable[StageRow], round
             kind, _, source = key.partition("/")
             if kind == COUNTED and source and count > 0:
                 proposed.setdefault(source, {})[stage.round] = int(count)
-    chosen = {row.source for row in rows if row.round in (round - 1, round)}
+    bought = [row for row in rows if row.round in (round - 1, round) and row.source in proposed]
+    chosen = {row.source for row in bought}
     found = []
     for source, counts in sorted(proposed.items()):
         if len(counts) < 2 or source in chosen or len(proposed) < 2:
             continue
+        chance = math.prod(
+            1.0 - counts[row.round] / sum(one.get(row.round, 0) for one in proposed.values()) for row in bought
+        )
+        if chance > _CHANCE:
+            continue
         message = (
             f"Rounds {round - 1} and {round}: the generator {source!r} proposed {sum(counts.values())} candidates and "
-            f"none was chosen; generators took {seconds:.0f} s in these rounds. Take it out of `generator.members`, or "
-            "give it other options."
+            f"none of the {len(bought)} chosen is among them, which draws without regard to the model would do "
+            f"{100 * chance:.2g} % of the time. Take it out of `generator.members`, or give it other options; all "
+            f"generators together took {seconds:.0f} s in these rounds."
         )
         figures = {"proposed": float(sum(counts.values())), "seconds": seconds}
         found.append(Finding(round, "idle_source", Level.WARNING, message, figures))

@@ -9,7 +9,7 @@ from typing import Any
 
 from data.ledger.telling import ENDED, Told, calls_of
 from data.objects import NotStandardError
-from data.records import CallState, JsonDict
+from data.records import LARGEST_VALUE, CallState, JsonDict
 from data.tables.results import Result
 from data.wording import counted, figure
 from models.spaces.base import BaseSpace
@@ -140,7 +140,13 @@ class Sorting:
             return named, self.objects[named]
         if not self.unasked:
             raise NotStandardError("nobody asked for it; give --unasked to take it all the same")
-        return named, self.space.standard(row.text)
+        beyond = self.space.outside(obj)
+        if beyond is not None:
+            raise NotStandardError(
+                f"nobody asked for it, and it is outside the campaign's space ({beyond}): no model of this campaign "
+                "can learn from it. A campaign with a wider space takes it as data"
+            )
+        return named, obj
 
     def _answered(self, row: Result, object_id: str) -> list[str]:
         """Return the oracles that a line is of: those whose columns the table has.
@@ -164,6 +170,9 @@ class Sorting:
         told = {column.output: row.values[k] for k, column in mine.items() if k in row.values}
         if not told and not row.failed:
             return
+        for value in told.values():
+            if value is not None and not abs(value) <= LARGEST_VALUE:
+                raise NotStandardError(f"{value:g} is no value; expected a finite number of at most {LARGEST_VALUE:g}")
         if row.failed and (part, object_id, 0) not in self.calls and not self.unasked:
             return  # another of the campaign's oracles was asked
         outputs: dict[str, float | None] = {} if row.failed else told

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,3 +101,16 @@ def test_a_schedule_that_fires_retrains_and_promotes(done):
         waited_for(lambda: asked(url, "/flow_runs/filter", question))
     comparison = json.loads((home / "campaigns" / "chaos" / "retrain" / "comparison.json").read_text())
     assert comparison["n_challenger"] == 16
+
+
+def test_a_retraining_that_fails_under_prefect_says_why_and_not_what_an_earlier_one_came_to(done, tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(done[0], home)
+    promoted = discover("retrain", "chaos", home=home)
+    assert (promoted.returncode, promoted.stderr) == (0, "")
+    assert "champion" in promoted.stdout
+    failed = discover("retrain", "chaos", home=home, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert failed.returncode == 2
+    assert "http://127.0.0.1:9" in failed.stderr
+    assert "champion" not in failed.stdout
+    assert "Traceback" not in failed.stderr

@@ -273,6 +273,16 @@ def test_what_nobody_asked_for_is_taken_where_that_is_said(lab):
     assert dataset(lab, 0).set_index("object")["arm"]["OCCCCO"] == "told"
 
 
+def test_what_nobody_asked_for_and_no_model_can_learn_from_is_refused(lab):
+    lab.run()
+    extra = lab.folder / "extra.csv"
+    extra.write_text(f"smiles,yield\n{'C' * 40},12\n")
+    told = lab.discover("tell", "lab", str(extra), "--unasked")
+    assert told.exit == BAD_INPUT
+    assert "outside the campaign's space" in told.message
+    assert len(asked(lab)) == 8
+
+
 def test_objects_are_matched_by_their_structure_where_ids_are_missing(lab):
     lab.run()
     rows = asked(lab)

@@ -56,6 +56,14 @@ def test_a_proxy_that_explains_less_than_the_mean_is_accused_once_there_is_enoug
     assert ("proxy_worse_than_mean" in told) is accused
 
 
+@pytest.mark.parametrize(
+    ("control", "told"), [(0.0, "better than the control arm"), (9.0, "hardly better than chance")]
+)
+def test_choices_that_beat_the_control_arm_are_not_called_chance(control, told):
+    rows = [*bought(1, [9.0, 9.5, 10.0, 9.8]), *bought(1, [control, control + 0.5, control + 1.0], Arm.CONTROL)]
+    assert told in kinds(rows, [stage(1, heldout_r2=-3.75, heldout_n=11.0)])["proxy_worse_than_mean"]
+
+
 def test_of_several_objectives_the_accused_proxy_is_named():
     two = Goals([Goal("yield"), Goal("cost", -1)])
     metrics = {"yield/heldout_r2": 0.5, "yield/heldout_n": 30.0, "cost/heldout_r2": -0.2, "cost/heldout_n": 30.0}

@@ -116,6 +116,7 @@ def test_a_token_for_reading_tells_nothing(lab, served):
         ({"values": WHOLE, "replicate": 2}, 409, 'replicate 2 was not asked for; give `"replicate": true`'),
         ({"values": WHOLE, "object": "CCCCCCCC"}, 409, "which was measured?"),
         ({"values": WHOLE, "object": "C(("}, 409, "cannot be read"),
+        ({"values": {"yield": 1e308}}, 409, "expected a finite number of at most 1e+100"),
         ({"values": WHOLE, "told_by": "a\0b"}, 422, "expected a text without control characters"),
     ],
 )
