@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "systems.md"
 
 sys.path.insert(0, str(ROOT))
 
-from pipelines.reproducing import shipped_verdict, systems  # noqa: E402
+from models.systems.base import System  # noqa: E402
+from pipelines.reproducing import shipped_verdict, systems, used_in  # noqa: E402
 
 HEAD = """# Published systems
 
@@ -74,10 +76,10 @@ def page() -> str:
         parts += [f"\n## {kind.replace('_', ' ').capitalize()}\n"]
         parts += [f"**{system.title}: {state}.** {system.reference}.\n", f"*Claim.* {system.claim}\n"]
         parts += [f"*Protocol.* {system.protocol}\n"]
-        settings = [*(f"{group}: {{kind: {part}}}" for group, part in system.parts), *system.settings]
-        if system.parts:
-            parts += [f"*In a file.* {', '.join(f'`{one}`' for one in settings)}, as in "
-                      f"[{system.example}](../{system.example}).\n"]  # fmt: skip
+        if system.where:
+            parts += [f"*Without a key.* {system.where}\n"]
+        elif system.parts:
+            parts += [_in_a_file(system)]
         elif system.example:
             parts += [
                 f"*A study.* No campaign or sampler names it; the code is [{system.example}](../{system.example}).\n"
@@ -89,6 +91,19 @@ def page() -> str:
                 parts.append(f"| {holds} | {one['told']} | {one['found']} | {one['wanted']} |")
     table = ["", "| system | verdict | tried with |", "|---|---|---|", *rows]
     return "\n".join([HEAD.rstrip(), *table, *parts, TAIL.rstrip()]) + "\n"
+
+
+def _in_a_file(system: System[Any]) -> str:
+    """Return how a file names a system, and which shipped file does."""
+    link = f"[{system.example}](../{system.example})"
+    commands = [one for one in system.settings if one.startswith("discover ")]
+    if commands:
+        return f"*By a command.* `{commands[0]}`, for example with {link}.\n"
+    settings = [*(f"{group}: {{kind: {part}}}" for group, part in system.parts), *system.settings]
+    there = [one for one in settings if used_in(ROOT / system.example, one)]
+    told = f"*In a file.* {', '.join(f'`{one}`' for one in there)}, as in {link}."
+    more = [f"`{one}`" for one in settings if one not in there]
+    return f"{told} Not in that file: {', '.join(more)}.\n" if more else f"{told}\n"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from data.config import ConfigError, apply_override
 from data.masking import masked
 from data.records import JsonDict
 from data.wording import figure
+from data.yaml_text import parse_yaml
 from models.registry import build, find, kinds
 from models.systems.base import FEWEST_SEEDS, System
 from pipelines.pages import mlflow_server
@@ -30,6 +31,23 @@ def shipped_verdict(kind: str) -> JsonDict | None:
     file = files("data.resources") / "verdicts" / f"{kind}.json"
     found: JsonDict | None = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
     return found
+
+
+def used_in(file: Path, setting: str) -> bool:
+    """Return whether a campaign or sampler file has a setting such as `proxy: {kind: egnn}`, wherever in it."""
+    (wanted,) = parse_yaml(setting).values()
+    return _has(parse_yaml(file.read_text(encoding="utf-8")), wanted)
+
+
+def _has(node: Any, wanted: Any) -> bool:
+    inside = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return _agrees(node, wanted) or any(_has(one, wanted) for one in inside)
+
+
+def _agrees(node: Any, wanted: Any) -> bool:
+    if isinstance(node, dict) and isinstance(wanted, dict):
+        return all(key in node and _agrees(node[key], value) for key, value in wanted.items())
+    return bool(node == wanted)
 
 
 def last_verdict(system: System[Any], workspace: Workspace) -> tuple[JsonDict | None, str]:

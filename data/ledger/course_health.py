@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from data.goals import Goals
 from data.ledger.campaigns import Campaign, StageRow
 from data.ledger.health import FEWEST, Finding, Level, binomial_tail, findings, of_round
-from data.ledger.summary import Course, Gain, by_round, failed_calls, gain_over_control, is_call
-from data.records import Arm, CandidateRow, JsonDict
+from data.ledger.summary import Course, by_round, failed_calls, gain_over_control, is_call
+from data.records import Arm, CandidateRow, Gain, JsonDict
 from data.wording import counted, figure, shown_unit
 
 STALLED_ROUNDS = 3

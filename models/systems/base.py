@@ -175,6 +175,8 @@ class System(Component[OptionsT]):
     """(group, kind) of what a user would choose; empty of a study that no file can use, as its claim then says."""
     settings: ClassVar[tuple[str, ...]] = ()
     """What a file says besides, such as `training: {intrinsic: {place: joint}}`."""
+    where: ClassVar[str] = ""
+    """Of what every campaign has without a key for it: where a user meets it, a sentence."""
     example: ClassVar[str] = ""
     """File of a campaign or a sampler that uses it, from the root of the repository; of a study empty, or its code."""
     checks: ClassVar[tuple[Check, ...]] = ()

@@ -40,7 +40,7 @@ class BayesianNetworksClaim(System["BayesianNetworksClaim.Options"]):
         "the edges. Of 5 variables (29,281 graphs) the exact total variation; of 8 (7.8e11 graphs) 10,000 sampled "
         "graphs against the exact probability of each edge, which a sum over childless sets gives without enumeration. "
         "Modified detailed balance, on 8 variables with the Huber loss of the residual as in the authors' code, and on "
-        "5 variables trajectory balance beside it."
+        "5 variables trajectory balance beside it. 8 variables have 3,000 steps; 1,000 left 0.034 of the edges."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (
         ("environment", "dag"),
@@ -63,7 +63,7 @@ class BayesianNetworksClaim(System["BayesianNetworksClaim.Options"]):
         """How long the trial takes."""
 
         steps: int = Field(2000, ge=8, description="steps of each training on 5 variables")
-        large_steps: int = Field(1000, ge=8, description="steps of the training on 8 variables")
+        large_steps: int = Field(3000, ge=8, description="steps of the training on 8 variables")
         nodes: int = Field(8, ge=2, le=8, description="variables of the larger problem")
 
     def run(self, seed: int, bench: Bench) -> dict[str, Any]:

@@ -30,6 +30,9 @@ class DatasetMapsClaim(System["DatasetMapsClaim.Options"]):
         "molecules with and without the marked rows. Rows are marked by residuals of what is held out, not over epochs."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (("proxy", "gaussian_process"),)
+    where: ClassVar[str] = (
+        "`discover status`, `discover candidates` and the page mark measured values that all others contradict."
+    )
     example: ClassVar[str] = "campaigns/own_data/campaign.yaml"
     version: ClassVar[int] = 2
     checks: ClassVar[tuple[Check, ...]] = (

@@ -51,10 +51,8 @@ class EnergyDecompositionClaim(System["EnergyDecompositionClaim.Options"]):
         "root mean square distance of the elements' frequencies in fresh samples from their exact probabilities "
         "(elementary symmetric polynomials). Sets of 5 of 10 whose energies interact: exact total variation."
     )
-    parts: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("objective", LED),
-        ("objective", "forward_looking_detailed_balance"),
-    )
+    parts: ClassVar[tuple[tuple[str, str], ...]] = (("objective", LED),)
+    settings: ClassVar[tuple[str, ...]] = ("objective: {kind: forward_looking_detailed_balance}",)
     example: ClassVar[str] = "campaigns/samplers/set_decomposed.yaml"
     axes: ClassVar[tuple[str, str]] = ("Trajectories, 60 of 80", "Mean reward of the best 100 over the best (log)")
     checks: ClassVar[tuple[Check, ...]] = (

@@ -31,6 +31,10 @@ class FeatureShiftClaim(System["FeatureShiftClaim.Options"]):
         "resamples can have at best for one feature, times their number."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (("proxy", "gaussian_process"),)
+    where: ClassVar[str] = (
+        "`discover retrain NAME --when drift` names the features of the newest measurements that moved, and the "
+        "report of a round those of what it proposed."
+    )
     example: ClassVar[str] = "campaigns/own_data/campaign.yaml"
     checks: ClassVar[tuple[Check, ...]] = (
         Check("the feature that moved is found (share of samples)", "power", at_least=0.9),

@@ -40,8 +40,10 @@ class GenerativeMarginalizationClaim(System["GenerativeMarginalizationClaim.Opti
         "128. Read off at the end, against sums over all 2^9 and 2^16 objects: log Z, "
         "the marginals of one and of two neighbouring spins, and the log-marginals of 25 states for each number of set "
         "spins, their values drawn from the law; beside them the products of the network's conditionals. Each figure "
-        "is a mean absolute error."
+        "is a mean absolute error. Version 1 trained 4 x 4 spins for 3,500 steps, at one rate to the end: 0.124 was "
+        "left of the log-marginals of any subset."
     )
+    version: ClassVar[int] = 2
     parts: ClassVar[tuple[tuple[str, str], ...]] = (("environment", "masked"), ("reward", "ising"))
     settings: ClassVar[tuple[str, ...]] = ("objective: {kind: detailed_balance}",)
     example: ClassVar[str] = "campaigns/samplers/ising.yaml"
@@ -61,7 +63,7 @@ class GenerativeMarginalizationClaim(System["GenerativeMarginalizationClaim.Opti
         """How long the trial takes."""
 
         steps: int = Field(2000, ge=2, description="steps of the training of 3 x 3 spins")
-        large_steps: int = Field(3500, ge=2, description="steps of that of 4 x 4")
+        large_steps: int = Field(8000, ge=2, description="steps of that of 4 x 4")
 
     def run(self, seed: int, bench: Bench) -> dict[str, Any]:
         """Train both samplers; return errors, and those of log-marginals by the number of set spins."""
@@ -91,6 +93,7 @@ def _sampler(side: int, steps: int) -> dict[str, Any]:
             "steps": steps,
             "batch_size": 32 if side == 3 else 64,
             "learning_rate": 3e-3,
+            "schedule": "cosine",
             "epsilon": 0.05,
             "replay_share": 0,
             "evaluate_every": steps,

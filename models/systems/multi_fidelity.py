@@ -67,7 +67,7 @@ class MultiFidelityClaim(System["MultiFidelityClaim.Options"]):
         "benchmarks/ladder.py."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (("buying", "information"), ("proxy", "autoregressive"))
-    example: ClassVar[str] = "campaigns/fidelities.yaml"
+    example: ClassVar[str] = "campaigns/process/levels.yaml"
     axes: ClassVar[tuple[str, str]] = ("Cost", "True value of the 50 believed best (log)")
     checks: ClassVar[tuple[Check, ...]] = (
         Check("several levels at cost 15 are at least as good as true values alone at 30", "information_15",

@@ -82,10 +82,8 @@ class OutcomeConditionedClaim(System["OutcomeConditionedClaim.Options"]):
         "fewer steps and fine-tuned for 50 a round, or a GFlowNet of 120 steps a round from nothing. Not tried: the "
         "objective of the paper, with the reward on every edge, and its distillation for spaces that cannot be listed."
     )
-    parts: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("generator", "outcome_conditioned"),
-        ("conditioning", "outcome"),
-    )
+    parts: ClassVar[tuple[tuple[str, str], ...]] = (("generator", "outcome_conditioned"),)
+    settings: ClassVar[tuple[str, ...]] = ("conditioning: {kind: outcome}",)
     example: ClassVar[str] = "campaigns/pretrained/campaign.yaml"
     version: ClassVar[int] = 4
     checks: ClassVar[tuple[Check, ...]] = (

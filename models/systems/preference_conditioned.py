@@ -171,8 +171,9 @@ class PreferenceConditionedClaim(System["PreferenceConditionedClaim.Options"]):
         "mass in the middle of the front where both objectives count alike; rank correlation of a weight with the "
         "reward that it brings."
     )
-    parts: ClassVar[tuple[tuple[str, str], ...]] = (("conditioning", "preference"), ("conditioning", "focus_region"))
-    example: ClassVar[str] = "campaigns/acceptors_two_goals.yaml"
+    parts: ClassVar[tuple[tuple[str, str], ...]] = (("conditioning", "preference"),)
+    settings: ClassVar[tuple[str, ...]] = ("conditioning: {kind: focus_region}",)
+    example: ClassVar[str] = "campaigns/process/preferences.yaml"
     checks: ClassVar[tuple[Check, ...]] = (
         Check("weighted sums: the laws of conditions that were not seen are learnt", "weighted_sum_tv", at_most=0.1),
         Check("weighted sums: the expected reward follows its weight", "weighted_sum_fidelity", at_least=0.95),

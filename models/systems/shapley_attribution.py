@@ -32,6 +32,9 @@ class ShapleyAttributionClaim(System["ShapleyAttributionClaim.Options"]):
         "hydrogens among them, by their correlation within each molecule."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (("proxy", "gaussian_process"),)
+    where: ClassVar[str] = (
+        "`discover explain NAME RANK` tells and draws what each atom, variable or place adds to a prediction."
+    )
     example: ClassVar[str] = "campaigns/own_data/campaign.yaml"
     checks: ClassVar[tuple[Check, ...]] = (
         Check("contributions follow the true ones (correlation within molecules)", "correlation", at_least=0.7),

@@ -35,7 +35,7 @@ class SubTrajectoryBalanceClaim(System["SubTrajectoryBalanceClaim.Options"]):
         "policy after a quarter of the training, batches of 16 against trajectory balance's of 4,096."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (("objective", "sub_trajectory_balance"),)
-    example: ClassVar[str] = "campaigns/samplers/hypergrid.yaml"
+    example: ClassVar[str] = "campaigns/samplers/atoms.yaml"
     axes: ClassVar[tuple[str, str]] = ("Trajectories on the grid 32 x 32", "Total variation (log)")
     checks: ClassVar[tuple[Check, ...]] = (
         Check("trajectory balance ends far from the law on 32 x 32 (it loses modes)", "tb_tv", at_least=0.2),

@@ -32,6 +32,8 @@ SMALLER = {
     "process/prior_fitted.yaml": ["rounds=2"],
     "process/many_variables.yaml": ["rounds=2"],
     "process/two_goals.yaml": ["rounds=2"],
+    "process/preferences.yaml": ["rounds=1", "generator.steps=30", "generator.proposals=60"],
+    "process/levels.yaml": ["rounds=1", "generator.proposals=200"],
     "electron_acceptors.yaml": [
         "data.initial=12",
         "batch_size=6",

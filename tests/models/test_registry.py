@@ -144,6 +144,29 @@ def test_every_kind_that_the_pages_name_is_listed():
     assert named - known - fields == set()
 
 
+CHOSEN = {
+    "parts.md": (
+        "space",
+        "source",
+        "proxy",
+        "acquisition",
+        "selector",
+        "generator",
+        "screen",
+        "buying",
+        "tuner",
+        "oracle",
+    ),
+    "samplers.md": ("environment", "construction", "objective", "backward_policy", "policy", "replay", "conditioning"),
+}
+
+
+@pytest.mark.parametrize(("page", "group"), [(page, group) for page, groups in CHOSEN.items() for group in groups])
+def test_every_kind_that_can_be_chosen_is_on_the_page_that_helps_to_choose(page, group):
+    text = (Path(__file__).resolve().parents[2] / "docs" / page).read_text()
+    assert {kind for kind in kinds(group) if "registry_test" not in kind and f"`{kind}`" not in text} == set()
+
+
 def test_an_unknown_kind_is_refused_with_the_nearest_spelling():
     with pytest.raises(ComponentError, match=r"no proxy of kind 'gausian_process'.*Did you mean 'gaussian_process'"):
         find("proxy", "gausian_process")

@@ -10,7 +10,7 @@ import pytest
 
 from models.registry import find, kinds
 from models.systems.base import FEWEST_SEEDS, IN_PART, NOT_JUDGED, NOT_SHOWN, SHOWN, Check, System, verdict
-from pipelines.reproducing import shipped_verdict
+from pipelines.reproducing import shipped_verdict, used_in
 
 ROOT = Path(__file__).resolve().parents[3]
 SYSTEMS: dict[str, type[System]] = {
@@ -104,8 +104,10 @@ def test_the_parts_of_every_system_are_there_to_be_chosen_or_it_is_a_study(kind:
     system = SYSTEMS[kind]
     assert bool(system.parts) != (kind in STUDIES)
     assert not system.parts or (ROOT / system.example).is_file()
-    for group, part in SYSTEMS[kind].parts:
+    for group, part in system.parts:
         find(group, part)
+    if not system.where and not any(one.startswith("discover ") for one in system.settings):
+        assert all(used_in(ROOT / system.example, f"{group}: {{kind: {part}}}") for group, part in system.parts)
 
 
 @pytest.mark.parametrize("kind", SYSTEMS)
