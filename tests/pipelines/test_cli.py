@@ -126,6 +126,8 @@ def test_components_are_listed_with_options_and_defaults(finished):
     table = finished.discover("components", "generator")
     assert table.exit == 0
     assert "offspring (100)" in table.message
+    assert '"from": null' in table.message  # named as files write it
+    assert "origin" not in table.message
 
 
 def test_a_group_of_components_that_is_unknown_is_refused_with_the_nearest(finished):
