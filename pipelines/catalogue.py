@@ -101,10 +101,17 @@ def build_vocabulary_file(
         SourceError: the file is missing, no text, or lacks a column `smiles`.
         VocabularyError: its molecules have no fragment in common.
         WorkspaceError: the vocabulary cannot be written.
+        ConfigError: something else stands where it would be written.
     """
-    from data.chemistry.vocabulary import build_vocabulary
+    from data.chemistry.vocabulary import Vocabulary, VocabularyError, build_vocabulary
+    from data.config import ConfigError
     from data.tables.remarks import reasons_told
 
+    if out.is_file():
+        try:
+            Vocabulary.load(out)
+        except (VocabularyError, UnicodeDecodeError) as error:
+            raise ConfigError(f"--out is {out}, which exists and is no vocabulary. Name another file.") from error
     given = {"max_fragments": max_fragments, "min_count": min_count}
     limits: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     refused: Counter[str] = Counter()
