@@ -180,6 +180,10 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         alike = tuple(b.similarity(a) for a, b in zip(ca, ready, strict=True)) if counted else ()
         return Pairs(cdist(za, zb) if dense else None, alike)
 
+    def check_features(self, objects: Sequence[str]) -> None:
+        """Refuse features without the block that the kernel is of."""
+        self._features(objects)
+
     def _features(self, objects: Sequence[str]) -> Features:
         found = self.featuriser(objects)
         lacks = {"descriptors": not found.dense.shape[1], "tanimoto": not found.counts.shape[1]}
