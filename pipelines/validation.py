@@ -37,12 +37,9 @@ from models.spaces.base import BaseSpace, require_space
 from pipelines.catalogue import tell_plugin_problems
 from pipelines.refusals import is_refusal
 from tasks.engines.opening import check_engine
-from tasks.gather_members import missing_members
 from tasks.initial_design import checked_part, checked_source, sources_of, with_initial_that_is_there
 from tasks.oracles.asking import refuse_confusable_columns
 from tasks.oracles.pool import OraclePool
-from tasks.pretrain import check_pretraining
-from tasks.stages import NotYet
 from tasks.start_and_library import source_told
 from tasks.tables import tallies_of
 from tasks.workspace import DEFAULT_HOME, HOME_VARIABLE, LEDGER_VARIABLE, Workspace
@@ -183,6 +180,10 @@ def earlier_remarks(config: CampaignConfig, base: Path) -> list[str]:
     inner = [one for generator in generators for one in (generator, *getattr(generator, "members", ()))]
     if not any(isinstance(one, Composing) or getattr(one, "pretrained_from", None) is not None for one in inner):
         return []
+    from tasks.gather_members import missing_members  # they need Prefect and torch, which most checks do not
+    from tasks.pretrain import check_pretraining
+    from tasks.stages import NotYet
+
     with ExitStack() as stack:
         workspace = Workspace(Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser().absolute())
         if not (workspace.ledger_file.is_file() or os.environ.get(LEDGER_VARIABLE)):
