@@ -8,6 +8,8 @@ from importlib.metadata import version as installed
 from pathlib import Path
 
 DISTRIBUTION = "discovery-flows"
+YEAR = "2026"
+"""Of this version, as it is cited; raised with it."""
 
 
 def version() -> str:

@@ -93,6 +93,15 @@ class Component(Generic[OptionsT]):
         """Return the keys of what it rests on with these options."""
         return (*self.cites, *self.options.cited())
 
+    def cited_in(self, space: Any) -> tuple[str, ...]:
+        """Return the keys of what it rests on in a space; the same as without one where the space changes nothing."""
+        del space
+        return self.cited()
+
+    def cited_beyond(self) -> Mapping[int, tuple[str, ...]]:
+        """Return labels -> the keys among `cited` of what it does only with more than so many."""
+        return {}
+
     @classmethod
     def from_config(cls, config: Mapping[str, Any], base: Path | None = None) -> Self:
         """Make the component from what `config` returned; relative paths start at the folder `base`, if any."""

@@ -339,7 +339,7 @@ class Plan:
     Attributes:
         config: its configuration, defaults included.
         calls: of oracles that its rounds plan, without what is measured again.
-        said: sentences on the rows of its data: how many were kept, merged and refused.
+        said: sentences on the rows of its data, kept, merged and refused, and on earlier campaigns that it lacks.
     """
 
     config: CampaignConfig
@@ -429,13 +429,13 @@ def validate(
     """Check a campaign and everything it names, without running anything; arguments and errors are those of `run`."""
     quiet_environment()
     from pipelines.given import configuration
-    from pipelines.validation import built_once, check_source
+    from pipelines.validation import built_once, check_source, earlier_remarks
     from tasks.stages import BadInput, CampaignStopped
 
     given, base = configuration(config, overrides, folder)
     checked = built_once(given, base)
     try:
-        said = check_source(checked, base)
+        said = [*check_source(checked, base), *earlier_remarks(checked, base)]
     except CampaignStopped as stopped:
         raise BadInput(stopped.message) from stopped
     each = len(checked.readings.parts) * checked.readings.replicates

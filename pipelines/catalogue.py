@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from data.records import JsonDict
@@ -35,7 +36,7 @@ def _entry(group: str, kind: str, cls: Any) -> JsonDict:
         required = field.is_required()
         options.append(
             {
-                "name": name,
+                "name": field.alias or name,
                 "type": inspect.formatannotation(field.annotation).replace("typing.", ""),
                 "required": required,
                 "default": None if required else _default(field),
@@ -47,11 +48,13 @@ def _entry(group: str, kind: str, cls: Any) -> JsonDict:
 
 
 def _default(field: FieldInfo) -> Any:
-    """Return a default as JSON has it, or in words where it has no form there or depends on other options."""
+    """Return a default as files write it, or in words where it has no form there or depends on other options."""
     try:
         value = field.get_default(call_default_factory=True)
     except ValueError:  # a factory that takes the other options
         return "depends on the other options"
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json", by_alias=True)
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
@@ -98,10 +101,17 @@ def build_vocabulary_file(
         SourceError: the file is missing, no text, or lacks a column `smiles`.
         VocabularyError: its molecules have no fragment in common.
         WorkspaceError: the vocabulary cannot be written.
+        ConfigError: something else stands where it would be written.
     """
-    from data.chemistry.vocabulary import build_vocabulary
+    from data.chemistry.vocabulary import Vocabulary, VocabularyError, build_vocabulary
+    from data.config import ConfigError
     from data.tables.remarks import reasons_told
 
+    if out.is_file():
+        try:
+            Vocabulary.load(out)
+        except (VocabularyError, UnicodeDecodeError) as error:
+            raise ConfigError(f"--out is {out}, which exists and is no vocabulary. Name another file.") from error
     given = {"max_fragments": max_fragments, "min_count": min_count}
     limits: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     refused: Counter[str] = Counter()

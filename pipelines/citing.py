@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +16,13 @@ from data.pareto import CITES as OF_FRONTS
 from data.references import Reference, references
 from data.sampler_config import SamplerConfig, parse_sampler
 from data.tables.public_tables import TABLES
+from data.tables.rows import SourceError
 from data.tables.shipped import SHIPPED, provenance
-from data.version import version
+from data.version import YEAR, version
 from models.registry import GROUPS, Component, build
 from pipelines.catalogue import tell_plugin_problems
 from pipelines.terminal import Terminal
+from tasks.workspace import DEFAULT_HOME, HOME_VARIABLE, LEDGER_VARIABLE, Workspace
 
 OF_REPORT = ("scholkopf1998kernel", "kuleshov2018accurate")
 """What the figures of a report rest on: the map of objects, and the reliability of deviations."""
@@ -37,6 +40,8 @@ SOFTWARE = (
 _ONLY_OF_SAMPLERS = frozenset(SamplerConfig.model_fields) - frozenset(CampaignConfig.model_fields)
 _NESTED = {"features": "featuriser", "backward": "backward_policy"}
 """Option -> group of the part that it names, where the option is not called as the group."""
+_PACKED = {".gz", ".parquet"}
+"""Endings of files whose lines are not rows."""
 _LARGEST_HASHED = 16_000_000
 """Bytes of a file that is compared with a public table of its name."""
 
@@ -49,11 +54,13 @@ class Used:
         part: where it stands in the file, and which kind it is.
         keys: of references, in order, each once.
         remarks: what is named in words only.
+        above: labels beyond which alone the part does what they are for; None: always.
     """
 
     part: str
     keys: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    above: int | None = None
 
 
 def citations(path: Path, overrides: Sequence[str] = ()) -> list[Used]:
@@ -71,12 +78,32 @@ def citations(path: Path, overrides: Sequence[str] = ()) -> list[Used]:
     if "objectives" not in raw and not _ONLY_OF_SAMPLERS.isdisjoint(raw):
         found = [*_of_sampler(parse_sampler(raw, source=path.name), folder)]
     else:
-        found = [*_of_campaign(parse_config(raw, source=path.name).beside(folder), folder)]
+        config = parse_config(raw, source=path.name).beside(folder)
+        most = _most_labels(config, folder)
+        found = [one for one in _of_campaign(config, folder) if one.above is None or most is None or most > one.above]
     found.append(Used("software of every run", SOFTWARE))
     return [replace(one, keys=tuple(dict.fromkeys(one.keys))) for one in found if one.keys or one.remarks]
 
 
-def _of_campaign(config: CampaignConfig, folder: Path) -> Iterator[Used]:
+def _most_labels(config: CampaignConfig, folder: Path) -> int | None:
+    """Return a number that the labels of a campaign do not exceed, None where its sources do not tell it cheaply."""
+    from tasks.initial_design import sources_of
+
+    most = config.data.initial + config.rounds * config.batch_size
+    for source in sources_of(config).values():
+        if getattr(source, "ordered", False):  # drawn from the space
+            continue
+        try:
+            file = source.file(folder) if hasattr(source, "file") else None
+        except SourceError:  # a public table that was not obtained yet
+            return None
+        if file is None or file.suffix.lower() in _PACKED or file.stat().st_size > _LARGEST_HASHED:
+            return None
+        most += file.read_bytes().count(b"\n") + 1
+    return most
+
+
+def _of_campaign(config: CampaignConfig, folder: Path, passed: frozenset[str] = frozenset()) -> Iterator[Used]:
     from models.parts import (
         acquisition_of,
         buying_of,
@@ -89,6 +116,7 @@ def _of_campaign(config: CampaignConfig, folder: Path) -> Iterator[Used]:
         selector_of,
         space_of,
     )
+    from models.protocols import Composing
     from models.proxies.base import BaseProxy
     from models.proxies.calibration import CITES as OF_CALIBRATION
     from models.proxies.dataset_map import CITES as OF_MAPS
@@ -123,11 +151,18 @@ def _of_campaign(config: CampaignConfig, folder: Path) -> Iterator[Used]:
         yield Used("proxy.domain", ApplicabilityDomain.cites)
     acquisition: Any = acquisition_of(config)
     yield from _checked("acquisition", "acquisition", acquisition, space, folder)
-    yield from _of_generator("generator", generator_of(config.generator, folder), space, folder)
+    generators = {"generator": generator_of(config.generator, folder)}
+    if config.control.fraction > 0:
+        generators["control"] = generator_of(config.control, folder)
+    yield from _of_generator("generator", generators["generator"], space, folder)
     selector: Any = selector_of(config)
     yield from _checked("selector", "selector", selector, space, folder)
-    if config.control.fraction > 0:
-        yield from _of_generator("control", generator_of(config.control, folder), space, folder)
+    if "control" in generators:
+        yield from _of_generator("control", generators["control"], space, folder)
+    for generator in generators.values():
+        if isinstance(generator, Composing):
+            for origin in generator.origins:
+                yield from _of_earlier(origin, passed | {config.name})
     buying = buying_of(config)
     if config.levelled is not None:
         yield from _of_component("buying", "buying", buying, folder)
@@ -137,6 +172,34 @@ def _of_campaign(config: CampaignConfig, folder: Path) -> Iterator[Used]:
         from models.proxies.attribution import CITES as OF_CONTRIBUTIONS
 
         yield Used("report: what predictions rest on", OF_CONTRIBUTIONS)
+
+
+def _of_earlier(origin: str, passed: frozenset[str]) -> Iterator[Used]:
+    """Yield what an earlier campaign rests on whose trained sampler is drawn from, as the workspace has it.
+
+    Args:
+        origin: name of the campaign, or a file that holds its sampler.
+        passed: campaigns that are cited already.
+    """
+    from models.generators.composed import is_file
+    from pipelines.status import reader
+
+    where = f"generator.members: {Path(origin).name if is_file(origin) else origin}"
+    untold = "what trained this member is not cited here; `discover cite` of its own campaign file tells it"
+    workspace = Workspace(Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser().absolute())
+    if is_file(origin) or not (os.environ.get(LEDGER_VARIABLE) or workspace.ledger_file.is_file()):
+        yield Used(where, remarks=(untold,))
+        return
+    campaigns = reader(workspace).campaigns()
+    known = [one for one in campaigns if one.slug == origin] or [one for one in campaigns if one.name == origin]
+    if not known:
+        yield Used(where, remarks=(untold,))
+    elif known[-1].name not in passed:
+        config, base = known[-1].config, known[-1].base
+        most = _most_labels(config, base)
+        for one in _of_campaign(config, base, passed):
+            if not one.part.startswith("report") and (one.above is None or most is None or most > one.above):
+                yield replace(one, part=f"{where}, {one.part}")
 
 
 def _of_goals(config: CampaignConfig) -> Iterator[Used]:
@@ -223,7 +286,11 @@ def _of_graphs(config: SamplerConfig, folder: Path) -> Iterator[Used]:
 def _of_component(part: str, group: str, component: Any, folder: Path, space: Any = None) -> Iterator[Used]:
     """Yield what a component rests on, and then its parts, those that its options leave to a space included."""
     cls, known = type(component), references()
-    cited = component.cited() if isinstance(component, Component) else ()
+    cited: tuple[str, ...] = ()
+    beyond: Mapping[int, tuple[str, ...]] = {}
+    if isinstance(component, Component):
+        cited = component.cited() if space is None else component.cited_in(space)
+        beyond = component.cited_beyond()
     remarks = [
         f"{cls.__module__} cites {key!r}, which is none of the references of discovery-flows"
         for key in cited
@@ -231,7 +298,11 @@ def _of_component(part: str, group: str, component: Any, folder: Path, space: An
     ]
     if (own := _own_words(cls)) and (not cited or not cls.__module__.startswith("models.")):
         remarks.append(f"{group} {component.kind}: {own}")
-    yield Used(f"{part}: {component.kind}", tuple(key for key in cited if key in known), tuple(remarks))
+    always = [key for key in cited if key in known and not any(key in keys for keys in beyond.values())]
+    yield Used(f"{part}: {component.kind}", tuple(always), tuple(remarks))
+    for labels, keys in beyond.items():
+        told = tuple(key for key in keys if key in cited)
+        yield Used(f"{part}: {component.kind}, only with more than {labels} labels", told, above=labels)
     options = getattr(component, "options", None)
     if not isinstance(options, BaseModel):
         return
@@ -317,7 +388,7 @@ def _comment(text: str) -> str:
 
 def _entry(key: str) -> Reference:
     entry = references()[key]
-    return replace(entry, fields={**entry.fields, "version": version()}) if key == SOFTWARE[0] else entry
+    return replace(entry, fields={**entry.fields, "year": YEAR, "version": version()}) if key == SOFTWARE[0] else entry
 
 
 def print_citations(path: Path, overrides: Sequence[str], format: str, console: Terminal) -> int:

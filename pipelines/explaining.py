@@ -38,7 +38,7 @@ def show_explanation(workspace: Workspace, name: str, candidate: str, out: Path 
         WorkspaceError: the file cannot be written.
     """
     if out is not None:
-        refuse_out(out, workspace)
+        refuse_out(out, workspace, COLUMNS)
     ledger = workspace.ledger()
     with CampaignContext(workspace, ledger, ledger.campaign_of(name)) as context:
         goals, space = goals_with_units(context.config), space_of(context.config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pipelines.exports import FORMS
 from pipelines.terminal import Terminal
 from tasks.lineage import Lineage, Lineages
 from tasks.reporting.lineage import (
+    COLUMNS,
     bought_told,
     columns,
     lineage_told,
@@ -50,7 +52,7 @@ def show_lineage(workspace: Workspace, name: str, candidate: str, out: Path | No
         WorkspaceError: the file cannot be written.
     """
     if out is not None:
-        refuse_out(out, workspace)
+        refuse_out(out, workspace, COLUMNS)
     ledger = workspace.ledger()
     with CampaignContext(workspace, ledger, ledger.campaign_of(name)) as context:
         goals, space = goals_with_units(context.config), space_of(context.config)
@@ -151,12 +153,17 @@ def _content(lineage: Lineage, title: str, space: BaseSpace[Any], goals: Goals, 
     return lineage_svg(figure).encode() if ending == ".svg" else plots.png(figure)
 
 
-def refuse_out(out: Path, workspace: Workspace) -> None:
-    """Refuse a file that is neither figure nor table, a folder, or what is the program's own.
+def refuse_out(out: Path, workspace: Workspace, columns: Sequence[str]) -> None:
+    """Refuse a file that is neither figure nor table, a folder, the program's own, or a table of something else.
+
+    Args:
+        out: the file.
+        workspace: whose files are the program's.
+        columns: of the table that is to be written.
 
     Raises:
         ConfigError: its name says that it is neither.
-        WorkspaceError: it is a folder, or inside the workspace.
+        WorkspaceError: it is a folder, inside the workspace, or a table with other columns, which may hold results.
     """
     if out.suffix.lower() not in ENDINGS:
         raise ConfigError(f"--out is {out}; expected a file that ends in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
@@ -164,3 +171,16 @@ def refuse_out(out: Path, workspace: Workspace) -> None:
     if file.is_dir() or file.is_relative_to(workspace.home.resolve()):
         what = "a folder" if file.is_dir() else f"in the workspace {workspace.home}, whose files are the program's"
         raise WorkspaceError(f"--out is {out}, which is {what}. Nothing was written; name another file.")
+    if file.is_file() and out.suffix.lower() not in PICTURES and not _begins_with(file, columns):
+        raise WorkspaceError(
+            f"--out is {out}, which exists and is no table that this command wrote; it may hold results. Nothing was "
+            "written; name another file."
+        )
+
+
+def _begins_with(file: Path, columns: Sequence[str]) -> bool:
+    with file.open(encoding="utf-8", errors="replace") as opened:
+        beginning = opened.read(4096)
+    return re.findall(r"\w+", beginning)[: len(columns)] == list(columns) or (
+        beginning.startswith("[") and all(f'"{name}":' in beginning for name in columns)
+    )

@@ -91,6 +91,15 @@ def list_systems(workspace: Workspace, console: Terminal, name: str | None = Non
     console.say("`discover reproduce NAME` tries one here; `discover components system` has their papers and options.")
 
 
+def _is_verdict(file: Path, kind: str) -> bool:
+    """Return whether a file is what an earlier trial of a system wrote: that one may be replaced."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return bool(found["system"]["kind"] == kind) and {"identity", "verdict", "seeds", "checks"} <= found.keys()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
 def reproduce_in_terminal(
     kind: str, seeds: int, overrides: tuple[str, ...], out: Path | None, *, plain: bool, console: Terminal
 ) -> int:
@@ -110,6 +119,8 @@ def reproduce_in_terminal(
         raise ConfigError(f"--seeds is the number of seeds, 1 at least; got {seeds}.")
     if out is not None and not (out.parent.is_dir() and os.access(out.parent, os.W_OK) and not out.is_dir()):
         raise ConfigError(f"--out {out} cannot be written. Name a file in a folder that exists and can be written.")
+    if out is not None and out.is_file() and not _is_verdict(out, kind):
+        raise ConfigError(f"--out is {out}, which exists and is no verdict on {kind!r}. Name another file.")
     workspace = Workspace.open()
     console.say((f"{system.title}", "bold"))
     console.say(f"Claim     {system.claim}", whole=False)

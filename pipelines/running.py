@@ -219,13 +219,14 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
     """Check a campaign file and print what would be run."""
     load_config(path, overrides)  # a broken file is refused before anything heavy is imported
     from models.parts import buying_of, level_costs, space_of
-    from pipelines.validation import batch_remarks, check_source, check_tables, checked_config
+    from pipelines.validation import batch_remarks, check_source, check_tables, checked_config, earlier_remarks
     from tasks.stages import CampaignStopped
 
     config = checked_config(path, overrides)
     try:
         told = check_source(config, path.absolute().parent)
         tables = check_tables(config, path.absolute().parent)
+        missing = earlier_remarks(config, path.absolute().parent)
     except CampaignStopped as stopped:
         raise BadInput(stopped.message) from stopped
     each = len(config.readings.parts) * config.readings.replicates
@@ -251,7 +252,7 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
         console.say(f"data  {sentence}")
     for one in tables:
         show_tables(one.said(), console)
-    for sentence in batch_remarks(config, tables):
+    for sentence in (*missing, *batch_remarks(config, tables)):
         console.say(("warning", "bold red"), f"  {sentence}")
     console.say((f"{path} is valid.", "green"))
     return 0

@@ -102,6 +102,15 @@ def show_tuned(ref: TuningRef, tuned: Tuned, workspace: Workspace, console: Term
         taken = sum(row["source"] is not None and row["source"] != number for row in rows)
         lines.append([str(number), str(rows[-1]["units"]), course, str(taken)])
     console.records(["member", unit, f"{found['measure']} over time", "copied"], lines, long=(), numbers=(0, 1, 3))
+    failures: dict[str, list[str]] = {}
+    for number, rows in sorted(members.items()):
+        for failure in dict.fromkeys(row["failure"] for row in rows if row.get("failure") is not None):
+            failures.setdefault(failure, []).append(str(number))
+    for failure, numbers in failures.items():
+        console.say(f"Member{'s' if len(numbers) > 1 else ''} {', '.join(numbers)} failed: {failure}", whole=False)
+    for what, trained in (("tuned options", tuned.proof), ("file's own options", tuned.as_it_is)):
+        if trained.get("failure") is not None:
+            console.say(f"The training with the {what} failed: {trained['failure']}", whole=False)
     chosen = [[key, _value(found["before"][key]), _value(value)] for key, value in found["settings"].items()]
     console.records(["option", "in the file", "tuned"], chosen, long=(), numbers=(1, 2))
     costs = [

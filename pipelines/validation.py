@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from data.config import CampaignConfig, ConfigError, digest, load_config
@@ -27,7 +30,8 @@ from models.parts import (
     selector_of,
     space_of,
 )
-from models.protocols import Checked, CheckedOracle, Oracle, TradingOff
+from models.protocols import Checked, CheckedOracle, Composing, Oracle, TradingOff
+from models.proxies.base import BaseProxy
 from models.registry import build
 from models.spaces.base import BaseSpace, require_space
 from pipelines.catalogue import tell_plugin_problems
@@ -38,6 +42,7 @@ from tasks.oracles.asking import refuse_confusable_columns
 from tasks.oracles.pool import OraclePool
 from tasks.start_and_library import source_told
 from tasks.tables import tallies_of
+from tasks.workspace import DEFAULT_HOME, HOME_VARIABLE, LEDGER_VARIABLE, Workspace
 
 
 def checked_config(path: Path, overrides: tuple[str, ...] = ()) -> CampaignConfig:
@@ -75,6 +80,7 @@ def built_once(config: CampaignConfig, base: Path) -> CampaignConfig:
     proxy = build("proxy", proxy_spec(proxy_beside(config), space))
     for component in (*screens_of(config), proxy, acquisition_of(config), selector_of(config)):
         require_space(component, space)
+    _check_features(proxy)
     check_observing(config)
     for part, oracle in oracles.items():
         _check_function(config, base, oracle, part)
@@ -161,6 +167,36 @@ def check_tables(config: CampaignConfig, base: Path) -> list[Tally]:
     return tallies_of(config, base, cache=None, largest=LARGEST_READ)
 
 
+def earlier_remarks(config: CampaignConfig, base: Path) -> list[str]:
+    """Return what the generator needs of earlier campaigns and the workspace does not have; they may be run before.
+
+    Nothing is written: where there is no workspace yet, it is taken for an empty one.
+
+    Raises:
+        BadInput: what is named can never be used, such as a campaign that draws from itself.
+        LedgerError: the ledger cannot be read.
+    """
+    generators = [generator_of(part, base) for part in (config.generator, config.control)]
+    inner = [one for generator in generators for one in (generator, *getattr(generator, "members", ()))]
+    if not any(isinstance(one, Composing) or getattr(one, "pretrained_from", None) is not None for one in inner):
+        return []
+    from tasks.gather_members import missing_members  # they need Prefect and torch, which most checks do not
+    from tasks.pretrain import check_pretraining
+    from tasks.stages import NotYet
+
+    with ExitStack() as stack:
+        workspace = Workspace(Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser().absolute())
+        if not (workspace.ledger_file.is_file() or os.environ.get(LEDGER_VARIABLE)):
+            workspace = Workspace(Path(stack.enter_context(TemporaryDirectory())))
+        ledger = stack.enter_context(closing(workspace.ledger(migrating=False)))
+        missing = [str(one) for one in missing_members(config, base, workspace, ledger)]
+        try:
+            check_pretraining(config, base, workspace, ledger)
+        except NotYet as one:
+            missing.append(str(one))
+    return [f"{sentence} `discover run` would refuse to begin now." for sentence in dict.fromkeys(missing)]
+
+
 def batch_remarks(config: CampaignConfig, tables: Sequence[Tally]) -> list[str]:
     """Return why batches will be short, as far as that is known beforehand.
 
@@ -237,6 +273,19 @@ def _check_function(config: CampaignConfig, base: Path, oracle: Oracle, part: st
     if getattr(oracle, "worker", None) is not None:
         with OraclePool(oracle_spec(config, base, part), space_of(config), workers=1, search_path=[base]):
             pass
+
+
+def _check_features(proxy: Any) -> None:
+    """Refuse a proxy that cannot be trained on the features that the space's objects have.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if isinstance(proxy, BaseProxy):
+        try:
+            proxy.check_features(())
+        except ValueError as error:
+            raise ConfigError(f"The proxy {proxy.kind!r} cannot be used: {error}") from error
 
 
 def _check_generators(config: CampaignConfig, base: Path, space: BaseSpace[Any]) -> None:

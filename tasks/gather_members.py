@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from models.generators.composed import ENDING, is_file
 from models.parts import generator_of, space_of
 from models.protocols import Composing
 from models.registry import located
-from tasks.stages import BadInput, CampaignContext, CampaignRef, StageRef, folder_sha256, run_stage
+from tasks.stages import BadInput, CampaignContext, CampaignRef, NotYet, StageRef, folder_sha256, run_stage
 from tasks.storage import load_state, save_state
 from tasks.workspace import Workspace
 
@@ -73,11 +73,25 @@ def check_members(config: CampaignConfig, base: Path, workspace: Workspace, ledg
     Raises:
         BadInput: one is not there or cannot be used; the message says which and what to do.
     """
+    for missing in missing_members(config, base, workspace, ledger):
+        raise missing
+
+
+def missing_members(config: CampaignConfig, base: Path, workspace: Workspace, ledger: Ledger) -> Iterator[NotYet]:
+    """Yield an error for each member that is not there, and try the generator with those that are.
+
+    Raises:
+        BadInput: one can never be used as the file is; the message says which and what to do.
+    """
     for generator in _composing(config, base):
         for origin in generator.origins:
-            member = _member(origin, config.name, workspace, ledger)
             try:
+                member = _member(origin, config.name, workspace, ledger)
                 generator.check_member(member, space_of(config))
+            except NotYet as missing:
+                yield missing
+            except BadInput:
+                raise
             except ValueError as error:
                 raise BadInput(f"The generator cannot draw from {origin!r}. {error}") from error
 
@@ -110,8 +124,9 @@ def _member(origin: str, own: str, workspace: Workspace, ledger: Ledger) -> dict
     try:
         campaign = ledger.campaign_of(origin)
     except LedgerError as error:
-        raise BadInput(f"The generator draws from the campaign {origin!r}. {error}") from error
-    if campaign.name == own:
+        if origin != own:
+            raise NotYet(f"The generator draws from the campaign {origin!r}. {error}") from error
+    if origin == own or campaign.name == own:
         raise BadInput(
             f"The campaign {own!r} draws from itself. Name earlier campaigns, or give this one another name."
         )
@@ -120,7 +135,7 @@ def _member(origin: str, own: str, workspace: Workspace, ledger: Ledger) -> dict
 
 def _of_file(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise BadInput(
+        raise NotYet(
             f"The generator draws from the file {path}, which is not there. Name a file that a campaign with the "
             "generator 'composed' kept in round-000/gather_members, or a campaign of this workspace."
         )
@@ -141,14 +156,14 @@ def _of_campaign(campaign: Campaign, workspace: Workspace, ledger: Ledger) -> di
     spec, number = _gflownet(config.generator.component(), name)
     rows = [row for row in ledger.stages(campaign.id) if row.name == "train_generator"]
     if not rows:
-        raise BadInput(
+        raise NotYet(
             f"The generator draws from the campaign {name!r}, which has not trained its GFlowNet yet. Run it first: "
             "one round is enough."
         )
     row = max(rows, key=lambda one: one.round)
     folder = workspace.home / row.uri
     if not folder.is_dir() or folder_sha256(folder) != row.sha256:
-        raise BadInput(
+        raise NotYet(
             f"The generator draws from the campaign {name!r}, whose results of round {row.round} in {folder} were "
             "altered or lost. Run that campaign again, which restores them, or leave it out."
         )

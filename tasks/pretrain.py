@@ -20,7 +20,7 @@ from models.parts import generator_of, space_of
 from models.protocols import Pretraining
 from tasks.progress import stage_progress
 from tasks.reporting.pretraining import publish_pretraining
-from tasks.stages import BadInput, CampaignContext, CampaignRef, StageRef, folder_sha256, run_stage
+from tasks.stages import BadInput, CampaignContext, CampaignRef, NotYet, StageRef, folder_sha256, run_stage
 from tasks.storage import load_state, save_state
 from tasks.tracking import Tracker, attempt
 from tasks.workspace import Workspace
@@ -136,20 +136,21 @@ def _of_campaign(
     try:
         campaign = ledger.campaign_of(name)
     except LedgerError as error:
-        raise BadInput(f"The generator uses the pre-training of the campaign {name!r}. {error}") from error
-    if campaign.name == config.name:
+        if name != config.name:
+            raise NotYet(f"The generator uses the pre-training of the campaign {name!r}. {error}") from error
+    if name == config.name or campaign.name == config.name:
         raise BadInput(
             f"The campaign {name!r} is to use its own pre-training. Name an earlier campaign, or leave `from` out."
         )
     row = ledger.stage(campaign.id, 0, STAGE)
     if row is None:
-        raise BadInput(
+        raise NotYet(
             f"The generator uses the pre-training of the campaign {name!r}, which has none yet. Run it first, or leave "
             "`from` out."
         )
     folder = workspace.home / row.uri
     if not folder.is_dir() or folder_sha256(folder) != row.sha256:
-        raise BadInput(
+        raise NotYet(
             f"The generator uses the pre-training of the campaign {name!r}, which was altered or lost in {folder}. Run "
             "that campaign again, which restores it, or leave `from` out."
         )

@@ -48,6 +48,10 @@ class BadInput(ValueError):
     """Something the user gave cannot be used; nothing was spent on it."""
 
 
+class NotYet(BadInput):
+    """What another campaign of the workspace is to give is not there now; that campaign may give it later."""
+
+
 @dataclass(frozen=True, slots=True)
 class CampaignRef:
     """Names a campaign in a workspace; small and JSON-able, so that it can travel between processes."""

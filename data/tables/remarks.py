@@ -28,7 +28,7 @@ _OF_THE_ROW = (
     (re.compile(r"\bsum to \S+ instead of 1"), "do not sum to 1"),
     (re.compile(rf"\bis named {_QUOTED}( \(nearest: {_QUOTED}\))?"), "is so named"),
 )
-_COMMONEST = 3
+_COMMONEST = 5
 _COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+([eE][+-]?[0-9]+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+")
 
@@ -41,14 +41,17 @@ def reason_kind(reason: str) -> str:
 
 
 def reasons_told(reasons: Mapping[str, int]) -> str:
-    """Return the commonest reasons with their counts, and the count of the others: the counts add up to all.
+    """Return the commonest reasons with their counts, and how many others there are: the counts add up to all.
+
+    Where one reason alone would be left, it is named: its name says more than "another reason".
 
     Args:
         reasons: reason -> rows refused for it.
     """
     ranked = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-    told = [f"{reason} ({count})" for reason, count in ranked[:_COMMONEST]]
-    others = sum(count for _, count in ranked[_COMMONEST:])
+    named = len(ranked) if len(ranked) == _COMMONEST + 1 else _COMMONEST
+    told = [f"{reason} ({count})" for reason, count in ranked[:named]]
+    others = sum(count for _, count in ranked[named:])
     return "; ".join([*told, f"and {others} for other reasons"] if others else told)
 
 

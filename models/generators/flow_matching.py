@@ -73,6 +73,10 @@ class FlowMatching(Component["FlowMatching.Options"]):
         self._known: frozenset[str] = frozenset()
         self._history: list[dict[str, float]] = []
 
+    def cited_in(self, space: BaseSpace[Any]) -> tuple[str, ...]:
+        """Return the papers of flows and of their paths in this space: reflected in a box, around on a torus."""
+        return ("lipman2023flow", *coordinates_of(space).cites, *self.options.cited())
+
     def check(self, space: BaseSpace[Any]) -> None:
         """Look whether objects of the space are points.
 
@@ -187,6 +191,8 @@ class Places(Protocol):
 
     range: float
     width: int
+    cites: ClassVar[tuple[str, ...]]
+    """Keys of what paths between them rest on."""
 
     def geometry(self) -> Geometry:
         """Return how points move."""
@@ -202,6 +208,7 @@ class Angles:
     """Conformers as points of a torus, in radians."""
 
     range = 2.0 * math.pi
+    cites: ClassVar[tuple[str, ...]] = ("chen2024riemannian",)
 
     def __init__(self, space: Torsions) -> None:
         self._space = space
@@ -228,6 +235,7 @@ class Box:
 
     range = 1.0
     """Length of a side."""
+    cites: ClassVar[tuple[str, ...]] = ("xie2024reflected",)
 
     def __init__(self, space: Vectors) -> None:
         self._space = space

@@ -73,6 +73,10 @@ class Genetic(Component["Genetic.Options"]):
         self._history: list[dict[str, float]] = []
         self._origins = Origins()
 
+    def cited_in(self, space: BaseSpace[Any]) -> tuple[str, ...]:
+        """Return the paper of the draw of parents, and those of the space's edits: Jensen's are of molecules."""
+        return (*space.edits_cite, "tripp2023genetic")
+
     def fit(self, context: GenerationContext) -> None:
         """Evolve the population under `context.log_reward`; deterministic under `context.seed`.
 

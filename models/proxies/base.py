@@ -44,6 +44,16 @@ class BaseProxy(Component[ProxyOptionsT]):
         super().__init__(options, **values)
         self.featuriser = featuriser_of(self.options.features)
 
+    def check_features(self, objects: Sequence[Any]) -> None:
+        """Refuse features that the proxy, with its options, cannot be trained on; nothing is trained.
+
+        Args:
+            objects: some; with none at all features have their usual widths.
+
+        Raises:
+            ValueError: the featuriser makes none that it needs; a complete sentence says what to change.
+        """
+
     def _untrained(self) -> RuntimeError:
         return RuntimeError(f"This {self.kind} proxy was not trained; call `fit`, or `load_state` with a saved state.")
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
 from data.records import FloatArray
+from data.tables.number_tables import text_table
+from data.tables.rows import SourceError
 from models.component import ComponentError
 from models.proxies.prior_fitted_network import Draw
 
@@ -29,12 +30,14 @@ class EarlierAssays:
 
     Attributes:
         objects: n texts, as the table has them.
+        lines: on which they stand.
         values: shape `(n, T)`, nan where one was not measured.
         names: of the T columns.
-        told: what was left out of the table, sentences.
+        told: how the table was read where it is no usual CSV file, and what was left out; phrases.
     """
 
     objects: tuple[str, ...]
+    lines: tuple[int, ...]
     values: FloatArray
     names: tuple[str, ...]
     told: tuple[str, ...]
@@ -68,34 +71,24 @@ def read_earlier(path: Path, column: str) -> EarlierAssays:
 def _read(path: Path, column: str, sha256: str) -> EarlierAssays:
     del sha256  # what is kept is of this content
     try:
-        frame = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, UnicodeDecodeError) as error:
+        table = text_table(path, column)
+        assays = [name for name in table.names if name != column]
+        mark = table.mark(assays)
+        told = table.remarks(mark)
+        cells = {name: table.numbers(name, mark) for name in assays}
+    except SourceError as error:
         raise ComponentError(
-            f"The table of earlier measurements {path} is no CSV file in UTF-8 ({error}). Save it as one, with commas "
-            "between the columns and points in the numbers."
+            f"The table of earlier measurements cannot be used. {error}"
+            + (" Name the column that holds the objects by `column`." if "has no column" in str(error) else "")
         ) from error
-    if column not in frame:
-        raise ComponentError(
-            f"The table of earlier measurements {path} has no column {column!r}; it has {', '.join(frame.columns)}. "
-            "Name the one that holds the objects by `column`."
-        )
-    objects = frame[column].str.strip()
     names, columns, few = [], [], []
-    for name in (name for name in frame if name != column):
-        texts = frame[name].str.strip()
-        numbers = pd.to_numeric(texts.where(texts != ""), errors="coerce").to_numpy(dtype=np.float64)
-        wrong = np.flatnonzero((texts != "").to_numpy() & ~np.isfinite(numbers))
-        if len(wrong):
-            raise ComponentError(
-                f"The table of earlier measurements {path}, line {wrong[0] + 2}, has {texts.iloc[wrong[0]]!r} in the "
-                f"column {name!r}; expected a number, or nothing where nothing was measured."
-                + (f" {len(wrong)} cells of the column are so." if len(wrong) > 1 else "")
-            )
+    for name, found in cells.items():
+        numbers = np.array([np.nan if value is None else value for value in found], dtype=np.float64)
         measured = numbers[np.isfinite(numbers)]
         if len(measured) < FEWEST or np.ptp(measured) == 0:
-            few.append(str(name))
+            few.append(name)
             continue
-        names.append(str(name))
+        names.append(name)
         columns.append(numbers)
     if not names:
         raise ComponentError(
@@ -103,8 +96,10 @@ def _read(path: Path, column: str, sha256: str) -> EarlierAssays:
             f"{column!r}. A neural process learns from such columns, one for each earlier assay; without any use the "
             "proxy gaussian_process."
         )
-    told = (f"{', '.join(few)}: fewer than {FEWEST} values, or all alike; left out",) if few else ()
-    return EarlierAssays(tuple(objects), np.stack(columns, axis=1), tuple(names), told)
+    if few:
+        told.append(f"{', '.join(few)}: fewer than {FEWEST} values, or all alike; left out")
+    objects = tuple(table.column(column))
+    return EarlierAssays(objects, table.lines, np.stack(columns, axis=1), tuple(names), tuple(told))
 
 
 @dataclass(frozen=True)

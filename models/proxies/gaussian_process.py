@@ -58,6 +58,7 @@ _STEPS = 12
 
 
 Counts = tuple[NDArray[np.int32], ...]
+_MANY = ("snelson2006pseudo", "quinonero2005unifying")
 
 
 @dataclass(frozen=True)
@@ -144,11 +145,16 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         self._fitted: _Fitted | None = None
 
     def cited(self) -> tuple[str, ...]:
-        """Return the papers of the process, of values left out, of many labels, of length-scales for each, of tails."""
-        counts = () if self.options.kernel == "descriptors" else ("ralaivola2005kernels",)
-        many = ("dubrule1983cross", "ginsbourger2025fast", "snelson2006pseudo", "quinonero2005unifying")
+        """Return the papers of the process, counts, values left out, many labels, length-scales for each, and tails."""
+        counted = self.options.kernel != "descriptors" and self.featuriser(()).counts.shape[1] > 0
+        counts = ("ralaivola2005kernels",) if counted else ()
+        many = ("dubrule1983cross", "ginsbourger2025fast", *_MANY)
         tails = ("shah2014student", "lee2022scale") if self.options.tails == "student_t" else ()
         return ("rasmussen2006gp", *counts, *many, *(("hvarfner2024vanilla",) if self._each else ()), *tails)
+
+    def cited_beyond(self) -> Mapping[int, tuple[str, ...]]:
+        """Return the papers of inducing points, which take the place of the exact posterior of many labels."""
+        return {self.options.exact_points: _MANY}
 
     @property
     def hyperparameters(self) -> Hyperparameters:
@@ -179,6 +185,10 @@ class GaussianProcess(BaseProxy["GaussianProcess.Options"]):
         ready = [b if isinstance(b, Counted) else Counted(b) for b in cb] if counted else []
         alike = tuple(b.similarity(a) for a, b in zip(ca, ready, strict=True)) if counted else ()
         return Pairs(cdist(za, zb) if dense else None, alike)
+
+    def check_features(self, objects: Sequence[str]) -> None:
+        """Refuse features without the block that the kernel is of."""
+        self._features(objects)
 
     def _features(self, objects: Sequence[str]) -> Features:
         found = self.featuriser(objects)

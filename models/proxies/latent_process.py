@@ -106,7 +106,7 @@ class LatentProcess(BaseProxy["LatentProcess.Options"]):
             ComponentError: an object of the table is none of the space's kind, or the table cannot be used.
         """
         earlier = read_earlier(self.options.table, self.options.column)
-        for line, text in enumerate(earlier.objects, start=2):
+        for line, text in zip(earlier.lines, earlier.objects, strict=True):
             try:
                 space.standard(text)
             except ValueError as error:

@@ -208,6 +208,10 @@ class RandomDecomposition(BaseProxy["RandomDecomposition.Options"]):
         standardiser = Standardiser(a["feature_mean"], a["feature_scale"], self.options.clip)
         self._fitted = _Fitted(standardiser, a["z"], a["y"], a["edges"], length, location, scale, known)
 
+    def check_features(self, objects: Sequence[str]) -> None:
+        """Refuse features of which none is dense."""
+        self._dense(objects)
+
     def _dense(self, objects: Sequence[str]) -> FloatArray:
         dense = self.featuriser(objects).dense
         if not dense.shape[1]:

@@ -73,6 +73,8 @@ class BaseSpace(Component[OptionsT]):
     """Base of spaces; satisfies `data.objects.Space`."""
 
     group: ClassVar[str] = "space"
+    edits_cite: ClassVar[tuple[str, ...]] = ()
+    """Keys of what its edits rest on (`variation`)."""
     nouns: ClassVar[tuple[str, str]] = ("object", "objects")
     features: ClassVar[Mapping[str, Any]]
     """`{kind, option...}` of the featuriser that proxies use where they are not told another."""

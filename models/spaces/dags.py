@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from data.config import digest
 from data.objects import NotStandardError, listed, unlisted
 from data.records import JsonDict
-from data.tables.library_file import require_file
+from data.tables.number_tables import header_of
 from data.tables.rows import SourceError
 from data.yaml_text import shown
 from models.registry import Component, ComponentError, FolderPath
@@ -252,10 +251,8 @@ def _names(variables: Sequence[str]) -> tuple[str, ...]:
 
 def _header(path: Path) -> tuple[str, ...]:
     try:
-        require_file(path)
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return _names([name.strip() for name in next(csv.reader(file), [])])
-    except (SourceError, OSError, UnicodeDecodeError) as error:
+        return _names(header_of(path))
+    except (SourceError, OSError) as error:
         raise ComponentError(str(error)) from error
     except ValueError as error:
         raise ComponentError(f"The header of {path} names no variables of a graph: {error}.") from error

@@ -66,6 +66,7 @@ class Molecules(BaseSpace["Molecules.Options"]):
 
     kind = "molecules"
     cites = ("rdkit",)
+    edits_cite = ("jensen2019graph",)
     nouns = ("molecule", "molecules")
     features = {"kind": "both"}
     weighed_features = {"kind": "descriptors_and_fingerprints"}

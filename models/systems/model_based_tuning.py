@@ -32,6 +32,8 @@ RANGES: dict[str, Any] = {
 class Course:
     """A training whose error falls with its length to what its settings allow."""
 
+    failure: str | None = None
+
     def __init__(self, settings: Settings, seed: int) -> None:
         self.settings, self.done = settings, 0
         self.noise = np.random.default_rng(seed)

@@ -35,6 +35,8 @@ RANGES: dict[str, Any] = {
 class Surrogate:
     """One member of the toy: it climbs `1.2 - (h0 t0^2 + h1 t1^2)` and is judged by `1.2 - (t0^2 + t1^2)`."""
 
+    failure: str | None = None
+
     def __init__(self, settings: Settings) -> None:
         self.settings, self.done = settings, 0
         self.place = np.array([0.9, 0.9])

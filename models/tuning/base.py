@@ -24,6 +24,8 @@ class Member(Protocol):
     settings: Settings
     done: int
     """Units that it was trained for."""
+    failure: str | None
+    """Why it could not be trained, the first line of the error; None: it could."""
 
     def train(self, units: int) -> None:
         """Train for so many units more; one that failed before stays as it is."""
@@ -91,6 +93,7 @@ class Row:
         settings: with which.
         cpu_seconds: of the whole search so far.
         source: number of the member whose weights it went on from; None: its own.
+        failure: why it could not be trained, the first line of the error; None: it could.
     """
 
     member: int
@@ -99,6 +102,7 @@ class Row:
     settings: Settings
     cpu_seconds: float
     source: int | None = None
+    failure: str | None = None
 
 
 @dataclass
@@ -188,6 +192,11 @@ class Tuner(Component[OptionsT]):
 def first_settings(subject: Subject, population: int, rng: np.random.Generator) -> list[Settings]:
     """Return the settings of a new population: those without tuning, then others at random."""
     return [dict(subject.settings), *(subject.space.draw(rng) for _ in range(population - 1))]
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says in one line, its name where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
 def seeds_of(seed: int, n: int) -> list[int]:

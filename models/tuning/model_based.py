@@ -78,7 +78,10 @@ class ModelBased(Tuner["ModelBased.Options"]):
             more = levels[job.rung] - job.member.done
             job.member.train(more)
             budget.charge(more)
-            row = Row(job.number, levels[job.rung], job.member.score(), dict(job.member.settings), budget.spent)
+            score = job.member.score()
+            row = Row(
+                job.number, levels[job.rung], score, dict(job.member.settings), budget.spent, failure=job.member.failure
+            )
             rows.append(row)
             trained.append((row, job.rung, job.member))
             tell(row)

@@ -53,7 +53,8 @@ class Population(Tuner["Population.Options"]):
                 member.train(end - start)
                 budget.charge(end - start)
                 scores[number] = member.score()
-                rows.append(Row(number, end, scores[number], dict(member.settings), budget.spent, sources[number]))
+                told = dict(member.settings), budget.spent, sources[number], member.failure
+                rows.append(Row(number, end, scores[number], *told))
                 tell(rows[-1])
             if budget.over or end == subject.units:
                 break

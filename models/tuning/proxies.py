@@ -11,10 +11,11 @@ from pydantic.fields import FieldInfo
 
 from data.config import ConfigError, nearest_spelling
 from data.records import FloatArray
+from models.proxies.base import BaseProxy
 from models.proxies.evaluation import group_folds, metrics
 from models.registry import build, find
 from models.threads import single_thread
-from models.tuning.base import FAILED
+from models.tuning.base import FAILED, first_line
 from models.tuning.ranges import SearchSpace, Settings, search_space
 from models.tuning.samplers import value_at
 
@@ -34,8 +35,11 @@ NAMED = ("kernel", "uncertainty", "tails")
 """Options with a few named values, all of which may be tried."""
 
 
-def usual_ranges(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is tuned unless it is told, from the options that the kind of proxy has."""
+def usual_ranges(spec: Mapping[str, Any], objects: Sequence[str]) -> dict[str, Any]:
+    """Return what is tuned unless it is told, from the options that the kind of proxy has.
+
+    Named values with which the proxy refuses the features of the objects are left out.
+    """
     options = build("proxy", spec).options
     ranges: dict[str, Any] = {}
     for name, field in type(options).model_fields.items():
@@ -47,8 +51,20 @@ def usual_ranges(spec: Mapping[str, Any]) -> dict[str, Any]:
         elif name in FIXED_RANGES:
             ranges[name] = FIXED_RANGES[name]
         elif name in NAMED and get_origin(field.annotation) is Literal:
-            ranges[name] = list(get_args(field.annotation))
+            usable = [one for one in get_args(field.annotation) if _takes({**spec, name: one}, objects[:1])]
+            if len(usable) > 1:
+                ranges[name] = usable
     return {f"{SECTION}.{name}": value for name, value in ranges.items()}
+
+
+def _takes(spec: Mapping[str, Any], objects: Sequence[str]) -> bool:
+    try:
+        proxy = build("proxy", spec)
+        if isinstance(proxy, BaseProxy):
+            proxy.check_features(objects)
+    except ValueError:
+        return False
+    return True
 
 
 def _within(field: FieldInfo, low: float, high: float) -> list[float]:
@@ -112,7 +128,9 @@ class ProxySubject:
         Raises:
             ConfigError, ComponentError: there is no such option, or nothing to choose.
         """
-        ranges = usual_ranges(spec) if over is None else {option_key(key, spec): one for key, one in over.items()}
+        ranges = (
+            usual_ranges(spec, objects) if over is None else {option_key(key, spec): one for key, one in over.items()}
+        )
         made = cls(spec, search_space(ranges), tuple(objects), np.asarray(values), tuple(groups), UNITS, seed)
         made.settings  # noqa: B018  # a key without a value is refused here
         return made
@@ -159,17 +177,22 @@ class ProxySubject:
         numbers = group_folds(names, FOLDS, self.seed + unit // FOLDS)
         return [row for row, number in enumerate(numbers) if number == unit % FOLDS]
 
-    def surprise(self, settings: Settings, test: Sequence[int], seed: int) -> float:
-        """Return the mean negative log-likelihood of the rows that are held out, in nats; infinite where it fails."""
+    def surprise(self, settings: Settings, test: Sequence[int], seed: int) -> tuple[float, str | None]:
+        """Return the mean negative log-likelihood of the rows that are held out, in nats, and why there is none.
+
+        Where there is a reason the likelihood is infinite.
+        """
         train = self.rest(test)
         with single_thread():
             try:
                 proxy = build("proxy", self.with_settings(settings))
                 proxy.fit([self.objects[row] for row in train], self.values[train], seed=seed)
                 told = metrics(proxy.predict([self.objects[row] for row in test]), self.values[list(test)])
-            except (ValueError, FloatingPointError, np.linalg.LinAlgError):
-                return np.inf
-        return told["nll"] if np.isfinite(told["nll"]) else np.inf
+            except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
+                return np.inf, first_line(error)
+        if not np.isfinite(told["nll"]):
+            return np.inf, "The likelihood of what was held out is no finite number."
+        return told["nll"], None
 
 
 class ProxyMember:
@@ -178,6 +201,7 @@ class ProxyMember:
     def __init__(self, subject: ProxySubject, settings: Settings, seed: int) -> None:
         self.subject, self.settings, self.seed = subject, settings, seed
         self.told: list[float] = []
+        self.failure: str | None = None
 
     @property
     def done(self) -> int:
@@ -187,9 +211,10 @@ class ProxyMember:
     def train(self, units: int) -> None:
         """Train without so many folds more, and judge by each."""
         for unit in range(self.done, self.done + units):
-            failed = bool(self.told) and self.told[-1] == np.inf
-            fold = self.subject.fold(unit)
-            self.told.append(np.inf if failed else self.subject.surprise(self.settings, fold, self.seed))
+            score = np.inf
+            if self.failure is None:
+                score, self.failure = self.subject.surprise(self.settings, self.subject.fold(unit), self.seed)
+            self.told.append(score)
 
     def score(self) -> float:
         """Return minus the mean over the folds so far."""

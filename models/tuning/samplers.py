@@ -13,7 +13,7 @@ from data.sampler_config import SamplerConfig, parse_sampler
 from models.gflownet.judging.study import Study, build_study
 from models.gflownet.training.trainer import Fresh, TrainerOptions, TrainingError
 from models.registry import build
-from models.tuning.base import FAILED
+from models.tuning.base import FAILED, first_line
 from models.tuning.ranges import SearchSpace, Settings, search_space
 
 ALIASES = {"lr": "learning_rate"}
@@ -206,6 +206,7 @@ class SamplerMember:
 
     Attributes:
         settings: with which.
+        failure: why it could not be trained; None: it could.
         drawn: trajectories that it has drawn, of each of which the reward was asked.
         shares: whether it has one replay with others.
     """
@@ -214,7 +215,13 @@ class SamplerMember:
         self.subject, self.settings = subject, settings
         self.session = study.start(seed)
         self.trainer = self.session.trainer
-        self.failed, self.shares, self.drawn = False, False, 0
+        self.failure: str | None = None
+        self.shares, self.drawn = False, 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether it could not be trained."""
+        return self.failure is not None
 
     @property
     def done(self) -> int:
@@ -232,8 +239,8 @@ class SamplerMember:
             )
             try:
                 self.trainer.step()
-            except TrainingError:
-                self.failed = True
+            except TrainingError as error:
+                self.failure = first_line(error)
 
     def draw(self, population: int) -> Fresh[Any] | None:
         """Return trajectories of this member, with their rewards; None if it failed."""
@@ -244,8 +251,8 @@ class SamplerMember:
         self.drawn += n
         try:
             return self.trainer.draw(n)
-        except TrainingError:
-            self.failed = True
+        except TrainingError as error:
+            self.failure = first_line(error)
             return None
 
     def learn(self, drawn: list[Fresh[Any]]) -> None:
@@ -255,8 +262,8 @@ class SamplerMember:
         replayed = max(0, self.trainer.options.batch_size - sum(len(one.paths) for one in drawn))
         try:
             self.trainer.learn(drawn, replayed)
-        except TrainingError:
-            self.failed = True
+        except TrainingError as error:
+            self.failure = first_line(error)
 
     def score(self) -> float:
         """Return minus the exact total variation, or the held-out correlation; the mean over conditions."""
@@ -270,8 +277,8 @@ class SamplerMember:
         """Return all that is judged."""
         try:
             return dict(self.session.evaluator())
-        except TrainingError:
-            self.failed = True
+        except TrainingError as error:
+            self.failure = first_line(error)
             return {}
 
     def alter(self, settings: Settings) -> None:
@@ -284,11 +291,11 @@ class SamplerMember:
         state = self.trainer.state()
         left_out = {"generator", "history", *(("replay",) if self.shares else ())}
         kept = deepcopy({name: value for name, value in state.items() if name not in left_out})
-        return {**kept, "history": list(state["history"]), "failed": self.failed}
+        return {**kept, "history": list(state["history"]), "failure": self.failure}
 
     def adopt(self, weights: Mapping[str, Any]) -> None:
         """Go on from the weights of another one."""
-        self.failed = bool(weights["failed"])
+        self.failure = weights["failure"]
         self.trainer.adopt(weights)
 
     def disturb(self, deviation: float) -> None:

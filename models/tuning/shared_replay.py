@@ -56,7 +56,8 @@ class SharedReplay(Tuner["SharedReplay.Options"]):
                 budget.charge(population)
             for number, member in enumerate(members):
                 scores[number] = member.score()
-                rows.append(Row(number, end, scores[number], dict(member.settings), budget.spent, sources[number]))
+                told = dict(member.settings), budget.spent, sources[number], member.failure
+                rows.append(Row(number, end, scores[number], *told))
                 tell(rows[-1])
             if budget.over or end == subject.units:
                 break

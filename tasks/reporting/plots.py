@@ -312,10 +312,13 @@ def space_map(
         unit: of the values.
     """
     figure, axes = _figure("First coordinate", "Second coordinate")
+    drawn = {row.object for row in rows}
+    told = "rest of the library" if not drawn.isdisjoint(library) else "library"
+    library = [text for text in library if text not in drawn]  # no object is counted by two entries of the legend
     place = similarity_map([*library, *[row.object for row in rows]], nearness)
     behind = place[: len(library)].T
     axes.scatter(behind[0], behind[1], s=7, color=STYLE["library"], linewidths=0, zorder=1,
-                 label=f"library ({len(library)})" if library else None)  # fmt: skip
+                 label=f"{told} ({len(library)})" if library else None)  # fmt: skip
     own = place[len(library) :]
     values = np.array([np.nan if row.value is None else row.value for row in rows], dtype=float)
     known = np.isfinite(values)

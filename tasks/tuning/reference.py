@@ -115,13 +115,35 @@ class TuningRef:
         if known is not None:
             with CampaignRef(self.home, known).open() as context:
                 data = all_measurements(context)
-        if data is None or len(data) < FEWEST:
-            library = read_library(config, Path(self.base), source_hashes(config, Path(self.base)))
-            frame = library.frame if isinstance(library, Library) else library.start
-            data = TrainingData.of(frame, space_of(config))
-        if len(data) < FEWEST:
-            raise ConfigError(
-                f"{len(data)} objects of {self.name} are measured; options of a proxy are tuned on {FEWEST} at least. "
-                "Give its data source a column of values, or `discover run` the campaign first."
-            )
-        return data
+        if data is not None and len(data) >= FEWEST:
+            return data
+        library = read_library(config, Path(self.base), source_hashes(config, Path(self.base)))
+        frame = library.frame if isinstance(library, Library) else library.start
+        in_file = TrainingData.of(frame, space_of(config))
+        if len(in_file) < FEWEST:
+            raise ConfigError(_too_few(config.name, None if data is None else len(data), len(in_file)))
+        return in_file
+
+
+def _too_few(name: str, bought: int | None, in_file: int) -> str:
+    """Return what is said where too little is measured: what there is, and what gives more.
+
+    Args:
+        name: of the campaign.
+        bought: measured objects of the campaign, those that came with its data included; None: it was not begun.
+        in_file: objects with a value in its data source.
+    """
+    own = (
+        f"No campaign {name} was begun in this workspace"
+        if bought is None
+        else f"The campaign {name} has {bought} with a value in this workspace"
+    )
+    more = (
+        "`discover run` the campaign first"
+        if bought is None
+        else "Measure more (raise `rounds` or `budget` and `discover run` it again)"
+    )
+    return (
+        f"Options of a proxy are tuned on {FEWEST} measured objects at least. {own}, and its data source alone has "
+        f"{in_file}. {more}, or give `data` a table with the values of {FEWEST} objects or more."
+    )

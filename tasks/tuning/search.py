@@ -166,7 +166,11 @@ def _searched(ref: TuningRef, subject: Any, budget: Budget) -> JsonDict:
 
     found = ref.tuner.search(subject, ref.population, budget, seed=derive_seed(ref.seed, "tuning"), tell=tell)
     if not math.isfinite(found.score):
-        raise ConfigError("No member of the search could be trained. Give narrower ranges, or lower learning rates.")
+        reasons = dict.fromkeys(str(row["failure"]) for row in told if row["failure"] is not None)
+        first = f" The first failed so: {next(iter(reasons))}" if reasons else ""
+        raise ConfigError(
+            f"No member of the search could be trained. Give narrower ranges, or lower learning rates.{first}"
+        )
     return {
         "settings": found.settings,
         "before": dict(subject.settings),
@@ -194,15 +198,17 @@ def _trained(ref: TuningRef, settings: JsonDict, units: int) -> JsonDict:
             emit(Event(0, "training", member.done, units))
         seconds = time.thread_time() - since
         score = member.score()
-    return {"score": score if math.isfinite(score) else None, "units": units, "cpu_seconds": max(seconds, 1e-6)}
+    told = score if math.isfinite(score) else None
+    return {"score": told, "units": units, "cpu_seconds": max(seconds, 1e-6), "failure": member.failure}
 
 
 def _tested(ref: TuningRef, settings: JsonDict) -> JsonDict:
     _, whole, held = ref.proxy()
     since = time.thread_time()
-    surprise = whole.surprise(settings, held, ref.seed)
+    surprise, failure = whole.surprise(settings, held, ref.seed)
     seconds = time.thread_time() - since
-    return {"score": -surprise if math.isfinite(surprise) else None, "units": UNITS, "cpu_seconds": seconds}
+    score = -surprise if math.isfinite(surprise) else None
+    return {"score": score, "units": UNITS, "cpu_seconds": seconds, "failure": failure}
 
 
 class _View:

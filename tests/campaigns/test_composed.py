@@ -33,6 +33,25 @@ def test_a_campaign_that_is_not_there_is_refused_before_anything_is_bought(bench
     assert not list(bench.home.glob("campaigns/*"))
 
 
+def test_what_other_campaigns_have_yet_to_train_is_told_when_the_file_is_checked(bench: Bench, folder: Path) -> None:
+    told = bench.discover("validate", str(folder / "campaign.yaml"))
+    said = " ".join(told.message.split())
+    assert told.exit == 0, told.message
+    for name in ("dna-binding", "dna-stability"):
+        assert f"warning The generator draws from the campaign {name!r}. The ledger has no campaign {name!r}" in said
+    assert "`discover run` would refuse to begin now." in said
+    assert not bench.home.exists()
+    itself = bench.discover("validate", str(folder / "campaign.yaml"), "--set", "name=dna-binding")
+    assert (itself.exit, "draws from itself" in itself.message) == (2, True)
+
+
+def test_a_pretraining_that_is_not_there_is_told_when_the_file_is_checked(bench: Bench, folder: Path) -> None:
+    generator = "generator={kind: outcome_conditioned, pretrain: {from: nobody}, proposals: 60}"
+    told = bench.discover("validate", str(folder / "binding.yaml"), "--set", generator)
+    assert told.exit == 0, told.message
+    assert "warning The generator uses the pre-training of the campaign 'nobody'." in " ".join(told.message.split())
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_campaign_draws_from_what_two_earlier_ones_trained(bench: Bench, folder: Path) -> None:

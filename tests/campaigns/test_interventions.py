@@ -84,11 +84,20 @@ def test_columns_that_tell_nothing_are_refused(plant: Bench, change: Any, told: 
     assert told in " ".join(plant.discover("validate", str(plant.file)).message.split())
 
 
-def test_a_table_with_semicolons_is_refused_by_its_semicolons(plant: Bench) -> None:
+def test_a_table_with_semicolons_is_read_and_a_column_of_times_is_named(plant: Bench) -> None:
     text = (FOLDER / "observed.csv").read_text()
-    (plant.folder / "mine.csv").write_text(text.replace(",", ";"))
+    (plant.folder / "mine.csv").write_text(text.replace(",", ";").replace(".", ","))
     plant.write_config(space={"kind": "interventions", "data": "mine.csv"})
-    assert "separated by semicolons" in plant.discover("validate", str(plant.file)).message
+    told = plant.discover("validate", str(plant.file))
+    assert told.exit == 0, told.message
+    head, *rows = text.splitlines()
+    (plant.folder / "mine.csv").write_text(
+        "\n".join(["time," + head, *(f"00:{k:02},{one}" for k, one in enumerate(rows))])
+    )
+    told = plant.discover("validate", str(plant.file))
+    assert told.exit == 2
+    assert "The column 'time' of" in told.message
+    assert "holds no numbers: line 2 has '00:00'. Leave the column out." in " ".join(told.message.split())
 
 
 def test_an_answer_that_is_not_what_was_set_is_remarked_on() -> None:

@@ -1,5 +1,6 @@
 """`discover cite`: BibTeX of what a run rests on, and nothing else on standard output; nothing is run for it."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from data.config import load_config
 from data.references import parsed
 from models.registry import Component, ComponentError
 from pipelines.citing import SOFTWARE, Used, bibtex, citations
 from pipelines.cli import EXIT_BAD_INPUT, guarded
+from tasks.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parent.parent.parent / "campaigns"
 EXPECTED = {
@@ -131,6 +134,70 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_printed(arguments, said, 
     told = capsys.readouterr()
     assert told.out == ""
     assert said in told.err
+
+
+def campaign_with(tmp_path, name="campaign", rows=8, **changes):
+    """Write a campaign on vectors; the path of its file."""
+    (tmp_path / "known.csv").write_text("x,y,value\n" + "".join(f"0.1,0.2,{k}\n" for k in range(rows)))
+    config = {
+        "name": name,
+        "space": {"kind": "vectors", "variables": {"x": [0, 1], "y": [0, 1]}},
+        "objectives": [{"name": "v", "oracle": {"kind": "python", "function": "oracle:measure"}}],
+        "data": {"kind": "csv", "path": "known.csv", "value": "value", "initial": 0},
+        "rounds": 1,
+        "batch_size": 4,
+        **changes,
+    }
+    (tmp_path / f"{name}.yaml").write_text(json.dumps(config))
+    return tmp_path / f"{name}.yaml"
+
+
+OF_MANY = {"snelson2006pseudo", "quinonero2005unifying"}
+
+
+def test_only_what_this_space_and_so_few_labels_use_is_cited(tmp_path):
+    members = [{"generator": {"kind": kind}} for kind in ("genetic", "flow_matching")]
+    changes = {"proxy": {"kind": "gaussian_process"}, "generator": {"kind": "union", "members": members}}
+    cited = set(parsed(bibtex(citations(campaign_with(tmp_path, **changes)))))
+    assert {"rasmussen2006gp", "tripp2023genetic", "lipman2023flow", "xie2024reflected"} <= cited
+    assert not cited & {"ralaivola2005kernels", "jensen2019graph", "chen2024riemannian", *OF_MANY}
+
+
+def test_what_only_many_labels_use_is_cited_where_there_may_be_so_many(tmp_path):
+    proxy = {"kind": "gaussian_process", "exact_points": 25, "inducing_points": 10}
+    few = citations(campaign_with(tmp_path, rows=15, proxy=proxy))
+    assert not set(parsed(bibtex(few))) & OF_MANY
+    text = bibtex(citations(campaign_with(tmp_path, rows=30, proxy=proxy)))
+    assert "% proxy: gaussian_process, only with more than 25 labels\n@" in text
+    assert set(parsed(text)) >= OF_MANY
+
+
+def test_a_composition_cites_the_campaigns_that_the_workspace_has(bench):
+    space = {"kind": "vectors", "variables": {"x": [0, 1], "y": {"choices": ["a", "b"]}}}
+    drawing = {"kind": "composed", "members": [{"from": "first"}, {"from": "nobody"}]}
+    generator = {"kind": "gflownet", "steps": 10, "objective": {"kind": "sub_trajectory_balance"}}
+    first = campaign_with(
+        bench.folder, "first", space=space, generator=generator, data={"kind": "random", "initial": 6}
+    )
+    both = campaign_with(bench.folder, "both", space=space, generator=drawing, data={"kind": "random", "initial": 6})
+    before = bench.discover("cite", str(both))
+    assert before.exit == 0, before.message
+    assert before.out.count("what trained this member is not cited here") == 2
+    assert "madan2023subtb" not in parsed(before.out)
+    assert not bench.home.exists()
+    ledger = Workspace.open(bench.home).ledger()
+    ledger.begin_campaign(load_config(first), first.parent)
+    ledger.close()
+    after = bench.discover("cite", str(both)).out
+    assert "% generator.members: first, generator.objective: sub_trajectory_balance" in after
+    assert "madan2023subtb" in parsed(after)
+    assert after.count("what trained this member is not cited here") == 1
+
+
+def test_the_program_is_cited_with_its_authors_and_its_year():
+    entry = parsed(bibtex([Used("software", SOFTWARE[:1])]))[SOFTWARE[0]]
+    assert entry.fields["author"] == "{discovery-flows contributors}"
+    assert {"year", "version"} <= entry.fields.keys()
 
 
 class Foreign(Component):

@@ -126,6 +126,8 @@ def test_components_are_listed_with_options_and_defaults(finished):
     table = finished.discover("components", "generator")
     assert table.exit == 0
     assert "offspring (100)" in table.message
+    assert '"from": null' in table.message  # named as files write it
+    assert "origin" not in table.message
 
 
 def test_a_group_of_components_that_is_unknown_is_refused_with_the_nearest(finished):
@@ -154,6 +156,10 @@ def test_a_vocabulary_is_built_from_a_file_and_used_by_a_generator(bench):
     assert told.exit == 0
     fragments = {entry["smiles"] for entry in json.loads(out.read_text())["fragments"]}
     assert f"{len(fragments)} fragments written" in told.message
+    assert bench.discover("vocabulary", str(smiles), "--out", str(out), "--min-count", "1").exit == 0
+    refused = bench.discover("vocabulary", str(smiles), "--out", str(smiles))
+    assert (refused.exit, "exists and is no vocabulary" in refused.message) == (EXIT_BAD_INPUT, True)
+    assert "nonsense" in smiles.read_text()
     bench.write_config(generator={"kind": "random", "proposals": 20, "vocabulary": "fragments.json"}, screens=[])
     bench.write_config(control={"kind": "random", "fraction": 0})
     assert bench.run().exit == 0

@@ -123,9 +123,13 @@ def test_what_means_no_candidate_or_several_is_refused_with_a_sentence(two_round
 
 def test_files_have_the_figure_or_all_ancestors(two_rounds, tmp_path):
     best = next(row for row in two_rounds.candidates() if row["arm"] == "acquisition")
-    for ending in ("svg", "png", "csv", "json"):
+    for ending in ("svg", "png", "csv", "json", "csv", "json"):  # its own are replaced
         told = two_rounds.discover("lineage", "lineage", best["id"], "--out", str(tmp_path / f"one.{ending}"))
         assert told.exit == 0, told.err
+    (tmp_path / "mine.csv").write_text("id,value\na,1.0\n")
+    told = two_rounds.discover("lineage", "lineage", best["id"], "--out", str(tmp_path / "mine.csv"))
+    assert (told.exit, "no table that this command wrote" in told.message) == (2, True)
+    assert (tmp_path / "mine.csv").read_text() == "id,value\na,1.0\n"
     assert ElementTree.parse(tmp_path / "one.svg").getroot().tag.endswith("svg")
     assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
     rows = json.loads((tmp_path / "one.json").read_text())

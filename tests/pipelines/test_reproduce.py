@@ -212,6 +212,23 @@ def test_what_cannot_be_tried_is_refused_in_a_sentence_before_anything_is(bench,
     assert not TRIED
 
 
+def test_a_verdict_replaces_an_older_one_and_no_other_file(bench, tmp_path: Path) -> None:
+    TRIED.clear()
+    out = tmp_path / "results.json"
+    for content in ("my only copy", "[1, 2]", '{"system": {"kind": "another"}, "verdict": "shown"}'):
+        out.write_text(content)
+        refused = bench.discover("reproduce", "toy_of_tests", "--out", str(out), "--plain")
+        assert refused.exit == 2
+        assert f"--out is {out}, which exists and is no verdict on 'toy_of_tests'" in refused.message
+        assert out.read_text() == content
+    assert not TRIED
+    out.unlink()
+    for seeds in ("1", "2"):
+        again = bench.discover("reproduce", "toy_of_tests", "--seeds", seeds, "--out", str(out), "--plain")
+        assert again.exit == 0, again.message
+    assert json.loads(out.read_text())["seeds"] == [0, 1]
+
+
 def test_the_list_tells_the_last_verdict_of_each(bench) -> None:
     TRIED.clear()
     assert "not tried" in bench.discover("reproduce", "toy_of_tests", "--list").out

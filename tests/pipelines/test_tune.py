@@ -148,12 +148,11 @@ def test_a_file_with_a_density_is_not_tuned(bench: Any) -> None:
     assert "whose diffusion samplers are not tuned" in " ".join(told.err.split())
 
 
-def test_a_proxy_is_tuned_on_what_is_measured_and_proven_on_what_the_search_never_saw(bench: Any) -> None:
+def words(bench: Any, proxy: dict[str, Any], measured: int = 60) -> Path:
+    """Return a campaign of words of which some are measured."""
     rng = np.random.default_rng(0)
-    rows = ["sequence,value"] + [
-        f"{text},{text.count('A') + 0.1 * rng.standard_normal():.4f}"
-        for text in {"".join(rng.choice(list("ACGT"), 6)) for _ in range(60)}
-    ]
+    texts = sorted({"".join(rng.choice(list("ACGT"), 6)) for _ in range(200)})[:measured]
+    rows = ["sequence,value"] + [f"{text},{text.count('A') + 0.1 * rng.standard_normal():.4f}" for text in texts]
     (bench.folder / "known.csv").write_text("\n".join(rows))
     (bench.folder / "oracle.py").write_text("def measure(texts):\n    return [float(t.count('A')) for t in texts]\n")
     config = {
@@ -161,14 +160,57 @@ def test_a_proxy_is_tuned_on_what_is_measured_and_proven_on_what_the_search_neve
         "space": {"kind": "sequences", "alphabet": "ACGT", "length": 6},
         "objectives": [{"name": "a", "goal": "maximise", "oracle": {"kind": "python", "function": "oracle:measure"}}],
         "data": {"kind": "csv", "path": "known.csv", "value": "value", "initial": 0},
-        "proxy": {"kind": "random_forest", "members": 20},
+        "proxy": proxy,
     }
-    file = bench.folder / "words.yaml"
+    file: Path = bench.folder / "words.yaml"
     file.write_text(yaml.safe_dump(config))
-    told = bench.discover("tune", str(file), "--what", "proxy", "--units", "20", "--population", "2", "--plain")
+    return file
+
+
+PROXY = ("--what", "proxy", "--units", "20", "--population", "2", "--plain")
+
+
+def test_a_proxy_is_tuned_on_what_is_measured_and_proven_on_what_the_search_never_saw(bench: Any) -> None:
+    file = words(bench, {"kind": "random_forest", "members": 20})
+    told = bench.discover("tune", str(file), *PROXY)
     assert told.exit == 0, told.message
     assert "negative log-likelihood" in told.out
     assert bench.discover("validate", str(bench.folder / "words.tuned.yaml")).exit == 0
     refused = bench.discover("tune", str(file), "--what", "proxy", "--units", "20", "--method", "population", "--plain")
     assert refused.exit == EXIT_BAD_INPUT
     assert "--method model_based" in refused.err
+
+
+def test_too_few_values_are_counted_in_the_campaign_and_in_its_file(bench: Any) -> None:
+    file = words(bench, {"kind": "random_forest", "members": 20}, measured=7)
+    told = " ".join(bench.discover("tune", str(file), *PROXY).err.split())
+    assert "No campaign words was begun in this workspace, and its data source alone has 7." in told
+    few = {"rounds": 1, "batch_size": 3, "generator.kind": "random", "generator.proposals": 30}
+    run = bench.discover("run", str(file), "--plain", *(x for k, v in few.items() for x in ("--set", f"{k}={v}")))
+    assert run.exit == 0, run.message
+    refused = bench.discover("tune", str(file), *PROXY)
+    told = " ".join(refused.err.split())
+    assert refused.exit == EXIT_BAD_INPUT
+    assert "has 10 with a value in this workspace, and its data source alone has 7. Measure more" in told
+
+
+def test_values_of_options_that_the_features_do_not_allow_are_not_tried(bench: Any) -> None:
+    file = words(bench, {"kind": "gaussian_process"})
+    told = bench.discover("tune", str(file), *PROXY)
+    assert told.exit == 0, told.message
+    rows = json.loads((folder_of(bench) / "search.json").read_text())["rows"]
+    assert {row["settings"]["proxy.kernel"] for row in rows} <= {"sum", "descriptors"}
+    assert "failed" not in told.out
+    refused = bench.discover("validate", str(file), "--set", "proxy.kernel=tanimoto")
+    assert refused.exit == EXIT_BAD_INPUT
+    assert "The kernel 'tanimoto' needs counts" in refused.message
+
+
+def test_why_a_member_failed_is_told_and_kept(bench: Any) -> None:
+    file = words(bench, {"kind": "gaussian_process"})
+    told = bench.discover("tune", str(file), *PROXY, "--over", "kernel=[sum, tanimoto]")
+    assert told.exit == 0, told.message
+    rows = json.loads((folder_of(bench) / "search.json").read_text())["rows"]
+    reasons = {row["failure"] for row in rows if row["settings"]["proxy.kernel"] == "tanimoto"}
+    assert [reason[:37] for reason in reasons] == ["The kernel 'tanimoto' needs counts, w"]
+    assert "failed: The kernel 'tanimoto' needs counts" in " ".join(told.out.split())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from data.tables.number_tables import text_table
 from models.component import FolderPath
 from models.gflownet.environments.graph_instances import Named, RandomGraphs, named_graph
 from models.gflownet.environments.growing import GrowingSets, SelectionStates
@@ -333,7 +333,8 @@ def _weights_of(options: VertexSetEnvironment.Options, graph: Graph) -> Tensor:
 
 
 def _column(path: Path, names: str, values: str) -> dict[str, str]:
-    rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    if not rows or values not in rows[0]:
-        raise ValueError(f"The file {path.name} has no column {values!r}; it has {', '.join(rows[0]) if rows else ''}.")
-    return {str(row[names]).strip(): str(row[values]).strip() for row in rows}
+    table = text_table(path, names, values)
+    weights = table.column(values)
+    if table.mark((values,)) == ",":
+        weights = [text.replace(",", ".") for text in weights]
+    return dict(zip(table.column(names), weights, strict=True))

@@ -12,10 +12,15 @@ from models.spaces.molecules import Molecules
 
 
 def test_the_counts_of_the_reasons_add_up_to_the_refused_rows():
-    reasons = {"a": 11, "b": 4, "c": 2, "d": 2, "e": 1}
+    reasons = {"a": 10, "b": 4, "c": 2, "d": 1, "e": 1, "f": 1, "g": 1}
     counts = {"rows": 30, "library": 10, "labelled": 3, "merged": 0, "refused": 20}
-    assert reading_line(counts, reasons).endswith("20 refused: a (11); b (4); c (2); and 3 for other reasons.")
+    told = reading_line(counts, reasons)
+    assert told.endswith("20 refused: a (10); b (4); c (2); d (1); e (1); and 2 for other reasons.")
     assert reasons_told({"a": 1}) == "a (1)"
+
+
+def test_no_reason_is_hidden_where_it_is_the_only_one_left():
+    assert reasons_told(dict.fromkeys("abcdef", 1)) == "a (1); b (1); c (1); d (1); e (1); f (1)"
 
 
 def test_rows_that_an_option_leaves_out_are_told_apart_from_refused_ones():

@@ -145,14 +145,27 @@ def test_values_of_a_draw_are_scaled_by_the_shown_ones_and_missing_ones_are_neve
     ("object,a\nACGT,1\n", "no column of 40 numbers or more that differ"),
     ("object,a\n" + "ACGT,1\n" * 50, "no column of 40 numbers or more that differ"),
     ("object,a\n" + "ACGT,1\n" * 3 + "ACGT,\"1,5\"\n", "line 5, has '1,5' in the column 'a'; expected a number"),
-    ("object,a\nACGT,inf\n", "line 2, has 'inf' in the column 'a'"),
-    ("\"", "is no CSV file in UTF-8"),
+    ("object,a\nACGT,1\nACGA,inf\n", "line 3, has 'inf' in the column 'a'"),
+    ("object,a\nACGT,1\nACGA,2,3\n", "Line 3 of .* cannot be read: 3 cells where the header has 2"),
+    ("object;a\nACGT;1,234\nACGA;2,345\n", "may part thousands or decimals"),
+    ("object;a;b\nACGT;1,5;\nACGA;;2.5\n", "which mark is that of decimals cannot be told"),
+    ("\xe9", "is not UTF-8 text"),
 ])  # fmt: skip
 def test_a_table_that_cannot_be_used_is_refused_in_a_sentence(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "earlier.csv"
-    path.write_text(text)
+    path.write_bytes(text.encode("latin-1"))
     with pytest.raises(ComponentError, match=told):
         read_earlier(path, "object")
+
+
+def test_semicolons_and_decimal_commas_are_read_as_they_are_and_said(table: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text(table.read_text().replace(",", ";").replace(".", ","))
+    plain, read = read_earlier(table, "object"), read_earlier(other, "object")
+    np.testing.assert_array_equal(read.values, plain.values)
+    assert read.objects == plain.objects
+    assert read.told == ("cells are separated by ';'", "numbers have decimal commas")
+    assert not plain.told
 
 
 def test_a_missing_table_a_foreign_object_and_a_path_from_nowhere_are_refused(table: Path, tmp_path: Path) -> None:

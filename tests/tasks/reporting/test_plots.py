@@ -346,6 +346,13 @@ def test_the_map_says_what_came_with_the_data_and_what_a_hollow_marker_is() -> N
     assert "hollow: without a value (2)" in names
 
 
+def test_the_map_counts_an_object_of_the_library_that_is_a_candidate_once() -> None:
+    figure = space_map([*LIBRARY, "CCF", "CCC"], ROWS, NEARNESS)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    others = set(LIBRARY) - {one.object for one in ROWS}
+    assert f"rest of the library ({len(others)})" in names
+
+
 def test_both_axes_of_predictions_have_the_unit() -> None:
     axes = predicted_against_measured(ROWS, objective="gap", unit="eV").axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("Predicted gap / eV", "Measured / eV")

@@ -49,11 +49,15 @@ def test_data_of_a_file_name_the_nodes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a,b\n1,2\n3,x\n", r"Line 3 of gauges.csv is '3,x'; expected 2 numbers"),
-        ("a,b\n1,2\n3,4,5\n", "expected 2 numbers"),
-        ("a,b\n1,nan\n3,4\n", "not finite"),
+        ("a,b\n1,2\n3,x\n", r"gauges.csv, line 3, has 'x' in the column 'b'; expected a number"),
+        ("a,b\n1,2\n3,4,5\n", "Line 3 of .*gauges.csv cannot be read: 3 cells where the header has 2"),
+        ("a,b\n1,nan\n3,4\n", "not a finite number"),
+        ("a,b\n1,\n3,4\n", "Line 2 of gauges.csv has nothing in the column 'b'"),
         ("a,a\n1,2\n3,4\n", "different names"),
-        ("a;b\n1;2\n3;4\n", "separated by semicolons"),
+        ("t,a,b\n00:00,1,2\n01:00,3,4\n", "The column 't' of .*gauges.csv holds no numbers: line 2 has '00:00'. Leave"),
+        ("a;b\n1,5;2.5\n3;4\n", "which mark is that of decimals cannot be told"),
+        ("a;b\n1,500;2\n3,250;4\n", "may part thousands or decimals"),
+        ("a;b,c;d\n1;2,3;4\n5;6,7;8\n", "can be parted by ',' and by ';'"),
         ("a,b\n", "expected two or more"),
     ],
 )
@@ -61,6 +65,16 @@ def test_a_file_that_is_no_table_of_numbers_is_refused_with_its_line(tmp_path: P
     (tmp_path / "gauges.csv").write_text(text)
     with pytest.raises((ValueError, ComponentError), match=told):
         build("environment", {"kind": "dag", "data": "gauges.csv"}, base=tmp_path)
+
+
+def test_semicolons_and_decimal_commas_give_the_same_law(tmp_path: Path) -> None:
+    text = "a,b,c\n1.5,2,0.25\n3,-4.5,1\n0.5,1,2\n"
+    (tmp_path / "plain.csv").write_text(text)
+    (tmp_path / "other.csv").write_text("\ufeff" + text.replace(",", ";").replace(".", ",") + ";;\n")
+    plain, other = (build("environment", {"kind": "dag", "data": f"{name}.csv"}, base=tmp_path)
+                    for name in ("plain", "other"))  # fmt: skip
+    assert other.names == ("a", "b", "c")
+    np.testing.assert_array_equal(plain.scores.table, other.scores.table)
 
 
 def test_more_nodes_than_the_formula_has_need_a_file() -> None:
@@ -106,9 +120,7 @@ def test_a_column_names_the_variables_that_were_set(tmp_path: Path) -> None:
     env = build("environment", spec, base=tmp_path)
     assert env.names == ("rain", "wet", "slip")
     assert env.scores.kept.tolist() == [[True, True, True], [True, False, True], [True, False, False], [True] * 3]
-    with pytest.raises(
-        (ValueError, ComponentError), match="have no column 'set'; they have rain, set by us, wet, slip"
-    ):
+    with pytest.raises((ValueError, ComponentError), match="has no column 'set'; it has rain, set by us, wet, slip"):
         build("environment", spec | {"intervened": "set"}, base=tmp_path)
     (tmp_path / "gauges.csv").write_text("rain,set by us,wet,slip\n1,,2,3\n2,wat,1,1\n")
     with pytest.raises((ValueError, ComponentError), match=r"Line 3 of gauges\.csv has an intervention on 'wat'"):
