@@ -63,6 +63,8 @@ EXPECTED = {
     "process/diffusion.yaml": {"sendera2024improved", "malkin2022tb", "srinivas2010bandit"},
     "process/prior_fitted.yaml": {"muller2022transformers", "jones1998ego"},
     "process/two_goals.yaml": {"yang2019efficient"},
+    "process/preferences.yaml": {"jain2023mogfn", "lahlou2023continuous", "malkin2022tb"},
+    "process/levels.yaml": {"takeno2020multifidelity", "moss2021gibbon", "kennedy2000predicting"},
     "rows/campaign.yaml": {"kennard1969computer"},
     "wiring/campaign.yaml": {"deleu2022bayesian", "tsamardinos2006maxmin", "gansner2000graphviz"},
     "composed/binding.yaml": {"malkin2022tb", "shen2023towards", "srinivas2010bandit"},
