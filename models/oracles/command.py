@@ -197,7 +197,9 @@ class Command(BaseOracle["Command.Options"]):
             if not path.is_file():
                 raise ComponentError(f"There is no program {path} for the oracle `command`; check `command`.")
             if not os.access(path, os.X_OK):
-                raise ComponentError(f"{path} is not executable; run `chmod +x {path}`, or name its interpreter first.")
+                raise ComponentError(
+                    f"{path} is not executable; run `chmod +x {shlex.quote(str(path))}`, or name its interpreter first."
+                )
         elif shutil.which(program) is None:
             beside = f" To run the file in {folder}, write ./{program}." if (folder / program).is_file() else ""
             raise ComponentError(f"There is no program {program!r} on the PATH for the oracle `command`.{beside}")
