@@ -270,13 +270,10 @@ def restore(file: Path, to: Path, console: Terminal) -> int:
         os.replace(folder, target)
     names = ", ".join(f"{one['name']} ({one['state']})" for one in manifest["campaigns"]) or "no campaign"
     others = manifest.get("others", 0)
-    of_others = (
-        f", with {counted(others, 'campaign')} of other workspaces in the ledger, without files," if others else ""
-    )
+    if others:
+        names += f", and without their files {counted(others, 'campaign')} of other workspaces,"
     into_ = f", its ledger in {masked(url)}" if url else ""
-    console.say(
-        f"Restored {names}{of_others} as of {manifest['made']} to {target}{into_}; every file is as it was written."
-    )
+    console.say(f"Restored {names} as of {manifest['made']} to {target}{into_}; every file is as it was written.")
     console.say(f"Use it by: export DISCOVER_HOME={shlex.quote(str(target))}")
     console.say(
         "What the workspace it was made of has bought since is not in it. Run campaigns in one of the two only: the "
