@@ -135,9 +135,21 @@ def _of_http(error: HTTPException) -> Problem:
     told = {
         404: "There is no such address. /openapi.json lists those that there are.",
         405: "This address does not know the method. /openapi.json says which methods it knows.",
-        400: "The body cannot be read as JSON. Send a JSON object with Content-Type: application/json.",
+        400: f"The body cannot be read as JSON{_cause(error)}. Send a JSON object with Content-Type: application/json.",
     }.get(status, str(error.detail))
     return Problem(status, kind, told, headers=error.headers)
+
+
+def _cause(error: HTTPException) -> str:
+    """Return why a body could not be read, as a parenthesis; nothing where it is not known."""
+    cause = error.__cause__
+    if isinstance(cause, UnicodeDecodeError):
+        return ": it is not UTF-8"
+    if isinstance(cause, RecursionError):
+        return ": its lists or objects are nested too deeply"
+    if isinstance(cause, ValueError) and "integer string conversion" in str(cause):
+        return ": it has an integer of thousands of digits"
+    return ""
 
 
 def _invalid(error: RequestValidationError) -> Problem:
