@@ -466,6 +466,7 @@ def tell(
     *,
     workspace: Home = None,
     correct: bool = False,
+    reinstate: bool = False,
     replicate: bool = False,
     unasked: bool = False,
     decimal: Literal[".", ","] | None = None,
@@ -481,6 +482,7 @@ def tell(
             CSV file; or the text of one, which has several lines.
         workspace: of the campaign; None: `$DISCOVER_HOME`, else `.discover` in the current folder.
         correct: values that differ from known ones take their place; the old ones are kept (`Campaign.corrections`).
+        reinstate: values that were told and corrected since take their place again.
         replicate: values that differ from known ones are repeated measurements.
         unasked: take results that nobody asked for.
         decimal: mark of decimals; None: found.
@@ -491,24 +493,22 @@ def tell(
 
     Raises:
         LedgerError: no campaign has this name.
-        BadInput: it asks no laboratory, or lines are refused; nothing was taken.
+        BadInput: it asks no laboratory, or lines are refused: nothing was taken.
         SourceError: the results are no table of the campaign's values.
     """
     from data.tables.rows import SourceError
     from pipelines.asking import tell_results
 
-    source = results
-    if isinstance(source, str) and "\n" not in source.strip():
-        source = Path(source).expanduser()
-    if isinstance(source, Path):
-        if not source.is_file():
-            raise SourceError(
-                f"There are no results {str(source)!r}; expected a CSV file, its text of several lines, or a table "
-                f"such as `ask({name!r})` returns."
-            )
-    elif not isinstance(source, str) and source.index.names != [None]:
+    named = isinstance(results, str) and "\n" not in results.strip()
+    source = Path(str(results)).expanduser() if named else results
+    if isinstance(source, Path) and not source.is_file():
+        raise SourceError(
+            f"There are no results {str(source)!r}; expected a CSV file, its text of several lines, or a table such as "
+            f"`ask({name!r})` returns."
+        )
+    if not isinstance(source, str | Path) and source.index.names != [None]:
         source = source.reset_index()  # such as the ids
-    options: dict[str, Any] = {"correct": correct, "replicate": replicate, "unasked": unasked}
+    options = {"correct": correct, "reinstate": reinstate, "replicate": replicate, "unasked": unasked}
     return tell_results(name, source, workspace=_existing(workspace), decimal=decimal, by=by, **options)
 
 

@@ -189,11 +189,11 @@ def _sentence(one: Mapping[str, Any]) -> str:
     return f"Got {shown[:SHOWN]}; expected {wanted.removeprefix('Input should be ')}."
 
 
-_OPTION = re.compile(r"--(correct|replicate|unasked)\b")
+_OPTION = re.compile(r"--(correct|reinstate|replicate|unasked)\b")
 _LINE = re.compile(r"\b([Ll])ine (\d+)")
 
 
 def worded(text: str) -> str:
     """Return a sentence of the command line in the words of this interface."""
-    told = _OPTION.sub(r'`"\1": true`', text)
+    told = _OPTION.sub(r'`"\1": true`', text).replace("in a column `replicate`", "in the field `replicate`")
     return _LINE.sub(lambda found: f"{'A' if found[1] == 'L' else 'a'}nswer {found[2]}", told)

@@ -69,6 +69,7 @@ class Sorting:
         space: BaseSpace[Any],
         *,
         correct: bool,
+        reinstate: bool,
         replicate: bool,
         unasked: bool,
         present: Collection[int],
@@ -76,7 +77,7 @@ class Sorting:
         self.columns, self.space = columns, space
         parts = {column.part for k, column in enumerate(columns) if k in present}
         self.parts = [part for part in dict.fromkeys(column.part for column in columns) if not parts or part in parts]
-        self.correct, self.replicate, self.unasked = correct, replicate, unasked
+        self.correct, self.reinstate, self.replicate, self.unasked = correct, reinstate, replicate, unasked
         self.answers: list[Told] = []
         self.refused: list[tuple[int, str, str]] = []
         self.receipt = Receipt()
@@ -211,7 +212,7 @@ class Sorting:
             NotStandardError: it is one.
         """
         calls = [self.calls[part, object_id, number] for number in numbers if (part, object_id, number) in self.calls]
-        if self.correct and len(calls) > 1 and any(call["state"] in ENDED for call in calls):
+        if (self.correct or self.reinstate) and len(calls) > 1 and any(call["state"] in ENDED for call in calls):
             told = "; ".join(f"{call['replicate'] + 1}: {_briefly(call)}" for call in calls)
             raise NotStandardError(
                 f"it was asked for {len(calls)} times ({told}); say in a column `replicate` which of these it is"
@@ -235,11 +236,11 @@ class Sorting:
             seen=call,
             by=self._by,
         )
-        withdrawn = self.withdrawn.get((part, object_id), ())
-        if (call is None or call["state"] in ENDED) and row.replicate is None and outputs and outputs in withdrawn:
-            raise NotStandardError(
-                "this value was told before and corrected since; if it was measured again, give it a number in a "
-                "column `replicate`"
+        was_told = bool(outputs) and outputs in self.withdrawn.get((part, object_id), ())
+        if was_told and (call is None or call["state"] in ENDED) and row.replicate is None and not self.reinstate:
+            raise NotStandardError(  # it may be an old request that comes again: it must undo no correction
+                "this value was told before and corrected since; if it was right after all, give --reinstate; if it "
+                "was measured again, give it a number in a column `replicate`"
             )
         if call is None:
             if object_id not in self.objects:
@@ -276,7 +277,7 @@ class Sorting:
         elif _same(call, outputs, row.failed):
             self.receipt.same += 1
             return
-        elif self.correct:
+        elif self.correct or (self.reinstate and was_told):
             self.receipt.corrected += 1
         else:
             raise NotStandardError(

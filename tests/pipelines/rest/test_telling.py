@@ -64,10 +64,19 @@ def test_a_contradiction_is_refused_and_a_correction_keeps_what_was_told(lab, se
     assert refused.status == 409
     assert 'give `"correct": true` if that was wrong' in refused.body["detail"]
     assert served.tell(other, correct=True).body["corrected"] == 1
+    first = {"id": one, "values": WHOLE}
+    again = served.tell(first, correct=True)  # an old request that comes once more
+    assert again.status == 409
+    assert '`"reinstate": true`' in again.body["detail"]
+    assert "in the field `replicate`" in again.body["detail"]
+    assert served.tell(first, reinstate=True).body["corrected"] == 1
+    assert served.tell(first, reinstate=True).body["same"] == 1
+    assert served.tell({"id": one, "values": WHOLE | {"yield": 11.0}}, reinstate=True).status == 409
+    assert served.tell(other, reinstate=True).body["corrected"] == 1
     assert stored(lab)[one][1]["yield"] == 12.0
     from pipelines.api import Campaign
 
-    assert set(Campaign.load("lab", lab.home).corrections()["value"]) == {80.0}
+    assert set(Campaign.load("lab", lab.home).corrections()["value"]) == {80.0, 12.0}
 
 
 def test_values_may_come_one_by_one_and_failures_with_a_reason(lab, served):
