@@ -9,6 +9,7 @@ from typing import Any
 from data.config import CampaignConfig, ConfigError, digest, load_config
 from data.records import JsonDict
 from data.tables.tally import Tally
+from models.oracles.base import BaseOracle
 from models.parts import (
     acquisition_of,
     buying_of,
@@ -159,6 +160,12 @@ def check_tables(config: CampaignConfig, base: Path) -> list[Tally]:
         SourceError: a file cannot be read.
     """
     return tallies_of(config, base, cache=None, largest=LARGEST_READ)
+
+
+def oracle_remarks(config: CampaignConfig, base: Path) -> list[str]:
+    """Return what own code of oracles reads that does not count for whose value is whose."""
+    oracles = [oracle_of(config, base, part) for part in config.readings.parts]
+    return list(dict.fromkeys(told for one in oracles if isinstance(one, BaseOracle) for told in one.remarks(base)))
 
 
 def batch_remarks(config: CampaignConfig, tables: Sequence[Tally]) -> list[str]:

@@ -20,8 +20,9 @@ from pydantic import Field, field_validator, model_validator
 from data.records import Measurement
 from models.oracles.base import OUTPUTS, BaseOracle, OracleOptions, Outputs, failed, measured, measured_outputs
 from models.oracles.command_tables import CallFailure, Layout, values_of
-from models.oracles.source_files import files_parts, portable, program_parts, without_written
+from models.oracles.source_files import files_parts, portable, program_parts, variables_parts, without_written
 from models.oracles.subprocesses import LARGEST_OUTPUT, Finished, run
+from models.oracles.uncounted import remarks_on, uncounted
 from models.registry import ComponentError, FolderPath
 
 PLACES = ("python", "input", "output")
@@ -63,7 +64,7 @@ class Command(BaseOracle["Command.Options"]):
     """
 
     kind = "command"
-    by_content = frozenset({"command", "folder", "files", "writes", "input"})
+    by_content = frozenset({"command", "folder", "files", "writes", "environment", "input"})
 
     class Options(OracleOptions):
         """Options of the oracle `command`."""
@@ -79,6 +80,9 @@ class Command(BaseOracle["Command.Options"]):
         folder: FolderPath = Field(default=Path("."), description="where it runs; starts at the campaign file's folder")
         files: tuple[str, ...] = Field(
             default=(), description="files and folders in `folder` that decide values, such as weights; content counts"
+        )
+        environment: tuple[str, ...] = Field(
+            default=(), description="variables of the environment that decide values; a digest of each counts"
         )
         writes: tuple[str, ...] = Field(
             default=(),
@@ -181,7 +185,16 @@ class Command(BaseOracle["Command.Options"]):
             "option command": shlex.join(portable(words, folder)),
             **without_written(program_parts(words, folder), self.options.writes),
             **files_parts(self.options.files, folder),
+            **variables_parts(self.options.environment),
         }
+
+    def remarks(self, base: Path) -> list[str]:
+        """Return what the program reads, as far as it is Python, that its identity does not count."""
+        sources: dict[str, str] = {}
+        program_parts(self.options.command, base / self.options.folder.expanduser(), sources)
+        return remarks_on(
+            uncounted(sources), label=self.label, files=self.options.files, environment=self.options.environment
+        )
 
     def check(self) -> None:
         """Look for the program.
