@@ -339,7 +339,7 @@ class Plan:
     Attributes:
         config: its configuration, defaults included.
         calls: of oracles that its rounds plan, without what is measured again.
-        said: sentences on the rows of its data: how many were kept, merged and refused.
+        said: sentences on the rows of its data, how many were kept, merged and refused, and on what its oracles read.
     """
 
     config: CampaignConfig
@@ -411,14 +411,13 @@ def run(
     from contextlib import nullcontext
 
     from pipelines.campaign import run_checked
-    from pipelines.given import configuration
-    from pipelines.validation import built_once
+    from pipelines.given import built, configuration
     from tasks.progress import listening
 
     given, base = configuration(config, overrides, folder)
     home = _opened(workspace)
     with listening(progress) if progress is not None else nullcontext():
-        ended = run_checked(built_once(given, base), base, workspace=home, fresh=fresh, retry_failed=retry_failed)
+        ended = run_checked(built(given, base), base, workspace=home, fresh=fresh, retry_failed=retry_failed)
     row = ended.campaign
     return Campaign(home, row.id, row.name, row.generation)
 
@@ -429,7 +428,7 @@ def validate(
     """Check a campaign and everything it names, without running anything; arguments and errors are those of `run`."""
     quiet_environment()
     from pipelines.given import configuration
-    from pipelines.validation import built_once, check_source
+    from pipelines.validation import built_once, check_source, oracle_remarks
     from tasks.stages import BadInput, CampaignStopped
 
     given, base = configuration(config, overrides, folder)
@@ -438,6 +437,7 @@ def validate(
         said = check_source(checked, base)
     except CampaignStopped as stopped:
         raise BadInput(stopped.message) from stopped
+    said += oracle_remarks(checked, base)
     each = len(checked.readings.parts) * checked.readings.replicates
     return Plan(checked, (checked.data.initial + checked.rounds * checked.batch_size) * each, tuple(said))
 

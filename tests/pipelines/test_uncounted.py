@@ -2,6 +2,8 @@
 
 import pytest
 
+from pipelines.api import run, validate
+
 READING = """
 import json
 import os
@@ -43,6 +45,14 @@ def test_what_does_not_count_is_warned_of_until_it_is_listed_and_then_its_change
     (reading.folder / "params" / "b.json").write_text('{"scale": 10}')
     assert reading.run().exit == 0
     assert [one["value"] for one in reading.candidates()] == [50 * value for value in values]
+
+
+def test_a_program_is_warned_as_the_command_line_is(reading, caplog):
+    told = " ".join(validate(reading.file).said)
+    assert "CALIBRATION in line 9" in told
+    assert "glob in line 7" in told
+    run(reading.file)
+    assert "CALIBRATION in line 9" in caplog.text
 
 
 def test_an_oracle_that_reads_nothing_else_is_not_warned_of(bench):
