@@ -339,7 +339,7 @@ class Plan:
     Attributes:
         config: its configuration, defaults included.
         calls: of oracles that its rounds plan, without what is measured again.
-        said: sentences on the rows of its data, kept, merged and refused, and on earlier campaigns that it lacks.
+        said: sentences on the rows of its data, on earlier campaigns that it lacks, and on what its oracles read.
     """
 
     config: CampaignConfig
@@ -411,14 +411,13 @@ def run(
     from contextlib import nullcontext
 
     from pipelines.campaign import run_checked
-    from pipelines.given import configuration
-    from pipelines.validation import built_once
+    from pipelines.given import built, configuration
     from tasks.progress import listening
 
     given, base = configuration(config, overrides, folder)
     home = _opened(workspace)
     with listening(progress) if progress is not None else nullcontext():
-        ended = run_checked(built_once(given, base), base, workspace=home, fresh=fresh, retry_failed=retry_failed)
+        ended = run_checked(built(given, base), base, workspace=home, fresh=fresh, retry_failed=retry_failed)
     row = ended.campaign
     return Campaign(home, row.id, row.name, row.generation)
 
@@ -429,7 +428,7 @@ def validate(
     """Check a campaign and everything it names, without running anything; arguments and errors are those of `run`."""
     quiet_environment()
     from pipelines.given import configuration
-    from pipelines.validation import built_once, check_source, earlier_remarks
+    from pipelines.validation import built_once, check_source, earlier_remarks, oracle_remarks
     from tasks.stages import BadInput, CampaignStopped
 
     given, base = configuration(config, overrides, folder)
@@ -438,6 +437,7 @@ def validate(
         said = [*check_source(checked, base), *earlier_remarks(checked, base)]
     except CampaignStopped as stopped:
         raise BadInput(stopped.message) from stopped
+    said += oracle_remarks(checked, base)
     each = len(checked.readings.parts) * checked.readings.replicates
     return Plan(checked, (checked.data.initial + checked.rounds * checked.batch_size) * each, tuple(said))
 
@@ -466,6 +466,7 @@ def tell(
     *,
     workspace: Home = None,
     correct: bool = False,
+    reinstate: bool = False,
     replicate: bool = False,
     unasked: bool = False,
     decimal: Literal[".", ","] | None = None,
@@ -481,6 +482,7 @@ def tell(
             CSV file; or the text of one, which has several lines.
         workspace: of the campaign; None: `$DISCOVER_HOME`, else `.discover` in the current folder.
         correct: values that differ from known ones take their place; the old ones are kept (`Campaign.corrections`).
+        reinstate: values that were told and corrected since take their place again.
         replicate: values that differ from known ones are repeated measurements.
         unasked: take results that nobody asked for.
         decimal: mark of decimals; None: found.
@@ -491,24 +493,22 @@ def tell(
 
     Raises:
         LedgerError: no campaign has this name.
-        BadInput: it asks no laboratory, or lines are refused; nothing was taken.
+        BadInput: it asks no laboratory, or lines are refused: nothing was taken.
         SourceError: the results are no table of the campaign's values.
     """
     from data.tables.rows import SourceError
     from pipelines.asking import tell_results
 
-    source = results
-    if isinstance(source, str) and "\n" not in source.strip():
-        source = Path(source).expanduser()
-    if isinstance(source, Path):
-        if not source.is_file():
-            raise SourceError(
-                f"There are no results {str(source)!r}; expected a CSV file, its text of several lines, or a table "
-                f"such as `ask({name!r})` returns."
-            )
-    elif not isinstance(source, str) and source.index.names != [None]:
+    named = isinstance(results, str) and "\n" not in results.strip()
+    source = Path(str(results)).expanduser() if named else results
+    if isinstance(source, Path) and not source.is_file():
+        raise SourceError(
+            f"There are no results {str(source)!r}; expected a CSV file, its text of several lines, or a table such as "
+            f"`ask({name!r})` returns."
+        )
+    if not isinstance(source, str | Path) and source.index.names != [None]:
         source = source.reset_index()  # such as the ids
-    options: dict[str, Any] = {"correct": correct, "replicate": replicate, "unasked": unasked}
+    options = {"correct": correct, "reinstate": reinstate, "replicate": replicate, "unasked": unasked}
     return tell_results(name, source, workspace=_existing(workspace), decimal=decimal, by=by, **options)
 
 

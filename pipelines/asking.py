@@ -60,6 +60,7 @@ def tell_results(
     *,
     workspace: Workspace | None = None,
     correct: bool = False,
+    reinstate: bool = False,
     replicate: bool = False,
     unasked: bool = False,
     decimal: Literal[".", ","] | None = None,
@@ -72,6 +73,7 @@ def tell_results(
         results: a file, the text of one, or a table.
         workspace: of the campaign; None: the current one.
         correct: whether values may take the place of others that were told before; these are kept.
+        reinstate: whether values that were corrected since may take their place again, as right after all.
         replicate: whether other values of what is measured already are repeated measurements.
         unasked: whether objects count that nobody asked for.
         decimal: mark of decimals; None: found.
@@ -87,9 +89,8 @@ def tell_results(
         source = results if isinstance(results, Path | str) else results.to_csv(index=False)
         texts = space.fields or (space.column,)
         read = read_results(source, [Wanted(one.name, one.unit) for one in columns], texts, decimal)
-        sorting = Sorting(
-            context, columns, space, correct=correct, replicate=replicate, unasked=unasked, present=read.present
-        )
+        options = {"correct": correct, "reinstate": reinstate, "replicate": replicate, "unasked": unasked}
+        sorting = Sorting(context, columns, space, present=read.present, **options)
         for row in read.rows:
             sorting.take(row)
         refused = sorted([(r.line or 0, r.text, r.reason) for r in read.refused] + sorting.refused)

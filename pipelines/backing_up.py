@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import shutil
 import tarfile
 import tempfile
@@ -54,10 +55,12 @@ class _Written:
     Attributes:
         sums: sha256 by name.
         notes: sentences on what is not inside.
+        others: campaigns of other workspaces, of which a shared ledger tells.
     """
 
     sums: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    others: int = 0
 
 
 def back_up(workspace: Workspace, out: Path, console: Terminal) -> int:
@@ -94,6 +97,11 @@ def back_up(workspace: Workspace, out: Path, console: Terminal) -> int:
         console.say(("note", "yellow"), f"  {note}")
     folders = sorted({str(one["base"]) for one in campaigns})
     console.say(f"{counted(len(campaigns), 'campaign')} and {counted(len(written.sums), 'file')} written to {out}.")
+    if written.others:
+        console.say(
+            f"Its ledger is the shared one, whole: {counted(written.others, 'campaign')} of other workspaces "
+            f"{'is' if written.others == 1 else 'are'} in it too, without their files."
+        )
     console.say(f"Left out: {LEFT_OUT}.")
     if folders:
         console.say(f"Campaign files, tables and oracles are not in the workspace; copy them too: {', '.join(folders)}")
@@ -129,11 +137,10 @@ def _fill(workspace: Workspace, archive: tarfile.TarFile, scratch: Path, written
         for path in _files(home / folder, written):
             _add(archive, path.relative_to(home).as_posix(), path, written)
     with closing(Ledger.at(scratch / LEDGER, migrating=False)) as copied:
-        campaigns = [
-            {"name": one.slug, "state": str(one.state), "base": str(one.base)}
-            for one in copied.campaigns()
-            if not elsewhere or workspace.campaign_folder(one).is_dir()
-        ]
+        every = copied.campaigns()
+        mine = [one for one in every if not elsewhere or workspace.campaign_folder(one).is_dir()]
+        campaigns = [{"name": one.slug, "state": str(one.state), "base": str(one.base)} for one in mine]
+        written.others = len(every) - len(mine)
         lost = _unsound(copied, home, shared=elsewhere)
     if lost:
         raise WorkspaceError(
@@ -148,6 +155,7 @@ def _fill(workspace: Workspace, archive: tarfile.TarFile, scratch: Path, written
         "home": str(home.resolve()),
         "shared_ledger": elsewhere,
         "campaigns": campaigns,
+        "others": written.others,
         "sha256": written.sums,
     }
     content = (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode()
@@ -261,9 +269,12 @@ def restore(file: Path, to: Path, console: Terminal) -> int:
             target.rmdir()
         os.replace(folder, target)
     names = ", ".join(f"{one['name']} ({one['state']})" for one in manifest["campaigns"]) or "no campaign"
+    others = manifest.get("others", 0)
+    if others:
+        names += f", and without their files {counted(others, 'campaign')} of other workspaces,"
     into_ = f", its ledger in {masked(url)}" if url else ""
     console.say(f"Restored {names} as of {manifest['made']} to {target}{into_}; every file is as it was written.")
-    console.say(f"Use it by: export DISCOVER_HOME={target}")
+    console.say(f"Use it by: export DISCOVER_HOME={shlex.quote(str(target))}")
     console.say(
         "What the workspace it was made of has bought since is not in it. Run campaigns in one of the two only: the "
         "other would buy the same again."

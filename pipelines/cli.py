@@ -219,6 +219,7 @@ def tell(
     results: Path,
     *,
     correct: bool = False,
+    reinstate: bool = False,
     replicate: bool = False,
     unasked: bool = False,
     decimal: Literal[".", ","] | None = None,
@@ -230,6 +231,7 @@ def tell(
         name: of the campaign.
         results: CSV with `id` or the object, and the columns that `discover ask` writes.
         correct: values that differ from known ones take their place; the old ones are kept and shown.
+        reinstate: values that were told and corrected since were right after all; what they replace is kept, too.
         replicate: values that differ from known ones are repeated measurements.
         unasked: take results that nobody asked for.
         decimal: mark of decimals; found if it is not given.
@@ -237,8 +239,8 @@ def tell(
     """
     from pipelines.asking import tell_in_terminal
 
-    options = {"correct": correct, "replicate": replicate, "unasked": unasked, "decimal": decimal, "by": by}
-    return tell_in_terminal(Workspace.open(), name, results, console, **options)
+    options = {"correct": correct, "reinstate": reinstate, "replicate": replicate, "unasked": unasked}
+    return tell_in_terminal(Workspace.open(), name, results, console, decimal=decimal, by=by, **options)
 
 
 @app.command

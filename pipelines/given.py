@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data.config import CampaignConfig, ConfigError, apply_override, load_config, parse_config
+
+log = logging.getLogger(__name__)
 
 
 def configuration(
@@ -69,3 +72,17 @@ def _plain(value: Any, where: str) -> Any:
             "dictionaries."
         )
     return value
+
+
+def built(config: CampaignConfig, base: Path) -> CampaignConfig:
+    """Build all components of a campaign once, as `built_once`; warn of what its oracles read that does not count.
+
+    Raises:
+        ConfigError, ComponentError, VocabularyError, OracleStartError, SourceError: as `checked_config`.
+    """
+    from pipelines.validation import built_once, oracle_remarks
+
+    checked = built_once(config, base)
+    for sentence in oracle_remarks(checked, base):
+        log.warning(sentence)
+    return checked

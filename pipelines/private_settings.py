@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,7 +38,8 @@ def private_text(path: Path, what: str) -> str:
     if status.st_mode & OTHERS:
         raise ConfigError(
             f"The file {path} with {what} has mode {stat.S_IMODE(status.st_mode):o}, so that others may read or change "
-            f"it; expected 600. Take that right from them: chmod 600 {path}. If others may have read it, make new ones."
+            f"it; expected 600. Take that right from them: chmod 600 {shlex.quote(str(path))}. If others may have read "
+            "it, make new ones."
         )
     if status.st_uid not in (os.geteuid(), 0):
         raise ConfigError(

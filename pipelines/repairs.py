@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
@@ -75,7 +76,7 @@ def check_permissions(workspace: Workspace) -> str:
     if foreign:
         raise RuntimeError(
             f"{_listed(foreign)} belong{'s' if len(foreign) == 1 else ''} to another user, so this program may not "
-            f"write there. Give them back: `chown -R {os.getuid()} {home}`, as whoever may."
+            f"write there. Give them back: `chown -R {os.getuid()} {shlex.quote(str(home))}`, as whoever may."
         )
     # Of a folder that nobody else may enter the files are safe whatever their modes are.
     loose = [path for path in private if path.exists() and path.stat().st_mode & OTHERS]

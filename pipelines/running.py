@@ -6,7 +6,7 @@ import logging
 import os
 import shlex
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -43,10 +43,11 @@ def run_in_terminal(
     console.say(f"Campaign    {config.name}: loading ...")
     with terminating(), served(workspace, plain=plain, console=console):
         from pipelines.campaign import campaign, run_campaign
-        from pipelines.validation import checked_config
+        from pipelines.validation import checked_config, oracle_remarks
 
         checked = checked_config(path, overrides)
         _tell_of_acquisition(checked, console)
+        _warn(oracle_remarks(checked, path.absolute().parent), console)
         with RunDisplay(console, workspace, config) as display:
             if plain:
                 run_campaign(path, overrides, checked=checked, fresh=fresh, retry_failed=retry_failed)
@@ -103,8 +104,12 @@ def _verdict(workspace: Workspace, campaign: Campaign) -> tuple[tuple[str, str],
 
 def _tell_of_acquisition(config: CampaignConfig, console: Terminal) -> None:
     replaced = replaced_acquisition_told(config)
-    if replaced is not None:
-        console.say(("warning", "bold red"), f"  {replaced}")
+    _warn([] if replaced is None else [replaced], console)
+
+
+def _warn(sentences: Sequence[str], console: Terminal) -> None:
+    for sentence in sentences:
+        console.say(("warning", "bold red"), f"  {sentence}")
 
 
 @contextmanager
@@ -219,7 +224,14 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
     """Check a campaign file and print what would be run."""
     load_config(path, overrides)  # a broken file is refused before anything heavy is imported
     from models.parts import buying_of, level_costs, space_of
-    from pipelines.validation import batch_remarks, check_source, check_tables, checked_config, earlier_remarks
+    from pipelines.validation import (
+        batch_remarks,
+        check_source,
+        check_tables,
+        checked_config,
+        earlier_remarks,
+        oracle_remarks,
+    )
     from tasks.stages import CampaignStopped
 
     config = checked_config(path, overrides)
@@ -252,7 +264,6 @@ def validate_in_terminal(path: Path, overrides: tuple[str, ...], *, console: Ter
         console.say(f"data  {sentence}")
     for one in tables:
         show_tables(one.said(), console)
-    for sentence in (*missing, *batch_remarks(config, tables)):
-        console.say(("warning", "bold red"), f"  {sentence}")
+    _warn([*missing, *oracle_remarks(config, path.absolute().parent), *batch_remarks(config, tables)], console)
     console.say((f"{path} is valid.", "green"))
     return 0

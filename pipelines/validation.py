@@ -12,6 +12,7 @@ from typing import Any
 from data.config import CampaignConfig, ConfigError, digest, load_config
 from data.records import JsonDict
 from data.tables.tally import Tally
+from models.oracles.base import BaseOracle
 from models.parts import (
     acquisition_of,
     buying_of,
@@ -195,6 +196,12 @@ def earlier_remarks(config: CampaignConfig, base: Path) -> list[str]:
         except NotYet as one:
             missing.append(str(one))
     return [f"{sentence} `discover run` would refuse to begin now." for sentence in dict.fromkeys(missing)]
+
+
+def oracle_remarks(config: CampaignConfig, base: Path) -> list[str]:
+    """Return what own code of oracles reads that does not count for whose value is whose."""
+    oracles = [oracle_of(config, base, part) for part in config.readings.parts]
+    return list(dict.fromkeys(told for one in oracles if isinstance(one, BaseOracle) for told in one.remarks(base)))
 
 
 def batch_remarks(config: CampaignConfig, tables: Sequence[Tally]) -> list[str]:

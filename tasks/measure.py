@@ -188,20 +188,19 @@ def _await_answers(context: CampaignContext, every: list[_Asked], round: int) ->
         CampaignStopped: waiting, or too many of the answers are failures.
     """
     told = standing_of(context, round)
-    if not told.enough:
+    if not (told.enough or told.short):
         raise CampaignStopped(CampaignState.WAITING, told.message)
-    for sentence in changed_told(context):  # the round goes on without them
-        log.warning(sentence)
+    if told.enough:
+        for sentence in changed_told(context):  # the round goes on without them
+            log.warning(sentence)
     for asked in every:
         if asked.book.later:
             answered = [row for row in _judged(asked.book, round) if row["state"] in ENDED]
             failed = sum(_as_read(context, asked.book, row).state == CallState.FAILED for row in answered)
             if failed > asked.tolerated * len(answered):
                 raise _failing(context, asked, round)
-    measured = sum(row.value is not None for row in context.ledger.candidates(context.campaign.id, last=round))
-    if measured < MINIMUM_LABELS and told.open and context.config.rounds:
-        why = f"{measured} are measured so far, and a proxy needs at least {MINIMUM_LABELS}."
-        raise CampaignStopped(CampaignState.WAITING, f"{told.message} {why}")
+    if told.short:
+        raise CampaignStopped(CampaignState.WAITING, told.message)
 
 
 def _stop_in_doubt(context: CampaignContext, every: list[_Asked]) -> None:

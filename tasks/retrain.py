@@ -92,12 +92,14 @@ def compare_with_champion(ref: CampaignRef, challenger: str) -> JsonDict:
         version, key = champion
         base |= {"champion": key, "champion_version": version}
         if key == challenger:
+            base["n_champion"] = base["n_challenger"]
             reason = "The champion was trained on the same data: nothing is new."
             return {**base, "promote": False, "nothing_new": True, "reason": reason}
         old = stored_proxy(context.workspace, key)
         if old is None:
             reason = f"The champion, version {version}, is not in this workspace any more, so it cannot be compared."
             return {**base, "promote": False, "reason": reason}
+        base["n_champion"] = read_json(old / "training.json")["n"]
         with required(context.workspace):
             tracker = Tracker(context.workspace, context.campaign)
             refused = rolled_back(tracker, challenger)

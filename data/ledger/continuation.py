@@ -134,6 +134,8 @@ def _told(key: str, before: str | None, after: str | None) -> str:
         return f"{key} {'is new' if before is None else 'is gone'}"
     if key.startswith("file "):
         return f"{key} has another content"
+    if key.startswith("variable "):
+        return f"{key} of the environment has another value"
     return f"{key} was {_short(before)} and is {_short(after)}"
 
 

@@ -6,10 +6,12 @@ told on stderr. What no waiting mends (a full disk, a file that cannot be writte
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -22,6 +24,9 @@ T = TypeVar("T")
 
 PATIENCE_SECONDS = 60.0
 """How long a busy or unreachable database is waited for."""
+_SHORTER: ContextVar[float | None] = ContextVar("shorter patience", default=None)
+CONNECT_SECONDS = 10
+"""How long the server of a database is waited for to take a connection."""
 _BUSY_MILLISECONDS = 1000
 """How long SQLite itself waits before it reports that it is busy."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
@@ -53,12 +58,18 @@ class LedgerUnavailable(LedgerError):
 
 
 def ledger_engine(url: str) -> sa.Engine:
-    """Return the engine of a ledger.
+    """Return the engine of a ledger; `postgresql://` is opened with the driver that we install.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError, ImportError: the URL names nothing that can be opened.
     """
-    engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    address = sa.make_url(url)
+    if address.drivername in ("postgresql", "postgres"):
+        address = address.set(drivername="postgresql+psycopg")
+    is_postgres = address.drivername == "postgresql+psycopg"
+    limited = "connect_timeout" in address.query or "PGCONNECT_TIMEOUT" in os.environ  # the person's own limit
+    waiting = {"connect_timeout": CONNECT_SECONDS} if is_postgres and not limited else {}
+    engine = sa.create_engine(address, pool_pre_ping=not url.startswith("sqlite"), connect_args=waiting)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
@@ -103,20 +114,32 @@ def patient(method: Callable[P, T]) -> Callable[P, T]:
     return repeated
 
 
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """Have the block wait only so long for a database that is away or busy, as for somebody who waits for an answer."""
+    token = _SHORTER.set(seconds)
+    try:
+        yield
+    finally:
+        _SHORTER.reset(token)
+
+
 def patiently(attempt: Callable[[], T]) -> T:
     """Return what an attempt returns, made again while the database is away or busy."""
-    deadline, pause, told = time.monotonic() + PATIENCE_SECONDS, _FIRST_PAUSE, False
+    shorter = _SHORTER.get()
+    limit = PATIENCE_SECONDS if shorter is None else min(shorter, PATIENCE_SECONDS)
+    deadline, pause, told = time.monotonic() + limit, _FIRST_PAUSE, False
     while True:
         try:
             return attempt()
         except LedgerUnavailable as error:
             if time.monotonic() + pause > deadline:
                 raise LedgerError(
-                    f"{error} It was waited for during {PATIENCE_SECONDS:.0f} s. End the process that holds it, or "
+                    f"{error} It was waited for during {limit:.0f} s. End the process that holds it, or "
                     "start its server, and give the same command again."
                 ) from error
             if not told:
-                print(f"{error} Waiting for it, up to {PATIENCE_SECONDS:.0f} s.", file=sys.stderr, flush=True)
+                print(f"{error} Waiting for it, up to {limit:.0f} s.", file=sys.stderr, flush=True)
                 told = True
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)

@@ -494,6 +494,11 @@ def _unusable(url: str, error: Exception) -> str:
     except (sa.exc.ArgumentError, ValueError):
         where = repr(masked(url))
     reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    if "no password supplied" in reason or "password authentication failed" in reason:
+        return (
+            f"The ledger {where} does not let this user in ({reason}). Give the password by the variable PGPASSWORD, "
+            "or by a line HOST:PORT:DATABASE:USER:PASSWORD in ~/.pgpass, a file of mode 600."
+        )
     return (
         f"The ledger {where} cannot be opened ({reason}). Mend or restore it, or have DISCOVER_HOME or DISCOVER_LEDGER "
         "name another: DISCOVER_LEDGER is a URL such as postgresql+psycopg://user@host/name."

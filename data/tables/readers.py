@@ -5,8 +5,10 @@ Every reader streams: a file of millions of rows needs no more memory than one o
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
+import shlex
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +23,9 @@ from data.tables.rows import Columns, Row, SourceError, require_columns
 __all__ = ["Columns", "Row", "SourceError", "csv_rows", "opened", "parquet_rows"]
 
 _BATCH = 8192
+
+_MOST_NUL = 0.1
+"""Share of NUL bytes above which a file is no damaged UTF-8 but UTF-16, in which every second byte is one."""
 
 _PREAMBLE = 50
 """Rows in which the names of the columns are looked for, to say where they are."""
@@ -44,7 +49,7 @@ def opened(path: Path) -> Iterator[IO[str]]:
     except UnicodeDecodeError as error:
         raise SourceError(
             f"{path} is not UTF-8 text ({error.reason}{_where(path)}); it may be Latin-1 or Windows-1252. Save it as "
-            f"UTF-8 (`iconv -f WINDOWS-1252 -t UTF-8 {path.name} > utf8-{path.name}`) and try again."
+            f"UTF-8 (`{_converting('WINDOWS-1252', path)}`) and try again."
         ) from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise SourceError(
@@ -65,11 +70,31 @@ def _require_one_byte(path: Path) -> None:
             f"{path} is a workbook of a spreadsheet program (such as .xlsx) or another packed file, no text. Save the "
             "sheet as 'CSV UTF-8' there, and give that file."
         )
+    if 0 < first.count(b"\0") <= len(first) * _MOST_NUL and _is_utf8(first):
+        line = first[: first.index(b"\0")].count(b"\n") + 1
+        raise SourceError(
+            f"{path} has a NUL byte in line {line}, which no text has; the rest of it is UTF-8, as far as it was "
+            "read. Take the byte out, or write the file anew, and try again."
+        )
     if first.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in first:
         raise SourceError(
             f"{path} is not UTF-8 text but UTF-16, as Excel's 'Unicode Text' is, or no text at all. Save it as 'CSV "
-            f"UTF-8', or run `iconv -f UTF-16 -t UTF-8 {path.name} > utf8-{path.name}`."
+            f"UTF-8', or run `{_converting('UTF-16', path)}`."
         )
+
+
+def _is_utf8(first: bytes) -> bool:
+    """Return whether the first bytes of a file are UTF-8; its last character may be cut."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(first)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _converting(encoding: str, path: Path) -> str:
+    """Return the command of a shell that makes a copy of a file in UTF-8."""
+    return f"iconv -f {encoding} -t UTF-8 {shlex.quote(path.name)} > {shlex.quote(f'utf8-{path.name}')}"
 
 
 def _where(path: Path) -> str:

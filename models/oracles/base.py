@@ -123,6 +123,14 @@ class BaseOracle(Component[OracleOptionsT]):
         """
         return {}
 
+    def remarks(self, base: Path) -> list[str]:
+        """Return sentences on what decides a value and is not counted, as far as that can be seen.
+
+        Args:
+            base: folder of the campaign file.
+        """
+        return []
+
     def parts(self, base: Path = Path()) -> dict[str, str]:
         """Return all that decides a value, by name.
 

@@ -20,8 +20,9 @@ from pydantic import Field, field_validator, model_validator
 from data.records import Measurement
 from models.oracles.base import OUTPUTS, BaseOracle, OracleOptions, Outputs, failed, measured, measured_outputs
 from models.oracles.command_tables import CallFailure, Layout, values_of
-from models.oracles.source_files import files_parts, portable, program_parts, without_written
+from models.oracles.source_files import files_parts, portable, program_parts, variables_parts, without_written
 from models.oracles.subprocesses import LARGEST_OUTPUT, Finished, run
+from models.oracles.uncounted import remarks_on, uncounted
 from models.registry import ComponentError, FolderPath
 
 PLACES = ("python", "input", "output")
@@ -63,7 +64,7 @@ class Command(BaseOracle["Command.Options"]):
     """
 
     kind = "command"
-    by_content = frozenset({"command", "folder", "files", "writes", "input"})
+    by_content = frozenset({"command", "folder", "files", "writes", "environment", "input"})
 
     class Options(OracleOptions):
         """Options of the oracle `command`."""
@@ -79,6 +80,9 @@ class Command(BaseOracle["Command.Options"]):
         folder: FolderPath = Field(default=Path("."), description="where it runs; starts at the campaign file's folder")
         files: tuple[str, ...] = Field(
             default=(), description="files and folders in `folder` that decide values, such as weights; content counts"
+        )
+        environment: tuple[str, ...] = Field(
+            default=(), description="variables of the environment that decide values; a digest of each counts"
         )
         writes: tuple[str, ...] = Field(
             default=(),
@@ -181,7 +185,16 @@ class Command(BaseOracle["Command.Options"]):
             "option command": shlex.join(portable(words, folder)),
             **without_written(program_parts(words, folder), self.options.writes),
             **files_parts(self.options.files, folder),
+            **variables_parts(self.options.environment),
         }
+
+    def remarks(self, base: Path) -> list[str]:
+        """Return what the program reads, as far as it is Python, that its identity does not count."""
+        sources: dict[str, str] = {}
+        program_parts(self.options.command, base / self.options.folder.expanduser(), sources)
+        return remarks_on(
+            uncounted(sources), label=self.label, files=self.options.files, environment=self.options.environment
+        )
 
     def check(self) -> None:
         """Look for the program.
@@ -197,7 +210,9 @@ class Command(BaseOracle["Command.Options"]):
             if not path.is_file():
                 raise ComponentError(f"There is no program {path} for the oracle `command`; check `command`.")
             if not os.access(path, os.X_OK):
-                raise ComponentError(f"{path} is not executable; run `chmod +x {path}`, or name its interpreter first.")
+                raise ComponentError(
+                    f"{path} is not executable; run `chmod +x {shlex.quote(str(path))}`, or name its interpreter first."
+                )
         elif shutil.which(program) is None:
             beside = f" To run the file in {folder}, write ./{program}." if (folder / program).is_file() else ""
             raise ComponentError(f"There is no program {program!r} on the PATH for the oracle `command`.{beside}")

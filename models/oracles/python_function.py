@@ -14,7 +14,8 @@ from pydantic import Field, field_validator
 from data.records import Measurement
 from models.oracles.base import OUTPUTS, BaseOracle, OracleOptions, Outputs, usable
 from models.oracles.function_worker import Function
-from models.oracles.source_files import files_parts, module_parts, without_written
+from models.oracles.source_files import files_parts, module_parts, variables_parts, without_written
+from models.oracles.uncounted import remarks_on, uncounted
 
 
 class PythonFunction(BaseOracle["PythonFunction.Options"]):
@@ -30,8 +31,8 @@ class PythonFunction(BaseOracle["PythonFunction.Options"]):
 
     Values are known by content: of the module, and of all that it imports from the campaign file's folder (read, not
     run; `models/oracles/source_files.py` says how). Libraries count by their versions. Data files that decide values,
-    such as weights, are named by the option `files`. A folder that is copied or moved is the same oracle; the same file
-    with another content is another.
+    such as weights, are named by the option `files`, variables of the environment by `environment`. A folder that is
+    copied or moved is the same oracle; the same file with another content is another.
 
     With `outputs` it answers several values per object: a dict for each, or a table with a column per output.
 
@@ -40,7 +41,7 @@ class PythonFunction(BaseOracle["PythonFunction.Options"]):
     """
 
     kind = "python"
-    by_content = frozenset({"files", "writes"})
+    by_content = frozenset({"files", "writes", "environment"})
     worker: ClassVar[Path] = Path(__file__).with_name("function_worker.py")
     """Script of the process in which the function runs."""
 
@@ -50,6 +51,9 @@ class PythonFunction(BaseOracle["PythonFunction.Options"]):
         function: str = Field(description="module:function, from a list of objects to a list of values")
         files: tuple[str, ...] = Field(
             default=(), description="data files and folders that decide values, such as weights; their content counts"
+        )
+        environment: tuple[str, ...] = Field(
+            default=(), description="variables of the environment that decide values; a digest of each counts"
         )
         writes: tuple[str, ...] = Field(
             default=(),
@@ -95,7 +99,16 @@ class PythonFunction(BaseOracle["PythonFunction.Options"]):
             ComponentError: one is not there.
         """
         parts = module_parts(self.options.function.partition(":")[0], base)
-        return without_written(parts, self.options.writes) | files_parts(self.options.files, base)
+        parts = without_written(parts, self.options.writes) | files_parts(self.options.files, base)
+        return parts | variables_parts(self.options.environment)
+
+    def remarks(self, base: Path) -> list[str]:
+        """Return what the function reads that its identity does not count."""
+        sources: dict[str, str] = {}
+        module_parts(self.options.function.partition(":")[0], base, sources)
+        return remarks_on(
+            uncounted(sources), label=self.label, files=self.options.files, environment=self.options.environment
+        )
 
     def question(self, obj: str) -> Any:
         """Return what the function gets for an object: made here, since its process has none of our packages."""

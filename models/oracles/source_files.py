@@ -25,6 +25,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from data.config import digest
 from models.oracles.libraries import (
     RELEASES,
     content,
@@ -39,12 +40,13 @@ from models.oracles.mentions import DATA, SCRIPTS, Mentions, is_code, is_output,
 from models.registry import ComponentError
 
 
-def module_parts(module: str, folder: Path) -> dict[str, str]:
+def module_parts(module: str, folder: Path, sources: dict[str, str] | None = None) -> dict[str, str]:
     """Return what decides the answers of a module: `file NAME` or `package NAME` -> sha256 or version.
 
     Args:
         module: dotted name.
         folder: where it is looked for first: the campaign file's.
+        sources: is given the text of each Python file among them, by name.
 
     Raises:
         ComponentError: there is no such module.
@@ -52,7 +54,11 @@ def module_parts(module: str, folder: Path) -> dict[str, str]:
     folder = folder.resolve()
     files = _located(module, folder)
     if files:
-        return _Search(folder).parts(files)
+        search = _Search(folder)
+        parts = search.parts(files)
+        if sources is not None:
+            sources |= search.sources()
+        return parts
     top = module.partition(".")[0]
     told = library_parts(top, releases=False)
     if told is None:
@@ -64,12 +70,13 @@ def module_parts(module: str, folder: Path) -> dict[str, str]:
     return {f"package {top}": told, **others}
 
 
-def program_parts(words: Sequence[str], folder: Path) -> dict[str, str]:
+def program_parts(words: Sequence[str], folder: Path, sources: dict[str, str] | None = None) -> dict[str, str]:
     """Return what decides the answers of a program: its file, argument files of the folder, and what these run.
 
     Args:
         words: program and arguments.
         folder: where it runs.
+        sources: is given the text of each Python file among them, by name.
     """
     folder = folder.resolve()
     parts: dict[str, str] = {}
@@ -85,7 +92,11 @@ def program_parts(words: Sequence[str], folder: Path) -> dict[str, str]:
         files += [file for token in spoken([word]).tokens if (file := _script_named(token, folder))]
         if word == "-m" and position + 1 < len(words):
             files += _located(words[position + 1], folder)
-    return parts | _Search(folder).parts(files, spoken(words))
+    search = _Search(folder)
+    parts |= search.parts(files, spoken(words))
+    if sources is not None:
+        sources |= search.sources()
+    return parts
 
 
 def portable(words: Sequence[str], folder: Path) -> list[str]:
@@ -106,6 +117,14 @@ def files_parts(names: Iterable[str], folder: Path) -> dict[str, str]:
             raise ComponentError(f"There is no {path}, which the oracle's option `files` names; check its spelling.")
         parts[f"file {_label(path, folder)}"] = content(path)
     return parts
+
+
+def variables_parts(names: Iterable[str]) -> dict[str, str]:
+    """Return digests of variables of the environment that a person named: what they hold may be a secret."""
+    return {
+        f"variable {name}": "not set" if (value := os.environ.get(name)) is None else digest(["variable", name, value])
+        for name in names
+    }
 
 
 def without_written(parts: dict[str, str], names: Sequence[str]) -> dict[str, str]:
@@ -162,6 +181,14 @@ class _Search:
         if self._named and any(self._heard) and all(heard.silent for heard in self._heard.values()):
             self._by_name(data=True)
         return self._contents()
+
+    def sources(self) -> dict[str, str]:
+        """Return the texts of the Python files that count, by name."""
+        return {
+            _label(file, root): file.read_text("utf-8", errors="replace")
+            for file, root in self._known.items()
+            if file.suffix == ".py"
+        }
 
     def _more(self) -> list[Path]:
         return self._from_elsewhere() or (self._named and (self._by_name() or self._unfinished())) or []

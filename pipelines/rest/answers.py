@@ -34,7 +34,7 @@ def take_answers(workspace: Workspace, name: str, body: AnswersBody, holder: Hol
     """
     with ledger_of(workspace) as ledger, asking_context(workspace, ledger, name) as context:
         columns, space = columns_of(context), space_of(context.config)
-        options = {"correct": body.correct, "replicate": body.replicate, "unasked": body.unasked}
+        options = {name: getattr(body, name) for name in ("correct", "reinstate", "replicate", "unasked")}
         sorting = Sorting(context, columns, space, present=(), **options)
         _refuse_unknown(body.answers, columns)
         rows = []

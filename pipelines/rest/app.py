@@ -32,7 +32,8 @@ Candidates, rounds, ask and tell of discovery campaigns.
 
 A robot asks for the `batch`, measures, and posts `answers`. Answers are taken all or none. Sending the same again adds
 nothing, so a request whose answer was lost is simply sent again. An answer that contradicts a known one is refused
-(409) unless `correct` is set, which keeps the old one, or `replicate`. A campaign goes on by `discover run`.
+(409) unless `correct` is set, which keeps the old one, or `replicate`; one that was corrected since, unless `reinstate`
+is. A campaign goes on by `discover run`.
 
 Every refusal is `application/problem+json` and says what was wrong, what was expected and what to do.
 """

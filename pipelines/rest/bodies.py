@@ -190,6 +190,12 @@ class AnswersBody(BaseModel):
     correct: bool = Field(
         default=False, strict=True, description="Values may take the place of others that were told; these are kept."
     )
+    reinstate: bool = Field(
+        default=False,
+        strict=True,
+        description="Values that were told and corrected since were right after all: they take their place again, and "
+        "what they replace is kept. Without it they are refused, as an old request that is sent again undoes nothing.",
+    )
     replicate: bool = Field(
         default=False, strict=True, description="Other values of what is measured already are repeated measurements."
     )

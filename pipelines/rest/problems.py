@@ -135,9 +135,21 @@ def _of_http(error: HTTPException) -> Problem:
     told = {
         404: "There is no such address. /openapi.json lists those that there are.",
         405: "This address does not know the method. /openapi.json says which methods it knows.",
-        400: "The body cannot be read as JSON. Send a JSON object with Content-Type: application/json.",
+        400: f"The body cannot be read as JSON{_cause(error)}. Send a JSON object with Content-Type: application/json.",
     }.get(status, str(error.detail))
     return Problem(status, kind, told, headers=error.headers)
+
+
+def _cause(error: HTTPException) -> str:
+    """Return why a body could not be read, as a parenthesis; nothing where it is not known."""
+    cause = error.__cause__
+    if isinstance(cause, UnicodeDecodeError):
+        return ": it is not UTF-8"
+    if isinstance(cause, RecursionError):
+        return ": its lists or objects are nested too deeply"
+    if isinstance(cause, ValueError) and "integer string conversion" in str(cause):
+        return ": it has an integer of thousands of digits"
+    return ""
 
 
 def _invalid(error: RequestValidationError) -> Problem:
@@ -177,11 +189,11 @@ def _sentence(one: Mapping[str, Any]) -> str:
     return f"Got {shown[:SHOWN]}; expected {wanted.removeprefix('Input should be ')}."
 
 
-_OPTION = re.compile(r"--(correct|replicate|unasked)\b")
+_OPTION = re.compile(r"--(correct|reinstate|replicate|unasked)\b")
 _LINE = re.compile(r"\b([Ll])ine (\d+)")
 
 
 def worded(text: str) -> str:
     """Return a sentence of the command line in the words of this interface."""
-    told = _OPTION.sub(r'`"\1": true`', text)
+    told = _OPTION.sub(r'`"\1": true`', text).replace("in a column `replicate`", "in the field `replicate`")
     return _LINE.sub(lambda found: f"{'A' if found[1] == 'L' else 'a'}nswer {found[2]}", told)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from data.ledger.campaigns import Campaign, CampaignState, shown_names
+from data.ledger.engine import patience
 from data.ledger.ledger import Ledger
 from data.ledger.telling import calls_of
 from data.objects import split
@@ -35,15 +36,19 @@ from tasks.reporting.objectives import goals_with_units
 from tasks.stages import CampaignContext
 from tasks.workspace import Workspace
 
+PATIENCE_SECONDS = 10.0
+"""How long a request waits for a ledger that is away."""
+
 
 @contextmanager
 def ledger_of(workspace: Workspace) -> Iterator[Ledger]:
-    """Open the ledger for one request."""
-    ledger = workspace.ledger(migrating=False)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
+    """Open the ledger for one request, whose sender is not kept waiting as long as a campaign waits."""
+    with patience(PATIENCE_SECONDS):
+        ledger = workspace.ledger(migrating=False)
+        try:
+            yield ledger
+        finally:
+            ledger.close()
 
 
 def found_campaign(ledger: Ledger, name: str, *, latest: bool = False) -> Campaign:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -230,7 +231,10 @@ def _tell_users(config: TeamConfig, running: list[Running], tell: Callable[[str]
     tell("")
     tell("Whoever runs campaigns sets, beside a DISCOVER_HOME of their own:")
     ledger = sa.make_url(config.ledger)
-    tell(f"  export DISCOVER_LEDGER={ledger.set(drivername=DRIVERS['ledger'][ledger.get_backend_name()])}")
+    driven = ledger.set(drivername=DRIVERS["ledger"][ledger.get_backend_name()])
+    tell(f"  export DISCOVER_LEDGER={shlex.quote(driven.render_as_string())}")
+    if ledger.get_backend_name() == "postgresql":
+        tell("  export PGPASSWORD=...  # or a line HOST:PORT:DATABASE:USER:PASSWORD in ~/.pgpass, a file of mode 600")
     if "mlflow" in urls:
         tell(f"  export MLFLOW_TRACKING_URI={urls['mlflow']} MLFLOW_TRACKING_USERNAME=... MLFLOW_TRACKING_PASSWORD=...")
     if "prefect" in urls:

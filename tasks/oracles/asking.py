@@ -23,6 +23,7 @@ from data.tables.spreadsheets import csv_bytes
 from data.wording import counted
 from models.oracles.laboratory import answers_later
 from models.parts import oracle_of, outputs_of, space_of
+from models.proxies.checks import MINIMUM_LABELS
 from models.spaces.base import BaseSpace
 from tasks.oracles.asked_file import AskedTables, changed_tables, remove_tables, tables_in, write_table
 from tasks.stages import CampaignContext
@@ -204,20 +205,25 @@ class Standing:
     """How far the answers to a round are.
 
     Attributes:
-        enough: whether the round may go on.
+        enough: whether the round goes on with what is there.
+        short: whether the share that is waited for is there, but fewer are measured than a proxy needs.
         open: calls of the round that are not answered.
         message: what is waited for and what to do, sentences.
         summary: the first of them.
     """
 
     enough: bool
+    short: bool
     open: int
     message: str
     summary: str
 
 
 def standing_of(context: CampaignContext, round: int) -> Standing:
-    """Return how far the answers to a round are: all, the share that is waited for, or its deadline."""
+    """Return how far the answers to a round are: all, the share that is waited for, or its deadline.
+
+    With what this says a campaign goes on or waits (`tasks/measure.py`); whoever shows it shows the same.
+    """
     config = context.config
     later = {column.part for column in columns_of(context)}
     mine = [
@@ -239,10 +245,19 @@ def standing_of(context: CampaignContext, round: int) -> Standing:
         until = f", or until {end:%Y-%m-%d %H:%M} UTC"
     if not left:
         told = f"Round {round}: all {answered} results are there. `discover run` goes on."
-        return Standing(enough, left, told, told)
+        return Standing(enough, False, left, told, told)
     noun, name = space_of(config).nouns[1], context.campaign.name
+    measured = sum(row.value is not None for row in context.ledger.candidates(context.campaign.id, last=round))
+    short = enough and measured < MINIMUM_LABELS and config.rounds > 0
     share = "" if config.wait_for == 1 else f" (it goes on with {config.wait_for:.0%})"
-    sentences = [f"Round {round}: {answered} of {len(mine)} results are there{share}; it waits for the others{until}."]
+    next_ = f"it waits for the others{until}"
+    if short:
+        next_ = (
+            f"{measured} are measured so far and a proxy needs at least {MINIMUM_LABELS}, so it waits for the others"
+        )
+    elif enough:
+        next_ = "`discover run` goes on without the others"
+    sentences = [f"Round {round}: {answered} of {len(mine)} results are there{share}; {next_}."]
     awaited = sum(row["origin"] == "awaited" and row["state"] == CallState.RESERVED for row in mine)
     if left > awaited:
         tables = tables_of(context, round)
@@ -254,7 +269,7 @@ def standing_of(context: CampaignContext, round: int) -> Standing:
         )
         sentences += changed_told(context, round)
     sentences += awaited_told(context, awaited)
-    return Standing(enough, left, " ".join(sentences), sentences[0])
+    return Standing(enough and not short, short, left, " ".join(sentences), sentences[0])
 
 
 def awaited_told(context: CampaignContext, awaited: int) -> list[str]:

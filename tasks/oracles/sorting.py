@@ -69,6 +69,7 @@ class Sorting:
         space: BaseSpace[Any],
         *,
         correct: bool,
+        reinstate: bool,
         replicate: bool,
         unasked: bool,
         present: Collection[int],
@@ -76,7 +77,7 @@ class Sorting:
         self.columns, self.space = columns, space
         parts = {column.part for k, column in enumerate(columns) if k in present}
         self.parts = [part for part in dict.fromkeys(column.part for column in columns) if not parts or part in parts]
-        self.correct, self.replicate, self.unasked = correct, replicate, unasked
+        self.correct, self.reinstate, self.replicate, self.unasked = correct, reinstate, replicate, unasked
         self.answers: list[Told] = []
         self.refused: list[tuple[int, str, str]] = []
         self.receipt = Receipt()
@@ -220,7 +221,7 @@ class Sorting:
             NotStandardError: it is one.
         """
         calls = [self.calls[part, object_id, number] for number in numbers if (part, object_id, number) in self.calls]
-        if self.correct and len(calls) > 1 and any(call["state"] in ENDED for call in calls):
+        if (self.correct or self.reinstate) and len(calls) > 1 and any(call["state"] in ENDED for call in calls):
             told = "; ".join(f"{call['replicate'] + 1}: {_briefly(call)}" for call in calls)
             raise NotStandardError(
                 f"it was asked for {len(calls)} times ({told}); say in a column `replicate` which of these it is"
@@ -244,11 +245,17 @@ class Sorting:
             seen=call,
             by=self._by,
         )
-        withdrawn = self.withdrawn.get((part, object_id), ())
-        if (call is None or call["state"] in ENDED) and row.replicate is None and outputs and outputs in withdrawn:
-            raise NotStandardError(
-                "this value was told before and corrected since; if it was measured again, give it a number in a "
-                "column `replicate`"
+        withdrawn = self.withdrawn.get((part, object_id), [])
+        was_told = bool(outputs) and outputs in withdrawn
+        if self.reinstate and outputs and withdrawn.count(outputs) > 1 and not _same_as(call, outputs):
+            raise NotStandardError(  # it may be the request that reinstated it, which comes again
+                "this value was reinstated before and corrected again since; if it was measured again, give it a "
+                "number in a column `replicate`"
+            )
+        if was_told and (call is None or call["state"] in ENDED) and row.replicate is None and not self.reinstate:
+            raise NotStandardError(  # it may be an old request that comes again: it must undo no correction
+                "this value was told before and corrected since; if it was right after all, give --reinstate; if it "
+                "was measured again, give it a number in a column `replicate`"
             )
         if call is None:
             if object_id not in self.objects:
@@ -285,7 +292,7 @@ class Sorting:
         elif _same(call, outputs, row.failed):
             self.receipt.same += 1
             return
-        elif self.correct:
+        elif self.correct or (self.reinstate and was_told):
             self.receipt.corrected += 1
         else:
             raise NotStandardError(
@@ -300,6 +307,10 @@ def outputs_of(call: JsonDict) -> dict[str, float | None]:
     if call["outputs"] is not None:
         return dict(json.loads(call["outputs"]))
     return {} if call["value"] is None else {"": call["value"]}
+
+
+def _same_as(call: JsonDict | None, outputs: dict[str, float | None]) -> bool:
+    return call is not None and _same(call, outputs, "")
 
 
 def _same(call: JsonDict, outputs: dict[str, float | None], failed: str) -> bool:

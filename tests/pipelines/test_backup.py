@@ -29,6 +29,18 @@ def backed_up(finished, tmp_path):
     return file, told
 
 
+def test_a_backup_counts_the_campaigns_of_others_that_its_shared_ledger_has(finished, copy, tmp_path, monkeypatch):
+    monkeypatch.setenv("DISCOVER_LEDGER", f"sqlite:///{copy / 'ledger.db'}")
+    folder = next(copy.glob("campaigns/finished*"))
+    _file, told = backed_up(finished, tmp_path)
+    assert "1 campaign and" in told.message
+    assert "other workspaces" not in told.message
+    folder.rename(tmp_path / "of another workspace")
+    told = finished.discover("backup", "--out", str(tmp_path / "other.tar.gz"))
+    assert "0 campaigns and" in told.message, told.message
+    assert "1 campaign of other workspaces is in it too" in " ".join(told.message.split())
+
+
 def changed(file, change):
     """Rewrite an archive, each entry being what `change` makes of name and content; None leaves it out."""
     with tarfile.open(file) as old:
@@ -51,10 +63,11 @@ def test_a_restored_workspace_has_the_same_candidates_and_no_secret(finished, co
         assert not [name for name in archive.getnames() if name.startswith(("services", "logs", "cache"))]
         assert not any(b"the-servers-secret" in archive.extractfile(name).read() for name in archive.getnames())
     shutil.rmtree(copy)
-    to = tmp_path / "restored"
+    to = tmp_path / "restored here"
     told = finished.discover("restore", str(file), "--to", str(to))
     assert told.exit == 0, told.message
     assert "Restored finished (done)" in told.message
+    assert f"export DISCOVER_HOME='{to}'" in told.message
     monkeypatch.setenv("DISCOVER_HOME", str(to))
     assert finished.candidates() == before
     calls = len(finished.calls())

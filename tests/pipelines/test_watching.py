@@ -53,6 +53,10 @@ def test_a_watch_starts_a_run_when_what_is_waited_for_is_told_and_no_second_one_
         with heard:
             assert heard.wait_for(lambda: any("3 of 8 results" in text for text in told), 20)
         assert not starts
+        tell(lab, 2)  # half of them are told, of which no proxy can be trained yet
+        with heard:
+            assert heard.wait_for(lambda: any("a proxy needs at least 6" in text for text in told), 20)
+        assert not starts
         tell(lab, 1)
         assert enough.wait(20)
         tell(lab, 1)  # while that run has not ended
@@ -63,8 +67,8 @@ def test_a_watch_starts_a_run_when_what_is_waited_for_is_told_and_no_second_one_
     finally:
         watch.end()
     begun = [text for text in told if text.endswith("A run starts.")]
-    assert [text.split()[3] for text in begun] == ["4", "5"]
-    assert "4 of 8 results are there (it goes on with 50%)" in begun[0]
+    assert [text.split()[3] for text in begun] == ["6", "7"]
+    assert "6 of 8 results are there (it goes on with 50%)" in begun[0]
 
 
 def test_nothing_starts_for_a_campaign_that_has_not_begun_or_has_ended(lab):

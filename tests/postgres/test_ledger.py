@@ -3,6 +3,7 @@
 import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from data.config import parse_config
 from data.ledger.book import OracleBook
 from data.ledger.campaigns import CampaignState, LedgerError, StageRow
 from data.ledger.deletion import delete, examine, forget
+from data.ledger.engine import patience
 from data.ledger.ledger import Ledger
 from data.ledger.lock import CampaignLocked, campaign_lock, release_lock
 from data.ledger.schema import metadata
@@ -188,6 +190,48 @@ def test_a_ledger_that_nobody_holds_any_more_leaves_no_connection_on_the_server(
 def test_a_server_that_never_answered_is_named_at_once(tmp_path):
     with pytest.raises(LedgerError, match=r"nobody:\*\*\*@.*cannot be opened.*DISCOVER_LEDGER"):
         Ledger(f"postgresql+psycopg://nobody:secret@/none?host={tmp_path}")
+
+
+@pytest.fixture
+def with_password(cluster):
+    """Address, without a driver and a password, of a database whose user is asked for one."""
+    engine = sa.create_engine(cluster.url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("CREATE ROLE anna LOGIN PASSWORD 'a secret'")
+        connection.exec_driver_sql("CREATE DATABASE guarded OWNER anna")
+        settings = Path(str(connection.exec_driver_sql("SHOW hba_file").scalar()))
+        before = settings.read_text()
+        settings.write_text(f"local guarded anna scram-sha-256\n{before}")
+        connection.exec_driver_sql("SELECT pg_reload_conf()")
+        yield f"postgresql://anna@/guarded?host={cluster.folder}"
+        settings.write_text(before)
+        connection.exec_driver_sql("SELECT pg_reload_conf()")
+        connection.exec_driver_sql("DROP DATABASE guarded")
+        connection.exec_driver_sql("DROP ROLE anna")
+    engine.dispose()
+
+
+def test_a_password_is_given_by_the_environment_or_by_a_file_of_ones_own(with_password, tmp_path, monkeypatch):
+    with pytest.raises(LedgerError, match=r"PGPASSWORD, or by a line HOST:PORT:DATABASE:USER:PASSWORD in ~/.pgpass"):
+        Ledger(with_password)
+    monkeypatch.setenv("PGPASSWORD", "a secret")
+    assert Ledger(with_password).campaigns() == []
+    monkeypatch.delenv("PGPASSWORD")
+    passwords = tmp_path / "pgpass"
+    passwords.write_text("*:*:guarded:anna:a secret\n")
+    passwords.chmod(0o600)
+    monkeypatch.setenv("PGPASSFILE", str(passwords))
+    assert Ledger(with_password).campaigns() == []
+
+
+def test_who_waits_for_an_answer_is_told_sooner_that_the_server_is_away(ledger, campaign, cluster):
+    cluster.stop()
+    try:
+        with patience(0.3), pytest.raises(LedgerError, match=r"waited for during 0 s"):
+            ledger.campaigns()
+    finally:
+        cluster.start()
+    assert [one.name for one in ledger.campaigns()] == [campaign.name]
 
 
 def test_what_a_deleted_campaign_bought_is_taken_over(ledger, campaign, tmp_path):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from pipelines import asking
+from tests.pipelines.rest.conftest import serving
 
 pytestmark = pytest.mark.slow  # whole campaigns: `make test` has to stay under 12 minutes
 
@@ -93,6 +94,21 @@ def test_a_share_of_the_answers_is_enough_where_the_campaign_says_so(lab):
     assert len(dataset(lab, 0)) == 6
     assert len(asked(lab)) == 2 + 4  # what is late is still asked for, and nothing is asked twice
     assert len({row["id"] for row in asked(lab)} | {row["id"] for row in rows}) == 12
+
+
+def test_what_is_shown_as_enough_is_what_a_run_goes_on_with(lab):
+    lab.run("--set", "wait_for=0.6")
+    rows = asked(lab)
+    tell(lab, rows[:5])
+    short = "5 of 8 results are there (it goes on with 60%); 5 are measured so far and a proxy needs at least 6"
+    with serving(lab.home) as served:
+        shown = served.get("/lab/pending").body
+        assert (shown["enough"], short in shown["message"]) == (False, True), shown
+        assert short in " ".join(lab.run("--set", "wait_for=0.6").message.split())
+        tell(lab, rows[:6])
+        shown = served.get("/lab/pending").body
+        assert (shown["enough"], "goes on without the others" in shown["message"]) == (True, True), shown
+    assert "Round 1: 0 of 4" in lab.run("--set", "wait_for=0.6").message
 
 
 def test_a_late_answer_enters_the_data_of_the_round_in_which_it_came(lab):

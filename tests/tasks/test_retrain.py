@@ -95,6 +95,7 @@ def test_the_first_challenger_becomes_champion_and_the_same_data_are_nothing_new
     assert not again["promote"]
     assert "nothing is new" in again["reason"]
     assert again["version"] == first["version"]
+    assert again["n_champion"] == again["n_challenger"] == 15
     assert measured.trained() == before
 
 

@@ -434,6 +434,7 @@ def test_tautomers_are_not_merged(tmp_path):
         ("smiles\tname\nCCO\té\n".encode("utf-16"), "UTF-16, as Excel"),
         ("smiles\tname\nCCO\té\n".encode("utf-16-le"), "UTF-16, as Excel"),
         ("smiles\tname\nCCO\té\n".encode("latin-1"), r"in line 2\); it may be Latin-1.*iconv"),
+        ("smiles\tname\nCCO\té\nCC\0N\tan amine\n".encode(), "has a NUL byte in line 3, .*the rest of it is UTF-8"),
     ],
 )
 def test_another_encoding_is_refused_with_what_to_do(tmp_path, content, words):

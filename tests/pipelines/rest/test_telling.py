@@ -64,10 +64,20 @@ def test_a_contradiction_is_refused_and_a_correction_keeps_what_was_told(lab, se
     assert refused.status == 409
     assert 'give `"correct": true` if that was wrong' in refused.body["detail"]
     assert served.tell(other, correct=True).body["corrected"] == 1
+    first = {"id": one, "values": WHOLE}
+    again = served.tell(first, correct=True)  # an old request that comes once more
+    assert again.status == 409
+    assert '`"reinstate": true`' in again.body["detail"]
+    assert "in the field `replicate`" in again.body["detail"]
+    assert served.tell(first, reinstate=True).body["corrected"] == 1
+    assert served.tell(first, reinstate=True).body["same"] == 1
+    assert served.tell({"id": one, "values": WHOLE | {"yield": 11.0}}, reinstate=True).status == 409
+    assert served.tell(other, reinstate=True).body["corrected"] == 1
+    assert served.tell(first, reinstate=True).status == 409  # the request that reinstated it, once more
     assert stored(lab)[one][1]["yield"] == 12.0
     from pipelines.api import Campaign
 
-    assert set(Campaign.load("lab", lab.home).corrections()["value"]) == {80.0}
+    assert set(Campaign.load("lab", lab.home).corrections()["value"]) == {80.0, 12.0}
 
 
 def test_values_may_come_one_by_one_and_failures_with_a_reason(lab, served):
@@ -133,13 +143,17 @@ def test_what_cannot_be_taken_is_refused_in_words(lab, served, answer, status, t
         (b"", 422, "missing"),
         (b"{", 422, "no JSON"),
         (b"[]", 422, "expected a valid dictionary"),
-        (b"\xff\xfe\x00", 400, "cannot be read as JSON"),
-        (b"[" * 100_000, 400, "cannot be read as JSON"),
+        (b"\xff\xfe\x00", 400, "cannot be read as JSON: it is not UTF-8"),
+        (b"[" * 100_000, 400, "cannot be read as JSON: its lists or objects are nested too deeply"),
         (b'{"answers": [{"id": "a", "values": {"yield": NaN, "ee": 1e999}}]}', 422, "finite number"),
         (b'{"answers": [{"id": "\\ud800", "values": {"yield": 1}}]}', 422, "valid string"),
         (b'{"answers": [{"id": "a", "values": {"yield": 1, "yield": 2}}]}', 422, "'yield' stands twice"),
         (b'{"answers": []}', 422, "at least 1 item"),
-        (b'{"answers": [{"id": "a", "values": {"yield": ' + b"9" * 5000 + b"}}]}", 400, "cannot be read"),
+        (
+            b'{"answers": [{"id": "a", "values": {"yield": ' + b"9" * 5000 + b"}}]}",
+            400,
+            "an integer of thousands of digits",
+        ),
         (b" " * 3_000_000, 413, "at most 2,000,000 bytes"),
     ],
 )
