@@ -30,7 +30,8 @@ discover reproduce sub_trajectory_balance --seeds 3
 
 A bound on a figure is kept by the mean over the seeds. Where two figures are compared, the 95 % interval (Student) of
 the paired differences must lie beyond the bound; where it says medians, those over the seeds keep it. *Shown*: all
-checks hold; *shown in part*: some do. Figures are means over the seeds where no median is told, on one thread of a
+checks hold; *shown in part*: some do. Ten seeds are taken where they cost less than eight CPU-minutes. Figures are
+means over the seeds where no median is told, on one thread of a
 two-core machine. This page is made by `docs/systems.py`.
 """
 

@@ -47,7 +47,8 @@ class ConformersClaim(System["ConformersClaim.Options"]):
         "drawn back from the 10,000 best conformers so far, uniform increments from 0.1 to 0. Against the grid: total "
         "variation, the log Z that was learnt and that of 2,000 trajectories, and of the "
         "basins (cells from which steepest descent ends in one minimum) with at least 0.01 of the law the share that "
-        "10,000 draws give between half and twice as often as the law."
+        "10,000 draws give between half and twice as often as the law. 5,000 steps; 2,000 had left 0.118 and 0.089 of "
+        "log Z."
     )
     parts: ClassVar[tuple[tuple[str, str], ...]] = (
         ("space", "torsions"),
@@ -67,7 +68,7 @@ class ConformersClaim(System["ConformersClaim.Options"]):
     class Options(Component.Options):
         """How long the trial takes."""
 
-        steps: int = Field(2000, ge=4, description="steps of the training")
+        steps: int = Field(5000, ge=4, description="steps of the training")
         cells: int = Field(72, ge=8, le=72, description="cells of each angle")
 
     def run(self, seed: int, bench: Bench) -> dict[str, Any]:
