@@ -178,14 +178,16 @@ def retrain_in_terminal(
             wait_for_prefect()
 
             def retraining() -> None:
-                state = retrain(campaign_name, when, return_state=True)  # whatever became of it, Prefect raises nothing
-                if Following.outcome is None:
-                    raise Following.reason or BadInput(
-                        f"Nothing was retrained: Prefect ended the run ({state.message}). Give the command again, or "
-                        "with --plain."
-                    )
+                retrain(campaign_name, when, return_state=True)  # whatever becomes of it, Prefect raises nothing
+                if Following.reason is not None:
+                    raise Following.reason
 
             following_prefect(retraining)
+            if Following.outcome is None:
+                raise BadInput(
+                    "Nothing was retrained: Prefect's server ended before the run began. Give the command again, or "
+                    "with --plain."
+                )
             result = Following.outcome
     if "challenger" not in result:
         console.say(f"The champion stays: {result['reason']}")

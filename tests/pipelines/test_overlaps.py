@@ -1,10 +1,13 @@
 """Two runs at once: the second one says who has what it wanted."""
 
 import os
+from contextlib import nullcontext
 
 import pytest
 
 from data.ledger.lock import CampaignLocked
+from pipelines import running
+from pipelines.following import Following
 from pipelines.overlaps import ALREADY_RUNNING, ended_for_another, retraining_alone
 from pipelines.scheduling import is_served, serving
 from tasks.workspace import Workspace
@@ -22,6 +25,15 @@ def test_a_proxy_is_retrained_by_one_process_at_a_time_and_the_other_is_told_by_
     assert " UTC; one process does so at a time" in told.message
     with retraining_alone(workspace, campaign):
         pass
+
+
+def test_a_retraining_whose_server_ends_before_it_begins_says_that_nothing_was_retrained(finished, monkeypatch):
+    monkeypatch.setattr(running, "served", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(running, "wait_for_prefect", lambda: None)
+    monkeypatch.setattr(running, "following_prefect", lambda _: setattr(Following, "outcome", None))
+    told = finished.discover("retrain", "finished")
+    assert told.exit == 2
+    assert "Nothing was retrained: Prefect's server ended" in told.message
 
 
 def test_a_run_of_a_schedule_that_finds_another_at_work_ends_in_a_state_of_its_own(monkeypatch):
